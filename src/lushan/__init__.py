@@ -1,0 +1,3 @@
+"""lushan: configuration-driven experiments with language models."""
+
+__version__ = "0.1.0"

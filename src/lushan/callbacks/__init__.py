@@ -1,0 +1,1 @@
+"""One observer a file: saving, recording, averaging, showing."""

@@ -1,0 +1,357 @@
+"""Checkpoints that are whole, checked when read, and resume to the last bit.
+
+One checkpoint is a folder: `weights.safetensors`, `trainer.pt` (optimizer, schedule, loops,
+callbacks; only tensors and plain values) and `checksums.json`. It is written under a temporary
+name beside its own, synced, and renamed; the one before it goes only afterwards.
+
+State is saved at two kinds of moments only, because from these Lightning's loops restart cleanly:
+after an optimizer step that is not its epoch's last, and after an epoch with its validation. At
+an epoch's end the loops' progress is written as that of the next epoch's beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.runs.files import TEMPORARY, sha256_file, write_json
+from lushan.runs.signals import Signals
+
+WEIGHTS, STATE, SUMS = "weights.safetensors", "trainer.pt", "checksums.json"
+
+
+class Damaged(Exception):
+    """A checkpoint that is not what was written."""
+
+
+def save_weights(weights: dict[str, Tensor], folder: Path) -> None:
+    """Write tensors as safetensors; those that share memory are written once."""
+    kept: dict[str, Tensor] = {}
+    first: dict[tuple[int, torch.Size], str] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() and key in first:
+            aliases[name] = first[key]
+            continue
+        first[key] = name
+        kept[name] = tensor.detach().cpu().contiguous()
+    save_file(kept, folder / WEIGHTS, metadata={"aliases": json.dumps(aliases)})
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Read what `save_weights` wrote, after checking its SHA-256.
+
+    Raises:
+        Damaged: The file is missing, cut short or changed.
+    """
+    verify(folder, only=(WEIGHTS,))
+    weights = load_file(folder / WEIGHTS)
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+    return weights | {name: weights[target] for name, target in aliases.items()}
+
+
+def verify(folder: Path, only: tuple[str, ...] | None = None) -> None:
+    """Compare every file with its recorded SHA-256.
+
+    Raises:
+        Damaged: One differs or is missing.
+    """
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
+    for name, expected in sums.items():
+        if only is not None and name not in only:
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{path} is missing")
+        if sha256_file(path) != expected:
+            raise Damaged(f"{path} does not have the SHA-256 it was written with")
+
+
+def write_folder(folder: Path, files: dict[str, Any]) -> None:
+    """Write a checkpoint folder whole: `files` maps a name to tensors (weights) or a state."""
+    temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            if name == WEIGHTS:
+                save_weights(content, temporary)
+            else:
+                torch.save(content, temporary / name)
+            _sync(temporary / name)
+        write_json(temporary / SUMS, {name: sha256_file(temporary / name) for name in files})
+        _sync(temporary)
+        if folder.exists():  # the same step again, after a resume
+            old = folder.with_name(f"{TEMPORARY}old-{folder.name}")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            temporary.rename(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(folder)
+        _sync(folder.parent)
+    except (OSError, RuntimeError) as error:
+        # torch and safetensors wrap the operating system's error in their own.
+        raise RunFailed(f"cannot save the checkpoint {folder}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class FolderIO(CheckpointIO):
+    """Lets Lightning read and write checkpoint folders."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write weights and state."""
+        state = dict(checkpoint)
+        write_folder(Path(path), {WEIGHTS: state.pop("state_dict"), STATE: state})
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read both; only tensors and plain values are ever unpickled."""
+        folder = Path(path)
+        verify(folder)
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        return {**state, "state_dict": load_weights(folder)}
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint folder."""
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def newest(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest whole checkpoint below `folder`, and what is wrong with newer ones."""
+    complaints = []
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            verify(path)
+        except Damaged as error:
+            complaints.append(str(error))
+            continue
+        return path, complaints
+    return None, complaints
+
+
+class Checkpoints(Checkpoint):
+    """Saves state to resume from, and the best weights.
+
+    Args:
+        every_minutes: Time between saves inside an epoch; null saves at epoch ends only.
+        every_n_steps: Also after every n-th step.
+        keep: How many states are kept; at least 2, so that a damaged one has one before it.
+        folder: Where; given by the run.
+        monitor: The metric that chooses the best weights, such as `val/entity_f1`; given late.
+        higher_is_better: Its direction; given late.
+        signals: Where signals wait; given late.
+        facts: What a resumed run must share, field to value (`trainer.devices`); given late.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        monitor: str | None,
+        higher_is_better: bool,
+        signals: Signals,
+        facts: dict[str, Any],
+        every_minutes: float | None = 10.0,
+        every_n_steps: int | None = None,
+        keep: int = 2,
+    ) -> None:
+        self.folder, self.monitor = folder, monitor
+        self.sign = 1.0 if higher_is_better else -1.0
+        self.signals, self.facts = signals, facts
+        self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
+        self.best_value: float | None = None
+        self.best_step: int | None = None
+        self._stopped = False
+        self._validated_inside = False
+        self._epoch_over = False
+        self._saved_at = time.monotonic()
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's name for the saved state; free of options, which may change."""
+        return "Checkpoints"
+
+    # Saving
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Honour an early stop that was saved; take the signals back from Lightning."""
+        if self._stopped:
+            trainer.should_stop = True
+        self.signals.install()
+        self.signals.deferred = True
+        self._saved_at = time.monotonic()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on a signal stops at once."""
+        self.signals.deferred = False
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """From here on a signal stops at once."""
+        self.signals.deferred = False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save inside an epoch when it is time; the epoch's last step waits for its end."""
+        self._epoch_over = batch_idx + 1 >= trainer.num_training_batches
+        if self._epoch_over:
+            return
+        pending = self._any_rank_stopped(trainer)
+        if pending or self._due(trainer):
+            self._save(trainer)
+        if pending:
+            raise Interrupted(pending)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after the epoch and its validation."""
+        self._epoch_over = True
+        self._save(trainer)
+        pending = self._any_rank_stopped(trainer)
+        if pending:
+            raise Interrupted(pending)
+
+    def _any_rank_stopped(self, trainer: pl.Trainer) -> int:
+        """The signal that any rank has got, known to all of them; 0 if none."""
+        pending = self.signals.pending or 0
+        if trainer.world_size == 1:
+            return pending
+        shared = torch.tensor([pending], device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+        return int(shared)
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        if self._validated_inside:
+            return True
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_minutes is None:
+            return False
+        due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
+        # All ranks must agree: the first one's clock decides.
+        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self._validated_inside = False
+        model = trainer.lightning_module.model
+        if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+            raise RunFailed(
+                f"weights are not finite after step {trainer.global_step}; they were not saved, "
+                "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
+                "trainer.gradient_clip_val=1.0 or trainer.precision=32."
+            )
+        trainer.save_checkpoint(self.folder / f"step-{trainer.global_step:09d}", weights_only=False)
+        if trainer.is_global_zero:
+            for old in sorted(self.folder.glob("step-*"), reverse=True)[max(2, self.keep) :]:
+                shutil.rmtree(old, ignore_errors=True)
+        self._saved_at = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """At an epoch's end, write the loops' progress as the next epoch's beginning."""
+        if not self._epoch_over:
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        for part in ("total", "current"):
+            progress = loop["epoch_progress"][part]
+            progress["completed"] = progress["processed"]
+        batches = loop["epoch_loop.batch_progress"]
+        batches["total"]["completed"] = batches["total"]["processed"]
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False
+
+    # The best weights
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Keep the weights that were just judged, if they are the best so far."""
+        if trainer.sanity_checking or not trainer.state.fn == "fit":
+            return
+        self._validated_inside = True
+        if self.monitor is None:
+            return
+        if self.monitor not in trainer.callback_metrics:
+            raise UserError(
+                "there is no such metric to choose the best checkpoint by",
+                key="task.monitor",
+                value=self.monitor,
+                hint=f"choose one of {sorted(trainer.callback_metrics)}",
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        # An undefined value (a correlation over constant predictions) is worse than any number.
+        score = self.sign * value if value == value else float("-inf")
+        best = None if self.best_value is None else self.sign * self.best_value
+        if best is not None and not score > best:
+            return
+        self.best_value = value if value == value else self.sign * float("-inf")
+        self.best_step = trainer.global_step
+        if trainer.is_global_zero:
+            kept = self.folder / f"best-{trainer.global_step:09d}"
+            write_folder(kept, {WEIGHTS: pl_module.judged_weights()})
+            for old in self.folder.glob("best-*"):
+                if old != kept:
+                    shutil.rmtree(old, ignore_errors=True)
+
+    # State
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "stopped": self._trainer_stopped,
+            "facts": self.facts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over, and refuse to go on with what has changed."""
+        for field, value in state["facts"].items():
+            if self.facts.get(field) != value:
+                raise UserError(
+                    f"the interrupted run had {value!r} here; it can only be resumed as it was",
+                    key=field,
+                    value=self.facts.get(field),
+                    hint=f"write {field}={value}, or start another run with name=...",
+                )
+        self.best_value, self.best_step = state["best_value"], state["best_step"]
+        self._stopped = state["stopped"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Remember the trainer, whose wish to stop is part of the state."""
+        self._trainer = trainer
+
+    @property
+    def _trainer_stopped(self) -> bool:
+        return bool(self._trainer.should_stop)

@@ -1,0 +1,62 @@
+"""What a person watching sees: a bar while it runs, one line a validation."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+class Console(pl.Callback):
+    """A progress bar over all steps where somebody watches, and a line each validation.
+
+    Args:
+        total: Steps of the whole training.
+        shown: Metrics in the line, in this order.
+        bar: Show the bar; None means only where stderr is a terminal.
+    """
+
+    def __init__(self, total: int, shown: list[str], *, bar: bool | None = None) -> None:
+        self.total, self.shown = total, shown
+        self.wanted = sys.stderr.isatty() if bar is None else bar
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar where the run stands."""
+        if self.wanted and trainer.is_global_zero:
+            self.bar = tqdm(
+                total=self.total, initial=trainer.global_step, unit="step", dynamic_ncols=True
+            )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """One line."""
+        if not trainer.is_global_zero or trainer.state.fn != "fit":
+            return
+        metrics = trainer.callback_metrics
+        values = "  ".join(f"{k} {float(metrics[k]):.4f}" for k in self.shown if k in metrics)
+        epoch = trainer.fit_loop.epoch_progress.current.processed + 1
+        log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,64 @@
+"""Validation and the best checkpoint see an exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lushan.models.ema import EMA
+
+
+class WeightAverage(pl.Callback):
+    """Keep an average of the weights (Polyak and Juditsky, 1992) and judge it, not the last ones.
+
+    Args:
+        decay: Weight of the old average in each step.
+        warmup: Whether the decay grows from small values, `(1 + step) / (10 + step)` at most.
+    """
+
+    def __init__(self, decay: float = 0.999, *, warmup: bool = True) -> None:
+        self.decay, self.warmup = decay, warmup
+        self.ema: EMA | None = None
+        self._saved: dict[str, Any] | None = None
+        self._swapped: contextlib.AbstractContextManager[Any] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's name for the saved state."""
+        return "WeightAverage"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Begin the average, or take the saved one over."""
+        self.ema = EMA(pl_module.model, decay=self.decay, warmup=self.warmup)
+        if self._saved is not None:
+            self.ema.load_state_dict(self._saved)
+        pl_module.ema = self.ema
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the average."""
+        assert self.ema is not None
+        self.ema.update(pl_module.model)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Put the average in the model."""
+        if self.ema is not None and trainer.state.fn == "fit":
+            self._swapped = self.ema.applied_to(pl_module.model)
+            self._swapped.__enter__()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Put the weights back."""
+        if self._swapped is not None:
+            self._swapped.__exit__(None, None, None)
+            self._swapped = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average."""
+        return {} if self.ema is None else self.ema.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Keep the saved average until the model is there."""
+        self._saved = state or None

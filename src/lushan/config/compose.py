@@ -1,0 +1,277 @@
+"""From `conf/` and a command line to one config, by Hydra.
+
+`conf/` is searched in the folder the user works in first, then in the package. Whatever goes wrong
+on the way is a `UserError`, and what a composed config asks of Hydra itself is judged before Hydra
+acts on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import JobReturn
+from hydra.types import RunMode
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+import lushan
+from lushan.config import mistakes
+from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
+from lushan.errors import UserError, did_you_mean
+
+PRIMARY = "train"
+
+
+def built_in_conf() -> Path:
+    """The `conf/` that comes with the package: in it when installed, beside `src/` in a clone."""
+    package = Path(lushan.__file__).parent
+    packed, source = package / "conf", package.parents[1] / "conf"
+    return packed if packed.is_dir() else source
+
+
+def user_conf() -> Path | None:
+    """The `conf/` in the working folder, where it is another than the built-in one."""
+    folder = Path.cwd() / "conf"
+    if folder.is_dir() and folder.resolve() != built_in_conf().resolve():
+        return folder
+    return None
+
+
+class Composer(Hydra):  # type: ignore[misc]
+    """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
+
+    def __init__(self, config_dir: str | None = None) -> None:
+        path = create_config_search_path(str(built_in_conf()))
+        if (theirs := user_conf()) is not None:
+            path.prepend("user", f"file://{theirs}", anchor=SearchPathQuery(provider="main"))
+        if config_dir is not None:
+            folder = Path(config_dir).resolve()
+            if not folder.is_dir():
+                raise UserError("there is no such folder", key="--config-dir", value=config_dir)
+            path.prepend(
+                "command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema")
+            )
+        super().__init__(task_name=PRIMARY, config_loader=ConfigLoaderImpl(path))
+
+    def compose_config(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        parsed_overrides: list[Override] | None = None,
+        **options: Any,
+    ) -> DictConfig:
+        """Compose, as Hydra does, and judge the result.
+
+        A key that no YAML file holds, but whose node names a target, may be set without a `+`:
+        the target's signature is the schema, and `check` judges it.
+
+        Raises:
+            UserError: An override or a file is wrong, or asks of Hydra what is not allowed.
+        """
+        # Logging is configured by the run, never by a config that was not judged.
+        options["with_log_configuration"] = False
+        with self.said_plainly(config_name, overrides):
+            parsed = parsed_overrides or self.parse(overrides)
+            judge_search_path(self.config_loader, config_name, parsed)
+            if run_mode is RunMode.MULTIRUN:
+                parsed = self._spelled_out(config_name, parsed)
+            try:
+                cfg = self._compose(config_name, parsed, run_mode, options)
+            except Exception:
+                again = self._spelled_out(config_name, parsed)
+                if again == parsed:
+                    raise
+                cfg = self._compose(config_name, again, run_mode, options)
+            judge_hydra(cfg.hydra)
+            return cfg
+
+    def _compose(
+        self,
+        config_name: str | None,
+        parsed: list[Override],
+        run_mode: RunMode,
+        options: dict[str, Any],
+    ) -> DictConfig:
+        lines = [str(override.input_line) for override in parsed]
+        return super().compose_config(
+            config_name, lines, run_mode, parsed_overrides=parsed, **options
+        )
+
+    @staticmethod
+    def parse(overrides: Sequence[str]) -> list[Override]:
+        """Parse overrides by Hydra's grammar."""
+        return list(OverridesParser.create().parse_overrides(list(overrides)))
+
+    def _spelled_out(self, config_name: str | None, parsed: list[Override]) -> list[Override]:
+        """Put `++` before the keys that a target's signature must have, as no file has them."""
+        plain = [o for o in parsed if o.type is OverrideType.CHANGE and "." in o.key_or_group]
+        if not plain:
+            return parsed
+        base = self.without_values(config_name, parsed)
+        if base is None:
+            return parsed
+        result = []
+        for override in parsed:
+            if override in plain and _only_in_a_signature(base, override.key_or_group):
+                override = self.parse([f"++{override.input_line}"])[0]
+            result.append(override)
+        return result
+
+    def without_values(self, config_name: str | None, parsed: list[Override]) -> DictConfig | None:
+        """The config as its groups make it, before single keys are set; None if that fails too."""
+        groups = [o for o in parsed if "." not in o.key_or_group and not o.is_sweep_override()]
+        # A key at the top (`sed=1`) is no group, and may be the mistake.
+        groups = [o for o in groups if self.config_loader.list_groups("") and self.is_group(o)]
+        try:
+            return self._compose(
+                config_name, groups, RunMode.RUN, {"skip_missing_defaults": True}
+            )
+        except Exception:  # noqa: BLE001 - only a help in saying what is wrong
+            return None
+
+    def is_group(self, override: Override) -> bool:
+        """Whether an override chooses a group's option."""
+        return bool(self.config_loader.repository.group_exists(override.key_or_group))
+
+    @contextmanager
+    def said_plainly(self, config_name: str | None, overrides: Sequence[str]) -> Iterator[None]:
+        """Turn what Hydra and OmegaConf raise into a `UserError`."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            if not mistakes.is_of_composition(error):
+                raise
+            raise mistakes.explain(error, self, config_name, list(overrides)) from error
+
+
+def _only_in_a_signature(cfg: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent, throw_on_missing=False) if parent else None
+    return isinstance(node, DictConfig) and "_target_" in node and name not in node
+
+
+def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> DictConfig:
+    """The config of a job, without Hydra's own node.
+
+    Args:
+        overrides: As on the command line: `["model=minilm", "optimizer.lr=3e-5"]`.
+        config_dir: A further folder to search, last.
+
+    Raises:
+        UserError: An override or a file is wrong.
+    """
+    cfg = Composer(config_dir).compose_config(PRIMARY, list(overrides), RunMode.RUN)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+class _Parser:
+    """Hydra's flags, with mistakes told as ours are."""
+
+    @staticmethod
+    def parse(args: Sequence[str]) -> argparse.Namespace:
+        parser = get_args_parser()
+        known = [flag for action in parser._actions for flag in action.option_strings]
+
+        def fail(message: str) -> NoReturn:
+            wrong = next((a for a in args if a.startswith("-") and a not in known), None)
+            raise UserError(
+                message,
+                value=wrong,
+                hint=(did_you_mean(wrong, known) if wrong else None)
+                or "`lushan train --help` shows what can be written.",
+            )
+
+        parser.error = fail  # type: ignore[method-assign]
+        flags = parser.parse_intermixed_args(list(args))
+        if flags.experimental_rerun is not None:
+            raise UserError(
+                "a run is started again by the command that started it",
+                key="--experimental-rerun",
+                hint="It would read a pickle; `lushan train` with the same arguments does not.",
+            )
+        if flags.config_path is not None:
+            raise UserError(
+                "folders are added, not replaced",
+                key="--config-path",
+                hint="Use --config-dir, or a conf/ in the working folder.",
+            )
+        shown = [bool(flags.cfg), bool(flags.info), flags.multirun, flags.shell_completion]
+        if sum(shown) > 1:
+            raise UserError("only one of --multirun, --cfg, --info and --shell-completion")
+        if flags.resolve and not flags.cfg:
+            raise UserError("it goes with --cfg", key="--resolve", hint="--cfg job --resolve")
+        return flags
+
+
+def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobReturn] | None:
+    """Do what `lushan train ARGS...` asks for.
+
+    Args:
+        args: Overrides and Hydra's flags.
+        job: What to do with a config; it must catch its own exceptions, or a sweep ends with them.
+
+    Returns:
+        What the jobs returned, one entry for a single run; None where something was only shown.
+
+    Raises:
+        UserError: The command line or a config is wrong.
+    """
+    flags = _Parser.parse(args)
+    name = flags.config_name or PRIMARY
+    composer = Composer(flags.config_dir)
+    GlobalHydra.instance().initialize(composer)
+    try:
+        with (
+            composer.said_plainly(name, flags.overrides),
+            execution_whitelist(TRUSTED, reset=True),
+        ):
+            if _show(composer, flags, name):
+                return None
+            parsed = composer.parse(flags.overrides)
+            mode = composer.get_mode(name, flags.overrides, parsed)
+            if flags.multirun or mode is RunMode.MULTIRUN:
+                overrides = [*flags.overrides, "hydra.mode=MULTIRUN"]
+                return _flat(composer.multirun(name, job, overrides))
+            return [composer.run(name, job, flags.overrides)]
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
+    if flags.hydra_help:
+        composer.hydra_help(name, get_args_parser(), flags)
+    elif flags.cfg:
+        composer.show_cfg(name, flags.overrides, flags.cfg, flags.package, flags.resolve)
+    elif flags.info:
+        composer.show_info(flags.info, name, flags.overrides)
+    elif flags.shell_completion:
+        composer.shell_completion(name, flags.overrides)
+    else:
+        return False
+    sys.stdout.flush()
+    return True
+
+
+def _flat(batches: Any) -> list[JobReturn]:
+    """The jobs of all batches; a sweeper that returns something else has no list of jobs."""
+    found: list[JobReturn] = []
+    for batch in batches if isinstance(batches, list | tuple) else []:
+        found += [batch] if isinstance(batch, JobReturn) else list(batch)
+    return found

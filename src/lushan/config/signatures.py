@@ -1,0 +1,286 @@
+"""What the callables take that configs name, remembered on disk.
+
+Importing what a config names costs seconds (Lightning alone six); comparing a config with what was
+read last time costs milliseconds. An entry holds as long as the files it was read from do: their
+path, size and time of change stand in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import re
+import sys
+import tempfile
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lushan
+from lushan.config.kinds import ANY, Kind, kind_of, writable
+from lushan.config.targets import Identity, identify, judge, judge_name, locate
+
+FORMAT = 1
+"""Of the entries; a change makes old ones unread."""
+
+_PRETRAINED_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument.
+
+    Attributes:
+        name: Its name.
+        kind: The values it takes; see `lushan.config.kinds`.
+        positional: Whether it may be given by position.
+        required: Whether it has no default.
+    """
+
+    name: str
+    kind: Kind
+    positional: bool
+    required: bool
+
+    @property
+    def late(self) -> bool:
+        """Whether code gives it: required, and keyword-only or nothing that YAML can write."""
+        return self.required and (not self.positional or not writable(self.kind))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a target is and takes.
+
+    Attributes:
+        identity: What it really is.
+        parameters: Name to argument.
+        open: Whether it takes names beyond these (`**kwargs` that go nowhere we can see).
+        checks: Whether it has a `check(cfg)` or `metric_names(node)` of its own, by name.
+    """
+
+    identity: Identity
+    parameters: Mapping[str, Parameter]
+    open: bool
+    checks: tuple[str, ...] = ()
+
+
+def signature(name: str, key: str = "") -> Signature:
+    """The signature of a target, which is judged on the way.
+
+    Args:
+        name: What stands at `_target_`.
+        key: The dotted key of the node.
+
+    Raises:
+        UserError: The target is not allowed, or there is no such thing.
+    """
+    judge_name(name, key)
+    entry = _cache().get(name)
+    if entry is not None and _unchanged(entry["files"]):
+        found = _decode(entry)
+    else:
+        thing = locate(name, key)
+        found = read(thing)
+        _cache()[name] = _encode(found, _files(thing, name))
+        _save()
+    # Also what was remembered: the rules may have changed since.
+    judge(name, found.identity, key)
+    return found
+
+
+def read(thing: Callable[..., Any]) -> Signature:
+    """The signature of a class or function.
+
+    Where a class hands `**kwargs` on to the class it derives from, that class's arguments count.
+    """
+    parameters: dict[str, Parameter] = {}
+    open_ = False
+    for layer in _layers(thing):
+        own = _signature(layer)
+        if own is None:
+            open_ = True
+            break
+        hints = _hints(layer, thing)
+        open_ = any(p.kind is p.VAR_KEYWORD for p in own.parameters.values())
+        for p in own.parameters.values():
+            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.name in ("self", "cls"):
+                continue
+            parameters.setdefault(
+                p.name,
+                Parameter(
+                    p.name,
+                    _kind(hints.get(p.name, p.annotation), p.default),
+                    p.kind is not p.KEYWORD_ONLY,
+                    p.default is p.empty,
+                ),
+            )
+        if not open_:
+            break
+    for name in _attributes_of_model_code(thing):
+        parameters.setdefault(name, Parameter(name, ANY, False, False))
+    checks = tuple(n for n in ("check", "metric_names") if callable(getattr(thing, n, None)))
+    return Signature(identify(thing), parameters, open_, checks)
+
+
+def _kind(annotation: Any, default: Any) -> Kind:
+    if annotation is inspect.Parameter.empty:
+        return ANY
+    kind = kind_of(annotation)
+    # `x: int = None` is often written and means what it says.
+    return ["union", kind, ["none"]] if default is None and kind != ANY else kind
+
+
+def _layers(thing: Any) -> Iterable[Any]:
+    """The callables whose signatures make up that of `thing`, the outermost first."""
+    if not isinstance(thing, type):
+        return [thing]
+    # A class first as a whole: that heeds __signature__, __new__ and metaclasses.
+    above = [c.__init__ for c in thing.__mro__[1:-1] if "__init__" in vars(c)]
+    if "__init__" not in vars(thing):
+        above = above[1:]
+    return [thing, *above]
+
+
+def _signature(layer: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(layer)
+    except (ValueError, TypeError):  # written in C, without a signature
+        return None
+
+
+def _hints(layer: Any, thing: Any) -> dict[str, Any]:
+    """Annotations, resolved one by one: one that needs an unimported name spoils no other."""
+    spaces = []
+    classes = thing.__mro__ if isinstance(thing, type) else ()
+    for function in (layer, *(vars(c).get("__init__") for c in classes)):
+        bare = inspect.unwrap(function) if callable(function) else None
+        if isinstance(bare, types.FunctionType):
+            spaces.append(bare.__globals__)
+    spaces += [vars(sys.modules[c.__module__]) for c in classes if c.__module__ in sys.modules]
+    own = _signature(layer)
+    hints = {}
+    for name, p in own.parameters.items() if own else ():
+        if p.annotation is not p.empty:
+            hints[name] = _resolve(p.annotation, spaces)
+    return hints
+
+
+def _resolve(annotation: Any, spaces: list[dict[str, Any]]) -> Any:
+    carrier = types.SimpleNamespace(__annotations__={"x": annotation})
+    for space in spaces or [{}]:
+        with contextlib.suppress(Exception):
+            return typing.get_type_hints(carrier, globalns=space)["x"]
+    return Any
+
+
+def _attributes_of_model_code(thing: Any) -> set[str]:
+    """The attributes of a config that its model's code reads.
+
+    A config of transformers takes any name; the ones that do something are its arguments and what
+    the `modeling_*.py` beside it asks for, such as DeBERTa's `position_buckets`.
+    """
+    if _PRETRAINED_CONFIG not in identify(thing).bases:
+        return set()
+    found = set()
+    for path in _modeling_files(thing):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'getattr\((?:self\.)?config, "([a-z]\w*)"', text))
+        found |= set(re.findall(r"(?<!\w)config\.([a-z]\w*)(?![\w(])", text))
+    return found
+
+
+def _modeling_files(thing: Any) -> list[Path]:
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return sorted(Path(file).parent.glob("modeling_*.py")) if file else []
+
+
+# On disk
+
+
+def cache_file() -> Path:
+    """Where signatures are remembered: below `$XDG_CACHE_HOME`, or `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    version = f"{lushan.__version__}-py{sys.version_info.major}{sys.version_info.minor}"
+    return Path(home).expanduser() / "lushan" / f"signatures-{version}-{FORMAT}.json"
+
+
+_entries: dict[Path, dict[str, Any]] = {}
+
+
+def _cache() -> dict[str, Any]:
+    path = cache_file()
+    if path not in _entries:
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # absent, unreadable or damaged: read again
+            entries = {}
+        _entries[path] = entries if isinstance(entries, dict) else {}
+    return _entries[path]
+
+
+def _save() -> None:
+    # Without a folder to write to, the next command imports again: slower, not wrong.
+    path = cache_file()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(_entries[path], file)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _files(thing: Any, name: str) -> list[list[Any]]:
+    """Path, size and time of the files a signature was read from, and of those on the way."""
+    parts = name.split(".")
+    modules = {".".join(parts[:i]) for i in range(1, len(parts))} | {thing.__module__}
+    if isinstance(thing, type):
+        modules |= {c.__module__ for c in thing.__mro__}
+    paths = {getattr(sys.modules.get(m), "__file__", None) for m in modules}
+    if _PRETRAINED_CONFIG in identify(thing).bases:
+        paths |= {str(p) for p in _modeling_files(thing)}
+    return [[p, *_stamp(p)] for p in sorted(filter(None, paths))]
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _unchanged(files: list[list[Any]]) -> bool:
+    try:
+        return all(_stamp(path) == (size, time) for path, size, time in files)
+    except OSError:
+        return False
+
+
+def _encode(found: Signature, files: list[list[Any]]) -> dict[str, Any]:
+    what = found.identity
+    return {
+        "files": files,
+        "identity": [what.module, what.qualname, what.kind, list(what.bases)],
+        "parameters": [
+            [p.name, p.kind, p.positional, p.required] for p in found.parameters.values()
+        ],
+        "open": found.open,
+        "checks": list(found.checks),
+    }
+
+
+def _decode(entry: dict[str, Any]) -> Signature:
+    module, qualname, kind, bases = entry["identity"]
+    return Signature(
+        Identity(module, qualname, kind, tuple(bases)),
+        {p[0]: Parameter(*p) for p in entry["parameters"]},
+        entry["open"],
+        tuple(entry["checks"]),
+    )

@@ -1,0 +1,174 @@
+"""Encoded splits: token ids and labels as memory-mapped Arrow files, shared by all runs.
+
+A file's name is a fingerprint of everything that decides its content (data, tokenizer, encoding
+options, the code that encodes), so nothing is ever stale and nothing is asked of the user. It is
+written beside its final name and renamed: two processes that build it at once both get a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lushan.errors import RunFailed
+
+ROWS_AT_ONCE = 1000
+"""Rows encoded per call: enough for the tokenizer to spread over the cores, little memory."""
+
+
+class Ragged:
+    """A list column seen as numpy, without copying: row i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    def __init__(self, column: pa.ListArray) -> None:
+        self.offsets: NDArray[np.int32] = column.offsets.to_numpy()
+        self.values: NDArray[Any] = column.values.to_numpy(zero_copy_only=False)
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+class Encoded:
+    """One encoded split.
+
+    Every split has the columns `length` (tokens), `targets` (what its loss is summed over) and
+    `example` (the row of the corpus it comes from; several windows may share one).
+
+    Attributes:
+        path: The Arrow file.
+        meta: What the encoder counted on the way, such as words cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        self.meta: dict[str, Any] = json.loads((table.schema.metadata or {}).get(b"meta", b"{}"))
+        table = table.combine_chunks()
+        self.columns: dict[str, Ragged | NDArray[Any]] = {
+            name: _as_numpy(table.column(name)) for name in table.column_names
+        }
+
+    def __len__(self) -> int:
+        return len(self.columns["length"])
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each feature, shape (N,)."""
+        return np.asarray(self.columns["length"], dtype=np.int64)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Terms of the loss each feature contributes, shape (N,)."""
+        return np.asarray(self.columns["targets"], dtype=np.int64)
+
+    @property
+    def examples(self) -> NDArray[np.int64]:
+        """The corpus row of each feature, shape (N,)."""
+        return np.asarray(self.columns["example"], dtype=np.int64)
+
+    def rows(self, indices: Iterable[int]) -> list[dict[str, Any]]:
+        """The features at `indices`, as arrays and plain numbers."""
+        return [{name: column[i] for name, column in self.columns.items()} for i in indices]
+
+
+def _as_numpy(column: pa.ChunkedArray) -> Ragged | NDArray[Any]:
+    array = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
+    if pa.types.is_list(array.type):
+        return Ragged(array)
+    return array.to_numpy(zero_copy_only=False)
+
+
+Encoder = Callable[[dict[str, list[Any]], int], dict[str, list[Any]]]
+"""(rows as columns, number of the first row) -> features as columns."""
+
+
+def encode(
+    table: pa.Table,
+    encoder: Encoder,
+    schema: pa.Schema,
+    *,
+    fingerprint: str,
+    cache_dir: Path,
+    count: Callable[[dict[str, list[Any]]], Mapping[str, int]] | None = None,
+) -> Encoded:
+    """Read an encoded split from the cache, or make it.
+
+    Args:
+        table: The corpus split.
+        encoder: Turns rows into features.
+        schema: The features' columns.
+        fingerprint: From `fingerprint_of`; names the file.
+        cache_dir: Where encoded splits are kept.
+        count: Numbers to add up over all features and keep as the split's `meta`.
+    """
+    path = cache_dir / f"{fingerprint}.arrow"
+    if not path.exists():
+        _write(path, table, encoder, schema, count)
+    return Encoded(path)
+
+
+def _write(
+    path: Path,
+    table: pa.Table,
+    encoder: Encoder,
+    schema: pa.Schema,
+    count: Callable[[dict[str, list[Any]]], Mapping[str, int]] | None,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    totals: dict[str, int] = {}
+    batches: list[pa.RecordBatch] = []
+    for features in _features(table, encoder):
+        if count is not None:
+            for key, number in count(features).items():
+                totals[key] = totals.get(key, 0) + int(number)
+        columns = [pa.array(features[field.name], type=field.type) for field in schema]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+    # One batch per file: a memory-mapped column is then one run of numbers.
+    whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
+    whole = whole.replace_schema_metadata({"meta": json.dumps(totals)})
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", suffix=".arrow", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as sink:
+            with pa.ipc.new_file(sink, whole.schema) as writer:
+                writer.write_table(whole, max_chunksize=max(1, len(whole)))
+            sink.flush()
+            os.fsync(sink.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise RunFailed(f"cannot write the encoded data {path}: {error.strerror}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _features(table: pa.Table, encoder: Encoder) -> Iterator[dict[str, list[Any]]]:
+    for start in range(0, table.num_rows, ROWS_AT_ONCE):
+        rows = table.slice(start, ROWS_AT_ONCE).to_pydict()
+        yield encoder(rows, start)
+
+
+def fingerprint_of(*parts: object) -> str:
+    """A hash of plain values (JSON) that names an encoded split."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def code_version(*objects: object) -> str:
+    """A hash of the source files that define `objects`: changed code never reads an old file."""
+    files = sorted({inspect.getsourcefile(o) or "" for o in objects})  # type: ignore[arg-type]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""What goes wrong, said so that it can be put right.
+
+A mistake of the user is a `UserError`: it names the key or the file and line, the value found
+there, and what to write instead. Everything else that fails is ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class LushanWarning(UserWarning):
+    """Something was repaired or counted, and the user should know."""
+
+
+class UserError(Exception):
+    """A refused input; the command line prints it without a traceback and exits with 2.
+
+    Args:
+        problem: What is wrong, in one sentence.
+        key: The config key at fault, dotted: `optimizer.lr`.
+        value: The value found there; shown as `repr`, shortened.
+        file: The file at fault, or the file a wrong key came from.
+        line: Its line, counted from 1.
+        column: Its column, counted from 1.
+        hint: What to write instead.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        key: str | None = None,
+        value: object = None,
+        file: str | Path | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem, self.key, self.value, self.hint = problem, key, value, hint
+        self.file, self.line, self.column = (str(file) if file else None), line, column
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
+        where = [w for w in (place, self.key) if w]
+        text = f"{', '.join(where)}: {self.problem}" if where else self.problem
+        if self.value is not None:
+            text += f" (found {shorten(self.value)})"
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword arguments do not survive pickling on their own, and a sweep's
+        # jobs report theirs from other processes.
+        return (_rebuild, (type(self), self.__dict__.copy()))
+
+
+def _rebuild(kind: type[UserError], fields: dict[str, object]) -> UserError:
+    error = kind.__new__(kind)
+    error.__dict__.update(fields)
+    Exception.__init__(error, error._text())
+    return error
+
+
+class RunFailed(Exception):
+    """A run that cannot go on for a reason that is not a wrong input; exits with 1."""
+
+    exit_code = 1
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop; its state is saved. Exits with 128 + the signal's number.
+
+    A `BaseException`, so that nothing between the training loop and the command line takes it
+    for an ordinary failure.
+    """
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(f"stopped by signal {signum}")
+
+    @property
+    def exit_code(self) -> int:
+        """130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signum
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """`repr(value)`, cut in the middle when it is longer than `limit` characters."""
+    text = repr(value)
+    if len(text) <= limit:
+        return text
+    half = (limit - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The hint `Did you mean 'x'?`, or None where nothing known is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {near[0]!r}?" if near else None

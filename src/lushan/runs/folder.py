@@ -1,0 +1,339 @@
+"""A run folder: its files, its state, its one owner.
+
+States: `new` (nothing begun), `running`, `complete`, `interrupted` (stopped or killed; goes on when
+started again) and `failed` (an error; starts again from its last checkpoint). A killed process
+cannot write that it was killed, so `running` with a dead owner reads as `interrupted`.
+`result.json` is what makes a run complete: it is written, whole, before the state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import signal
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.runs import owner as owners
+from lushan.runs.files import atomic_write, check_writable, clean_leftovers, write_json
+from lushan.runs.identity import run_id, run_path
+from lushan.runs.result import Result
+from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
+
+NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
+STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """What is known about a run from its folder alone."""
+
+    state: str = NEW
+    reason: str | None = None
+    """Why it failed or was interrupted, in one line."""
+    error: str | None = None
+    """Type of the error it failed with."""
+    started: str | None = None
+    """Start of the last attempt: date and time with offset."""
+    ended: str | None = None
+    seconds: float | None = None
+    """Time of all attempts together, as far as it was recorded."""
+    attempts: int = 0
+    record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """All of `run.json`."""
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Making one touches nothing; `own()` creates the folder.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.run_json = self.path / "run.json"
+        self.result_json = self.path / "result.json"
+        self.manifest_json = self.path / "manifest.json"
+        self.config_yaml = self.path / "config.yaml"
+        self.overrides_yaml = self.path / "overrides.yaml"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.log_txt = self.path / "log.txt"
+        self.predictions = self.path / "predictions"
+        self.checkpoints = self.path / "checkpoints"
+        self.plots = self.path / "plots"
+        self._claim: owners.Claim | None = None
+        self._secrets: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> RunFolder:
+        """Return the folder of the run that a resolved config describes."""
+        return cls(run_path(config))
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    # What is there.
+
+    def status(self) -> Status:
+        """Read the state, and what is known beside it."""
+        record, damage = self._record()
+        status = Status(**{name: record[name] for name in _RECORDED if name in record})
+        status = dataclasses.replace(status, record=record)
+        if self.result_json.exists():
+            return dataclasses.replace(status, state=COMPLETE, reason=None, error=None)
+        if damage:
+            return dataclasses.replace(status, state=INTERRUPTED, reason=damage)
+        if status.state == COMPLETE:
+            reason = "its result.json is gone"
+            return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
+        if status.state == RUNNING:
+            owner, beat = owners.current(self.path)
+            if not owners.is_alive(owner, beat):
+                reason = f"{owner} ended without a word" if owner else "ended without a word"
+                return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
+        return status
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        return self.status().state
+
+    def result(self) -> Result | None:
+        """Return the result of a complete run; None when it is not complete.
+
+        Raises:
+            UserError: `result.json` is damaged.
+        """
+        try:
+            return Result.read(self.result_json)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def owner(self) -> owners.Owner | None:
+        """Return the live owner of the folder, if it has one."""
+        owner, beat = owners.current(self.path)
+        return owner if owners.is_alive(owner, beat) else None
+
+    @property
+    def taken_over_from(self) -> owners.Owner | None:
+        """The dead owner whose place this process took, while it owns the folder."""
+        return self._claim.dead if self._claim else None
+
+    # What its owner does.
+
+    @contextlib.contextmanager
+    def own(self) -> Iterator[RunFolder]:
+        """Own the folder for the length of the block, and record how the block ends.
+
+        An exception in the block marks a running run as failed, a signal or Ctrl-C as interrupted,
+        and goes on its way. A run that was started in the block and not ended is marked too.
+
+        Raises:
+            UserError: Another live process owns it, or it cannot be written to; exit code 2.
+            RunFailed: The disk is full; exit code 1.
+        """
+        check_writable(self.path)
+        with owners.owning(self.path) as claim:
+            self._claim = claim
+            try:
+                clean_leftovers(self.path)
+                yield self
+                if self._running():
+                    self.interrupt("ended without a result")
+            except BaseException as error:
+                self._end_with(error)
+                raise
+            finally:
+                self._claim = None
+
+    def start(
+        self,
+        config: Mapping[str, Any],
+        *,
+        choices: Mapping[str, Any] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        """Mark the run as running; write `config.yaml`, `overrides.yaml` and `run.json`.
+
+        Args:
+            config: The whole config, resolved. What is secret in it is written as `***`.
+            choices: Hydra's group choices.
+            overrides: The command line's.
+
+        Raises:
+            RunFailed: The run is complete already.
+        """
+        self.require_owner()
+        before = self.status()
+        if before.state == COMPLETE:
+            raise RunFailed(f"{self.path}: the run is complete; remove its folder to run it again")
+        self._secrets = secret_values(config, overrides)
+        identity = run_id(config)  # of the config as it is: blotted out, it would be another one
+        config, overrides = redact_config(config), redact_arguments(overrides)
+        atomic_write(self.config_yaml, _yaml(config))
+        atomic_write(self.overrides_yaml, _yaml(list(overrides)))
+        me = owners.this_process()
+        self._write(
+            state=RUNNING,
+            reason=None,
+            error=None,
+            name=config.get("name"),
+            run_id=identity,
+            seed=config.get("seed"),
+            started=_now(),
+            ended=None,
+            seconds=before.seconds,
+            attempts=before.attempts + 1,
+            host=me.host,
+            pid=me.pid,
+            choices=dict(choices or {}),
+            overrides=list(overrides),
+            config=config,
+        )
+
+    def complete(self, result: Result) -> None:
+        """Write the result, and only then the state."""
+        self.require_owner()
+        result.write(self.result_json)
+        metric = result.headline
+        interval = result.ci.get(metric)
+        self._write(
+            **self._record()[0]
+            | {
+                "state": COMPLETE,
+                "reason": None,
+                "error": None,
+                "ended": _now(),
+                "seconds": result.seconds,
+                "main_metric": {
+                    "name": metric,
+                    "value": result.metrics.get(metric),
+                    "interval": interval,
+                },
+            }
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the run as failed; the traceback goes to `log.txt`."""
+        text = str(error).strip() or type(error).__name__
+        lines = traceback.format_exception(error)
+        self._append_log("".join(lines))
+        self._end(FAILED, self._clean(text.splitlines()[0]), type(error).__name__)
+
+    def interrupt(self, reason: str) -> None:
+        """Mark the run as interrupted: started again it goes on from its last checkpoint."""
+        self._end(INTERRUPTED, self._clean(reason), None)
+
+    def require_owner(self) -> None:
+        """Make sure that this process still owns the folder; worth asking before a checkpoint.
+
+        Raises:
+            RunFailed: It does not.
+        """
+        if self._claim is None:
+            raise RunFailed(f"{self.path}: written to by a process that does not own it")
+        self._claim.require()
+
+    def _end(self, state: str, reason: str, error: str | None) -> None:
+        self.require_owner()
+        record, _ = self._record()
+        seconds = record.get("seconds") or 0.0
+        if record.get("started"):
+            begun = datetime.datetime.fromisoformat(record["started"])
+            seconds += (datetime.datetime.now(datetime.UTC) - begun).total_seconds()
+        ending = {
+            "state": state,
+            "reason": reason,
+            "error": error,
+            "ended": _now(),
+            "seconds": round(seconds, 1),
+        }
+        self._write(**record | ending)
+
+    def _end_with(self, error: BaseException) -> None:
+        if not self._running():
+            return
+        try:
+            if isinstance(error, Interrupted):
+                self.interrupt(f"stopped by {signal.Signals(error.signum).name}")
+            elif isinstance(error, KeyboardInterrupt):
+                self.interrupt("stopped by SIGINT")
+            else:
+                self.fail(error)
+        except (RunFailed, OSError) as trouble:
+            # The error on its way matters more than that it could not be recorded (it may be
+            # that very full disk); what remains says `running` with a dead owner: interrupted.
+            error.add_note(f"The state of the run could not be recorded: {trouble}")
+
+    def _running(self) -> bool:
+        return self._record()[0].get("state") == RUNNING and not self.result_json.exists()
+
+    def _record(self) -> tuple[dict[str, Any], str | None]:
+        """Read `run.json`; a second value says what is wrong with it."""
+        try:
+            record = json.loads(self.run_json.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}, None
+        except ValueError as error:
+            return {}, f"its run.json is damaged ({error})"
+        if not isinstance(record, dict) or record.get("state") not in STATES:
+            return {}, "its run.json is damaged (no state)"
+        return record, None
+
+    def _write(self, **record: Any) -> None:
+        write_json(self.run_json, record)
+
+    def _append_log(self, text: str) -> None:
+        with self.log_txt.open("a", encoding="utf-8") as file:
+            file.write(self._clean(text))
+
+    def _clean(self, text: str) -> str:
+        return redact(text, self._secrets)
+
+
+_RECORDED = ("state", "reason", "error", "started", "ended", "seconds", "attempts")
+
+
+def stored(config: Mapping[str, Any]) -> Result | None:
+    """Return the result of the run that a config describes, if it was carried out before."""
+    return RunFolder.of(config).result()
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Read the `config.yaml` of a run folder.
+
+    Raises:
+        UserError: There is none: the folder is not that of a run.
+    """
+    path = Path(folder) / "config.yaml"
+    try:
+        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError as error:
+        raise UserError(
+            "not the folder of a run",
+            file=folder,
+            hint="`lushan runs` lists the runs that there are.",
+        ) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"not a YAML file: {error}", file=path) from error
+    if not isinstance(content, dict):
+        raise UserError("not a config", file=path)
+    return content
+
+
+def _yaml(value: object) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

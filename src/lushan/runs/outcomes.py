@@ -1,0 +1,115 @@
+"""How the jobs of a sweep ended: collected by launcher and sweeper, shown by the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED
+
+STYLES = {
+    COMPLETE: "green",
+    FAILED: "red",
+    INTERRUPTED: "yellow",
+    "running": "cyan",
+    "new": "dim",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How one job of a sweep ended.
+
+    Args:
+        number: Number of the job, from 0.
+        overrides: What sets it apart.
+        state: `complete`, `interrupted` or `failed`.
+        reason: Why it is not complete, in one line.
+        exit_code: Its own: 0, 1, 2, 130, 143; negative for a signal that killed it.
+        folder: Its run folder, where one is known.
+        seconds: Its time.
+        value: What it returned.
+        answered: Whether it was complete before.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    state: str
+    reason: str | None = None
+    exit_code: int = 0
+    folder: str | None = None
+    seconds: float = 0.0
+    value: Any = None
+    answered: bool = False
+
+
+_collected: list[Outcome] = []
+
+
+def record(outcome: Outcome) -> None:
+    """Add the outcome of a job."""
+    _collected.append(outcome)
+
+
+def collected() -> list[Outcome]:
+    """Return the outcomes of the jobs of this process's sweep so far, by number."""
+    return sorted(_collected, key=lambda outcome: outcome.number)
+
+
+def clear() -> None:
+    """Forget all outcomes: another sweep begins."""
+    _collected.clear()
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return the exit code of a sweep: 0 when all jobs are complete, else 1."""
+    return int(any(outcome.state != COMPLETE for outcome in outcomes))
+
+
+def exit_reason(code: int) -> str:
+    """Say in words how a process ended that could not say it itself.
+
+    Args:
+        code: Its exit code; negative for the signal that ended it.
+    """
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    if number in signal.valid_signals():
+        return f"ended by {signal.Signals(number).name}"
+    return f"ended with exit code {code}"
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return the closing table of a sweep."""
+    table = Table("job", "overrides", "state", "value", "s", "reason", box=None, pad_edge=False)
+    for outcome in outcomes:
+        state = "complete (before)" if outcome.answered else outcome.state
+        is_number = isinstance(outcome.value, float)
+        table.add_row(
+            str(outcome.number),
+            _plain(" ".join(outcome.overrides)),
+            f"[{STYLES.get(outcome.state, 'default')}]{state}",
+            f"{outcome.value:.4f}" if is_number else "",
+            "" if outcome.answered else f"{outcome.seconds:.1f}",
+            _plain(outcome.reason or ""),
+        )
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def describe(outcomes: Sequence[Outcome]) -> str:
+    """Return one line: `12 jobs: 9 complete (4 before), 1 interrupted, 2 failed`."""
+    parts = []
+    for state in (COMPLETE, INTERRUPTED, FAILED):
+        count = sum(outcome.state == state for outcome in outcomes)
+        before = sum(outcome.answered for outcome in outcomes if outcome.state == state)
+        if count:
+            parts.append(f"{count} {state}" + (f" ({before} before)" if before else ""))
+    jobs = f"{len(outcomes)} job{'s' if len(outcomes) != 1 else ''}"
+    return f"{jobs}: {', '.join(parts)}" if parts else jobs

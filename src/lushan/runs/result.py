@@ -1,0 +1,192 @@
+"""`result.json`: what a complete run found out, and all that tables and verification read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError, did_you_mean
+from lushan.runs.files import read_json, write_json
+from lushan.runs.secrets import redact_config
+
+
+@dataclasses.dataclass
+class Result:
+    """The result of a run.
+
+    Args:
+        name: Name of the experiment.
+        run_id: Hash of its config.
+        seed: Its seed.
+        metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
+        main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
+        config: The whole config, resolved.
+        ci: 95 % interval of a metric: low, high.
+        report: Split -> level -> class -> precision, recall, f1, support.
+        choices: Hydra's group choices: `{"task/head": "crf"}`.
+        data_fingerprint: Split -> SHA-256 of its data.
+        seconds: Time of the whole run, all attempts together.
+        weights_sha256: SHA-256 over the weights that were tested.
+        extra: What else a task wants kept; written beside the others.
+    """
+
+    name: str
+    run_id: str
+    seed: int
+    metrics: dict[str, float | None]
+    main_metric: str
+    config: dict[str, Any]
+    ci: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
+    report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    data_fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
+    seconds: float | None = None
+    weights_sha256: str | None = None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    state: str = "complete"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `result.json`, state first; secrets of the config blotted out."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        extra = fields.pop("extra")
+        clash = sorted(set(extra) & set(fields))
+        if clash:
+            raise ValueError(f"extra entries of a result take names of its own: {clash}")
+        fields["config"] = redact_config(self.config)
+        return {"state": fields.pop("state"), **fields, **extra}
+
+    @classmethod
+    def from_dict(cls, content: object, *, file: str | Path | None = None) -> Result:
+        """Read the content of a `result.json`.
+
+        Raises:
+            UserError: Something is missing or is not what it should be; names `file`.
+        """
+        for problem in _problems(content):
+            raise UserError(
+                f"not the result of a run: {problem}",
+                file=file,
+                hint="The file was changed after the run. Remove its folder and run again.",
+            )
+        assert isinstance(content, Mapping)
+        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
+        fields = {name: value for name, value in content.items() if name in known}
+        return cls(**fields, extra={k: v for k, v in content.items() if k not in known})
+
+    def write(self, path: str | Path) -> None:
+        """Write it, atomically."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Result:
+        """Read a `result.json`.
+
+        Raises:
+            FileNotFoundError: There is none.
+            UserError: It is damaged.
+        """
+        return cls.from_dict(read_json(path), file=path)
+
+    @property
+    def headline(self) -> str:
+        """The one metric to show: the main one on test if it was tested, else as it is named."""
+        return headline(self.main_metric, self.metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class SummaryRow:
+    """One line of a run's closing table."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    """Lower end of the 95 % interval, where there is one."""
+    high: float | None
+    is_main: bool
+
+
+def summary(result: Result) -> list[SummaryRow]:
+    """Return the lines of a run's closing table: main metric first, then test, val, the rest."""
+    main = {result.headline, result.main_metric}
+    splits = ("test", "val", "train")
+
+    def order(metric: str) -> tuple[bool, bool, int]:
+        split = metric.partition("/")[0]
+        place = splits.index(split) if split in splits else len(splits)
+        return metric != result.headline, metric not in main, place
+
+    rows = []
+    for metric in sorted(result.metrics, key=order):  # stable: else the order of the file
+        low, high = result.ci.get(metric) or (None, None)
+        rows.append(SummaryRow(metric, result.metrics[metric], low, high, metric in main))
+    return rows
+
+
+def headline(main_metric: str, metrics: Mapping[str, Any]) -> str:
+    """Return the name under which `metrics` has the main metric: on test, else on val, else as is.
+
+    Args:
+        main_metric: With or without a split: `val/entity_f1`, `entity_f1`.
+        metrics: Flat metrics of a run.
+    """
+    name = main_metric.rpartition("/")[2]
+    for candidate in (f"test/{name}", f"val/{name}"):
+        if candidate in metrics:
+            return candidate
+    return main_metric
+
+
+def objective(result: Result, metric: str | None = None) -> float | None:
+    """Return the number that a search optimizes: `metric`, else the main metric on validation.
+
+    Raises:
+        UserError: The run has no such metric.
+    """
+    if metric is None:
+        name = result.main_metric.rpartition("/")[2]
+        metric = next((m for m in (f"val/{name}", result.main_metric) if m in result.metrics), None)
+        return None if metric is None else result.metrics[metric]
+    if metric not in result.metrics:
+        raise UserError(
+            "the run has no such metric",
+            key="optimized_metric",
+            value=metric,
+            hint=did_you_mean(metric, result.metrics) or f"It has {', '.join(result.metrics)}.",
+        )
+    return result.metrics[metric]
+
+
+def _problems(content: object) -> list[str]:
+    if not isinstance(content, Mapping):
+        return ["not a JSON object"]
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "state": str,
+        "name": str,
+        "run_id": str,
+        "seed": int,
+        "metrics": Mapping,
+        "main_metric": str,
+        "config": Mapping,
+    }
+    missing = [f"{name!r} is missing" for name in kinds if name not in content]
+    if missing:
+        return missing
+    kinds |= {
+        name: Mapping for name in ("ci", "report", "choices", "data_fingerprint") if name in content
+    }
+    found = [
+        f"{name!r} is {type(content[name]).__name__}"
+        for name, kind in kinds.items()
+        if not isinstance(content[name], kind)
+    ]
+    if found:
+        return found
+    if content["state"] != "complete":
+        return [f"its state is {content['state']!r}"]
+    return [
+        f"metric {name!r} is {value!r}"
+        for name, value in content["metrics"].items()
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float))
+    ]

@@ -1,0 +1,141 @@
+"""What must not travel with a run: keys, tokens and passwords, and how they are blotted out.
+
+Run folders are shared, copied to trackers and attached to papers. Everything written there that
+comes from outside (command line, config, diff, traceback) passes through here first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HIDDEN = "***"
+
+# What looks like a secret wherever it stands.
+_SHAPES = [
+    r"hf_[A-Za-z0-9]{16,}",
+    r"sk-[A-Za-z0-9_-]{16,}",
+    r"wandb_v\d_[A-Za-z0-9_-]{16,}",
+    r"(?:AKIA|ASIA)[0-9A-Z]{16}",
+    r"gh[pousr]_[A-Za-z0-9]{20,}",
+    r"github_pat_[A-Za-z0-9_]{20,}",
+    r"glpat-[A-Za-z0-9_-]{16,}",
+    r"xox[abprs]-[A-Za-z0-9-]{10,}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)",  # the user and password of a URL
+    r"(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}",
+]
+_SHAPE = re.compile("|".join(rf"(?<![A-Za-z0-9]){s}" for s in _SHAPES), re.DOTALL)
+
+# What is called a secret. `pad_token` and its kin are words of tokenizers.
+_NAME = (
+    r"(?:[\w.-]*[_.-])?(?:token|api[_-]?key|apikey|secret(?:[_-]?key)?|password|passwd|passphrase"
+    r"|pwd|credentials?|private[_-]?key|access[_-]?key(?:[_-]?id)?|auth)"
+)
+_IS_NAME = re.compile(rf"[-+~]*{_NAME}", re.IGNORECASE)
+_TOKENIZER = re.compile(
+    r"(?:.*[_.-])?(?:pad|mask|cls|sep|unk|bos|eos|eot|stop|special|image|start|end|per|prefix"
+    r"|suffix|middle)_token",
+    re.IGNORECASE,
+)
+_ASSIGNED = re.compile(
+    rf"(?<![\w.-])(?P<name>[-+~]*{_NAME})(?P<sign>[\"']?\s*[=:]\s*)"
+    r"(?P<quote>[\"']?)(?P<value>[^\s,;\"'&()\[\]{}]{6,})(?P=quote)",
+    re.IGNORECASE,
+)
+_HARMLESS = re.compile(
+    r"none|null|true|false|~|\?\?\?|-?[\d.]{1,7}|\*+|\$\{.*|.{0,3}", re.IGNORECASE | re.DOTALL
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a key or a variable of this name holds a secret: `WANDB_API_KEY`, `hub.token`."""
+    return bool(_IS_NAME.fullmatch(name)) and not _TOKENIZER.fullmatch(name)
+
+
+def secret_values(
+    config: Mapping[str, Any] | None = None,
+    arguments: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> frozenset[str]:
+    """Collect the values that config, command line and environment give to secret names.
+
+    With them `redact` finds a secret where nothing around it tells that it is one: in the middle
+    of a traceback, for instance. `environ` is that of the process when not given.
+    """
+    found = [
+        value
+        for name, value in (os.environ if environ is None else environ).items()
+        if is_secret_name(name) and len(value) >= 8  # a short one would blot out plain words
+    ]
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, sign, value = argument.partition("=")
+        if is_secret_name(name):
+            found.append(value if sign else following)
+    found.extend(_named(config or {}))
+    stripped = (value.strip("\"'") for value in found)
+    return frozenset(value for value in stripped if not _HARMLESS.fullmatch(value))
+
+
+def _named(node: object) -> list[str]:
+    """All texts under secret names, at any depth of a config."""
+    if isinstance(node, Mapping):
+        own = [
+            value
+            for name, value in node.items()
+            if isinstance(value, str) and is_secret_name(str(name))
+        ]
+        return own + [text for value in node.values() for text in _named(value)]
+    if isinstance(node, list | tuple):
+        return [text for value in node for text in _named(value)]
+    return []
+
+
+def redact(text: str, known: frozenset[str] | None = None) -> str:
+    """Blot out the secrets in a free text: a diff, a traceback, a message.
+
+    Three ways to know one: its value is known, its shape is that of a known kind of key, or it is
+    a literal with digits in it given to a secret name. (`token = words[i]` in a diff is code and
+    stays: a patch that no longer applies is of no use.)
+
+    Args:
+        text: The text.
+        known: What `secret_values` found; the environment's alone when not given.
+    """
+    for value in sorted(secret_values() if known is None else known, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    return _ASSIGNED.sub(_hide_assigned, _SHAPE.sub(HIDDEN, text))
+
+
+def _hide_assigned(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"]
+    literal = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    if not literal or "." in value.strip(".") or not is_secret_name(name):
+        return match[0]
+    return f"{name}{match['sign']}{match['quote']}{HIDDEN}{match['quote']}"
+
+
+def redact_arguments(arguments: Sequence[str]) -> list[str]:
+    """Blot out the secrets of a command line: `key=value`, `--key value`, `--key=value`."""
+    known = secret_values(arguments=arguments)
+    return [redact(argument, known) for argument in arguments]
+
+
+def redact_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config in which every secret reads `***`."""
+    known = secret_values(config)
+    copy = _redact_node(config, known)
+    assert isinstance(copy, dict)
+    return copy
+
+
+def _redact_node(node: Any, known: frozenset[str]) -> Any:
+    if isinstance(node, Mapping):
+        return {name: _redact_node(value, known) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_redact_node(value, known) for value in node]
+    return redact(node, known) if isinstance(node, str) else node

@@ -1,0 +1,52 @@
+"""SIGTERM and Ctrl-C: stop with everything saved, and say so with the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from lushan.errors import Interrupted
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """Turns signals into `Interrupted`: at once, or where the training loop can save first.
+
+    Attributes:
+        pending: The signal that waits to be honoured, or None.
+        deferred: Whether a first signal waits for the loop; a second one never does.
+    """
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+        self.deferred = False
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        if self.deferred and self.pending is None:
+            self.pending = signum
+            return
+        self.pending = signum
+        raise Interrupted(signum)
+
+    def install(self) -> None:
+        """Take the signals; again after a library has put its own handlers in."""
+        for signum in CAUGHT:
+            signal.signal(signum, self._handle)
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[Signals]:
+        """Take the signals for the length of a block (in the main thread; elsewhere do nothing)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {signum: signal.getsignal(signum) for signum in CAUGHT}
+        self.install()
+        try:
+            yield self
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)

