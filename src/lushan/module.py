@@ -97,6 +97,16 @@ class Schedule:
         """The global batches of one epoch."""
         return self._plan(number)[: self.steps[number]]
 
+    def examples(self, steps: int) -> int:
+        """Examples in the first `steps` global batches, each counted every time it comes."""
+        count = 0
+        for number, batches in enumerate(self.steps):
+            if steps <= 0:
+                break
+            count += sum(len(batch) for batch in self.epoch(number)[:steps])
+            steps -= batches
+        return count
+
 
 class Experiment(pl.LightningModule):
     """Trains one model on one task.
@@ -292,7 +302,11 @@ class Experiment(pl.LightningModule):
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Judge what the ranks have collected of `split`."""
-        loss = torch.stack(self._losses).sum() if self._losses else torch.zeros((), dtype=torch.float64)
+        loss = (
+            torch.stack(self._losses).sum()
+            if self._losses
+            else torch.zeros((), dtype=torch.float64)
+        )
         records, total = self._gather(self._records, float(loss))
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
         evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))

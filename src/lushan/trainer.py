@@ -146,9 +146,7 @@ def _signature() -> inspect.Signature:
         for name, parameter in lightning.items()
         if name not in OURS and name not in ("self", "kwargs", "accumulate_grad_batches")
     ]
-    return inspect.Signature(
-        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    )
+    return inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])
 
 
 # Config is checked against this, so that there is no second list of Lightning's arguments.

@@ -5,6 +5,7 @@ Nothing heavy is imported here before a run has to be trained.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import sys
@@ -16,13 +17,14 @@ from typing import Any
 
 from lushan.config.build import build
 from lushan.errors import UserError
-from lushan.runs.files import write_json
-from lushan.runs.folder import RunFolder
-from lushan.runs.manifest import Manifest
+from lushan.runs.files import read_json, write_json
+from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
 
-log = logging.getLogger(__name__)
+DATA = "data.json"
+"""In the run folder: the fingerprint of the data that the run was begun on."""
 
 
 def run(
@@ -39,7 +41,8 @@ def run(
         overrides: The command line's, kept for the record.
 
     Returns:
-        The content of `result.json`, and `folder`, the run's folder.
+        The content of `result.json`, and `folder`, the run's folder; of another rank than the
+        first only the folder.
 
     Raises:
         UserError: The config or the data cannot be used, or another process owns the run.
@@ -47,68 +50,81 @@ def run(
         Interrupted: A signal stopped the run; what was done is saved.
     """
     folder = RunFolder.of(cfg)
-    fingerprint = data_fingerprint(cfg)
+    fingerprint: dict[str, str] = build(cfg["data"]).fingerprint()
     result = folder.result()
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
         return answer(result, folder)
     if rank() > 0:
-        follow(folder.path)
-        return {"folder": str(folder.path), "state": "running", "metrics": {}}
+        follow(folder.path, cfg)
+        return {"folder": str(folder.path)}
     with Signals().caught() as signals, folder.own():
-        before = folder.status().record.get("data_fingerprint")
-        if before:
-            require_same_data(before, fingerprint, folder)
-        result = carry_out(cfg, folder, fingerprint, signals, dict(choices or {}), list(overrides))
+        result = folder.result()  # another process may have completed it just now
+        if result is None:
+            if (folder.path / DATA).exists():
+                require_same_data(read_json(folder.path / DATA), fingerprint, folder)
+            result = carry_out(cfg, folder, fingerprint, signals, choices or {}, overrides)
     return answer(result, folder)
 
 
 def carry_out(
     cfg: dict[str, Any],
     folder: RunFolder,
-    fingerprint: dict[str, str],
+    fingerprint: Mapping[str, str],
     signals: Signals,
-    choices: dict[str, str | None],
-    overrides: list[str],
+    choices: Mapping[str, str | None],
+    overrides: Sequence[str],
 ) -> Result:
     """Train and judge in a folder that this process owns."""
     begun = time.monotonic()
     spent = folder.status().seconds or 0.0
     folder.start(cfg, choices=choices, overrides=overrides)
-    write_json(folder.path / "data.json", fingerprint)
-    manifest = Manifest.begin(config=cfg, fingerprints={"data": fingerprint})
-    manifest.write(folder.manifest_json)
+    write_json(folder.path / DATA, dict(fingerprint))
+    write_manifest(
+        folder.manifest_json, fingerprints={"data": dict(fingerprint)}, started=now(), config=cfg
+    )
     with logged(folder.log_txt):
-        from lushan.config.check import check_combinations
-
-        check_combinations(cfg)
         from lushan import fitting
+        from lushan.callbacks import trackers
         from lushan.reporting import keep
 
-        outcome = fitting.fit(cfg, folder.path, signals)
-        main = f"test/{outcome['main_metric']}"
-        result = Result(
-            name=str(cfg["name"]),
-            run_id=folder.path.name,
-            seed=int(cfg["seed"]),
-            metrics=outcome["metrics"],
-            main_metric=main if main in outcome["metrics"] else f"val/{outcome['main_metric']}",
-            config=cfg,
-            ci=outcome["ci"],
-            report=outcome["report"],
-            choices=choices,
-            data_fingerprint=fingerprint,
-            seconds=round(spent + time.monotonic() - begun, 1),
-            weights_sha256=outcome["weights_sha256"],
-            extra={
-                name: outcome[name]
-                for name in ("notes", "final_weights_sha256", "best_step", "steps", "train_seconds")
-            },
-        )
-        keep(outcome, folder)
-        manifest.end(folder.manifest_json)
-        folder.complete(result)
-        fitting.tidy(folder.checkpoints, outcome["checkpoint"])
+        loggers = trackers.make(cfg, folder.path)
+        with trackers.tracked(loggers) as told:
+            outcome = fitting.fit(cfg, folder.path, signals, loggers)
+            task = outcome.task
+            keep(
+                outcome.evaluations,
+                folder,
+                main_metric=task.main_metric,
+                higher_is_better=task.higher_is_better,
+            )
+            split = "test" if f"test/{task.main_metric}" in outcome.metrics else "val"
+            result = Result(
+                name=str(cfg["name"]),
+                run_id=folder.path.name,
+                seed=int(cfg["seed"]),
+                metrics=dict(outcome.metrics),
+                main_metric=f"{split}/{task.main_metric}",
+                config=cfg,
+                ci=outcome.intervals,
+                report=outcome.report,
+                choices=dict(choices),
+                data_fingerprint=dict(fingerprint),
+                seconds=round(spent + time.monotonic() - begun, 1),
+                weights_sha256=outcome.weights_sha256,
+                extra={
+                    "notes": outcome.notes,
+                    "final_weights_sha256": outcome.final_weights_sha256,
+                    "best_step": outcome.best_step,
+                    "steps": outcome.steps,
+                    "train_seconds": outcome.train_seconds,
+                    "train_examples": outcome.train_examples,
+                },
+            )
+            close_manifest(folder.manifest_json, ended=now())
+            folder.complete(result)
+            fitting.tidy(folder.checkpoints, outcome.checkpoint)
+            told.append(result)
     return result
 
 
@@ -117,15 +133,7 @@ def answer(result: Result, folder: RunFolder) -> dict[str, Any]:
     return result.to_dict() | {"folder": str(folder.path)}
 
 
-def data_fingerprint(cfg: dict[str, Any]) -> dict[str, str]:
-    """Split to hash of the files it is read from; a missing file is a UserError."""
-    fingerprint: dict[str, str] = build(cfg["data"]).fingerprint()
-    return fingerprint
-
-
-def require_same_data(
-    before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder
-) -> None:
+def require_same_data(before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
     """A run belongs to the data it was started on.
 
     Raises:
@@ -134,9 +142,9 @@ def require_same_data(
     for split in sorted(set(before) | set(now)):
         if before.get(split) != now.get(split):
             raise UserError(
-                f"the data has changed since this run was started; {folder.path} belongs to the old",
+                f"the data has changed since {folder.path} was begun; that run belongs to the old",
                 key=f"data.{split}",
-                hint=f"Start another run with name=NAME, or remove {folder.path}",
+                hint=f"Start another run with name=NAME, or remove {folder.path}.",
             )
 
 
@@ -150,13 +158,22 @@ def rank() -> int:
     return 0
 
 
-def follow(folder: Path) -> None:
-    """Take part in a run that the first rank owns."""
+def follow(folder: Path, cfg: Mapping[str, Any] | None = None) -> None:
+    """Take part in a run that the first rank owns.
+
+    Args:
+        folder: The run's.
+        cfg: The config, where this process has composed it itself.
+    """
     from lushan import fitting
-    from lushan.runs.folder import read_config
 
     with Signals().caught() as signals:
-        fitting.fit(read_config(folder), folder, signals)
+        fitting.fit(read_config(folder) if cfg is None else cfg, folder, signals)
+
+
+def now() -> str:
+    """Date and time with offset."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager
@@ -193,4 +210,3 @@ def limit_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
-

@@ -12,6 +12,7 @@ an epoch's end the loops' progress is written as that of the next epoch's beginn
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -297,7 +298,7 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Keep the weights that were just judged, if they are the best so far."""
-        if trainer.sanity_checking or not trainer.state.fn == "fit":
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._validated_inside = True
         if self.monitor is None:
@@ -311,11 +312,11 @@ class Checkpoints(Checkpoint):
             )
         value = float(trainer.callback_metrics[self.monitor])
         # An undefined value (a correlation over constant predictions) is worse than any number.
-        score = self.sign * value if value == value else float("-inf")
+        score = float("-inf") if math.isnan(value) else self.sign * value
         best = None if self.best_value is None else self.sign * self.best_value
         if best is not None and not score > best:
             return
-        self.best_value = value if value == value else self.sign * float("-inf")
+        self.best_value = self.sign * score
         self.best_step = trainer.global_step
         if trainer.is_global_zero:
             kept = self.folder / f"best-{trainer.global_step:09d}"

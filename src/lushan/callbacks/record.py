@@ -29,7 +29,7 @@ class Record(pl.Callback):
         self.path = path
         self.columns = FIXED + metrics
         self.seconds = 0.0
-        self._since = time.monotonic()
+        self._since: float | None = None
 
     @property
     def state_key(self) -> str:
@@ -38,16 +38,17 @@ class Record(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds trained so far."""
-        return {"seconds": self.elapsed}
+        return {"seconds": self.trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on counting."""
         self.seconds = float(state["seconds"])
 
     @property
-    def elapsed(self) -> float:
-        """Seconds of training, interruptions left out."""
-        return self.seconds + time.monotonic() - self._since
+    def trained(self) -> float:
+        """Seconds of training with its validations, interruptions left out."""
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return self.seconds + running
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the file, or drop the rows that are about to be made again."""
@@ -60,6 +61,10 @@ class Record(pl.Callback):
         writer.writeheader()
         writer.writerows(kept)
         atomic_write(self.path, out.getvalue())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self.seconds, self._since = self.trained, None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -86,7 +91,7 @@ class Record(pl.Callback):
         row = {
             "step": trainer.global_step,
             "epoch": trainer.fit_loop.epoch_progress.current.processed,
-            "seconds": round(self.elapsed, 3),
+            "seconds": round(self.trained, 3),
             **values,
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:

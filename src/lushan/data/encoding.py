@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 1000
 
 
 class Ragged:
-    """A list column seen as numpy, without copying: row i is `values[offsets[i]:offsets[i + 1]]`."""
+    """A list column seen as numpy, uncopied: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
     def __init__(self, column: pa.ListArray) -> None:
         self.offsets: NDArray[np.int32] = column.offsets.to_numpy()

@@ -90,9 +90,9 @@ class Task(abc.ABC):
 
     def count(self, features: Features) -> dict[str, int]:
         """Numbers to add up while encoding and to tell the user."""
-        return {
-            key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)
-        } | {"features": len(features["length"])}
+        return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
+            "features": len(features["length"])
+        }
 
     @abc.abstractmethod
     def build(self, encoder: nn.Module) -> nn.Module:

@@ -163,8 +163,12 @@ class Classification(Task):
     ) -> Features:
         texts, pairs = rows["text"], rows.get("text_pair")
         if pairs and limits.stride is not None:
-            raise UserError("windows over text pairs are not defined", key="data.stride",
-                            value=limits.stride, hint="write data.stride=null")
+            raise UserError(
+                "windows over text pairs are not defined",
+                key="data.stride",
+                value=limits.stride,
+                hint="write data.stride=null",
+            )
         whole = tokenizer(texts, pairs) if pairs else tokenizer(texts)
         cut = tokenizer(
             texts,

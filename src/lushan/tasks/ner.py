@@ -220,7 +220,9 @@ class NER(Task):
                 for s in spans
             ]
             predicted = tagging.to_tags(spans, len(words), "iob2")
-            joined.append({"id": ids[i], "tokens": words, "predicted": predicted, "entities": found})
+            joined.append(
+                {"id": ids[i], "tokens": words, "predicted": predicted, "entities": found}
+            )
         return joined
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
@@ -281,7 +283,7 @@ class NER(Task):
 
 
 def _subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:
-    """Token ids of every word; a word that the tokenizer normalises away becomes the unknown one."""
+    """Token ids of every word; one that the tokenizer normalises away becomes the unknown."""
     encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     result = []
     for i, words in enumerate(sentences):
@@ -293,9 +295,7 @@ def _subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]
     return result
 
 
-def cut_windows(
-    sizes: list[int], room: int, stride: int | None
-) -> list[tuple[int, int, int, int]]:
+def cut_windows(sizes: list[int], room: int, stride: int | None) -> list[tuple[int, int, int, int]]:
     """Windows over words: (start, end, own_start, own_end), ends exclusive.
 
     A window holds the words [start, end) and answers for [own_start, own_end). Words that two

@@ -1,0 +1,152 @@
+"""What a run leaves for people to look at: predictions, curves, confusion matrices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lushan.callbacks.record import read_rows
+from lushan.runs.files import atomic_write, replacing
+from lushan.runs.folder import RunFolder
+from lushan.tasks.base import Evaluation
+
+MOST_CLASSES = 40
+"""A confusion matrix with more classes shows the most frequent ones."""
+CJK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "SimHei",
+)
+
+
+def keep(
+    evaluations: Mapping[str, Evaluation],
+    folder: RunFolder,
+    *,
+    main_metric: str,
+    higher_is_better: bool,
+) -> None:
+    """Write `predictions/` and `plots/` of a run.
+
+    Args:
+        evaluations: Split to what it came to.
+        folder: The run's.
+        main_metric: Without the split's name.
+        higher_is_better: Its direction.
+    """
+    folder.predictions.mkdir(exist_ok=True)
+    folder.plots.mkdir(exist_ok=True)
+    for split, evaluation in evaluations.items():
+        lines = (json.dumps(r, ensure_ascii=False, default=_plain) for r in evaluation.records)
+        atomic_write(folder.predictions / f"{split}.jsonl", "".join(f"{r}\n" for r in lines))
+        if evaluation.confusion is not None:
+            names, counts = evaluation.confusion
+            save(confusion_figure(names, counts, split), folder.plots / f"confusion_{split}.png")
+    rows = read_rows(folder.metrics_csv)
+    if rows:
+        save(curves_figure(rows, main_metric, higher_is_better), folder.plots / "curves.png")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))
+
+
+def curves_figure(
+    rows: Sequence[Mapping[str, str]], main_metric: str, higher_is_better: bool = True
+) -> Figure:
+    """Loss over steps, and the main metric on validation.
+
+    Args:
+        rows: Of `metrics.csv`.
+        main_metric: Without the split's name.
+        higher_is_better: Its direction.
+    """
+    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for column, name in (("train/loss", "train"), ("val/loss", "validation")):
+        steps, values = series(rows, column)
+        if steps:
+            marker = "o" if column.startswith("val") else None
+            losses.plot(steps, values, label=name, marker=marker, markersize=4)
+    losses.set(xlabel="optimizer step", ylabel="loss", title="Loss")
+    if losses.lines:
+        losses.legend(frameon=False)
+    steps, values = series(rows, f"val/{main_metric}")
+    if steps:
+        scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
+        order = np.nan_to_num(values, nan=-np.inf) if higher_is_better else -np.asarray(values)
+        best = int(np.argmax(order))
+        scores.annotate(
+            f"{values[best]:.4f}",
+            (steps[best], values[best]),
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha="center",
+        )
+    scores.set(xlabel="optimizer step", ylabel=main_metric, title="Validation")
+    for axes in (losses, scores):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def series(rows: Sequence[Mapping[str, str]], column: str) -> tuple[list[int], list[float]]:
+    """The steps at which a column has a number, and the numbers."""
+    found = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
+    return [step for step, _ in found], [value for _, value in found]
+
+
+def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str) -> Figure:
+    """Gold against predicted; the colour is the share of the gold class, the number the count."""
+    counts = np.asarray(counts)
+    title = f"Confusion on {split}"
+    if len(names) > MOST_CLASSES:
+        order = np.sort(np.argsort(-counts.sum(1), kind="stable")[:MOST_CLASSES])
+        title += f": the {MOST_CLASSES} most frequent of {len(names)} classes"
+        names, counts = [names[i] for i in order], counts[np.ix_(order, order)]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = max(3.6, 0.42 * len(names) + 1.8)
+    figure = Figure(figsize=(side + 0.8, side), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    font = {"fontfamily": fonts()}
+    axes.set_xticks(range(len(names)), names, rotation=90, **font)
+    axes.set_yticks(range(len(names)), names, **font)
+    axes.set(xlabel="predicted", ylabel="gold", title=title)
+    for row, column in np.argwhere(counts):
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:,}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if share[row, column] > 0.55 else "black",
+        )
+    figure.colorbar(image, ax=axes, label="share of the gold class", shrink=0.8)
+    return figure
+
+
+def fonts() -> list[str]:
+    """Font families for labels: one with Chinese characters too, where the machine has it."""
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in CJK_FONTS if name in there)]
