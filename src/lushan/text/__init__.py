@@ -1,0 +1,1 @@
+"""Text and its marks: tag schemes, tokenizers."""

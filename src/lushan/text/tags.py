@@ -1,0 +1,337 @@
+"""Tag schemes: entities written as one tag a word, and read off again.
+
+| scheme  | first word             | inside | last word | single word | also known as     |
+| ------- | ---------------------- | ------ | --------- | ----------- | ----------------- |
+| `iob1`  | I, B after same type   | I      | I         | as first    | IOB, IO (no B)    |
+| `iob2`  | B                      | I      | I         | B           | BIO               |
+| `iobes` | B                      | I      | E         | S           | BIOES             |
+| `bilou` | B                      | I      | L         | U           |                   |
+| `bmes`  | B                      | M      | E         | S           | Chinese corpora   |
+
+A tag is `O`, `B-PER`, or `B` where there is only one type (its label is then empty). The label
+starts after the first hyphen: `B-creative-work`.
+
+Tags that a scheme forbids (`I-PER` after `O` in IOB2) are read in one of two ways:
+
+* leniently, as conlleval reads them: every word that is not `O` belongs to an entity, and an
+  entity goes on only from B or I to I or E of the same type;
+* strictly, as seqeval's strict mode reads them: an entity that is not written as the scheme wants
+  it is none.
+
+`violations` finds them with their places, `repair` writes down what the lenient reading sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.errors import UserError, did_you_mean
+
+# Each scheme's letters, and what they say in terms of B, I, E, S.
+_LETTERS = {
+    "iob1": {"B": "B", "I": "I"},
+    "iob2": {"B": "B", "I": "I"},
+    "iobes": {"B": "B", "I": "I", "E": "E", "S": "S"},
+    "bilou": {"B": "B", "I": "I", "L": "E", "U": "S"},
+    "bmes": {"B": "B", "M": "I", "E": "E", "S": "S"},
+}
+_ALIASES = {"bio": "iob2", "bioes": "iobes"}
+SCHEMES = tuple(_LETTERS)
+
+
+class Span(NamedTuple):
+    """An entity: the words [start, end) and their type."""
+
+    start: int
+    end: int
+    label: str
+
+
+class Violation(NamedTuple):
+    """A tag where the scheme forbids it.
+
+    Attributes:
+        position: Which word of the sentence, from 0.
+        tag: What stands there.
+        problem: What is wrong with it: `'I-PER' after 'O'`.
+        repaired: What `repair` writes instead; None where the tag is none of the scheme at all.
+    """
+
+    position: int
+    tag: str
+    problem: str
+    repaired: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Transitions:
+    """Which tags may stand where, for a list of C tags.
+
+    Attributes:
+        between: (C, C), from the tag of the row to that of the column.
+        start: (C,), on a sentence's first word.
+        end: (C,), on its last.
+    """
+
+    between: NDArray[np.bool_]
+    start: NDArray[np.bool_]
+    end: NDArray[np.bool_]
+
+
+class _Readings(dict[str, tuple[str, str]]):
+    """Tag to (B, I, E or S; label), filled in as tags are met."""
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__()
+        self.scheme, self.letters = scheme, _LETTERS[scheme]
+
+    def __missing__(self, tag: str) -> tuple[str, str]:
+        letter, hyphen, label = tag.partition("-")
+        if letter not in self.letters or (hyphen and not label):
+            raise UserError(
+                f"not a tag of the scheme {self.scheme}",
+                value=tag,
+                hint=f"Its tags are O and {', '.join(f'{x}-TYPE' for x in self.letters)}.",
+            )
+        self[tag] = self.letters[letter], label
+        return self[tag]
+
+
+_READINGS = {scheme: _Readings(scheme) for scheme in SCHEMES}
+
+
+def scheme_name(name: str) -> str:
+    """Return the scheme's name as used here: `BIO` is `iob2`.
+
+    Raises:
+        UserError: There is no such scheme.
+    """
+    lowered = name.lower()
+    known = _ALIASES.get(lowered, lowered)
+    if known not in _LETTERS:
+        raise UserError(
+            "no such tag scheme",
+            value=name,
+            hint=did_you_mean(lowered, SCHEMES) or f"Known are {', '.join(SCHEMES)}.",
+        )
+    return known
+
+
+def detect(sentences: Iterable[Sequence[str]]) -> str:
+    """Tell the scheme from the data.
+
+    E or S mean IOBES, L or U mean BILOU, M means BMES. With only B and I it is IOB1 where some
+    entity starts with I *and* no B stands where IOB1 forbids it, which is anywhere but right after
+    an entity of its own type; else IOB2. So BIO data is never taken for IOB1 because of stray I,
+    unless it has not one proper B: all-I data (`IO`) is read as IOB1. Data without entities, or
+    with E and S but made wholly of B and I by chance, cannot be told apart; it reads as IOB2, and
+    both readings see the same entities.
+
+    Raises:
+        UserError: The letters belong to no one scheme.
+    """
+    kinds: dict[tuple[str, str], None] = {}  # each neighbouring pair once: there are few
+    for tags in sentences:
+        kinds.update(dict.fromkeys(zip(["O", *tags], tags)))  # noqa: B905 (one longer is meant)
+    letters = {tag.partition("-")[0]: tag for _, tag in kinds}
+    letters.pop("O", None)
+    for scheme in ("iob2", "iobes", "bilou", "bmes"):
+        if letters.keys() <= _LETTERS[scheme].keys():
+            break
+    else:
+        raise UserError(
+            "the tags belong to no one scheme: they start with " + ", ".join(sorted(letters)),
+            value=_strangest(letters),
+            hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
+        )
+    if scheme != "iob2":
+        return scheme
+    starts_with_i = misplaced_b = False
+    for before, tag in kinds:
+        same = before != "O" and before.partition("-")[2] == tag.partition("-")[2]
+        starts_with_i |= tag[0] == "I" and not same
+        misplaced_b |= tag[0] == "B" and not same
+    return "iob1" if starts_with_i and not misplaced_b else "iob2"
+
+
+def _strangest(letters: dict[str, str]) -> str:
+    """A tag whose letter no scheme has, or else any."""
+    known = {letter for table in _LETTERS.values() for letter in table}
+    return next(
+        (tag for letter, tag in letters.items() if letter not in known), min(letters.values())
+    )
+
+
+def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Span]:
+    """Read entities off the tags of one sentence.
+
+    Args:
+        tags: One a word.
+        scheme: Theirs.
+        strict: Leave out entities that are not written as the scheme wants them; see above.
+
+    Raises:
+        UserError: A tag that the scheme does not have at all.
+    """
+    scheme = scheme_name(scheme)
+    chunks = _chunks(tags, scheme)
+    if not strict:
+        return [chunk[0] for chunk in chunks]
+    kept = []
+    before = Span(-1, -1, "")
+    for span, first, last in chunks:
+        if scheme == "iob1":
+            good = first == "I" or (before.end == span.start and before.label == span.label)
+        elif scheme == "iob2":
+            good = first == "B"
+        else:
+            good = first == "S" or (first, last) == ("B", "E")
+        if good:
+            kept.append(span)
+        before = span
+    return kept
+
+
+def _chunks(tags: Sequence[str], scheme: str) -> list[tuple[Span, str, str]]:
+    """Entities as conlleval sees them, each with its first and last letter."""
+    readings = _READINGS[scheme]
+    found = []
+    start, label, first, last = -1, "", "", ""
+    for i, tag in enumerate(tags):
+        if tag == "O":
+            if start >= 0:
+                found.append((Span(start, i, label), first, last))
+                start = -1
+            continue
+        letter, kind = readings[tag]
+        if start >= 0:
+            if last in "BI" and letter in "IE" and kind == label:
+                last = letter
+                continue
+            found.append((Span(start, i, label), first, last))
+        start, label, first, last = i, kind, letter, letter
+    if start >= 0:
+        found.append((Span(start, len(tags), label), first, last))
+    return found
+
+
+def to_tags(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
+    """Write entities as tags.
+
+    Args:
+        spans: In any order; they must not overlap.
+        length: Words of the sentence.
+        scheme: The one to write.
+
+    Raises:
+        ValueError: Spans that overlap, are empty, or reach beyond the sentence.
+    """
+    scheme = scheme_name(scheme)
+    written = {meaning: letter for letter, meaning in _LETTERS[scheme].items()}
+    ends = "E" in written
+    tags = ["O"] * length
+    before = Span(0, 0, "")
+    for span in sorted(spans):
+        start, end, label = span
+        if not before.end <= start < end <= length:
+            raise ValueError(f"{span} overlaps {before} or is not within {length} words")
+        name = f"-{label}" if label else ""
+        tags[start:end] = [written["I"] + name] * (end - start)
+        if scheme != "iob1" or (before.end == start > 0 and before.label == label):
+            tags[start] = written["B"] + name
+        if ends:
+            tags[end - 1] = written["E" if end - start > 1 else "S"] + name
+        before = span
+    return tags
+
+
+def convert(tags: Sequence[str], source: str, target: str, *, lenient: bool = False) -> list[str]:
+    """Write the tags of one sentence in another scheme.
+
+    Args:
+        tags: One a word.
+        source: Their scheme.
+        target: The scheme wanted.
+        lenient: Read tags that `source` forbids as conlleval does, instead of refusing them.
+
+    Raises:
+        UserError: A tag where `source` forbids it, and not `lenient`.
+    """
+    if not lenient:
+        for bad in violations(tags, source):
+            raise UserError(
+                f"{bad.problem} at word {bad.position + 1}, which {scheme_name(source)} forbids",
+                value=list(tags),
+            )
+    return to_tags(spans(tags, source), len(tags), target)
+
+
+def violations(tags: Sequence[str], scheme: str) -> list[Violation]:
+    """Find the tags of one sentence that the scheme forbids where they stand.
+
+    Where some are no tags of the scheme at all, only these are given: the others mean nothing yet.
+    """
+    scheme = scheme_name(scheme)
+    readings = _READINGS[scheme]
+    strange = []
+    for i, tag in enumerate(tags):
+        if tag != "O":
+            try:
+                readings[tag]
+            except UserError as error:
+                strange.append(Violation(i, tag, f"{tag!r} is {error.problem}", None))
+    if strange:
+        return strange
+    wanted = repair(tags, scheme)
+    return [
+        Violation(i, tag, _problem(tags, i, want, readings), want)
+        for i, (tag, want) in enumerate(zip(tags, wanted, strict=True))
+        if tag != want
+    ]
+
+
+def _problem(tags: Sequence[str], i: int, wanted: str, readings: _Readings) -> str:
+    starts, should_start = readings[tags[i]][0] in "BS", readings[wanted][0] in "BS"
+    if starts != should_start:
+        return f"{tags[i]!r} after {tags[i - 1]!r}" if i else f"{tags[i]!r} at the start"
+    return f"{tags[i]!r} before {tags[i + 1]!r}" if i + 1 < len(tags) else f"{tags[i]!r} at the end"
+
+
+def repair(tags: Sequence[str], scheme: str) -> list[str]:
+    """Write the entities that the lenient reading sees as the scheme wants them.
+
+    Raises:
+        UserError: A tag that the scheme does not have at all.
+    """
+    return to_tags(spans(tags, scheme), len(tags), scheme)
+
+
+def tag_set(types: Iterable[str], scheme: str) -> list[str]:
+    """All tags for these entity types, `O` first, then type by type."""
+    letters = _LETTERS[scheme_name(scheme)]
+    return ["O"] + [f"{x}-{kind}" if kind else x for kind in types for x in letters]
+
+
+def transitions(tags: Sequence[str], scheme: str) -> Transitions:
+    """Return which of these tags may follow which, start a sentence, or end it."""
+    scheme = scheme_name(scheme)
+    read = [("O", "") if tag == "O" else _READINGS[scheme][tag] for tag in tags]
+    letters = np.array([letter for letter, _ in read])
+    kinds = np.array([kind for _, kind in read])
+    same = (kinds[:, None] == kinds[None, :]) & (letters != "O")[:, None]
+    open_ = np.isin(letters, ["B", "I"])  # an entity may go on after it
+    goes_on = np.isin(letters, ["I", "E"])  # it goes on from an entity before it
+    everywhere = np.ones(len(read), dtype=bool)
+    inside = open_[:, None] & same
+    if scheme == "iob1":
+        parts = letters == "B"  # parts two entities of one type, and stands nowhere else
+        return Transitions(inside | ~parts[None, :], ~parts, everywhere)
+    if scheme == "iob2":
+        return Transitions(inside | ~goes_on[None, :], ~goes_on, everywhere)
+    between = np.where(goes_on[None, :], inside, ~open_[:, None])
+    return Transitions(between, ~goes_on, ~open_)
