@@ -125,12 +125,11 @@ def scheme_name(name: str) -> str:
 def detect(sentences: Iterable[Sequence[str]]) -> str:
     """Tell the scheme from the data.
 
-    E or S mean IOBES, L or U mean BILOU, M means BMES. With only B and I it is IOB1 where some
-    entity starts with I *and* no B stands where IOB1 forbids it, which is anywhere but right after
-    an entity of its own type; else IOB2. So BIO data is never taken for IOB1 because of stray I,
-    unless it has not one proper B: all-I data (`IO`) is read as IOB1. Data without entities, or
-    with E and S but made wholly of B and I by chance, cannot be told apart; it reads as IOB2, and
-    both readings see the same entities.
+    E or S mean IOBES, L or U BILOU, M BMES. With only B and I it is IOB1 where some entity starts
+    with I *and* no B stands where IOB1 forbids it, which is anywhere but right after an entity of
+    its own type; else IOB2. So BIO data is never taken for IOB1 because of stray I, unless it has
+    not one proper B. What cannot be told apart makes no difference to the entities read: data of
+    nothing but I (`IO`) passes as IOB1, data without entities as IOB2, BMES without M as IOBES.
 
     Raises:
         UserError: The letters belong to no one scheme.
@@ -162,9 +161,8 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
 def _strangest(letters: dict[str, str]) -> str:
     """A tag whose letter no scheme has, or else any."""
     known = {letter for table in _LETTERS.values() for letter in table}
-    return next(
-        (tag for letter, tag in letters.items() if letter not in known), min(letters.values())
-    )
+    strange = [tag for letter, tag in letters.items() if letter not in known]
+    return min(strange or letters.values())
 
 
 def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Span]:

@@ -1,0 +1,151 @@
+"""Numbers of sequence tagging, on two levels that must not be mistaken for one another.
+
+Entity level (`score_entities`): an entity is right when its first word, last word and type are.
+This is the F1 of the CoNLL shared tasks and of the literature. Token level (`score_tokens`): each
+tag by itself, `O` among them, which makes every number look high; many articles print this table.
+
+Where all tags are as their scheme wants them, conlleval and seqeval's strict mode agree, and so
+does this. They differ on tags that the scheme forbids, as models without constrained decoding write
+them: conlleval takes `O I-PER` for an entity, seqeval's strict mode drops it. Here conlleval's
+reading is the default, because its numbers are the published ones; `strict=True` gives seqeval's.
+One thing is left of seqeval in the latter: in IOB1 it takes an I after a B that it dropped for the
+start of an entity; here the whole entity is dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.metrics.prf import Report, Scores, report
+from lushan.text.tags import Span, spans
+
+Sentences = Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenReport:
+    """The token-level table.
+
+    Attributes:
+        by_tag: Tag to its row, `O` first.
+        macro: Mean over the tags that occur, `O` among them.
+        weighted: The same, by support.
+        accuracy: Share of the words with the right tag; nan without words.
+        accuracy_without_o: The same among words whose gold tag is not `O`; nan without such words.
+        confusion: (tags, counts gold × predicted).
+    """
+
+    by_tag: dict[str, Scores]
+    macro: Scores
+    weighted: Scores
+    accuracy: float
+    accuracy_without_o: float
+    confusion: tuple[list[str], NDArray[np.int64]]
+
+    def as_dict(self) -> dict[str, dict[str, float | int]]:
+        """Tag to precision, recall, f1, support; then `macro avg` and `weighted avg`."""
+        rows = {tag: row.as_dict() for tag, row in self.by_tag.items()}
+        return rows | {
+            "macro avg": self.macro.as_dict(),
+            "weighted avg": self.weighted.as_dict(),
+        }
+
+
+def score_entities(
+    gold: Sentences,
+    predicted: Sentences,
+    *,
+    labels: Iterable[str] = (),
+    scheme: str = "iob2",
+    predicted_scheme: str | None = None,
+    strict: bool = False,
+) -> Report:
+    """Precision, recall and F1 of entities: per type, micro, macro, weighted.
+
+    Args:
+        gold: Tags of each sentence.
+        predicted: Likewise; as many.
+        labels: Types to show first and in this order, also those without entities (F1 0,
+            support 0, not in the macro average). Types found beyond these follow, sorted.
+        scheme: Of the tags.
+        predicted_scheme: Of the predicted ones, where it is another.
+        strict: Leave out entities that the scheme forbids, as seqeval's strict mode does.
+    """
+    counts: dict[str, list[int]] = {label: [0, 0, 0] for label in dict.fromkeys(labels)}
+    known = len(counts)
+    for right, found, there in _compare(gold, predicted, scheme, predicted_scheme, strict):
+        for column, group in enumerate((right, found, there)):
+            for span in group:
+                counts.setdefault(span.label, [0, 0, 0])[column] += 1
+    names = list(counts)
+    names[known:] = sorted(names[known:])
+    table = np.array([counts[name] for name in names], dtype=np.int64).reshape(-1, 3)
+    return report(names, table[:, 0], table[:, 1], table[:, 2])
+
+
+def entity_counts(
+    gold: Sentences,
+    predicted: Sentences,
+    *,
+    scheme: str = "iob2",
+    predicted_scheme: str | None = None,
+    strict: bool = False,
+) -> NDArray[np.int64]:
+    """(N, 3): of each sentence the number of correct, predicted and gold entities."""
+    compared = _compare(gold, predicted, scheme, predicted_scheme, strict)
+    rows = [(len(right), len(found), len(there)) for right, found, there in compared]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def _compare(
+    gold: Sentences, predicted: Sentences, scheme: str, other: str | None, strict: bool
+) -> Iterable[tuple[set[Span], list[Span], list[Span]]]:
+    """Of each sentence: entities that are right, predicted, in gold."""
+    for g, p in zip(gold, predicted, strict=True):
+        if len(g) != len(p):
+            raise ValueError(f"{len(g)} gold tags and {len(p)} predicted ones in one sentence")
+        there = spans(g, scheme, strict=strict)
+        found = spans(p, other or scheme, strict=strict)
+        yield set(there).intersection(found), found, there
+
+
+def score_tokens(gold: Sentences, predicted: Sentences) -> TokenReport:
+    """Compare tag by tag.
+
+    Args:
+        gold: Tags of each sentence.
+        predicted: Likewise, in the same scheme.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    for g, p in zip(gold, predicted, strict=True):
+        pairs.update(zip(g, p, strict=True))
+    tags = sorted({tag for pair in pairs for tag in pair}, key=_order)
+    index = {tag: i for i, tag in enumerate(tags)}
+    counts = np.zeros((len(tags), len(tags)), dtype=np.int64)
+    for (g, p), count in pairs.items():
+        counts[index[g], index[p]] = count
+    rows = report(tags, counts.diagonal(), counts.sum(0), counts.sum(1))
+    inside = np.array([tag != "O" for tag in tags], dtype=bool)
+    return TokenReport(
+        by_tag=rows.by_class,
+        macro=rows.macro,
+        weighted=rows.weighted,
+        accuracy=_share(counts.trace(), counts.sum()),
+        accuracy_without_o=_share(counts.diagonal()[inside].sum(), counts[inside].sum()),
+        confusion=(tags, counts),
+    )
+
+
+def _order(tag: str) -> tuple[bool, str, str]:
+    """`O` first, then by type, and within a type by letter."""
+    letter, _, label = tag.partition("-")
+    return tag != "O", label, letter
+
+
+def _share(part: np.int64, whole: np.int64) -> float:
+    return float(part / whole) if whole else float("nan")
