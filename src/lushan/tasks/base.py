@@ -115,6 +115,10 @@ class Task(abc.ABC):
         """Predictions of the examples of `table`, in its order, from those of their features."""
 
     @abc.abstractmethod
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        """Predictions as people and programs read them, from `join`'s; `table` has the texts."""
+
+    @abc.abstractmethod
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         """Judge the features' records against the table's gold labels.
 

@@ -281,6 +281,13 @@ class Classification(Task):
             record["score"] = float(min(max(p, 1 - p) for p in scores))
         return record
 
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        names = [name for name in ("text", "text_pair") if name in table.column_names]
+        texts = table.select(names).to_pylist()
+        return [
+            {"id": row.pop("id"), **text, **row} for row, text in zip(joined, texts, strict=True)
+        ]
+
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         joined = self.join(table, records)
         gold = table.column("label").to_pylist()

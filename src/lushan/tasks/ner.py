@@ -225,6 +225,26 @@ class NER(Task):
             )
         return joined
 
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        names = table.column_names
+        texts = table.column("text").to_pylist() if "text" in names else None
+        offsets = table.column("offsets").to_pylist() if "offsets" in names else None
+        presented = []
+        for i, row in enumerate(joined):
+            text, places = (
+                (texts[i], offsets[i]) if texts and offsets else spaced_out(row["tokens"])
+            )
+            found = []
+            for entity in row["entities"]:
+                start, end = places[entity["start"]][0], places[entity["end"] - 1][1]
+                words = {"start": start, "end": end, "text": text[start:end]}
+                found.append(words | {"label": entity["label"], "score": entity["score"]})
+            record = {"id": row["id"], "text": text, "entities": found}
+            if not texts:
+                record |= {"tokens": row["tokens"], "tags": row["predicted"]}
+            presented.append(record)
+        return presented
+
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         joined = self.join(table, records)
         gold = table.column("tags").to_pylist()
@@ -280,6 +300,15 @@ class NER(Task):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+
+
+def spaced_out(tokens: list[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Tokens as one text with a space between each two, and where each stands in it."""
+    places, at = [], 0
+    for token in tokens:
+        places.append((at, at + len(token)))
+        at += len(token) + 1
+    return " ".join(tokens), places
 
 
 def _subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:

@@ -1,0 +1,93 @@
+"""A trained run judged again: on another split, other files, or with another way of decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.config.build import build
+from lushan.config.override import overridden
+from lushan.data.source import Corpus, Source
+from lushan.errors import UserError, did_you_mean
+from lushan.fitting import batching_of, evaluate as judge, quiet_lightning
+from lushan.inference.loading import load
+from lushan.module import PREFIX, TEST, VALIDATION, Experiment
+from lushan.preparation import encode_all, encoding_notes, require_kind
+from lushan.runs.folder import read_config
+from lushan.trainer import Trainer
+
+CHANGEABLE = ("data", "trainer", "task", "paths")
+"""Groups whose keys may be overridden: the others would make another model."""
+
+
+def evaluate(
+    run: str | Path, *, split: str = TEST, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Judge a run's best weights.
+
+    Args:
+        run: A run folder.
+        split: `train`, `validation` (or `val`) or `test`.
+        overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`.
+
+    Returns:
+        `metrics` and `ci` (flat, with the split's name), `report`, `notes`, `main_metric`, and
+        `records`, one an example.
+
+    Raises:
+        UserError: There is no such run, split or file, or the data does not fit the run.
+    """
+    quiet_lightning()
+    split = {"val": VALIDATION}.get(split, split)
+    cfg = overridden(read_config(run), overrides, groups=CHANGEABLE)
+    loaded = load(run, cfg)
+    source: Source = build(cfg["data"])
+    corpus = source.read(only=split)
+    require_kind(loaded.task, corpus)
+    if split not in corpus.splits:
+        there = [PREFIX.get(s, s) for s in corpus.splits]
+        raise UserError(
+            f"the run's data has no such split; it has {', '.join(there)}",
+            key="--split",
+            value=split,
+            hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
+        )
+    loaded.task.require_known_labels(corpus.splits[split])
+    corpus = Corpus(
+        splits={split: corpus.splits[split]},
+        kind=corpus.kind,
+        scheme=corpus.scheme,
+        notes=corpus.notes,
+    )
+    cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
+    encoded = encode_all(corpus, source, loaded.task, loaded.tokenizer, loaded.limits, cache)
+    trainer: Trainer = build(
+        cfg["trainer"] | {"enable_progress_bar": False},
+        callbacks=[],
+        logger=False,
+        plugins=[],
+        default_root_dir=str(run),
+    )
+    experiment = Experiment(
+        model=loaded.model,
+        task=loaded.task,
+        optimizer=None,
+        multiplier=None,
+        batching=batching_of(cfg, source, trainer),
+        encoded=encoded,
+        tables=corpus.splits,
+        pad_id=loaded.tokenizer.pad_token_id,
+    )
+    found = judge(trainer, experiment, split)
+    prefix = PREFIX.get(split, split)
+    return {
+        "run": str(run),
+        "split": split,
+        "main_metric": f"{prefix}/{loaded.task.main_metric}",
+        "metrics": {f"{prefix}/{k}": v for k, v in found.metrics.items()},
+        "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
+        "report": {prefix: found.report},
+        "notes": corpus.notes + encoding_notes(encoded) + found.notes,
+        "records": found.records,
+    }

@@ -1,0 +1,92 @@
+"""Plans of batches: every example once, a pure function of seed and epoch, little padding."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lushan.data.batching import (
+    cut_by_tokens,
+    mix,
+    plan_epoch,
+    plan_evaluation,
+    rank_is_idle,
+    split_batch,
+)
+from lushan.data.loader import padding_share
+
+lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(np.array)
+
+
+@given(lengths_strategy, st.integers(0, 5), st.integers(0, 5), st.sampled_from([0, 1, 50]))
+def test_an_epoch_has_every_example_once_within_the_budget(lengths, seed, epoch, bucket):
+    plan = plan_epoch(lengths, seed=seed, epoch=epoch, batch_tokens=128, bucket=bucket)
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    for batch in plan:
+        assert len(batch) == 1 or lengths[batch].max() * len(batch) <= 128
+
+
+@given(lengths_strategy, st.integers(1, 9))
+def test_batches_by_examples_have_that_size_but_the_last_of_a_pool(lengths, size):
+    plan = plan_epoch(lengths, seed=1, epoch=0, batch_examples=size, bucket=50)
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    assert max(map(len, plan)) <= size
+    assert len(plan) == -(-len(lengths) // size) or len(lengths) > size * 50
+
+
+def test_a_plan_is_a_function_of_seed_and_epoch():
+    lengths = np.arange(1, 101)
+
+    def plan(seed, epoch):
+        batches = plan_epoch(lengths, seed=seed, epoch=epoch, batch_tokens=256)
+        return [b.tolist() for b in batches]
+
+    assert plan(1, 0) == plan(1, 0)
+    assert plan(1, 0) != plan(1, 1)
+    assert plan(1, 0) != plan(2, 0)
+
+
+def test_buckets_pad_far_less_than_random_batches():
+    lengths = np.random.default_rng(0).geometric(0.05, 2000)
+    plain = plan_epoch(lengths, seed=1, epoch=0, batch_examples=32, bucket=0)
+    sorted_ = plan_epoch(lengths, seed=1, epoch=0, batch_examples=32, bucket=50)
+    assert padding_share(lengths, sorted_) < 0.1 * padding_share(lengths, plain)
+
+
+@pytest.mark.parametrize("both", [{}, {"batch_examples": 2, "batch_tokens": 9}])
+def test_exactly_one_size_is_given(both):
+    with pytest.raises(ValueError, match="exactly one"):
+        plan_epoch(np.array([1]), seed=1, epoch=0, **both)
+
+
+@given(lengths_strategy, st.integers(1, 5), st.sampled_from([None, 40]))
+def test_ranks_and_micro_batches_share_a_batch_out(lengths, world, micro):
+    batch = np.arange(len(lengths))
+    seen = []
+    for rank in range(world):
+        parts = split_batch(batch, lengths, rank=rank, world_size=world, micro_tokens=micro)
+        assert all(len(p) for p in parts)
+        if not rank_is_idle(batch, rank):
+            seen += np.concatenate(parts).tolist()
+    assert sorted(seen) == batch.tolist()
+
+
+@given(lengths_strategy, st.integers(1, 4))
+def test_evaluation_has_every_example_once_over_all_ranks(lengths, world):
+    seen = []
+    for rank in range(world):
+        for batch in plan_evaluation(lengths, bound=64, rank=rank, world_size=world):
+            seen += batch.tolist()
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_cutting_by_tokens_by_hand():
+    lengths = np.array([5, 5, 1, 9, 2])
+    runs = cut_by_tokens(np.arange(5), lengths, 10)
+    assert [r.tolist() for r in runs] == [[0, 1], [2], [3], [4]]
+
+
+def test_mix_tells_its_arguments_apart():
+    values = {mix(a, b, c) for a in range(4) for b in range(4) for c in range(4)}
+    assert len(values) == 64
+    assert all(0 <= v < 2**63 for v in values)
