@@ -29,19 +29,19 @@ class Judgement:
 
     Attributes:
         metrics: Name to value.
-        statistics: Name to a function of bootstrap weights, and the sizes these belong to.
+        bounds: Name to a function that finds its interval; it takes a moment, so only when asked.
         report: Rows by label and averages; None for regression.
         confusion: (labels, counts gold × predicted), where each text has one label.
     """
 
     metrics: dict[str, float]
-    statistics: dict[str, Callable[[], Interval]]
+    bounds: dict[str, Callable[[], Interval]]
     report: prf.Report | None = None
     confusion: tuple[list[str], NDArray[np.int64]] | None = None
 
     def intervals(self) -> dict[str, Interval]:
         """95 % bootstrap intervals over texts of the main numbers."""
-        return {name: find() for name, find in self.statistics.items()}
+        return {name: find() for name, find in self.bounds.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """`label` to class to precision, recall, f1, support; empty for regression."""
@@ -95,7 +95,7 @@ def _single(gold: Sequence[str], predicted: Sequence[str], labels: Iterable[str]
     values = shape.metrics(counts.ravel()[cells][None, :].astype(float))
     return Judgement(
         metrics={name: float(value[0]) for name, value in values.items()},
-        statistics={name: statistic(name) for name in ("accuracy", "mcc", "f1_micro", "f1_macro")},
+        bounds={name: statistic(name) for name in ("accuracy", "mcc", "f1_micro", "f1_macro")},
         report=prf.report(list(names), counts.diagonal(), counts.sum(0), counts.sum(1)),
         confusion=(list(names), counts),
     )
@@ -151,7 +151,7 @@ def _multilabel(
             "exact_match": float(exact.mean()) if len(g) else float("nan"),
             **{name: float(value) for name, value in prf.averages(*columns).items()},
         },
-        statistics={
+        bounds={
             "accuracy": lambda: mean_interval(right),
             "exact_match": lambda: mean_interval(exact),
             "f1_micro": f1("micro"),
@@ -190,7 +190,7 @@ def _regression(gold: Array, predicted: Array) -> Judgement:
             "mse": float(np.mean(error**2)) if len(error) else float("nan"),
             "mae": float(np.mean(np.abs(error))) if len(error) else float("nan"),
         },
-        statistics={
+        bounds={
             "pearson": lambda: interval(correlation, len(gold)),
             "spearman": lambda: interval(rank_correlation, len(gold)),
             "mse": lambda: mean_interval(error**2),
