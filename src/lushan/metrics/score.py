@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import math
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,12 +113,17 @@ class Verdict:
 
 
 def _rows(title: str, rows: dict[str, dict[str, float | int]]) -> Iterator[str]:
-    width = max(map(len, rows))
+    width = max(map(_width, rows))
     yield title
     yield f"{'':{width}}  precision   recall       f1  support"
     for name, row in rows.items():
         cells = "".join(f"{100 * row[part]:9.2f}" for part in ("precision", "recall", "f1"))
-        yield f"{name:{width}}  {cells}{row['support']:9,}"
+        yield f"{name}{' ' * (width - _width(name))}  {cells}{row['support']:9,}"
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal, where Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def score(
