@@ -1,0 +1,1 @@
+"""Encoders, heads and what joins them: no data, no task."""

@@ -1,0 +1,167 @@
+"""Heads: from hidden states to scores, and for the CRF from scores to sequences.
+
+A head takes `width` and `num_labels`; one with `structured = True` also `allowed`, and has `nll`,
+`decode` and `marginals` beside `forward`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lushan.models import crf
+from lushan.text.tags import Transitions
+
+_STD = 0.02
+"""Of a fresh head's weights, as in BERT: the first scores are nearly even."""
+
+
+class Linear(nn.Module):
+    """One linear layer over the encoder.
+
+    Args:
+        width: Of the hidden states.
+        num_labels: Scores a word or text gets.
+        dropout: Share of the hidden features that training drops.
+    """
+
+    structured: ClassVar[bool] = False
+
+    def __init__(self, *, width: int, num_labels: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.scores = _linear(width, num_labels)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., H) -> (..., C)."""
+        return self.scores(self.dropout(hidden))
+
+
+class MLP(nn.Module):
+    """Two layers with a GELU between them.
+
+    Args:
+        width: Of the hidden states.
+        num_labels: Scores a word or text gets.
+        dropout: Share of the features that training drops, before each layer.
+        hidden: Width between the layers; as wide as the encoder if not given.
+    """
+
+    structured: ClassVar[bool] = False
+
+    def __init__(
+        self, *, width: int, num_labels: int, dropout: float = 0.1, hidden: int | None = None
+    ) -> None:
+        super().__init__()
+        inner = hidden or width
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            _linear(width, inner),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            _linear(inner, num_labels),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., H) -> (..., C)."""
+        return self.layers(hidden)
+
+
+class CRF(nn.Module):
+    """A linear layer and a linear-chain CRF over its scores.
+
+    A sequence of tags that `allowed` forbids has probability zero and is never decoded. Its
+    arguments are those of `Linear`, and the rules.
+
+    Args:
+        width: Of the hidden states.
+        num_labels: Tags.
+        allowed: Which tags may stand where.
+        dropout: Share of the hidden features that training drops.
+    """
+
+    structured: ClassVar[bool] = True
+    no_start: Tensor
+    no_between: Tensor
+    no_end: Tensor
+
+    def __init__(
+        self, *, width: int, num_labels: int, allowed: Transitions, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.emit = Linear(width=width, num_labels=num_labels, dropout=dropout)
+        self.start = nn.Parameter(torch.zeros(num_labels))
+        self.between = nn.Parameter(torch.zeros(num_labels, num_labels))
+        self.end = nn.Parameter(torch.zeros(num_labels))
+        # Not weights: the task knows them, from its tags.
+        for name in ("start", "between", "end"):
+            forbidden = ~torch.as_tensor(getattr(allowed, name), dtype=torch.bool)
+            self.register_buffer(f"no_{name}", forbidden, persistent=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, W, H) -> (B, W, C)."""
+        return self.emit(hidden)
+
+    def nll(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """Negative log-likelihood of whole sequences, (B,).
+
+        A window may begin or end inside an entity. Where its first or last gold tag could not
+        stand at a sentence's edge, that edge is taken as open, for gold and for all others alike.
+
+        Args:
+            scores: (B, W, C)
+            labels: (B, W), any tag under the padding.
+            mask: (B, W), true at the words, which come before the padding.
+        """
+        start, between, end = self._transitions()
+        last = labels.gather(1, (mask.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
+        start = torch.where(self.no_start[labels[:, 0]][:, None], self.start, start)  # (B, C)
+        end = torch.where(self.no_end[last][:, None], self.end, end)
+        total = crf.log_partition(scores, start, between, end, mask)
+        return total - crf.path_score(scores, labels, start, between, end, mask)
+
+    @torch.no_grad()
+    def decode(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The most probable sequence, (B, W); 0 under the padding."""
+        return crf.viterbi(scores, *self._transitions(), mask)
+
+    @torch.no_grad()
+    def marginals(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Probability of each tag of each word, (B, W, C); 0 under the padding."""
+        return crf.marginals(scores, *self._transitions(), mask)
+
+    def _transitions(self) -> tuple[Tensor, Tensor, Tensor]:
+        never = float("-inf")
+        return (
+            self.start.masked_fill(self.no_start, never),
+            self.between.masked_fill(self.no_between, never),
+            self.end.masked_fill(self.no_end, never),
+        )
+
+
+@torch.no_grad()
+def constrained_decode(scores: Tensor, allowed: Transitions, mask: Tensor) -> Tensor:
+    """The allowed sequence with the highest sum of scores, for a head that knows no transitions.
+
+    Args:
+        scores: (B, W, C)
+        allowed: Which tags may stand where.
+        mask: (B, W), true at the words, which come before the padding.
+
+    Returns:
+        (B, W); 0 under the padding.
+    """
+    start, between, end = (
+        torch.zeros(rule.shape).masked_fill(~torch.as_tensor(rule), float("-inf")).to(scores.device)
+        for rule in (allowed.start, allowed.between, allowed.end)
+    )
+    return crf.viterbi(scores, start, between, end, mask)
+
+
+def _linear(width: int, out: int) -> nn.Linear:
+    layer = nn.Linear(width, out)
+    nn.init.normal_(layer.weight, std=_STD)
+    nn.init.zeros_(layer.bias)
+    return layer
