@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import math
 import unicodedata
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lushan.data import files
+from lushan.data.sources.conll import Conll
 from lushan.errors import UserError, shorten
 from lushan.metrics.bootstrap import Interval, f1_interval
 from lushan.metrics.entities import (
@@ -200,63 +200,26 @@ class _Side:
     """One column of tags, with the tokens beside it and the line of each sentence's first."""
 
     path: Path
-    tokens: list[list[str]] = dataclasses.field(default_factory=list)
-    tags: list[list[str]] = dataclasses.field(default_factory=list)
-    lines: list[int] = dataclasses.field(default_factory=list)
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).split(b"\n")
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot be read: {error}", file=path) from None
+    tokens: list[list[str]]
+    tags: list[list[str]]
+    lines: list[int]
 
 
 def _read(path: Path, token_column: int, tag_column: int) -> _Side:
-    side = _Side(path)
-    fresh = True
-    for number, raw in enumerate(_lines(path), start=1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip(" \t\r")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                "not UTF-8",
-                file=path,
-                line=number,
-                column=error.start + 1,
-                hint="Write the file in UTF-8.",
-            ) from None
-        # Only tab and space part columns: str.split() would also split within tokens, at spaces
-        # such as U+3000.
-        cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
-        if not cells or cells[0] == "-DOCSTART-":
-            fresh = True
-            continue
-        if fresh:
-            for column in (side.tokens, side.tags):
-                column.append([])
-            side.lines.append(number)
-            fresh = False
-        side.tokens[-1].append(_cell(cells, token_column, path, number, line))
-        side.tags[-1].append(_cell(cells, tag_column, path, number, line))
-    if not side.tags:
-        raise UserError("holds no tokens", file=path)
-    return side
-
-
-def _cell(cells: Sequence[str], column: int, path: Path, number: int, line: str) -> str:
-    if not -len(cells) <= column < len(cells):
+    try:
+        text = files.read_text(path)
+        table = Conll(token_column=token_column, tag_column=tag_column).table(text, path)
+    except UserError as error:  # it speaks of the keys of a run, and here there is none
+        hint = None if error.key or "data." in (error.hint or "") else error.hint
         raise UserError(
-            f"there is no column {column}: the line has {len(cells)}",
-            value=line,
+            error.problem,
+            value=error.value,
             file=path,
-            line=number,
-            hint="Columns are parted by tabs or spaces and counted from 0, or from the end by -1.",
-        )
-    return cells[column]
+            line=error.line,
+            column=error.column,
+            hint=hint,
+        ) from None
+    return _Side(path, *(table.column(name).to_pylist() for name in ("tokens", "tags", "line")))
 
 
 def _same_tokens(gold: _Side, predicted: _Side) -> None:
