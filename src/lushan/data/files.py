@@ -1,0 +1,199 @@
+"""Files of the user's data: found, read whole, and refused with line and column where they are bad.
+
+Text is UTF-8 and lines end in a line feed; `.gz` is unpacked in memory. A line is bounded: a file
+without line ends is mostly not the file that was meant, and a tokenizer would chew on it for long.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+
+from lushan.errors import UserError
+
+LONGEST_LINE = 1_000_000
+"""Bytes of a line (or a text) unless the config says otherwise."""
+
+_GZIP = b"\x1f\x8b"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def find(name: str, folder: str | None, *, key: str) -> Path:
+    """The file that a config names.
+
+    Args:
+        name: Absolute, or below `folder`, or else in the working folder.
+        folder: `data.dir`.
+        key: The config key of `name`, for the error.
+
+    Raises:
+        UserError: There is none; says which names are near.
+    """
+    path = Path(name).expanduser()
+    below = Path(folder).expanduser() / path if folder else path
+    for candidate in (below, path):
+        if candidate.is_file():
+            return candidate
+    if below.is_dir():
+        raise UserError(
+            "this is a folder, not a file", key=key, value=name, hint=_listing(below, "It holds")
+        )
+    raise UserError(f"there is no file {below}", key=key, value=name, hint=_near(below))
+
+
+def _near(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        missing = next((p for p in reversed(folder.parents) if not p.exists()), folder)
+        return f"There is no folder {missing}."
+    names = [p.name for p in folder.iterdir() if p.is_file()]
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(map(repr, near))}?"
+    return _listing(folder, f"{folder} holds")
+
+
+def _listing(folder: Path, intro: str) -> str:
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"{intro}: {shown}." if names else f"{intro} no files."
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as they lie on disk."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The error for a file that is there and cannot be read."""
+    return UserError(f"the file cannot be read: {error.strerror or error}", file=path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content, unpacked where it is gzip.
+
+    Raises:
+        UserError: It cannot be read or unpacked.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return unpack(data, path)
+
+
+def unpack(data: bytes, name: str | Path) -> bytes:
+    """Undo gzip, whatever the file is called."""
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"the gzip file is damaged or cut off: {error}",
+            file=name,
+            hint="Fetch it again, or unpack what is left of it: gzip -dc FILE > OTHER.",
+        ) from error
+
+
+def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str:
+    """Bytes as text, without a byte order mark at the start.
+
+    Raises:
+        UserError: A line is longer than `longest` bytes, or not UTF-8.
+    """
+    if data.startswith(_UTF16):
+        raise UserError(
+            "the file is UTF-16", file=name, hint="Convert it: iconv -f utf-16 -t utf-8 IN > OUT."
+        )
+    check_lines(data, name, longest)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"this is not UTF-8: byte 0x{data[error.start]:02x}",
+            file=name,
+            line=data.count(b"\n", 0, error.start) + 1,
+            column=len(data[start : error.start].decode("utf-8")) + 1,
+            hint=f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT.",
+        ) from error
+    return text.removeprefix("\ufeff")
+
+
+def check_lines(data: bytes, name: str | Path, longest: int) -> None:
+    """Refuse a line beyond the bound before anything works on it."""
+    start = 0
+    # Most files are far shorter than they have lines; only a leap beyond the bound is looked into.
+    while len(data) - start > longest:
+        end = data.rfind(b"\n", start, start + longest + 1)
+        if end < 0:
+            stop = data.find(b"\n", start)
+            length = (stop if stop >= 0 else len(data)) - start
+            raise too_long(name, data.count(b"\n", 0, start) + 1, length, longest)
+        start = end + 1
+
+
+def too_long(name: str | Path, line: int, length: int, longest: int) -> UserError:
+    """The error for a line or text beyond the bound."""
+    return UserError(
+        f"this line has {length:,} bytes; at most {longest:,} are read",
+        file=name,
+        line=line,
+        hint="Check that lines end where they should and quotes close; for texts that really are "
+        f"so long, write data.longest_line={length}.",
+    )
+
+
+def _likely_encoding(data: bytes) -> str:
+    sample = data[:200_000]
+    try:
+        text = sample.decode("gb18030")
+    except UnicodeDecodeError as error:
+        if error.start < len(sample) - 4:
+            return "latin1"
+        text = sample[: error.start].decode("gb18030")
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
+    strange = sum(ord(c) > 127 for c in text)
+    # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters.
+    return "gb18030" if chinese > 0.05 * len(text) and chinese > strange / 2 else "latin1"
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines without their ends; only a line feed, perhaps after a carriage return, ends one."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
+    return lines
+
+
+def read_text(path: Path, *, longest: int = LONGEST_LINE) -> str:
+    """A whole file as text.
+
+    Raises:
+        UserError: It is empty, or no such text.
+    """
+    text = decode(read_bytes(path), path, longest=longest)
+    if not text.strip():
+        raise empty(path)
+    return text
+
+
+def empty(path: str | Path, what: str = "the file is empty") -> UserError:
+    """The error for a file that holds no examples."""
+    return UserError(what, file=path, hint="Name a file with at least one example.")
+
+
+def bare_suffix(name: str | Path) -> str:
+    """The ending that tells the format: `.csv` for `x.csv.gz`."""
+    path = Path(name)
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()

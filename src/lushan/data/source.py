@@ -1,0 +1,353 @@
+"""Where examples come from: what every source offers, and the rows that it gives.
+
+A source is a config group's target; its fields are the keys. It says cheaply what it would read
+(`fingerprint`), so that a finished run is answered without reading, and reads everything at once
+into Arrow tables, one a split, in one form whatever the format was.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lushan.data import files
+from lushan.data.splits import divide, sample, text_keys
+from lushan.errors import UserError, did_you_mean
+
+SPLITS = ("train", "validation", "test")
+Kind = Literal["tokens", "text"]
+
+BATCH_TOKENS = 1024
+"""Of a global batch, where the config names no size."""
+
+_ELSEWHERE = {
+    *("train", "validation", "test", "dir", "path", "longest_line"),
+    *("max_length", "stride", "batch_tokens", "batch_examples"),
+    *("micro_tokens", "eval_tokens", "bucket"),
+}
+"""Fields that do not decide what a row holds, or that the files' hashes or `Limits` stand for."""
+
+
+@dataclasses.dataclass
+class Corpus:
+    """Examples by split.
+
+    Attributes:
+        splits: `train`, `validation`, `test` (those there are) to a table. With kind `tokens` its
+            columns are id, tokens, tags (always IOB2), line, file; with `text` id, text, perhaps
+            text_pair, label (text, a list of texts, or a number), line, file.
+        kind: Whether examples are words or texts.
+        scheme: The tag scheme of the files, for writing predictions as they were; None for texts.
+        notes: What was counted or repaired, for the reader of the numbers.
+        labels: All labels of the training split before it was limited; None where not known yet.
+    """
+
+    splits: dict[str, pa.Table]
+    kind: Kind
+    scheme: str | None
+    notes: list[str]
+    labels: list[str] | None = None
+
+
+@dataclasses.dataclass(kw_only=True)
+class Source(abc.ABC):
+    """Splits, and how their examples become batches.
+
+    Args:
+        train: The training split: a file, or a name.
+        validation: Likewise, or the share of the training split to take: 0.1.
+        test: Likewise.
+        seed: Of the splits by share and of `limit`; the run's seed does not move them.
+        limit: At most so many examples of each split, each label with its share.
+        max_length: Tokens of a feature; null is what the encoder can read.
+        stride: Tokens that windows over a long text share; null cuts it instead.
+        batch_tokens: Size of the global batch of one optimizer step, padding included; 1024
+            where no size is given.
+        batch_examples: The same in examples, instead.
+        micro_tokens: What one device holds at a time; null is the whole batch.
+        eval_tokens: Size of an evaluation batch.
+        bucket: Batches in a pool that is sorted by length; 0 does not sort.
+    """
+
+    train: str | None = None
+    validation: str | float | None = None
+    test: str | float | None = None
+    seed: int = 1
+    limit: int | None = None
+    max_length: int | None = None
+    stride: int | None = None
+    batch_tokens: int | None = None
+    batch_examples: int | None = None
+    micro_tokens: int | None = None
+    eval_tokens: int = 8192
+    bucket: int = 50
+
+    def __post_init__(self) -> None:
+        if self.batch_tokens is not None and self.batch_examples is not None:
+            raise UserError(
+                "a batch is measured in tokens or in examples, not in both",
+                key="data.batch_examples",
+                value=self.batch_examples,
+                hint="Add data.batch_tokens=null.",
+            )
+        if self.batch_tokens is None and self.batch_examples is None:
+            self.batch_tokens = BATCH_TOKENS
+        for name in ("limit", "max_length", "batch_tokens", "batch_examples", "micro_tokens"):
+            self._require_positive(name, getattr(self, name))
+        self._require_positive("eval_tokens", self.eval_tokens)
+        self._require_shares()
+
+    def _require_positive(self, name: str, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise UserError("must be 1 or more", key=f"data.{name}", value=value)
+
+    def _require_shares(self) -> None:
+        for name, share in self.shares().items():
+            if not 0 < share < 1:
+                raise UserError(
+                    "a share of the training split lies between 0 and 1",
+                    key=f"data.{name}",
+                    value=share,
+                    hint=f"Write data.{name}=0.1, or the name of a file.",
+                )
+            if self.train is None:
+                raise UserError(
+                    "there is no training split to take a share of",
+                    key=f"data.{name}",
+                    value=share,
+                    hint="Write data.train=FILE.",
+                )
+        if sum(self.shares().values()) >= 1:
+            raise UserError(
+                "the shares leave nothing to train on",
+                key="data.validation",
+                value=self.shares(),
+            )
+
+    def shares(self) -> dict[str, float]:
+        """The splits that are taken from the training split."""
+        pairs = (("validation", self.validation), ("test", self.test))
+        return {k: float(v) for k, v in pairs if isinstance(v, int | float)}
+
+    def names(self) -> dict[str, str]:
+        """The splits that have a file or a name of their own."""
+        return {s: v for s in SPLITS if isinstance(v := getattr(self, s), str)}
+
+    @abc.abstractmethod
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one split, in a corpus's columns; tags may still be of any scheme."""
+
+    @abc.abstractmethod
+    def hash_of(self, split: str, name: str) -> str:
+        """SHA-256 of what `load` would read."""
+
+    def to_iob2(self, tables: dict[str, pa.Table], notes: list[str]) -> str:
+        """Bring the tags of all splits into IOB2, in place; return the scheme they were in."""
+        del tables, notes
+        return "iob2"
+
+    def read(self) -> Corpus:
+        """Read all splits.
+
+        Raises:
+            UserError: A file is missing or bad; names file, line and, where it can, the column.
+        """
+        notes: list[str] = []
+        tables = {split: self.load(split, name, notes) for split, name in self.names().items()}
+        if not tables:
+            raise UserError("no split is named", key="data.train", hint="Write data.train=FILE.")
+        kind = require_one_kind(tables)
+        scheme = self.to_iob2(tables, notes) if kind == "tokens" else None
+        if self.shares():
+            file = tables["train"].column("file")[0].as_py()
+            tables |= divide(tables["train"], self.shares(), self.seed, file=file)
+        tables = {split: tables[split] for split in SPLITS if split in tables}
+        notes += remarks(tables)
+        corpus = Corpus(tables, kind, scheme, notes)
+        if self.limit is not None:
+            if "train" in tables and has_classes(tables["train"]):
+                corpus.labels = labels_of(corpus)
+            corpus.splits = {s: sample(t, self.limit, self.seed) for s, t in tables.items()}
+        return corpus
+
+    def fingerprint(self) -> dict[str, str]:
+        """Split to SHA-256 of what it is read from, without reading it.
+
+        Raises:
+            UserError: A file is missing.
+        """
+        hashes = {split: self.hash_of(split, name) for split, name in self.names().items()}
+        if shares := self.shares():
+            whole = hashes["train"]
+            for split in ("train", *shares):
+                hashes[split] = hash_json([split, whole, shares, self._reading()])
+        return {split: hashes[split] for split in SPLITS if split in hashes}
+
+    def options(self) -> dict[str, Any]:
+        """The fields that decide what the rows hold, and the version of the code that reads."""
+        return {**self._reading(), "code": code_hash()}
+
+    def _reading(self) -> dict[str, Any]:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        kept = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+        return {"source": type(self).__name__, **kept, "shares": self.shares()}
+
+
+@dataclasses.dataclass(kw_only=True)
+class FileSource(Source):
+    """A source whose splits are files.
+
+    Args:
+        dir: Folder that file names are below.
+        longest_line: Bytes of the longest line that is read.
+    """
+
+    dir: str | None = None
+    longest_line: int = files.LONGEST_LINE
+
+    def path_of(self, split: str, name: str) -> Path:
+        """The file of a split."""
+        return files.find(name, self.dir, key=f"data.{split}")
+
+    def hash_of(self, split: str, name: str) -> str:
+        """SHA-256 of a split's file."""
+        return files.sha256(self.path_of(split, name))
+
+
+def hash_json(value: object) -> str:
+    """SHA-256 of a plain value."""
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
+
+
+@functools.cache
+def code_hash() -> str:
+    """SHA-256 of the code that turns files into rows: what changed code read is read again."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), *folder.glob("sources/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def require_one_kind(tables: Mapping[str, pa.Table]) -> Kind:
+    """All splits hold words, or all texts."""
+    kinds: dict[str, Kind] = {
+        split: "tokens" if "tokens" in table.column_names else "text"
+        for split, table in tables.items()
+    }
+    first = next(iter(kinds))
+    for split, kind in kinds.items():
+        if kind != kinds[first]:
+            raise UserError(
+                f"{split} holds {kind}, and {first} {kinds[first]}", key=f"data.{split}"
+            )
+    return kinds[first]
+
+
+def remarks(tables: Mapping[str, pa.Table]) -> list[str]:
+    """What is odd about the examples and still allowed, counted."""
+    notes = []
+    train: set[tuple[str, ...]] = set()
+    for split, table in tables.items():
+        keys = text_keys(table)
+        blank = sum(not any(part.strip() for part in key) for key in keys)
+        if blank:
+            notes.append(f"{split}: {blank} of {len(keys)} texts are empty")
+        if split == "train":
+            train = set(keys)
+        elif shared := sum(key in train for key in keys):
+            notes.append(f"{split}: {shared} of {len(keys)} texts also stand in train")
+    return notes
+
+
+def has_classes(table: pa.Table) -> bool:
+    """Whether a table has labels that are no numbers."""
+    if "tags" in table.column_names:
+        return True
+    return "label" in table.column_names and not pa.types.is_floating(table.column("label").type)
+
+
+def labels_of(corpus: Corpus) -> list[str]:
+    """The labels that the training split has, sorted: entity types of words, labels of texts.
+
+    Raises:
+        UserError: There are none, or evaluation has one that training has not.
+    """
+    if corpus.labels is not None:
+        return corpus.labels
+    if "train" not in corpus.splits:
+        raise UserError(
+            "labels come from the training split, and there is none",
+            key="data.train",
+            hint="Write data.train=FILE.",
+        )
+    train = corpus.splits["train"]
+    if "tags" not in train.column_names and "label" not in train.column_names:
+        raise UserError(
+            "the training split has no labels",
+            file=train.column("file")[0].as_py(),
+            hint="Name the column that holds them: data.label=NAME.",
+        )
+    if not has_classes(train):
+        raise UserError(
+            "the labels are numbers",
+            file=train.column("file")[0].as_py(),
+            hint="Numbers are learned by task.kind=regression.",
+        )
+    labels = sorted(_distinct(train))
+    if not labels:
+        raise UserError(
+            "the training split has no entity: every tag is O"
+            if corpus.kind == "tokens"
+            else "the training split has no label",
+            file=train.column("file")[0].as_py(),
+            hint="Check data.tag_column." if corpus.kind == "tokens" else "Check data.label.",
+        )
+    for split, table in corpus.splits.items():
+        strange = _distinct(table) - set(labels)
+        if strange:
+            raise _unknown(split, table, strange, labels)
+    return labels
+
+
+def _labels(table: pa.Table) -> pa.ChunkedArray:
+    column = table.column("tags" if "tags" in table.column_names else "label")
+    return pc.list_flatten(column) if pa.types.is_list(column.type) else column
+
+
+def _distinct(table: pa.Table) -> set[str]:
+    values = pc.unique(_labels(table)).to_pylist()
+    return set(_types(values)) if "tags" in table.column_names else set(values)
+
+
+def _types(tags: Iterable[str]) -> list[str]:
+    return [tag.partition("-")[2] for tag in tags if tag != "O"]
+
+
+def _unknown(split: str, table: pa.Table, strange: set[str], labels: list[str]) -> UserError:
+    words = "tags" in table.column_names
+    values = table.column("tags" if words else "label").to_pylist()
+    rows = [value if isinstance(value, list) else [value] for value in values]
+    number, label = next(
+        (number, label)
+        for number, row in enumerate(rows)
+        for label in (_types(row) if words else row)
+        if label in strange
+    )
+    return UserError(
+        f"the label {label!r} of the {split} split never stands in train",
+        file=table.column("file")[number].as_py(),
+        line=table.column("line")[number].as_py(),
+        hint=did_you_mean(label, labels) or f"train has: {', '.join(labels[:20])}.",
+    )

@@ -1,0 +1,192 @@
+"""Tables: CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from lushan.data import files
+from lushan.data.labelled import Columns, Labelled, require_short
+from lushan.data.source import FileSource
+from lushan.errors import UserError
+
+PARQUET = (".parquet", ".pq")
+_TABS = (".tsv", ".tab", ".txt")
+QUOTE = '"'
+
+
+@dataclasses.dataclass(kw_only=True)
+class Table(Labelled, FileSource):
+    """Texts and labels in columns.
+
+    Args:
+        columns: Names of the columns, for a file without a header. A first row that holds just
+            these names is taken for one.
+        header: Whether the first row holds names; null finds out, see `columns`.
+        separator: What stands between fields; null is a tab for .tsv, and otherwise a comma, or
+            what the first line shows: tab or semicolon.
+        quote: What fields may stand in; null is `"`, and nothing where fields are separated by
+            tabs. '' is nothing.
+    """
+
+    columns: list[str] | None = None
+    header: bool | None = None
+    separator: str | None = None
+    quote: str | None = None
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one file."""
+        path = self.path_of(split, name)
+        if files.bare_suffix(path) in PARQUET:
+            columns = read_parquet(path)
+            require_short(columns, self.longest_line)
+        else:
+            columns = self.read_text(path, split, notes)
+        return self.texts_table(columns)
+
+    def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
+        """The columns of a CSV or TSV file.
+
+        Raises:
+            UserError: It has no rows, or rows of different length.
+        """
+        lines = files.lines_of(files.read_text(path, longest=self.longest_line))
+        separator = self._separator(path, lines[0])
+        quote = self._quote(separator, lines, split, notes)
+        rows = _rows(lines, separator, quote, path)
+        number, first = next(rows)
+        names, is_header = self._names(first, path)
+        kept: list[Sequence[str]] = [] if is_header else [first]
+        numbers = [] if is_header else [number]
+        width = len(names)
+        for number, row in rows:
+            if len(row) != width:
+                raise _ragged(path, number, row, names, separator)
+            kept.append(row)
+            numbers.append(number)
+        if not kept:
+            raise files.empty(path, "the file has a header and no rows")
+        return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
+
+    def _separator(self, path: Path, first: str) -> str:
+        if self.separator is not None:
+            known = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.separator, self.separator)
+            if len(known) != 1:
+                raise UserError(
+                    "fields are separated by one character",
+                    key="data.separator",
+                    value=self.separator,
+                    hint="Write ',', ';', '|' or tab.",
+                )
+            return known
+        if files.bare_suffix(path) in _TABS:
+            return "\t"
+        return next((mark for mark in ",\t;" if mark in first), ",")
+
+    def _quote(
+        self, separator: str, lines: Sequence[str], split: str, notes: list[str]
+    ) -> str | None:
+        if self.quote is not None:
+            return self.quote or None
+        if separator != "\t":
+            return QUOTE
+        # Published TSV files mostly do not quote, and their texts are full of single marks.
+        quoted = sum(line.startswith(QUOTE) or f"\t{QUOTE}" in line for line in lines)
+        if quoted:
+            notes.append(
+                f"{split}: in {quoted} lines a field starts with a quotation mark, taken as part "
+                "of the text; data.quote='\"' reads quoted fields"
+            )
+        return None
+
+    def _names(self, first: Sequence[str], path: Path) -> tuple[Sequence[str], bool]:
+        """Names of the columns, and whether the first row gave them."""
+        stripped = [field.strip() for field in first]
+        if self.columns is None:
+            if self.header is False:
+                raise UserError(
+                    "without a header the columns need names",
+                    key="data.columns",
+                    hint=f"Write data.columns=[...], {len(first)} names.",
+                )
+            double = next((n for n in stripped if stripped.count(n) > 1), None)
+            if double is not None:
+                raise UserError(
+                    f"the header names {double!r} twice",
+                    file=path,
+                    line=1,
+                    hint="Without a header in the file: data.columns=[label,text].",
+                )
+            return stripped, True
+        if len(self.columns) != len(first):
+            raise UserError(
+                f"the file has {len(first)} columns",
+                key="data.columns",
+                value=self.columns,
+                file=path,
+                line=1,
+                hint="Name all of them, in their order; line 1 is: " + " | ".join(first),
+            )
+        if self.header is None:
+            same = [n.lower() for n in stripped] == [n.strip().lower() for n in self.columns]
+            return self.columns, same
+        return self.columns, self.header
+
+
+def _rows(
+    lines: Sequence[str], separator: str, quote: str | None, path: Path
+) -> Iterator[tuple[int, list[str]]]:
+    """(the line it starts in, its fields) of each row that is not blank."""
+    style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    # The longest line was bounded; a quoted field may hold many.
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)  # type: ignore[arg-type]
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        problem = str(error)
+        if "unexpected end of data" in problem:
+            problem = "a quotation mark is opened here and never closed"
+        raise UserError(
+            problem,
+            file=path,
+            line=start,
+            hint="If the file quotes nothing, write data.quote=''.",
+        ) from error
+
+
+def _ragged(
+    path: Path, line: int, row: Sequence[str], names: Sequence[str], separator: str
+) -> UserError:
+    shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
+    return UserError(
+        f"{len(row)} fields (separated by {shown}), and the columns are {len(names)}: "
+        + ", ".join(names),
+        file=path,
+        line=line,
+        value=separator.join(row),
+        hint="A field that holds the separator stands in quotation marks; see data.separator and "
+        "data.quote.",
+    )
+
+
+def read_parquet(path: Path) -> Columns:
+    """The columns of a Parquet file; a row's number stands for its line."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(files.read_bytes(path)))
+    except pa.ArrowException as error:
+        raise UserError(f"this is no Parquet file: {error}", file=path) from error
+    if not table.num_rows:
+        raise files.empty(path, "the file has no rows")
+    values = {name: table.column(name).to_pylist() for name in table.column_names}
+    return Columns(values, range(1, table.num_rows + 1), path)

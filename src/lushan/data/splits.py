@@ -1,0 +1,135 @@
+"""Splits by fraction: seeded, stratified by label, copies of a text kept together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from lushan.errors import UserError
+
+BINS = 10
+"""Strata of numeric labels."""
+
+
+def divide(
+    table: pa.Table, fractions: Mapping[str, float], seed: int, *, file: str
+) -> dict[str, pa.Table]:
+    """Take splits off a table; rows keep their order.
+
+    Args:
+        table: The rows of the training file.
+        fractions: Split to its share of all rows.
+        seed: The same seed, the same splits; it is not the run's seed.
+        file: For the error.
+
+    Returns:
+        The splits, and what is left as `train`.
+
+    Raises:
+        UserError: A split would be empty.
+    """
+    keys = strata(table)
+    first = _first_of_copies(table)
+    originals = [i for i, j in enumerate(first) if i == j]
+    sizes = {name: round(share * len(originals)) for name, share in fractions.items()}
+    names = ["train", *fractions]
+    chosen = _assign([keys[i] for i in originals], sizes, seed)
+    by_row = dict(zip(originals, chosen, strict=True))
+    owner = [by_row[j] for j in first]
+    _bring_back(table, owner)
+    splits = {}
+    for name in names:
+        rows = [i for i, split in enumerate(owner) if split == name]
+        if not rows:
+            share = "" if name == "train" else f" ({fractions[name]})"
+            raise UserError(
+                f"nothing is left for {name}{share}: the file has {table.num_rows} examples",
+                key=f"data.{name}",
+                file=file,
+                hint="Choose other fractions, or name a file.",
+            )
+        splits[name] = table.take(pa.array(rows))
+    return splits
+
+
+def sample(table: pa.Table, size: int, seed: int) -> pa.Table:
+    """At most `size` rows, each label with its share, in their order."""
+    if size >= table.num_rows:
+        return table
+    owner = _assign(strata(table), {"sample": size}, seed)
+    return table.take(pa.array([i for i, name in enumerate(owner) if name == "sample"]))
+
+
+def strata(table: pa.Table) -> list[str]:
+    """One key a row: its label, or the rarest of its labels or entity types."""
+    labels = labels_by_row(table)
+    if labels is None:
+        if "label" not in table.column_names:
+            return [""] * table.num_rows
+        ranks = np.argsort(np.argsort(table.column("label").to_numpy(), kind="stable"))
+        return [str(rank * BINS // table.num_rows) for rank in ranks.tolist()]
+    counts = Counter(label for row in labels for label in set(row))
+    return [min(row, key=lambda label: (counts[label], label), default="") for row in labels]
+
+
+def labels_by_row(table: pa.Table) -> list[list[str]] | None:
+    """Labels or entity types of each row; None where there are none or they are numbers."""
+    if "tags" in table.column_names:
+        rows = table.column("tags").to_pylist()
+        return [[tag.partition("-")[2] for tag in row if tag != "O"] for row in rows]
+    if "label" not in table.column_names:
+        return None
+    column = table.column("label")
+    if pa.types.is_floating(column.type):
+        return None
+    return [row if isinstance(row, list) else [row] for row in column.to_pylist()]
+
+
+def _assign(keys: Sequence[str], sizes: Mapping[str, int], seed: int) -> list[str]:
+    """A split for each key: in each stratum the same shares, as near as whole rows allow."""
+    rng = np.random.default_rng(seed)
+    owner = np.full(len(keys), "train", dtype=object)
+    members: dict[str, list[int]] = {}
+    for i, key in enumerate(keys):
+        members.setdefault(key, []).append(i)
+    # One line-up of all rows, strata one after the other, each shuffled. Taking every n-th row of
+    # it gives each stratum its share, and the whole exactly the size that was asked for.
+    line = np.concatenate(
+        [np.asarray(rng.permutation(members[key]), dtype=np.int64) for key in sorted(members)]
+        or [np.zeros(0, dtype=np.int64)]
+    )
+    for name, wanted in sizes.items():
+        free = line[owner[line] == "train"]
+        if size := min(wanted, len(free)):
+            offset = rng.random()
+            places = np.floor((np.arange(size) + offset) * len(free) / size).astype(np.int64)
+            owner[free[places]] = name
+    return list(owner)
+
+
+def text_keys(table: pa.Table) -> list[tuple[str, ...]]:
+    """What makes two rows copies of one another."""
+    if "tokens" in table.column_names:
+        return [tuple(row) for row in table.column("tokens").to_pylist()]
+    names = [name for name in ("text", "text_pair") if name in table.column_names]
+    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
+
+
+def _first_of_copies(table: pa.Table) -> list[int]:
+    seen: dict[tuple[str, ...], int] = {}
+    return [seen.setdefault(key, i) for i, key in enumerate(text_keys(table))]
+
+
+def _bring_back(table: pa.Table, owner: list[str]) -> None:
+    """A label that no training row was left for comes back: it could not be learned."""
+    labels = labels_by_row(table)
+    if labels is None:
+        return
+    learned = {x for row, split in zip(labels, owner, strict=True) if split == "train" for x in row}
+    for i, row in enumerate(labels):
+        if owner[i] != "train" and not learned.issuperset(row):
+            owner[i] = "train"
+            learned.update(row)
