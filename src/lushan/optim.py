@@ -1,0 +1,249 @@
+"""Which weights learn how fast, and when.
+
+An optimizer's groups: vectors (norms and biases) do not decay; lower layers may learn more slowly
+(Sun et al., 2019), the head faster, some not at all. A schedule is a function of the step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from lushan.errors import UserError
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
+_EMBEDDING = re.compile(r"embed|(?:^|\.)w[tp]e\.|\.encoder\.LayerNorm\.")
+"""Also DeBERTa's norm of its relative embeddings, which every layer uses."""
+
+
+def grouped(
+    algorithm: Callable[..., torch.optim.Optimizer],
+    lr: float,
+    weight_decay: float = 0.0,
+    layer_decay: float = 1.0,
+    head_lr: float | None = None,
+    freeze: Sequence[str] = (),
+    *,
+    model: nn.Module,
+) -> torch.optim.Optimizer:
+    """An optimizer over a model's weights, in groups.
+
+    Args:
+        algorithm: Partial of an optimizer's class. It is fused where that exists, unless it says
+            otherwise.
+        lr: Learning rate of the encoder's highest layer, and of the head.
+        weight_decay: Of matrices, embeddings included; norms and biases do not decay.
+        layer_decay: Each layer learns at this many times the rate of the one above it, the
+            embeddings at that of a layer below the lowest.
+        head_lr: Learning rate of everything that is not the encoder, instead of `lr`.
+        freeze: Patterns such as `*embeddings*` or `encoder.*.layer.[0-3].*`, of the names of
+            weights that do not learn.
+        model: With the parts `encoder` and `head`.
+
+    Raises:
+        UserError: A pattern matches nothing, or nothing is left to learn.
+    """
+    freeze_weights(model, freeze)
+    _check(algorithm, lr, weight_decay, layer_decay, head_lr)
+    depths = _depths([name for name, _ in model.named_parameters()])
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            continue
+        below = depths.get(name)
+        rate = (lr if head_lr is None else head_lr) if below is None else lr * layer_decay**below
+        # Norms and biases are vectors, and no matrix is one.
+        decay = weight_decay if weight.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(weight)
+    if not groups:
+        raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
+    return algorithm(
+        [
+            {"params": weights, "lr": rate} | ({"weight_decay": decay} if weight_decay else {})
+            for (rate, decay), weights in groups.items()
+        ],
+        lr=lr,
+        **({"weight_decay": weight_decay} if _takes(algorithm, "weight_decay") else {}),
+        **_fused(algorithm, [w for weights in groups.values() for w in weights]),
+    )
+
+
+def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Take weights out of training, by patterns of their names; twice is the same as once.
+
+    Raises:
+        UserError: A pattern matches nothing.
+    """
+    named = dict(model.named_parameters())
+    for pattern in patterns:
+        chosen = [weight for name, weight in named.items() if fnmatchcase(name, pattern)]
+        if not chosen:
+            near = difflib.get_close_matches(pattern.replace("*", ""), named, n=3, cutoff=0.0)
+            raise UserError(
+                "no weight has such a name",
+                key="optimizer.freeze",
+                value=pattern,
+                hint=f"Names are like {', '.join(near)}; * stands for any part of one.",
+            )
+        for weight in chosen:
+            weight.requires_grad_(False)
+
+
+def _check(
+    algorithm: Any, lr: float, weight_decay: float, layer_decay: float, head_lr: float | None
+) -> None:
+    for name, value in (("lr", lr), ("head_lr", head_lr), ("weight_decay", weight_decay)):
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise UserError("must be 0 or more", key=f"optimizer.{name}", value=value)
+    if not 0 < layer_decay <= 1:
+        raise UserError(
+            "must be above 0, and 1 at most", key="optimizer.layer_decay", value=layer_decay
+        )
+    inside = getattr(algorithm, "keywords", {})
+    for name in ("lr", "weight_decay"):
+        if name in inside:
+            raise UserError(
+                f"the groups set it: write optimizer.{name}",
+                key=f"optimizer.algorithm.{name}",
+                value=inside[name],
+            )
+    if weight_decay and not _takes(algorithm, "weight_decay"):
+        raise UserError(
+            f"{_class(algorithm).__name__} knows no weight decay",
+            key="optimizer.weight_decay",
+            value=weight_decay,
+        )
+
+
+def _depths(names: Sequence[str]) -> dict[str, int]:
+    """Layers between a weight of the encoder and its top: 0 in the highest, most in embeddings."""
+    layers: dict[str, int | None] = {}
+    for name in names:
+        if not name.startswith("encoder."):
+            continue
+        found = _LAYER.search(name)
+        if found:
+            layers[name] = int(found[1])
+        elif _EMBEDDING.search(name):
+            layers[name] = -1
+        else:
+            layers[name] = None  # what follows the layers, such as a last norm
+    top = max((n for n in layers.values() if n is not None), default=-1)
+    return {name: 0 if layer is None else top - layer for name, layer in layers.items()}
+
+
+def _class(algorithm: Any) -> Any:
+    return getattr(algorithm, "func", algorithm)
+
+
+def _takes(algorithm: Any, name: str) -> bool:
+    return name in inspect.signature(_class(algorithm)).parameters
+
+
+def _fused(algorithm: Any, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
+    chosen = getattr(algorithm, "keywords", {})
+    if not _takes(algorithm, "fused") or {"fused", "foreach", "differentiable"} & set(chosen):
+        return {}
+    able = all(w.device.type in ("cpu", "cuda", "mps", "xpu") for w in weights)
+    return {"fused": True} if able and all(w.is_floating_point() for w in weights) else {}
+
+
+# Schedules: the factor on every learning rate at a step, counted from 0. No step is lost: the
+# first one of a warm-up of w steps has 1 / (w + 1), the last one before zero is not zero.
+
+
+def linear(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
+    """Up over the warm-up, then straight down to `final`.
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps, or as a number with a point, the share of all steps.
+        final: What is left of the rate after the last step.
+    """
+    steps = _count(warmup, total_steps, "warmup")
+    if step < steps:
+        return _rise(step, steps)
+    return final + (1 - final) * _left(step, steps, total_steps)
+
+
+def cosine(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
+    """Up over the warm-up, then down half a cosine to `final`; see `linear`."""
+    steps = _count(warmup, total_steps, "warmup")
+    if step < steps:
+        return _rise(step, steps)
+    done = 1 - _left(step, steps, total_steps)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def wsd(
+    step: int,
+    *,
+    total_steps: int,
+    warmup: int | float = 0,
+    decay: int | float = 0.2,
+    final: float = 0.0,
+) -> float:
+    """Up over the warm-up, level, and straight down to `final` at the end.
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps, or as a number with a point, the share of all steps.
+        decay: The same for the way down.
+        final: What is left of the rate after the last step.
+    """
+    up, down = _count(warmup, total_steps, "warmup"), _count(decay, total_steps, "decay")
+    if up + down > total_steps:
+        raise UserError(
+            f"warm-up ({up} steps) and decay ({down}) are longer than the training "
+            f"({total_steps} steps)",
+            key="scheduler.decay",
+            value=decay,
+        )
+    if step < up:
+        return _rise(step, up)
+    return final + (1 - final) * min(1.0, max(0, total_steps - step) / (down + 1))
+
+
+def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
+    """Up over the warm-up, then level; see `linear`."""
+    steps = _count(warmup, total_steps, "warmup")
+    return _rise(step, steps) if step < steps else 1.0
+
+
+def _rise(step: int, steps: int) -> float:
+    return (step + 1) / (steps + 1)
+
+
+def _left(step: int, start: int, end: int) -> float:
+    """Share of the way from `start` to `end` that is still to go."""
+    return max(0, end - step) / max(1, end - start)
+
+
+def _count(value: int | float, total: int, name: str) -> int:
+    key = f"scheduler.{name}"
+    if isinstance(value, float):
+        if not 0 <= value <= 1:
+            raise UserError(
+                "a share is between 0 and 1; a whole number counts steps", key=key, value=value
+            )
+        return round(value * total)
+    if value < 0:
+        raise UserError("must be 0 or more", key=key, value=value)
+    if value > total:
+        raise UserError(
+            f"it is longer than the training, which has {total} steps",
+            key=key,
+            value=value,
+            hint="A share such as 0.1 fits any length.",
+        )
+    return value
