@@ -31,6 +31,8 @@ class Trainer(pl.Trainer):
         max_epochs: As Lightning's; the number of steps follows from the plan of batches.
         max_steps: Optimizer steps; the last epoch is cut short there.
         strategy: As Lightning's; `ddp`, also where `auto` leads to it, is our `DDP`.
+        enable_progress_bar: Lightning's own bar, beside the console's.
+        enable_model_summary: Lightning's table of layers.
         **options: Everything else goes to Lightning as it is.
     """
 
@@ -42,6 +44,8 @@ class Trainer(pl.Trainer):
         max_epochs: int | None = None,
         max_steps: int = -1,
         strategy: Any = "auto",
+        enable_progress_bar: bool = False,
+        enable_model_summary: bool = False,
         **options: Any,
     ) -> None:
         self.clip_norm = gradient_clip_val
@@ -61,6 +65,8 @@ class Trainer(pl.Trainer):
             max_epochs=self.wanted_epochs or 1,
             max_steps=-1,
             strategy=strategy,
+            enable_progress_bar=enable_progress_bar,
+            enable_model_summary=enable_model_summary,
             **OURS,
             **options,
         )

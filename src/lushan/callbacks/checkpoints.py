@@ -22,7 +22,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
-from pytorch_lightning.callbacks import Checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -161,7 +160,7 @@ def newest(folder: Path) -> tuple[Path | None, list[str]]:
     return None, complaints
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(pl.Callback):
     """Saves state to resume from, and the best weights.
 
     Args:
