@@ -6,22 +6,18 @@ checkpoint's: what it was trained with), take words that are already split, and 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lushan.errors import RunFailed, UserError
-from lushan.text import hub
-
-Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
-Texts = Callable[[], Iterable[str]]
-
-PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_BYTES = 256
+from lushan.text import hub, vocabulary
+from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
 
 def pretrained(
@@ -67,7 +63,7 @@ def train(
     kind: Kind,
     vocab_size: int = 30000,
     lowercase: bool = False,
-    min_frequency: int = 1,
+    min_frequency: int = 2,
     *,
     texts: Texts,
     cache_dir: Path,
@@ -77,20 +73,20 @@ def train(
     Args:
         kind: `wordpiece`, `bpe` (of bytes), `unigram` or `chars`.
         vocab_size: Tokens at most, special ones included.
-        lowercase: Whether to lower all letters first.
-        min_frequency: Pieces that the text has less often are left out; `unigram` weighs them
-            otherwise and ignores it.
+        lowercase: Whether to lower all letters first; `wordpiece` then strips accents, as BERT's.
+        min_frequency: Characters that the text has less often are unknown (not to `bpe`, which
+            knows every byte), and no piece is built that it has less often.
         texts: Gives the training text, as often as it is called.
         cache_dir: Where trained tokenizers are kept.
 
     Raises:
         UserError: There is no text, or the vocabulary is too small for the kind.
     """
-    _check(kind, vocab_size, min_frequency)
-    name = _fingerprint_of(texts, kind, vocab_size, lowercase, min_frequency)
-    path = cache_dir / f"{kind}-{name}.json"
+    options = Options(kind, vocab_size, lowercase, min_frequency)
+    _check(options)
+    path = cache_dir / f"{kind}-{_fingerprint_of(options, texts)}.json"
     if not path.exists():
-        _write(path, _train(kind, vocab_size, lowercase, min_frequency, texts))
+        _write(path, vocabulary.train(options, texts))
     return _wrap(path)
 
 
@@ -151,21 +147,26 @@ def _complete(tokenizer: Any, path: str) -> None:
 # Ours
 
 
-def _check(kind: Kind, vocab_size: int, min_frequency: int) -> None:
-    least = len(SPECIAL) + (_BYTES if kind == "bpe" else 1)
-    if vocab_size < least:
+def _check(options: Options) -> None:
+    least = len(SPECIAL) + (BYTES if options.kind == "bpe" else 3)
+    if options.vocab_size < least:
         raise UserError(
-            f"{kind} needs at least {least} tokens", key="tokenizer.vocab_size", value=vocab_size
+            f"{options.kind} needs at least {least} tokens",
+            key="tokenizer.vocab_size",
+            value=options.vocab_size,
         )
-    if min_frequency < 1:
-        raise UserError("must be at least 1", key="tokenizer.min_frequency", value=min_frequency)
+    if options.min_frequency < 1:
+        raise UserError(
+            "must be at least 1", key="tokenizer.min_frequency", value=options.min_frequency
+        )
 
 
-def _fingerprint_of(texts: Texts, *options: object) -> str:
+def _fingerprint_of(options: Options, texts: Texts) -> str:
     import tokenizers
 
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    digest = hashlib.sha256(json.dumps([*options, code, tokenizers.__version__]).encode())
+    code = Path(vocabulary.__file__).read_bytes()
+    parts = [dataclasses.asdict(options), tokenizers.__version__, hashlib.sha256(code).hexdigest()]
+    digest = hashlib.sha256(json.dumps(parts).encode())
     empty = True
     for text in texts():
         data = text.encode()
@@ -175,128 +176,9 @@ def _fingerprint_of(texts: Texts, *options: object) -> str:
         raise UserError(
             "the training split holds no text to train a tokenizer on",
             key="data.train",
-            hint="Write tokenizer=pretrained with model=pretrained, or check the column's name.",
+            hint="Is it the right column? model=pretrained brings its own tokenizer.",
         )
     return digest.hexdigest()[:24]
-
-
-def _train(kind: Kind, vocab_size: int, lowercase: bool, min_frequency: int, texts: Texts) -> Any:
-    from tokenizers import Tokenizer, processors
-
-    model, trainer, parts = _RECIPES[kind](vocab_size, min_frequency)
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = parts(lowercase)
-    tokenizer.train_from_iterator(texts(), trainer)
-    cls, sep = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{CLS} $A {SEP}",
-        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
-        special_tokens=[(CLS, cls), (SEP, sep)],
-    )
-    return tokenizer
-
-
-def _wordpiece(vocab_size: int, min_frequency: int) -> tuple[Any, Any, Any]:
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL),
-        limit_alphabet=vocab_size,
-        show_progress=False,
-    )
-    return (
-        models.WordPiece(unk_token=UNK),
-        trainer,
-        lambda lowercase: (
-            normalizers.BertNormalizer(lowercase=lowercase),
-            pre_tokenizers.BertPreTokenizer(),
-            decoders.WordPiece(),
-        ),
-    )
-
-
-def _bpe(vocab_size: int, min_frequency: int) -> tuple[Any, Any, Any]:
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    return (
-        models.BPE(unk_token=UNK),
-        trainer,
-        lambda lowercase: (
-            normalizers.Lowercase() if lowercase else None,
-            # With a space before it, a word is the same at a sentence's start and inside.
-            pre_tokenizers.ByteLevel(add_prefix_space=True),
-            decoders.ByteLevel(),
-        ),
-    )
-
-
-def _unigram(vocab_size: int, min_frequency: int) -> tuple[Any, Any, Any]:  # noqa: ARG001
-    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
-
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL),
-        unk_token=UNK,
-        show_progress=False,
-    )
-    return (
-        models.Unigram(),
-        trainer,
-        lambda lowercase: (
-            normalizers.Sequence(
-                [
-                    normalizers.NFKC(),
-                    normalizers.Replace(Regex(r"\s+"), " "),
-                    *([normalizers.Lowercase()] if lowercase else []),
-                ]
-            ),
-            pre_tokenizers.Metaspace(prepend_scheme="always"),
-            decoders.Metaspace(),
-        ),
-    )
-
-
-def _chars(vocab_size: int, min_frequency: int) -> tuple[Any, Any, Any]:
-    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
-
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL),
-        show_progress=False,
-    )
-    return (
-        models.WordLevel(unk_token=UNK),
-        trainer,
-        lambda lowercase: (
-            normalizers.Sequence(
-                [
-                    normalizers.Replace(Regex(r"\s+"), " "),
-                    *([normalizers.Lowercase()] if lowercase else []),
-                ]
-            ),
-            # Also a space is a character: it tells where words end.
-            pre_tokenizers.Split(Regex(r"."), behavior="isolated"),
-            decoders.Fuse(),
-        ),
-    )
-
-
-_RECIPES: dict[str, Callable[[int, int], tuple[Any, Any, Any]]] = {
-    "wordpiece": _wordpiece,
-    "bpe": _bpe,
-    "unigram": _unigram,
-    "chars": _chars,
-}
 
 
 def _write(path: Path, tokenizer: Any) -> None:

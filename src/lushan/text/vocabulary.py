@@ -1,0 +1,181 @@
+"""How each kind of tokenizer is trained; the same text gives the same tokenizer, id for id.
+
+The trainers of the package tokenizers go through words in the order of a hash map, which is another
+one in every process. Byte pairs and characters do not depend on it. For WordPiece the pieces of one
+character, whose numbers decide between equally frequent pairs, are numbered here beforehand;
+Unigram's probabilities differ in their eleventh digit, and are rounded.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
+Texts = Callable[[], Iterable[str]]
+
+PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BYTES = 256
+_PREFIX = "##"
+_DIGITS = 3
+"""Of a Unigram piece's log-probability: far above the noise, far below what decides a split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What decides a tokenizer besides its text.
+
+    Attributes:
+        kind: `wordpiece`, `bpe`, `unigram` or `chars`.
+        vocab_size: Tokens at most, special ones included.
+        lowercase: Whether to lower all letters.
+        min_frequency: Pieces that the text has less often are left out.
+    """
+
+    kind: Kind
+    vocab_size: int
+    lowercase: bool
+    min_frequency: int
+
+
+def train(options: Options, texts: Texts) -> Any:
+    """A trained `tokenizers.Tokenizer`, with `[CLS]` and `[SEP]` around every text."""
+    from tokenizers import processors
+
+    recipe = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram, "chars": _chars}
+    tokenizer = recipe[options.kind](options, texts)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{CLS} $A {SEP}",
+        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)],
+    )
+    return tokenizer
+
+
+def _wordpiece(options: Options, texts: Texts) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=options.lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=_PREFIX)
+    # Each may begin a word and go on with one.
+    readable = _readable(options, texts, tokenizer, (options.vocab_size - len(SPECIAL)) // 2)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=options.vocab_size,
+        min_frequency=options.min_frequency,
+        # Special only so that they are numbered first, in this order.
+        special_tokens=[*SPECIAL, *_continuing(readable, tokenizer.pre_tokenizer)],
+        continuing_subword_prefix=_PREFIX,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(readable(), trainer)
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] in SPECIAL]
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def _continuing(texts: Texts, pre_tokenizer: Any) -> list[str]:
+    """The characters that stand inside words, as pieces."""
+    pairs: set[tuple[str, str]] = set()
+    for text in texts():
+        pairs.update(itertools.pairwise(text))
+    inside = {
+        b
+        for a, b in pairs
+        if not (a.isspace() or b.isspace()) and len(pre_tokenizer.pre_tokenize_str(a + b)) == 1
+    }
+    return [_PREFIX + char for char in sorted(inside)]
+
+
+def _bpe(options: Options, texts: Texts) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK))
+    if options.lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    # With a space before it, a word is the same at a text's start and inside.
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=options.vocab_size,
+        min_frequency=options.min_frequency,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    return tokenizer
+
+
+def _unigram(options: Options, texts: Texts) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *_plain(options)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace()
+    readable = _readable(options, texts, tokenizer, options.vocab_size - len(SPECIAL) - 1)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=options.vocab_size,
+        special_tokens=list(SPECIAL),
+        unk_token=UNK,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(readable(), trainer)
+    state = json.loads(tokenizer.to_str())
+    first, rest = state["model"]["vocab"][: len(SPECIAL)], state["model"]["vocab"][len(SPECIAL) :]
+    rounded = [[piece, round(score, _DIGITS)] for piece, score in rest]
+    state["model"]["vocab"] = first + sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def _chars(options: Options, texts: Texts) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
+    tokenizer.normalizer = normalizers.Sequence(_plain(options))
+    # Also a space is a character: it tells where words end.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=options.vocab_size,
+        min_frequency=options.min_frequency,
+        special_tokens=list(SPECIAL),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    return tokenizer
+
+
+def _plain(options: Options) -> list[Any]:
+    """Normalizers: one space for any white space, and lower letters if asked."""
+    from tokenizers import Regex, normalizers
+
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    return [spaces, normalizers.Lowercase()] if options.lowercase else [spaces]
+
+
+def _readable(options: Options, texts: Texts, tokenizer: Any, room: int) -> Texts:
+    """The texts, normalised, with spaces for characters that are too rare to become pieces.
+
+    They are the unknown token's, which learns its vector from them. At most `room` characters stay,
+    the most frequent ones.
+    """
+    normalise = tokenizer.normalizer.normalize_str
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts():
+        counts.update(normalise(text))
+    ranked = sorted(counts, key=lambda char: (-counts[char], char))
+    kept = {char for char in ranked[:room] if counts[char] >= options.min_frequency}
+    without = {ord(char): " " for char in ranked if char not in kept}
+
+    def read() -> Iterator[str]:
+        for text in texts():
+            yield normalise(text).translate(without)
+
+    return read
