@@ -181,7 +181,10 @@ class Labelled:
         text = label_text(value)
         if not text:
             raise columns.fail(
-                "the label is missing", row, hint="Give it one, or leave the example out."
+                "the label is missing",
+                row,
+                hint="Give it one, or leave the example out; a test split without any: "
+                "data.test=null.",
             )
         return self._named(columns, row, text)
 

@@ -155,19 +155,30 @@ class Source(abc.ABC):
         del tables, notes
         return "iob2"
 
-    def read(self) -> Corpus:
+    def read(self, *, only: str | None = None) -> Corpus:
         """Read all splits.
+
+        Args:
+            only: The one split that is wanted; others are read as far as its rows hang on them.
 
         Raises:
             UserError: A file is missing or bad; names file, line and, where it can, the column.
         """
         notes: list[str] = []
-        tables = {split: self.load(split, name, notes) for split, name in self.names().items()}
+        tables = {
+            split: self.load(split, name, notes)
+            for split, name in self.names().items()
+            if only is None or split in self.needed_for(only)
+        }
         if not tables:
-            raise UserError("no split is named", key="data.train", hint="Write data.train=FILE.")
+            raise UserError(
+                f"there is no {only} split" if only else "no split is named",
+                key=f"data.{only or 'train'}",
+                hint=f"Write data.{only or 'train'}=FILE.",
+            )
         kind = require_one_kind(tables)
         scheme = self.to_iob2(tables, notes) if kind == "tokens" else None
-        if self.shares():
+        if self.shares() and (only is None or only in ("train", *self.shares())):
             file = tables["train"].column("file")[0].as_py()
             tables |= divide(tables["train"], self.shares(), self.seed, file=file)
         tables = {split: tables[split] for split in SPLITS if split in tables}
@@ -177,7 +188,13 @@ class Source(abc.ABC):
             if "train" in tables and has_classes(tables["train"]):
                 corpus.labels = labels_of(corpus)
             corpus.splits = {s: sample(t, self.limit, self.seed) for s, t in tables.items()}
+        if only is not None:
+            corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
+
+    def needed_for(self, split: str) -> set[str]:
+        """The splits with a name of their own that must be read for one split."""
+        return {"train"} if split == "train" or split in self.shares() else {split}
 
     def fingerprint(self) -> dict[str, str]:
         """Split to SHA-256 of what it is read from, without reading it.
@@ -351,3 +368,17 @@ def _unknown(split: str, table: pa.Table, strange: set[str], labels: list[str]) 
         line=table.column("line")[number].as_py(),
         hint=did_you_mean(label, labels) or f"train has: {', '.join(labels[:20])}.",
     )
+
+
+def read_unlabelled(
+    path: str | Path,
+    kind: Kind,
+    *,
+    format: Any = None,
+    **options: Any,
+) -> pa.Table:
+    """Read text to predict on; see `lushan.data.unlabelled`."""
+    # It reads by way of the sources, which stand on this module.
+    from lushan.data import unlabelled
+
+    return unlabelled.read_unlabelled(path, kind, format=format, **options)

@@ -48,6 +48,11 @@ class Tagged:
                 tables[split] = tables[split].set_column(place, "tags", column)
         return scheme
 
+    def needed_for(self, split: str) -> set[str]:
+        """A scheme that is told from the training split needs that too."""
+        needed: set[str] = super().needed_for(split)  # type: ignore[misc]
+        return needed | {"train"} if self.scheme == "auto" else needed
+
     def _scheme(
         self, columns: Mapping[str, list[list[str]]], tables: Mapping[str, pa.Table]
     ) -> str:

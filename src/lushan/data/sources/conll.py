@@ -80,7 +80,8 @@ class Conll(Tagged, FileSource):
         """(line of its first token, its tokens and tags) of each sentence."""
         lines = files.lines_of(text)
         tab = self._by_tab(lines)
-        width, first, rows = 0, 0, []
+        width = first = 0
+        rows: list[tuple[str, str]] = []
         token_at = tag_at = 0
         for number, line in enumerate(lines, start=1):
             blank = not line.strip(" \t")

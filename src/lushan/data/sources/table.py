@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from lushan.data import files
-from lushan.data.labelled import Columns, Labelled, require_short
+from lushan.data.labelled import Columns, require_short
+from lushan.data.rows import Rows
 from lushan.data.source import FileSource
 from lushan.errors import UserError
 
@@ -20,8 +21,8 @@ QUOTE = '"'
 
 
 @dataclasses.dataclass(kw_only=True)
-class Table(Labelled, FileSource):
-    """Texts and labels in columns.
+class Table(Rows, FileSource):
+    """Texts and labels in columns; Parquet may also hold lists of words with their tags.
 
     Args:
         columns: Names of the columns, for a file without a header. A first row that holds just
@@ -44,9 +45,8 @@ class Table(Labelled, FileSource):
         if files.bare_suffix(path) in PARQUET:
             columns = read_parquet(path)
             require_short(columns, self.longest_line)
-        else:
-            columns = self.read_text(path, split, notes)
-        return self.texts_table(columns)
+            return self.table_of(columns, split, notes)
+        return self.texts_table(self.read_text(path, split, notes))
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.
@@ -144,7 +144,7 @@ def _rows(
     style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     # The longest line was bounded; a quoted field may hold many.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)  # type: ignore[arg-type]
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)
     start = 1
     try:
         for row in reader:

@@ -1,0 +1,208 @@
+"""Rows with named fields (JSONL, Parquet, hub sets) as words with tags, or texts with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from lushan.data import spans as char_spans
+from lushan.data.labelled import (
+    LABELS,
+    Columns,
+    Labelled,
+    halves,
+    require_column,
+    strings,
+    with_places,
+)
+from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
+from lushan.data.tagged import Tagged
+from lushan.data.words import split_words
+from lushan.errors import UserError
+
+TOKENS = ("tokens", "words")
+TAGS = ("tags", "ner_tags", "ner", "labels", "bio_tags", "tag")
+SPANS = ("entities", "spans", "annotations", *LABELS)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Rows(Tagged, Labelled):
+    """Options of a source whose rows have named fields of any type.
+
+    Args:
+        kind: Whether rows are words with tags or texts with a label; `auto` looks at the fields.
+        tokens: The field with the list of words; null finds it by its name.
+        tags: The field with their tags; null finds it by its name.
+        spans: The field with entities as characters of the text; null finds it.
+        span_end: Whether a span's end is the character after the last one, or the last one.
+    """
+
+    kind: Literal["auto", "tokens", "text"] = "auto"
+    tokens: str | None = None
+    tags: str | None = None
+    spans: str | None = None
+    span_end: SpanEnd = "exclusive"
+
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """A corpus's table of any rows.
+
+        Raises:
+            UserError: A field is not there, or a row does not hold what it should.
+        """
+        tokens = self._tokens_field(columns)
+        if tokens is not None:
+            return self._from_tokens(columns, tokens)
+        spans = self._spans_field(columns)
+        if spans is not None:
+            return self._from_spans(columns, spans, split, notes)
+        if self.kind == "tokens":
+            raise UserError(
+                "which fields hold the words and their tags?",
+                key="data.tokens",
+                file=columns.file,
+                hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
+                f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
+            )
+        return self.texts_table(columns)
+
+    def _tokens_field(self, columns: Columns) -> str | None:
+        if self.tokens is not None:
+            require_column(self.tokens, list(columns.values), "data.tokens", columns.file)
+            return self.tokens
+        if self.kind == "text":
+            return None
+        found = (n for n in TOKENS if _is_list(_first(columns.values.get(n, ()))))
+        name = next(found, None)
+        # Texts with spans come with words too (Prodigy); their words are mappings.
+        has_words = name is not None and not isinstance(_first(_first(columns.values[name])), dict)
+        return name if has_words else None
+
+    def _spans_field(self, columns: Columns) -> str | None:
+        if self.spans is not None:
+            require_column(self.spans, list(columns.values), "data.spans", columns.file)
+            return self.spans
+        if self.kind == "text":
+            return None
+        for name in SPANS:
+            values = [v for v in columns.values.get(name, ()) if v]
+            if values and isinstance(values[0], list | dict) and look_like_spans(values[0]):
+                return name
+        return None
+
+    # Words
+
+    def _from_tokens(self, columns: Columns, field: str) -> pa.Table:
+        tags_field = self._tags_field(columns)
+        tokens, tags = columns.values[field], columns.values[tags_field]
+        known: dict[Any, str] = {}
+        named: list[list[str]] = []
+        for row, (words, marks) in enumerate(zip(tokens, tags, strict=True)):
+            _require_words(columns, row, field, words)
+            if not _is_list(marks):
+                raise columns.fail(f"{tags_field} must be a list of tags", row, value=marks)
+            if len(words) != len(marks):
+                raise columns.fail(
+                    f"{len(words)} in {field} and {len(marks)} in {tags_field}",
+                    row,
+                    hint="Each word has one tag.",
+                )
+            named.append([known.get(m) or self._tag(columns, row, m, known) for m in marks])
+        return with_places(
+            {
+                "id": self.ids(columns),
+                "tokens": word_lists(columns, tokens),
+                "tags": word_lists(columns, named),
+            },
+            columns,
+        )
+
+    def _tags_field(self, columns: Columns) -> str:
+        if self.tags is not None:
+            require_column(self.tags, list(columns.values), "data.tags", columns.file)
+            return self.tags
+        for name in TAGS:
+            if name in columns.values:
+                return name
+        raise UserError(
+            "which field holds the tags?",
+            key="data.tags",
+            file=columns.file,
+            hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
+        )
+
+    def _tag(self, columns: Columns, row: int, value: Any, known: dict[Any, str]) -> str:
+        names = self.label_names
+        if isinstance(value, str) and value:
+            known[value] = value
+        elif type(value) is int and names is None:
+            raise columns.fail(
+                "the tags are numbers, and their names are not known",
+                row,
+                value=value,
+                hint="Name them in their order: data.label_names=[O,B-PER,I-PER,...].",
+            )
+        elif type(value) is int and names is not None and 0 <= value < len(names):
+            known[value] = names[value]
+        else:
+            raise columns.fail("this is no tag", row, value=value if value is not None else "null")
+        return known[value]
+
+    # Texts with spans
+
+    def _from_spans(self, columns: Columns, field: str, split: str, notes: list[str]) -> pa.Table:
+        name = self._text_columns(list(columns.values), field, columns.file)[0]
+        strings(columns, name)  # refuses what is no text
+        tokens, tags = [], []
+        widened = lost = 0
+        for row, (text, value) in enumerate(
+            zip(columns.values[name], columns.values[field], strict=True)
+        ):
+            words, offsets = split_words(text)
+            try:
+                found = char_spans.parse(value, text, self.span_end)
+                marks, wider, loser = char_spans.to_tags(found, words, offsets, repair=self.repair)
+            except BadSpan as error:
+                raise columns.fail(error.problem, row, hint=error.hint) from None
+            widened, lost = widened + wider, lost + loser
+            tokens.append(words)
+            tags.append(marks)
+        if widened:
+            notes.append(f"{split}: {widened} entities ended inside a word and were widened to it")
+        if lost:
+            notes.append(f"{split}: {lost} entities lost words to the one before them")
+        return with_places(
+            {
+                "id": self.ids(columns),
+                "tokens": word_lists(columns, tokens),
+                "tags": word_lists(columns, tags),
+            },
+            columns,
+        )
+
+
+def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
+    """Lists of words as an Arrow column."""
+    try:
+        return pa.array(values, type=pa.list_(pa.string()))
+    except UnicodeEncodeError as error:
+        raise halves(columns, values) from error
+
+
+def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
+    if not _is_list(words):
+        raise columns.fail(f"{field} must be a list of words", row, value=words)
+    for place, word in enumerate(words):
+        if not isinstance(word, str):
+            raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _first(values: Any) -> Any:
+    """The first value that says something."""
+    return next((value for value in values or () if value is not None), None)

@@ -1,0 +1,217 @@
+"""Data sets of the Hugging Face hub, and local files that `datasets` reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lushan.data import files
+from lushan.data.labelled import Columns, require_short
+from lushan.data.rows import Rows
+from lushan.data.source import Source, hash_json
+from lushan.errors import UserError, did_you_mean
+from lushan.text import hub
+
+_BUILDERS = {
+    ".json": "json",
+    ".jsonl": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_CONVERTED = "refs/convert/parquet"
+"""Where the hub keeps a plain copy of a set that was made by a script."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Hub(Rows, Source):
+    """A set of the hub; `train`, `validation` and `test` are names of its splits.
+
+    Labels that the set keeps as numbers get the names it has for them.
+
+    Args:
+        path: A hub id, or a folder or file that `datasets` reads: Parquet, JSONL, CSV.
+        config: Which part of the set.
+        revision: Branch, tag or commit; a commit never changes.
+        longest_line: Characters of the longest text that is read.
+    """
+
+    path: str
+    config: str | None = None
+    revision: str | None = None
+    longest_line: int = files.LONGEST_LINE
+    train: str | None = "train"
+    validation: str | float | None = "validation"
+    test: str | float | None = "test"
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one split."""
+        data = self._dataset()
+        if name not in data:
+            raise self._no_split(split, name, list(data))
+        table = data[name]
+        if not len(table):
+            raise files.empty(f"{self.path}[{name}]", "the split has no rows")
+        values = {
+            column: _named(feature, list(table[column]))
+            for column, feature in table.features.items()
+            if not _is_media(feature)
+        }
+        columns = Columns(values, range(1, len(table) + 1), f"{self.path}[{name}]")
+        require_short(columns, self.longest_line)
+        return self.table_of(columns, split, notes)
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Of the files, where they are local; else of the set's name and commit."""
+        del split
+        place = Path(self.path).expanduser()
+        if place.is_file():
+            content: Any = files.sha256(place)
+        elif place.is_dir():
+            content = {
+                str(p.relative_to(place)): files.sha256(p)
+                for p in sorted(place.rglob("*"))
+                if p.is_file() and not p.name.startswith(".")
+            }
+        else:
+            content = [self.path, self._commit()]
+        return hash_json([content, self.config, name])
+
+    def _commit(self) -> str:
+        if self.revision is not None and _COMMIT.fullmatch(self.revision):
+            return self.revision
+        self._require_hub_id()
+        wanted = self.revision or "main"
+        if hub.reachable():
+            from huggingface_hub import HfApi
+
+            with self._explained():
+                info = HfApi().dataset_info(self.path, revision=wanted, timeout=10)
+            return str(info.sha)
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        kept = Path(HF_HUB_CACHE) / f"datasets--{self.path.replace('/', '--')}" / "refs" / wanted
+        if not kept.is_file():
+            raise self._unreachable()
+        return kept.read_text(encoding="utf-8").strip()
+
+    def _dataset(self) -> Any:
+        """The whole set: split to rows; read once."""
+        loaded = self.__dict__.get("_loaded")
+        if loaded is None:
+            with self._explained():
+                loaded = self.__dict__["_loaded"] = self._load_all()
+        return loaded
+
+    def _load_all(self) -> Any:
+        import datasets
+
+        datasets.disable_progress_bars()
+        place = Path(self.path).expanduser()
+        if place.is_dir() and (place / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(str(place))
+        if place.is_dir():
+            return datasets.load_dataset(str(place), self.config)
+        if place.is_file():
+            suffix = files.bare_suffix(place)
+            if suffix not in _BUILDERS:
+                raise UserError(
+                    "the ending of this file tells no format",
+                    key="data.path",
+                    value=self.path,
+                    hint=f"Known are {', '.join(_BUILDERS)}.",
+                )
+            more = {"sep": "\t"} if suffix == ".tsv" else {}
+            return datasets.load_dataset(_BUILDERS[suffix], data_files=str(place), **more)
+        self._require_hub_id()
+        if not hub.reachable():
+            return self._from_cache(datasets)
+        try:
+            return datasets.load_dataset(self.path, self.config, revision=self.revision)
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error) or self.revision is not None:
+                raise
+        return datasets.load_dataset(self.path, self.config, revision=_CONVERTED)
+
+    def _from_cache(self, datasets: Any) -> Any:
+        kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
+        if not kept.is_dir():
+            raise self._unreachable()
+        before = datasets.config.HF_HUB_OFFLINE
+        datasets.config.HF_HUB_OFFLINE = True  # or it would ask for half a minute
+        try:
+            return datasets.load_dataset(self.path, self.config, revision=self.revision)
+        finally:
+            datasets.config.HF_HUB_OFFLINE = before
+
+    def _require_hub_id(self) -> None:
+        if not _HUB_ID.fullmatch(self.path):
+            raise UserError(
+                "there is no such folder or file",
+                key="data.path",
+                value=self.path,
+                hint="Write a folder, a file, or a hub id (owner/name).",
+            )
+
+    def _unreachable(self) -> UserError:
+        return UserError(
+            "no such folder or file here, and the hub cannot be reached",
+            key="data.path",
+            value=self.path,
+            hint="Write the path of local files (Parquet, JSONL, CSV), or use data=jsonl, "
+            "data=table, data=conll.",
+        )
+
+    def _no_split(self, split: str, name: str, there: list[str]) -> UserError:
+        near = did_you_mean(name, there)
+        ways = f"Its splits: {', '.join(there)}; data.{split}=NAME, =0.1 of train, or =null."
+        return UserError(
+            f"the set has no split {name!r}",
+            key=f"data.{split}",
+            hint=f"{near} {ways}" if near else ways,
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the many ways in which reading a set fails into one `UserError`."""
+        from datasets.exceptions import DatasetsError
+
+        try:
+            yield
+        except UserError:
+            raise
+        except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+            cause = error.__cause__ or error
+            first = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+            key = "data.config" if "config" in first.lower() else "data.path"
+            value = self.config if key == "data.config" else self.path
+            raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
+
+
+def _named(feature: Any, values: list[Any]) -> list[Any]:
+    """Class numbers as names; -1 is how sets say that there is none."""
+    names = getattr(feature, "names", None)
+    if names is not None:
+        return [_name(v, names) for v in values]
+    inner = getattr(getattr(feature, "feature", None), "names", None)
+    if inner is not None:
+        return [None if row is None else [_name(v, inner) for v in row] for row in values]
+    return values
+
+
+def _name(value: int | None, names: list[str]) -> str | None:
+    return None if value is None or value < 0 else names[value]
+
+
+def _is_media(feature: Any) -> bool:
+    return type(feature).__name__ in ("Image", "Audio", "Video", "Pdf")

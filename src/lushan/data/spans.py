@@ -1,0 +1,162 @@
+"""Entities given as character spans of a text, in the spellings that annotation tools write."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from lushan.data.words import Offsets
+
+SpanEnd = Literal["exclusive", "inclusive"]
+
+_START = ("start", "start_offset", "start_char", "begin", "start_idx")
+_END = ("end", "end_offset", "end_char", "stop", "end_idx")
+_LABEL = ("label", "type", "entity", "entity_type", "entity_group", "tag", "labels")
+_TEXT = ("text", "mention", "word", "surface")
+
+
+class BadSpan(Exception):
+    """A span that cannot be used; the reader of the file adds the place."""
+
+    def __init__(self, problem: str, hint: str | None = None) -> None:
+        self.problem, self.hint = problem, hint
+        super().__init__(problem)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class CharSpan:
+    """An entity: the characters [start, end) and their type."""
+
+    start: int
+    end: int
+    label: str
+
+
+def look_like_spans(value: Any) -> bool:
+    """Whether a field holds spans: mappings or triples in a list, or a mapping by type."""
+    if isinstance(value, Mapping):
+        return all(isinstance(mentions, Mapping) for mentions in value.values())
+    return isinstance(value, list) and all(
+        isinstance(item, Mapping) or (isinstance(item, list) and len(item) == 3) for item in value
+    )
+
+
+def parse(value: Any, text: str, end: SpanEnd) -> list[CharSpan]:
+    """The spans of one text: sorted, without copies, without blanks at their edges.
+
+    Reads `[[0, 5, "PER"]]`, `[{"start": 0, "end": 5, "label": "PER"}]` with the usual other names
+    of these, and `{"PER": {"Li Bai": [[0, 5]]}}` with inclusive ends (CLUENER).
+
+    Raises:
+        BadSpan: One is no span, lies outside the text, or overlaps another.
+    """
+    spans = sorted({_trimmed(span, text) for span in _each(value, text, end)})
+    for before, after in itertools.pairwise(spans):
+        if after.start < before.end:
+            raise BadSpan(
+                f"two entities overlap: {text[before.start : before.end]!r} ({before.label}) and "
+                f"{text[after.start : after.end]!r} ({after.label})",
+                "One word has one tag; keep one of them.",
+            )
+    return spans
+
+
+def _each(value: Any, text: str, end: SpanEnd) -> Iterator[CharSpan]:
+    if isinstance(value, Mapping):
+        for label, mentions in value.items():
+            for mention, places in mentions.items():
+                for place in places:
+                    yield _checked(place[0], place[1] + 1, label, text, mention)
+        return
+    if not isinstance(value, list):
+        raise BadSpan(f"a list of spans is expected, and this is {value!r}")
+    more = int(end == "inclusive")
+    for item in value:
+        if isinstance(item, Mapping):
+            start, stop, label = (_first(item, names) for names in (_START, _END, _LABEL))
+            mention = next((item[n] for n in _TEXT if isinstance(item.get(n), str)), None)
+        elif isinstance(item, list) and len(item) == 3:
+            start, stop, label = item
+            mention = None
+        else:
+            raise BadSpan(f"this is no span: {item!r}", 'Write [start, end, "TYPE"].')
+        if isinstance(label, list) and len(label) == 1:
+            label = label[0]
+        if type(start) is not int or type(stop) is not int or not isinstance(label, str):
+            raise BadSpan(
+                f"a span has two whole numbers and a type, and this is {item!r}",
+                'Write [start, end, "TYPE"] or {"start": ..., "end": ..., "label": "TYPE"}.',
+            )
+        yield _checked(start, stop + more, label, text, mention)
+
+
+def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((item[name] for name in names if name in item), None)
+
+
+def _checked(start: int, end: int, label: str, text: str, mention: str | None) -> CharSpan:
+    if not 0 <= start < end <= len(text) or not text[start:end].strip():
+        raise BadSpan(
+            f"the span [{start}, {end}) of type {label} is not within the text, which has "
+            f"{len(text)} characters, or holds nothing",
+            "Places are counted in characters from 0, the end not included; "
+            "data.span_end=inclusive includes it.",
+        )
+    if mention is not None and text[start:end] != mention:
+        raise BadSpan(
+            f"the span [{start}, {end}) is {text[start:end]!r}, and the file calls it {mention!r}",
+            "Places are counted in characters (not bytes) from 0; data.span_end=inclusive if the "
+            "end is the last character.",
+        )
+    return CharSpan(start, end, label)
+
+
+def _trimmed(span: CharSpan, text: str) -> CharSpan:
+    inside = text[span.start : span.end]
+    start = span.start + len(inside) - len(inside.lstrip())
+    return CharSpan(start, start + len(inside.strip()), span.label)
+
+
+def to_tags(
+    spans: Sequence[CharSpan], words: Sequence[str], offsets: Offsets, *, repair: bool
+) -> tuple[list[str], int, int]:
+    """Spans as IOB2 tags: a span covers every word that it touches.
+
+    Args:
+        spans: From `parse`.
+        words: Of the text.
+        offsets: Their characters.
+        repair: Where two spans touch one word, the first has it; otherwise that is an error.
+
+    Returns:
+        The tags, how many spans were widened to whole words, and how many lost words to another.
+
+    Raises:
+        BadSpan: Two spans touch one word.
+    """
+    tags = ["O"] * len(words)
+    ends = [end for _, end in offsets]
+    widened = lost = 0
+    free = 0
+    for span in spans:
+        first = bisect.bisect_right(ends, span.start)
+        last = bisect.bisect_left(ends, span.end)  # the word that holds the last character
+        if first < free:
+            if not repair:
+                raise BadSpan(
+                    f"two entities share the word {words[first]!r}",
+                    "Give token lists instead of a text; or data.repair=true leaves such a word to "
+                    "the first of them.",
+                )
+            lost += 1
+            first = free
+            if first > last:
+                continue
+        widened += offsets[first][0] < span.start or offsets[last][1] > span.end
+        tags[first] = f"B-{span.label}"
+        tags[first + 1 : last + 1] = [f"I-{span.label}"] * (last - first)
+        free = last + 1
+    return tags, widened, lost

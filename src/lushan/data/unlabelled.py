@@ -1,0 +1,171 @@
+"""Text to predict on: lines, JSONL, columns or tables, from a file or the standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from lushan.data import files
+from lushan.data.labelled import Columns, Labelled, strings, with_places
+from lushan.data.rows import TOKENS, word_lists
+from lushan.data.sources.conll import Conll
+from lushan.data.sources.jsonl import parse_lines
+from lushan.data.sources.table import PARQUET, Table, read_parquet
+from lushan.data.words import Offsets, join_words, locate_words, split_words
+from lushan.errors import UserError
+
+Format = Literal["txt", "jsonl", "conll", "table"]
+
+_SUFFIXES: dict[str, Format] = {
+    **dict.fromkeys((".txt", ".text", ""), "txt"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".conllu", ".ner"), "conll"),
+    **dict.fromkeys((".csv", ".tsv", *PARQUET), "table"),
+}
+
+
+def read_unlabelled(
+    path: str | Path,
+    kind: Literal["tokens", "text"],
+    *,
+    format: Format | None = None,
+    text: str | list[str] | None = None,
+    conll: Conll | None = None,
+) -> pa.Table:
+    """Read text to predict on; tags and labels that it may hold are not looked at.
+
+    Args:
+        path: A file (perhaps .gz), or `-` for the standard input, which is `txt` by default.
+        kind: What the task reads.
+        format: `txt` (a text a line), `jsonl`, `conll` or `table`; by the file's ending otherwise.
+        text: The field of the texts, or two for pairs; found by its name otherwise.
+        conll: How columns are read.
+
+    Returns:
+        Columns id, text, line, file; for pairs text_pair; for tokens also tokens and offsets, a
+        list of [start, end] in characters of text.
+
+    Raises:
+        UserError: The input cannot be read; names file and line.
+    """
+    name = "<stdin>" if str(path) == "-" else str(path)
+    chosen = format or _format_of(name)
+    if chosen == "table":
+        return _of_kind(_table(name, text), kind)
+    content = _content(path, name)
+    if chosen == "txt":
+        columns = _lines(content, name)
+    elif chosen == "jsonl":
+        columns = parse_lines(content, name)
+        field = next((t for t in TOKENS if _holds_words(columns, t)), None)
+        if field is not None:
+            return _words_table(columns, field, kind)
+    else:
+        table = (conll or Conll(tag_column=0)).table(content, name, tagged=False)
+        values = {n: table.column(n).to_pylist() for n in ("id", "tokens", "line")}
+        columns = Columns({"tokens": values["tokens"]}, values["line"], name)
+        return _words_table(columns, "tokens", kind)
+    return _of_kind(_texts(columns, text), kind)
+
+
+def _format_of(name: str) -> Format:
+    suffix = "" if name == "<stdin>" else files.bare_suffix(name)
+    if suffix not in _SUFFIXES:
+        raise UserError(
+            "the ending of this file tells no format",
+            file=name,
+            hint="Say which it is: --format txt, jsonl or conll.",
+        )
+    return _SUFFIXES[suffix]
+
+
+def _content(path: str | Path, name: str) -> str:
+    if name == "<stdin>":
+        data = files.unpack(sys.stdin.buffer.read(), name)
+    else:
+        data = files.read_bytes(files.find(str(path), None, key="--input"))
+    content = files.decode(data, name)
+    if not content.strip():
+        raise files.empty(name, "there is no text")
+    return content
+
+
+def _lines(content: str, name: str) -> Columns:
+    lines = files.lines_of(content)
+    return Columns({"text": lines}, range(1, len(lines) + 1), name)
+
+
+def _table(name: str, text: str | list[str] | None) -> pa.Table:
+    path = files.find(name, None, key="--input")
+    if files.bare_suffix(path) in PARQUET:
+        columns = read_parquet(path)
+    else:
+        columns = Table().read_text(path, "input", [])
+    return _texts(columns, text)
+
+
+def _texts(columns: Columns, text: str | list[str] | None) -> pa.Table:
+    table = Labelled(text=text, id=None).texts_table(columns, labelled=False)
+    return table.set_column(0, "id", _ids(columns))
+
+
+def _ids(columns: Columns) -> pa.Array:
+    # Names given twice are the user's business here: every example is answered, in its order.
+    given = columns.values.get("id")
+    if given is None or any(value is None for value in given):
+        return Labelled(id=None).ids(columns)
+    return pa.array([str(value) for value in given], type=pa.string())
+
+
+def _holds_words(columns: Columns, field: str) -> bool:
+    first = next(iter(columns.values.get(field, ())), None)
+    return isinstance(first, list) and all(isinstance(word, str) for word in first)
+
+
+def _words_table(columns: Columns, field: str, kind: str) -> pa.Table:
+    """Rows whose words are given; their text is theirs, or written from the words."""
+    texts: list[Any] = []
+    offsets: list[Offsets] = []
+    given = columns.values.get("text")
+    for row, words in enumerate(columns.values[field]):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise columns.fail(f"{field} must be a list of words", row, value=words)
+        own = given[row] if given is not None else None
+        places = locate_words(words, own) if isinstance(own, str) else None
+        if places is None:
+            written, places = join_words(words)
+            texts.append(written)
+        else:
+            texts.append(own)
+        offsets.append(places)
+    tokens = word_lists(columns, columns.values[field])
+    table: dict[str, pa.Array] = {
+        "id": _ids(columns),
+        "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),
+    }
+    if kind == "tokens":
+        table |= {"tokens": tokens, "offsets": _places(offsets)}
+    return with_places(table, columns)
+
+
+def _of_kind(table: pa.Table, kind: str) -> pa.Table:
+    """Texts, split into words where the task reads words."""
+    if kind == "text":
+        return table
+    split: Callable[[str], tuple[list[str], Offsets]] = split_words
+    words, offsets = zip(*map(split, table.column("text").to_pylist()), strict=True)
+    names = [name for name in table.column_names if name != "text_pair"]
+    return (
+        table.select(names)
+        .append_column("tokens", pa.array(words, type=pa.list_(pa.string())))
+        .append_column("offsets", _places(offsets))
+    )
+
+
+def _places(offsets: list[Offsets] | tuple[Offsets, ...]) -> pa.Array:
+    rows = [[list(pair) for pair in row] for row in offsets]
+    return pa.array(rows, type=pa.list_(pa.list_(pa.int32())))
