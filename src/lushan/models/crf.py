@@ -3,18 +3,20 @@
 Every function takes
 
 * scores (B, W, C): of each tag at each word;
-* start (C,), between (C, C), end (C,): of the tag of the first word, of a tag (row) being followed
-  by another (column), of the tag of the last word; -inf forbids. In `log_partition`, start and end
-  may also be (B, C);
+* start (C,) or (B, C), between (C, C), end (C,) or (B, C): of the tag of the first word, of a tag
+  (row) being followed by another (column), of the tag of the last word; -inf forbids;
 * mask (B, W): true at a row's words, which come first, and false at the padding after them.
 
-Everything is exact also with -inf: a forbidden sequence has no share, not a small one. Half
-precision is widened to float32. A row without words has log-partition 0.
+A forbidden sequence has no share at all, not a small one; a row without words has log-partition 0.
+
+Sums run over probabilities and not over their logarithms: a step is one matrix product, scaled so
+that it adds up to one (Rabiner, 1989), and as float64 it bears scores of one word that are 700
+apart. Results come in float32, or float64 where the scores are.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,35 +26,42 @@ def log_partition(
     scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
 ) -> Tensor:
     """Log of the sum over all sequences of exp(score), (B,); differentiable once."""
-    scores, start, between, end = _wide(scores, start, between, end)
-    rows: Tensor = _LogPartition.apply(  # type: ignore[no-untyped-call]
-        scores, _rows(start, scores), between, _rows(end, scores), mask
+    total: Tensor = _LogPartition.apply(  # type: ignore[no-untyped-call]
+        *_rows(scores, start, between, end), mask
     )
-    return rows
+    return total.to(_result(scores))
+
+
+def nll(
+    scores: Tensor, labels: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
+) -> Tensor:
+    """Negative log-likelihood of given sequences, (B,)."""
+    kind, wide = _result(scores), _rows(scores, start, between, end)
+    # Both numbers grow with the sentence, and their difference is small: float64 up to here.
+    scores, start, between, end = wide
+    loss = log_partition(*wide, mask) - path_score(scores, labels, start, between, end, mask)
+    return loss.to(kind)
 
 
 def path_score(
     scores: Tensor, labels: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
 ) -> Tensor:
     """Scores (B,) of given sequences (B, W); what stands under the padding does not matter."""
-    scores, start, between, end = _wide(scores, start, between, end)
+    wide, start, between, end = _rows(scores, start, between, end)
     labels = labels.masked_fill(~mask, 0)
-    start, end = _rows(start, scores), _rows(end, scores)
-    own = scores.gather(-1, labels[..., None]).squeeze(-1)  # (B, W)
+    own = wide.gather(-1, labels[..., None]).squeeze(-1)  # (B, W)
     steps = between[labels[:, :-1], labels[:, 1:]]  # (B, W - 1)
     # masked_fill and not a product: 0 times -inf is no number.
     total = own.masked_fill(~mask, 0).sum(1) + steps.masked_fill(~mask[:, 1:], 0).sum(1)
     last = labels.gather(1, _last(mask)[:, None])
     edges = start.gather(1, labels[:, :1]) + end.gather(1, last)  # (B, 1)
-    return total + edges.squeeze(1).masked_fill(~mask[:, 0], 0)
+    return (total + edges.squeeze(1).masked_fill(~mask[:, 0], 0)).to(_result(scores))
 
 
 def marginals(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor) -> Tensor:
     """Probability of each tag at each word over all sequences, (B, W, C); 0 under the padding."""
-    scores, start, between, end = _wide(scores, start, between, end)
-    start, end = _rows(start, scores), _rows(end, scores)
-    forward, backward, total = _both_ways(scores, start, between, end, mask)
-    return _unary(scores, forward, backward, total, mask)
+    sums = _sums(*_rows(scores, start, between, end), mask)
+    return _unary(sums, mask).to(_result(scores))
 
 
 def viterbi(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor) -> Tensor:
@@ -60,7 +69,8 @@ def viterbi(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: T
 
     Of several that are equally good, the one whose last tag (then last but one, ...) comes first.
     """
-    scores, start, between, end = _wide(scores, start, between, end)
+    kind = _result(scores)
+    scores, start, between, end = (x.to(kind) for x in (scores, start, between, end))
     words = scores.shape[1]
     steps = scores.transpose(0, 1).contiguous()  # (W, B, C)
     into = between.T.contiguous()  # (to, from): the maximum runs over what lies together
@@ -86,7 +96,7 @@ def viterbi(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: T
 
 
 class _LogPartition(torch.autograd.Function):
-    """Both directions at once, and the gradient written down: expected counts of the features.
+    """The gradient written down: expected counts of tags and of pairs of tags.
 
     A graph through the recursion would cost several times as much as the recursion.
     """
@@ -95,76 +105,99 @@ class _LogPartition(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
     ) -> Tensor:
-        if not any(ctx.needs_input_grad):
-            return _one_way(scores, start, between, end, mask)
-        forward, backward, total = _both_ways(scores, start, between, end, mask)
-        ctx.save_for_backward(scores, between, mask, forward, backward, total)
-        return total
+        sums = _sums(scores, start, between, end, mask)
+        ctx.save_for_backward(mask, *sums)
+        return sums.total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        scores, between, mask, forward, backward, total = ctx.saved_tensors
-        (weight,) = gradients  # (B,)
-        share = _unary(scores, forward, backward, total, mask) * weight[:, None, None]
-        pairs = None
-        if ctx.needs_input_grad[2]:
-            left = (forward[:, :-1] - total[:, None, None])[..., None]  # (B, W - 1, C, 1)
-            both = (left + between + backward[:, 1:, None, :]).exp()
-            both = both.masked_fill(~mask[:, 1:, None, None], 0)
-            pairs = (both * weight[:, None, None, None]).sum((0, 1))
-        last = _last(mask)[:, None, None].expand(-1, 1, scores.shape[-1])
-        return share, share[:, 0], pairs, share.gather(1, last).squeeze(1), None
+        mask, *saved = ctx.saved_tensors
+        sums = _Sums(*saved)
+        weight = gradients[0][:, None, None]
+        unary = _unary(sums, mask) * weight
+        inside = mask[:, 1:, None]
+        left = sums.forward[:, :-1].masked_fill(~inside, 0)  # (B, W - 1, C)
+        right = sums.backward[:, 1:]
+        share = weight / (sums.before[:, 1:] * right).sum(-1, keepdim=True)
+        right = (right * share).masked_fill(~inside, 0)
+        pairs = sums.between * (left.flatten(0, 1).T @ right.flatten(0, 1))
+        last = _last(mask)[:, None, None].expand(-1, 1, unary.shape[-1])
+        return unary, unary[:, 0], pairs, unary.gather(1, last).squeeze(1), None
 
 
-def _one_way(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor) -> Tensor:
-    """The log-partition (B,)."""
-    into = between.T.contiguous()
-    steps = scores.transpose(0, 1)
-    value = start + steps[0]
-    values = [value]
-    for t in range(1, len(steps)):
-        value = torch.logsumexp(value[:, None, :] + into, -1) + steps[t]
-        values.append(value)
-    rows = torch.arange(len(scores), device=scores.device)
-    total = torch.logsumexp(torch.stack(values)[_last(mask), rows] + end, -1)
-    return total.masked_fill(~mask[:, 0], 0)
+class _Sums(NamedTuple):
+    """Shares of the sequences up to a word and from a word on, (B, W, C) each.
 
-
-def _both_ways(
-    scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-sums over what comes before a tag and over what comes after it.
-
-    The rows read backwards are rows like any others, with between transposed: both directions are
-    one recursion over 2B rows, half as many calls.
-
-    Returns:
-        (forward, backward (B, W, C), both with the tag's own score, and the log-partition (B,)).
+    Attributes:
+        total: Log-partition, (B,).
+        before: Of what comes before the word, without the word's own score.
+        forward: With it.
+        after: Of what comes after the word, without the word's own score.
+        backward: With it.
+        between: Probabilities of the transitions, unscaled, (C, C).
     """
-    rows, words, labels = scores.shape
-    turned = _turn(mask, words)  # (B, W)
-    index = turned[..., None].expand(-1, -1, labels)
-    steps = torch.stack([scores, scores.gather(1, index)]).transpose(0, 2)  # (W, B, 2, C)
-    steps = steps.transpose(1, 2).contiguous()  # (W, 2, B, C)
-    into = torch.stack([between.T, between])[:, None]  # (2, 1, C to, C from)
-    value = torch.stack([start, end]) + steps[0]  # (2, B, C)
-    values = scores.new_empty((words, 2, rows, labels))
-    values[0] = value
-    for t in range(1, words):
-        value = torch.logsumexp(value[:, :, None, :] + into, -1) + steps[t]
-        values[t] = value
-    forward, backward = values.permute(1, 2, 0, 3)  # (B, W, C) each
-    last = _last(mask)[:, None, None].expand(-1, 1, labels)
-    total = torch.logsumexp(forward.gather(1, last).squeeze(1) + end, -1)
-    return forward, backward.gather(1, index), total.masked_fill(~mask[:, 0], 0)
+
+    total: Tensor
+    before: Tensor
+    forward: Tensor
+    after: Tensor
+    backward: Tensor
+    between: Tensor
 
 
-def _unary(
-    scores: Tensor, forward: Tensor, backward: Tensor, total: Tensor, mask: Tensor
-) -> Tensor:
-    share = (forward + backward - scores - total[:, None, None]).exp()
-    return share.masked_fill(~mask[..., None], 0)
+def _sums(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor) -> _Sums:
+    """Both directions at once: a row read backwards is a row, with `between` transposed."""
+    scores = scores.masked_fill(~mask[..., None], 0)
+    own, start, between, end, scale = _probabilities(scores, start, between, end, mask)
+    words = scores.shape[1]
+    index = _turn(mask, words)[..., None].expand_as(scores)
+    steps = torch.stack([own, own.gather(1, index)]).permute(2, 0, 1, 3).contiguous()
+    into = torch.stack([between, between.T])  # (2, C from, C to)
+    # (W, 2, B, C) each
+    without, having = torch.empty_like(steps), torch.empty_like(steps)
+    sizes = steps.new_empty((*steps.shape[:3], 1))
+    torch.stack([start, end], out=without[0])
+    rows = zip(without.unbind(), having.unbind(), steps.unbind(), sizes.unbind(), strict=True)
+    previous = None
+    for before, here, step, size in rows:
+        if previous is not None:
+            torch.bmm(previous, into, out=before)
+        torch.mul(before, step, out=here)
+        torch.sum(here, -1, keepdim=True, out=size)
+        here.div_(size)
+        previous = here
+    before, forward = without[:, 0].transpose(0, 1), having[:, 0].transpose(0, 1)  # (B, W, C)
+    after = without[:, 1].transpose(0, 1).gather(1, index)
+    backward = having[:, 1].transpose(0, 1).gather(1, index)
+    last = _last(mask)[:, None, None].expand(-1, 1, scores.shape[-1])
+    ends = (forward.gather(1, last).squeeze(1) * end).sum(-1).log()
+    grown = sizes[:, 0, :, 0].T.log().masked_fill(~mask, 0).sum(1)
+    total = (grown + ends + scale).masked_fill(~mask[:, 0], 0)
+    return _Sums(total, before, forward, after, backward, between)
+
+
+def _probabilities(
+    scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
+) -> tuple[Tensor, ...]:
+    """Everything exponentiated, with its maximum taken out; what was taken out of each row last."""
+    high = scores.amax(-1, keepdim=True)
+    first, last = start.amax(-1, keepdim=True), end.amax(-1, keepdim=True)
+    step = between.max()
+    words = mask.sum(1)
+    scale = high.squeeze(-1).sum(1) + (first + last).squeeze(1) + step * (words - 1)
+    return (
+        (scores - high).exp(),
+        (start - first).exp(),
+        (between - step).exp(),
+        (end - last).exp(),
+        scale,
+    )
+
+
+def _unary(sums: _Sums, mask: Tensor) -> Tensor:
+    share = sums.forward * sums.after
+    return (share / share.sum(-1, keepdim=True)).masked_fill(~mask[..., None], 0)
 
 
 def _turn(mask: Tensor, words: int) -> Tensor:
@@ -178,10 +211,15 @@ def _last(mask: Tensor) -> Tensor:
     return (mask.sum(1) - 1).clamp(min=0)
 
 
-def _rows(edge: Tensor, scores: Tensor) -> Tensor:
-    return edge.expand(len(scores), -1)
+def _rows(
+    scores: Tensor, start: Tensor, between: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As wide as the device has it, and the edges row by row."""
+    kind = torch.float32 if scores.device.type == "mps" else torch.float64
+    scores, start, between, end = (x.to(kind) for x in (scores, start, between, end))
+    rows, labels = len(scores), scores.shape[-1]
+    return scores, start.expand(rows, labels), between, end.expand(rows, labels)
 
 
-def _wide(*tensors: Tensor) -> list[Tensor]:
-    double = tensors[0].dtype == torch.float64
-    return [t.double() if double else t.float() for t in tensors]
+def _result(scores: Tensor) -> torch.dtype:
+    return torch.float64 if scores.dtype == torch.float64 else torch.float32

@@ -119,8 +119,7 @@ class CRF(nn.Module):
         last = labels.gather(1, (mask.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
         start = torch.where(self.no_start[labels[:, 0]][:, None], self.start, start)  # (B, C)
         end = torch.where(self.no_end[last][:, None], self.end, end)
-        total = crf.log_partition(scores, start, between, end, mask)
-        return total - crf.path_score(scores, labels, start, between, end, mask)
+        return crf.nll(scores, labels, start, between, end, mask)
 
     @torch.no_grad()
     def decode(self, scores: Tensor, mask: Tensor) -> Tensor:
