@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import arrow, files
 from lushan.errors import UserError, did_you_mean
 
 LabelKind = Literal["single", "multilabel", "regression"]
@@ -132,7 +132,7 @@ class Labelled:
             if self.id not in (None, "id"):
                 require_column(self.id, list(columns.values), "data.id", columns.file)
             stem = Path(columns.file).name
-            return pa.array([f"{stem}:{line}" for line in columns.lines], type=pa.string())
+            return arrow.texts([f"{stem}:{line}" for line in columns.lines])
         values = columns.values[self.id]
         seen: dict[str, int] = {}
         for row, value in enumerate(values):
@@ -146,7 +146,7 @@ class Labelled:
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )
             seen[name] = row
-        return pa.array(list(seen), type=pa.string())
+        return arrow.texts(list(seen))
 
     # Labels
 
@@ -154,10 +154,10 @@ class Labelled:
         values = columns.values[name]
         if self.label_kind == "regression":
             numbers = [self._number(columns, row, v) for row, v in enumerate(values)]
-            return pa.array(numbers, type=pa.float64())
+            return arrow.numbers(numbers, pa.float64())
         if self.label_kind == "multilabel":
             several = [self._several(columns, row, v) for row, v in enumerate(values)]
-            return pa.array(several, type=pa.list_(pa.string()))
+            return arrow.text_lists(several)
         known: dict[Any, str] = {}
         labels = []
         for row, value in enumerate(values):
@@ -168,7 +168,7 @@ class Labelled:
             else:
                 text = known[value]
             labels.append(text)
-        return pa.array(labels, type=pa.string())
+        return arrow.texts(labels)
 
     def _one(self, columns: Columns, row: int, value: Any) -> str:
         if isinstance(value, list | dict):
@@ -270,7 +270,7 @@ def strings(columns: Columns, name: str) -> pa.Array:
                 value=value,
             )
     try:
-        return pa.array(values, type=pa.string())
+        return arrow.texts(values)
     except UnicodeEncodeError as error:
         raise halves(columns, [[value] for value in values]) from error
 
@@ -293,8 +293,8 @@ def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:
 def with_places(table: Mapping[str, pa.Array], columns: Columns) -> pa.Table:
     """A table with the columns line and file."""
     places = {
-        "line": pa.array(columns.lines, type=pa.int64()),
-        "file": pa.array([str(columns.file)] * len(columns.lines), type=pa.string()),
+        "line": arrow.numbers(columns.lines, pa.int64()),
+        "file": arrow.texts([str(columns.file)] * len(columns.lines)),
     }
     return pa.table({**table, **places})
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from lushan.data import arrow
 from lushan.data import spans as char_spans
 from lushan.data.labelled import (
     LABELS,
@@ -186,7 +187,7 @@ class Rows(Tagged, Labelled):
 def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
     """Lists of words as an Arrow column."""
     try:
-        return pa.array(values, type=pa.list_(pa.string()))
+        return arrow.text_lists(values)
     except UnicodeEncodeError as error:
         raise halves(columns, values) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from lushan.data import arrow
 from lushan.errors import UserError
 
 BINS = 10
@@ -51,7 +52,7 @@ def divide(
                 file=file,
                 hint="Choose other fractions, or name a file.",
             )
-        splits[name] = table.take(pa.array(rows))
+        splits[name] = table.take(arrow.numbers(rows, pa.int64()))
     return splits
 
 
@@ -60,7 +61,7 @@ def sample(table: pa.Table, size: int, seed: int) -> pa.Table:
     if size >= table.num_rows:
         return table
     owner = _assign(strata(table), {"sample": size}, seed)
-    return table.take(pa.array([i for i, name in enumerate(owner) if name == "sample"]))
+    return table.take(arrow.numbers(np.flatnonzero(np.equal(owner, "sample")), pa.int64()))
 
 
 def strata(table: pa.Table) -> list[str]:

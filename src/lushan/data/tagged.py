@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
+from lushan.data import arrow
 from lushan.errors import UserError
 from lushan.text import tags as tagging
 
@@ -44,7 +45,7 @@ class Tagged:
                 notes.append(f"{split}: {reader.repaired} tags that {scheme} forbids were repaired")
             if scheme != "iob2" or reader.repaired:
                 place = tables[split].column_names.index("tags")
-                column = pa.array(converted, type=pa.list_(pa.string()))
+                column = arrow.text_lists(converted)
                 tables[split] = tables[split].set_column(place, "tags", column)
         return scheme
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import arrow, files
 from lushan.data.labelled import Columns, Labelled, strings, with_places
 from lushan.data.rows import TOKENS, word_lists
 from lushan.data.sources.conll import Conll
@@ -118,7 +118,7 @@ def _ids(columns: Columns) -> pa.Array:
     given = columns.values.get("id")
     if given is None or any(value is None for value in given):
         return Labelled(id=None).ids(columns)
-    return pa.array([str(value) for value in given], type=pa.string())
+    return arrow.texts([str(value) for value in given])
 
 
 def _holds_words(columns: Columns, field: str) -> bool:
@@ -148,7 +148,7 @@ def _words_table(columns: Columns, field: str, kind: str) -> pa.Table:
         "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),
     }
     if kind == "tokens":
-        table |= {"tokens": tokens, "offsets": _places(offsets)}
+        table |= {"tokens": tokens, "offsets": arrow.pair_lists(offsets)}
     return with_places(table, columns)
 
 
@@ -161,11 +161,6 @@ def _of_kind(table: pa.Table, kind: str) -> pa.Table:
     names = [name for name in table.column_names if name != "text_pair"]
     return (
         table.select(names)
-        .append_column("tokens", pa.array(words, type=pa.list_(pa.string())))
-        .append_column("offsets", _places(offsets))
+        .append_column("tokens", arrow.text_lists(words))
+        .append_column("offsets", arrow.pair_lists(offsets))
     )
-
-
-def _places(offsets: list[Offsets] | tuple[Offsets, ...]) -> pa.Array:
-    rows = [[list(pair) for pair in row] for row in offsets]
-    return pa.array(rows, type=pa.list_(pa.list_(pa.int32())))

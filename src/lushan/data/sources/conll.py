@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import arrow, files
 from lushan.data.source import FileSource
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
@@ -64,11 +64,11 @@ class Conll(Tagged, FileSource):
             raise files.empty(path, "the file holds no sentence")
         stem = Path(path).name
         columns = {
-            "id": pa.array([f"{stem}:{n}" for n in numbers]),
-            "tokens": pa.array(tokens, type=pa.list_(pa.string())),
-            "tags": pa.array(tags, type=pa.list_(pa.string())),
-            "line": pa.array(numbers, type=pa.int64()),
-            "file": pa.array([str(path)] * len(numbers)),
+            "id": arrow.texts([f"{stem}:{n}" for n in numbers]),
+            "tokens": arrow.text_lists(tokens),
+            "tags": arrow.text_lists(tags),
+            "line": arrow.numbers(numbers, pa.int64()),
+            "file": arrow.texts([str(path)] * len(numbers)),
         }
         if not tagged:
             del columns["tags"]

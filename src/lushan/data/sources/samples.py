@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 import pyarrow as pa
 
+from lushan.data import arrow
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError
 
@@ -201,10 +202,13 @@ class _Sample(Source):
 
     def _places(self, split: str) -> dict[str, pa.Array]:
         lines = range(1, SIZES[split] + 1)
-        return {"line": pa.array(lines), "file": pa.array([f"{self.name}/{split}"] * len(lines))}
+        return {
+            "line": arrow.numbers(lines, pa.int64()),
+            "file": arrow.texts([f"{self.name}/{split}"] * len(lines)),
+        }
 
     def _ids(self, split: str) -> pa.Array:
-        return pa.array([f"{split}:{n}" for n in range(1, SIZES[split] + 1)])
+        return arrow.texts([f"{split}:{n}" for n in range(1, SIZES[split] + 1)])
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -217,7 +221,11 @@ class SampleNER(_Sample):
         """Make one split."""
         del name, notes
         tokens, tags = zip(*_fresh(_sentences, split), strict=True)
-        words = {"id": self._ids(split), "tokens": pa.array(tokens), "tags": pa.array(tags)}
+        words = {
+            "id": self._ids(split),
+            "tokens": arrow.text_lists(tokens),
+            "tags": arrow.text_lists(tags),
+        }
         return pa.table({**words, **self._places(split)})
 
 
@@ -231,5 +239,5 @@ class SampleReviews(_Sample):
         """Make one split."""
         del name, notes
         texts, labels = zip(*_fresh(_reviews, split), strict=True)
-        words = {"id": self._ids(split), "text": pa.array(texts), "label": pa.array(labels)}
+        words = {"id": self._ids(split), "text": arrow.texts(texts), "label": arrow.texts(labels)}
         return pa.table({**words, **self._places(split)})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import arrow, files
 from lushan.data.labelled import Columns, strings, with_places
 from lushan.data.source import FileSource
 
@@ -27,5 +27,5 @@ def table_of_lines(text: str, path: str | Path) -> pa.Table:
     """Each line as a row with the columns id, text, line, file."""
     lines = files.lines_of(text)
     columns = Columns({"text": lines}, range(1, len(lines) + 1), path)
-    ids = pa.array([f"{Path(path).name}:{n}" for n in columns.lines], type=pa.string())
+    ids = arrow.texts([f"{Path(path).name}:{n}" for n in columns.lines])
     return with_places({"id": ids, "text": strings(columns, "text")}, columns)

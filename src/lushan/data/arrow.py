@@ -1,0 +1,66 @@
+"""Arrow columns made from plain lists, without `pyarrow.array`.
+
+`pyarrow.array` imports pandas to see whether a list is one of its own, which costs every process
+most of a second and nothing here needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_MOST = 2**31 - 1
+"""Bytes or items that a column's 32-bit offsets reach."""
+
+
+def texts(values: Sequence[str]) -> pa.Array:
+    """A column of texts.
+
+    Raises:
+        UnicodeEncodeError: One holds half of a surrogate pair.
+    """
+    joined = "".join(values)
+    data = joined.encode()
+    if len(data) > _MOST:
+        return pa.array(values, type=pa.large_string())
+    sizes = map(len, values) if joined.isascii() else (len(v.encode()) for v in values)
+    offsets = pa.py_buffer(_offsets(sizes, len(values)))
+    return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(data))
+
+
+def text_lists(values: Sequence[Sequence[str]]) -> pa.Array:
+    """A column of lists of texts."""
+    return _lists(values, texts(list(chain.from_iterable(values))))
+
+
+def numbers(values: Sequence[Any] | np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
+    """A column of numbers of one fixed-width type."""
+    flat = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
+
+
+def number_lists(values: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array:
+    """A column of lists of numbers."""
+    flat = np.fromiter(chain.from_iterable(values), dtype=kind.to_pandas_dtype())
+    return _lists(values, numbers(flat, kind))
+
+
+def pair_lists(values: Sequence[Sequence[tuple[int, int]]]) -> pa.Array:
+    """A column of lists of [first, second]."""
+    pairs = list(chain.from_iterable(values))
+    return _lists(values, number_lists(pairs, pa.int32()))
+
+
+def _lists(values: Sequence[Sequence[Any]], items: pa.Array) -> pa.Array:
+    offsets = numbers(_offsets(map(len, values), len(values)), pa.int32())
+    return pa.ListArray.from_arrays(offsets, items)
+
+
+def _offsets(sizes: Iterable[int], count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    offsets = np.zeros(count + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(sizes, dtype=np.int32, count=count), out=offsets[1:])
+    return offsets
