@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,28 +104,29 @@ def fingerprint(tokenizer: Any) -> str:
 
 
 def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
+    from tokenizers import Tokenizer
+
     backend = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
-    changed = False
-    for part in _parts(state.get("pre_tokenizer")):
-        if part["type"] == "ByteLevel" and part["add_prefix_space"] != wanted:
-            part["add_prefix_space"], changed = wanted, True
-    if changed:
-        from tokenizers import Tokenizer
-
-        backend.pre_tokenizer = Tokenizer.from_str(json.dumps(state)).pre_tokenizer
-    if hasattr(tokenizer, "add_prefix_space"):
-        tokenizer.add_prefix_space = wanted
-
-
-def _parts(node: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    if node is None:
+    parts = [*_parts(state["pre_tokenizer"]), *_parts(state["post_processor"])]
+    changed = [p for p in parts if p.get("add_prefix_space", wanted) != wanted]
+    if not changed:
         return
-    if node["type"] == "Sequence":
-        for part in node["pretokenizers"]:
-            yield from _parts(part)
-    else:
-        yield node
+    for part in changed:
+        part["add_prefix_space"] = wanted
+    rebuilt = Tokenizer.from_str(json.dumps(state))
+    backend.pre_tokenizer = rebuilt.pre_tokenizer
+    backend.post_processor = rebuilt.post_processor
+    # Saved with it: some classes build their parts anew from these when they are read.
+    tokenizer.add_prefix_space = tokenizer.init_kwargs["add_prefix_space"] = wanted
+
+
+def _parts(node: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A step of a tokenizer, or the steps in it."""
+    if node is None:
+        return []
+    inner = node.get("pretokenizers") or node.get("processors")
+    return [node] if inner is None else [part for n in inner for part in _parts(n)]
 
 
 def _complete(tokenizer: Any, path: str) -> None:
