@@ -98,7 +98,18 @@ def shorten(value: object, limit: int = 80) -> str:
     return f"{text[:half]}...{text[-half:]}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint `Did you mean 'x'?`, or None where nothing known is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}?" if near else None
+def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "") -> str | None:
+    """The hint `Did you mean 'x'?`, or None where nothing known is near.
+
+    Args:
+        word: What was written.
+        known: What could have been.
+        prefix: What stands before the word, to be shown with it.
+    """
+    near = nearest(word, known)
+    return None if near is None else f"Did you mean {prefix + near!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like another, where one is like it."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)

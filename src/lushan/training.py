@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.config.build import build
+from lushan.config.check import check_combinations
 from lushan.errors import UserError
 from lushan.runs.files import read_json, write_json
 from lushan.runs.folder import RunFolder, read_config
@@ -55,6 +56,7 @@ def run(
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
         return answer(result, folder)
+    check_combinations(cfg)
     if rank() > 0:
         follow(folder.path, cfg)
         return {"folder": str(folder.path)}

@@ -27,7 +27,7 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import lushan
-from lushan.config import mistakes
+from lushan.config import mistakes, origin
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
 from lushan.errors import UserError, did_you_mean
 
@@ -49,7 +49,7 @@ def user_conf() -> Path | None:
     return None
 
 
-class Composer(Hydra):  # type: ignore[misc]
+class Composer(Hydra):
     """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
 
     def __init__(self, config_dir: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Composer(Hydra):  # type: ignore[misc]
             )
         super().__init__(task_name=PRIMARY, config_loader=ConfigLoaderImpl(path))
 
-    def compose_config(
+    def compose_config(  # type: ignore[override]  # the flags in between go through as they are
         self,
         config_name: str | None,
         overrides: list[str],
@@ -96,7 +96,30 @@ class Composer(Hydra):  # type: ignore[misc]
                     raise
                 cfg = self._compose(config_name, again, run_mode, options)
             judge_hydra(cfg.hydra)
+            origin.remember(self._composition(cfg, config_name or PRIMARY, parsed))
             return cfg
+
+    def _composition(
+        self, cfg: DictConfig, primary: str, parsed: Sequence[Override]
+    ) -> origin.Composition:
+        folders = [s.path for s in self.config_loader.get_sources() if s.scheme() == "file"]
+        return origin.Composition(
+            choices=dict(cfg.hydra.runtime.choices),
+            assigned=tuple(o.key_or_group for o in parsed if not self.is_group(o)),
+            folders=tuple(Path(folder) for folder in folders),
+            primary=primary,
+        )
+
+    def options(self, group: str) -> list[str]:
+        """The options of a group, and with their path those of the groups inside it."""
+        options = list(self.config_loader.get_group_options(group))
+        for inner in self.config_loader.list_groups(group):
+            options += [f"{inner}/{option}" for option in self.options(f"{group}/{inner}")]
+        return options
+
+    def groups(self) -> list[str]:
+        """The config groups at the top."""
+        return list(self.config_loader.list_groups(""))
 
     def _compose(
         self,
@@ -123,11 +146,10 @@ class Composer(Hydra):  # type: ignore[misc]
         base = self.without_values(config_name, parsed)
         if base is None:
             return parsed
-        result = []
+        result: list[Override] = []
         for override in parsed:
-            if override in plain and _only_in_a_signature(base, override.key_or_group):
-                override = self.parse([f"++{override.input_line}"])[0]
-            result.append(override)
+            added = override in plain and _only_in_a_signature(base, override.key_or_group)
+            result += self.parse([f"++{override.input_line}"]) if added else [override]
         return result
 
     def without_values(self, config_name: str | None, parsed: list[Override]) -> DictConfig | None:
@@ -136,15 +158,14 @@ class Composer(Hydra):  # type: ignore[misc]
         # A key at the top (`sed=1`) is no group, and may be the mistake.
         groups = [o for o in groups if self.config_loader.list_groups("") and self.is_group(o)]
         try:
-            return self._compose(
-                config_name, groups, RunMode.RUN, {"skip_missing_defaults": True}
-            )
+            return self._compose(config_name, groups, RunMode.RUN, {"skip_missing_defaults": True})
         except Exception:  # noqa: BLE001 - only a help in saying what is wrong
             return None
 
     def is_group(self, override: Override) -> bool:
         """Whether an override chooses a group's option."""
-        return bool(self.config_loader.repository.group_exists(override.key_or_group))
+        loader: Any = self.config_loader
+        return bool(loader.repository.group_exists(override.key_or_group))
 
     @contextmanager
     def said_plainly(self, config_name: str | None, overrides: Sequence[str]) -> Iterator[None]:

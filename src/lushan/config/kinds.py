@@ -160,7 +160,8 @@ def words(kind: Kind) -> str:
         options = [str(option) if isinstance(option, str) else repr(option) for option in rest]
         return options[0] if len(options) == 1 else "one of " + ", ".join(options)
     if name == "union":
-        return " or ".join(dict.fromkeys(words(k) for k in rest))
+        flat = [inner for k in rest for inner in (k[1:] if k[0] == "union" else [k])]
+        return " or ".join(dict.fromkeys(words(k) for k in flat))
     if name == "list":
         return "a list" if rest[0][0] in ("any", "object") else f"a list of {words(rest[0])}"
     if name == "tuple":
@@ -178,7 +179,8 @@ def options(kind: Kind) -> list[Any]:
         return list(kind[1:])
     if kind[0] == "union":
         return [option for k in kind[1:] for option in options(k)]
-    return {"bool": [True, False], "none": [None]}.get(kind[0], [])
+    plain: dict[str, list[Any]] = {"bool": [True, False], "none": [None]}
+    return plain.get(kind[0], [])
 
 
 def repair(value: Any, kind: Kind) -> str | None:

@@ -141,7 +141,7 @@ def _layers(thing: Any) -> Iterable[Any]:
     if not isinstance(thing, type):
         return [thing]
     # A class first as a whole: that heeds __signature__, __new__ and metaclasses.
-    above = [c.__init__ for c in thing.__mro__[1:-1] if "__init__" in vars(c)]
+    above = [vars(c)["__init__"] for c in thing.__mro__[1:-1] if "__init__" in vars(c)]
     if "__init__" not in vars(thing):
         above = above[1:]
     return [thing, *above]

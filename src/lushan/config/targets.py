@@ -341,7 +341,7 @@ def _near(path: str, parent: ModuleType | None) -> str | None:
 def _how_to_allow(name: str, rules: tuple[Rule, ...]) -> str:
     if rules is HYDRA_RULES:
         return "Under `hydra` only what Hydra, its plugins and lushan bring may be named."
-    if name.split(".")[0] in {rule.named.split(".")[0] for rule in RULES}:
+    if name.split(".", maxsplit=1)[0] in {rule.named.split(".")[0] for rule in RULES}:
         near = did_you_mean(name, [rule.named for rule in RULES])
         return near or "Allowed are: " + ", ".join(rule.named for rule in RULES) + "."
     package = name.partition(".")[0]
