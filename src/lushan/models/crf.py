@@ -10,8 +10,9 @@ Every function takes
 A forbidden sequence has no share at all, not a small one; a row without words has log-partition 0.
 
 Sums run over probabilities and not over their logarithms: a step is one matrix product, scaled so
-that it adds up to one (Rabiner, 1989), and as float64 it bears scores of one word that are 700
-apart. Results come in float32, or float64 where the scores are.
+that it adds up to one (Rabiner, 1989). For that, a score that is more than 200 below the best one
+of its word counts as 200 below it (a share of 1e-87). Results come in float32, or float64 where the
+scores are.
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ def viterbi(scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: T
             tag = pointer.gather(1, tag[:, None]).squeeze(1)
             path.append(tag)
     return torch.stack(path[::-1], 1).masked_fill(~mask, 0)
+
+
+_APART = {torch.float64: 200.0, torch.float32: 25.0}
+"""A third of what exp can hold: where the best tags are forbidden, gaps of two words add up."""
 
 
 class _LogPartition(torch.autograd.Function):
@@ -217,6 +222,7 @@ def _rows(
     """As wide as the device has it, and the edges row by row."""
     kind = torch.float32 if scores.device.type == "mps" else torch.float64
     scores, start, between, end = (x.to(kind) for x in (scores, start, between, end))
+    scores = torch.maximum(scores, scores.amax(-1, keepdim=True) - _APART[kind])
     rows, labels = len(scores), scores.shape[-1]
     return scores, start.expand(rows, labels), between, end.expand(rows, labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.text import hub
+
+_DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
+"""Names of what configs of transformers call dropout, less that of heads which are not ours."""
 
 
 class Encoder(nn.Module):
@@ -192,7 +196,7 @@ def _set_dropout(config: Any, dropout: float | None) -> None:
     names = [
         name
         for name, value in config.to_dict().items()
-        if "drop" in name and isinstance(value, int | float) and "classifier" not in name
+        if _DROPOUT.search(name) and isinstance(value, int | float)
     ]
     if not names:
         raise UserError(

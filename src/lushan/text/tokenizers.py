@@ -50,8 +50,15 @@ def pretrained(
             "this tokenizer has no fast version, and only fast ones tell where words begin",
             key="tokenizer.path",
             value=path,
-            hint="Convert it once: transformers' AutoTokenizer writes tokenizer.json where the "
-            "packages sentencepiece or tiktoken are installed.",
+            hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # What transformers makes of a folder that has a config.json and no tokenizer.
+        raise UserError(
+            "there is no tokenizer in it",
+            key="tokenizer.path",
+            value=path,
+            hint="It needs tokenizer.json; tokenizer.path may name another folder.",
         )
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
