@@ -123,7 +123,7 @@ def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str
             file=name,
             line=data.count(b"\n", 0, error.start) + 1,
             column=len(data[start : error.start].decode("utf-8")) + 1,
-            hint=f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT.",
+            hint=_how_to_decode(data, error.start),
         ) from error
     return text.removeprefix("\ufeff")
 
@@ -150,6 +150,14 @@ def too_long(name: str | Path, line: int, length: int, longest: int) -> UserErro
         hint="Check that lines end where they should and quotes close; for texts that really are "
         f"so long, write data.longest_line={length}.",
     )
+
+
+def _how_to_decode(data: bytes, start: int) -> str:
+    near = data[max(0, start - 100_000) : start + 100_000].decode("utf-8", "replace")
+    bad = near.count("\ufffd")
+    if bad < sum(not c.isascii() for c in near) - bad:  # UTF-8, and only some bytes are damaged
+        return "The rest may be sound: iconv -c -f utf-8 -t utf-8 IN > OUT leaves such bytes out."
+    return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT."
 
 
 def _likely_encoding(data: bytes) -> str:

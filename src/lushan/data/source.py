@@ -165,17 +165,7 @@ class Source(abc.ABC):
             UserError: A file is missing or bad; names file, line and, where it can, the column.
         """
         notes: list[str] = []
-        tables = {
-            split: self.load(split, name, notes)
-            for split, name in self.names().items()
-            if only is None or split in self.needed_for(only)
-        }
-        if not tables:
-            raise UserError(
-                f"there is no {only} split" if only else "no split is named",
-                key=f"data.{only or 'train'}",
-                hint=f"Write data.{only or 'train'}=FILE.",
-            )
+        tables = self._tables(only, notes)
         kind = require_one_kind(tables)
         scheme = self.to_iob2(tables, notes) if kind == "tokens" else None
         if self.shares() and (only is None or only in ("train", *self.shares())):
@@ -192,9 +182,27 @@ class Source(abc.ABC):
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
 
-    def needed_for(self, split: str) -> set[str]:
-        """The splits with a name of their own that must be read for one split."""
-        return {"train"} if split == "train" or split in self.shares() else {split}
+    def _tables(self, only: str | None, notes: list[str]) -> dict[str, pa.Table]:
+        """The splits with a name of their own, those that are needed for `only`."""
+        names = self.names()
+        if only is not None:
+            origin = "train" if only in self.shares() else only
+            names = {split: name for split, name in names.items() if split == origin}
+        if not names:
+            raise UserError(
+                f"there is no {only} split" if only else "no split is named",
+                key=f"data.{only or 'train'}",
+                hint=f"Write data.{only or 'train'}=FILE.",
+            )
+        tables = {split: self.load(split, name, notes) for split, name in names.items()}
+        words = "tokens" in next(iter(tables.values())).column_names
+        if words and "train" not in tables and self.train and self.asks_train_for_scheme():
+            tables = {"train": self.load("train", self.train, notes), **tables}
+        return tables
+
+    def asks_train_for_scheme(self) -> bool:
+        """Whether the training split tells how the tags of another are to be read."""
+        return False
 
     def fingerprint(self) -> dict[str, str]:
         """Split to SHA-256 of what it is read from, without reading it.

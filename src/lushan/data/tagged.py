@@ -49,10 +49,9 @@ class Tagged:
                 tables[split] = tables[split].set_column(place, "tags", column)
         return scheme
 
-    def needed_for(self, split: str) -> set[str]:
-        """A scheme that is told from the training split needs that too."""
-        needed: set[str] = super().needed_for(split)  # type: ignore[misc]
-        return needed | {"train"} if self.scheme == "auto" else needed
+    def asks_train_for_scheme(self) -> bool:
+        """Whether the training split tells how the tags of another are to be read."""
+        return self.scheme == "auto"
 
     def _scheme(
         self, columns: Mapping[str, list[list[str]]], tables: Mapping[str, pa.Table]

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 Offsets = list[tuple[int, int]]
 
 _HAN = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_ALONE = re.compile(rf"[{_HAN}\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
+_ALONE = re.compile(rf"[{_HAN}\u3001-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
 _RUNS = re.compile(rf"{_ALONE.pattern}|[^\s{_ALONE.pattern[1:-1]}]+")
-_ASCII = re.compile(r"[@#]?[A-Za-z0-9](?:[!-~]*[A-Za-z0-9])?|[!-~]")
+_ASCII = re.compile(r"[@#]?[A-Za-z0-9](?:\S*[A-Za-z0-9])?|\S")
 
 
 def split_words(text: str) -> tuple[list[str], Offsets]:
@@ -37,7 +37,7 @@ def _pieces(run: str) -> Iterable[tuple[int, int]]:
     if len(run) == 1:
         return [(0, 1)]
     if run.isascii():
-        return [match.span() for match in _ASCII.finditer(run)] or [(0, len(run))]
+        return [match.span() for match in _ASCII.finditer(run)]
     start, end = 0, len(run)
     while start < end and _is_mark(run[start]):
         start += 1

@@ -1,0 +1,36 @@
+"""Files to read, written as each test wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lushan.errors import UserError
+
+Write = Callable[[str, "str | bytes"], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file and return its path."""
+
+    def written(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return written
+
+
+@pytest.fixture
+def refused() -> Callable[..., UserError]:
+    """Call something that must raise a UserError, which is returned."""
+
+    def called(function: Callable[..., object], *args: object, **kwargs: object) -> UserError:
+        with pytest.raises(UserError) as caught:
+            function(*args, **kwargs)
+        return caught.value
+
+    return called

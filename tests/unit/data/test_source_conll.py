@@ -1,0 +1,152 @@
+"""Column files."""
+
+from __future__ import annotations
+
+import pytest
+
+from lushan.data.sources import Conll
+
+
+def rows(source: Conll) -> list[tuple[list[str], list[str], int]]:
+    part = source.read().splits["train"]
+    columns = (part[name].to_pylist() for name in ("tokens", "tags", "line"))
+    return list(zip(*columns, strict=True))
+
+
+def test_columns_of_an_example(write) -> None:
+    path = write("x.conll", "Ann\tB-PER\nruns\tO\n\nso\tO\n")
+    read = Conll(train=path).read()
+    assert (read.kind, read.scheme, read.notes) == ("tokens", "iob2", [])
+    assert read.splits["train"].to_pylist() == [
+        {
+            "id": "x.conll:1",
+            "tokens": ["Ann", "runs"],
+            "tags": ["B-PER", "O"],
+            "line": 1,
+            "file": path,
+        },
+        {"id": "x.conll:4", "tokens": ["so"], "tags": ["O"], "line": 4, "file": path},
+    ]
+
+
+def test_documents_blank_lines_and_stray_tabs(write) -> None:
+    content = (
+        "-DOCSTART- -X- O O\n\n\nEU NNP I-NP B-ORG\nrejects VBZ I-VP O\n \t \n"
+        "-DOCSTART- -X- O O\n\nPeter NNP I-NP B-PER\n\t\t\n\n"
+    )
+    assert rows(Conll(train=write("x", content))) == [
+        (["EU", "rejects"], ["B-ORG", "O"], 4),
+        (["Peter"], ["B-PER"], 9),
+    ]
+
+
+def test_any_columns(write) -> None:
+    path = write("x", "1 Ann B-PER n\n2 runs O v\n")
+    source = Conll(train=path, token_column=1, tag_column=-2)
+    assert rows(source) == [(["Ann", "runs"], ["B-PER", "O"], 1)]
+
+
+def test_tabs_keep_blanks_in_tokens(write) -> None:
+    path = write("x", "New York\tB-LOC\n \tO\n\u3000\tO\na\u2028b\tO\n")
+    assert rows(Conll(train=path))[0][0] == ["New York", " ", "\u3000", "a\u2028b"]
+
+
+def test_blanks_as_separator(write) -> None:
+    path = write("x", "a\u00a0b   \tB-PER \nc  O\n")
+    assert rows(Conll(train=path, separator="space")) == [(["a\u00a0b", "c"], ["B-PER", "O"], 1)]
+
+
+def test_comments(write) -> None:
+    path = write("x", "# id 1 of 2\nAnn B-PER\n# O\n")
+    assert rows(Conll(train=path, comment="# id")) == [(["Ann", "#"], ["B-PER", "O"], 2)]
+
+
+def test_digits_ride_on_characters(write, refused) -> None:
+    path = write("x", "科0\tO\n技1\tO\n20\tO\n")
+    assert rows(Conll(train=path, strip_digit=True))[0][0] == ["科", "技", "2"]
+    bad = write("y", "科0\tO\n技\tO\n")
+    error = refused(Conll(train=bad, strip_digit=True).read)
+    assert (error.file, error.line, error.key) == (bad, 2, "data.strip_digit")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags"),
+    [
+        ("iob1", "I-PER I-PER O I-LOC B-LOC"),
+        ("iob2", "B-PER I-PER O B-LOC B-LOC"),
+        ("iobes", "B-PER E-PER O S-LOC S-LOC"),
+        ("bilou", "B-PER L-PER O U-LOC U-LOC"),
+        ("bmes", "B-PER E-PER O S-LOC S-LOC"),
+    ],
+)
+def test_every_scheme_becomes_one(scheme: str, tags: str, write) -> None:
+    content = "".join(f"w{i} {tag}\n" for i, tag in enumerate(tags.split()))
+    for wanted in (scheme, "auto"):
+        read = Conll(train=write("x", content), scheme=wanted).read()
+        if wanted == scheme or scheme != "bmes":  # without an M it is taken for IOBES
+            assert read.scheme == scheme
+        tags_read = read.splits["train"]["tags"].to_pylist()
+        assert tags_read == [["B-PER", "I-PER", "O", "B-LOC", "B-LOC"]]
+
+
+BAD_I = "a B-PER\nb O\nc I-LOC\n\nd B-LOC\n"
+
+
+def test_inside_after_nothing(write, refused) -> None:
+    path = write("x", BAD_I)
+    error = refused(Conll(train=path).read)
+    assert (error.file, error.line) == (path, 3)
+    assert "'I-LOC' after 'O'" in error.problem
+    assert "data.repair=true" in error.hint
+
+
+def test_inside_after_nothing_repaired_and_counted(write) -> None:
+    read = Conll(train=write("x", BAD_I), test=write("y", BAD_I * 2), repair=True).read()
+    assert read.splits["train"]["tags"].to_pylist()[0] == ["B-PER", "O", "B-LOC"]
+    assert read.notes[:2] == [
+        "train: 1 tags that iob2 forbids were repaired",
+        "test: 2 tags that iob2 forbids were repaired",
+    ]
+
+
+def test_a_tag_of_no_scheme(write, refused) -> None:
+    path = write("x", "a B-PER\nb O\n\nc Q-PER\n")
+    error = refused(Conll(train=path).read)
+    assert (error.file, error.line, error.value) == (path, 4, "Q-PER")
+    error = refused(Conll(train=path, scheme="iob2", repair=True).read)
+    assert (error.file, error.line) == (path, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a O\nb\nc O\n", 2),  # a token without a tag
+        ("a O\nb x O\n", 2),
+        ("a\tO\nb O\n", 2),  # a blank where tabs separate
+        ("a\tO\nb\t\n", 2),
+        ("a\n", 1),
+        ("one sentence a line\n", 1),
+    ],
+)
+def test_tokens_and_tags_that_do_not_pair(content: str, line: int, write, refused) -> None:
+    path = write("x", content)
+    error = refused(Conll(train=path).read)
+    assert (error.file, error.line) == (path, line)
+    assert error.hint or "missing" in error.problem or "tag" in error.problem
+
+
+def test_wrong_column(write, refused) -> None:
+    path = write("x", "a O\n")
+    error = refused(Conll(train=path, tag_column=3).read)
+    assert (error.key, error.value, error.file) == ("data.tag_column", 3, path)
+    assert "0 to 1" in error.hint
+
+
+def test_only_documents_and_blanks(write, refused) -> None:
+    path = write("x", "-DOCSTART- O\n\n")
+    assert "no sentence" in refused(Conll(train=path).read).problem
+
+
+def test_a_mark_in_the_middle_stays(write) -> None:
+    path = write("x", "\ufeffa O\n\ufeffb O\n")
+    assert rows(Conll(train=path))[0][0] == ["a", "\ufeffb"]
