@@ -7,6 +7,7 @@ without line ends is mostly not the file that was meant, and a tokenizer would c
 from __future__ import annotations
 
 import difflib
+import functools
 import gzip
 import hashlib
 import zlib
@@ -65,10 +66,17 @@ def _listing(folder: Path, intro: str) -> str:
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as they lie on disk."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        status = path.stat()
+        return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: Path, _size: int, _changed: int) -> str:
+    # A run asks several times, and a sweep for each of its jobs.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

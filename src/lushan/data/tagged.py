@@ -12,7 +12,7 @@ from lushan.data import arrow
 from lushan.errors import UserError
 from lushan.text import tags as tagging
 
-Scheme = Literal["auto", "iob1", "iob2", "iobes", "bilou", "bmes"]
+Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes"]
 
 
 @dataclasses.dataclass(kw_only=True)
