@@ -1,0 +1,233 @@
+"""Parameter groups and schedules."""
+
+import functools
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lushan import optim
+from lushan.errors import UserError
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(2, 2)
+        self.LayerNorm = nn.LayerNorm(2)
+
+
+class Model(nn.Module):
+    """Named as BERT is: embeddings, three layers, a norm behind them, a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleDict(
+            {
+                "embeddings": nn.ModuleDict({"word_embeddings": nn.Embedding(5, 2)}),
+                "layer": nn.ModuleList([Layer() for _ in range(3)]),
+                "final_norm": nn.LayerNorm(2),
+            }
+        )
+        self.head = nn.Linear(2, 3)
+
+
+ADAMW = functools.partial(torch.optim.AdamW)
+
+
+def rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[float, float]]:
+    """Name to (learning rate, decay)."""
+    names = {id(p): n for n, p in model.named_parameters()}
+    return {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    model = Model()
+    found = rates(model, optim.grouped(ADAMW, 0.1, 0.01, model=model))
+    assert set(found) == {n for n, _ in model.named_parameters()}
+    decaying = {n for n, (_, decay) in found.items() if decay}
+    assert decaying == {
+        "encoder.embeddings.word_embeddings.weight",
+        *(f"encoder.layer.{i}.dense.weight" for i in range(3)),
+        "head.weight",
+    }
+    assert {lr for lr, _ in found.values()} == {0.1}
+
+
+def test_rates_fall_from_layer_to_layer() -> None:
+    model = Model()
+    found = rates(model, optim.grouped(ADAMW, 1.0, layer_decay=0.5, head_lr=7.0, model=model))
+    assert found["head.weight"][0] == 7.0
+    assert found["encoder.final_norm.weight"][0] == 1.0
+    assert [found[f"encoder.layer.{i}.dense.bias"][0] for i in range(3)] == [0.25, 0.5, 1.0]
+    assert found["encoder.embeddings.word_embeddings.weight"][0] == 0.125
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        ("encoder.model.encoder.layer.0.attention.self.query.weight", 1),  # BERT, RoBERTa, ELECTRA
+        ("encoder.model.embeddings.LayerNorm.weight", 2),
+        ("encoder.model.embeddings_project.weight", 2),
+        ("encoder.model.encoder.rel_embeddings.weight", 2),  # DeBERTa
+        ("encoder.model.encoder.LayerNorm.weight", 2),
+        ("encoder.model.layers.0.attn.Wqkv.weight", 1),  # ModernBERT
+        ("encoder.model.embeddings.tok_embeddings.weight", 2),
+        ("encoder.model.final_norm.weight", 0),
+        ("encoder.model.transformer.layer.0.ffn.lin1.weight", 1),  # DistilBERT
+        ("encoder.model.h.0.attn.c_attn.weight", 1),  # GPT-2
+        ("encoder.model.wte.weight", 2),
+        ("encoder.model.block.0.layer.0.SelfAttention.q.weight", 1),  # T5
+    ],
+)
+def test_depths_in_the_families(name: str, depth: int) -> None:
+    top = name.replace(".0.", ".1.", 1) if ".0." in name else "encoder.model.layer.1.weight"
+    other = [] if ".0." in name else ["encoder.model.layer.0.weight"]
+    found = optim._depths([name, top, *other, "head.weight"])
+    assert found[name] == depth
+    assert found[top] == 0
+    assert "head.weight" not in found
+
+
+def test_frozen_weights_are_in_no_group() -> None:
+    model = Model()
+    patterns = ["*embeddings*", "encoder.layer.[01].*"]
+    optim.freeze_weights(model, patterns)
+    found = rates(model, optim.grouped(ADAMW, 1.0, freeze=patterns, model=model))
+    assert set(found) == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not any("embeddings" in n or ".0." in n or ".1." in n for n in found)
+    assert "encoder.layer.2.dense.weight" in found
+
+
+def test_a_pattern_without_a_match_is_refused_with_near_names() -> None:
+    with pytest.raises(UserError, match="word_embeddings") as caught:
+        optim.grouped(ADAMW, 1.0, freeze=["*word_embedings.weight"], model=Model())
+    assert caught.value.key == "optimizer.freeze"
+
+
+@pytest.mark.parametrize(
+    ("key", "options"),
+    [
+        ("optimizer.freeze", {"freeze": ["*"]}),
+        ("optimizer.lr", {"lr": -1.0}),
+        ("optimizer.lr", {"lr": math.nan}),
+        ("optimizer.head_lr", {"head_lr": -1.0}),
+        ("optimizer.weight_decay", {"weight_decay": -0.1}),
+        ("optimizer.layer_decay", {"layer_decay": 0.0}),
+        ("optimizer.layer_decay", {"layer_decay": 1.1}),
+        ("optimizer.algorithm.lr", {"algorithm": functools.partial(torch.optim.AdamW, lr=1.0)}),
+        ("optimizer.weight_decay", {"algorithm": torch.optim.Rprop, "weight_decay": 0.1}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(key: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        optim.grouped(**{"algorithm": ADAMW, "lr": 1.0, "model": Model(), **options})
+    assert caught.value.key == key
+
+
+def test_fused_where_it_exists_unless_told_otherwise() -> None:
+    def chosen(algorithm: Any) -> Any:
+        return optim.grouped(algorithm, 0.1, model=Model()).defaults.get("fused")
+
+    assert chosen(ADAMW) is True
+    assert chosen(torch.optim.SGD) is True
+    assert chosen(functools.partial(torch.optim.AdamW, fused=False)) is False
+    assert not chosen(functools.partial(torch.optim.AdamW, foreach=True))
+    assert not chosen(torch.optim.Adafactor)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        torch.optim.AdamW,
+        torch.optim.Adam,
+        torch.optim.SGD,
+        torch.optim.Adafactor,
+        torch.optim.Rprop,
+    ],
+)
+def test_every_algorithm_takes_a_step(algorithm: Any) -> None:
+    model = Model()
+    optimizer = optim.grouped(functools.partial(algorithm), 0.1, model=model)
+    before = model.head.weight.detach().clone()
+    model.head(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, model.head.weight)
+
+
+# Schedules
+
+SCHEDULES = [optim.linear, optim.cosine, optim.wsd, optim.constant]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0, 1, 3, 0.0, 0.25, 0.5])
+def test_no_step_is_lost(schedule: Any, warmup: float) -> None:
+    factors = [schedule(step, total_steps=20, warmup=warmup) for step in range(20)]
+    assert all(0 < f <= 1 for f in factors)
+    steps = warmup if isinstance(warmup, int) else int(20 * warmup)
+    rise = [(i + 1) / (steps + 1) for i in range(steps)]
+    assert factors[: steps + 1] == pytest.approx([*rise, 1.0])  # full rate right after the warm-up
+    assert factors[steps:] == sorted(factors[steps:], reverse=True)
+
+
+def test_linear_by_hand() -> None:
+    factors = [optim.linear(step, total_steps=6, warmup=2) for step in range(7)]
+    assert factors == pytest.approx([1 / 3, 2 / 3, 1, 3 / 4, 2 / 4, 1 / 4, 0])
+    assert optim.linear(6, total_steps=6, final=0.1) == pytest.approx(0.1)
+    assert optim.linear(9, total_steps=6) == 0
+
+
+def test_cosine_by_hand() -> None:
+    factors = [optim.cosine(step, total_steps=4) for step in range(5)]
+    half = math.sqrt(0.5)
+    assert factors == pytest.approx([1, (1 + half) / 2, 0.5, (1 - half) / 2, 0])
+    assert optim.cosine(4, total_steps=4, final=0.2) == pytest.approx(0.2)
+
+
+def test_wsd_by_hand() -> None:
+    factors = [optim.wsd(step, total_steps=8, warmup=2, decay=3) for step in range(9)]
+    assert factors == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4, 0])
+    level = [optim.wsd(step, total_steps=4, decay=0) for step in range(4)]
+    assert level == [1, 1, 1, 1]
+
+
+def test_a_share_is_rounded_and_not_raised_by_noise() -> None:
+    assert optim._count(0.1, 30, "warmup") == 3  # 0.1 * 30 is a little more than 3
+    assert optim._count(0.1, 4, "warmup") == 0
+    assert optim._count(1.0, 4, "warmup") == 4
+    assert optim._count(1, 4, "warmup") == 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup", [11, -1, 1.5, -0.1])
+def test_a_warmup_that_does_not_fit_is_refused(schedule: Any, warmup: float) -> None:
+    with pytest.raises(UserError) as caught:
+        schedule(0, total_steps=10, warmup=warmup)
+    assert caught.value.key == "scheduler.warmup"
+
+
+def test_all_warmup_and_too_much_of_both() -> None:
+    for schedule in (optim.linear, optim.cosine, optim.constant):
+        assert schedule(9, total_steps=10, warmup=10) == pytest.approx(10 / 11)
+    with pytest.raises(UserError) as caught:
+        optim.wsd(0, total_steps=10, warmup=6, decay=6)
+    assert caught.value.key == "scheduler.decay"
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_serves_lightnings_scheduler_to_its_end(schedule: Any) -> None:
+    model = Model()
+    optimizer = optim.grouped(ADAMW, 1.0, layer_decay=0.5, model=model)
+    factor = functools.partial(schedule, total_steps=3, warmup=1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    for _ in range(3):
+        assert optimizer.param_groups[0]["lr"] > 0
+        optimizer.step()
+        scheduler.step()
