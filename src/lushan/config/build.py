@@ -1,64 +1,87 @@
-"""The one place where a config becomes an object."""
+"""The border between config and objects: the one place where a target is called."""
 
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from lushan.config.signatures import read
 from lushan.config.targets import locate
 from lushan.errors import UserError
 
-RESERVED = ("_target_", "_partial_")
-"""Keys of a node that are not arguments."""
+TARGET = "_target_"
+GIVEN: Mapping[str, tuple[str, ...]] = {
+    "tokenizer": ("texts", "cache_dir"),
+    "model": ("vocab_size", "pad_token_id"),
+    "model.config": ("vocab_size", "pad_token_id"),
+    "task.head": ("width", "num_labels", "allowed"),
+    "optimizer": ("model",),
+    "optimizer.algorithm": ("params",),
+    "scheduler": ("step", "total_steps"),
+    "trainer": ("callbacks", "logger", "plugins", "default_root_dir"),
+    "callbacks.checkpoints": ("folder", "monitor", "higher_is_better", "signals", "facts"),
+}
+"""Arguments that a run finds out and gives, by the key of the node: no config sets them."""
 
 
-def build(node: Mapping[str, Any], *, at: str = "", **late: Any) -> Any:
-    """Call what a node names, with its other keys as arguments, inner nodes first.
+def build(node: Mapping[str, Any], /, **late: Any) -> Any:
+    """Call what a node names, with what it holds; nodes inside it are built first.
+
+    As in Hydra, `_partial_: true` gives a `functools.partial` of the call, `_args_` are given by
+    position, and `_recursive_: false` leaves the nodes inside as they are.
 
     Args:
-        node: A mapping with `_target_`, in plain values; with `_partial_: true` the result is a
-            `functools.partial`, to be called later.
-        at: The dotted key of the node, for errors.
-        **late: Arguments that only code can give.
+        node: Of a checked config, in plain values.
+        late: What only the run knows. Arguments that the target does not take are left out, so
+            that a target names what it needs.
 
     Raises:
-        UserError: The target is not allowed, or a library refuses its arguments.
+        UserError: The target is not allowed, there is no such thing, or a library refuses the
+            arguments.
     """
-    target = locate(node["_target_"], at)
-    arguments = {
-        name: _inner(value, f"{at}.{name}" if at else name)
-        for name, value in node.items()
-        if name not in RESERVED
-    }
+    target = locate(node[TARGET])
+    inside = _built if node.get("_recursive_", True) else _as_it_is
+    values = {name: inside(value) for name, value in node.items() if not is_reserved(name)}
+    positional = [inside(value) for value in node.get("_args_") or ()]
+    if late:
+        taken = read(target).parameters
+        values |= {name: value for name, value in late.items() if name in taken}
     if node.get("_partial_"):
-        return functools.partial(target, **arguments, **late)
+        return functools.partial(target, *positional, **values)
     try:
-        return target(**arguments, **late)
-    except UserError:
-        raise
+        return target(*positional, **values)
     except Exception as error:
-        # A library refuses a value: it is the config's, whatever exception tells of it.
-        if isinstance(error, ValueError | TypeError) or _is_of_lightning(error):
-            raise UserError(
-                f"{node['_target_']} cannot be made: {_first_line(error)}", key=at or None
-            ) from error
+        if _is_a_refusal(error):
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(f"{node[TARGET]} cannot be made: {first}") from error
         raise
 
 
-def _inner(value: Any, at: str) -> Any:
+def _is_a_refusal(error: Exception) -> bool:
+    """Whether a library, and not our own code, found a value wrong."""
+    kinds = (ValueError, TypeError)
+    if not isinstance(error, kinds) and type(error).__name__ != "MisconfigurationException":
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return not str(frame.f_globals.get("__name__", "")).startswith("lushan.")
+
+
+def is_reserved(name: object) -> bool:
+    """Whether a key of a node tells how to call, and is no argument."""
+    return isinstance(name, str) and name.startswith("_") and name.endswith("_")
+
+
+def _built(value: Any) -> Any:
     if isinstance(value, Mapping):
-        if "_target_" in value:
-            return build(value, at=at)
-        return {name: _inner(item, f"{at}.{name}") for name, item in value.items()}
+        if TARGET in value:
+            return build(value)
+        return {name: _built(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_inner(item, f"{at}.{i}") for i, item in enumerate(value)]
+        return [_built(item) for item in value]
     return value
 
 
-def _is_of_lightning(error: Exception) -> bool:
-    return type(error).__name__ == "MisconfigurationException"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,21 +1,26 @@
-"""A composed config held against the signatures of what it names, before anything is loaded."""
+"""Whether a composed config fits what it names, before anything heavy is loaded.
+
+Every `_target_` is bound against its signature; then the targets judge what only they know, by a
+classmethod `check(cfg)`; then what no one target can see. The first mistake is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lushan.config.build import RESERVED
-from lushan.config.kinds import Kind, fits, repair, words
-from lushan.config.origin import origin
-from lushan.config.signatures import Signature, signature
+from lushan.config import kinds, mistakes, verdicts
+from lushan.config.build import GIVEN, TARGET, is_reserved
+from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, nearest
 
-PLAIN: dict[str, Kind] = {
+TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
     "seed": ["int"],
     "tags": ["list", ["str"]],
@@ -24,194 +29,296 @@ PLAIN: dict[str, Kind] = {
     "ckpt_path": ["union", ["str"], ["none"]],
     "optimized_metric": ["union", ["str"], ["none"]],
 }
-"""Keys at the top that are values."""
-CALLS = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
-"""Keys at the top that are calls."""
-COLLECTIONS = ("callbacks", "logger")
-"""Keys at the top that map any name to a call, or to null."""
-PATHS = ("output_dir", "cache_dir")
-KNOWN = (*PLAIN, *CALLS, *COLLECTIONS, "paths", "hydra")
+"""The keys that are no group."""
+
+CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
+"""Groups that are one node with a target."""
+
+NAMED = ("callbacks", "logger")
+"""Groups that map names of the user's to nodes."""
+
+PATHS: Mapping[str, kinds.Kind] = {"output_dir": ["str"], "cache_dir": ["str"]}
+
+KNOWN = (*TOP, *CALLED, *NAMED, "paths")
+
+_RESERVED: Mapping[str, kinds.Kind] = {
+    TARGET: ["str"],
+    "_partial_": ["bool"],
+    "_recursive_": ["bool"],
+    "_args_": ["list", ["any"]],
+    "_convert_": ["literal", "all"],
+}
 
 
 def check(cfg: DictConfig) -> dict[str, Any]:
-    """Resolve a config and judge every key of it.
-
-    What it names is not imported where its signature is known from before.
-
-    Args:
-        cfg: As Hydra composed it; its `hydra` node, where there is one, is left out.
-
-    Returns:
-        The config in plain values.
+    """Return a composed config in plain values, once everything in it fits.
 
     Raises:
-        UserError: A key is unknown, missing, of the wrong type, or names what it must not.
+        UserError: A key is unknown or missing, a value of the wrong type, a target not allowed, or
+            two things cannot be combined. It names the file that the key came from.
     """
-    plain = resolved(cfg)
-    plain.pop("hydra", None)
-    _check_top(plain)
-    for key, node in nodes(plain):
-        _check_call(key, node)
+    try:
+        plain = resolved(cfg)
+        check_top(plain)
+        found = {key: bind(key, node) for key, node in nodes(plain)}
+        check_classes(plain, found)
+        check_combinations(plain, found)
+    except UserError as error:
+        raise mistakes.with_origin(error) from error.__cause__
     return plain
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """A config in plain values, interpolations filled in.
+    """The config with all interpolations resolved.
 
     Raises:
-        UserError: A value is missing (`???`), or an interpolation leads nowhere.
+        UserError: A value is missing, or an interpolation leads nowhere.
     """
+    unset = sorted(missing(OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)))
+    if unset:
+        name = unset[0].rpartition(".")[2]
+        hint = f"Write {unset[0]}={name.upper()}."
+        raise UserError("this must be set", key=unset[0], hint=hint)
     try:
-        missing = sorted(k for k in OmegaConf.missing_keys(cfg) if not k.startswith("hydra."))
-        if missing:
-            key = missing[0]
-            more = f" So do {', '.join(missing[1:])}." if missing[1:] else ""
-            raise UserError(
-                "this needs a value", key=key, file=origin(key), hint=f"Write {key}=VALUE.{more}"
-            )
-        plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", "") or "")
-        first = str(error).splitlines()[0]
-        raise UserError(first, key=key or None, file=origin(key) if key else None) from error
+        raise mistakes.of_resolving(error) from error
     assert isinstance(plain, dict)
-    return plain  # type: ignore[return-value]
+    return {str(key): value for key, value in plain.items()}
 
 
-def _check_top(cfg: Mapping[str, Any]) -> None:
-    for key, value in cfg.items():
-        if key not in KNOWN:
-            raise UserError(
-                "there is no such key",
-                key=key,
-                value=value,
-                file=origin(key),
-                hint=did_you_mean(key, KNOWN) or f"At the top stand {', '.join(KNOWN[:-1])}.",
-            )
-        if key in PLAIN:
-            _require_kind(key, value, PLAIN[key])
-    for key in (*PLAIN, *CALLS):
-        if key not in cfg:
-            raise UserError("this key is gone, and every run needs it", key=key)
-    for key in CALLS:
-        _require_call(key, cfg[key])
-    for key in COLLECTIONS:
-        entries = cfg.get(key) or {}
-        _require_kind(key, entries, ["dict", ["any"]])
-        for name, value in entries.items():
-            if value is not None:
-                _require_call(f"{key}.{name}", value)
-    for name, value in (cfg.get("paths") or {}).items():
+def missing(node: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys whose value is `???`."""
+    if node == "???":
+        yield key
+    pairs = node.items() if isinstance(node, Mapping) else ()
+    for name, value in [*pairs, *(enumerate(node) if isinstance(node, list) else ())]:
+        yield from missing(value, f"{key}.{name}" if key else str(name))
+
+
+# Keys and types
+
+
+def check_top(cfg: Mapping[str, Any]) -> None:
+    """The top level: known keys of the right type, and every group there."""
+    for name, value in cfg.items():
+        if name not in KNOWN:
+            raise unknown(name, value, KNOWN)
+        if name in TOP:
+            require(name, value, TOP[name])
+    for name in (*TOP, *CALLED, "paths"):
+        if name not in cfg or (name in CALLED and cfg[name] is None):
+            hint = f"Choose one: {name}=NAME." if name in CALLED else "It stands in train.yaml."
+            raise UserError("this is missing", key=name, hint=hint)
+    if cfg["seed"] < 0:
+        raise UserError("must be 0 or more", key="seed", value=cfg["seed"])
+    for name in CALLED:
+        require_node(name, cfg[name])
+    for group in NAMED:
+        members = cfg.get(group) or {}
+        require(group, members, ["dict", ["any"]])
+        for name, node in members.items():
+            if node:
+                require_node(f"{group}.{name}", node)
+    check_paths(cfg["paths"])
+
+
+def check_paths(node: Any) -> None:
+    """Where things are kept."""
+    require("paths", node, ["dict", ["any"]])
+    for name, value in node.items():
         if name not in PATHS:
-            raise UserError(
-                "there is no such path", key=f"paths.{name}", hint=did_you_mean(name, PATHS)
-            )
-        _require_kind(f"paths.{name}", value, ["str"])
+            raise unknown(f"paths.{name}", value, PATHS)
+        require(f"paths.{name}", value, PATHS[name])
+    for name in PATHS:
+        if name not in node:
+            raise UserError("this is missing", key=f"paths.{name}")
 
 
-def _require_call(key: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or "_target_" not in value:
+def require_node(key: str, node: Any) -> None:
+    """A group must say what it calls."""
+    if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(
-            "this must name what to call: a mapping with a _target_",
+            "this group must name what it calls, by a _target_",
             key=key,
-            value=value,
-            file=origin(key),
-            hint=f"Choose one by {key}=OPTION; `lushan train --help` lists them."
-            if key in CALLS
-            else None,
+            value=node,
+            hint=f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
         )
 
 
-def _check_call(key: str, node: Mapping[str, Any]) -> None:
-    found = signature(node["_target_"], key)
-    partial = node.get("_partial_", False)
-    if not isinstance(partial, bool):
-        raise UserError("this must be true or false", key=f"{key}._partial_", value=partial)
+def bind(key: str, node: Mapping[str, Any]) -> Signature:
+    """Compare a node with the signature of its target.
+
+    Raises:
+        UserError: See `check`.
+    """
+    found = signature(node[TARGET], key)
+    given = GIVEN.get(key, ())
+    own = {n: p for n, p in found.parameters.items() if n not in given}
     for name, value in node.items():
-        if name in RESERVED:
-            continue
-        at = f"{key}.{name}" if key else str(name)
-        parameter = found.parameters.get(str(name))
-        if parameter is None:
-            if found.open and not str(name).startswith("_"):
-                continue
-            _refuse_unknown(at, str(name), value, node["_target_"], found)
-        else:
-            _require_kind(at, value, parameter.kind)
-    if partial:
-        return
-    for parameter in found.parameters.values():
-        if parameter.required and not parameter.late and parameter.name not in node:
-            at = f"{key}.{parameter.name}"
+        at = f"{key}.{name}"
+        if is_reserved(name):
+            if name not in _RESERVED:
+                raise unknown(at, value, _RESERVED)
+            require(at, value, _RESERVED[name])
+        elif name in given:
+            raise UserError("the run gives this; it cannot be set", key=at, value=value)
+        elif name in own:
+            require(at, value, own[name].kind)
+        elif not found.open:
+            raise unknown(at, value, own, listed=_settable(own.values()))
+    if not node.get("_partial_"):
+        _require_all(key, node, own.values())
+    return found
+
+
+def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:
+    by_position = len(node.get("_args_") or ())
+    for parameter in parameters:
+        if parameter.positional and by_position > 0:
+            by_position -= 1
+        elif parameter.required and parameter.name not in node:
             raise UserError(
-                f"{node['_target_']} needs this argument", key=at, hint=f"Write {at}=VALUE."
+                f"this must be set: {node[TARGET]} has no default for it",
+                key=f"{key}.{parameter.name}",
+                hint=f"It is {kinds.words(parameter.kind)}.",
             )
 
 
-def _refuse_unknown(at: str, name: str, value: Any, target: str, found: Signature) -> None:
-    settable = [p.name for p in found.parameters.values() if not p.late]
-    group = at.removesuffix(name)
-    near = did_you_mean(name, settable, prefix=group)
-    raise UserError(
-        f"{target.rpartition('.')[2]} has no such argument",
-        key=at,
-        value=value,
-        file=origin(at),
-        hint=near or f"It takes {', '.join(sorted(settable))}.",
-    )
+def _settable(parameters: Iterable[Parameter]) -> list[str]:
+    return [p.name for p in parameters if kinds.writable(p.kind)]
 
 
-def _require_kind(key: str, value: Any, kind: Kind) -> None:
-    if fits(value, kind):
+def require(key: str, value: Any, kind: kinds.Kind) -> None:
+    """Refuse a value of another kind."""
+    if kinds.fits(value, kind):
         return
+    words = [option for option in kinds.options(kind) if isinstance(option, str)]
+    near = did_you_mean(value, words) if isinstance(value, str) else None
     raise UserError(
-        f"this must be {words(kind)}",
+        f"must be {kinds.words(kind)}",
         key=key,
+        # `repr(None)` would not be shown, and is the mistake.
         value="null" if value is None else value,
-        file=origin(key),
-        hint=repair(value, kind),
+        hint=near or kinds.repair(value, kind),
     )
 
 
-def check_combinations(cfg: Mapping[str, Any]) -> None:
-    """Judge what signatures cannot tell: parts that do not go together.
-
-    Imports what the config names, and so comes after `check`, and only for a run that is to be
-    carried out.
-
-    Raises:
-        UserError: A class refuses the config it stands in, or a callback waits for a metric that
-            the task does not report.
-    """
-    for key, node in nodes(dict(cfg)):
-        if "check" in signature(node["_target_"], key).checks:
-            locate(node["_target_"], key).check(cfg)
-    _check_monitors(cfg)
+def unknown(
+    key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
+) -> UserError:
+    """The mistake of a key that does not exist."""
+    parent, _, name = key.rpartition(".")
+    names = [n for n in known if not n.startswith("_")]
+    near = nearest(name, names)
+    if near:
+        hint = f"Did you mean {f'{parent}.{near}' if parent else near!s}?"
+    else:
+        hint = f"There are: {', '.join(listed if listed is not None else names)}."
+    return UserError("there is no such key", key=key, value=value, hint=hint)
 
 
-def _check_monitors(cfg: Mapping[str, Any]) -> None:
-    task = cfg["task"]
-    if "metric_names" not in signature(task["_target_"], "task").checks:
+# What the targets know
+
+
+def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
+    """Let each target that has a `check(cfg)` judge the config."""
+    # Neither can make a combination impossible; without them, seeds share one verdict.
+    judged = {k: v for k, v in cfg.items() if k not in ("seed", "name", "tags", "paths", "logger")}
+    for key, what in found.items():
+        if "check" in what.checks:
+            name = _at(cfg, key)[TARGET]
+            verdicts.remembered(
+                ["check", name, judged], name, functools.partial(_check_by, name, key, cfg)
+            )
+
+
+def _check_by(name: str, key: str, cfg: Mapping[str, Any]) -> None:
+    locate(name, key).check(json.loads(json.dumps(cfg)))
+
+
+def metric_names(cfg: Mapping[str, Any]) -> list[str]:
+    """What the task reports, without the split's name."""
+    node = cfg["task"]
+    name = node[TARGET]
+    names = verdicts.remembered(
+        ["metric_names", name, node], name, lambda: locate(name, "task").metric_names(dict(node))
+    )
+    return list(names)
+
+
+def _at(cfg: Mapping[str, Any], key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    return node
+
+
+# What no one target can see
+
+_DOWN = ("loss", "mse", "mae")
+"""Metrics that get better by getting smaller."""
+
+
+def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
+    """Refuse parts that fit one by one, but not together."""
+    data = cfg["data"]
+    if data.get("batch_tokens") is not None and data.get("batch_examples") is not None:
+        raise UserError(
+            "a batch is measured in tokens or in examples, not in both",
+            key="data.batch_examples",
+            value=data["batch_examples"],
+            hint="Leave one of data.batch_tokens and data.batch_examples away, or set it to null.",
+        )
+    if not cfg["train"] and cfg["ckpt_path"] is None:
+        raise UserError(
+            "nothing is trained, and there are no weights to judge",
+            key="train",
+            value=False,
+            hint="Write ckpt_path=outputs/NAME/RUN/checkpoints/best.",
+        )
+    monitored = [
+        (f"callbacks.{name}", node)
+        for name, node in (cfg.get("callbacks") or {}).items()
+        if node and isinstance(node.get("monitor"), str)
+    ]
+    has_names = "metric_names" in found["task"].checks
+    if has_names and cfg["task"].get("monitor") is not None:
+        _require_metric("task.monitor", cfg["task"]["monitor"], metric_names(cfg))
+    if has_names and cfg.get("optimized_metric") is not None:
+        known = [f"{split}/{name}" for split in ("val", "test") for name in metric_names(cfg)]
+        _require_metric("optimized_metric", cfg["optimized_metric"], known)
+    for key, node in monitored:
+        if has_names:
+            names = [f"val/{name}" for name in metric_names(cfg)]
+            _require_metric(f"{key}.monitor", node["monitor"], names)
+        _require_direction(key, node, found[key])
+        if data.get("validation", "") is None:
+            raise UserError(
+                "there is no validation split to watch",
+                key=f"{key}.monitor",
+                value=node["monitor"],
+                hint="Write data.validation=FILE, or a share such as data.validation=0.1.",
+            )
+
+
+def _require_metric(key: str, value: str, names: list[str]) -> None:
+    if value not in names:
+        near = nearest(value, names)
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(names)}."
+        raise UserError("the task does not report this metric", key=key, value=value, hint=hint)
+
+
+def _require_direction(key: str, node: Mapping[str, Any], found: Signature) -> None:
+    # Lightning's callbacks wait for a smaller value where they are told nothing.
+    mode = node.get("mode", "min" if "mode" in found.parameters else None)
+    if mode not in ("min", "max"):
         return
-    names = locate(task["_target_"], "task").metric_names(task)
-    if task.get("monitor") is not None and task["monitor"] not in names:
-        _refuse_metric("task.monitor", task["monitor"], names)
-    on_validation = [f"val/{name}" for name in names]
-    for name, node in (cfg.get("callbacks") or {}).items():
-        monitor = (node or {}).get("monitor")
-        if monitor is not None and monitor not in on_validation:
-            _refuse_metric(f"callbacks.{name}.monitor", monitor, on_validation)
-    wanted = cfg.get("optimized_metric")
-    known = [*on_validation, *(f"test/{name}" for name in names)]
-    if wanted is not None and wanted not in known:
-        _refuse_metric("optimized_metric", wanted, known)
-
-
-def _refuse_metric(key: str, value: str, known: list[str]) -> None:
-    raise UserError(
-        "the task reports no such metric",
-        key=key,
-        value=value,
-        file=origin(key),
-        hint=did_you_mean(value, known) or f"It reports {', '.join(known)}.",
-    )
+    better = "min" if node["monitor"].rpartition("/")[2] in _DOWN else "max"
+    if mode != better:
+        raise UserError(
+            f"{node['monitor']} is better when it is {'lower' if better == 'min' else 'higher'}",
+            key=f"{key}.mode",
+            value=mode,
+            hint=f"Write {key}.mode={better}.",
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -96,30 +97,8 @@ class Composer(Hydra):
                     raise
                 cfg = self._compose(config_name, again, run_mode, options)
             judge_hydra(cfg.hydra)
-            origin.remember(self._composition(cfg, config_name or PRIMARY, parsed))
+            origin.remember(origin.Composition(self, config_name, tuple(parsed)))
             return cfg
-
-    def _composition(
-        self, cfg: DictConfig, primary: str, parsed: Sequence[Override]
-    ) -> origin.Composition:
-        folders = [s.path for s in self.config_loader.get_sources() if s.scheme() == "file"]
-        return origin.Composition(
-            choices=dict(cfg.hydra.runtime.choices),
-            assigned=tuple(o.key_or_group for o in parsed if not self.is_group(o)),
-            folders=tuple(Path(folder) for folder in folders),
-            primary=primary,
-        )
-
-    def options(self, group: str) -> list[str]:
-        """The options of a group, and with their path those of the groups inside it."""
-        options = list(self.config_loader.get_group_options(group))
-        for inner in self.config_loader.list_groups(group):
-            options += [f"{inner}/{option}" for option in self.options(f"{group}/{inner}")]
-        return options
-
-    def groups(self) -> list[str]:
-        """The config groups at the top."""
-        return list(self.config_loader.list_groups(""))
 
     def _compose(
         self,
@@ -137,6 +116,15 @@ class Composer(Hydra):
     def parse(overrides: Sequence[str]) -> list[Override]:
         """Parse overrides by Hydra's grammar."""
         return list(OverridesParser.create().parse_overrides(list(overrides)))
+
+    @classmethod
+    def parse_quietly(cls, overrides: Sequence[str]) -> list[Override]:
+        """Parse those overrides that can be."""
+        found = []
+        for line in overrides:
+            with suppress(HydraException):
+                found += cls.parse([line])
+        return found
 
     def _spelled_out(self, config_name: str | None, parsed: list[Override]) -> list[Override]:
         """Put `++` before the keys that a target's signature must have, as no file has them."""

@@ -1,59 +1,122 @@
 """What a config may ask of Hydra itself.
 
-Hydra instantiates its launcher, sweeper and callbacks from its own node, and searches config
-files where `hydra.searchpath` says; both come from the config, and are judged before Hydra acts.
+Hydra imports what `hydra.launcher`, `hydra.sweeper` and `hydra.callbacks` name, configures logging
+by calling what the config says, sets environment variables and searches packages for configs: each
+is a way for a config to run code, and each is judged before Hydra acts on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from lushan.config.targets import HYDRA_RULES, locate, nodes
+from lushan.config.targets import HYDRA_RULES, locate, nodes, user_prefixes
 from lushan.errors import UserError
 
-TRUSTED = [f"{rule.named}*" if rule.named.endswith(".") else rule.named for rule in HYDRA_RULES]
-"""What Hydra may call, as its own whitelist has it; `judge_hydra` looks closer."""
+TRUSTED = [f"{rule.named}*" for rule in HYDRA_RULES]
+"""Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
+
+ENVIRONMENT = (
+    *("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
+    *("NCCL_DEBUG", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SOCKET_IFNAME"),
+    *("GLOO_SOCKET_IFNAME", "PYTORCH_", "TOKENIZERS_PARALLELISM"),
+)
+"""Beginnings of the variables that `hydra.job.env_set` may set; others could let code in."""
+
+OURS = {
+    "run.dir": "Run folders are below paths.output_dir.",
+    "output_subdir": "The run folder has config.yaml and overrides.yaml.",
+    "job.chdir": "Paths in a config are read from the folder you work in.",
+}
+"""Keys of `hydra` that stay as conf/train.yaml has them, and where to look instead."""
+
+_ALLOWED_VALUES: Mapping[str, tuple[object, ...]] = {
+    "run.dir": (".",),
+    "output_subdir": (None,),
+    "job.chdir": (None, False),
+}
 
 
 def judge_hydra(node: DictConfig) -> None:
-    """Refuse a target below `hydra` that did not come with Hydra, its plugins or us.
-
-    Raises:
-        UserError: There is one.
-    """
-    plain = OmegaConf.to_container(node, resolve=False)
-    for key, call in nodes(plain, "hydra"):
-        locate(call["_target_"], key)
-
-
-def judge_search_path(loader: Any, primary: str | None, overrides: Sequence[Override]) -> None:
-    """Refuse a search path that would import a package: `pkg://` runs its code.
+    """Refuse what Hydra must not do for a config.
 
     Args:
-        loader: Hydra's config loader.
-        primary: Name of the primary config.
-        overrides: Of the command line.
+        node: The composed `hydra` node.
 
     Raises:
-        UserError: There is one.
+        UserError: It names code that did not come with Hydra or us, or changes what is ours.
     """
-    for override in overrides:
-        if override.key_or_group == "hydra.searchpath":
-            _judge(override.value())
-    if primary is not None and (found := loader.repository.load_config(primary)) is not None:
-        _judge(OmegaConf.select(found.config, "hydra.searchpath", throw_on_missing=False))
-
-
-def _judge(entries: Any) -> None:
-    for entry in entries or []:
-        if "://" in str(entry) and not str(entry).startswith("file://"):
+    for part in ("launcher", "sweeper", "callbacks"):
+        # Unresolved, too: `${oc.env:NAME}` is not a name that was judged.
+        plain = OmegaConf.to_container(node[part], resolve=False, throw_on_missing=False)
+        for key, inner in nodes(plain, f"hydra.{part}"):
+            locate(str(inner["_target_"]), key)
+    for part in ("job_logging", "hydra_logging"):
+        _judge_logging(node[part], f"hydra.{part}")
+    for name in node.job.env_set:
+        if not str(name).startswith(ENVIRONMENT):
             raise UserError(
-                "config files are searched in folders only",
-                key="hydra.searchpath",
-                value=str(entry),
-                hint="Write file://FOLDER.",
+                "a config cannot set this variable",
+                key=f"hydra.job.env_set.{name}",
+                hint=f"Set it where you call lushan: {name}=... lushan train ...",
             )
+    for key, hint in OURS.items():
+        value = OmegaConf.select(node, key)
+        if value not in _ALLOWED_VALUES[key]:
+            raise UserError("this is not configured", key=f"hydra.{key}", value=value, hint=hint)
+
+
+def _judge_logging(node: DictConfig | None, key: str) -> None:
+    # `()`, `class`, `ext://` and queue listeners of logging's dictConfig all name code.
+    for part in ("handlers", "formatters", "filters", "incremental"):
+        if node and part in node:
+            raise UserError(
+                "logging is configured by the run",
+                key=f"{key}.{part}",
+                hint=f"Leave {key.replace('.', '/')} at none. The log is in the run's log.txt.",
+            )
+
+
+def judge_search_path(loader: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+    """Refuse places to search for configs that would be imported.
+
+    Raises:
+        UserError: A place of `hydra.searchpath` is not a folder, nor of an allowed package.
+    """
+    for override in parsed:
+        if override.key_or_group.replace("[", ".").startswith("hydra.searchpath"):
+            _judge_places(override.value(), "command line")
+    if config_name is None or not loader.repository.config_exists(config_name):
+        return
+    primary = loader.repository.load_config(config_path=config_name).config
+    try:
+        places = OmegaConf.select(primary, "hydra.searchpath")
+    except OmegaConfBaseException:
+        places = None
+    if places is not None:
+        _judge_places(OmegaConf.to_container(places, resolve=False), f"{config_name}.yaml")
+
+
+def _judge_places(places: Any, origin: str) -> None:
+    for place in places if isinstance(places, list) else [places]:
+        scheme, found, rest = str(place).partition("://")
+        if not found and "$" not in scheme:
+            continue
+        if scheme == "file" and "$" not in rest:
+            continue
+        package = rest.replace("/", ".")
+        if scheme == "pkg" and any(
+            package == p or package.startswith(f"{p}.") for p in user_prefixes()
+        ):
+            continue
+        raise UserError(
+            "only folders are searched for configs",
+            key="hydra.searchpath",
+            value=place,
+            file=origin,
+            hint="Write hydra.searchpath=[file://FOLDER], or --config-dir FOLDER.",
+        )

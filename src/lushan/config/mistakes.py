@@ -1,129 +1,232 @@
-"""What Hydra and OmegaConf complain of, said in the words of the command line."""
+"""What Hydra and OmegaConf raise, said as our own mistakes are: key, value, repair, and the file.
+
+Nothing here decides whether a config is right; it only looks up, once something is wrong, what the
+right name is and which file or override the wrong one came from.
+"""
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from lushan.config.signatures import signature
-from lushan.errors import UserError, did_you_mean, nearest
+from lushan.config import origin
+from lushan.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
-_COULD_NOT_OVERRIDE = re.compile(r"Could not override '([^']+)'")
-_COULD_NOT_DELETE = re.compile(r"Could not delete from config\. '([^']+)'")
-_NOT_FOUND = re.compile(r"In '([^']+)': Could not find '([^']+)'")
+_THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
+_GENERAL = ("lushan.config", "lushan.cli")
 
 
 def is_of_composition(error: BaseException) -> bool:
-    """Whether an exception tells of a config or an override, not of the program."""
-    return isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
+    """Whether composing raised it: no job's own code, nor ours, was on the way."""
+    modules = [
+        str(frame.f_globals.get("__name__", ""))
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    if any(m.startswith("lushan.") and not m.startswith(_GENERAL) for m in modules):
+        return False
+    if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
+        return True
+    ours = [i for i, m in enumerate(modules) if m.startswith("lushan.")]
+    after = modules[ours[-1] + 1 :] if ours else modules
+    is_plain = isinstance(error, ValueError | TypeError | AssertionError | OSError)
+    return is_plain and bool(after) and after[0].split(".")[0] in _THEIRS
 
 
 def explain(
-    error: Exception, composer: Composer, config_name: str | None, overrides: Sequence[str]
+    error: Exception, composer: Composer, config_name: str | None, overrides: list[str]
 ) -> UserError:
-    """The `UserError` that says what to write instead.
-
-    Args:
-        error: From composing.
-        composer: What composed.
-        config_name: The primary config.
-        overrides: Of the command line.
-    """
-    text = str(error)
+    """The mistake behind what composing raised."""
     if isinstance(error, OverrideParseException):
-        return _unreadable(error, overrides)
+        return _unreadable(error)
     if isinstance(error, MissingConfigException):
-        return _no_such_option(error, text, composer)
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        problem = f"this is not YAML: {error.problem}"
-        return UserError(problem, file=mark.name, line=mark.line + 1, column=mark.column + 1)
-    if match := _COULD_NOT_OVERRIDE.search(text) or _COULD_NOT_DELETE.search(text):
-        return _no_such_key(match[1], composer, config_name, overrides)
-    first = next(iter(text.strip().splitlines()), type(error).__name__)
-    key = getattr(error, "full_key", None) or None
+        return _no_such_option(error, composer, config_name, overrides)
+    if (in_yaml := _chained(error, yaml.MarkedYAMLError)) is not None:
+        return _bad_yaml(in_yaml)
+    text = str(error)
+    if found := re.match(r"Could not override '([^']*)'", text):
+        return _no_such_key(found[1], composer, config_name, overrides)
+    if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):
+        return _no_such_key(f"~{found[1]}", composer, config_name, overrides)
+    if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
+        return UserError(
+            "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Leave the + away."
+        )
+    if found := re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text):
+        return UserError(
+            "several values are a sweep",
+            key=found[1],
+            value=found[2],
+            file=origin.COMMAND_LINE,
+            hint=f"Write lushan train -m, or {found[1]}=[{found[2]}] for a list.",
+        )
+    if found := re.match(r"Config group override must be a string or a list", text):
+        return UserError("a group takes the name of an option", value=" ".join(overrides))
+    return _other(error)
+
+
+def of_resolving(error: OmegaConfBaseException) -> UserError:
+    """The mistake of an interpolation that leads nowhere."""
+    key = error.full_key or None
+    first = str(error).splitlines()[0]
+    if isinstance(error, InterpolationKeyError):
+        found = re.search(r"'([^']*)'", first)
+        target = found[1] if found else "?"
+        return UserError(
+            f"it is taken from {target}, and there is no such key",
+            key=key,
+            hint=f"Set it: {key}=VALUE." if key else None,
+        )
     return UserError(first, key=key)
 
 
-def _unreadable(error: OverrideParseException, overrides: Sequence[str]) -> UserError:
-    wrong = str(getattr(error, "override", "") or "") or next(iter(overrides), "")
-    hint = "Write key=value; text with spaces, commas or brackets stands in quotes: 'key=\"a, b\"'."
-    if "=" not in wrong:
-        hint = "Write key=value, or ~key to take one away."
-    return UserError("this override cannot be read", value=wrong, hint=hint)
-
-
-def _no_such_option(error: MissingConfigException, text: str, composer: Composer) -> UserError:
-    match = _NOT_FOUND.search(text)
-    path = error.missing_cfg_file or (match[2] if match else "")
-    group, _, option = str(path).rpartition("/")
-    known = composer.options(group)
-    near = did_you_mean(option, known)
-    listed = f"There are {', '.join(known)}." if known else None
+def with_origin(error: UserError) -> UserError:
+    """The same mistake, with the file that its key came from."""
+    if error.file is not None or error.key is None:
+        return error
+    place = origin.origin(error.key)
+    if place is None:
+        return error
     return UserError(
-        "there is no such option",
+        error.problem,
+        key=error.key,
+        value=error.value,
+        file=place.file,
+        line=place.line,
+        hint=error.hint,
+    )
+
+
+def _unreadable(error: OverrideParseException) -> UserError:
+    line = str(error.override)
+    reasons = [part for part in str(error).splitlines() if part and not part.startswith("See ")]
+    if line.startswith("-"):
+        return UserError(
+            "there is no such flag",
+            value=line,
+            file=origin.COMMAND_LINE,
+            hint="`lushan train --help` shows what can be written.",
+        )
+    if "=" not in line:
+        return UserError(
+            "an override is key=value", value=line, file=origin.COMMAND_LINE, hint=f"{line}=VALUE?"
+        )
+    key, _, value = line.partition("=")
+    return UserError(
+        f"the value cannot be read: {reasons[-1].strip(' ^') if reasons else 'syntax'}",
+        key=key,
+        value=value,
+        file=origin.COMMAND_LINE,
+        hint=f"Quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'.",
+    )
+
+
+def _no_such_option(
+    error: MissingConfigException,
+    composer: Composer,
+    config_name: str | None,
+    overrides: Sequence[str],
+) -> UserError:
+    missing = error.missing_cfg_file or ""
+    if not missing or missing == config_name:
+        return UserError(
+            "there is no such config", key="--config-name", value=missing or config_name
+        )
+    missing = missing.strip("/").removesuffix(".yaml")
+    group, _, name = missing.rpartition("/")
+    # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
+    place: str | None = None
+    for parsed in composer.parse_quietly(overrides):
+        chosen = parsed.key_or_group
+        if missing.startswith(f"{chosen}/"):
+            group, name, place = chosen, missing.removeprefix(f"{chosen}/"), origin.COMMAND_LINE
+    if place is None and (found := re.match(r"In '([^']*)'", str(error))):
+        place = origin.path_of(composer, found[1])
+    options = origin.options_of(composer, group)
+    near = nearest(name, options)
+    listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
+    return UserError(
+        f"there is no {name!r} in the group {group}" if group else "there is no such config",
         key=group or None,
-        value=option,
-        hint=" ".join(part for part in (near, listed) if part) or None,
+        value=name,
+        file=place,
+        hint=f"Did you mean {group}={near}? {listed}" if near else listed,
     )
 
 
 def _no_such_key(
-    key: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+    key: str, composer: Composer, config_name: str | None, overrides: list[str]
 ) -> UserError:
-    line = next((o for o in overrides if o.lstrip("+~").startswith(key)), None)
-    value = line.partition("=")[2] if line and "=" in line else None
-    base = composer.without_values(config_name, composer.parse(overrides))
-    known = known_keys(base) if base is not None else []
-    groups = composer.groups()
-    near = did_you_mean(key, [*known, *groups]) or _near_in_parts(key, known)
+    name = key.removeprefix("~")
+    sign = "~" if key.startswith("~") else ""
+    parsed = composer.parse_quietly(overrides)
+    value = next((o for o in parsed if o.key_or_group == name.partition("@")[0]), None)
+    base = composer.without_values(config_name, parsed)
+    keys = [] if base is None else list(origin.keys_of(base))
+    groups = origin.groups_of(composer)
+    near = nearest(name, [*groups, *keys])
+    first = name.split(".")[0]
+    if near:
+        hint = f"Did you mean {sign}{near}?"
+    elif base is not None and isinstance(inside := _deepest(base, name), DictConfig):
+        hint = f"There are: {', '.join(str(k) for k in inside)}."
+    else:
+        hint = f"There are: {', '.join(k for k in keys if '.' not in k)}."
+    if first == "hydra":
+        hint = "`lushan train --cfg hydra` shows what there is."
     return UserError(
         "there is no such key",
-        key=key,
-        value=value,
-        file="command line",
-        hint=near or "`lushan train --cfg job` shows the keys; `lushan train --help` the groups.",
+        key=name,
+        value=None if value is None or value.is_delete() else value.get_value_string(),
+        file=origin.COMMAND_LINE,
+        hint=hint,
     )
 
 
-def _near_in_parts(key: str, known: Sequence[str]) -> str | None:
-    """`optimiser.lr`: the group is wrong and the rest is right, or the other way round."""
-    first, _, rest = key.partition(".")
-    group = nearest(first, {name.partition(".")[0] for name in known})
-    if group is None or not rest:
-        return did_you_mean(first, [group] if group else [])
-    inside = [name for name in known if name.startswith(f"{group}.")]
-    return did_you_mean(f"{group}.{rest}", inside) or did_you_mean(first, [group])
+def _deepest(base: DictConfig, key: str) -> Any:
+    """The innermost group on the way to a key."""
+    node: Any = base
+    for part in key.split("."):
+        inner = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
+        if not isinstance(inner, DictConfig):
+            break
+        node = inner
+    return None if node is base else node
 
 
-def known_keys(cfg: DictConfig) -> list[str]:
-    """Every dotted key that may be set: those of the files, and those of the signatures."""
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(plain, dict)
-    plain.pop("hydra", None)
-    return list(_keys(plain, ""))
+def _bad_yaml(error: yaml.MarkedYAMLError) -> UserError:
+    mark = error.problem_mark or error.context_mark
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    if mark is None:
+        return UserError(f"it is no YAML: {problem}")
+    return UserError(
+        f"it is no YAML: {problem}", file=mark.name, line=mark.line + 1, column=mark.column + 1
+    )
 
 
-def _keys(node: dict[Any, Any], prefix: str) -> Any:
-    if isinstance(target := node.get("_target_"), str):
-        try:
-            found = signature(target, prefix[:-1])
-        except UserError:
-            found = None
-        for name, parameter in (found.parameters if found else {}).items():
-            if not parameter.late:
-                yield f"{prefix}{name}"
-    for name, value in node.items():
-        if not str(name).startswith("_"):
-            yield f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{name}.")
+def _chained(error: BaseException | None, kind: type[Any]) -> Any:
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _other(error: Exception) -> UserError:
+    cause: BaseException = error
+    while not str(cause) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("full_key:", "object_type"))]
+    problem = lines[0] if lines else type(cause).__name__
+    return UserError(problem, key=key or None, hint="\n  ".join(lines[1:]) or None)

@@ -1,125 +1,179 @@
-"""Which file, or the command line, a key of the composed config came from."""
+"""Which YAML file, or the command line, a key of a composed config came from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lushan.config.signatures import known_parameters
+
+if TYPE_CHECKING:
+    from lushan.config.compose import Composer
 
 COMMAND_LINE = "command line"
 
 
 @dataclasses.dataclass(frozen=True)
-class Composition:
-    """How the last config was composed.
+class Place:
+    """Where a key was written.
 
     Attributes:
-        choices: Group to the option that was chosen.
-        assigned: Keys that overrides set.
-        folders: Where config files are searched, first to last.
-        primary: Name of the primary config.
+        file: Its path, or `command line`.
+        line: From 1, in a file.
     """
 
-    choices: Mapping[str, str | None]
-    assigned: tuple[str, ...]
-    folders: tuple[Path, ...]
-    primary: str
+    file: str
+    line: int | None = None
 
 
-_last: list[Composition] = []
+@dataclasses.dataclass(frozen=True)
+class Composition:
+    """What was composed last, and by whom."""
+
+    composer: Composer
+    config_name: str | None
+    overrides: tuple[Override, ...]
+
+
+_latest: list[Composition] = []
 
 
 def remember(composition: Composition) -> None:
-    """Keep how a config was composed, until the next one is."""
-    _last[:] = [composition]
+    """Keep how a config was composed, until the next one is; read once something is wrong."""
+    _latest[:] = [composition]
 
 
 def forget() -> None:
     """The next config to be judged was not composed: it comes from a run's folder."""
-    _last.clear()
+    _latest.clear()
 
 
-def origin(key: str) -> str | None:
-    """The file that sets a dotted key, or `command line`; None where it cannot be told."""
-    if not _last:
+def origin(key: str) -> Place | None:
+    """Where a key of the config that was composed last came from; None if that is not known.
+
+    A key that was written nowhere, because it is missing, has the place of the node around it.
+    """
+    if not _latest:
         return None
-    composition = _last[0]
-    if any(_touches(name, key) for name in composition.assigned):
-        return COMMAND_LINE
-    found = None
-    for file, package in _files(composition):
-        if _has(_read(file), _below(key, package)):
-            found = str(file)
+    composition = _latest[0]
+    overrides = _job_overrides(composition)
+    while key:
+        if (place := _place(composition, overrides, key)) is not None:
+            return place
+        key = key.rpartition(".")[0]
+    return None
+
+
+def _job_overrides(composition: Composition) -> Sequence[Override]:
+    """The overrides of the job of a sweep that is under way, else those that were composed."""
+    if HydraConfig.initialized():
+        lines = [str(line) for line in HydraConfig.get().overrides.task]
+        return composition.composer.parse_quietly(lines)
+    return composition.overrides
+
+
+def _place(composition: Composition, overrides: Sequence[Override], key: str) -> Place | None:
+    for override in overrides:
+        name = override.get_key_element().lstrip("+~")
+        inside = key.startswith(f"{name}.") and isinstance(override.value(), Mapping)
+        if (
+            name == key or name.startswith(f"{key}.") or inside
+        ) and not composition.composer.is_group(override):
+            return Place(COMMAND_LINE)
+    lines = [str(override.input_line) for override in overrides]
+    loader = composition.composer.config_loader
+    try:
+        defaults = loader.compute_defaults_list(
+            composition.config_name, lines, RunMode.RUN
+        ).defaults
+    except Exception:  # noqa: BLE001 - only a help in saying what is wrong
+        return None
+    for default in reversed(defaults):
+        file = path_of(composition.composer, default.config_path)
+        if file is None:
+            continue
+        package = default.package or ""
+        if package and not key.startswith(f"{package}.") and key != package:
+            continue
+        line = line_of(Path(file), key.removeprefix(package).lstrip(".").split("."))
+        if line is not None:
+            return Place(file, line)
+    return None
+
+
+def path_of(composer: Composer, config_path: str | None) -> str | None:
+    """The file of a config, as it is searched for; None where it is not in a file."""
+    if config_path is None:
+        return None
+    for source in composer.config_loader.get_sources():
+        if source.scheme() == "file" and source.is_config(config_path):
+            path = Path(source.path) / f"{config_path.removesuffix('.yaml')}.yaml"
+            return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return None
+
+
+def line_of(file: Path, parts: Sequence[str]) -> int | None:
+    """The line of a key in a YAML file, counted from 1; None where the file has no such key."""
+    try:
+        node: Any = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    line = 1
+    for part in [p for p in parts if p]:
+        if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+            continue
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        found = next(((k, v) for k, v in node.value if k.value == part), None)
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
+def options_of(composer: Composer, group: str) -> list[str]:
+    """The options of a group, those in folders below it included: `ner/wnut17`."""
+    loader = composer.config_loader
+    found = list(loader.get_group_options(group, ObjectType.CONFIG))
+    for folder in loader.get_group_options(group, ObjectType.GROUP):
+        found += [f"{folder}/{name}" for name in options_of(composer, f"{group}/{folder}")]
     return found
 
 
-def _touches(assigned: str, key: str) -> bool:
-    return assigned == key or key.startswith(f"{assigned}.") or assigned.startswith(f"{key}.")
+def groups_of(composer: Composer, group: str = "") -> list[str]:
+    """The names of all groups: `task`, `task/head`."""
+    found = []
+    for name in composer.config_loader.get_group_options(group, ObjectType.GROUP):
+        path = f"{group}/{name}" if group else name
+        if path != "hydra":
+            found += [path, *groups_of(composer, path)]
+    return found
 
 
-def _files(composition: Composition) -> Iterator[tuple[Path, str]]:
-    """The files of a composition and the package of each; what comes later wins."""
-    yield from _chain(composition.folders, composition.primary, "")
-    global_groups = []
-    for group, option in composition.choices.items():
-        if option is None or "@" in group:
+def keys_of(cfg: DictConfig) -> Iterator[str]:
+    """All dotted keys that may be set: those of the files, and those that targets take."""
+    plain = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
+    yield from dict.fromkeys(_keys(plain, ""))
+
+
+def _keys(node: Any, prefix: str) -> Iterator[str]:
+    if not isinstance(node, dict):
+        return
+    for name in known_parameters(node.get("_target_")):
+        yield f"{prefix}{name}"
+    for name, value in node.items():
+        if f"{prefix}{name}" == "hydra" or str(name).startswith("_"):
             continue
-        if any(_is_global(path) for path in _find(composition.folders, f"{group}/{option}")):
-            global_groups.append((group, option))
-        else:
-            yield from _chain(composition.folders, f"{group}/{option}", group.replace("/", "."))
-    for group, option in global_groups:
-        yield from _chain(composition.folders, f"{group}/{option}", "")
-
-
-def _chain(folders: tuple[Path, ...], name: str, package: str) -> Iterator[tuple[Path, str]]:
-    """A file, after the ones of its own group that its defaults list begins with."""
-    for path in _find(folders, name):
-        for entry in _read(path).get("defaults") or []:
-            if isinstance(entry, str) and entry != "_self_":
-                yield from _chain(folders, f"{name.rpartition('/')[0]}/{entry}", package)
-        yield path, package
-
-
-def _find(folders: tuple[Path, ...], name: str) -> Iterator[Path]:
-    """The first file of a name on the search path."""
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            yield path
-            return
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _is_global(path: Path) -> bool:
-    try:
-        return "@package _global_" in path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
-
-
-def _below(key: str, package: str) -> str | None:
-    if not package:
-        return key
-    return key.removeprefix(f"{package}.") if key.startswith(f"{package}.") else None
-
-
-def _has(content: Mapping[str, Any], key: str | None) -> bool:
-    if key is None:
-        return False
-    node: Any = content
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
+        yield f"{prefix}{name}"
+        yield from _keys(value, f"{prefix}{name}.")

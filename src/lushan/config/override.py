@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from lushan.config import origin
 from lushan.config.check import check
 from lushan.errors import UserError, did_you_mean
 
@@ -45,4 +46,5 @@ def overridden(
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)
         OmegaConf.update(changed, parsed.key_or_group, parsed.value(), force_add=True)
+    origin.forget()
     return check(changed)

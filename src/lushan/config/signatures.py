@@ -25,7 +25,7 @@ import lushan
 from lushan.config.kinds import ANY, Kind, kind_of, writable
 from lushan.config.targets import Identity, identify, judge, judge_name, locate
 
-FORMAT = 1
+FORMAT = 2
 """Of the entries; a change makes old ones unread."""
 
 _PRETRAINED_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
@@ -81,14 +81,15 @@ def signature(name: str, key: str = "") -> Signature:
         UserError: The target is not allowed, or there is no such thing.
     """
     judge_name(name, key)
-    entry = _cache().get(name)
+    entries = _cache()["signatures"]
+    entry = entries.get(name)
     if entry is not None and _unchanged(entry["files"]):
         found = _decode(entry)
     else:
         thing = locate(name, key)
         found = read(thing)
-        _cache()[name] = _encode(found, _files(thing, name))
-        _save()
+        entries[name] = _encode(found, _files(thing, name))
+        save()
     # Also what was remembered: the rules may have changed since.
     judge(name, found.identity, key)
     return found
@@ -213,19 +214,42 @@ def cache_file() -> Path:
 _entries: dict[Path, dict[str, Any]] = {}
 
 
+def files_of(name: str) -> list[list[Any]]:
+    """Path, size and time of the files that a target's signature was read from."""
+    return list(_cache()["signatures"][name]["files"])
+
+
+def known_parameters(name: object) -> list[str]:
+    """What YAML can write of a target's arguments, where they were read before."""
+    entry = _cache()["signatures"].get(name) if isinstance(name, str) else None
+    parameters = _decode(entry).parameters.values() if entry else ()
+    return [p.name for p in parameters if writable(p.kind)]
+
+
+def verdicts() -> dict[str, Any]:
+    """What `lushan.config.verdicts` remembers."""
+    return _cache()["verdicts"]
+
+
 def _cache() -> dict[str, Any]:
     path = cache_file()
     if path not in _entries:
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # absent, unreadable or damaged: read again
-            entries = {}
-        _entries[path] = entries if isinstance(entries, dict) else {}
+        _entries[path] = _load(path)
     return _entries[path]
 
 
-def _save() -> None:
-    # Without a folder to write to, the next command imports again: slower, not wrong.
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # absent, unreadable or damaged: read again
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("verdicts"), dict):
+        return found
+    return {"signatures": {}, "verdicts": {}}
+
+
+def save() -> None:
+    """Write what was read; without a folder to write to, the next command reads again."""
     path = cache_file()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
