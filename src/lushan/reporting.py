@@ -64,6 +64,13 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
+def warm_up() -> None:
+    """Draw once for nothing: fonts are found and read, for all figures of this process."""
+    rows = [{"step": "1", "train/loss": "1", "val/x": "1"}]
+    for figure in (curves_figure(rows, "x"), confusion_figure(["a"], np.ones((1, 1)), "test")):
+        FigureCanvasAgg(figure).draw()
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     with replacing(path) as temporary:

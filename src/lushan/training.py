@@ -10,13 +10,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lushan.config.build import build
-from lushan.config.check import check_combinations
 from lushan.errors import UserError
 from lushan.runs.files import read_json, write_json
 from lushan.runs.folder import RunFolder, read_config
@@ -56,7 +55,6 @@ def run(
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
         return answer(result, folder)
-    check_combinations(cfg)
     if rank() > 0:
         follow(folder.path, cfg)
         return {"folder": str(folder.path)}
@@ -200,11 +198,29 @@ def logged(path: Path) -> Iterator[None]:
         to_file.close()
 
 
-def preload() -> None:
-    """Import what training needs, once for all jobs of a sweep."""
+def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
+    """Import what training needs, once for all jobs of a sweep that are forked later.
+
+    Nothing here starts a thread: threads do not survive a fork.
+
+    Args:
+        configs: Of the jobs; what they name is imported too.
+    """
     import lushan.callbacks.trackers
-    import lushan.fitting
-    import lushan.reporting  # noqa: F401
+    import lushan.fitting  # noqa: F401
+    from lushan import reporting
+    from lushan.config.targets import locate, nodes
+    from lushan.models import encoders
+    from lushan.runs import manifest
+
+    targets = {(key, node["_target_"]) for cfg in configs for key, node in nodes(dict(cfg))}
+    for key, target in sorted(targets):
+        named = locate(target, key)
+        if key == "model.config":
+            encoders.warm_up(named)
+    reporting.warm_up()
+    manifest.packages()
+    manifest.describe_machine()
 
 
 def limit_threads(count: int) -> None:

@@ -55,6 +55,18 @@ def pair_lists(values: Sequence[Sequence[tuple[int, int]]]) -> pa.Array:
     return _lists(values, number_lists(pairs, pa.int32()))
 
 
+def as_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
+    """A column of numbers without nulls, seen as numpy and not copied.
+
+    `Array.to_numpy` imports pandas, too.
+    """
+    kind = column.type.to_pandas_dtype()
+    data = column.buffers()[1]
+    if data is None or not len(column):
+        return np.empty(0, dtype=kind)
+    return np.frombuffer(data, dtype=kind)[column.offset : column.offset + len(column)]
+
+
 def _lists(values: Sequence[Sequence[Any]], items: pa.Array) -> pa.Array:
     offsets = numbers(_offsets(map(len, values), len(values)), pa.int32())
     return pa.ListArray.from_arrays(offsets, items)

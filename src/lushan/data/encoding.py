@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lushan.data import arrow
 from lushan.errors import RunFailed
 
 ROWS_AT_ONCE = 1000
@@ -30,8 +31,8 @@ class Ragged:
     """A list column seen as numpy, uncopied: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
     def __init__(self, column: pa.ListArray) -> None:
-        self.offsets: NDArray[np.int32] = column.offsets.to_numpy()
-        self.values: NDArray[Any] = column.values.to_numpy(zero_copy_only=False)
+        self.offsets: NDArray[np.int32] = arrow.as_numpy(column.offsets)
+        self.values: NDArray[Any] = arrow.as_numpy(column.values)
 
     def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
@@ -85,10 +86,12 @@ class Encoded:
 
 
 def _as_numpy(column: pa.ChunkedArray) -> Ragged | NDArray[Any]:
-    array = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # without a chunk there is nothing to combine
+        array = _column([], column.type)
     if pa.types.is_list(array.type):
         return Ragged(array)
-    return array.to_numpy(zero_copy_only=False)
+    return arrow.as_numpy(array)
 
 
 Encoder = Callable[[dict[str, list[Any]], int], dict[str, list[Any]]]
@@ -134,7 +137,7 @@ def _write(
         if count is not None:
             for key, number in count(features).items():
                 totals[key] = totals.get(key, 0) + int(number)
-        columns = [pa.array(features[field.name], type=field.type) for field in schema]
+        columns = [_column(features[field.name], field.type) for field in schema]
         batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
     # One batch per file: a memory-mapped column is then one run of numbers.
     whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
@@ -151,6 +154,12 @@ def _write(
         raise RunFailed(f"cannot write the encoded data {path}: {error.strerror}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_list(kind):
+        return arrow.number_lists(values, kind.value_type)
+    return arrow.numbers(values, kind)
 
 
 def _features(table: pa.Table, encoder: Encoder) -> Iterator[dict[str, list[Any]]]:

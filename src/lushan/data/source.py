@@ -340,10 +340,19 @@ def labels_of(corpus: Corpus) -> list[str]:
             hint="Check data.tag_column." if corpus.kind == "tokens" else "Check data.label.",
         )
     for split, table in corpus.splits.items():
-        strange = _distinct(table) - set(labels)
-        if strange:
-            raise _unknown(split, table, strange, labels)
+        require_known(split, table, labels)
     return labels
+
+
+def require_known(split: str, table: pa.Table, labels: list[str]) -> None:
+    """Make sure that a split has no label but these; labels that are numbers are not judged.
+
+    Raises:
+        UserError: It has one; names its file and line.
+    """
+    strange = _distinct(table) - set(labels) if has_classes(table) else set()
+    if strange:
+        raise _unknown(split, table, strange, labels)
 
 
 def _labels(table: pa.Table) -> pa.ChunkedArray:

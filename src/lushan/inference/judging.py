@@ -8,9 +8,10 @@ from typing import Any
 
 from lushan.config.build import build
 from lushan.config.override import overridden
-from lushan.data.source import Corpus, Source
+from lushan.data.source import Corpus, Source, require_known
 from lushan.errors import UserError, did_you_mean
-from lushan.fitting import batching_of, evaluate as judge, quiet_lightning
+from lushan.fitting import batching_of, quiet_lightning
+from lushan.fitting import evaluate as judge
 from lushan.inference.loading import load
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.preparation import encode_all, encoding_notes, require_kind
@@ -53,7 +54,7 @@ def evaluate(
             value=split,
             hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
         )
-    loaded.task.require_known_labels(corpus.splits[split])
+    require_known(split, corpus.splits[split], loaded.task.labels)
     corpus = Corpus(
         splits={split: corpus.splits[split]},
         kind=corpus.kind,

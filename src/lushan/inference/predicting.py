@@ -1,4 +1,4 @@
-"""A trained run asked about new text: entities with offsets and scores, labels with probabilities."""
+"""A trained run asked about new text: entities with offsets, labels with probabilities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +27,9 @@ ROWS_AT_ONCE = 5000
 def predict(
     run: str | Path,
     *,
-    input: str | Path,  # noqa: A002  (the command's own word)
+    input: str | Path,
     output: str | Path = "-",
-    format: Literal["txt", "jsonl", "conll"] | None = None,  # noqa: A002
+    format: Literal["txt", "jsonl", "conll"] | None = None,
     batch_tokens: int = 8192,
 ) -> int:
     """Write one JSON line an example of `input`, in its order.

@@ -117,6 +117,13 @@ def pretrained(
     return Encoder(_encoding_part(model))
 
 
+def warm_up(config: Callable[..., Any]) -> None:
+    """Import what `fresh` will need: a process that is forked later has it."""
+    from transformers import MODEL_MAPPING
+
+    MODEL_MAPPING.get(getattr(config, "func", config), None)
+
+
 def _make(config: Any) -> Encoder:
     import transformers
 

@@ -53,6 +53,9 @@ class Task(abc.ABC):
     reads: ClassVar[Literal["tokens", "text"]]
     """Which kind of corpus."""
 
+    labels: list[str]
+    """The labels that were learned: entity types, classes; none for numbers."""
+
     schema: pa.Schema
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""
 

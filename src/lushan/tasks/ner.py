@@ -72,7 +72,7 @@ class NER(Task):
         self.head, self.scheme, self.constrained = head, scheme, constrained
         self.label_smoothing = label_smoothing
         self.main_metric = monitor
-        self.types: list[str] = []
+        self.labels: list[str] = []
         self.tags: list[str] = []
 
     @classmethod
@@ -91,14 +91,14 @@ class NER(Task):
     # Labels
 
     def prepare(self, corpus: Corpus) -> None:
-        self.restore({"types": labels_of(corpus)})
+        self.restore({"labels": labels_of(corpus)})
 
     def state(self) -> dict[str, Any]:
-        return {"types": self.types}
+        return {"labels": self.labels}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.types = list(state["types"])
-        self.tags = tagging.tag_set(self.types, self.scheme)
+        self.labels = list(state["labels"])
+        self.tags = tagging.tag_set(self.labels, self.scheme)
         self.tag_ids = {tag: i for i, tag in enumerate(self.tags)}
         self.allowed = tagging.transitions(self.tags, self.scheme)
 
@@ -249,7 +249,7 @@ class NER(Task):
         joined = self.join(table, records)
         gold = table.column("tags").to_pylist()
         predicted = [row["predicted"] for row in joined]
-        entity = entities.score_entities(gold, predicted, labels=self.types)
+        entity = entities.score_entities(gold, predicted, labels=self.labels)
         token = entities.score_tokens(gold, predicted)
         metrics = {
             "entity_f1": entity.micro.f1,

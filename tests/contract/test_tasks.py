@@ -1,0 +1,214 @@
+"""What every task owes, whatever it is: a new one falls under this by its file and its YAML."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+
+import lushan.tasks
+from lushan.config.build import build
+from lushan.config.check import check
+from lushan.config.compose import built_in_conf, compose
+from lushan.data.encoding import Encoded, encode
+from lushan.errors import UserError
+from lushan.preparation import texts_of
+from lushan.tasks.base import Limits, Task
+from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
+
+
+def names(folder):
+    return sorted(path.stem for path in (built_in_conf() / folder).glob("*.yaml"))
+
+
+COMBINATIONS = [(task, head) for task in names("task") for head in names("task/head")]
+
+
+def config(task, head, *more):
+    return check(compose([f"task={task}", f"task/head={head}", "model=bert_tiny", *more]))
+
+
+def allowed(task, head):
+    try:
+        config(task, head)
+    except UserError:
+        return False
+    return True
+
+
+@functools.cache
+def parts(task, head):
+    """Task, tokenizer, features and model of the task's own demo."""
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp())
+    cfg = config(task, head, "tokenizer.vocab_size=200")
+    made = build(cfg["task"])
+    corpus = type(made).demo()
+    made.prepare(corpus)
+    texts = functools.partial(texts_of, corpus)
+    tokenizer = build(cfg["tokenizer"], texts=texts, cache_dir=folder)
+    encoder = build(cfg["model"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    limits = Limits(64)
+    encoded = encode(
+        corpus.splits["train"],
+        lambda rows, first: made.encode(rows, first, tokenizer, limits),
+        made.schema,
+        fingerprint="demo",
+        cache_dir=folder,
+        count=made.count,
+    )
+    torch.manual_seed(1)
+    return made, tokenizer, corpus, encoded, made.build(encoder)
+
+
+def whole_batch(task, encoded: Encoded, tokenizer):
+    return task.collate(encoded.rows(range(len(encoded))), tokenizer.pad_token_id)
+
+
+def test_every_task_file_has_a_config_and_every_config_a_task():
+    classes = set()
+    for module in pkgutil.iter_modules(lushan.tasks.__path__):
+        found = importlib.import_module(f"lushan.tasks.{module.name}")
+        classes |= {
+            f"{c.__module__}.{c.__qualname__}"
+            for _, c in inspect.getmembers(found, inspect.isclass)
+            if issubclass(c, Task) and not inspect.isabstract(c)
+        }
+    configured = {check(compose([f"task={name}"]))["task"]["_target_"] for name in names("task")}
+    assert classes == configured
+
+
+def test_a_head_that_a_task_cannot_have_is_refused_with_its_key():
+    with pytest.raises(UserError, match=r"task\.head|task/head"):
+        config("classification", "crf")
+
+
+def pytest_generate_tests(metafunc):
+    if "head" in metafunc.fixturenames:
+        metafunc.parametrize(("task", "head"), [c for c in COMBINATIONS if allowed(*c)])
+
+
+def test_features_have_the_columns_that_batching_needs(task, head):
+    made, _, corpus, encoded, _ = parts(task, head)
+    assert {"length", "targets", "example"} <= set(made.schema.names)
+    assert set(encoded.examples.tolist()) == set(range(corpus.splits["train"].num_rows))
+    assert (encoded.targets > 0).all()
+
+
+def test_gradients_reach_every_parameter(task, head):
+    made, tokenizer, _, encoded, model = parts(task, head)
+    model.train()
+    model.zero_grad()
+    made.loss(model, whole_batch(made, encoded, tokenizer)).backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+    model.zero_grad()
+
+
+def test_the_loss_is_a_sum_over_targets(task, head):
+    made, tokenizer, _, encoded, model = parts(task, head)
+    model.eval()
+    with torch.no_grad():
+        whole = made.loss(model, whole_batch(made, encoded, tokenizer))
+        one_by_one = [
+            made.loss(model, made.collate(encoded.rows([i]), tokenizer.pad_token_id))
+            for i in range(len(encoded))
+        ]
+    assert whole.dtype == torch.float32
+    torch.testing.assert_close(sum(one_by_one), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_it_learns_its_demo(task, head):
+    made, tokenizer, corpus, encoded, _ = parts(task, head)
+    torch.manual_seed(2)
+    cfg = config(task, head)
+    encoder = build(cfg["model"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    model = made.build(encoder)
+    batch = whole_batch(made, encoded, tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    model.train()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = made.loss(model, batch) / int(encoded.targets.sum())
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        _, records = made.predict(model, batch)
+    evaluation = made.evaluate(corpus.splits["train"], records, full=True)
+    assert evaluation.metrics[made.main_metric] > 0.99
+    assert set(evaluation.metrics) | {"loss"} == set(type(made).metric_names(cfg["task"]))
+    for low, high in evaluation.intervals.values():
+        assert low <= high
+    assert len(evaluation.records) == corpus.splits["train"].num_rows
+    assert all({"id", "gold", "predicted", "score"} <= set(r) for r in evaluation.records)
+
+
+def test_predictions_do_not_depend_on_the_batch(task, head):
+    made, tokenizer, corpus, encoded, model = parts(task, head)
+    model.eval()
+    table = corpus.splits["train"]
+    with torch.no_grad():
+        _, together = made.predict(model, whole_batch(made, encoded, tokenizer))
+        alone = []
+        for i in reversed(range(len(encoded))):
+            one = made.collate(encoded.rows([i]), tokenizer.pad_token_id)
+            alone += made.predict(model, one)[1]
+    for a, b in zip(made.join(table, together), made.join(table, alone), strict=True):
+        assert a["id"] == b["id"]
+        assert a["predicted"] == b["predicted"]
+
+
+def test_a_task_restored_from_its_state_predicts_the_same(task, head):
+    made, tokenizer, corpus, encoded, model = parts(task, head)
+    again = build(config(task, head)["task"])
+    again.restore(made.state())
+    encoder_free = again.build(model.encoder)
+    encoder_free.load_state_dict(model.state_dict())
+    encoder_free.eval()
+    model.eval()
+    batch = whole_batch(made, encoded, tokenizer)
+    with torch.no_grad():
+        first, second = made.predict(model, batch), again.predict(encoder_free, batch)
+    assert torch.equal(first[0], second[0])
+    table = corpus.splits["train"]
+    assert made.join(table, first[1]) == again.join(table, second[1])
+
+
+def test_what_a_short_limit_cuts_off_is_counted_and_still_judged(task, head):
+    made, tokenizer, corpus, _, model = parts(task, head)
+    table = corpus.splits["train"]
+    features = made.encode(table.to_pydict(), 0, tokenizer, Limits(4))
+    assert sum(features["cut"]) > 0
+    assert max(features["length"]) <= 4
+    rows = [
+        {name: np.asarray(column[i]) for name, column in features.items()}
+        for i in range(len(features["length"]))
+    ]
+    model.eval()
+    with torch.no_grad():
+        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+    evaluation = made.evaluate(table, records, full=True)
+    assert len(evaluation.records) == table.num_rows
+
+
+def test_predictions_of_unlabelled_text(task, head):
+    made, tokenizer, corpus, _, model = parts(task, head)
+    labels = [c for c in ("tags", "label") if c in corpus.splits["train"].column_names]
+    table = corpus.splits["train"].drop_columns(labels)
+    features = made.encode(table.to_pydict(), 0, tokenizer, Limits(64))
+    rows = [
+        {name: np.asarray(column[i]) for name, column in features.items()}
+        for i in range(len(features["length"]))
+    ]
+    model.eval()
+    with torch.no_grad():
+        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+    shown = made.present(table, made.join(table, records))
+    assert [row["id"] for row in shown] == table.column("id").to_pylist()
+    assert all("text" in row for row in shown)

@@ -1,0 +1,5 @@
+"""What the processes of `jobs` share: torch and all else, imported once."""
+
+from lushan import training
+
+training.preload()

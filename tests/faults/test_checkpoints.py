@@ -1,0 +1,220 @@
+"""Checkpoints under kills, a full disk, refused folders and hostile files."""
+
+import multiprocessing as mp
+import os
+import pickle
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lushan.callbacks import checkpoints as ck
+from tests.faults import jobs
+
+STEPS = 24
+
+
+def tensors(number):
+    return {"a": torch.full((300, 300), float(number)), "b": torch.arange(number + 1.0)}
+
+
+def save_for_ever(folder):
+    number = 0
+    while True:
+        files = {ck.WEIGHTS: tensors(number), ck.STATE: {"number": number}}
+        ck.write_folder(folder / f"step-{number:09d}", files)
+        for old in sorted(folder.glob("step-*"))[:-2]:
+            ck.FolderIO().remove_checkpoint(old)
+        number += 1
+
+
+def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monkeypatch):
+    shared_memory = Path("/dev/shm")
+    if shared_memory.is_dir():  # another file system than tmp_path's
+        monkeypatch.setenv("TMPDIR", str(shared_memory))
+    rng = random.Random(7)
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.preloaded"])
+    for attempt in range(15):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        process = context.Process(target=save_for_ever, args=(folder,))
+        process.start()
+        while not list(folder.glob("step-*")):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.1))
+        process.kill()
+        process.join()
+        found, complaints = ck.newest(folder)
+        assert complaints == []
+        state = ck.FolderIO().load_checkpoint(found)
+        assert torch.equal(state["state_dict"]["a"], tensors(state["number"])["a"])
+
+
+def test_our_own_checkpoint_holds_only_tensors_and_plain_values(tmp_path):
+    assert jobs.carry_out(jobs.config(tmp_path), jobs.at_step(10)) == 137
+    for path in jobs.run_folder(tmp_path).glob(f"checkpoints/*/{ck.STATE}"):
+        assert torch.load(path, weights_only=True)["global_step"] > 0
+
+
+def test_tensors_that_share_memory_come_back(tmp_path):
+    tied = torch.ones(3)
+    ck.write_folder(tmp_path / "x", {ck.WEIGHTS: {"a": tied, "b": tied, "c": torch.zeros(0)}})
+    weights = ck.load_weights(tmp_path / "x")
+    assert set(weights) == {"a", "b", "c"}
+    assert torch.equal(weights["a"], weights["b"])
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
+    folder = jobs.run_folder(tmp_path) / "checkpoints"
+    found, complaints = ck.newest(folder)
+    assert (found.name, complaints) == ("step-000000006", [])
+    ck.FolderIO().load_checkpoint(found)
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".tmp-")] == []
+    assert jobs.carry_out(cfg) == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    cfg = jobs.config(output, f"paths.cache_dir={tmp_path}")
+    os.chmod(output, 0o555)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o005 != 0o005 and folder.is_relative_to("/tmp"):
+            os.chmod(folder, folder.stat().st_mode | 0o005)
+    assert jobs.carry_out(cfg, jobs.Nobody()) == 2
+    assert not (output / "seen.jsonl").exists()
+
+
+def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    cfg = jobs.config(output)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,ro", "none", str(output)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this process may not mount")
+    try:
+        assert jobs.carry_out(cfg) == 2
+        assert list(output.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(output)], check=True)
+
+
+def test_a_small_disk_that_fills_up(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=14m", "none", str(output)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this process may not mount")
+    try:
+        cfg = jobs.config(output, f"paths.cache_dir={tmp_path}", "callbacks.checkpoints.keep=50")
+        assert jobs.carry_out(cfg) == 1
+        folder = jobs.run_folder(output) / "checkpoints"
+        found, complaints = ck.newest(folder)
+        assert complaints == []
+        ck.FolderIO().load_checkpoint(found)
+        assert [p.name for p in folder.iterdir() if p.name.startswith(".tmp-")] == []
+    finally:
+        subprocess.run(["umount", str(output)], check=True)
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path.touch, (self.marker,))
+
+
+def test_a_malicious_pickle_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    marker = tmp_path / "marker"
+    folder = tmp_path / "step-000000001"
+    ck.write_folder(folder, {ck.WEIGHTS: tensors(1), ck.STATE: {"number": 1}})
+    (folder / ck.STATE).write_bytes(pickle.dumps(Hostile(marker)))
+    with pytest.raises(ck.Damaged):
+        ck.FolderIO().load_checkpoint(folder)
+    # Also where the checksums were forged.
+    torch.save(Hostile(marker), folder / ck.STATE)
+    sums = {name: ck.sha256_file(folder / name) for name in (ck.WEIGHTS, ck.STATE)}
+    ck.write_json(folder / ck.SUMS, sums)
+    with pytest.raises(pickle.UnpicklingError):
+        ck.FolderIO().load_checkpoint(folder)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9/x.ckpt", "evil.ckpt"])
+def test_ckpt_path_takes_only_our_folders(where, tmp_path):
+    marker = tmp_path / "marker"
+    if "://" not in where:
+        where = str(tmp_path / where)
+        torch.save(Hostile(marker), where)
+    cfg = jobs.config(tmp_path, f"ckpt_path='{where}'")
+    hostile = jobs.Environment(TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
+    assert jobs.carry_out(cfg, hostile) == 2
+    assert "ckpt_path" in (tmp_path / "error.txt").read_text()
+    assert not marker.exists()
+
+
+def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
+    first = jobs.config(tmp_path / "a")
+    assert jobs.carry_out(first) == 0
+    best = jobs.run_folder(tmp_path / "a") / "checkpoints" / "best"
+    judged = jobs.config(tmp_path / "b", f"ckpt_path={best}", "train=false")
+    assert jobs.carry_out(judged) == 0
+    one, other = jobs.result(tmp_path / "a"), jobs.result(tmp_path / "b")
+    assert one["weights_sha256"] == other["weights_sha256"]
+    assert one["metrics"] == other["metrics"]
+    assert other["steps"] == 0
+
+
+# Signals and owners
+
+
+def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
+    twice = jobs.Together(
+        jobs.at_step(10, signal.SIGTERM),
+        jobs.At("lushan.callbacks.checkpoints:save_weights", 5, signal.SIGTERM),
+    )
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, twice) == 143
+    found, complaints = ck.newest(jobs.run_folder(tmp_path) / "checkpoints")
+    assert found is not None
+    assert complaints == []
+    assert jobs.carry_out(cfg) == 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.LossBecomes(float("nan"), call=21)) == 1
+    error = (tmp_path / "error.txt").read_text()
+    assert "nan at step 20" in error
+    assert "train" in error  # the batch's examples, by id
+    found, _ = ck.newest(jobs.run_folder(tmp_path) / "checkpoints")
+    weights = ck.load_weights(found)
+    assert all(bool(torch.isfinite(w).all()) for w in weights.values())
+    assert jobs.state(tmp_path) == "failed"
+
+
+def test_two_processes_cannot_have_one_run(tmp_path):
+    cfg = jobs.config(tmp_path)
+    first = jobs.start(cfg, jobs.at_step(4, signal.SIGSTOP))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        seen = tmp_path / "seen.jsonl"
+        if seen.exists() and len(seen.read_text().splitlines()) >= 4:
+            break
+        time.sleep(0.05)
+    assert jobs.carry_out(cfg) == 2
+    assert str(first.pid) in (tmp_path / "error.txt").read_text()
+    os.kill(first.pid, signal.SIGCONT)
+    first.join()
+    assert jobs.code(first) == 0
+    assert jobs.result(tmp_path)["steps"] == STEPS

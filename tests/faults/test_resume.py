@@ -1,0 +1,177 @@
+"""A run that is killed and started again ends as one never interrupted, to the last bit."""
+
+import csv
+import shutil
+import signal
+
+import pytest
+
+from lushan.callbacks.checkpoints import STATE, WEIGHTS
+from tests.faults import jobs
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """What runs left alone come to, by their overrides."""
+    known = {}
+
+    def get(*overrides):
+        if overrides not in known:
+            folder = tmp_path_factory.mktemp("alone")
+            assert jobs.carry_out(jobs.config(folder, *overrides)) == 0
+            known[overrides] = folder
+        return known[overrides]
+
+    return get
+
+
+def numbers(folder):
+    """Everything of a result that must be equal."""
+    result = jobs.result(folder)
+    names = ("metrics", "ci", "report", "steps", "best_step", "train_examples")
+    hashes = ("weights_sha256", "final_weights_sha256")
+    return {name: result[name] for name in (*names, *hashes)}
+
+
+def curve(folder):
+    """The rows of metrics.csv without the clock."""
+    with (jobs.run_folder(folder) / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def require_equal(folder, alone):
+    assert numbers(folder) == numbers(alone)
+    assert curve(folder) == curve(alone)
+    assert jobs.steps_seen(folder) == jobs.steps_seen(alone)
+    assert len(jobs.steps_seen(folder)) == numbers(alone)["steps"]
+
+
+EMA = "callbacks=ema"
+ACCUMULATE = "data.micro_tokens=40"
+VALIDATION = "lushan.module:Experiment.validation_step"
+LOSS = "lushan.tasks.ner:NER.loss"
+PLACES = {
+    "mid-epoch": (jobs.at_step(5), ()),
+    "first step": (jobs.at_step(0), ()),
+    "an epoch's last batch": (jobs.at_step(7), ()),
+    "an epoch's end": (jobs.at_step(8), ()),
+    "the last step": (jobs.at_step(STEPS - 1), ()),
+    "during validation": (jobs.At(VALIDATION, 2), ()),
+    "while it is tested": (jobs.At("lushan.module:Experiment.test_step", 1), ()),
+    "inside an accumulation window": (jobs.At(LOSS, 12), (ACCUMULATE,)),
+    "averaged weights": (jobs.at_step(13), (EMA,)),
+    "averaged weights, in validation": (jobs.At(VALIDATION, 2), (EMA,)),
+    "steps, not epochs": (jobs.at_step(10), ("trainer.max_steps=18",)),
+    "while it saves": (jobs.At("lushan.callbacks.checkpoints:write_folder", 3), ()),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_and_started_again(place, tmp_path, left_alone):
+    fault, overrides = PLACES[place]
+    cfg = jobs.config(tmp_path, *overrides)
+    assert jobs.carry_out(cfg, fault) == 137
+    assert jobs.state(tmp_path) == "interrupted"
+    assert jobs.carry_out(cfg) == 0
+    require_equal(tmp_path, left_alone(*overrides))
+
+
+def test_killed_twice(tmp_path, left_alone):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.at_step(4)) == 137
+    assert jobs.carry_out(cfg, jobs.at_step(7)) == 137
+    assert jobs.carry_out(cfg) == 0
+    require_equal(tmp_path, left_alone())
+
+
+def test_early_stopping_goes_on_counting(tmp_path, left_alone):
+    stop = (
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "optimizer.lr=0",
+        "trainer.max_epochs=6",
+    )
+    cfg = jobs.config(tmp_path, *stop)
+    assert jobs.carry_out(cfg, jobs.at_step(9)) == 137
+    assert jobs.carry_out(cfg) == 0
+    require_equal(tmp_path, left_alone(*stop))
+    assert jobs.result(tmp_path)["steps"] < 48
+
+
+@pytest.mark.parametrize(("signum", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
+    cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
+    assert jobs.carry_out(cfg, jobs.at_step(5, signum)) == expected
+    assert jobs.state(tmp_path) == "interrupted"
+    # The step that the signal fell into was finished, and saved.
+    (kept,) = (jobs.run_folder(tmp_path) / "checkpoints").glob("step-*")
+    assert kept.name == "step-000000006"
+    assert jobs.carry_out(cfg) == 0
+    assert numbers(tmp_path) == numbers(left_alone("callbacks.checkpoints.every_n_steps=null"))
+    assert len(jobs.steps_seen(tmp_path)) == STEPS
+
+
+def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_alone):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
+    newest = sorted((jobs.run_folder(tmp_path) / "checkpoints").glob("step-*"))[-1]
+    state = newest / STATE
+    state.write_bytes(state.read_bytes()[:-100])
+    assert jobs.carry_out(cfg) == 0
+    log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
+    assert f"refused a damaged checkpoint: {state}" in log
+    require_equal(tmp_path, left_alone())
+
+
+def test_one_flipped_bit_is_refused(tmp_path, left_alone):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
+    newest = sorted((jobs.run_folder(tmp_path) / "checkpoints").glob("step-*"))[-1]
+    content = bytearray((newest / WEIGHTS).read_bytes())
+    content[-7] ^= 1
+    (newest / WEIGHTS).write_bytes(content)
+    assert jobs.carry_out(cfg) == 0
+    assert "SHA-256" in (jobs.run_folder(tmp_path) / "log.txt").read_text()
+    require_equal(tmp_path, left_alone())
+
+
+def test_another_number_of_devices_is_refused_by_name(tmp_path):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
+    cfg["trainer"]["devices"] = 2
+    cfg["trainer"]["strategy"] = "ddp"
+    assert jobs.carry_out(cfg) == 2
+    assert "trainer.devices" in (tmp_path / "error.txt").read_text()
+
+
+def test_other_data_is_refused_by_name(tmp_path, sample_files):
+    cfg = jobs.config(tmp_path, "data=conll", *sample_files)
+    assert jobs.carry_out(cfg, jobs.at_step(1)) == 137
+    train = next(line for line in sample_files if line.startswith("data.train=")).split("=")[1]
+    with open(train, "a", encoding="utf-8") as file:
+        file.write("\nOslo B-LOC\n")
+    assert jobs.carry_out(cfg) == 2
+    assert "data.train" in (tmp_path / "error.txt").read_text()
+
+
+@pytest.fixture
+def sample_files(tmp_path):
+    """The command line's names of three small files."""
+    text = "Anna B-PER\nlives O\nin O\nParis B-LOC\n\nBob B-PER\nsleeps O\n\n" * 8
+    lines = []
+    for split in ("train", "validation", "test"):
+        path = tmp_path / f"{split}.conll"
+        path.write_text(text, encoding="utf-8")
+        lines.append(f"data.{split}={path}")
+    return lines
+
+
+def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg) == 0
+    before = jobs.result(tmp_path)
+    shutil.rmtree(jobs.run_folder(tmp_path) / "checkpoints")
+    assert jobs.carry_out(cfg, jobs.at_step(0)) == 0
+    assert jobs.result(tmp_path) == before

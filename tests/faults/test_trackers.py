@@ -1,0 +1,95 @@
+"""Trackers that are away or die: the run does not notice."""
+
+import json
+import time
+
+import psutil
+import pytest
+
+from tests.faults import jobs
+
+pytest.importorskip("wandb")
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+class KillTracker:
+    """Kill W&B's own process at a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self):
+        from lushan.module import Experiment
+
+        original, count = Experiment.training_step, [0]
+
+        def wrapped(self_, *args):
+            if count[0] == self.step:
+                time.sleep(3)  # it must have started
+                killed = 0
+                for child in psutil.Process().children(recursive=True):
+                    if "wandb" in child.name():
+                        child.kill()
+                        killed += 1
+                assert killed
+            count[0] += 1
+            return original(self_, *args)
+
+        Experiment.training_step = wrapped
+
+
+def rows(folder):
+    return len((jobs.run_folder(folder) / "metrics.csv").read_text().splitlines())
+
+
+def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
+    cfg = jobs.config(tmp_path, "logger=wandb")
+    closed = jobs.Environment(
+        WANDB_API_KEY=KEY, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_MODE=None
+    )
+    begun = time.monotonic()
+    assert jobs.carry_out(cfg, closed) == 0
+    assert time.monotonic() - begun < 40
+    log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
+    assert log.count("does not answer") == 1
+    assert rows(tmp_path) == 1 + 24 + 3
+    for path in jobs.run_folder(tmp_path).rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
+    cfg = jobs.config(tmp_path, "logger=wandb")
+    nothing = jobs.Environment(
+        WANDB_API_KEY=None, WANDB_MODE=None, NETRC=str(tmp_path / "no"), WANDB_DIR=None
+    )
+    assert jobs.carry_out(cfg, nothing) == 0
+    run = jobs.run_folder(tmp_path)
+    assert list(run.glob("wandb/offline-run-*/*.wandb"))
+    assert "warning" not in (run / "log.txt").read_text()
+
+
+def test_a_tracker_that_dies_is_left_out(tmp_path):
+    cfg = jobs.config(tmp_path, "logger=wandb")
+    dying = jobs.Together(
+        jobs.Environment(WANDB_API_KEY=None, WANDB_MODE="offline"), KillTracker(12)
+    )
+    assert jobs.carry_out(cfg, dying) == 0
+    assert jobs.state(tmp_path) == "complete"
+    assert rows(tmp_path) == 1 + 24 + 3
+    log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
+    assert log.count("is left out of this run") <= 1
+
+
+def test_tensorboard_gets_the_curves(tmp_path):
+    cfg = jobs.config(tmp_path, "logger=tensorboard")
+    assert jobs.carry_out(cfg) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(jobs.run_folder(tmp_path) / "tensorboard"))
+    events.Reload()
+    assert len(events.Scalars("train/loss")) == 24
+    values = [e.value for e in events.Scalars("val/entity_f1")]
+    assert len(values) == 3
+    metrics = json.loads((jobs.run_folder(tmp_path) / "result.json").read_text())["metrics"]
+    assert max(values) == pytest.approx(metrics["val/entity_f1"])
