@@ -40,14 +40,15 @@ def inputs(width: int = 12) -> dict[str, torch.Tensor]:
 
 
 SIZES = [
-    pytest.param(f"{family}_{size}", marks=[pytest.mark.slow] if size == "base" else [])
+    (f"{family}_{size}", half)
     for family in FAMILIES
-    for size in ("tiny", "small", "base")
+    for size in ("tiny", "small")
+    for half in (False, True)
 ]
+LARGE = [pytest.param(f"{family}_base", True, marks=pytest.mark.slow) for family in FAMILIES]
 
 
-@pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("name", "half"), [*SIZES, *LARGE])
 def test_every_fresh_encoder_learns_with_every_parameter(name: str, half: bool) -> None:
     encoder = fresh(name)
     assert encoder.max_length == LENGTHS[name.partition("_")[0]]
