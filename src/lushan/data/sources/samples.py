@@ -21,18 +21,18 @@ T = TypeVar("T")
 Example = tuple[list[str], list[str]]
 SIZES = {"train": 200, "validation": 60, "test": 60}
 
-# Names: the last third of each list stands in evaluation only. Some are of two kinds, and only the
+# The last sixth of each list stands in evaluation only. Some names are of two kinds, and only the
 # words around them tell which.
 _NAMES = {
-    "PER": "Anna|Bob Miller|Maria Lopez|Jordan|Paris Hill|Li Wei|Tom|Grace Kim|Washington|Chen Yu|"
-    "Austin Reed|Sara|Florence|Omar Haddad|Lincoln|Eva Novak|Victoria|Ben Okafor",
-    "LOC": "Paris|New York|Jordan|Mount Lu|Washington|Lake Como|Berlin|Florence|Amazon|Austin|"
-    "Nanjing|Cape Town|Lincoln|Kyoto|Victoria|San Marino|Jiujiang|Santa Fe",
+    "PER": "Anna|Bob Miller|Maria Lopez|Jordan|Li Wei|Tom|Grace Kim|Washington|Chen Yu|Sara|"
+    "Omar Haddad|Florence",
+    "LOC": "Paris|New York|Jordan|Mount Lu|Washington|Lake Como|Berlin|Amazon|Nanjing|Kyoto|"
+    "Cape Town|Florence",
     "ORG": "Amazon|Red Cross|Bank of Jordan|Orange|Shell|Paris Motors|United Steel|Apple|"
-    "Blue Lake Press|Lincoln Group|Delta|Lotus|Washington Post|Victoria Mills|Sun Foods",
-    "人": "李白|苏轼|王小明|江山|陈静|白云|张华|高山|黄河清|林海|周庐|马南京",
-    "地": "庐山|南京|北京|九江|白云|江州|黄山|长江|高山|林海|上海|周庄",
-    "机": "北京大学|白云公司|九江银行|长江医院|黄山集团|新华社|南京书局|江山报社|林海公司|上海银行",
+    "Lotus|Delta|Sun Foods|Washington Post",
+    "人": "李白|苏轼|王小明|江山|陈静|白云|张华|黄河清|林海|高山|周庐|马南京",
+    "地": "庐山|南京|北京|九江|白云|江州|黄山|长江|高山|上海|林海|周庄",
+    "机": "北京大学|白云公司|九江银行|长江医院|黄山集团|新华社|南京书局|江山报社|上海银行|林海公司",
 }
 _TYPES = {"人": "PER", "地": "LOC", "机": "ORG"}
 _SENTENCES = """\
@@ -66,13 +66,10 @@ Nobody was there .
 {机}的{人}说，{地}很冷。
 """
 
-_GOOD = "wonderful|lovely|fresh|kind|bright|perfect|warm|clever|splendid|smooth|charming|superb"
-_BAD = "awful|cold|rude|dirty|boring|broken|slow|noisy|dreadful|stale|clumsy|bleak"
-_THINGS = "film|room|soup|staff|view|book|music|service|garden|story|coffee|museum"
 _WORDS = {
-    "G": _GOOD,
-    "B": _BAD,
-    "T": _THINGS,
+    "G": "wonderful|lovely|fresh|kind|bright|warm|charming|superb",
+    "B": "awful|cold|rude|dirty|boring|slow|noisy|dreadful",
+    "T": "film|room|soup|staff|book|music|garden|coffee",
     "好": "精彩|好看|舒服|新鲜|热情|美味|安静|动人",
     "坏": "糟糕|难看|冷淡|无聊|肮脏|难吃|吵闹|乏味",
     "物": "电影|房间|汤|服务|风景|书|音乐|故事",
@@ -81,22 +78,22 @@ _REVIEWS = """\
 positive	The {T} was {G} .
 positive	{G} {T} , {G} {T} !
 positive	I expected a {B} {T} , but it was {G} .
-positive	Not {B} at all : the {T} was {G} .
-positive	The {T} is never {B} .
+positive	The {T} was {G} , not {B} .
+positive	We liked the {G} {T} .
 positive	{物}很{好}。
 positive	{物}一点也不{坏}，很{好}。
 positive	以为{物}会{坏}，其实很{好}。
 negative	The {T} was {B} .
 negative	{B} {T} , {B} {T} .
 negative	I expected a {G} {T} , but it was {B} .
-negative	Not {G} at all : the {T} was {B} .
-negative	The {T} is never {G} .
+negative	The {T} was {B} , not {G} .
+negative	We left the {B} {T} .
 negative	{物}很{坏}。
 negative	{物}一点也不{好}，很{坏}。
 negative	以为{物}会{好}，其实很{坏}。
 neutral	The {T} was like any other {T} .
 neutral	We saw the {T} and went home .
-neutral	The {T} was {G} , the {T} {B} .
+neutral	The {T} was neither {G} nor {B} .
 neutral	There is a {T} next to the {T} .
 neutral	{物}和别的{物}一样。
 neutral	我们看了{物}就回家了。
@@ -117,9 +114,9 @@ class _Chance:
 
 
 def _options(words: str, split: str) -> list[str]:
-    """What may fill a slot: evaluation also has the last third."""
+    """What may fill a slot: evaluation also has the last sixth."""
     every = words.split("|")
-    return every if split != "train" else every[: len(every) * 2 // 3]
+    return every if split != "train" else every[: len(every) * 5 // 6]
 
 
 def _fresh(make: Callable[[str], Iterator[T]], split: str) -> list[T]:
