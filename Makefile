@@ -54,6 +54,6 @@ lock: pyproject.toml  ## requirements.lock anew: the newest versions that pyproj
 	$(LOCKING)/bin/pip install --disable-pip-version-check '.[$(EXTRAS)]'
 # Not in the lock: which build of torch (+cpu) and CUDA's libraries; torch asks for what it needs.
 	{ echo "# Every version, for the Makefile. Made by \`make lock\`; do not edit."; \
-	  $(LOCKING)/bin/pip freeze --exclude lushan | sed -E 's/^(torch==[^+]*)\+.*/\1/' \
+	  $(LOCKING)/bin/pip freeze --all --exclude lushan --exclude pip | sed -E 's/^(torch==[^+]*)\+.*/\1/' \
 	  | grep -vE '^(nvidia-|cuda-|triton==)' | LC_ALL=C sort -f; } > requirements.lock
 	rm -rf $(LOCKING)
