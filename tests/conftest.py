@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import command, corpora
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -26,3 +30,60 @@ def data_root() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no data in {DATA}; set LUSHAN_DATA to its folder")
     return DATA
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., command.Done]:
+    """`lushan` with some arguments, in a process of its own that works in `tmp_path`."""
+    return functools.partial(command.cli, cwd=tmp_path)
+
+
+@pytest.fixture
+def cli_inside(tmp_path: Path) -> Callable[..., command.Done]:
+    """The same in this process: quicker, where nothing but the answer is of interest."""
+    return functools.partial(command.inside, cwd=tmp_path)
+
+
+@pytest.fixture
+def conll_files(tmp_path: Path) -> dict[str, Path]:
+    """Split to file: words and tags in two columns."""
+    return corpora.conll(tmp_path)
+
+
+@pytest.fixture
+def jsonl_files(tmp_path: Path) -> dict[str, Path]:
+    """Split to file: token lists."""
+    return corpora.jsonl(tmp_path)
+
+
+@pytest.fixture
+def table_files(tmp_path: Path) -> dict[str, Path]:
+    """Split to file: texts with labels, TSV with a header."""
+    return corpora.table(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def ner_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run that tags words. Look, do not touch: all tests share it."""
+    folder = tmp_path_factory.mktemp("ner")
+    return trained(folder, "task=ner", "data=conll", *corpora.overrides(corpora.conll(folder)))
+
+
+@pytest.fixture(scope="session")
+def reviews_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run that sorts texts. Look, do not touch: all tests share it."""
+    folder = tmp_path_factory.mktemp("reviews")
+    files = corpora.overrides(corpora.table(folder))
+    columns = ["data.text=sentence", "data.label=label"]
+    return trained(folder, "task=classification", "data=table", *columns, *files)
+
+
+def trained(folder: Path, *overrides: str) -> Path:
+    """Train something small in this process; its run folder."""
+    from lushan import training
+    from lushan.config.check import check
+    from lushan.config.compose import compose
+
+    places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
+    cfg = check(compose([*command.SMALL, *places, *overrides]))
+    return Path(training.run(cfg)["folder"])

@@ -1,0 +1,1 @@
+"""What several tests use: corpora on disk, and the command line."""

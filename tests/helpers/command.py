@@ -1,0 +1,113 @@
+"""The command line, as a process of its own or inside this one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+SMALL = (
+    "data.batch_tokens=null",
+    "data.batch_examples=8",
+    "model=bert_tiny",
+    "tokenizer.vocab_size=300",
+    "trainer=cpu",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=1",
+)
+"""What makes any run one of a second."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A command that has ended.
+
+    Attributes:
+        code: Its exit code, as a shell sees it.
+        out: Its standard output.
+        err: Its standard error.
+        cwd: Where it ran.
+    """
+
+    code: int
+    out: str
+    err: str
+    cwd: Path
+
+    @property
+    def folder(self) -> Path:
+        """The run folder that its last line names."""
+        last = self.out.strip().splitlines()[-1]
+        assert last.startswith("run: "), self.out + self.err
+        return self.cwd / last.removeprefix("run: ")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """That folder's result."""
+        return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+
+
+def started(
+    *args: object, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """`lushan` with these arguments, just started.
+
+    Args:
+        args: Its arguments.
+        cwd: The folder it works in.
+        env: Variables beside those of this process.
+        options: Of `Popen`.
+    """
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "lushan"), *map(str, args)],
+        cwd=cwd,
+        env=os.environ | dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **options,
+    )
+
+
+def ended(process: subprocess.Popen[str], cwd: Path, timeout: float = 300) -> Done:
+    """Wait for a command that was `started`."""
+    out, err = process.communicate(timeout=timeout)
+    code = process.returncode
+    return Done(128 - code if code < 0 else code, out, err, cwd)
+
+
+def cli(
+    *args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+) -> Done:
+    """`lushan` with these arguments, in a process of its own, waited for."""
+    return ended(started(*args, cwd=cwd, env=env), cwd, timeout)
+
+
+def inside(*args: object, cwd: Path) -> Done:
+    """`lushan` with these arguments in this process, which has torch imported already.
+
+    For what no fault is tested with: signals, locks and imports are those of the test's process.
+    """
+    from lushan import cli as program
+
+    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    code: Any = 0
+    sys.argv = ["lushan", *map(str, args)]
+    try:
+        with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+            code = program.main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv = argv
+    return Done(int(code or 0), out.getvalue(), err.getvalue(), cwd)
