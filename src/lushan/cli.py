@@ -1,0 +1,504 @@
+"""The command line. Whatever takes time to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.errors import Interrupted, RunFailed, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lushan.runs.outcomes import Outcome
+    from lushan.runs.result import Result
+
+app = typer.Typer(
+    name="lushan",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # it would show the values of local variables
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Experiments with language models: from one command to a number that can be defended.
+
+    \b
+    lushan train experiment=sample/ner                     train, or show what it came to before
+    lushan train -m experiment=sample/ner seed=1,2,3       a sweep
+    lushan runs                                            what there is
+    lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
+    lushan predict RUN --input new.txt --output out.jsonl  use what was trained
+
+    Each command's own --help says more. An error shows its traceback with LUSHAN_TRACEBACK=1.
+    """,
+)
+
+
+def main() -> int:
+    """Do what `sys.argv` says; the exit code."""
+    try:
+        return _dispatch(sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever read has read enough: `lushan runs | head`. Nothing is left to be said to it.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseException as error:  # noqa: BLE001 - each has its exit code
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        complain(error, sys.argv[1:])
+        return code_of(error)
+
+
+def _dispatch(args: list[str]) -> int:
+    if args[:1] == ["train"]:  # its arguments are Hydra's, to the letter
+        return train_command(args[1:])
+    import click
+
+    try:
+        return int(app(args, prog_name="lushan", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        typer.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:  # what click makes of Ctrl-C
+        return 130
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code that an exception stands for."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, UserError | RunFailed | Interrupted):
+        return error.exit_code
+    return 1
+
+
+def complain(
+    error: BaseException, arguments: Sequence[str], config: Mapping[str, Any] | None = None
+) -> None:
+    """Say on stderr what went wrong, without secrets; with a traceback where it is our fault.
+
+    Args:
+        error: What was raised.
+        arguments: The command line.
+        config: The config, as far as it is known.
+    """
+    from lushan.runs.secrets import redact, secret_values
+
+    expected = isinstance(error, UserError | RunFailed | Interrupted | KeyboardInterrupt)
+    if expected and os.environ.get("LUSHAN_TRACEBACK", "") in ("", "0"):
+        text = f"error: {error}" if isinstance(error, UserError | RunFailed) else stopped_by(error)
+    else:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    typer.echo(redact(text, secret_values(config, arguments)), err=True)
+
+
+def stopped_by(error: BaseException) -> str:
+    """The signal that ended something, in words."""
+    import signal
+
+    name = signal.Signals(error.signum).name if isinstance(error, Interrupted) else "SIGINT"
+    return f"stopped by {name}"
+
+
+# train
+
+
+class Job:
+    """One job of `lushan train`: what every launcher calls, here or in another process.
+
+    It may be pickled, and answers in plain values whatever happens.
+    """
+
+    __name__ = "job"
+
+    def __init__(self) -> None:
+        self.stopped: str | None = None
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """Carry out the experiment of a composed config; the fields of an `Outcome`."""
+        from hydra.core.hydra_config import HydraConfig
+
+        from lushan import training
+        from lushan.config.check import check
+
+        begun = time.monotonic()
+        hydra = HydraConfig.get()
+        overrides = list(hydra.overrides.task)
+        is_sweep = str(hydra.mode).endswith("MULTIRUN")
+        answer: dict[str, Any] = {"number": hydra.job.num if is_sweep else None}
+        if is_sweep:  # Hydra keeps the whole config there, and knows nothing of secrets
+            Path(hydra.sweep.dir, "multirun.yaml").unlink(missing_ok=True)
+        if self.stopped:  # a signal to this process was meant for all that it had to do
+            return answer | {"state": "interrupted", "reason": self.stopped, "exit_code": 1}
+        config: dict[str, Any] | None = None
+        try:
+            config = check(cfg)
+            answer |= _place(config)
+            choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
+            result = training.run(config, choices=choices, overrides=overrides)
+            answer |= {"state": "complete", "exit_code": 0} | _value(result)
+        except BaseException as error:  # noqa: BLE001 - an exception would end the whole sweep
+            complain(error, overrides, config or _unchecked(cfg))
+            answer |= self._failure(error, overrides, config)
+        return answer | {"seconds": round(time.monotonic() - begun, 1)}
+
+    def _failure(
+        self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        from lushan.runs.secrets import redact, secret_values
+
+        code = code_of(error)
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            self.stopped = "not begun: the sweep was stopped"
+            return {"state": "interrupted", "reason": stopped_by(error), "exit_code": code}
+        text = str(error).strip() or type(error).__name__
+        if not isinstance(error, UserError | RunFailed):
+            text = f"{type(error).__name__}: {text}"
+        reason = redact(text.splitlines()[0], secret_values(config, overrides))
+        return {"state": "failed", "reason": reason, "exit_code": code}
+
+    @staticmethod
+    def to_train(cfg: DictConfig) -> dict[str, Any] | None:
+        """The checked config of a job that has to be trained; None where the answer is quick."""
+        from lushan.config.check import check
+        from lushan.runs.folder import RunFolder
+
+        try:
+            config = check(cfg)
+            return None if RunFolder.of(config).result_json.exists() else config
+        except UserError:
+            return None
+
+    @staticmethod
+    def preload(configs: Iterable[Mapping[str, Any]]) -> None:
+        """Import what these jobs need."""
+        from lushan import training
+
+        training.preload(configs)
+
+    @staticmethod
+    def limit_threads(count: int) -> None:
+        """Let this process compute with so many threads."""
+        from lushan import training
+
+        training.limit_threads(count)
+
+
+def _place(config: Mapping[str, Any]) -> dict[str, Any]:
+    from lushan.runs.folder import RunFolder
+
+    folder = RunFolder.of(config)
+    return {"folder": str(folder.path), "answered": folder.result_json.exists()}
+
+
+def _value(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The main number of a result; another rank than the first has none."""
+    if "metrics" not in result:
+        return {}
+    from lushan.runs.result import headline
+
+    metric = headline(result["main_metric"], result["metrics"])
+    return {"metric": metric, "value": result["metrics"].get(metric)}
+
+
+def _unchecked(cfg: DictConfig) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
+    return dict(plain)
+
+
+JOB = Job()
+
+
+def train_command(args: Sequence[str]) -> int:
+    """`lushan train ARGS...`; the exit code."""
+    if "--help" in args or "-h" in args:
+        from lushan.config import usage
+
+        typer.echo(usage.text())
+        return 0
+    from hydra.core.plugins import Plugins
+
+    from lushan.config import compose
+    from lushan.runs import outcomes
+    from lushan.runs.launcher import ForkLauncher
+
+    Plugins.instance().register(ForkLauncher)
+    outcomes.clear()
+    try:
+        done = compose.main(args, JOB)
+    except Interrupted as stopped:
+        close_sweep(outcomes.collected())
+        return stopped.exit_code
+    answers = [dict(job.return_value) for job in done or []]
+    if len(answers) == 1 and answers[0]["number"] is None:
+        return close_run(answers[0])
+    found = outcomes.collected()
+    if not found:
+        found = [
+            _outcome(job.overrides or (), a) for job, a in zip(done or [], answers, strict=True)
+        ]
+    return close_sweep(found) if found else 0
+
+
+def close_run(answer: Mapping[str, Any]) -> int:
+    """Print the result table of a single run, and its folder in the last line."""
+    from lushan import training
+    from lushan.runs.folder import RunFolder
+
+    if answer["state"] == "complete":
+        if training.rank() > 0:
+            return 0
+        result = RunFolder(answer["folder"]).result()
+        assert result is not None
+        typer.echo(summary_text(result))
+    if answer["state"] == "interrupted":
+        typer.echo("what was done is saved: the same command goes on from there", err=True)
+    if answer.get("folder") and Path(answer["folder"]).is_dir():
+        typer.echo(f"run: {answer['folder']}")
+    return int(answer["exit_code"])
+
+
+def close_sweep(found: Sequence[Outcome]) -> int:
+    """Print how the jobs of a sweep ended."""
+    from rich.console import Console
+
+    from lushan.runs import outcomes
+
+    console = Console() if sys.stdout.isatty() else Console(width=240, no_color=True)
+    if found:
+        console.print()
+        console.print(outcomes.outcome_table(found))
+    typer.echo(outcomes.describe(found))
+    return outcomes.exit_code(found)
+
+
+def _outcome(overrides: Sequence[str], answer: Mapping[str, Any]) -> Outcome:
+    """What a job came to whose launcher was not ours."""
+    import dataclasses
+
+    from lushan.runs.outcomes import Outcome
+    from lushan.runs.secrets import redact_arguments
+
+    names = {field.name for field in dataclasses.fields(Outcome)} - {"overrides"}
+    known = {name: value for name, value in answer.items() if name in names}
+    return Outcome(overrides=tuple(redact_arguments(overrides)), **known)
+
+
+def summary_text(result: Result) -> str:
+    """The metrics of a result with their intervals, main metric first, and what to know of them."""
+    from lushan.runs.result import summary
+
+    rows = summary(result)
+    width = max((len(row.metric) for row in rows), default=0)
+    lines = [f"{'metric':{width}}     value  95 % interval"]
+    for row in rows:
+        value = "-" if row.value is None else f"{row.value:.4f}"
+        known = row.low is not None and row.high is not None
+        interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
+        mark = "* " if row.is_main else ""
+        lines.append(f"{row.metric:{width}}  {value:>8}  {interval:18}{mark}".rstrip())
+    return "\n".join(lines + [f"note: {note}" for note in result.extra.get("notes") or ()])
+
+
+# The other commands
+
+
+def examples(*lines: str) -> str:
+    """What stands at the end of a command's help, each line as it is."""
+    return "\b\n" + "\n".join(lines)
+
+
+@app.command(
+    "train",
+    add_help_option=False,
+    epilog=examples(
+        "lushan runs",
+        "lushan runs outputs/wnut17 --json",
+    ),
+)
+def _train() -> None:
+    """Train what a config describes, or show what it came to before; -m for a sweep."""
+    raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
+
+
+Folders = Annotated[
+    list[Path], typer.Argument(help="Folders with runs in them, at any depth.", show_default=False)
+]
+Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
+
+
+@app.command()
+def runs(
+    root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
+    as_json: AsJson = False,
+) -> None:
+    """What runs there are: state, what differs between them, main metric, age."""
+    from lushan.runs import listing
+
+    found = listing.list_runs(root)
+    typer.echo(listing.to_json(found) if as_json else listing.to_text(found, root))
+
+
+@app.command(
+    epilog=examples(
+        "lushan table outputs/wnut17 --rows task.head --over seed",
+        "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex --output t.tex",
+        "lushan table outputs/a outputs/b --rows name,task.head --metric test/entity_f1,test/token_f1",
+    )
+)
+def table(
+    folders: Folders,
+    rows: Annotated[str, typer.Option(help="Keys or groups, one row for each of their values.")],
+    columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
+    over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
+    metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
+    format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
+) -> None:
+    """Mean, standard deviation and number of runs, for each value of some keys."""
+    from lushan.studies.table import table as make
+
+    made = make(
+        folders,
+        rows=_names(rows),
+        columns=_names(columns),
+        over=_names(over),
+        metrics=_names(metric),
+        format=format,
+    )
+    if output is None:
+        typer.echo(made.text)
+    else:
+        from lushan.runs.files import atomic_write
+
+        atomic_write(output, made.text + "\n")
+    for note in made.apart:
+        typer.echo(note, err=True)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.command(
+    "eval",
+    epilog=examples(
+        "lushan eval outputs/wnut17/0a1b2c3d4e --split validation",
+        "lushan eval outputs/wnut17/0a1b2c3d4e data.test=other.conll",
+    ),
+)
+def evaluate(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Of the run's config.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Judge a trained run again, on another split or on other data."""
+    from lushan import inference
+    from lushan.runs.result import Result
+
+    found = inference.evaluate(run, split=split, overrides=overrides or [])
+    if as_json:
+        told = {name: value for name, value in found.items() if name != "records"}
+        typer.echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
+        return
+    result = Result(
+        name="",
+        run_id="",
+        seed=0,
+        metrics=found["metrics"],
+        main_metric=found["main_metric"],
+        config={},
+        ci=found["ci"],
+        extra={"notes": found["notes"]},
+    )
+    typer.echo(summary_text(result))
+
+
+def _plain(value: object) -> Any:
+    from lushan.runs.files import jsonable
+
+    return jsonable(value)
+
+
+@app.command(
+    epilog=examples(
+        "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
+        'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
+    )
+)
+def predict(
+    run: Run,
+    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
+    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
+    format: Annotated[
+        str | None, typer.Option(help="txt, jsonl or conll; by the file's ending when not given.")
+    ] = None,
+) -> None:
+    """Entities with offsets and scores, or labels with probabilities: one JSON line a text."""
+    if format not in (None, "txt", "jsonl", "conll"):
+        raise UserError(
+            "no such format", key="--format", value=format, hint="There are txt, jsonl and conll."
+        )
+    from lushan import inference
+
+    count = inference.predict(run, input=input, output=output, format=format)  # type: ignore[arg-type]
+    if output != "-":
+        typer.echo(f"{count} examples: {output}", err=True)
+
+
+@app.command(
+    epilog=examples(
+        "lushan score --gold test.conll --pred theirs.conll",
+    )
+)
+def score(
+    gold: Annotated[Path, typer.Option(help="Tokens and gold tags, in columns.")],
+    pred: Annotated[
+        Path | None,
+        typer.Option(help="Tokens and predicted tags; without it, --gold holds both tags."),
+    ] = None,
+    scheme: Annotated[str, typer.Option(help="iob1, iob2, iobes, bilou or auto.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Judge any system's tags against gold tags; needs no model."""
+    from lushan.metrics.score import score as judge
+
+    verdict = judge(gold, pred, scheme=scheme)
+    if as_json:
+        typer.echo(json.dumps(verdict.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        typer.echo(verdict.table())
+
+
+@app.command(
+    epilog=examples(
+        "lushan sync outputs/wnut17/*",
+    )
+)
+def sync(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+) -> None:
+    """Send runs to W&B that could not be sent while they were trained."""
+    from lushan.callbacks import trackers
+
+    for run in runs:
+        typer.echo(f"{run}: {trackers.sync(run)}")

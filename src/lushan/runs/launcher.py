@@ -1,0 +1,358 @@
+"""The jobs of a sweep, each in a child forked from one process that has imported torch already.
+
+A child costs no import, and shares with its siblings what the parent has read. It cannot take the
+others with it: killed, it is one interrupted job. Signals to the parent go to the children, which
+save, and the parent waits for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn, Protocol
+
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from lushan.errors import Interrupted, UserError
+from lushan.runs import outcomes
+from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
+from lushan.runs.outcomes import Outcome
+from lushan.runs.secrets import redact, redact_arguments
+from lushan.runs.signals import CAUGHT
+
+POLL = 0.02
+"""Seconds between two looks at the children."""
+
+
+class Job(Protocol):
+    """What a launcher must know of the function that it calls for each job."""
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """Carry out a job; the fields of its `Outcome`, and never an exception."""
+        ...
+
+    def to_train(self, cfg: DictConfig) -> dict[str, Any] | None:
+        """The checked config of a job that has to be trained; None where the answer is quick."""
+        ...
+
+    def preload(self, configs: Iterable[Mapping[str, Any]]) -> None:
+        """Import what these jobs need, without starting a thread."""
+        ...
+
+    def limit_threads(self, count: int) -> None:
+        """Let this process compute with so many threads."""
+        ...
+
+
+@dataclasses.dataclass
+class _Planned:
+    """A job before it begins."""
+
+    number: int
+    apart: tuple[str, ...]
+    """The overrides that set it apart from the others."""
+    config: DictConfig
+    run: dict[str, Any] | None
+    """Its checked config where it has to be trained."""
+
+
+@dataclasses.dataclass
+class _Child:
+    """A job at work."""
+
+    job: _Planned
+    pid: int
+    answer: IO[bytes]
+    begun: float
+    output: Path | None
+    """What it prints, where several jobs would print at the same time."""
+
+
+class ForkLauncher(Launcher):
+    """Hydra's launcher of this process's own children.
+
+    Args:
+        jobs: How many at the same time; the cores are shared among them.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+            raise UserError(
+                "one job at a time at the least",
+                key="hydra.launcher.jobs",
+                value=jobs,
+                hint="Write hydra.launcher.jobs=2.",
+            )
+        self.jobs = jobs
+        self.config: DictConfig
+        self.context: HydraContext
+        self.job: Any
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives before the launch."""
+        self.context, self.job, self.config = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Carry out the jobs.
+
+        Raises:
+            Interrupted: A signal stopped the sweep; its running jobs have been waited for.
+        """
+        setup_globals()
+        planned = self._planned(job_overrides, initial_job_idx)
+        found: dict[int, Outcome] = {}
+        with _Stop() as stop:
+            waiting = []
+            for job in planned:
+                if job.run is not None:
+                    waiting.append(job)
+                elif not stop.signum:
+                    self._finish(job, self._run(job), found)
+            if waiting and not stop.signum:
+                self.job.preload([job.run for job in waiting if job.run is not None])
+            self._run_children(waiting, stop, found)
+        if stop.signum:
+            for job in planned:
+                if job.number not in found:
+                    reason = f"not begun: {signal.Signals(stop.signum).name} stopped the sweep"
+                    _record(Outcome(job.number, job.apart, INTERRUPTED, reason), found)
+            raise Interrupted(stop.signum)
+        return [self._returned(job, found[job.number]) for job in planned]
+
+    def _planned(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[_Planned]:
+        common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
+        planned = []
+        for number, overrides in enumerate(job_overrides, start=first):
+            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            with open_dict(config):
+                config.hydra.job.id = str(number)
+                config.hydra.job.num = number
+            task = config.copy()
+            with open_dict(task):
+                del task["hydra"]
+            own = [o.lstrip("+") for o in filter_overrides(overrides) if o not in common]
+            apart = tuple(redact_arguments(own))
+            planned.append(_Planned(number, apart, config, self.job.to_train(task)))
+        return planned
+
+    def _run(self, job: _Planned) -> dict[str, Any]:
+        """Carry out a job in this process."""
+        done = run_job(
+            hydra_context=self.context,
+            task_function=self.job,
+            config=job.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        return dict(done.return_value)
+
+    def _run_children(
+        self, waiting: list[_Planned], stop: _Stop, found: dict[int, Outcome]
+    ) -> None:
+        several = min(self.jobs, len(waiting))
+        threads = max(1, usable_threads() // several) if several > 1 else None
+        children: list[_Child] = []
+        while children or (waiting and not stop.signum):
+            while waiting and len(children) < several and not stop.signum:
+                children.append(self._fork(waiting.pop(0), threads, stop))
+            for child in children[:]:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    children.remove(child)
+                    stop.pids.discard(pid)
+                    self._finish(
+                        child.job, _answer(child, os.waitstatus_to_exitcode(status)), found
+                    )
+            if children:
+                time.sleep(POLL)
+
+    def _fork(self, job: _Planned, threads: int | None, stop: _Stop) -> _Child:
+        print(f"#{job.number} {' '.join(job.apart)}", file=sys.stderr)  # noqa: T201
+        output = None
+        if threads is not None:
+            place = Path(str(self.config.hydra.sweep.dir))
+            place.mkdir(parents=True, exist_ok=True)
+            output = place / f"{os.getpid()}-{job.number}.txt"
+        answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child has answered
+        # What is still in the buffers would be written by the child too.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        # A signal that comes meanwhile waits: for the child's own handlers, and for its number.
+        signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+        try:
+            with warnings.catch_warnings():
+                # BLAS libraries start threads when they are imported, and know how to be forked.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+            if pid == 0:
+                self._be_child(job, answer, output, threads, parent)
+            stop.pids.add(pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        return _Child(job, pid, answer, time.monotonic(), output)
+
+    def _be_child(
+        self,
+        job: _Planned,
+        answer: IO[bytes],
+        output: Path | None,
+        threads: int | None,
+        parent: int,
+    ) -> NoReturn:
+        code = 1
+        try:
+            leave_parent(parent)
+            _redirect(output)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+            if threads is not None:
+                self.job.limit_threads(threads)
+            outcome = self._run(job)
+            answer.write(json.dumps(outcome).encode())
+            answer.flush()
+            code = int(outcome["exit_code"])
+        except Interrupted as stopped:
+            code = stopped.exit_code
+        except BaseException:  # noqa: BLE001 - nothing may reach the parent's code in the child
+            sys.stderr.write(redact(traceback.format_exc()))
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)  # not the parent's atexit, nor the buffers it has
+
+    def _finish(self, job: _Planned, fields: Mapping[str, Any], found: dict[int, Outcome]) -> None:
+        names = {field.name for field in dataclasses.fields(Outcome)} - {"number", "overrides"}
+        known = {name: value for name, value in fields.items() if name in names}
+        outcome = Outcome(job.number, job.apart, **known)
+        _record(outcome, found)
+        said = (
+            "complete before" if outcome.answered else f"{outcome.state}, {outcome.seconds:.1f} s"
+        )
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        print(f"#{job.number} {' '.join(job.apart)}  {said}{reason}", flush=True)  # noqa: T201
+
+    def _returned(self, job: _Planned, outcome: Outcome) -> JobReturn:
+        done = JobReturn()
+        done.overrides = list(job.config.hydra.overrides.task)
+        done.status = JobStatus.COMPLETED
+        done.return_value = dataclasses.asdict(outcome)
+        return done
+
+
+def _record(outcome: Outcome, found: dict[int, Outcome]) -> None:
+    found[outcome.number] = outcome
+    outcomes.record(outcome)
+
+
+def _answer(child: _Child, code: int) -> dict[str, Any]:
+    """What a child that has ended came to: what it wrote, or else what its folder says."""
+    with child.answer:
+        child.answer.seek(0)
+        text = child.answer.read()
+    seconds = round(time.monotonic() - child.begun, 1)
+    if code < 0:
+        # The other ranks of its run, and whatever else it had started.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGTERM)
+    try:
+        answer = dict(json.loads(text))
+    except ValueError:
+        answer = _answer_of_folder(child, code) | {"seconds": seconds}
+    if child.output is not None:
+        if answer["state"] == COMPLETE:
+            child.output.unlink(missing_ok=True)
+        else:
+            answer["reason"] = f"{answer['reason']}; see {child.output}"
+    return answer
+
+
+def _answer_of_folder(child: _Child, code: int) -> dict[str, Any]:
+    assert child.job.run is not None
+    folder = RunFolder.of(child.job.run)
+    status = folder.status()
+    if status.state == COMPLETE:  # it ended after its result was written
+        return {"state": COMPLETE, "folder": str(folder.path)}
+    failed = code > 0 and code not in {128 + signum for signum in CAUGHT}
+    return {
+        "state": FAILED if failed else INTERRUPTED,
+        "reason": outcomes.exit_reason(code),
+        "exit_code": code,
+        "folder": str(folder.path) if folder.path.exists() else None,
+    }
+
+
+class _Stop:
+    """Sends SIGTERM and Ctrl-C on to the children; the first one also ends the sweep."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.pids: set[int] = set()
+        self._before: dict[int, Any] = {}
+
+    def _handle(self, signum: int, _frame: object) -> None:
+        self.signum = self.signum or signum
+        for pid in list(self.pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+    def __enter__(self) -> _Stop:
+        self._before = {signum: signal.signal(signum, self._handle) for signum in CAUGHT}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+
+def leave_parent(parent: int) -> None:
+    """Make a forked child one that is signalled alone, and that ends when its parent is killed.
+
+    Ctrl-C in a terminal goes to a whole group of processes. A child in the parent's would get it
+    twice, from the terminal and from the parent, and a second one does not wait for saving.
+    """
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGTERM)
+
+
+def _redirect(output: Path | None) -> None:
+    """Nothing reads the terminal from a group in the background; several jobs write apart."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    if output is not None:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.close(file)
+
+
+def usable_threads() -> int:
+    """The cores that this process may use, or fewer where `OMP_NUM_THREADS` says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores or 1, int(wanted)) if wanted.isdigit() and int(wanted) else cores or 1

@@ -1,0 +1,1 @@
+"""What many runs say together: tables. Read from run folders alone, without torch."""
