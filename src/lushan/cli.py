@@ -234,19 +234,21 @@ def train_command(args: Sequence[str]) -> int:
     from hydra.core.plugins import Plugins
 
     from lushan.config import compose
-    from lushan.runs import outcomes
     from lushan.runs.launcher import ForkLauncher
 
     Plugins.instance().register(ForkLauncher)
-    outcomes.clear()
     try:
         done = compose.main(args, JOB)
     except Interrupted as stopped:
+        from lushan.runs import outcomes
+
         close_sweep(outcomes.collected())
         return stopped.exit_code
     answers = [dict(job.return_value) for job in done or []]
     if len(answers) == 1 and answers[0]["number"] is None:
         return close_run(answers[0])
+    from lushan.runs import outcomes
+
     found = outcomes.collected()
     if not found:
         found = [
@@ -323,14 +325,7 @@ def examples(*lines: str) -> str:
     return "\b\n" + "\n".join(lines)
 
 
-@app.command(
-    "train",
-    add_help_option=False,
-    epilog=examples(
-        "lushan runs",
-        "lushan runs outputs/wnut17 --json",
-    ),
-)
+@app.command("train")
 def _train() -> None:
     """Train what a config describes, or show what it came to before; -m for a sweep."""
     raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
@@ -343,7 +338,7 @@ Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 
 
-@app.command()
+@app.command(epilog=examples("lushan runs", "lushan runs outputs/wnut17 --json"))
 def runs(
     root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
     as_json: AsJson = False,
@@ -358,8 +353,8 @@ def runs(
 @app.command(
     epilog=examples(
         "lushan table outputs/wnut17 --rows task.head --over seed",
-        "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex --output t.tex",
-        "lushan table outputs/a outputs/b --rows name,task.head --metric test/entity_f1,test/token_f1",
+        "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex",
+        "lushan table outputs/a outputs/b --rows data --metric test/entity_f1,test/token_accuracy",
     )
 )
 def table(

@@ -20,7 +20,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn, Protocol
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -28,11 +28,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lushan.errors import Interrupted, UserError
-from lushan.runs import outcomes
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
-from lushan.runs.outcomes import Outcome
 from lushan.runs.secrets import redact, redact_arguments
 from lushan.runs.signals import CAUGHT
+
+if TYPE_CHECKING:
+    from lushan.runs.outcomes import Outcome
 
 POLL = 0.02
 """Seconds between two looks at the children."""
@@ -105,7 +106,10 @@ class ForkLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives before the launch."""
+        """Take what Hydra gives before the launch: a sweep begins."""
+        from lushan.runs import outcomes
+
+        outcomes.clear()
         self.context, self.job, self.config = hydra_context, task_function, config
 
     def launch(
@@ -133,7 +137,7 @@ class ForkLauncher(Launcher):
             for job in planned:
                 if job.number not in found:
                     reason = f"not begun: {signal.Signals(stop.signum).name} stopped the sweep"
-                    _record(Outcome(job.number, job.apart, INTERRUPTED, reason), found)
+                    found[job.number] = _record(job, {"state": INTERRUPTED, "reason": reason})
             raise Interrupted(stop.signum)
         return [self._returned(job, found[job.number]) for job in planned]
 
@@ -240,10 +244,7 @@ class ForkLauncher(Launcher):
             os._exit(code)  # not the parent's atexit, nor the buffers it has
 
     def _finish(self, job: _Planned, fields: Mapping[str, Any], found: dict[int, Outcome]) -> None:
-        names = {field.name for field in dataclasses.fields(Outcome)} - {"number", "overrides"}
-        known = {name: value for name, value in fields.items() if name in names}
-        outcome = Outcome(job.number, job.apart, **known)
-        _record(outcome, found)
+        outcome = found[job.number] = _record(job, fields)
         said = (
             "complete before" if outcome.answered else f"{outcome.state}, {outcome.seconds:.1f} s"
         )
@@ -258,9 +259,15 @@ class ForkLauncher(Launcher):
         return done
 
 
-def _record(outcome: Outcome, found: dict[int, Outcome]) -> None:
-    found[outcome.number] = outcome
+def _record(job: _Planned, fields: Mapping[str, Any]) -> Outcome:
+    """Keep how a job ended for the closing table."""
+    from lushan.runs import outcomes  # it draws tables, which no single run needs
+
+    names = {field.name for field in dataclasses.fields(outcomes.Outcome)}
+    known = {k: v for k, v in fields.items() if k in names - {"number", "overrides"}}
+    outcome = outcomes.Outcome(job.number, job.apart, **known)
     outcomes.record(outcome)
+    return outcome
 
 
 def _answer(child: _Child, code: int) -> dict[str, Any]:
@@ -286,6 +293,8 @@ def _answer(child: _Child, code: int) -> dict[str, Any]:
 
 
 def _answer_of_folder(child: _Child, code: int) -> dict[str, Any]:
+    from lushan.runs.outcomes import exit_reason
+
     assert child.job.run is not None
     folder = RunFolder.of(child.job.run)
     status = folder.status()
@@ -294,7 +303,7 @@ def _answer_of_folder(child: _Child, code: int) -> dict[str, Any]:
     failed = code > 0 and code not in {128 + signum for signum in CAUGHT}
     return {
         "state": FAILED if failed else INTERRUPTED,
-        "reason": outcomes.exit_reason(code),
+        "reason": exit_reason(code),
         "exit_code": code,
         "folder": str(folder.path) if folder.path.exists() else None,
     }
