@@ -1,0 +1,218 @@
+"""The runs of a comparison, read from their folders, and whether they may be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError, did_you_mean
+from lushan.runs.folder import RunFolder
+from lushan.runs.identity import ABSENT, flat, run_id, varying
+from lushan.runs.listing import folders, show, value_of
+from lushan.runs.result import Result, headline
+
+SPLITS = {"val": "validation"}
+"""What a metric's prefix is called among the data's fingerprints, where it differs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A run of a comparison.
+
+    Attributes:
+        folder: Where it is.
+        run_id: Its id.
+        config: Resolved.
+        choices: Hydra's group choices.
+        started: Start of its last attempt.
+        result: What it came to; None where it is not complete.
+        missing: Why there is no result.
+    """
+
+    folder: Path
+    run_id: str
+    config: Mapping[str, Any]
+    choices: Mapping[str, Any]
+    started: str
+    result: Result | None
+    missing: str | None = None
+
+    def values(self, keys: Iterable[str]) -> tuple[Any, ...]:
+        """The values of some keys or groups."""
+        return tuple(value_of(key, self.config, self.choices) for key in keys)
+
+    def number(self, metric: str) -> float | None:
+        """A metric; None where the run has it not."""
+        return None if self.result is None else self.result.metrics.get(metric)
+
+
+def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
+    """The runs at and below some folders, in the order they were started; notes on those twice.
+
+    Raises:
+        UserError: There is no such folder, or no run in it.
+    """
+    found: dict[str, Member] = {}
+    notes = []
+    for path in dict.fromkeys(path.resolve() for place in places for path in folders(place)):
+        member = _read(path)
+        other = found.get(member.run_id)
+        if other is not None and (other.result is not None or member.result is None):
+            notes.append(
+                f"Counted once: {shown(member.folder)} is the run of {shown(other.folder)}."
+            )
+            continue
+        if other is not None:
+            notes.append(
+                f"Counted once: {shown(other.folder)} is the run of {shown(member.folder)}."
+            )
+        found[member.run_id] = member
+    if not found:
+        raise UserError(
+            "there are no runs",
+            file=", ".join(map(str, places)),
+            hint="Name the folder of an experiment: outputs/NAME.",
+        )
+    return sorted(found.values(), key=lambda member: member.started), notes
+
+
+def _read(path: Path) -> Member:
+    folder = RunFolder(path)
+    status = folder.status()
+    record = status.record
+    result, missing = None, None
+    try:
+        result = folder.result()
+    except UserError as error:
+        missing = f"its result is damaged: {error.problem}"
+    if result is None and missing is None:
+        missing = f"{status.state}{f', {status.reason}' if status.reason else ''}"
+    config = result.config if result else record.get("config") or {}
+    choices = result.choices if result else record.get("choices") or {}
+    number = result.run_id if result else record.get("run_id") or run_id(config)
+    return Member(path, str(number), config, choices, status.started or "", result, missing)
+
+
+def shown(path: Path) -> str:
+    """A path as the user would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> None:
+    """Every key that was named must be one of some run.
+
+    Args:
+        runs: The runs.
+        keys: Option to the keys named with it.
+
+    Raises:
+        UserError: Names the key, and the nearest one that there is.
+    """
+    for option, names in keys.items():
+        for name in names:
+            if all(run.values([name]) == (ABSENT,) for run in runs):
+                known = {key for run in runs for key in flat(run.config)}
+                known |= {group.replace("/", ".") for run in runs for group in run.choices}
+                raise UserError(
+                    "no run has such a key or group",
+                    key=option,
+                    value=name,
+                    hint=did_you_mean(name, sorted(known))
+                    or "`lushan runs` shows in what the runs differ.",
+                )
+
+
+def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
+    """The full names of the metrics that are shown: the main one where none is wanted.
+
+    Raises:
+        UserError: No run has such a metric, or the runs have not one main metric.
+    """
+    complete = [run.result for run in runs if run.result is not None]
+    if not complete:
+        reasons = "; ".join(f"{shown(run.folder)}: {run.missing}" for run in runs[:5])
+        raise UserError(
+            "no run is complete yet",
+            hint=f"{reasons}. The command that trained them does what is missing.",
+        )
+    if not wanted:
+        names = sorted({result.main_metric.rpartition("/")[2] for result in complete})
+        if len(names) > 1:
+            raise UserError(
+                f"the runs are judged by different metrics: {', '.join(names)}",
+                key="--metric",
+                hint=f"Write --metric {names[0]}.",
+            )
+        wanted = names
+    known = sorted({name for result in complete for name in result.metrics})
+    found = []
+    for name in wanted:
+        full = name
+        if "/" not in name:
+            # On test only where all runs have been tested: two splits are not compared.
+            shared = set.intersection(*(set(result.metrics) for result in complete))
+            full = headline(name, dict.fromkeys(shared or known))
+            full = full if full in shared else headline(name, dict.fromkeys(known))
+        if full not in known:
+            raise UserError(
+                "no run has such a metric",
+                key="--metric",
+                value=name,
+                hint=did_you_mean(name, known) or f"There are {', '.join(known)}.",
+            )
+        found.append(full)
+    return list(dict.fromkeys(found))
+
+
+def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
+    """The runs that are averaged may differ in what they are averaged over, and in nothing else.
+
+    Raises:
+        UserError: Names what else they differ in.
+    """
+    allowed = tuple(f"{key.replace('/', '.')}." for key in over)
+    others = [
+        key for key in varying([run.config for run in cell]) if not f"{key}.".startswith(allowed)
+    ]
+    if others:
+        first = others[0]
+        values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
+        raise UserError(
+            f"runs that would be averaged also differ in {', '.join(others)}"
+            f" ({first}: {', '.join(values)})",
+            key="--over",
+            value=",".join(over),
+            hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
+        )
+
+
+def require_same_data(column: Sequence[Member], metric: str) -> None:
+    """Numbers that are compared must have been measured on the same data.
+
+    Raises:
+        UserError: Names two runs whose data differ.
+    """
+    prefix = metric.partition("/")[0]
+    split = SPLITS.get(prefix, prefix)
+    first: dict[str | None, Member] = {}
+    for run in column:
+        if run.result is not None:
+            first.setdefault(run.result.data_fingerprint.get(split), run)
+    if len(first) > 1:
+        one, other = list(first.values())[:2]
+        raise UserError(
+            f"{metric} was not measured on the same data: {shown(one.folder)} and "
+            f"{shown(other.folder)} have different {split} splits",
+            hint="Make a table of each, or put the data into --columns: --columns data.",
+        )
+
+
+def training_data(runs: Sequence[Member]) -> list[str]:
+    """A note where runs that are compared were trained on different data."""
+    prints = {run.result.data_fingerprint.get("train") for run in runs if run.result is not None}
+    if len(prints) < 2:
+        return []
+    return [f"The runs were trained on {len(prints)} different sets of training data."]

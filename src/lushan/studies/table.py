@@ -1,0 +1,339 @@
+"""A table of many runs: mean, standard deviation and number, for each value of some keys."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+import statistics
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError, did_you_mean
+from lushan.runs.listing import show
+from lushan.studies import collect
+from lushan.studies.collect import Member
+
+FORMATS = ("md", "latex", "csv")
+_SHARE = re.compile(r"(?:^|[_/])(?:f1|precision|recall|accuracy)(?:_|$)")
+_LOWER = re.compile(r"(?:^|[_/])(?:loss|mse|rmse|mae|error|perplexity)(?:_|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A table.
+
+    Attributes:
+        text: To be printed or written; with the notes, in the format's own way, where it has one.
+        apart: Notes that the format has no place for.
+    """
+
+    text: str
+    apart: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """The runs of one row in one column, judged by one metric.
+
+    Attributes:
+        numbers: Of the complete runs.
+        runs: How many there are, complete or not.
+    """
+
+    numbers: tuple[float, ...]
+    runs: int
+
+    @property
+    def mean(self) -> float | None:
+        """None where no run is complete."""
+        return statistics.fmean(self.numbers) if self.numbers else None
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the sample; None for fewer than two runs."""
+        return statistics.stdev(self.numbers) if len(self.numbers) > 1 else None
+
+    @property
+    def n(self) -> str:
+        """`3`, or `2 of 3` where one is not complete."""
+        count = len(self.numbers)
+        return str(count) if count == self.runs else f"{count} of {self.runs}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """What is in a table, before it is written.
+
+    Attributes:
+        keys: What the rows differ in.
+        column_keys: What the columns differ in.
+        over: What is averaged over.
+        rows: Values of `keys`, one tuple a row.
+        columns: Values of `column_keys`, one tuple a column.
+        metrics: Shown for each column.
+        cells: By row, column, metric.
+        notes: What the reader must know.
+    """
+
+    keys: Sequence[str]
+    column_keys: Sequence[str]
+    over: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+    columns: Sequence[tuple[str, ...]]
+    metrics: Sequence[str]
+    cells: dict[tuple[tuple[str, ...], tuple[str, ...], str], Cell]
+    notes: Sequence[str]
+
+    def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
+        """The best rows of a column, as far as the digits shown tell them apart."""
+        means = {row: self.cells[row, column, metric].mean for row in self.rows}
+        known = {row: mean for row, mean in means.items() if mean is not None}
+        if len(known) < 2:
+            return set()
+        top = (min if is_lower_better(metric) else max)(known.values())
+        return {row for row, mean in known.items() if number(mean, metric) == number(top, metric)}
+
+
+def table(
+    folders: Sequence[str | Path],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str] = (),
+    over: Sequence[str] = ("seed",),
+    metrics: Sequence[str] = (),
+    format: str = "md",
+) -> Made:
+    """Make a table of the runs below some folders.
+
+    Args:
+        folders: With runs at any depth.
+        rows: Keys of the config or groups (`task.head`); a row for each of their values.
+        columns: The same for columns.
+        over: Keys that are averaged over.
+        metrics: With or without a split; the main metric where none is given.
+        format: `md`, `latex` or `csv`.
+
+    Raises:
+        UserError: A key, metric or format is unknown, no run is complete, runs of one cell differ
+            in more than `over`, or runs that would be compared were measured on different data.
+    """
+    if format not in FORMATS:
+        hint = did_you_mean(format, FORMATS) or f"There are {', '.join(FORMATS)}."
+        raise UserError("no such format", key="--format", value=format, hint=hint)
+    if not rows:
+        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
+    grid = arrange(folders, rows, columns, over, metrics)
+    if format == "csv":
+        return Made(to_csv(grid), list(grid.notes))
+    return Made(to_markdown(grid) if format == "md" else to_latex(grid), [])
+
+
+def arrange(
+    folders: Sequence[str | Path],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    over: Sequence[str],
+    metrics: Sequence[str],
+) -> Grid:
+    """Read the runs and put each into its cell."""
+    runs, notes = collect.members(folders)
+    # An older run may know nothing of itself; it is named below the table.
+    placed = [run for run in runs if run.config]
+    metrics = collect.choose_metrics(runs, metrics)
+    collect.require_known(placed, {"--rows": rows, "--columns": columns, "--over": over})
+    row_of = {id(run): run.values(rows) for run in placed}
+    column_of = {id(run): run.values(columns) for run in placed}
+    row_values, column_values = in_order(row_of.values()), in_order(column_of.values())
+    cells = {}
+    for column in column_values:
+        inside = [run for run in placed if _texts(column_of[id(run)]) == column]
+        for metric in metrics:
+            collect.require_same_data(inside, metric)
+        for row in row_values:
+            cell = [run for run in inside if _texts(row_of[id(run)]) == row]
+            collect.require_alike([run for run in cell if run.result is not None], over)
+            for metric in metrics:
+                cells[row, column, metric] = _cell(cell, metric)
+        notes += collect.training_data(inside)
+    notes += left_out(runs, metrics)
+    return Grid(rows, columns, over, row_values, column_values, metrics, cells, notes)
+
+
+def _cell(runs: Sequence[Member], metric: str) -> Cell:
+    numbers = (run.number(metric) for run in runs)
+    return Cell(tuple(value for value in numbers if value is not None), len(runs))
+
+
+def left_out(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
+    """One line for every run that is not in the table, or not in all of it, with the reason."""
+    notes = []
+    for run in runs:
+        if run.missing is not None:
+            notes.append(f"Not in the table: {collect.shown(run.folder)} ({run.missing}).")
+        else:
+            lacking = [metric for metric in metrics if run.number(metric) is None]
+            notes += [f"{collect.shown(run.folder)} has no {metric}." for metric in lacking]
+    return notes
+
+
+def in_order(found: Any) -> list[tuple[str, ...]]:
+    """Different values as text: numbers by size, all else as the runs were started."""
+    different = list({_texts(values): values for values in found}.items())
+    if not different:
+        return []
+    width = len(different[0][1])
+    for place in reversed(range(width)):
+        column = [values[place] for _, values in different]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in column):
+            different.sort(key=lambda item, place=place: item[1][place])  # type: ignore[misc]
+        else:
+            first = {text: i for i, text in reversed(list(enumerate(map(show, column))))}
+            different.sort(key=lambda item, place=place, first=first: first[item[0][place]])  # type: ignore[misc]
+    return [text for text, _ in different]
+
+
+def _texts(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(map(show, values))
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether less of a metric is better: losses and errors."""
+    return bool(_LOWER.search(metric))
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is printed in percent, as articles do."""
+    return bool(_SHARE.search(metric))
+
+
+def number(value: float, metric: str) -> str:
+    """A value as it is printed."""
+    return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
+
+
+def unit(metric: str) -> str:
+    """The head of a metric's column."""
+    return f"{metric}, %" if is_share(metric) else metric
+
+
+def caption(grid: Grid) -> str:
+    """What the numbers are, in a sentence."""
+    names = ", ".join(map(unit, grid.metrics)) if grid.column_keys else "Each number"
+    over = ", ".join(grid.over)
+    return f"{names}: mean ± standard deviation over {over}, n runs each; the best in bold."
+
+
+def heads(grid: Grid) -> list[str]:
+    """Heads of all columns: the rows' keys, then metrics and n for each column."""
+    found = list(grid.keys)
+    for column in grid.columns:
+        where = ", ".join(f"{k}={v}" for k, v in zip(grid.column_keys, column, strict=True))
+        for metric in grid.metrics:
+            parts = [where] if where else []
+            if not where or len(grid.metrics) > 1:
+                parts.append(unit(metric))
+            found.append(" ".join(parts))
+        found.append("n")
+    return found
+
+
+def body(grid: Grid, bold: str, plus_minus: str) -> list[list[str]]:
+    """The rows as text.
+
+    Args:
+        grid: The table.
+        bold: How the best is written: `**{}**`.
+        plus_minus: The sign between mean and deviation.
+    """
+    lines = []
+    for row in grid.rows:
+        line = list(row)
+        for column in grid.columns:
+            for metric in grid.metrics:
+                cell = grid.cells[row, column, metric]
+                text = "–" if cell.mean is None else number(cell.mean, metric)
+                if cell.sd is not None:
+                    text += f" {plus_minus} {number(cell.sd, metric)}"
+                line.append(bold.format(text) if row in grid.best(column, metric) else text)
+            line.append(_n(grid, row, column))
+        lines.append(line)
+    return lines
+
+
+def _n(grid: Grid, row: tuple[str, ...], column: tuple[str, ...]) -> str:
+    counts = dict.fromkeys(grid.cells[row, column, metric].n for metric in grid.metrics)
+    return ", ".join(counts)
+
+
+def to_markdown(grid: Grid) -> str:
+    """The table in Markdown, its columns aligned for the terminal too."""
+    head, lines = heads(grid), body(grid, "**{}**", "±")
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
+    widths = [max(3, *map(_width, column)) for column in zip(*escaped, strict=True)]
+    keys = len(grid.keys)
+
+    def joined(cells: Sequence[str]) -> str:
+        padded = [
+            cell + " " * (w - _width(cell)) if i < keys else " " * (w - _width(cell)) + cell
+            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * w if i < keys else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    text = [joined(escaped[0]), joined(rule), *map(joined, escaped[1:]), "", caption(grid)]
+    return "\n".join([*text, *(f"\n{note}" for note in grid.notes)])
+
+
+def to_latex(grid: Grid) -> str:
+    """The table in LaTeX, for the package `booktabs`; notes as comments."""
+    lines = body(grid, r"\textbf{{{}}}", r"$\pm$")
+    keys = len(grid.keys)
+    shown = [[*map(_tex, line[:keys]), *line[keys:]] for line in lines]
+    text = [
+        "% " + caption(grid),
+        *(f"% {note}" for note in grid.notes),
+        rf"\begin{{tabular}}{{{'l' * keys}{'r' * (len(heads(grid)) - keys)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, heads(grid))) + r" \\",
+        r"\midrule",
+        *(" & ".join(line).replace("–", "--") + r" \\" for line in shown),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(text)
+
+
+def to_csv(grid: Grid) -> str:
+    """One line a cell and metric, numbers in full and as the runs have them."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best"])
+    for row in grid.rows:
+        for column in grid.columns:
+            for metric in grid.metrics:
+                cell = grid.cells[row, column, metric]
+                numbers = ["" if x is None else repr(x) for x in (cell.mean, cell.sd)]
+                best = int(row in grid.best(column, metric))
+                counts = [len(cell.numbers), cell.runs]
+                writer.writerow([*row, *column, metric, *numbers, *counts, best])
+    return buffer.getvalue().rstrip("\n")
+
+
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in text)
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal, where Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
