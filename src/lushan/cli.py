@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -45,35 +46,22 @@ app = typer.Typer(
 
 def main() -> int:
     """Do what `sys.argv` says; the exit code."""
+    arguments = sys.argv[1:]
     try:
-        return _dispatch(sys.argv[1:])
+        if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
+            return train_command(arguments[1:])
+        app(arguments, prog_name="lushan")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
         # Whoever read has read enough: `lushan runs | head`. Nothing is left to be said to it.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BaseException as error:  # noqa: BLE001 - each has its exit code
-        if isinstance(error, SystemExit):
-            return error.code if isinstance(error.code, int) else int(error.code is not None)
-        complain(error, sys.argv[1:])
+        complain(error, arguments)
         return code_of(error)
-
-
-def _dispatch(args: list[str]) -> int:
-    if args[:1] == ["train"]:  # its arguments are Hydra's, to the letter
-        return train_command(args[1:])
-    import click
-
-    try:
-        return int(app(args, prog_name="lushan", standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort:  # what click makes of Ctrl-C
-        return 130
+    return 0
 
 
 def code_of(error: BaseException) -> int:
@@ -234,7 +222,7 @@ def train_command(args: Sequence[str]) -> int:
     from hydra.core.plugins import Plugins
 
     from lushan.config import compose
-    from lushan.runs.launcher import ForkLauncher
+    from lushan.runs.launcher import ForkLauncher, set_apart
 
     Plugins.instance().register(ForkLauncher)
     try:
@@ -250,10 +238,9 @@ def train_command(args: Sequence[str]) -> int:
     from lushan.runs import outcomes
 
     found = outcomes.collected()
-    if not found:
-        found = [
-            _outcome(job.overrides or (), a) for job, a in zip(done or [], answers, strict=True)
-        ]
+    if not found:  # it was another launcher than ours
+        apart = set_apart([job.overrides or () for job in done or []])
+        found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
     return close_sweep(found) if found else 0
 
 
@@ -289,16 +276,13 @@ def close_sweep(found: Sequence[Outcome]) -> int:
     return outcomes.exit_code(found)
 
 
-def _outcome(overrides: Sequence[str], answer: Mapping[str, Any]) -> Outcome:
+def _outcome(overrides: tuple[str, ...], answer: Mapping[str, Any]) -> Outcome:
     """What a job came to whose launcher was not ours."""
-    import dataclasses
-
     from lushan.runs.outcomes import Outcome
-    from lushan.runs.secrets import redact_arguments
 
     names = {field.name for field in dataclasses.fields(Outcome)} - {"overrides"}
     known = {name: value for name, value in answer.items() if name in names}
-    return Outcome(overrides=tuple(redact_arguments(overrides)), **known)
+    return Outcome(overrides=overrides, **known)
 
 
 def summary_text(result: Result) -> str:

@@ -142,8 +142,7 @@ class ForkLauncher(Launcher):
         return [self._returned(job, found[job.number]) for job in planned]
 
     def _planned(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[_Planned]:
-        common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
-        planned = []
+        planned, apart = [], set_apart(job_overrides)
         for number, overrides in enumerate(job_overrides, start=first):
             config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             with open_dict(config):
@@ -152,9 +151,8 @@ class ForkLauncher(Launcher):
             task = config.copy()
             with open_dict(task):
                 del task["hydra"]
-            own = [o.lstrip("+") for o in filter_overrides(overrides) if o not in common]
-            apart = tuple(redact_arguments(own))
-            planned.append(_Planned(number, apart, config, self.job.to_train(task)))
+            run = self.job.to_train(task)
+            planned.append(_Planned(number, apart[number - first], config, run))
         return planned
 
     def _run(self, job: _Planned) -> dict[str, Any]:
@@ -257,6 +255,15 @@ class ForkLauncher(Launcher):
         done.status = JobStatus.COMPLETED
         done.return_value = dataclasses.asdict(outcome)
         return done
+
+
+def set_apart(job_overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Of each job's overrides those that not all have, to be shown."""
+    common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
+    return [
+        tuple(redact_arguments([o.lstrip("+") for o in filter_overrides(own) if o not in common]))
+        for own in job_overrides
+    ]
 
 
 def _record(job: _Planned, fields: Mapping[str, Any]) -> Outcome:
