@@ -1,0 +1,144 @@
+"""One owner at a time, and how a dead one is told from a live one."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lushan.errors import RunFailed, UserError
+from lushan.runs import owner as owners
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from lushan.runs.owner import owning
+with owning(Path(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+RACER = """
+import sys, time
+from pathlib import Path
+from lushan.errors import UserError
+from lushan.runs.owner import owning
+while time.time() < float(sys.argv[2]):
+    pass
+try:
+    with owning(Path(sys.argv[1])):
+        print("mine", flush=True)
+        time.sleep(1)
+except UserError:
+    print("no", flush=True)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "mine\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_another_process_is_refused_by_name(tmp_path, holder):
+    with pytest.raises(UserError, match=f"process {holder.pid}"), owners.owning(tmp_path):
+        pass
+
+
+def test_a_killed_owner_is_taken_over(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with owners.owning(tmp_path) as claim:
+        assert claim.dead is not None
+        assert claim.dead.pid == holder.pid
+
+
+def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    time.sleep(0.2)  # a zombie, until its parent asks
+    with owners.owning(tmp_path) as claim:
+        assert claim.dead is not None
+
+
+def test_of_many_at_once_one_wins(tmp_path):
+    start = str(time.time() + 1.5)
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(tmp_path), start], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    assert sorted(racer.communicate()[0] for racer in racers) == ["mine\n", "no\n", "no\n", "no\n"]
+
+
+def test_released_it_is_free(tmp_path):
+    for number in (1, 2, 3):
+        with owners.owning(tmp_path) as claim:
+            assert claim.dead is None
+            assert int(claim.path.stem) == number
+    assert len(list((tmp_path / owners.FOLDER).iterdir())) == 1
+
+
+def test_an_owner_on_another_machine_is_known_by_its_heartbeat(tmp_path):
+    me = owners.this_process()
+    other = dataclasses.replace(me, host="elsewhere", system="another boot")
+    now = time.time()
+    assert owners.is_alive(other, now - 1, now=now)
+    assert not owners.is_alive(other, now - owners.GRACE - 1, now=now)
+    place = tmp_path / owners.FOLDER
+    place.mkdir()
+    path = place / "000007.json"
+    path.write_text(json.dumps(dataclasses.asdict(other)))
+    with pytest.raises(UserError, match="elsewhere"), owners.owning(tmp_path):
+        pass
+    old = now - owners.GRACE - 5
+    os.utime(path, (old, old))
+    with owners.owning(tmp_path) as claim:
+        assert claim.path.stem == "000008"
+        assert claim.dead == other
+
+
+def test_a_pid_used_again_is_another_process():
+    me = owners.this_process()
+    assert owners.is_alive(me, time.time())
+    assert not owners.is_alive(dataclasses.replace(me, born=me.born - 500), 0.0)
+    assert not owners.is_alive(dataclasses.replace(me, released=True), time.time())
+    assert not owners.is_alive(None, 0.0)
+
+
+def test_who_lost_the_folder_notices(tmp_path):
+    with owners.owning(tmp_path) as claim:
+        claim.require()
+        thief = claim.path.with_name("000009.json")
+        thief.write_text(json.dumps(dataclasses.asdict(claim.owner)))
+        with pytest.raises(RunFailed, match="taken over"):
+            claim.require()
+        assert claim.lost
+    assert thief.exists()
+
+
+def test_the_heart_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(owners, "BEAT", 0.02)
+    with owners.owning(tmp_path) as claim:
+        os.utime(claim.path, (0, 0))
+        deadline = time.monotonic() + 5
+        while claim.path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert claim.path.stat().st_mtime > 0
+
+
+def test_a_half_written_owner_file_is_one_that_lives(tmp_path):
+    place = tmp_path / owners.FOLDER
+    place.mkdir()
+    (place / "000001.json").write_text("")
+    with pytest.raises(UserError, match="unknown host"), owners.owning(tmp_path):
+        pass

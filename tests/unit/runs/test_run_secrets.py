@@ -1,0 +1,75 @@
+"""What must not travel with a run."""
+
+import pytest
+
+from lushan.runs import secrets
+
+TOKENS = [
+    "hf_" + "aB3d" * 8,
+    "sk-" + "aB3d" * 8,
+    "ghp_" + "aB3d" * 9,
+    "glpat-" + "aB3d" * 5,
+    "xoxb-" + "1234567890-abc",
+    "AKIA" + "ABCD1234" * 2,
+    "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + ".sig",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_key_is_known_by_its_shape_wherever_it_stands(token):
+    text = f"ValueError: cannot log in with '{token}' at x"
+    assert token not in secrets.redact(text, frozenset())
+    assert "cannot log in" in secrets.redact(text, frozenset())
+
+
+def test_the_password_of_a_url():
+    text = secrets.redact("https://me:pass.word@example.org/x", frozenset())
+    assert text == "https://***@example.org/x"
+
+
+@pytest.mark.parametrize(
+    "name", ["WANDB_API_KEY", "hub.token", "password", "AWS_SECRET_ACCESS_KEY", "+db.passwd"]
+)
+def test_names_of_secrets(name):
+    assert secrets.is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["pad_token", "tokenizer.unk_token", "token_column", "data.batch_tokens", "seed", "key"]
+)
+def test_names_that_only_look_like_it(name):
+    assert not secrets.is_secret_name(name)
+
+
+def test_arguments_in_all_their_forms():
+    found = secrets.redact_arguments(
+        ["hub.token=swordfish9", "--password", "swordfish8", "--api-key=swordfish7", "seed=1"]
+    )
+    assert found == ["hub.token=***", "--password", "***", "--api-key=***", "seed=1"]
+
+
+def test_a_value_that_was_named_once_is_found_everywhere():
+    known = secrets.secret_values({"hub": {"token": "swordfish"}}, ["x.password=tuna-fish"], {})
+    assert known == {"swordfish", "tuna-fish"}
+    assert secrets.redact("open(swordfish, tuna-fish)", known) == "open(***, ***)"
+
+
+def test_the_environment_is_searched(monkeypatch):
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "correct-horse-battery")
+    assert "horse" not in secrets.redact("failed: correct-horse-battery")
+
+
+def test_what_is_plainly_no_secret_stays():
+    assert secrets.secret_values({"token": None, "password": "null"}, ["token=true"], {}) == set()
+    code = "-    token = words[i]\n+    token = words[i + 1]"
+    assert secrets.redact(code, frozenset()) == code
+
+
+def test_configs_keep_their_form():
+    config = {"hub": {"token": "swordfish"}, "list": ["swordfish", 1, None], "pad_token": "[PAD]"}
+    assert secrets.redact_config(config) == {
+        "hub": {"token": "***"},
+        "list": ["***", 1, None],
+        "pad_token": "[PAD]",
+    }
+    assert config["hub"]["token"] == "swordfish"
