@@ -1,0 +1,121 @@
+"""A sweep whose jobs train nothing: each does what its experiment's name says.
+
+Run as a program: `sweep_program.py FOLDER ARGS...`. What happens is written into the folder; the
+outcomes are printed as JSON.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+
+from lushan.config import compose
+from lushan.errors import Interrupted, UserError
+from lushan.runs import outcomes
+from lushan.runs.launcher import ForkLauncher
+from lushan.runs.signals import Signals
+
+FOLDER = Path(sys.argv[1])
+
+
+def note(name, **facts):
+    """Write a file, whole."""
+    temporary = FOLDER / f".{name}"
+    temporary.write_text(json.dumps(facts | {"pid": os.getpid(), "group": os.getpgid(0)}))
+    temporary.rename(FOLDER / name)
+
+
+def wait_for(name):
+    deadline = time.monotonic() + 20
+    while not (FOLDER / name).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(name)
+        time.sleep(0.01)
+
+
+class Job:
+    threads = None
+
+    def __call__(self, cfg):
+        what = cfg.name
+        note(f"{what}.begun", threads=self.threads)
+        return {"exit_code": 0, "seconds": 0.5, **getattr(self, what)()}
+
+    def ok(self):
+        sys.stdout.write("from the job\n")
+        return {"state": "complete", "value": 0.25}
+
+    def before(self):
+        return {"state": "complete", "answered": True}
+
+    def kill(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def leave(self):
+        os._exit(7)
+
+    def crash(self):
+        raise RuntimeError("no job does this")
+
+    def wrong(self):
+        return {"state": "failed", "reason": "as it should", "exit_code": 2}
+
+    def left(self):
+        wait_for("right.begun")
+        return {"state": "complete"}
+
+    def right(self):
+        wait_for("left.begun")
+        return {"state": "complete"}
+
+    def save(self):
+        """As training does: the first signal saves, a second one does not wait for it."""
+        with Signals().caught() as signals:
+            signals.deferred = True
+            note("save.ready")
+            try:
+                while not signals.pending:
+                    time.sleep(0.01)
+                time.sleep(0.2)
+            except Interrupted:
+                note("save.hurried")
+                raise
+        note("save.saved", signal=signals.pending)
+        code = 128 + signals.pending
+        return {"state": "interrupted", "reason": "saved", "exit_code": code}
+
+    def to_train(self, cfg):
+        plain = OmegaConf.to_container(cfg, resolve=True)
+        return None if plain["name"] in ("before", "wrong") else plain
+
+    def preload(self, configs):
+        note(f"preloaded.{len(list(configs))}")
+
+    def limit_threads(self, count):
+        self.threads = count
+
+
+def main():
+    Plugins.instance().register(ForkLauncher)
+    code = 0
+    try:
+        arguments = ["-m", "hydra/launcher=fork", f"paths.output_dir={FOLDER}/outputs"]
+        compose.main([*arguments, *sys.argv[2:]], Job())
+        code = outcomes.exit_code(outcomes.collected())
+    except Interrupted as stopped:
+        code = stopped.exit_code
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        code = error.exit_code
+    note("outcomes", found=[dataclasses.asdict(outcome) for outcome in outcomes.collected()])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The jobs of a sweep as children: what one does is its own affair."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lushan.errors import UserError
+from lushan.runs.launcher import ForkLauncher, set_apart, usable_threads
+
+PROGRAM = Path(__file__).with_name("sweep_program.py")
+
+
+def begin(folder, *args):
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(folder), *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def sweep(folder, *args):
+    process = begin(folder, *args)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def told(folder, name):
+    path = folder / name
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, name
+        time.sleep(0.01)
+    return json.loads(path.read_text())
+
+
+def outcomes(folder):
+    return {o["overrides"][0].removeprefix("name="): o for o in told(folder, "outcomes")["found"]}
+
+
+def test_whatever_a_job_does_the_others_run(tmp_path):
+    code, out, err = sweep(tmp_path, "name=kill,leave,crash,wrong,before,ok", "seed=7")
+    assert code == 1, err
+    found = outcomes(tmp_path)
+    assert {name: (o["state"], o["exit_code"]) for name, o in found.items()} == {
+        "kill": ("interrupted", -9),
+        "leave": ("failed", 7),
+        "crash": ("failed", 1),
+        "wrong": ("failed", 2),
+        "before": ("complete", 0),
+        "ok": ("complete", 0),
+    }
+    assert found["kill"]["reason"] == "ended by SIGKILL"
+    assert found["leave"]["reason"] == "ended with exit code 7"
+    assert found["wrong"]["reason"] == "as it should"
+    assert found["ok"]["value"] == 0.25
+    assert found["before"]["answered"]
+    assert "RuntimeError: no job does this" in err
+    for name, state in (("ok", "complete, 0.5 s"), ("before", "complete before")):
+        assert f"#{found[name]['number']} name={name}  {state}\n" in out
+    assert out.count("from the job") == 1  # no buffer was written twice
+
+
+def test_only_what_has_to_be_trained_is_forked_after_one_preload(tmp_path):
+    code, _, err = sweep(tmp_path, "name=before,ok,left,right", "hydra.launcher.jobs=3")
+    assert code == 0, err
+    parent = told(tmp_path, "outcomes")["pid"]
+    assert told(tmp_path, "before.begun")["pid"] == parent
+    assert told(tmp_path, "preloaded.3")["pid"] == parent
+    children = [told(tmp_path, f"{name}.begun") for name in ("ok", "left", "right")]
+    assert len({child["pid"] for child in children} | {parent}) == 4
+    assert all(child["group"] == child["pid"] for child in children)
+    # `left` and `right` wait for each other: they were at work at the same time.
+    assert {child["threads"] for child in children} == {max(1, usable_threads() // 3)}
+    assert list((tmp_path / "outputs" / ".sweeps").glob("*.txt")) == []
+
+
+def test_a_sweep_of_complete_runs_imports_nothing(tmp_path):
+    code, _, err = sweep(tmp_path, "name=before", "seed=1,2")
+    assert code == 0, err
+    assert not list(tmp_path.glob("preloaded.*"))
+
+
+def test_several_at_once_print_into_files_that_stay_where_one_failed(tmp_path):
+    code, out, err = sweep(tmp_path, "name=crash,ok", "hydra.launcher.jobs=2")
+    assert code == 1, err
+    assert "from the job" not in out
+    (kept,) = (tmp_path / "outputs" / ".sweeps").glob("*.txt")
+    assert "no job does this" in kept.read_text()
+    assert str(kept) in outcomes(tmp_path)["crash"]["reason"]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_group):
+    process = begin(tmp_path, "name=save,ok")
+    told(tmp_path, "save.ready")
+    (os.killpg if whole_group else os.kill)(process.pid, signum)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert told(tmp_path, "save.saved")["signal"] == signum
+    found = outcomes(tmp_path)
+    assert found["save"]["state"] == "interrupted"
+    assert found["ok"]["reason"].startswith("not begun")
+    assert not (tmp_path / "ok.begun").exists()
+
+
+def test_a_second_signal_hurries(tmp_path):
+    process = begin(tmp_path, "name=save")
+    told(tmp_path, "save.ready")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    told(tmp_path, "save.hurried")
+
+
+def test_a_signal_to_one_job_stops_that_one(tmp_path):
+    process = begin(tmp_path, "name=save,ok")
+    os.kill(told(tmp_path, "save.ready")["pid"], signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1, err
+    found = outcomes(tmp_path)
+    assert (found["save"]["state"], found["save"]["exit_code"]) == ("interrupted", 143)
+    assert found["ok"]["state"] == "complete"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a child learns of it on Linux only")
+def test_a_killed_sweep_leaves_no_job_behind(tmp_path):
+    process = begin(tmp_path, "name=save,ok")
+    child = psutil.Process(told(tmp_path, "save.ready")["pid"])
+    process.kill()
+    process.communicate(timeout=30)
+    assert told(tmp_path, "save.saved")["signal"] == signal.SIGTERM
+    child.wait(timeout=10)
+    assert not (tmp_path / "ok.begun").exists()
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "two"])
+def test_a_number_of_jobs_that_is_none(jobs):
+    with pytest.raises(UserError, match=r"hydra\.launcher\.jobs"):
+        ForkLauncher(jobs=jobs)
+
+
+def test_overrides_that_all_share_set_none_apart():
+    jobs = [["a=1", "++b.c=2", "hydra.x=1"], ["a=1", "++b.c=3", "hydra.x=1"]]
+    assert set_apart(jobs) == [("b.c=2",), ("b.c=3",)]
+    assert set_apart([["a=1", "hub.token=swordfish"]]) == [("a=1", "hub.token=***")]
+    assert set_apart([]) == []
+
+
+def test_threads_follow_the_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert usable_threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert usable_threads() >= 1
