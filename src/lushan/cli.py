@@ -225,6 +225,7 @@ def train_command(args: Sequence[str]) -> int:
     from lushan.runs.launcher import ForkLauncher, set_apart
 
     Plugins.instance().register(ForkLauncher)
+    JOB.stopped = None
     try:
         done = compose.main(args, JOB)
     except Interrupted as stopped:

@@ -1,0 +1,314 @@
+"""The command line: exit codes, last lines, what is imported and what is never shown."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.helpers import command
+from tests.helpers.command import SMALL
+
+from lushan import cli as program
+from lushan.errors import Interrupted, RunFailed, UserError
+
+HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "pandas")
+TOKEN = "hf_" + "Ab12" * 8
+NAMED = "swordfish-9-tuna"
+
+
+def imported(err):
+    """The modules that a process imported, by `PYTHONPROFILEIMPORTTIME`."""
+    lines = [line for line in err.splitlines() if line.startswith("import time:")]
+    assert lines
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def sample(*overrides):
+    return ["train", *SMALL, "data.limit=40", *overrides]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A folder with two complete runs of the sample data, and how the command ended."""
+    folder = tmp_path_factory.mktemp("swept")
+    sweep = ["-m", "hydra/launcher=fork", "task/head=linear,crf", "name=heads"]
+    return folder, command.cli(*sample(*sweep), cwd=folder)
+
+
+def test_a_sweep_trains_each_job_and_says_how_it_ended(swept):
+    folder, done = swept
+    assert done.code == 0, done.err
+    assert "#0 task/head=linear  complete, " in done.out
+    assert done.out.splitlines()[-1] == "2 jobs: 2 complete"
+    assert len(list(folder.glob("outputs/heads/*/result.json"))) == 2
+    assert not (folder / "outputs" / ".sweeps" / "multirun.yaml").exists()
+
+
+def test_the_same_sweep_again_is_answered_without_torch(swept):
+    folder, _ = swept
+    sweep = ["-m", "hydra/launcher=fork", "task/head=linear,crf", "name=heads"]
+    done = command.cli(*sample(*sweep), cwd=folder, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "2 jobs: 2 complete (2 before)"
+    assert imported(done.err).isdisjoint(HEAVY)
+
+
+def test_a_complete_run_is_answered_without_torch(swept):
+    folder, _ = swept
+    again = sample("name=heads")
+    command.cli(*again, cwd=folder)  # what a first process compiles or remembers is not timed
+    begun = time.monotonic()
+    done = command.cli(*again, cwd=folder)
+    # The bound is 1 s; other tests take their share of the machine at the same time.
+    assert time.monotonic() - begun < 3
+    assert done.code == 0
+    assert done.out.splitlines()[0].startswith("metric")
+    assert done.out.splitlines()[1].startswith("test/entity_f1 ")
+    assert done.result["choices"]["task/head"] == "linear"
+    assert not any(group.startswith("hydra/") for group in done.result["choices"])
+    profiled = command.cli(*again, cwd=folder, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert imported(profiled.err).isdisjoint(HEAVY)
+
+
+def test_a_table_and_a_list_of_what_was_trained(swept):
+    folder, _ = swept
+    done = command.cli(
+        *("table", "outputs/heads", "--rows", "task.head", "--over", "seed"),
+        cwd=folder,
+        env={"PYTHONPROFILEIMPORTTIME": "1"},
+    )
+    assert done.code == 0, done.err
+    assert imported(done.err).isdisjoint([*HEAVY, "numpy", "pyarrow", "hydra"])
+    assert [line.split()[1] for line in done.out.splitlines()[2:4]] == ["linear", "crf"]
+    listed = command.inside("runs", "--json", cwd=folder)
+    assert [run["differs"] for run in json.loads(listed.out)] == [
+        {"task/head": "linear"},
+        {"task/head": "crf"},
+    ]
+    written = command.inside(
+        *("table", "outputs", "--rows", "task.head", "--format", "csv", "--output", "t.csv"),
+        cwd=folder,
+    )
+    assert written.code == 0
+    assert (folder / "t.csv").read_text().startswith("task.head,metric,mean")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "-m", "-h"]])
+def test_help_is_quick_and_imports_nothing(cli, arguments):
+    done = cli(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.code == 0
+    assert imported(done.err).isdisjoint([*HEAVY, "hydra", "omegaconf", "numpy", "pyarrow"])
+    assert "lushan train -m " in done.out
+    assert min(_seconds(cli, *arguments) for _ in range(3)) < 1.0  # 0.5 on a machine of one's own
+
+
+def _seconds(cli, *arguments):
+    begun = time.monotonic()
+    cli(*arguments)
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("name", ["train", "runs", "table", "eval", "predict", "score", "sync"])
+def test_every_command_has_help_with_an_example(cli_inside, name):
+    done = cli_inside(name, "--help")
+    assert done.code == 0
+    assert f"lushan {name} " in done.out.partition("\n\n")[2]
+
+
+def test_the_config_is_shown(cli_inside):
+    done = cli_inside("train", "--cfg", "job", "optimizer.lr=0.5")
+    assert done.code == 0
+    assert "lr: 0.5" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "optimiser.lr=1"], "optimizer.lr"),
+        (["train", "model=bert_tiiny"], "bert_tiny"),
+        (["train", "data=conll", "data.train=none.conll"], "data.train"),
+        (["train", "--mutlirun"], "--multirun"),
+        (["table", "nowhere", "--rows", "seed"], "nowhere"),
+        (["table", "outputs"], "--rows"),
+        (["runs", "nowhere"], "nowhere"),
+        (["eval", "nowhere"], "nowhere"),
+        (["predict", "nowhere", "--input", "-", "--format", "pdf"], "jsonl"),
+        (["score", "--gold", "none.conll", "--pred", "none.conll"], "none.conll"),
+        (["sync", "nowhere"], "nowhere"),
+        (["tarin"], "tarin"),
+    ],
+)
+def test_a_mistake_is_refused_with_2_and_no_traceback(cli_inside, arguments, said):
+    done = cli_inside(*arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_a_traceback_is_shown_to_who_asks(cli_inside, monkeypatch):
+    monkeypatch.setenv("LUSHAN_TRACEBACK", "1")
+    done = cli_inside("runs", "nowhere")
+    assert done.code == 2
+    assert "Traceback" in done.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RunFailed("the disk is full"), 1, "error: the disk is full"),
+        (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
+        (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+        (UserError("no", key="data.train"), 2, "error: data.train: no"),
+        (ValueError("ours"), 1, "Traceback"),
+    ],
+)
+def test_exit_codes(cli_inside, monkeypatch, error, code, said):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr("lushan.training.run", fails)
+    done = cli_inside("train")
+    assert done.code == code
+    assert said in done.err
+    assert "run: " not in done.out  # there is no such folder
+
+
+def test_after_a_signal_no_further_job_begins_in_that_process(cli_inside, monkeypatch):
+    calls = []
+
+    def fails(*_, **__):
+        calls.append(1)
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("lushan.training.run", fails)
+    monkeypatch.setattr(program.JOB, "stopped", None)
+    done = cli_inside("train", "-m", "hydra/launcher=basic", "seed=1,2,3")
+    assert done.code == 1
+    assert len(calls) == 1
+    assert done.out.splitlines()[-1] == "3 jobs: 3 interrupted"
+
+
+def test_a_failed_job_does_not_stop_the_others(swept):
+    folder, _ = swept
+    sweep = ["-m", "hydra/launcher=fork", "task/head=linear,crf", "data.limit=40,-1", "name=heads"]
+    done = command.inside(*sample(*sweep), cwd=folder)
+    assert done.code == 1
+    assert done.out.splitlines()[-1] == "4 jobs: 2 complete (2 before), 2 failed"
+    assert "data.limit" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local"],
+        ["hydra/launcher=basic"],
+    ],
+    ids=["joblib", "submitit", "basic"],
+)
+def test_other_launchers(cli, launcher):
+    pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher"}.get(launcher[0], "hydra"))
+    arguments = sample("-m", *launcher, "seed=1,2", "data.limit=40,-1")
+    done = cli(*arguments)
+    assert done.code == 1, done.err
+    assert done.out.splitlines()[-1] == "4 jobs: 2 complete, 2 failed"
+    assert cli(*arguments).out.splitlines()[-1] == "4 jobs: 2 complete (2 before), 2 failed"
+
+
+def test_one_gpu_a_job_by_one_override(cli_inside):
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    done = cli_inside("train", "hydra/launcher=ray_gpu", "--cfg", "hydra", "-p", "hydra.launcher")
+    assert done.code == 0, done.err
+    assert "num_gpus: 1" in done.out
+    assert "RayLauncher" in done.out
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(cli, tmp_path):
+    long = sample("trainer.max_epochs=500", "callbacks.checkpoints.every_n_steps=null")
+    process = command.started(*long, cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 1 "):
+            break
+    process.send_signal(signal.SIGINT)
+    done = command.ended(process, tmp_path)
+    assert done.code == 130
+    assert "goes on from there" in done.err
+    assert "Traceback" not in done.err
+    assert json.loads((done.folder / "run.json").read_text())["state"] == "interrupted"
+
+
+def test_secrets_are_nowhere(cli, tmp_path):
+    preset = tmp_path / "conf" / "experiment" / "planted.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text(f"# @package _global_\ntags: [{TOKEN}]\n")
+    secret = {"MY_SERVICE_TOKEN": NAMED, "LUSHAN_TRACEBACK": "1"}
+    planted = sample("experiment=planted")
+    given = sample(f"tags=[{NAMED}]", "name=given")
+    for arguments in (planted, [*given, "-m", "hydra/launcher=fork", "seed=1,2"]):
+        done = cli(*arguments, env=secret)
+        assert done.code == 0, done.err
+        assert TOKEN not in done.out + done.err
+        assert NAMED not in done.out + done.err
+    failed = cli(*planted, "data=conll", f"data.train={TOKEN}/{NAMED}", env=secret)
+    assert failed.code == 2
+    assert "Traceback" in failed.err
+    assert TOKEN not in failed.err
+    assert NAMED not in failed.err
+    files = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        content = path.read_bytes()
+        assert TOKEN.encode() not in content, path
+        assert NAMED.encode() not in content, path
+
+
+def test_judged_again_and_asked(ner_run, cli_inside, tmp_path):
+    judged = cli_inside("eval", ner_run, "--split", "validation")
+    assert judged.code == 0, judged.err
+    assert judged.out.splitlines()[1].startswith("val/entity_f1 ")
+    in_json = json.loads(cli_inside("eval", ner_run, "--json").out)
+    assert "test/entity_f1" in in_json["metrics"]
+    (tmp_path / "new.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
+    asked = cli_inside("predict", ner_run, "--input", "new.txt", "--output", "out.jsonl")
+    assert asked.code == 0, asked.err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+
+
+def test_score_needs_no_model(cli, conll_files):
+    gold, theirs = conll_files["test"], conll_files["validation"]  # alike: the same sentences
+    done = cli("score", "--gold", gold, "--pred", theirs, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.code == 0, done.err
+    assert "100.00" in done.out
+    assert imported(done.err).isdisjoint(HEAVY)
+    told = json.loads(cli("score", "--gold", gold, "--pred", theirs, "--json").out)
+    assert told["metrics"]["entity_f1"] == 1.0
+
+
+def test_who_has_read_enough_is_not_told_more(swept):
+    folder, _ = swept
+    process = command.started("runs", cwd=folder)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_it_is_a_module_too(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lushan", "runs", "nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert Path(program.__file__).name == "cli.py"
