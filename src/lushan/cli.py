@@ -233,16 +233,16 @@ def train_command(args: Sequence[str]) -> int:
 
         close_sweep(outcomes.collected())
         return stopped.exit_code
-    answers = [dict(job.return_value) for job in done or []]
+    if done is None:  # something was only shown
+        return 0
+    answers = [dict(job.return_value) for job in done]
     if len(answers) == 1 and answers[0]["number"] is None:
         return close_run(answers[0])
     from lushan.runs import outcomes
 
-    found = outcomes.collected()
-    if not found:  # it was another launcher than ours
-        apart = set_apart([job.overrides or () for job in done or []])
-        found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
-    return close_sweep(found) if found else 0
+    apart = set_apart([job.overrides or () for job in done])
+    found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
+    return close_sweep(found or outcomes.collected())
 
 
 def close_run(answer: Mapping[str, Any]) -> int:

@@ -229,6 +229,7 @@ def test_one_gpu_a_job_by_one_override(cli_inside):
     assert "RayLauncher" in done.out
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(cli, tmp_path):
     long = sample("trainer.max_epochs=500", "callbacks.checkpoints.every_n_steps=null")
     process = command.started(*long, cwd=tmp_path)
@@ -245,18 +246,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(cli, tmp_path):
 
 
 def test_secrets_are_nowhere(cli, tmp_path):
-    preset = tmp_path / "conf" / "experiment" / "planted.yaml"
-    preset.parent.mkdir(parents=True)
-    preset.write_text(f"# @package _global_\ntags: [{TOKEN}]\n")
-    secret = {"MY_SERVICE_TOKEN": NAMED, "LUSHAN_TRACEBACK": "1"}
-    planted = sample("experiment=planted")
-    given = sample(f"tags=[{NAMED}]", "name=given")
-    for arguments in (planted, [*given, "-m", "hydra/launcher=fork", "seed=1,2"]):
-        done = cli(*arguments, env=secret)
-        assert done.code == 0, done.err
-        assert TOKEN not in done.out + done.err
-        assert NAMED not in done.out + done.err
-    failed = cli(*planted, "data=conll", f"data.train={TOKEN}/{NAMED}", env=secret)
+    presets = tmp_path / "conf" / "experiment"
+    presets.mkdir(parents=True)
+    for seed, secret in enumerate((TOKEN, NAMED)):
+        text = f"# @package _global_\ntags: [{secret}]\nseed: {seed}\n"
+        (presets / f"planted{seed}.yaml").write_text(text)
+    environment = {"MY_SERVICE_TOKEN": NAMED, "LUSHAN_TRACEBACK": "1"}
+    sweep = ["-m", "hydra/launcher=fork", f"hydra.job.name={TOKEN}"]
+    done = cli(*sample(*sweep, "experiment=planted0,planted1"), env=environment)
+    assert done.code == 0, done.err
+    assert TOKEN not in done.out + done.err
+    assert NAMED not in done.out + done.err
+    wrong = ["experiment=planted0", "data=conll", f"data.train={TOKEN}/{NAMED}"]
+    failed = cli(*sample(*wrong), env=environment)
     assert failed.code == 2
     assert "Traceback" in failed.err
     assert TOKEN not in failed.err
