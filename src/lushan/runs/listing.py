@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
 from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import ABSENT, lookup, varying
@@ -213,10 +214,7 @@ def to_text(found: Sequence[Listed], root: str | Path) -> str:
         lines.append(
             [run.state, run.folder, *values, run.metric or "", value, interval, age(run.started)]
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in lines
-    ]
+    text = aligned(lines)
     text += [f"{run.folder}: {run.state}, {run.reason}" for run in found if run.reason]
     return "\n".join(text)
 

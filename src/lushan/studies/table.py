@@ -7,12 +7,12 @@ import dataclasses
 import io
 import re
 import statistics
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
+from lushan.runs.columns import display_width, padded
 from lushan.runs.listing import show
 from lushan.studies import collect
 from lushan.studies.collect import Member
@@ -273,15 +273,15 @@ def to_markdown(grid: Grid) -> str:
     """The table in Markdown, its columns aligned for the terminal too."""
     head, lines = heads(grid), body(grid, "**{}**", "±")
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
-    widths = [max(3, *map(_width, column)) for column in zip(*escaped, strict=True)]
+    widths = [max(3, *map(display_width, column)) for column in zip(*escaped, strict=True)]
     keys = len(grid.keys)
 
     def joined(cells: Sequence[str]) -> str:
-        padded = [
-            cell + " " * (w - _width(cell)) if i < keys else " " * (w - _width(cell)) + cell
+        filled = [
+            padded(cell, w, right=i >= keys)
             for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
         ]
-        return f"| {' | '.join(padded)} |"
+        return f"| {' | '.join(filled)} |"
 
     rule = ["-" * w if i < keys else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     text = [joined(escaped[0]), joined(rule), *map(joined, escaped[1:]), "", caption(grid)]
@@ -332,8 +332,3 @@ _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 def _tex(text: str) -> str:
     return "".join(_TEX.get(c, c) for c in text)
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal, where Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

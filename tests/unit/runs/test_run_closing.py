@@ -1,0 +1,69 @@
+"""What is printed when a run has ended."""
+
+import pytest
+
+from lushan.runs import closing
+from lushan.runs.closing import closing_text, report_text
+from lushan.runs.columns import aligned, display_width
+
+
+def scores(f1, support):
+    return {"precision": 0.5, "recall": None, "f1": f1, "support": support}
+
+
+@pytest.fixture
+def done(carried_out):
+    found = carried_out().result()
+    found.extra = {"notes": ["2 words were cut off"]}
+    found.report = {
+        "val": {"entity": {"LOC": scores(0.9, 9)}},
+        "test": {
+            "entity": {
+                "地名": scores(0.25, 4),
+                "PER": scores(1.0, 10),
+                "micro avg": scores(0.5, 14),
+            },
+            "token": {"B-PER": scores(0.75, 10)},
+        },
+    }
+    return found
+
+
+def test_metrics_with_intervals_then_classes_then_notes(done):
+    assert closing_text(done).splitlines() == [
+        "metric           value  95 % interval",
+        "test/entity_f1  0.5000  0.4000 to 0.6000  main metric",
+        "val/entity_f1   0.6000                    main metric",
+        "test/loss       0.5000",
+        "",
+        "test, entity  precision  recall      f1  support",
+        "地名             0.5000       -  0.2500        4",
+        "PER              0.5000       -  1.0000       10",
+        "note: 2 words were cut off",
+    ]
+
+
+def test_a_number_that_is_none_is_a_dash(done):
+    done.metrics["test/entity_f1"] = None
+    done.ci["test/entity_f1"] = [None, None]
+    assert "test/entity_f1       -" in closing_text(done)
+
+
+@pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"entity": {}}}, {"val": {"a": {}}}])
+def test_a_task_without_classes_has_no_such_table(done, report):
+    done.report = report
+    assert report_text(done) == []
+    assert closing_text(done).splitlines()[-2].startswith("test/loss")
+
+
+def test_many_classes_are_counted(done, monkeypatch):
+    monkeypatch.setattr(closing, "CLASSES", 1)
+    assert report_text(done)[1:] == [
+        "地名             0.5000       -  0.2500        4",
+        "and 1 more, in result.json",
+    ]
+
+
+def test_a_chinese_character_takes_two_places():
+    assert display_width("庐山a") == 5
+    assert aligned([["庐山", "1"], ["a", "23"]], right={1}) == ["庐山   1", "a     23"]
