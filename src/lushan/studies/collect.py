@@ -10,7 +10,7 @@ from typing import Any
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import ABSENT, flat, run_id, varying
-from lushan.runs.listing import folders, show, value_of
+from lushan.runs.listing import differing, folders, show, value_of
 from lushan.runs.result import Result, headline
 
 SPLITS = {"val": "validation"}
@@ -178,6 +178,7 @@ def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
         key for key in varying([run.config for run in cell]) if not f"{key}.".startswith(allowed)
     ]
     if others:
+        others = _in_words(cell, others)
         first = others[0]
         values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
         raise UserError(
@@ -187,6 +188,14 @@ def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
             value=",".join(over),
             hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
         )
+
+
+def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
+    """Keys that differ as one would write them: a group for all that a choice of it changes."""
+    apart = differing([run.config for run in runs], [run.choices for run in runs])
+    dotted = [name.replace("/", ".") for name in apart]
+    meant = [name for name in dotted if any(f"{key}.".startswith(f"{name}.") for key in keys)]
+    return meant or list(keys)
 
 
 def require_same_data(column: Sequence[Member], metric: str) -> None:

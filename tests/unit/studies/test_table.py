@@ -157,6 +157,14 @@ def test_runs_that_differ_in_more_are_not_averaged(place, write):
 
 
 @pytest.mark.usefixtures("four")
+def test_a_group_stands_for_the_keys_that_a_choice_of_it_changes(place):
+    with pytest.raises(UserError) as caught:
+        table([place], rows=["optimizer.lr"])
+    assert "also differ in task.head (task.head: linear, crf)" in str(caught.value)
+    assert "_target_" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("four")
 def test_different_data_are_not_compared(place, write):
     write("crf", 5, 0.9, data="b")
     with pytest.raises(UserError, match="same data") as caught:
