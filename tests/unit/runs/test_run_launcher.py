@@ -164,3 +164,44 @@ def test_threads_follow_the_environment(monkeypatch):
     assert usable_threads() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert usable_threads() >= 1
+
+
+FORKED = """
+import os, sys, threading
+import numpy, pyarrow, scipy.linalg
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before = threads()  # those of BLAS and of Arrow's memory, which know how to be forked
+from lushan import training
+from lushan.config.check import check
+from lushan.config.compose import compose
+
+training.preload([check(compose(["experiment=sample/ner"]))])
+import torch
+
+assert threading.enumerate() == [threading.main_thread()]
+assert threads() <= before, (threads(), before)
+child = os.fork()
+if child == 0:
+    training.limit_threads(2)
+    weight = torch.randn(512, 512, requires_grad=True)
+    (torch.randn(2048, 512) @ weight).relu().sum().backward()
+    os._exit(0 if torch.get_num_threads() == 2 and weight.grad.isfinite().all() else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.slow
+def test_what_is_preloaded_starts_no_thread_and_a_child_computes_with_its_own(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,  # a child that inherits a pool without its threads waits for ever
+    )
+    assert done.returncode == 0, done.stderr
