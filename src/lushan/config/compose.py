@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,34 +21,17 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-import lushan
-from lushan.config import mistakes, origin
+from lushan.config import completion, mistakes, origin, usage
+from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
 from lushan.errors import UserError, did_you_mean
-
-PRIMARY = "train"
-
-
-def built_in_conf() -> Path:
-    """The `conf/` that comes with the package: in it when installed, beside `src/` in a clone."""
-    package = Path(lushan.__file__).parent
-    packed, source = package / "conf", package.parents[1] / "conf"
-    return packed if packed.is_dir() else source
-
-
-def user_conf() -> Path | None:
-    """The `conf/` in the working folder, where it is another than the built-in one."""
-    folder = Path.cwd() / "conf"
-    if folder.is_dir() and folder.resolve() != built_in_conf().resolve():
-        return folder
-    return None
 
 
 class Composer(Hydra):
@@ -150,6 +134,30 @@ class Composer(Hydra):
         except Exception:  # noqa: BLE001 - only a help in saying what is wrong
             return None
 
+    def without_glob(self, override: Override) -> str:
+        """An override as text, with `experiment=glob(*)` spelled out.
+
+        Hydra's own glob sees only the options that stand in a group's folder itself.
+
+        Raises:
+            UserError: No option is like that.
+        """
+        line, glob = str(override.input_line), override.value()
+        if not isinstance(glob, Glob):
+            return line
+        group = override.key_or_group
+        options = origin.options_of(self, group)
+        chosen = [name for name in options if _is_meant(name, glob)]
+        if not chosen:
+            raise UserError(
+                "no option is like that",
+                key=group,
+                value=line.partition("=")[2],
+                file=origin.COMMAND_LINE,
+                hint=f"There are: {', '.join(options)}." if options else None,
+            )
+        return f"{line.partition('=')[0]}={','.join(chosen)}"
+
     def is_group(self, override: Override) -> bool:
         """Whether an override chooses a group's option."""
         loader: Any = self.config_loader
@@ -166,6 +174,11 @@ class Composer(Hydra):
             if not mistakes.is_of_composition(error):
                 raise
             raise mistakes.explain(error, self, config_name, list(overrides)) from error
+
+
+def _is_meant(name: str, glob: Glob) -> bool:
+    included = any(fnmatchcase(name, pattern) for pattern in glob.include)
+    return included and not any(fnmatchcase(name, pattern) for pattern in glob.exclude)
 
 
 def _only_in_a_signature(cfg: DictConfig, key: str) -> bool:
@@ -243,6 +256,9 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
         UserError: The command line or a config is wrong.
     """
     flags = _Parser.parse(args)
+    if flags.help:
+        print(usage.text())  # noqa: T201
+        return None
     name = flags.config_name or PRIMARY
     composer = Composer(flags.config_dir)
     GlobalHydra.instance().initialize(composer)
@@ -256,7 +272,8 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
             parsed = composer.parse(flags.overrides)
             mode = composer.get_mode(name, flags.overrides, parsed)
             if flags.multirun or mode is RunMode.MULTIRUN:
-                overrides = [*flags.overrides, "hydra.mode=MULTIRUN"]
+                overrides = [composer.without_glob(o) for o in parsed]
+                overrides.append("hydra.mode=MULTIRUN")
                 return _flat(composer.multirun(name, job, overrides))
             return [composer.run(name, job, flags.overrides)]
     finally:
@@ -271,7 +288,7 @@ def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
     elif flags.info:
         composer.show_info(flags.info, name, flags.overrides)
     elif flags.shell_completion:
-        composer.shell_completion(name, flags.overrides)
+        print(completion.complete(composer, name, flags.overrides))  # noqa: T201
     else:
         return False
     sys.stdout.flush()

@@ -83,11 +83,11 @@ def _job_overrides(composition: Composition) -> Sequence[Override]:
 
 def _place(composition: Composition, overrides: Sequence[Override], key: str) -> Place | None:
     for override in overrides:
-        name = override.get_key_element().lstrip("+~")
+        name = override.key_or_group
         inside = key.startswith(f"{name}.") and isinstance(override.value(), Mapping)
-        if (
-            name == key or name.startswith(f"{key}.") or inside
-        ) and not composition.composer.is_group(override):
+        if (name == key or name.startswith(f"{key}.") or inside) and (
+            override.is_delete() or not composition.composer.is_group(override)
+        ):
             return Place(COMMAND_LINE)
     lines = [str(override.input_line) for override in overrides]
     loader = composition.composer.config_loader

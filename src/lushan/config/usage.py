@@ -1,0 +1,77 @@
+"""What `lushan train --help` says: the groups with their options, read off the folders.
+
+Neither Hydra nor anything else that takes time is imported for it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from lushan.config.folders import conf_folders
+
+_HEAD = """\
+Usage: lushan train [OVERRIDES] [FLAGS]
+
+Train and judge the experiment that a config describes, or show what it came to before.
+
+  lushan train experiment=ner/wnut17 data.dir=FOLDER     a preset
+  lushan train model=minilm optimizer.lr=3e-5            options of groups, and single keys
+  lushan train -m task/head=linear,crf seed=1,2,3        a sweep: every combination
+
+Overrides:
+  group=option    choose one of the options below
+  key=value       set a key; any argument of what a group calls can be set, as in
+                  trainer.max_steps=100 or optimizer.layer_decay=0.9
+  ~key            take a key away
+
+Flags:
+  -m, --multirun         a sweep
+  --cfg job              show the config and stop; -p PACKAGE shows a part of it
+  --info defaults        show which files it is made of
+  --config-dir FOLDER    search a further folder for config files
+  -sc install=bash       completion: eval "$(lushan train -sc install=bash)"
+
+Groups (a conf/ in this folder is searched first):
+"""
+
+
+def text() -> str:
+    """The whole help."""
+    options = options_by_group(conf_folders())
+    width = max(len(group) for group in options)
+    lines = []
+    for group, names in options.items():
+        lines += textwrap.wrap(
+            ", ".join(names),
+            width=96,
+            initial_indent=f"  {group:<{width}}  ",
+            subsequent_indent=" " * (width + 4),
+            break_on_hyphens=False,
+        )
+    return _HEAD + "\n".join(lines)
+
+
+def options_by_group(folders: list[Path]) -> dict[str, list[str]]:
+    """Each top-level group, and each group inside one that is a node of its own, to its options."""
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*/**/*.yaml")):
+            group, *rest = file.relative_to(folder).with_suffix("").parts
+            if group == "hydra" and len(rest) < 2:
+                continue
+            # `task/head=crf` is chosen as a group; `experiment=ner/wnut17` as one option.
+            if group == "hydra" or (len(rest) > 1 and _is_placed_below(folder / group, rest[0])):
+                group, rest = f"{group}/{rest[0]}", rest[1:]
+            found.setdefault(group, set()).add("/".join(rest))
+    return {group: sorted(names) for group, names in sorted(found.items())}
+
+
+def _is_placed_below(group: Path, inner: str) -> bool:
+    """Whether options of a group choose one of the inner group in their defaults."""
+    wanted = f"- {inner}:"
+    return any(
+        line.strip().startswith(wanted)
+        for file in group.glob("*.yaml")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
