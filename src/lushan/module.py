@@ -298,7 +298,9 @@ class Experiment(pl.LightningModule):
         evaluation = self.evaluate(split, full=full)
         self.evaluations[split] = evaluation
         named = {f"{PREFIX[split]}/{k}": v for k, v in evaluation.metrics.items()}
-        self.log_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()})
+        tensors = {k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()}
+        # The best weights on validation, at the end, are no further point of a curve.
+        self.log_dict(tensors, logger=not (full and split == VALIDATION))
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Judge what the ranks have collected of `split`."""

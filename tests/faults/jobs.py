@@ -50,6 +50,9 @@ def carry_out(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -
 
 def start(cfg: dict[str, Any], fault: Fault | None = None, threads: int = 1) -> Any:
     """Start a run in a process of its own."""
+    notes = notes_of(Path(cfg["paths"]["output_dir"]))
+    notes.mkdir(exist_ok=True, parents=True)
+    notes.chmod(0o777)  # the run may be another user's
     process = _context.Process(target=_job, args=(cfg, fault, threads))
     process.start()
     return process
@@ -70,19 +73,19 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int) -> None:
     from lushan.errors import Interrupted, RunFailed, UserError
 
     torch.set_num_threads(threads)
-    folder = Path(cfg["paths"]["output_dir"])
-    watch(folder / "seen.jsonl")
+    notes = notes_of(Path(cfg["paths"]["output_dir"]))
+    watch(notes / "seen.jsonl")
     if fault is not None:
         fault()
     try:
         training.run(cfg)
     except (UserError, RunFailed) as error:
-        (folder / "error.txt").write_text(str(error), encoding="utf-8")
+        (notes / "error.txt").write_text(str(error), encoding="utf-8")
         sys.exit(error.exit_code)
     except Interrupted as error:
         sys.exit(error.exit_code)
     except Exception:
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        (notes / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 
@@ -96,17 +99,26 @@ def watch(path: Path) -> None:
         number, before = self.global_step, self.running["loss"]
         step(self, batch, batch_idx)
         loss = (self.running["loss"] - before).hex()
-        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps([number, loss, sorted(batch["examples"])]) + "\n")
 
     Experiment.training_step = watched  # type: ignore[method-assign]
 
 
+def notes_of(folder: Path) -> Path:
+    """Where a run with this output folder leaves notes: beside it, for it may be read-only."""
+    return folder.with_name(f"{folder.name}-notes")
+
+
+def error(folder: Path) -> str:
+    """What the last run that failed said."""
+    return (notes_of(folder) / "error.txt").read_text(encoding="utf-8")
+
+
 def steps_seen(folder: Path) -> dict[int, list[int]]:
     """Step to examples; where a step was done twice, both must have seen the same."""
     seen: dict[int, list[int]] = {}
-    for line in (folder / "seen.jsonl").read_text().splitlines():
+    for line in (notes_of(folder) / "seen.jsonl").read_text().splitlines():
         number, _, examples = json.loads(line)
         assert seen.setdefault(number, examples) == examples
     return seen

@@ -85,12 +85,12 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
     output = tmp_path / "out"
     output.mkdir()
     cfg = jobs.config(output, f"paths.cache_dir={tmp_path}")
-    os.chmod(output, 0o555)
+    output.chmod(0o555)
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_mode & 0o005 != 0o005 and folder.is_relative_to("/tmp"):
-            os.chmod(folder, folder.stat().st_mode | 0o005)
+            folder.chmod(folder.stat().st_mode | 0o005)
     assert jobs.carry_out(cfg, jobs.Nobody()) == 2
-    assert not (output / "seen.jsonl").exists()
+    assert not (jobs.notes_of(output) / "seen.jsonl").exists()
 
 
 def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
@@ -159,7 +159,7 @@ def test_ckpt_path_takes_only_our_folders(where, tmp_path):
     cfg = jobs.config(tmp_path, f"ckpt_path='{where}'")
     hostile = jobs.Environment(TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
     assert jobs.carry_out(cfg, hostile) == 2
-    assert "ckpt_path" in (tmp_path / "error.txt").read_text()
+    assert "ckpt_path" in jobs.error(tmp_path)
     assert not marker.exists()
 
 
@@ -194,7 +194,7 @@ def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.LossBecomes(float("nan"), call=21)) == 1
-    error = (tmp_path / "error.txt").read_text()
+    error = jobs.error(tmp_path)
     assert "nan at step 20" in error
     assert "train" in error  # the batch's examples, by id
     found, _ = ck.newest(jobs.run_folder(tmp_path) / "checkpoints")
@@ -208,12 +208,12 @@ def test_two_processes_cannot_have_one_run(tmp_path):
     first = jobs.start(cfg, jobs.at_step(4, signal.SIGSTOP))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        seen = tmp_path / "seen.jsonl"
+        seen = jobs.notes_of(tmp_path) / "seen.jsonl"
         if seen.exists() and len(seen.read_text().splitlines()) >= 4:
             break
         time.sleep(0.05)
     assert jobs.carry_out(cfg) == 2
-    assert str(first.pid) in (tmp_path / "error.txt").read_text()
+    assert str(first.pid) in jobs.error(tmp_path)
     os.kill(first.pid, signal.SIGCONT)
     first.join()
     assert jobs.code(first) == 0

@@ -3,6 +3,7 @@
 import csv
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -143,17 +144,17 @@ def test_another_number_of_devices_is_refused_by_name(tmp_path):
     cfg["trainer"]["devices"] = 2
     cfg["trainer"]["strategy"] = "ddp"
     assert jobs.carry_out(cfg) == 2
-    assert "trainer.devices" in (tmp_path / "error.txt").read_text()
+    assert "trainer.devices" in jobs.error(tmp_path)
 
 
 def test_other_data_is_refused_by_name(tmp_path, sample_files):
     cfg = jobs.config(tmp_path, "data=conll", *sample_files)
     assert jobs.carry_out(cfg, jobs.at_step(1)) == 137
     train = next(line for line in sample_files if line.startswith("data.train=")).split("=")[1]
-    with open(train, "a", encoding="utf-8") as file:
+    with Path(train).open("a", encoding="utf-8") as file:
         file.write("\nOslo B-LOC\n")
     assert jobs.carry_out(cfg) == 2
-    assert "data.train" in (tmp_path / "error.txt").read_text()
+    assert "data.train" in jobs.error(tmp_path)
 
 
 @pytest.fixture

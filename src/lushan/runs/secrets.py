@@ -47,6 +47,7 @@ _ASSIGNED = re.compile(
     r"(?P<quote>[\"']?)(?P<value>[^\s,;\"'&()\[\]{}]{6,})(?P=quote)",
     re.IGNORECASE,
 )
+_FOLDERS = {"PWD", "OLDPWD"}  # of the shell: the working folder, and no password
 _HARMLESS = re.compile(
     r"none|null|true|false|~|\?\?\?|-?[\d.]{1,7}|\*+|\$\{.*|.{0,3}", re.IGNORECASE | re.DOTALL
 )
@@ -70,7 +71,9 @@ def secret_values(
     found = [
         value
         for name, value in (os.environ if environ is None else environ).items()
-        if is_secret_name(name) and len(value) >= 8  # a short one would blot out plain words
+        if is_secret_name(name)
+        and name not in _FOLDERS
+        and len(value) >= 8  # a short one would blot out plain words
     ]
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, sign, value = argument.partition("=")

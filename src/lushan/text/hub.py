@@ -104,9 +104,7 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
                 "package.",
             ) from error
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(
-            f"the {what} cannot be read: {first}", key=key, value=place.path
-        ) from error
+        raise UserError(f"the {what} cannot be read: {first}", key=key, value=place.path) from error
 
 
 @functools.cache
