@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ def fit(
     assert experiment.plan is not None
     trainer.follow(experiment.plan.epochs)
     shown = ["val/loss", f"val/{ready.task.main_metric}"]
-    trainer.callbacks.insert(0, Console(experiment.plan.total_steps, shown))
+    trainer.observe(Console(experiment.plan.total_steps, shown))
     if trainer.is_global_zero:
         describe(ready, experiment)
         keep_for_later(ready, folder)
@@ -136,22 +136,17 @@ def fit(
 
 def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:
     """The Lightning module of a run."""
-    schedule = build(cfg["scheduler"])
     return Experiment(
         model=ready.model,
         task=ready.task,
         optimizer=lambda model: build(cfg["optimizer"], model=model),
-        multiplier=_multiplier(schedule),
+        multiplier=build(cfg["scheduler"]),
         batching=batching_of(cfg, ready.source, trainer),
         encoded=ready.encoded,
         tables=ready.corpus.splits,
         pad_id=ready.tokenizer.pad_token_id,
         clip=trainer.clip_norm,
     )
-
-
-def _multiplier(schedule: Callable[..., float]) -> Callable[[int, int], float]:
-    return lambda step, total: schedule(step, total_steps=total)
 
 
 def batching_of(cfg: Mapping[str, Any], source: Source, trainer: Trainer) -> Batching:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,12 +121,12 @@ class Experiment(pl.LightningModule):
     Args:
         model: From `task.build`.
         task: Loss, decoding, metrics.
-        optimizer: Model to optimizer.
-        multiplier: (step, total_steps) to the factor on every learning rate.
         batching: How examples become batches.
         encoded: Encoded splits: train, validation, test.
         tables: The corpus splits they come from.
         pad_id: Of the tokenizer.
+        optimizer: Model to optimizer; none is needed to judge.
+        multiplier: step and `total_steps` to the factor on every learning rate; likewise.
         clip: Largest gradient norm, or None.
     """
 
@@ -134,12 +135,12 @@ class Experiment(pl.LightningModule):
         *,
         model: nn.Module,
         task: Task,
-        optimizer: Callable[[nn.Module], torch.optim.Optimizer],
-        multiplier: Callable[[int, int], float],
         batching: Batching,
         encoded: dict[str, Encoded],
         tables: dict[str, pa.Table],
         pad_id: int,
+        optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
+        multiplier: Callable[..., float] | None = None,
         clip: float | None = None,
     ) -> None:
         super().__init__()
@@ -164,7 +165,7 @@ class Experiment(pl.LightningModule):
     def train_dataloader(self) -> TrainingLoader:
         """This epoch's batches, from where the run stands."""
         assert self.plan is not None
-        fit = self.trainer.fit_loop
+        fit: Any = self.trainer.fit_loop
         progress = fit.epoch_loop.batch_progress.current
         return TrainingLoader(
             self.encoded["train"],
@@ -198,9 +199,11 @@ class Experiment(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule; the length of the schedule comes from the plan."""
         assert self.plan is not None
-        total = self.plan.total_steps
+        assert self.make_optimizer is not None
+        assert self.multiplier is not None
         optimizer = self.make_optimizer(self.model)
-        scheduler = LambdaLR(optimizer, lambda step: self.multiplier(step, total))
+        multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
+        scheduler = LambdaLR(optimizer, multiplier)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def training_step(self, batch: GlobalBatch, batch_idx: int) -> None:
@@ -221,7 +224,7 @@ class Experiment(pl.LightningModule):
             self._require_finite(norm, batch, "gradient")
         optimizer.step()
         optimizer.zero_grad()
-        self.lr_schedulers().step()  # type: ignore[union-attr,call-arg]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
         for scope in ("", "epoch_"):
             self.running[f"{scope}loss"] += float(total)
             self.running[f"{scope}targets"] += batch["targets"]

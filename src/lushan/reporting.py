@@ -67,14 +67,15 @@ def _plain(value: Any) -> Any:
 def warm_up() -> None:
     """Draw once for nothing: fonts are found and read, for all figures of this process."""
     rows = [{"step": "1", "train/loss": "1", "val/x": "1"}]
-    for figure in (curves_figure(rows, "x"), confusion_figure(["a"], np.ones((1, 1)), "test")):
-        FigureCanvasAgg(figure).draw()
+    confusion = confusion_figure(["a"], np.ones((1, 1), np.int64), "test")
+    for figure in (curves_figure(rows, "x"), confusion):
+        FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        FigureCanvasAgg(figure).print_png(str(temporary))  # type: ignore[no-untyped-call]
 
 
 def curves_figure(
@@ -135,7 +136,7 @@ def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str
     figure = Figure(figsize=(side + 0.8, side), dpi=110, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    font = {"fontfamily": fonts()}
+    font: dict[str, Any] = {"fontfamily": fonts()}
     axes.set_xticks(range(len(names)), names, rotation=90, **font)
     axes.set_yticks(range(len(names)), names, **font)
     axes.set(xlabel="predicted", ylabel="gold", title=title)

@@ -71,6 +71,11 @@ class Trainer(pl.Trainer):
             **options,
         )
 
+    def observe(self, callback: pl.Callback) -> None:
+        """Add a callback that comes before all others."""
+        callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, callback)
+
     def follow(self, epochs: int) -> None:
         """Train as many epochs as the plan has."""
         self.fit_loop.max_epochs = epochs

@@ -187,7 +187,11 @@ def logged(path: Path) -> Iterator[None]:
     to_screen = logging.StreamHandler(sys.stderr)
     to_screen.setFormatter(logging.Formatter("%(message)s"))
     lightning = logging.getLogger("pytorch_lightning")
-    handlers = [(root, to_file), (root, to_screen), (lightning, to_file)]
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [
+        (root, to_file),
+        (root, to_screen),
+        (lightning, to_file),
+    ]
     for logger, handler in handlers:
         logger.addHandler(handler)
     try:

@@ -265,7 +265,7 @@ class Checkpoints(pl.Callback):
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._validated_inside = False
-        model = trainer.lightning_module.model
+        model: Any = trainer.lightning_module.model
         if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
             raise RunFailed(
                 f"weights are not finite after step {trainer.global_step}; they were not saved, "

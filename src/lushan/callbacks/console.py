@@ -7,7 +7,9 @@ import sys
 from typing import Any
 
 import pytorch_lightning as pl
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from lushan.callbacks.record import epochs_done
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class Console(pl.Callback):
             return
         metrics = trainer.callback_metrics
         values = "  ".join(f"{k} {float(metrics[k]):.4f}" for k in self.shown if k in metrics)
-        epoch = trainer.fit_loop.epoch_progress.current.processed + 1
+        epoch = epochs_done(trainer) + 1
         log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

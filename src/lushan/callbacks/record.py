@@ -70,7 +70,8 @@ class Record(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A row every so many steps."""
-        if trainer.global_step % trainer.log_every_n_steps:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step % every:
             return
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
         row = {"train/loss": pl_module.take_running(), "lr": rate}
@@ -90,12 +91,18 @@ class Record(pl.Callback):
             return
         row = {
             "step": trainer.global_step,
-            "epoch": trainer.fit_loop.epoch_progress.current.processed,
+            "epoch": epochs_done(trainer),
             "seconds": round(self.trained, 3),
             **values,
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
+
+
+def epochs_done(trainer: pl.Trainer) -> int:
+    """Epochs that have been trained to their end."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -153,8 +153,8 @@ class WandB:
         self.run.summary.update({k: v for k, v in result.metrics.items() if v is not None})
         rows = class_rows(result)
         if rows:
-            columns = list(rows[0])
-            table = wandb.Table(columns=columns, data=[[row[c] for c in columns] for row in rows])
+            data = [list(row.values()) for row in rows]
+            table = wandb.Table(columns=[*rows[0]], data=data)
             self.run.log({"report": table})
         plots = sorted((folder / "plots").glob("*.png"))
         if plots:

@@ -53,7 +53,7 @@ def plan_epoch(
         if bucket:
             members = members[np.argsort(lengths[members], kind="stable")]
         batches += _cut(members, lengths, batch_examples, batch_tokens)
-    rng.shuffle(batches)  # type: ignore[arg-type]
+    rng.shuffle(batches)
     return batches
 
 

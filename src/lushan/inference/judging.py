@@ -73,8 +73,6 @@ def evaluate(
     experiment = Experiment(
         model=loaded.model,
         task=loaded.task,
-        optimizer=None,
-        multiplier=None,
         batching=batching_of(cfg, source, trainer),
         encoded=encoded,
         tables=corpus.splits,

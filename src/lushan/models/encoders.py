@@ -117,7 +117,7 @@ def pretrained(
     return Encoder(_encoding_part(model))
 
 
-def warm_up(config: Callable[..., Any]) -> None:
+def warm_up(config: Any) -> None:
     """Import what `fresh` will need: a process that is forked later has it."""
     from transformers import MODEL_MAPPING
 

@@ -218,8 +218,9 @@ class Classification(Task):
     # Model
 
     def build(self, encoder: nn.Module) -> nn.Module:
-        head = self.head(width=encoder.width, num_labels=self.width)
-        return TextModel(encoder, pooler(self.pooling, encoder.width), head)
+        width: Any = encoder.width
+        head = self.head(width=width, num_labels=self.width)
+        return TextModel(encoder, pooler(self.pooling, width), head)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self._loss(model(encoder_inputs(batch)), batch)

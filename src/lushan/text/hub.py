@@ -111,7 +111,7 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
 def reachable() -> bool:
     """Whether the hub answers, by one request that waits three seconds at most."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     if constants.is_offline_mode():
         return False
