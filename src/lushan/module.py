@@ -253,12 +253,14 @@ class Experiment(pl.LightningModule):
     def take_running(self, scope: str = "") -> float:
         """The mean training loss since the last call; `scope` is empty or `epoch_`.
 
-        A rank sees its share of each loss and all of its targets, so the shares times the number
-        of ranks estimate the whole.
+        All ranks must call it: each knows the loss of its own shares, and the targets of all.
         """
         loss, targets = self.running[f"{scope}loss"], self.running[f"{scope}targets"]
         self.running[f"{scope}loss"], self.running[f"{scope}targets"] = 0.0, 0
-        return self.trainer.world_size * loss / max(1, targets)
+        if self.trainer.world_size > 1:
+            share = torch.tensor(loss, dtype=torch.float64, device=self.device)
+            loss = float(self.trainer.strategy.reduce(share, reduce_op="sum"))
+        return loss / max(1, targets)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss counts the whole epoch, also over a resume."""

@@ -13,6 +13,8 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
+from lushan.runs.cores import usable_threads
+
 OURS: dict[str, Any] = {
     "enable_checkpointing": False,  # lushan.callbacks.checkpoints saves
     "num_sanity_val_steps": 0,  # a resumed run would validate twice
@@ -94,6 +96,12 @@ class DDP(DDPStrategy):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"broadcast_buffers": False, **options})
+
+    def setup_environment(self) -> None:
+        """Join the group; ranks on one processor share its cores instead of fighting for them."""
+        super().setup_environment()
+        if self.root_device.type == "cpu":
+            torch.set_num_threads(max(1, usable_threads() // self.num_processes))
 
     def _configure_launcher(self) -> None:
         assert self.cluster_environment is not None

@@ -214,7 +214,7 @@ def unknown(
     if near:
         hint = f"Did you mean {f'{parent}.{near}' if parent else near!s}?"
     else:
-        hint = f"There are: {', '.join(listed if listed is not None else names)}."
+        hint = f"There are: {', '.join(listed or names)}."
     return UserError("there is no such key", key=key, value=value, hint=hint)
 
 

@@ -34,6 +34,36 @@ from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
 from lushan.errors import UserError, did_you_mean
 
 
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, which judges the places it searches and the config of each job of a sweep."""
+
+    def get_mode(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        parsed_overrides: list[Override] | None = None,
+    ) -> Any:
+        """As Hydra's, which gives what it parsed to its own class only."""
+        return super().get_mode(
+            config_name, overrides, parsed_overrides or Composer.parse(overrides)
+        )
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """As Hydra's, judged: a preset that only this job has may ask something of Hydra, too."""
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        judge_hydra(cfg.hydra)
+        return cfg
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    ) -> None:
+        # Whoever composes, completes a word or shows where things come from comes by here.
+        judge_search_path(repo, config_name, parsed_overrides)
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
 class Composer(Hydra):
     """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
 
@@ -48,7 +78,7 @@ class Composer(Hydra):
             path.prepend(
                 "command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema")
             )
-        super().__init__(task_name=PRIMARY, config_loader=ConfigLoaderImpl(path))
+        super().__init__(task_name=PRIMARY, config_loader=_Loader(path))
 
     def compose_config(  # type: ignore[override]  # the flags in between go through as they are
         self,
@@ -70,7 +100,6 @@ class Composer(Hydra):
         options["with_log_configuration"] = False
         with self.said_plainly(config_name, overrides):
             parsed = parsed_overrides or self.parse(overrides)
-            judge_search_path(self.config_loader, config_name, parsed)
             if run_mode is RunMode.MULTIRUN:
                 parsed = self._spelled_out(config_name, parsed)
             try:
@@ -80,9 +109,17 @@ class Composer(Hydra):
                 if again == parsed:
                     raise
                 cfg = self._compose(config_name, again, run_mode, options)
-            judge_hydra(cfg.hydra)
             origin.remember(origin.Composition(self, config_name, tuple(parsed)))
+            if config_name is not None:  # else it is Hydra's own, and only shown
+                self._judge(cfg.hydra)
             return cfg
+
+    @staticmethod
+    def _judge(hydra: DictConfig) -> None:
+        try:
+            judge_hydra(hydra)
+        except UserError as error:
+            raise mistakes.with_origin(error) from error.__cause__
 
     def _compose(
         self,

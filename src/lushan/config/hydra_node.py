@@ -7,11 +7,12 @@ is a way for a config to run code, and each is judged before Hydra acts on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lushan.config.targets import HYDRA_RULES, locate, nodes, user_prefixes
@@ -21,7 +22,9 @@ TRUSTED = [f"{rule.named}*" for rule in HYDRA_RULES]
 """Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
 
 ENVIRONMENT = (
-    *("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
+    # Not all of `OMP_`: OMP_TOOL_LIBRARIES names a library to be loaded.
+    *("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE"),
+    *("MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
     *("NCCL_DEBUG", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SOCKET_IFNAME"),
     *("GLOO_SOCKET_IFNAME", "PYTORCH_", "TOKENIZERS_PARALLELISM"),
 )
@@ -51,9 +54,7 @@ def judge_hydra(node: DictConfig) -> None:
         UserError: It names code that did not come with Hydra or us, or changes what is ours.
     """
     for part in ("launcher", "sweeper", "callbacks"):
-        # Unresolved, too: `${oc.env:NAME}` is not a name that was judged.
-        plain = OmegaConf.to_container(node[part], resolve=False, throw_on_missing=False)
-        for key, inner in nodes(plain, f"hydra.{part}"):
+        for key, inner in nodes(_as_written(node[part], f"hydra.{part}"), f"hydra.{part}"):
             locate(str(inner["_target_"]), key)
     for part in ("job_logging", "hydra_logging"):
         _judge_logging(node[part], f"hydra.{part}")
@@ -70,6 +71,29 @@ def judge_hydra(node: DictConfig) -> None:
             raise UserError("this is not configured", key=f"hydra.{key}", value=value, hint=hint)
 
 
+def _as_written(node: Any, key: str) -> Any:
+    """A node in plain values, unresolved: `${oc.env:NAME}` is not a name that was judged.
+
+    Raises:
+        UserError: What stands there is a mapping or list that stands somewhere else.
+    """
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
+        return node
+    keys: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    return {name: _member(node, name, f"{key}.{name}") for name in keys}
+
+
+def _member(node: Any, name: Any, key: str) -> Any:
+    value: Any = node._get_node(name)
+    if not value._is_interpolation():
+        return _as_written(value if OmegaConf.is_config(value) else value._value(), key)
+    text = value._value()
+    with suppress(OmegaConfBaseException):
+        if isinstance(node[name], DictConfig | ListConfig | Mapping | list | tuple):
+            raise UserError("this must be written here, not taken", key=key, value=text)
+    return text
+
+
 def _judge_logging(node: DictConfig | None, key: str) -> None:
     # `()`, `class`, `ext://` and queue listeners of logging's dictConfig all name code.
     for part in ("handlers", "formatters", "filters", "incremental"):
@@ -81,8 +105,13 @@ def _judge_logging(node: DictConfig | None, key: str) -> None:
             )
 
 
-def judge_search_path(loader: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+def judge_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
     """Refuse places to search for configs that would be imported.
+
+    Args:
+        repository: Hydra's, in which the primary config is found.
+        config_name: The primary config.
+        parsed: The overrides.
 
     Raises:
         UserError: A place of `hydra.searchpath` is not a folder, nor of an allowed package.
@@ -90,15 +119,17 @@ def judge_search_path(loader: Any, config_name: str | None, parsed: Sequence[Ove
     for override in parsed:
         if override.key_or_group.replace("[", ".").startswith("hydra.searchpath"):
             _judge_places(override.value(), "command line")
-    if config_name is None or not loader.repository.config_exists(config_name):
+    if config_name is None or not repository.config_exists(config_name):
         return
-    primary = loader.repository.load_config(config_path=config_name).config
+    primary = repository.load_config(config_path=config_name).config
     try:
         places = OmegaConf.select(primary, "hydra.searchpath")
     except OmegaConfBaseException:
         places = None
     if places is not None:
-        _judge_places(OmegaConf.to_container(places, resolve=False), f"{config_name}.yaml")
+        if OmegaConf.is_config(places):
+            places = OmegaConf.to_container(places, resolve=False)
+        _judge_places(places, f"{config_name.removesuffix('.yaml')}.yaml")
 
 
 def _judge_places(places: Any, origin: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
@@ -38,7 +39,7 @@ def is_of_composition(error: BaseException) -> bool:
         return True
     ours = [i for i, m in enumerate(modules) if m.startswith("lushan.")]
     after = modules[ours[-1] + 1 :] if ours else modules
-    is_plain = isinstance(error, ValueError | TypeError | AssertionError | OSError)
+    is_plain = isinstance(error, ValueError | TypeError | LookupError | AssertionError | OSError)
     return is_plain and bool(after) and after[0].split(".")[0] in _THEIRS
 
 
@@ -61,7 +62,10 @@ def explain(
         return UserError(
             "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Leave the + away."
         )
-    if found := re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text):
+    if found := (
+        re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text)
+        or re.match(r"Sweep parameters '([^'=]*)=(.*)' requires --multirun", text)
+    ):
         return UserError(
             "several values are a sweep",
             key=found[1],
@@ -69,9 +73,13 @@ def explain(
             file=origin.COMMAND_LINE,
             hint=f"Write lushan train -m, or {found[1]}=[{found[2]}] for a list.",
         )
-    if found := re.match(r"Config group override must be a string or a list", text):
-        return UserError("a group takes the name of an option", value=" ".join(overrides))
-    return _other(error)
+    if found := re.match(r"(?:In '[^']*': )?You must specify '([^']*)'", text):
+        options = ", ".join(origin.options_of(composer, found[1]))
+        hint = f"Write {found[1]}=NAME. There are: {options}."
+        return UserError("this must be set", key=found[1], hint=hint)
+    if re.match(r"Config group override must be a string or a list", text):
+        return _no_name(composer, overrides)
+    return _other(error, _blamed(text, composer, overrides))
 
 
 def of_resolving(error: OmegaConfBaseException) -> UserError:
@@ -107,8 +115,11 @@ def with_origin(error: UserError) -> UserError:
 
 
 def _unreadable(error: OverrideParseException) -> UserError:
-    line = str(error.override)
-    reasons = [part for part in str(error).splitlines() if part and not part.startswith("See ")]
+    return _unreadable_line(str(error.override), str(error))
+
+
+def _unreadable_line(line: str, text: str) -> UserError:
+    reasons = [part for part in text.splitlines() if part and not part.startswith("See ")]
     if line.startswith("-"):
         return UserError(
             "there is no such flag",
@@ -116,11 +127,12 @@ def _unreadable(error: OverrideParseException) -> UserError:
             file=origin.COMMAND_LINE,
             hint="`lushan train --help` shows what can be written.",
         )
-    if "=" not in line:
+    key, equals, value = line.partition("=")
+    if not equals or not key:
+        hint = f"{line}=VALUE?" if line and key else "Write KEY=VALUE."
         return UserError(
-            "an override is key=value", value=line, file=origin.COMMAND_LINE, hint=f"{line}=VALUE?"
+            "an override is key=value", value=line, file=origin.COMMAND_LINE, hint=hint
         )
-    key, _, value = line.partition("=")
     return UserError(
         f"the value cannot be read: {reasons[-1].strip(' ^') if reasons else 'syntax'}",
         key=key,
@@ -141,7 +153,7 @@ def _no_such_option(
         return UserError(
             "there is no such config", key="--config-name", value=missing or config_name
         )
-    missing = missing.strip("/").removesuffix(".yaml")
+    missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
     group, _, name = missing.rpartition("/")
     # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
     place: str | None = None
@@ -163,6 +175,42 @@ def _no_such_option(
     )
 
 
+def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
+    """A group was given a number, or nothing: `callbacks=null`."""
+    for override in composer.parse_quietly(overrides):
+        line = str(override.input_line)
+        if not override.key_or_group:
+            return _unreadable_line(line, "")
+        if composer.is_group(override) and not isinstance(override.value(), str | list):
+            return _not_an_option(override, composer)
+    return UserError("a group takes the name of an option", value=" ".join(overrides))
+
+
+def _not_an_option(override: Override, composer: Composer) -> UserError:
+    group = override.key_or_group
+    return UserError(
+        "a group takes the name of an option",
+        key=group,
+        value=_value(override),
+        file=origin.COMMAND_LINE,
+        hint=f"There are: {', '.join(origin.options_of(composer, group))}.",
+    )
+
+
+def _value(override: Override) -> str | None:
+    return str(override.input_line).partition("=")[2] or None
+
+
+def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
+    """The override that a message speaks of."""
+    for override in composer.parse_quietly(overrides):
+        key, value = override.key_or_group, _value(override)
+        ways = [override.input_line, f"'{key}'", f"'{key}=", f" for {key}.", value and f"'{value}'"]
+        if text.startswith(f"{key} ") or any(way in text for way in ways if way):
+            return override
+    return None
+
+
 def _no_such_key(
     key: str, composer: Composer, config_name: str | None, overrides: list[str]
 ) -> UserError:
@@ -170,6 +218,8 @@ def _no_such_key(
     sign = "~" if key.startswith("~") else ""
     parsed = composer.parse_quietly(overrides)
     value = next((o for o in parsed if o.key_or_group == name.partition("@")[0]), None)
+    if value is not None and composer.is_group(value) and not value.is_delete():
+        return _not_an_option(value, composer)
     base = composer.without_values(config_name, parsed)
     keys = [] if base is None else list(origin.keys_of(base))
     groups = origin.groups_of(composer)
@@ -221,12 +271,22 @@ def _chained(error: BaseException | None, kind: type[Any]) -> Any:
     return None
 
 
-def _other(error: Exception) -> UserError:
+def _other(error: Exception, blamed: Override | None) -> UserError:
     cause: BaseException = error
-    while not str(cause) and cause.__cause__ is not None:
+    while cause.__cause__ is not None and re.match(r"(Error merging override|$)", str(cause)):
         cause = cause.__cause__
     key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("full_key:", "object_type"))]
+    beside = ("full_key:", "object_type", "reference_type")
+    lines = [line for line in lines if not line.startswith(beside)]
     problem = lines[0] if lines else type(cause).__name__
-    return UserError(problem, key=key or None, hint="\n  ".join(lines[1:]) or None)
+    hint = "\n  ".join(lines[1:]) or None
+    if blamed is None:
+        return UserError(problem, key=key or None, hint=hint)
+    return UserError(
+        problem,
+        key=blamed.key_or_group,
+        value=_value(blamed),
+        file=origin.COMMAND_LINE,
+        hint=hint,
+    )

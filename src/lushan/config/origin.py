@@ -76,7 +76,8 @@ def origin(key: str) -> Place | None:
 def _job_overrides(composition: Composition) -> Sequence[Override]:
     """The overrides of the job of a sweep that is under way, else those that were composed."""
     if HydraConfig.initialized():
-        lines = [str(line) for line in HydraConfig.get().overrides.task]
+        written = HydraConfig.get().overrides
+        lines = [str(line) for line in [*written.hydra, *written.task]]
         return composition.composer.parse_quietly(lines)
     return composition.overrides
 

@@ -28,6 +28,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lushan.errors import Interrupted, UserError
+from lushan.runs.cores import usable_threads
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.runs.secrets import redact, redact_arguments
 from lushan.runs.signals import CAUGHT
@@ -365,10 +366,3 @@ def _redirect(output: Path | None) -> None:
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.close(file)
-
-
-def usable_threads() -> int:
-    """The cores that this process may use, or fewer where `OMP_NUM_THREADS` says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores or 1, int(wanted)) if wanted.isdigit() and int(wanted) else cores or 1

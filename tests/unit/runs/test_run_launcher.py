@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs.launcher import ForkLauncher, set_apart, usable_threads
+from lushan.runs.cores import usable_threads
+from lushan.runs.launcher import ForkLauncher, set_apart
 
 PROGRAM = Path(__file__).with_name("sweep_program.py")
 

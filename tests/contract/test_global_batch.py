@@ -1,0 +1,144 @@
+"""One optimizer step is the same step, however its batch is shared out."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lushan.data.loader import TrainingLoader
+from tests.contract.test_tasks import COMBINATIONS, allowed, parts
+from tests.helpers import command, corpora
+
+WHOLE = {"world_size": 1, "micro_tokens": None}
+
+
+def gradient(task, head, *, world_size, micro_tokens):
+    """The gradient of one global batch: what the ranks have, added up (float64, no dropout)."""
+    made, tokenizer, _, encoded, model = parts(task, head)
+    model.double().eval()
+    model.zero_grad()
+    batch = np.arange(len(encoded))
+    for rank in range(world_size):
+        loader = TrainingLoader(
+            encoded,
+            [batch],
+            lambda rows: made.collate(rows, tokenizer.pad_token_id),
+            rank=rank,
+            world_size=world_size,
+            micro_tokens=micro_tokens,
+        )
+        (share,) = loader
+        for micro in share["micro"]:
+            (made.loss(model, micro) * share["weight"] / share["targets"]).backward()
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    model.float()
+    return found
+
+
+def distance(one, other):
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize(("task", "head"), [c for c in COMBINATIONS if allowed(*c)])
+@pytest.mark.parametrize("shared", [(1, 40), (1, 12), (2, None), (4, None), (4, 12), (17, None)])
+def test_a_batch_shared_out_has_the_gradient_of_the_whole(task, head, shared):
+    world_size, micro_tokens = shared
+    whole = gradient(task, head, **WHOLE)
+    split = gradient(task, head, world_size=world_size, micro_tokens=micro_tokens)
+    assert max(float(g.abs().max()) for g in whole.values()) > 1e-3
+    assert distance(whole, split) < 1e-9
+
+
+def test_the_shares_are_no_copies():
+    """One example alone has another gradient: the test above can fail."""
+    made, tokenizer, _, encoded, model = parts("ner", "linear")
+    model.double().eval()
+    found = []
+    for rows in (range(len(encoded)), range(1)):
+        model.zero_grad()
+        batch = made.collate(encoded.rows(list(rows)), tokenizer.pad_token_id)
+        (made.loss(model, batch) / int(encoded.targets[list(rows)].sum())).backward()
+        found.append({n: p.grad.clone() for n, p in model.named_parameters()})
+    model.zero_grad()
+    model.float()
+    assert distance(*found) > 1e-4
+
+
+EXACT = (
+    "trainer.precision=64-true",
+    "trainer.max_epochs=3",
+    "trainer.log_every_n_steps=1",
+    "optimizer.lr=1e-3",
+    "data.eval_tokens=24",
+    "task.head.dropout=0",
+    "model.config.hidden_dropout_prob=0",
+    "model.config.attention_probs_dropout_prob=0",
+)
+
+
+def corpus(folder, task):
+    """Overrides that name files: 53 examples to train on, 13 each to judge."""
+    sizes = {"train": 53, "validation": 13, "test": 13}
+    if task == "ner":
+        write, examples, given = corpora.write_conll, corpora.SENTENCES, ["data=conll"]
+    else:
+        write, examples, given = write_tsv, corpora.REVIEWS, ["data=table"]
+        given += ["data.text=sentence", "data.label=label"]
+    for split, size in sizes.items():
+        rows = [examples[i % len(examples)] for i in range(size)]
+        given.append(f"data.{split}={write(folder / f'{split}.tsv', rows)}")
+    return [f"task={task}", *given]
+
+
+def write_tsv(path, rows):
+    lines = ["sentence\tlabel", *("\t".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def trained(cwd, *overrides):
+    done = command.cli("train", *command.SMALL, *overrides, cwd=cwd)
+    assert done.code == 0, done.err
+    return done
+
+
+def losses(done):
+    with (done.folder / "metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def ids(done, split):
+    lines = (done.folder / "predictions" / f"{split}.jsonl").read_text().splitlines()
+    return [json.loads(line)["id"] for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["ner", "classification"])
+def test_two_processes_train_as_one(task, tmp_path):
+    same = [*corpus(tmp_path, task), *EXACT]
+    one = trained(tmp_path, *same, "name=one")
+    two = trained(tmp_path, *same, "name=two", "trainer=ddp_sim")
+    assert losses(two) == pytest.approx(losses(one), abs=1e-9)
+    assert len(losses(one)) > 12
+    for split in ("validation", "test"):
+        assert sorted(ids(one, split)) == sorted(ids(two, split))
+        assert len(set(ids(two, split))) == len(ids(two, split)) == 13
+    for name, value in one.result["metrics"].items():
+        assert two.result["metrics"][name] == pytest.approx(value, abs=1e-9), name
+    weights = [load(done.folder / "checkpoints" / "best") for done in (one, two)]
+    assert distance(*weights) < 1e-9
+
+
+def load(folder):
+    from lushan.callbacks.checkpoints import load_weights
+
+    return {name: tensor.double() for name, tensor in load_weights(folder).items()}
+
+
+def test_parameters_come_back_to_single_precision():
+    *_, model = parts("ner", "linear")
+    assert all(p.dtype == torch.float32 for p in model.parameters())
