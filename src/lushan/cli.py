@@ -397,10 +397,10 @@ def evaluate(
         main_metric=found["main_metric"],
         config={},
         ci=found["ci"],
-        report=found["report"],
+        reports=found["reports"],
         extra={"notes": found["notes"]},
     )
-    typer.echo(closing_text(result))
+    typer.echo(closing_text(result, every_level=True))
 
 
 def _plain(value: object) -> Any:

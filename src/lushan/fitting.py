@@ -38,6 +38,7 @@ from lushan.preparation import Prepared, prepare
 from lushan.runs.files import write_json
 from lushan.runs.signals import Signals
 from lushan.tasks.base import Evaluation, Task
+from lushan.text.tokenizers import fingerprint
 from lushan.trainer import RUN_FOLDER, Trainer
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Outcome:
         steps: Optimizer steps in all.
         train_seconds: Of training with its validations, interruptions left out.
         train_examples: Examples that were trained on, each counted every time.
+        tokenizer_sha256: Fingerprint of the tokenizer.
         weights_sha256: Of the judged weights.
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the judged weights.
@@ -71,6 +73,7 @@ class Outcome:
     steps: int
     train_seconds: float
     train_examples: int
+    tokenizer_sha256: str
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
@@ -94,7 +97,7 @@ class Outcome:
         }
 
     @property
-    def report(self) -> dict[str, Any]:
+    def reports(self) -> dict[str, Any]:
         """Split to level to class to scores."""
         return {PREFIX[s]: e.report for s, e in self.evaluations.items()}
 
@@ -296,6 +299,7 @@ def judge(
         steps=steps,
         train_seconds=round(record.trained, 3),
         train_examples=experiment.plan.examples(steps),
+        tokenizer_sha256=fingerprint(ready.tokenizer),
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,

@@ -107,7 +107,7 @@ def carry_out(
                 main_metric=f"{split}/{task.main_metric}",
                 config=cfg,
                 ci=outcome.intervals,
-                report=outcome.report,
+                reports=outcome.reports,
                 choices=dict(choices),
                 data_fingerprint=dict(fingerprint),
                 seconds=round(spent + time.monotonic() - begun, 1),
@@ -121,7 +121,8 @@ def carry_out(
                     "train_examples": outcome.train_examples,
                 },
             )
-            close_manifest(folder.manifest_json, ended=now())
+            known = {"data": dict(fingerprint), "tokenizer": outcome.tokenizer_sha256}
+            close_manifest(folder.manifest_json, ended=now(), fingerprints=known)
             folder.complete(result)
             fitting.tidy(folder.checkpoints, outcome.checkpoint)
             told.append(result)

@@ -1,7 +1,8 @@
 """Losses that a refactor leaves as they are, to the seventh digit.
 
-Where a change is meant to move them, `LUSHAN_GOLDEN=write pytest tests/contract/test_golden.py -n 0`
-writes the file anew, and the change log says why.
+Where a change is meant to move them, the file is made anew, and the change log says why:
+
+    LUSHAN_GOLDEN=write pytest tests/contract/test_golden.py -n 0
 """
 
 import csv
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import trained
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"

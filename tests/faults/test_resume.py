@@ -31,7 +31,7 @@ def left_alone(tmp_path_factory):
 def numbers(folder):
     """Everything of a result that must be equal."""
     result = jobs.result(folder)
-    names = ("metrics", "ci", "report", "steps", "best_step", "train_examples")
+    names = ("metrics", "ci", "report", "reports", "steps", "best_step", "train_examples")
     hashes = ("weights_sha256", "final_weights_sha256")
     return {name: result[name] for name in (*names, *hashes)}
 

@@ -364,7 +364,7 @@ def answers(url: str) -> bool:
 def class_rows(result: Result) -> list[dict[str, Any]]:
     """The per-class report as flat rows: split, level, class, precision, recall, f1, support."""
     rows = []
-    for split, levels in result.report.items():
+    for split, levels in result.reports.items():
         for level, classes in levels.items():
             if not isinstance(classes, Mapping):
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -157,7 +157,7 @@ class Composer(Hydra):
             return parsed
         result: list[Override] = []
         for override in parsed:
-            added = override in plain and _only_in_a_signature(base, override.key_or_group)
+            added = override in plain and _only_in_a_signature(base, override)
             result += self.parse([f"++{override.input_line}"]) if added else [override]
         return result
 
@@ -218,10 +218,15 @@ def _is_meant(name: str, glob: Glob) -> bool:
     return included and not any(fnmatchcase(name, pattern) for pattern in glob.exclude)
 
 
-def _only_in_a_signature(cfg: DictConfig, key: str) -> bool:
-    parent, _, name = key.rpartition(".")
+def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
+    parent, _, name = override.key_or_group.rpartition(".")
     node = OmegaConf.select(cfg, parent, throw_on_missing=False) if parent else None
-    return isinstance(node, DictConfig) and "_target_" in node and name not in node
+    if isinstance(node, DictConfig) and "_target_" in node and name not in node:
+        return True
+    # `optimizer.algorithm={_target_: torch.optim.AdamW, betas: [0.9, 0.99]}`
+    inner = OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False)
+    is_node = isinstance(inner, DictConfig) and "_target_" in inner
+    return is_node and isinstance(override.value(), Mapping)
 
 
 def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> DictConfig:

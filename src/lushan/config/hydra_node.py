@@ -77,8 +77,10 @@ def _as_written(node: Any, key: str) -> Any:
     Raises:
         UserError: What stands there is a mapping or list that stands somewhere else.
     """
-    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
+    if not isinstance(node, DictConfig | ListConfig):
         return node
+    if node._is_none() or node._is_missing():
+        return None
     keys: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
     return {name: _member(node, name, f"{key}.{name}") for name in keys}
 

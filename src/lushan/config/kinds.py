@@ -112,9 +112,9 @@ def writable(kind: Kind) -> bool:
 
 
 def fits(value: Any, kind: Kind) -> bool:
-    """Whether a plain value is one of a kind. A mapping with a `_target_` always is."""
+    """Whether a plain value is one of a kind. Of a `_target_` one cannot say what it makes."""
     if isinstance(value, Mapping) and "_target_" in value:
-        return True
+        return _can_be_made(kind)
     name, *rest = kind
     if name in ("none", "bool", "int", "float", "str"):
         return _fits_plain(value, name)
@@ -136,6 +136,16 @@ def fits(value: Any, kind: Kind) -> bool:
         # Mappings and lists may hold targets; a plain word or number cannot be an object.
         return isinstance(value, Mapping | list | tuple)
     return True
+
+
+def _can_be_made(kind: Kind) -> bool:
+    """Whether a target may stand for a value of a kind: for no number, word or list of words."""
+    name, *rest = kind
+    if name in ("union", "tuple"):
+        return any(_can_be_made(k) for k in rest)
+    if name in ("list", "dict"):
+        return _can_be_made(rest[0])
+    return name in ("object", "any")
 
 
 def _fits_plain(value: Any, name: str) -> bool:

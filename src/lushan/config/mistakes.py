@@ -79,6 +79,10 @@ def explain(
         return UserError("this must be set", key=found[1], hint=hint)
     if re.match(r"Config group override must be a string or a list", text):
         return _no_name(composer, overrides)
+    if found := re.search(r"Invalid Defaults List override '/?([^:@']*)[^:']*: (.*)'", text):
+        return _no_such_group(found[1], found[2], composer, config_name, overrides)
+    if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
+        return _other(error, None, origin.path_of(composer, found[1]))
     return _other(error, _blamed(text, composer, overrides))
 
 
@@ -156,13 +160,14 @@ def _no_such_option(
     missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
     group, _, name = missing.rpartition("/")
     # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
-    place: str | None = None
+    place: origin.Place | None = None
     for parsed in composer.parse_quietly(overrides):
         chosen = parsed.key_or_group
-        if missing.startswith(f"{chosen}/"):
-            group, name, place = chosen, missing.removeprefix(f"{chosen}/"), origin.COMMAND_LINE
-    if place is None and (found := re.match(r"In '([^']*)'", str(error))):
-        place = origin.path_of(composer, found[1])
+        if missing in (f"{chosen}/", *_chosen_by(parsed)):
+            group, name = chosen, missing.removeprefix(f"{chosen}/")
+            place = origin.Place(origin.COMMAND_LINE)
+    if place is None:
+        place = _choice_in_a_file(missing, composer, config_name, overrides)
     options = origin.options_of(composer, group)
     near = nearest(name, options)
     listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
@@ -170,8 +175,43 @@ def _no_such_option(
         f"there is no {name!r} in the group {group}" if group else "there is no such config",
         key=group or None,
         value=name,
-        file=place,
+        file=place.file if place else None,
+        line=place.line if place else None,
         hint=f"Did you mean {group}={near}? {listed}" if near else listed,
+    )
+
+
+def _chosen_by(override: Override) -> list[str]:
+    value = override.value()
+    return [f"{override.key_or_group}/{v}" for v in (value if isinstance(value, list) else [value])]
+
+
+def _choice_in_a_file(
+    choice: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> origin.Place | None:
+    begin = [c for parsed in composer.parse_quietly(overrides) for c in _chosen_by(parsed)]
+    return origin.place_of_choice(composer, [*begin, config_name or ""], choice)
+
+
+def _no_such_group(
+    group: str, value: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> UserError:
+    """A file overrides what no file before it chose: `- override /modle: bert_tiny`."""
+    place = _choice_in_a_file(f"{group}/{value}", composer, config_name, overrides)
+    groups = origin.groups_of(composer)
+    if group in groups:
+        problem, hint = "no option of this group is chosen before", f"Write `- {group}: {value}`."
+    else:
+        near = nearest(group, groups)
+        problem = "there is no such group"
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(groups)}."
+    return UserError(
+        problem,
+        key=group,
+        value=value,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        hint=hint,
     )
 
 
@@ -271,7 +311,7 @@ def _chained(error: BaseException | None, kind: type[Any]) -> Any:
     return None
 
 
-def _other(error: Exception, blamed: Override | None) -> UserError:
+def _other(error: Exception, blamed: Override | None, file: str | None = None) -> UserError:
     cause: BaseException = error
     while cause.__cause__ is not None and re.match(r"(Error merging override|$)", str(cause)):
         cause = cause.__cause__
@@ -282,7 +322,7 @@ def _other(error: Exception, blamed: Override | None) -> UserError:
     problem = lines[0] if lines else type(cause).__name__
     hint = "\n  ".join(lines[1:]) or None
     if blamed is None:
-        return UserError(problem, key=key or None, hint=hint)
+        return UserError(problem, key=key or None, file=file, hint=hint)
     return UserError(
         problem,
         key=blamed.key_or_group,

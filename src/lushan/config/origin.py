@@ -143,6 +143,49 @@ def line_of(file: Path, parts: Sequence[str]) -> int | None:
     return line
 
 
+def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> Place | None:
+    """Where a file chooses an option in its defaults list; None where no file does.
+
+    Args:
+        composer: Knows where files are.
+        configs: The files to begin with, `experiment/ner/wnut17`; those they choose come next.
+        choice: What is chosen, `model/bert_tiny`.
+    """
+    waiting, seen = list(configs), set()
+    while waiting:
+        config = waiting.pop(0)
+        file = path_of(composer, config)
+        if file is None or config in seen:
+            continue
+        seen.add(config)
+        for option, line in _choices_of(Path(file), config.rpartition("/")[0]):
+            if option == choice:
+                return Place(file, line)
+            waiting.append(option)
+    return None
+
+
+def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
+    """What a defaults list chooses, `model/bert_tiny`, and on which line."""
+    try:
+        node: Any = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    lists = [v for k, v in pairs if k.value == "defaults" and isinstance(v, yaml.SequenceNode)]
+    for entry in (entry for found in lists for entry in found.value):
+        chosen = entry.value if isinstance(entry, yaml.MappingNode) else [(None, entry)]
+        for key, value in chosen:
+            words = str(key.value).split() if key is not None else []
+            group = words[-1].partition("@")[0] if words else ""
+            for option in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                path = "/".join(
+                    part for part in (group, str(option.value).partition("@")[0]) if part
+                )
+                inside = f"{folder}/{path}" if folder else path
+                yield (path[1:] if path.startswith("/") else inside), option.start_mark.line + 1
+
+
 def options_of(composer: Composer, group: str) -> list[str]:
     """The options of a group, those in folders below it included: `ner/wnut17`."""
     loader = composer.config_loader

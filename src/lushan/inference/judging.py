@@ -33,7 +33,7 @@ def evaluate(
         overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`.
 
     Returns:
-        `metrics` and `ci` (flat, with the split's name), `report`, `notes`, `main_metric`, and
+        `metrics` and `ci` (flat, with the split's name), `reports`, `notes`, `main_metric`, and
         `records`, one an example.
 
     Raises:
@@ -86,7 +86,7 @@ def evaluate(
         "main_metric": f"{prefix}/{loaded.task.main_metric}",
         "metrics": {f"{prefix}/{k}": v for k, v in found.metrics.items()},
         "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
-        "report": {prefix: found.report},
+        "reports": {prefix: found.report},
         "notes": corpus.notes + encoding_notes(encoded) + found.notes,
         "records": found.records,
     }

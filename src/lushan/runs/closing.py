@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from lushan.runs.columns import aligned
 from lushan.runs.result import Result, summary
 
@@ -12,8 +9,13 @@ CLASSES = 20
 """As many classes are shown; all are in `result.json`."""
 
 
-def closing_text(result: Result) -> str:
-    """The metrics of a result, main metric first, its classes, and what to know of the numbers."""
+def closing_text(result: Result, *, every_level: bool = False) -> str:
+    """The metrics of a result, main metric first, its classes, and what to know of the numbers.
+
+    Args:
+        result: Of a run, or of a split judged again.
+        every_level: Show the tags of tokens too, not only entities.
+    """
     rows = [["metric", "value", "95 % interval", ""]]
     for row in summary(result):
         value = "-" if row.value is None else f"{row.value:.4f}"
@@ -21,31 +23,32 @@ def closing_text(result: Result) -> str:
         interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
         rows.append([row.metric, value, interval, "main metric" if row.is_main else ""])
     lines = aligned(rows, right={1})
-    classes = report_text(result)
-    notes = [f"note: {note}" for note in result.extra.get("notes") or ()]
-    return "\n".join([*lines, *(["", *classes] if classes else []), *notes])
+    for classes in report_texts(result)[: None if every_level else 1]:
+        lines += ["", *classes]
+    lines += [f"note: {note}" for note in result.extra.get("notes") or ()]
+    return "\n".join(lines)
 
 
-def report_text(result: Result) -> list[str]:
-    """The classes of the split that the main number is of; empty where a task has none.
+def report_texts(result: Result) -> list[list[str]]:
+    """One table a level of the split that the main number is of; none where a task has no classes.
 
-    Only of the first level: entities, not the tags of their tokens, which look alike and mean
-    something else. Averages are left out, for they are among the metrics.
+    Entities come first, the tags of their tokens after them: they look alike and mean something
+    else, so each table is headed by its level. Averages are left out; they are among the metrics.
     """
     split = result.headline.partition("/")[0]
-    levels: Mapping[str, Any] = result.report.get(split) or {}
-    for level, scores in levels.items():
+    tables = []
+    for level, scores in (result.reports.get(split) or {}).items():
         classes = {name: s for name, s in scores.items() if not name.endswith(" avg")}
         if not classes:
-            return []
+            continue
         rows = [[f"{split}, {level}", "precision", "recall", "f1", "support"]]
         for name, score in list(classes.items())[:CLASSES]:
             numbers = [_shown(score[key]) for key in ("precision", "recall", "f1")]
             rows.append([name, *numbers, str(score["support"])])
-        lines = aligned(rows, right=range(1, 5))
         more = len(classes) - CLASSES
-        return [*lines, f"and {more} more, in result.json"] if more > 0 else lines
-    return []
+        rest = [f"and {more} more, in result.json"] if more > 0 else []
+        tables.append(aligned(rows, right=range(1, 5)) + rest)
+    return tables
 
 
 def _shown(value: float | None) -> str:

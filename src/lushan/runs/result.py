@@ -24,7 +24,7 @@ class Result:
         main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
         config: The whole config, resolved.
         ci: 95 % interval of a metric: low, high.
-        report: Split -> level -> class -> precision, recall, f1, support.
+        reports: Split -> level -> class -> precision, recall, f1, support.
         choices: Hydra's group choices: `{"task/head": "crf"}`.
         data_fingerprint: Split -> SHA-256 of its data.
         seconds: Time of the whole run, all attempts together.
@@ -39,7 +39,7 @@ class Result:
     main_metric: str
     config: dict[str, Any]
     ci: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
-    report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
     data_fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: float | None = None
@@ -48,9 +48,13 @@ class Result:
     state: str = "complete"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of `result.json`, state first; secrets of the config blotted out."""
+        """Return the content of `result.json`, state first; secrets of the config blotted out.
+
+        `report` is what most readers want of `reports`.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         extra = fields.pop("extra")
+        fields["report"] = self.report
         clash = sorted(set(extra) & set(fields))
         if clash:
             raise ValueError(f"extra entries of a result take names of its own: {clash}")
@@ -73,7 +77,8 @@ class Result:
         assert isinstance(content, Mapping)
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         fields = {name: value for name, value in content.items() if name in known}
-        return cls(**fields, extra={k: v for k, v in content.items() if k not in known})
+        extra = {k: v for k, v in content.items() if k not in known and k != "report"}
+        return cls(**fields, extra=extra)
 
     def write(self, path: str | Path) -> None:
         """Write it, atomically."""
@@ -88,6 +93,12 @@ class Result:
             UserError: It is damaged.
         """
         return cls.from_dict(read_json(path), file=path)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Class -> precision, recall, f1, support, of the split and level of the main number."""
+        levels = self.reports.get(self.headline.partition("/")[0]) or {}
+        return dict(next(iter(levels.values()), {}))
 
     @property
     def headline(self) -> str:
@@ -174,7 +185,9 @@ def _problems(content: object) -> list[str]:
     if missing:
         return missing
     kinds |= {
-        name: Mapping for name in ("ci", "report", "choices", "data_fingerprint") if name in content
+        name: Mapping
+        for name in ("ci", "reports", "choices", "data_fingerprint")
+        if name in content
     }
     found = [
         f"{name!r} is {type(content[name]).__name__}"

@@ -3,7 +3,8 @@
 The trainers of the package tokenizers go through words in the order of a hash map, which is another
 one in every process. Byte pairs and characters do not depend on it. For WordPiece the pieces of one
 character, whose numbers decide between equally frequent pairs, are numbered here beforehand;
-Unigram's probabilities differ in their eleventh digit, and are rounded.
+Unigram's probabilities differ in their last digits, and are rounded; the characters that it prunes
+come back in any order, each a little more probable than the one before, and are made equal.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ BYTES = 256
 _PREFIX = "##"
 _DIGITS = 3
 """Of a Unigram piece's log-probability: far above the noise, far below what decides a split."""
+_RETURNED = 1e-4
+"""Between the log-probabilities of two characters that Unigram's trainer has put back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +132,27 @@ def _unigram(options: Options, texts: Texts) -> Any:
     tokenizer.train_from_iterator(readable(), trainer)
     state = json.loads(tokenizer.to_str())
     first, rest = state["model"]["vocab"][: len(SPECIAL)], state["model"]["vocab"][len(SPECIAL) :]
-    rounded = [[piece, round(score, _DIGITS)] for piece, score in rest]
+    rounded = [[piece, round(score, _DIGITS)] for piece, score in _level(rest)]
     state["model"]["vocab"] = first + sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
     return Tokenizer.from_str(json.dumps(state))
+
+
+def _level(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Give the characters that the trainer had pruned and put back one log-probability.
+
+    It gives them the lowest one there is plus 0, 1, 2, ... times 0.0001, in a hash map's order.
+    """
+    lowest = min(score for _, score in pieces)
+    steps = {piece: round((score - lowest) / _RETURNED) for piece, score in pieces}
+    exact = {
+        piece
+        for piece, score in pieces
+        if len(piece) == 1 and abs(lowest + steps[piece] * _RETURNED - score) < 1e-9
+    }
+    taken = {steps[piece] for piece in exact}
+    without_gap = next(n for n in itertools.count() if n not in taken)
+    returned = {piece for piece in exact if steps[piece] < without_gap}
+    return [(piece, lowest if piece in returned else score) for piece, score in pieces]
 
 
 def _chars(options: Options, texts: Texts) -> Any:

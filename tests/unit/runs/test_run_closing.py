@@ -3,7 +3,7 @@
 import pytest
 
 from lushan.runs import closing
-from lushan.runs.closing import closing_text, report_text
+from lushan.runs.closing import closing_text, report_texts
 from lushan.runs.columns import aligned, display_width
 
 
@@ -15,7 +15,7 @@ def scores(f1, support):
 def done(carried_out):
     found = carried_out().result()
     found.extra = {"notes": ["2 words were cut off"]}
-    found.report = {
+    found.reports = {
         "val": {"entity": {"LOC": scores(0.9, 9)}},
         "test": {
             "entity": {
@@ -43,6 +43,23 @@ def test_metrics_with_intervals_then_classes_then_notes(done):
     ]
 
 
+def test_who_judges_again_sees_the_tags_of_tokens_too(done):
+    lines = closing_text(done, every_level=True).splitlines()
+    assert lines[-4:-1] == [
+        "",
+        "test, token  precision  recall      f1  support",
+        "B-PER           0.5000       -  0.7500       10",
+    ]
+
+
+def test_the_plain_report_is_that_of_the_main_number(done):
+    told = done.to_dict()
+    assert told["report"] == done.reports["test"]["entity"]
+    again = type(done).from_dict(told)
+    assert again.reports == done.reports
+    assert "report" not in again.extra
+
+
 def test_a_number_that_is_none_is_a_dash(done):
     done.metrics["test/entity_f1"] = None
     done.ci["test/entity_f1"] = [None, None]
@@ -51,14 +68,14 @@ def test_a_number_that_is_none_is_a_dash(done):
 
 @pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"entity": {}}}, {"val": {"a": {}}}])
 def test_a_task_without_classes_has_no_such_table(done, report):
-    done.report = report
-    assert report_text(done) == []
+    done.reports = report
+    assert report_texts(done) == []
     assert closing_text(done).splitlines()[-2].startswith("test/loss")
 
 
 def test_many_classes_are_counted(done, monkeypatch):
     monkeypatch.setattr(closing, "CLASSES", 1)
-    assert report_text(done)[1:] == [
+    assert report_texts(done)[0][1:] == [
         "地名             0.5000       -  0.2500        4",
         "and 1 more, in result.json",
     ]

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,25 @@ def test_the_same_text_gives_the_same_tokenizer(kind: str, tmp_path: Path) -> No
 
 def _train_elsewhere(arguments: tuple[str, Path]) -> str:
     return tokenizers.fingerprint(train(*arguments))
+
+
+PRINT = """
+import sys
+from pathlib import Path
+from lushan.data.sources import SampleNER
+from lushan.text import tokenizers, vocabulary
+rows = SampleNER().read().splits["train"].column("tokens").to_pylist()[:40]
+options = vocabulary.Options(sys.argv[1], 300, lowercase=False, min_frequency=2)
+print(vocabulary.train(options, lambda: [" ".join(row) for row in rows]).to_str())
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_process_trains_the_same_one(kind: str) -> None:
+    # Hash maps have another order in each; this text has characters that Unigram prunes.
+    command = [sys.executable, "-c", PRINT, kind]
+    found = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(3)]
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
