@@ -205,7 +205,7 @@ class Labelled:
                 "several labels are expected, and this is one text",
                 row,
                 value=value,
-                hint="Write what stands between labels: data.label_separator=';'.",
+                hint="Write what stands between labels: 'data.label_separator=\";\"'.",
             )
         if isinstance(value, str):
             value = [part for part in value.split(self.label_separator) if part.strip()]

@@ -102,7 +102,7 @@ class Classification(Task):
             )
         single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
         for key, default in single_only.items():
-            if node.get("kind") == "regression" and node.get(key) not in (default, 0):
+            if node.get("kind") == "regression" and node.get(key, default) not in (default, 0):
                 raise UserError(
                     "has no meaning for regression",
                     key=f"task.{key}",
