@@ -150,6 +150,13 @@ def test_a_mistake_is_refused_with_2_and_no_traceback(cli_inside, arguments, sai
     assert done.out == ""
 
 
+def test_a_sweep_of_mistakes_only_is_refused_with_2_too(cli_inside):
+    done = cli_inside("train", "-m", "seed=1,2", "optimizer.lrr=3")
+    assert done.code == 2
+    assert done.out.count("optimizer.lrr") >= 2
+    assert "2 jobs: 2 failed" in done.out
+
+
 def test_a_traceback_is_shown_to_who_asks(cli_inside, monkeypatch):
     monkeypatch.setenv("LUSHAN_TRACEBACK", "1")
     done = cli_inside("runs", "nowhere")

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from lushan.errors import UserError
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED
 
 STYLES = {
@@ -66,7 +67,13 @@ def clear() -> None:
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return the exit code of a sweep: 0 when all jobs are complete, else 1."""
+    """Return the exit code of a sweep.
+
+    0 when all jobs are complete, 2 when the user's mistake kept every one of them from running,
+    else 1.
+    """
+    if outcomes and all(outcome.exit_code == UserError.exit_code for outcome in outcomes):
+        return UserError.exit_code
     return int(any(outcome.state != COMPLETE for outcome in outcomes))
 
 
