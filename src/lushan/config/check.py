@@ -110,8 +110,8 @@ def check_top(cfg: Mapping[str, Any]) -> None:
         if name not in cfg or (name in CALLED and cfg[name] is None):
             hint = f"Choose one: {name}=NAME." if name in CALLED else "It stands in train.yaml."
             raise UserError("this is missing", key=name, hint=hint)
-    if cfg["seed"] < 0:
-        raise UserError("must be 0 or more", key="seed", value=cfg["seed"])
+    if not 0 <= cfg["seed"] < 2**63:
+        raise UserError("must be 0 or more, and below 2^63", key="seed", value=cfg["seed"])
     for name in CALLED:
         require_node(name, cfg[name])
     for group in NAMED:

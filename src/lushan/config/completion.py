@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 
-from lushan.config import origin
+from lushan.config import origin, usage
+from lushan.config.folders import conf_folders
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,4 +85,17 @@ def query(composer: Composer, config_name: str | None, line: str) -> list[str]:
             for key in keys
             if key.startswith(word) and key.count(".") == depth and key not in known
         ]
-    return sorted(found)
+    return sorted(_with_presets(found, word))
+
+
+def _with_presets(found: list[str], word: str) -> set[str]:
+    """Hydra's matches, and `experiment=ner/wnut17`: it sees folders in a group as groups only."""
+    options = usage.options_by_group(conf_folders())
+    ways = {f"{group}=" for group in options}
+    if "=" in word:
+        ways = {f"{group}={name}" for group, names in options.items() for name in names}
+    # `experiment/` leads nowhere; `task/` does, to `task/head=`.
+    dead = {f"{group}/" for group in options} - {
+        f"{g.partition('/')[0]}/" for g in options if "/" in g
+    }
+    return {way for way in ways if way.startswith(word)} | (set(found) - dead)

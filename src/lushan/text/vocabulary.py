@@ -132,7 +132,7 @@ def _unigram(options: Options, texts: Texts) -> Any:
     tokenizer.train_from_iterator(readable(), trainer)
     state = json.loads(tokenizer.to_str())
     first, rest = state["model"]["vocab"][: len(SPECIAL)], state["model"]["vocab"][len(SPECIAL) :]
-    rounded = [[piece, round(score, _DIGITS)] for piece, score in _level(rest)]
+    rounded = [(piece, round(score, _DIGITS)) for piece, score in _level(rest)]
     state["model"]["vocab"] = first + sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
     return Tokenizer.from_str(json.dumps(state))
 

@@ -1,0 +1,96 @@
+"""What every file of `conf/` owes: a new one falls under this by itself."""
+
+import functools
+
+import pytest
+from omegaconf import OmegaConf
+
+from lushan.config.check import check
+from lushan.config.compose import Composer, compose
+from lushan.config.folders import PRIMARY, built_in_conf
+from lushan.config.origin import groups_of, options_of
+from lushan.config.targets import locate, nodes
+from lushan.config.usage import options_by_group
+from lushan.errors import UserError
+
+CONF = built_in_conf()
+FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
+OPTIONS = [(g, o) for g, options in options_by_group([CONF]).items() for o in options]
+
+IDS = ["/".join(pair) for pair in OPTIONS]
+
+
+@functools.cache
+def composed(group, option):
+    """The config with one option, and what must be set for it."""
+    overrides = [f"{group}={option}"]
+    if group == "hydra/launcher":
+        if option not in options_of(Composer(), group):
+            pytest.skip(f"the plugin of {group}={option} is not installed")
+        if option != "fork":
+            pytest.importorskip(f"hydra_plugins.hydra_{option.partition('_')[0]}_launcher")
+    if group == "tokenizer":
+        overrides += ["model=pretrained"] if option == "pretrained" else ["model=bert_tiny"]
+        overrides.sort()  # the tokenizer after the model, which chooses one
+    while True:
+        cfg = compose(overrides)
+        try:
+            return cfg, check(cfg)
+        except UserError as error:
+            # `???` is what a user must write: `data.dir=FOLDER`, `model.path=FOLDER`.
+            if error.problem != "this must be set" or any(error.key in o for o in overrides):
+                raise
+            overrides.append(f"{error.key}=somewhere")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_says_first_what_it_is(file):
+    first, second, *_ = [*(CONF / file).read_text(encoding="utf-8").splitlines(), ""]
+    said = second if first.startswith("# @package") else first
+    assert said.startswith("# ")
+    assert len(said) > len("# a")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_can_be_chosen(file):
+    path = file.removesuffix(".yaml")
+    assert path == PRIMARY or path in {f"{g}/{o}" for g, o in OPTIONS}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=IDS)
+def test_an_option_composes_and_fits(group, option):
+    cfg, plain = composed(group, option)
+    assert cfg
+    for key, node in nodes(plain):
+        assert callable(locate(node["_target_"], key))
+
+
+ELSEWHERE = ("hydra/launcher", "experiment", "debug", "paths")
+"""Groups whose keys stand elsewhere than at their name, or are more than one file's."""
+
+IN_PLACE = [pair for pair in OPTIONS if pair[0] not in ELSEWHERE]
+
+
+@pytest.mark.parametrize(("group", "option"), IN_PLACE, ids=["/".join(pair) for pair in IN_PLACE])
+def test_an_option_is_what_was_asked_for(group, option):
+    """A group that another one chooses, too, has the option that was named last."""
+    written = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
+    cfg, _ = composed(group, option)
+    node = functools.reduce(lambda part, name: part[name], group.split("/"), cfg)
+    for key, value in written.items():
+        if key != "defaults" and not isinstance(value, dict) and "$" not in str(value):
+            assert node[key] == ("somewhere" if value == "???" else value)
+
+
+def test_every_group_has_a_default():
+    cfg = compose()
+    top = {group.partition("/")[0] for group in groups_of(Composer())} - {"experiment", "debug"}
+    assert top <= set(cfg)
+
+
+@pytest.mark.parametrize("name", [o for g, o in OPTIONS if g == "experiment"])
+def test_a_preset_has_a_name_of_its_own(name):
+    others = [o for g, o in OPTIONS if g == "experiment" and o != name]
+    mine = composed("experiment", name)[1]["name"]
+    assert mine != compose()["name"]
+    assert mine not in {composed("experiment", other)[1]["name"] for other in others}

@@ -1,0 +1,205 @@
+"""Annotations to kinds, kinds to words, and signatures that are remembered on disk."""
+
+import enum
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NewType, TypedDict, Union
+
+import pytest
+
+from lushan.config import kinds, signatures
+from lushan.config.kinds import ANY, fits, kind_of, repair, words
+from lushan.config.signatures import cache_file, read, signature
+
+
+class Colour(enum.Enum):
+    RED = "r"
+
+
+class Row(TypedDict):
+    a: int
+
+
+INT, STR, NONE, FLOAT, BOOL = ["int"], ["str"], ["none"], ["float"], ["bool"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (int, INT),
+        (int | None, ["union", INT, NONE]),
+        (Union[int, str], ["union", INT, STR]),  # noqa: UP007
+        (Literal["a", 1], ["literal", "a", 1]),
+        (list[int], ["list", INT]),
+        (Sequence[str], ["list", STR]),
+        (tuple[int, ...], ["list", INT]),
+        (tuple[int, str], ["tuple", INT, STR]),
+        (dict[str, int], ["dict", INT]),
+        (Mapping[str, Any], ["dict", ANY]),
+        (Annotated[int, "x"], INT),
+        (NewType("Id", str), STR),
+        (Path, STR),
+        (os.PathLike, STR),
+        (bytes, STR),
+        (Colour, ["literal", "r", "RED"]),
+        (Row, ["dict", ANY]),
+        (list, ["list", ANY]),
+        (Any, ANY),
+        ("Unresolved", ANY),
+        (Callable[..., int], ["object", "Callable"]),
+        (Path | list[Colour], ["union", STR, ["list", ["literal", "r", "RED"]]]),
+        (pytest.Item, ["object", "Item"]),
+    ],
+)
+def test_the_kind_of_an_annotation(annotation, kind):
+    assert kind_of(annotation) == kind
+    assert json.loads(json.dumps(kind)) == kind
+
+
+MADE = {"_target_": "a.b"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (INT, [0, -1], [True, 1.0, "1", None, MADE]),
+        (FLOAT, [0, 1.5, float("inf")], [True, "1", None, MADE]),
+        (BOOL, [True], [1, "true", MADE]),
+        (STR, ["", "x"], [1, None, [], MADE]),
+        (NONE, [None], ["null", False, MADE]),
+        (ANY, [None, 1, {}, MADE], []),
+        (["literal", "a", 1], ["a", 1], ["b", True, 1.0, MADE]),
+        (["union", INT, NONE], [1, None], ["1", MADE]),
+        (["list", INT], [[], [1], (1,)], [1, [True], ["1"], {}, MADE]),
+        (["list", ANY], [[], [MADE], MADE], [1, "x"]),
+        (["tuple", INT, STR], [[1, "a"]], [[1], [1, "a", "b"], ["a", 1], MADE]),
+        (["dict", INT], [{}, {"a": 1}], [{"a": "b"}, [], MADE]),
+        (["object", "Callback"], [MADE, {}, []], [1, "x", None]),
+        (["union", STR, ["object", "Strategy"]], ["ddp", MADE], [1, None]),
+    ],
+)
+def test_what_fits(kind, right, wrong):
+    assert [value for value in right if not fits(value, kind)] == []
+    assert [value for value in wrong if fits(value, kind)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (["union", INT, NONE], "a whole number or null"),
+        (["union", ["union", INT, STR], NONE], "a whole number or text or null"),
+        (["literal", "a", "b", 3], "one of a, b, 3"),
+        (["literal", "a"], "a"),
+        (["list", STR], "a list of text"),
+        (["tuple", INT, INT], "[a whole number, a whole number]"),
+        (["object", "Callback"], "a Callback (a mapping with a _target_)"),
+    ],
+)
+def test_a_kind_in_words(kind, said):
+    assert words(kind) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("3", INT, "Write 3 without quotes."),
+        ("1e-3", FLOAT, "Write 1e-3 without quotes."),
+        ("True", BOOL, "Write true without quotes."),
+        (3.0, INT, "Write 3."),
+        (True, INT, "Write 1."),
+        (3.5, INT, None),
+        ("x", INT, None),
+        (float("nan"), INT, None),
+        (float("inf"), INT, None),
+    ],
+)
+def test_a_repair(value, kind, said):
+    assert repair(value, kind) == said
+
+
+def test_what_yaml_can_write():
+    assert kinds.writable(["union", STR, ["object", "A"]])
+    assert not kinds.writable(["union", NONE, ["object", "A"]])
+    assert not kinds.writable(["list", ["object", "A"]])
+
+
+class Above:
+    def __init__(self, lr: float, *, late: object, name: str = None, **kwargs) -> None: ...  # noqa: RUF013
+
+
+class Below(Above):
+    def __init__(self, width: "int", **kwargs: Any) -> None: ...
+
+    @classmethod
+    def check(cls, cfg): ...
+
+
+def test_a_signature_goes_through_to_the_class_above():
+    found = read(Below)
+    kinds_ = {p.name: p.kind for p in found.parameters.values()}
+    assert kinds_ == {
+        "width": INT,
+        "lr": FLOAT,
+        "late": ANY,
+        "name": ["union", STR, NONE],
+    }
+    assert found.parameters["width"].required
+    assert found.parameters["late"].late
+    assert not found.parameters["lr"].late
+    assert found.open
+    assert found.checks == ("check",)
+    assert not read(lambda a: a).open
+
+
+def test_a_model_config_takes_what_its_model_reads():
+    found = signature("transformers.DebertaV2Config", "model.config")
+    assert {"hidden_size", "position_buckets", "share_att_key"} <= set(found.parameters)
+
+
+@pytest.fixture
+def cache(here, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here))
+    return cache_file()
+
+
+def remembered_by_another_process():
+    signatures._entries.clear()
+
+
+def test_a_signature_is_remembered_on_disk(cache, monkeypatch):
+    first = signature("torch.optim.SGD")
+    assert "torch.optim.SGD" in json.loads(cache.read_text())["signatures"]
+    remembered_by_another_process()
+    monkeypatch.setattr(signatures, "read", lambda _: pytest.fail("it was read again"))
+    assert signature("torch.optim.SGD") == first
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"verdicts": 3}'])
+def test_a_damaged_memory_is_written_anew(cache, text):
+    cache.parent.mkdir(parents=True)
+    cache.write_text(text)
+    assert "momentum" in signature("torch.optim.SGD").parameters
+    assert "torch.optim.SGD" in json.loads(cache.read_text())["signatures"]
+
+
+def test_a_changed_file_is_read_again(cache, here, monkeypatch):
+    module = here / "changing_one.py"
+    module.write_text("class A:\n    def __init__(self, a: int): ...\n")
+    monkeypatch.setenv("LUSHAN_TARGETS", "changing_one.")
+    monkeypatch.syspath_prepend(here)
+    try:
+        assert set(signature("changing_one.A").parameters) == {"a"}
+        remembered_by_another_process()
+        module.write_text("class A:\n    def __init__(self, a: int, bc: int): ...\n")
+        monkeypatch.delitem(__import__("sys").modules, "changing_one")
+        assert set(signature("changing_one.A").parameters) == {"a", "bc"}
+    finally:
+        __import__("sys").modules.pop("changing_one", None)
+
+
+def test_a_folder_that_cannot_be_written_is_no_harm(here, monkeypatch):
+    (here / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    assert "momentum" in signature("torch.optim.SGD").parameters
