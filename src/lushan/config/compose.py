@@ -20,6 +20,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.core.utils import JobReturn
@@ -320,6 +321,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
             return [composer.run(name, job, flags.overrides)]
     finally:
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # what is judged next is no job of this command
 
 
 def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
