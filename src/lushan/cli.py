@@ -9,19 +9,16 @@ import gc
 import json
 import os
 import sys
-import time
-import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.errors import Interrupted, UserError
+from lushan.job import Job, code_of, complain
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from lushan.runs.outcomes import Outcome
 
 app = typer.Typer(
@@ -67,150 +64,7 @@ def main() -> int:
     return 0
 
 
-def code_of(error: BaseException) -> int:
-    """The exit code that an exception stands for."""
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    if isinstance(error, UserError | RunFailed | Interrupted):
-        return error.exit_code
-    return 1
-
-
-def complain(
-    error: BaseException, arguments: Sequence[str], config: Mapping[str, Any] | None = None
-) -> None:
-    """Say on stderr what went wrong, without secrets; with a traceback where it is our fault.
-
-    Args:
-        error: What was raised.
-        arguments: The command line.
-        config: The config, as far as it is known.
-    """
-    from lushan.runs.secrets import redact, secret_values
-
-    expected = isinstance(error, UserError | RunFailed | Interrupted | KeyboardInterrupt)
-    if expected and os.environ.get("LUSHAN_TRACEBACK", "") in ("", "0"):
-        text = f"error: {error}" if isinstance(error, UserError | RunFailed) else stopped_by(error)
-    else:
-        text = "".join(traceback.format_exception(error)).rstrip()
-    typer.echo(redact(text, secret_values(config, arguments)), err=True)
-
-
-def stopped_by(error: BaseException) -> str:
-    """The signal that ended something, in words."""
-    import signal
-
-    name = signal.Signals(error.signum).name if isinstance(error, Interrupted) else "SIGINT"
-    return f"stopped by {name}"
-
-
 # train
-
-
-class Job:
-    """One job of `lushan train`: what every launcher calls, here or in another process.
-
-    It may be pickled, and answers in plain values whatever happens.
-    """
-
-    __name__ = "job"
-
-    def __init__(self) -> None:
-        self.stopped: str | None = None
-
-    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
-        """Carry out the experiment of a composed config; the fields of an `Outcome`."""
-        from hydra.core.hydra_config import HydraConfig
-
-        from lushan import training
-        from lushan.config.check import check
-
-        begun = time.monotonic()
-        hydra = HydraConfig.get()
-        overrides = list(hydra.overrides.task)
-        is_sweep = str(hydra.mode).endswith("MULTIRUN")
-        answer: dict[str, Any] = {"number": hydra.job.num if is_sweep else None}
-        if is_sweep:  # Hydra keeps the whole config there, and knows nothing of secrets
-            Path(hydra.sweep.dir, "multirun.yaml").unlink(missing_ok=True)
-        if self.stopped:  # a signal to this process was meant for all that it had to do
-            return answer | {"state": "interrupted", "reason": self.stopped, "exit_code": 1}
-        config: dict[str, Any] | None = None
-        try:
-            config = check(cfg)
-            answer |= _place(config)
-            choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
-            result = training.run(config, choices=choices, overrides=overrides)
-            answer |= {"state": "complete", "exit_code": 0} | _value(result)
-        except BaseException as error:  # noqa: BLE001 - an exception would end the whole sweep
-            complain(error, overrides, config or _unchecked(cfg))
-            answer |= self._failure(error, overrides, config)
-        return answer | {"seconds": round(time.monotonic() - begun, 1)}
-
-    def _failure(
-        self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        from lushan.runs.secrets import redact, secret_values
-
-        code = code_of(error)
-        if isinstance(error, Interrupted | KeyboardInterrupt):
-            self.stopped = "not begun: the sweep was stopped"
-            return {"state": "interrupted", "reason": stopped_by(error), "exit_code": code}
-        text = str(error).strip() or type(error).__name__
-        if not isinstance(error, UserError | RunFailed):
-            text = f"{type(error).__name__}: {text}"
-        reason = redact(text.splitlines()[0], secret_values(config, overrides))
-        return {"state": "failed", "reason": reason, "exit_code": code}
-
-    @staticmethod
-    def to_train(cfg: DictConfig) -> dict[str, Any] | None:
-        """The checked config of a job that has to be trained; None where the answer is quick."""
-        from lushan.config.check import check
-        from lushan.runs.folder import RunFolder
-
-        try:
-            config = check(cfg)
-            return None if RunFolder.of(config).result_json.exists() else config
-        except UserError:
-            return None
-
-    @staticmethod
-    def preload(configs: Iterable[Mapping[str, Any]]) -> None:
-        """Import what these jobs need."""
-        from lushan import training
-
-        training.preload(configs)
-
-    @staticmethod
-    def limit_threads(count: int) -> None:
-        """Let this process compute with so many threads."""
-        from lushan import training
-
-        training.limit_threads(count)
-
-
-def _place(config: Mapping[str, Any]) -> dict[str, Any]:
-    from lushan.runs.folder import RunFolder
-
-    folder = RunFolder.of(config)
-    return {"folder": str(folder.path), "answered": folder.result_json.exists()}
-
-
-def _value(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The main number of a result; another rank than the first has none."""
-    if "metrics" not in result:
-        return {}
-    from lushan.runs.result import headline
-
-    metric = headline(result["main_metric"], result["metrics"])
-    return {"metric": metric, "value": result["metrics"].get(metric)}
-
-
-def _unchecked(cfg: DictConfig) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    plain: Any = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
-    return dict(plain)
-
 
 JOB = Job()
 

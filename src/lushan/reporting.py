@@ -106,10 +106,11 @@ def curves_figure(
         scores.annotate(
             f"{values[best]:.4f}",
             (steps[best], values[best]),
-            xytext=(0, -14),
+            xytext=(0, 6),
             textcoords="offset points",
             ha="center",
         )
+        scores.margins(y=0.15)  # room for the number
     scores.set(xlabel="optimizer step", ylabel=main_metric, title="Validation")
     for axes in (losses, scores):
         axes.spines[["top", "right"]].set_visible(False)
