@@ -206,6 +206,10 @@ class Experiment(pl.LightningModule):
         scheduler = LambdaLR(optimizer, multiplier)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
+    def on_train_start(self) -> None:
+        """Switch dropout on: checkpoints are loaded with it off, and Lightning leaves it so."""
+        self.model.train()
+
     def training_step(self, batch: GlobalBatch, batch_idx: int) -> None:
         """One optimizer step over one global batch."""
         optimizer: Any = self.optimizers()
@@ -216,7 +220,9 @@ class Experiment(pl.LightningModule):
         for i, micro in enumerate(batch["micro"]):
             with self._synchronised(last=i + 1 == len(batch["micro"])):
                 loss = self.task.loss(self.model, micro)
-                self.manual_backward(loss * scale)
+                # Backward repeats the forward's types by itself; under autocast it casts once more.
+                with torch.autocast(self.device.type, enabled=False):
+                    self.manual_backward(loss * scale)
             total += loss.detach() * batch["weight"]
         self._require_finite(total, batch, "loss")
         if self.clip is not None:

@@ -7,10 +7,14 @@ written beside its final name and renamed: two processes that build it at once b
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import hashlib
 import inspect
 import json
+import multiprocessing as mp
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,9 +26,12 @@ from numpy.typing import NDArray
 
 from lushan.data import arrow
 from lushan.errors import RunFailed
+from lushan.runs.cores import usable_threads
 
 ROWS_AT_ONCE = 1000
 """Rows encoded per call: enough for the tokenizer to spread over the cores, little memory."""
+LARGE = 20_000
+"""Rows from which on several processes encode a split: what is around the tokenizer is Python."""
 
 
 class Ragged:
@@ -96,6 +103,8 @@ def _as_numpy(column: pa.ChunkedArray) -> Ragged | NDArray[Any]:
 
 Encoder = Callable[[dict[str, list[Any]], int], dict[str, list[Any]]]
 """(rows as columns, number of the first row) -> features as columns."""
+Counter = Callable[[dict[str, list[Any]]], Mapping[str, int]]
+"""Features -> numbers to add up over all of them."""
 
 
 def encode(
@@ -105,7 +114,7 @@ def encode(
     *,
     fingerprint: str,
     cache_dir: Path,
-    count: Callable[[dict[str, list[Any]]], Mapping[str, int]] | None = None,
+    count: Counter | None = None,
 ) -> Encoded:
     """Read an encoded split from the cache, or make it.
 
@@ -128,17 +137,14 @@ def _write(
     table: pa.Table,
     encoder: Encoder,
     schema: pa.Schema,
-    count: Callable[[dict[str, list[Any]]], Mapping[str, int]] | None,
+    count: Counter | None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    totals: dict[str, int] = {}
+    totals: collections.Counter[str] = collections.Counter()
     batches: list[pa.RecordBatch] = []
-    for features in _features(table, encoder):
-        if count is not None:
-            for key, number in count(features).items():
-                totals[key] = totals.get(key, 0) + int(number)
-        columns = [_column(features[field.name], field.type) for field in schema]
-        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+    for batch, counts in _parts(_Part(table, encoder, schema, count)):
+        totals.update(counts)
+        batches.append(batch)
     # One batch per file: a memory-mapped column is then one run of numbers.
     whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
     whole = whole.replace_schema_metadata({"meta": json.dumps(totals)})
@@ -162,10 +168,49 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return arrow.numbers(values, kind)
 
 
-def _features(table: pa.Table, encoder: Encoder) -> Iterator[dict[str, list[Any]]]:
-    for start in range(0, table.num_rows, ROWS_AT_ONCE):
-        rows = table.slice(start, ROWS_AT_ONCE).to_pydict()
-        yield encoder(rows, start)
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Encodes `ROWS_AT_ONCE` rows of a split, by the number of the first one."""
+
+    table: pa.Table
+    encoder: Encoder
+    schema: pa.Schema
+    count: Counter | None
+
+    def __call__(self, start: int) -> tuple[pa.RecordBatch, dict[str, int]]:
+        rows = self.table.slice(start, ROWS_AT_ONCE).to_pydict()
+        features = self.encoder(rows, start)
+        columns = [_column(features[field.name], field.type) for field in self.schema]
+        counts = {} if self.count is None else self.count(features)
+        numbers = {name: int(number) for name, number in counts.items()}
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema), numbers
+
+
+def _parts(part: _Part) -> Iterator[tuple[pa.RecordBatch, dict[str, int]]]:
+    """All parts in order; of a large split several at a time, in forked processes."""
+    starts = range(0, part.table.num_rows, ROWS_AT_ONCE)
+    workers = min(usable_threads(), len(starts))
+    if part.table.num_rows < LARGE or workers < 2 or "fork" not in mp.get_all_start_methods():
+        yield from map(part, starts)
+        return
+    with mp.get_context("fork").Pool(workers, _begin_worker, (part,)) as pool:
+        yield from pool.imap(_work, starts)
+
+
+_inherited: list[_Part] = []
+"""In a worker: what it was forked with, which cannot be pickled."""
+
+
+def _begin_worker(part: _Part) -> None:
+    # The threads of the tokenizer's library did not come along, and must not be waited for.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the pool
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _inherited.append(part)
+
+
+def _work(start: int) -> tuple[pa.RecordBatch, dict[str, int]]:
+    return _inherited[0](start)
 
 
 def fingerprint_of(*parts: object) -> str:

@@ -2,11 +2,16 @@
 
 import json
 import multiprocessing as mp
+import os
+import sys
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from lushan.data import encoding
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
+from lushan.errors import UserError
 
 SCHEMA = pa.schema(
     [
@@ -49,6 +54,41 @@ def test_what_was_encoded_is_read_back(tmp_path):
     assert rows[1]["input_ids"].tolist() == []
     assert encoded.meta == {"features": 3}
     assert encoded.examples.tolist() == [0, 1, 2]
+
+
+def test_a_large_split_is_encoded_by_several_processes(tmp_path, monkeypatch):
+    texts = [f"text {i}" * (i % 5) for i in range(45)]
+    monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(encoding, "usable_threads", lambda: 3)
+    one = make(tmp_path / "one", texts)
+    monkeypatch.setattr(encoding, "LARGE", 40)
+    pids = tmp_path / "pids"
+    pids.mkdir()
+
+    def watched(rows, first):
+        (pids / str(os.getpid())).touch()
+        return encoder(rows, first)
+
+    monkeypatch.setattr(sys.modules[__name__], "encoder", watched)
+    several = make(tmp_path / "several", texts)
+    assert several.path.read_bytes() == one.path.read_bytes()
+    assert several.meta == {"features": 45}
+    workers = {path.name for path in pids.iterdir()}
+    assert workers
+    assert str(os.getpid()) not in workers
+
+
+def test_what_goes_wrong_in_another_process_is_raised_here(tmp_path, monkeypatch):
+    def refuse(rows, first):
+        raise UserError("no", key="data.train", line=first)
+
+    monkeypatch.setattr(encoding, "LARGE", 2)
+    monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(encoding, "usable_threads", lambda: 2)
+    monkeypatch.setattr(sys.modules[__name__], "encoder", refuse)
+    with pytest.raises(UserError, match=r"data\.train"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_second_time_nothing_is_encoded(tmp_path):
