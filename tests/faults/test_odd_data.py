@@ -61,7 +61,7 @@ def test_what_was_cut_off_and_what_is_unknown_is_told(odd):
     assert "test" in told
     assert "cut off" in told
     assert "hold no known token" in told
-    assert "cut off" in (run / "log.txt").read_text()
+    assert "cut by max_length" in (run / "log.txt").read_text()
 
 
 def test_a_text_of_unknown_characters_has_a_finite_loss(odd):
