@@ -114,8 +114,16 @@ def with_origin(error: UserError) -> UserError:
         value=error.value,
         file=place.file,
         line=place.line,
-        hint=error.hint,
+        hint=error.hint or _slash_instead_of_a_dot(error),
     )
+
+
+def _slash_instead_of_a_dot(error: UserError) -> str | None:
+    """A hint for `task.head=crf`: an option of a group inside another is chosen with a slash."""
+    group = str(error.key).replace(".", "/")
+    if group == error.key or not isinstance(error.value, str):
+        return None
+    return f"Write {group}={error.value}." if error.value in origin.known_options(group) else None
 
 
 def _unreadable(error: OverrideParseException) -> UserError:

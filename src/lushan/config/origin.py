@@ -186,6 +186,11 @@ def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
                 yield (path[1:] if path.startswith("/") else inside), option.start_mark.line + 1
 
 
+def known_options(group: str) -> list[str]:
+    """The options of a group, by who composed last; none where that is not known."""
+    return options_of(_latest[0].composer, group) if _latest else []
+
+
 def options_of(composer: Composer, group: str) -> list[str]:
     """The options of a group, those in folders below it included: `ner/wnut17`."""
     loader = composer.config_loader

@@ -366,3 +366,8 @@ def test_no_override_breaks_it(overrides):
         except UserError as error:
             assert str(error).strip()  # noqa: PT017
         assert not list(Path().iterdir())
+
+
+def test_an_option_of_an_inner_group_is_chosen_with_a_slash(here):
+    assert refusal("task.head=crf").hint == "Write task/head=crf."
+    assert refusal("task.head=nonsense").hint is None
