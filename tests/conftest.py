@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,12 +78,33 @@ def reviews_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(folder, "task=classification", "data=table", *columns, *files)
 
 
-def trained(folder: Path, *overrides: str) -> Path:
+@pytest.fixture(scope="session")
+def lm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run that continues text. Look, do not touch: all tests share it."""
+    return trained(tmp_path_factory.mktemp("lm"), *command.LANGUAGE, "task=causal_lm")
+
+
+@pytest.fixture(scope="session")
+def chat_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run that answers. Look, do not touch: all tests share it."""
+    overrides = [*command.LANGUAGE, "task=chat", "task.generate_examples=0"]
+    return trained(tmp_path_factory.mktemp("chat"), *overrides)
+
+
+@pytest.fixture(scope="session")
+def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run that turns texts into others; look, do not touch."""
+    overrides = ["task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "test=false"]
+    more = ["data.limit=8", "task.generates=false", "task.prefix='short: '"]
+    return trained(tmp_path_factory.mktemp("pairs"), *overrides, *more)
+
+
+def trained(folder: Path, *overrides: str, small: Sequence[str] = command.SMALL) -> Path:
     """Train something small in this process; its run folder."""
     from lushan import training
     from lushan.config.check import check
     from lushan.config.compose import compose
 
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
-    cfg = check(compose([*command.SMALL, *places, *overrides]))
+    cfg = check(compose([*small, *places, *overrides]))
     return Path(training.run(cfg)["folder"])

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lushan import commands
+from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
 
@@ -36,6 +38,9 @@ app = typer.Typer(
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
+    lushan generate RUN --prompt "Once upon"               let a language model go on
+    lushan chat RUN                                        talk to it
+    lushan export RUN FOLDER                               in Hugging Face format
 
     Each command's own --help says more. An error shows its traceback with LUSHAN_TRACEBACK=1.
     """,
@@ -109,7 +114,7 @@ def close_run(answer: Mapping[str, Any]) -> int:
     from lushan.runs.folder import RunFolder
 
     if answer["state"] == "complete":
-        if training.rank() > 0:
+        if training.rank() > 0 or answer.get("shown"):
             return 0
         result = RunFolder(answer["folder"]).result()
         assert result is not None
@@ -145,11 +150,6 @@ def _outcome(overrides: tuple[str, ...], answer: Mapping[str, Any]) -> Outcome:
 
 
 # The other commands
-
-
-def examples(*lines: str) -> str:
-    """What stands at the end of a command's help, each line as it is."""
-    return "\b\n" + "\n".join(lines)
 
 
 @app.command("train")
@@ -287,6 +287,9 @@ def predict(
     count = inference.predict(run, input=input, output=output, format=format)  # type: ignore[arg-type]
     if output != "-":
         typer.echo(f"{count} examples: {output}", err=True)
+
+
+commands.add_to(app)
 
 
 @app.command(

@@ -7,7 +7,6 @@ checkpoint judged once.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import os
 import shutil
@@ -19,33 +18,27 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from lushan.callbacks.checkpoints import (
-    WEIGHTS,
-    Checkpoints,
-    Damaged,
-    FolderIO,
-    load_weights,
-    newest,
-    write_folder,
-)
+from lushan.callbacks.checkpoints import Checkpoints, FolderIO, newest, write_weights
 from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
 from lushan.config.build import build
 from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
-from lushan.module import PREFIX, TEST, VALIDATION, Batching, Experiment
+from lushan.models.adaptation import adaptation_of
+from lushan.models.streamed import read_weights
+from lushan.models.weights import Damaged, load_weights, weights_hash
+from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.preparation import Prepared, prepare
+from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
 from lushan.runs.files import write_json
 from lushan.runs.signals import Signals
+from lushan.schedule import Batching, Schedule, Streamed
+from lushan.strategies import RUN_FOLDER
 from lushan.tasks.base import Evaluation, Task
 from lushan.text.tokenizers import fingerprint
-from lushan.trainer import RUN_FOLDER, Trainer
+from lushan.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-TASK_STATE = "task.json"
-TOKENIZER, ENCODER = "tokenizer", "encoder"
-BEST = "best"
 
 
 @dataclasses.dataclass
@@ -60,6 +53,8 @@ class Outcome:
         steps: Optimizer steps in all.
         train_seconds: Of training with its validations, interruptions left out.
         train_examples: Examples that were trained on, each counted every time.
+        train_tokens: Tokens of these, padding left out.
+        parameters: Of the model, `all` and `trained`.
         tokenizer_sha256: Fingerprint of the tokenizer.
         weights_sha256: Of the judged weights.
         final_weights_sha256: Of the weights after the last step.
@@ -73,6 +68,8 @@ class Outcome:
     steps: int
     train_seconds: float
     train_examples: int
+    train_tokens: int
+    parameters: dict[str, int]
     tokenizer_sha256: str
     weights_sha256: str
     final_weights_sha256: str
@@ -124,8 +121,8 @@ def fit(
     trainer, checkpoints, record = make_trainer(cfg, folder, signals, ready, trackers)
     experiment = make_experiment(cfg, ready, trainer)
     assert experiment.plan is not None
-    trainer.follow(experiment.plan.epochs)
-    shown = ["val/loss", f"val/{ready.task.main_metric}"]
+    trainer.follow(experiment.plan.epochs or 1)  # of a stream, each window tells if it is the last
+    shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
     trainer.observe(Console(experiment.plan.total_steps, shown))
     if trainer.is_global_zero:
         describe(ready, experiment)
@@ -133,18 +130,22 @@ def fit(
     if cfg["ckpt_path"]:
         start_from(Path(cfg["ckpt_path"]), ready.model)
     if cfg["train"]:
-        trainer.fit(experiment, ckpt_path=where_to_resume(folder), weights_only=None)
+        trainer.fit(experiment, ckpt_path=where_to_resume(folder, trainer), weights_only=None)
     return judge(cfg, trainer, experiment, checkpoints, ready, record)
 
 
 def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:
     """The Lightning module of a run."""
+    batching = dataclasses.replace(
+        batching_of(cfg, ready.source, trainer, ready.row_tokens), mix=ready.corpus.mix
+    )
     return Experiment(
         model=ready.model,
         task=ready.task,
         optimizer=lambda model: build(cfg["optimizer"], model=model),
         multiplier=build(cfg["scheduler"]),
-        batching=batching_of(cfg, ready.source, trainer),
+        batching=batching,
+        plan=plan_of(ready, batching),
         encoded=ready.encoded,
         tables=ready.corpus.splits,
         pad_id=ready.tokenizer.pad_token_id,
@@ -152,8 +153,18 @@ def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -
     )
 
 
-def batching_of(cfg: Mapping[str, Any], source: Source, trainer: Trainer) -> Batching:
-    """How examples become batches."""
+def plan_of(ready: Prepared, batching: Batching) -> Schedule:
+    """Which examples are learned when."""
+    windows = ready.corpus.windows
+    if windows is not None and ready.window is not None:
+        return Streamed(ready.window, windows.window, batching)
+    return Schedule(ready.encoded["train"], ready.corpus.splits["train"], batching)
+
+
+def batching_of(
+    cfg: Mapping[str, Any], source: Source, trainer: Trainer, row_tokens: int | None = None
+) -> Batching:
+    """How examples become batches; `row_tokens` is the length of rows that hold several."""
     return Batching(
         seed=cfg["seed"],
         batch_examples=source.batch_examples,
@@ -164,6 +175,7 @@ def batching_of(cfg: Mapping[str, Any], source: Source, trainer: Trainer) -> Bat
         max_epochs=trainer.wanted_epochs,
         max_steps=trainer.wanted_steps,
         limit=trainer.wanted_train_limit,
+        row_tokens=row_tokens,
     )
 
 
@@ -171,13 +183,34 @@ def describe(ready: Prepared, experiment: Experiment) -> None:
     """Say what is about to be trained."""
     assert experiment.plan is not None
     sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in ready.corpus.splits.items())
-    parameters = sum(p.numel() for p in ready.model.parameters())
-    learned = sum(p.numel() for p in ready.model.parameters() if p.requires_grad)
+    counts = count_parameters(ready.model)
     for note in ready.notes:
         log.info("note: %s", note)
     log.info("examples: %s", sizes)
-    log.info("parameters: %s, trained: %s", f"{parameters:,}", f"{learned:,}")
-    log.info("steps: %d in %d epochs", experiment.plan.total_steps, experiment.plan.epochs)
+    share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
+    log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
+    if (adaptation := adaptation_of(ready.model)) is not None:
+        log.info("peft: %s", adaptation)
+    plan = experiment.plan
+    if ready.row_tokens is not None:
+        rows, features = len(plan.rows), len(plan.rows.members)
+        log.info(
+            "packing: %s documents or parts in %s rows of %d tokens, %.1f %% empty",
+            *(f"{features:,}", f"{rows:,}", ready.row_tokens, 100 * plan.waste),
+        )
+    if plan.epochs is None:
+        log.info("steps: %d, window after window of the stream", plan.total_steps)
+    else:
+        log.info("steps: %d in %d epochs", plan.total_steps, plan.epochs)
+
+
+def count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """All numbers that make up a model, and those of them that learn."""
+    weights = list(model.parameters())
+    return {
+        "all": sum(w.numel() for w in weights),
+        "trained": sum(w.numel() for w in weights if w.requires_grad),
+    }
 
 
 def keep_for_later(ready: Prepared, folder: Path) -> None:
@@ -226,7 +259,7 @@ def make_trainer(
         plugins=[FolderIO()],
         default_root_dir=str(folder),
     )
-    checkpoints.facts = {"trainer.devices": trainer.world_size}
+    checkpoints.facts, checkpoints.elastic = trainer.facts, trainer.elastic
     return trainer, checkpoints, record
 
 
@@ -242,7 +275,10 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
     """
     hint = "Write the path of a run's checkpoints/best, or of a step-... folder beside it."
     try:
-        model.load_state_dict(load_weights(path))
+        weights = load_weights(path)
+        if all(name.startswith("model.") for name in weights):  # a state's, of the whole module
+            weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+        model.load_state_dict(weights)
     except Damaged as error:
         raise UserError(str(error), key="ckpt_path", value=str(path), hint=hint) from error
     except RuntimeError as error:
@@ -254,9 +290,9 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
         ) from error
 
 
-def where_to_resume(folder: Path) -> Path | None:
-    """The newest whole checkpoint of this run."""
-    found, complaints = newest(folder / "checkpoints")
+def where_to_resume(folder: Path, trainer: Trainer) -> Path | None:
+    """The newest whole checkpoint of this run; where many processes read it, they look closer."""
+    found, complaints = newest(folder / "checkpoints", glance=trainer.shards)
     for complaint in complaints:
         log.warning("refused a damaged checkpoint: %s", complaint)
     if complaints:
@@ -282,8 +318,7 @@ def judge(
         load_into(experiment.model, best)
     else:
         best = checkpoints.folder / f"{BEST}-{steps:09d}"
-        if trainer.is_global_zero:
-            write_folder(best, {WEIGHTS: experiment.judged_weights()})
+        write_weights(best, experiment.judged_weights(), first=trainer.is_global_zero)
         trainer.strategy.barrier()
         load_into(experiment.model, best)
     experiment.ema = None
@@ -298,7 +333,9 @@ def judge(
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(record.trained, 3),
-        train_examples=experiment.plan.examples(steps),
+        train_examples=experiment.running["examples"],
+        train_tokens=experiment.running["tokens"],
+        parameters=count_parameters(experiment.model),
         tokenizer_sha256=fingerprint(ready.tokenizer),
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
@@ -313,7 +350,7 @@ def load_into(model: torch.nn.Module, folder: Path) -> None:
         RunFailed: They are missing or not what was written.
     """
     try:
-        model.load_state_dict(load_weights(folder))
+        read_weights(model, folder)
     except Damaged as error:
         raise RunFailed(f"the best checkpoint cannot be read: {error}") from error
 
@@ -347,18 +384,12 @@ def tidy(folder: Path, checkpoint: Path) -> None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names and values of tensors: equal only if every bit is."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        flat = weights[name].detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def quiet_lightning() -> None:
-    """Keep Lightning's banners and advice off the terminal; its errors still come through."""
+    """Keep the libraries' banners and advice off the terminal; errors still come through."""
+    from transformers import utils
+
+    transformers: Any = utils.logging
+    transformers.set_verbosity_error()  # it advises masks where none are right
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

@@ -51,6 +51,7 @@ class Job:
             choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
             result = training.run(config, choices=choices, overrides=overrides)
             answer |= {"state": "complete", "exit_code": 0} | _value(result)
+            answer["shown"] = result.get("shown")
         except BaseException as error:  # noqa: BLE001 - an exception would end the whole sweep
             complain(error, overrides, config or _unchecked(cfg))
             answer |= self._failure(error, overrides, config)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,99 +14,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from lushan.data.batching import Indices, mix, plan_epoch, plan_evaluation
+from lushan.data.batching import mix, plan_evaluation
 from lushan.data.encoding import Encoded
 from lushan.data.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.errors import RunFailed
+from lushan.models.adaptation import adaptation_of
 from lushan.models.ema import EMA
+from lushan.models.sharded import clip_gradients
+from lushan.schedule import Batching, Schedule
+from lushan.strategies import data_share, walks_together
 from lushan.tasks.base import Evaluation, Records, Task
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
 """Metric names begin with these, as the field writes them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Batching:
-    """How examples become batches; see `lushan.data.batching`.
-
-    Attributes:
-        seed: Of the order.
-        batch_examples: Examples in a global batch, or None.
-        batch_tokens: Padded tokens in a global batch, or None.
-        micro_tokens: Padded tokens one device holds at a time; None means all of its share.
-        eval_tokens: Padded tokens in an evaluation batch.
-        bucket: Batches among which examples are sorted by length.
-        max_epochs: Epochs to train; None where `max_steps` says when to stop.
-        max_steps: Optimizer steps to train; None where `max_epochs` says when to stop.
-        limit: Global batches an epoch, for debugging; None means all.
-    """
-
-    seed: int
-    batch_examples: int | None
-    batch_tokens: int | None
-    micro_tokens: int | None = None
-    eval_tokens: int = 8192
-    bucket: int = 50
-    max_epochs: int | None = None
-    max_steps: int | None = None
-    limit: int | float | None = None
-
-
-class Schedule:
-    """All epochs' plans: which batches, how many steps. A pure function of data and config."""
-
-    def __init__(self, encoded: Encoded, batching: Batching) -> None:
-        self.lengths = encoded.lengths
-        self.batching = batching
-        self.steps: list[int] = []  # of each epoch
-        total = 0
-        while not self._full(total):
-            batches = len(self._plan(len(self.steps)))
-            if batching.max_steps is not None:
-                batches = min(batches, batching.max_steps - total)
-            self.steps.append(batches)
-            total += batches
-        self.total_steps = total
-
-    def _full(self, total: int) -> bool:
-        b = self.batching
-        by_epochs = b.max_epochs is not None and len(self.steps) >= b.max_epochs
-        by_steps = b.max_steps is not None and total >= b.max_steps
-        return by_epochs or by_steps
-
-    def _plan(self, epoch: int) -> list[Indices]:
-        b = self.batching
-        plan = plan_epoch(
-            self.lengths,
-            seed=b.seed,
-            epoch=epoch,
-            batch_examples=b.batch_examples,
-            batch_tokens=b.batch_tokens,
-            bucket=b.bucket,
-        )
-        if b.limit is None:
-            return plan
-        return plan[: b.limit if isinstance(b.limit, int) else max(1, int(len(plan) * b.limit))]
-
-    @property
-    def epochs(self) -> int:
-        """Epochs begun, the last one possibly cut short by `max_steps`."""
-        return len(self.steps)
-
-    def epoch(self, number: int) -> list[Indices]:
-        """The global batches of one epoch."""
-        return self._plan(number)[: self.steps[number]]
-
-    def examples(self, steps: int) -> int:
-        """Examples in the first `steps` global batches, each counted every time it comes."""
-        count = 0
-        for number, batches in enumerate(self.steps):
-            if steps <= 0:
-                break
-            count += sum(len(batch) for batch in self.epoch(number)[:steps])
-            steps -= batches
-        return count
+JUDGED = -1
+"""Stands for an epoch where evaluation draws: what is masked there is always the same."""
+REHEARSED = 8
+"""Batches that compiled layers see before the first step."""
 
 
 class Experiment(pl.LightningModule):
@@ -122,7 +47,8 @@ class Experiment(pl.LightningModule):
         model: From `task.build`.
         task: Loss, decoding, metrics.
         batching: How examples become batches.
-        encoded: Encoded splits: train, validation, test.
+        plan: Which examples are learned when; none is needed to judge.
+        encoded: Encoded splits that are judged.
         tables: The corpus splits they come from.
         pad_id: Of the tokenizer.
         optimizer: Model to optimizer; none is needed to judge.
@@ -136,6 +62,7 @@ class Experiment(pl.LightningModule):
         model: nn.Module,
         task: Task,
         batching: Batching,
+        plan: Schedule | None = None,
         encoded: dict[str, Encoded],
         tables: dict[str, pa.Table],
         pad_id: int,
@@ -149,42 +76,83 @@ class Experiment(pl.LightningModule):
         self.make_optimizer, self.multiplier = optimizer, multiplier
         self.batching, self.encoded, self.tables = batching, encoded, tables
         self.pad_id, self.clip = pad_id, clip
-        self.plan = Schedule(encoded["train"], batching) if "train" in encoded else None
+        self.plan = plan
         self.evaluations: dict[str, Evaluation] = {}
         self.ema: EMA | None = None
+        self.guard: Any = None
+        self.adaptation = adaptation_of(model)
         self.judged_split = TEST
-        self.running = {"loss": 0.0, "targets": 0, "epoch_loss": 0.0, "epoch_targets": 0}
+        # Examples and tokens are all that were trained on, each counted every time it came.
+        self.running: dict[str, Any] = dict.fromkeys(("loss", "epoch_loss"), 0.0)
+        self.running |= dict.fromkeys(("targets", "epoch_targets", "examples", "tokens"), 0)
+        self._epoch = 0
         self._records: Records = []
         self._losses: list[Tensor] = []
+        self._own_batches = 0
 
     # Data
 
-    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        return self.task.collate(rows, self.pad_id)
+    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = self.task.collate(rows, self.pad_id)
+        if self.task.counts_targets:
+            batch["targets"] = sum(int(row["targets"]) for row in rows)
+        return batch
+
+    def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+        # What evaluation masks is the same for all seeds: their numbers are compared.
+        seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
+        return functools.partial(self.task.corrupt, seed=seed)
 
     def train_dataloader(self) -> TrainingLoader:
         """This epoch's batches, from where the run stands."""
         assert self.plan is not None
         fit: Any = self.trainer.fit_loop
         progress = fit.epoch_loop.batch_progress.current
+        epoch, start = fit.epoch_progress.current.processed, 0
+        if self.plan.epochs is not None:
+            epoch = min(epoch, self.plan.epochs - 1)
+        if fit.restarting:
+            start = progress.processed
+        return self.training_loader(
+            epoch,
+            start=start,
+            share=data_share(self.trainer),
+            in_step=walks_together(self.trainer),
+        )
+
+    def training_loader(
+        self, epoch: int, *, start: int = 0, share: tuple[int, int] = (0, 1), in_step: bool = False
+    ) -> TrainingLoader:
+        """The batches of an epoch, from number `start` on, as one of the ranks gets them."""
+        assert self.plan is not None
+        done = self.global_step - start
+        batches = self.plan.epoch(epoch, done=done)
+        if self.plan.epochs is None and self._trainer is not None:  # a stream: is it the last?
+            ends = done + len(batches) >= self.plan.total_steps
+            self.trainer.fit_loop.max_epochs = epoch + (1 if ends else 2)
+        self._epoch = epoch
         return TrainingLoader(
-            self.encoded["train"],
-            self.plan.epoch(min(fit.epoch_progress.current.processed, self.plan.epochs - 1)),
+            self.plan.features(epoch),
+            batches,
             self._collate,
-            start=progress.processed if fit.restarting else 0,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
+            rows=self.plan.rows_of(epoch),
+            draw=self._draw(epoch),
+            start=start,
+            rank=share[0],
+            world_size=share[1],
             micro_tokens=self.batching.micro_tokens,
+            in_step=in_step,
         )
 
     def _evaluation_loader(self, split: str) -> EvaluationLoader:
-        batches = plan_evaluation(
-            self.encoded[split].lengths,
-            bound=self.batching.eval_tokens,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
-        return EvaluationLoader(self.encoded[split], batches, self._collate)
+        rank, ranks = data_share(self.trainer)
+        everything = plan_evaluation(self.encoded[split].lengths, bound=self.batching.eval_tokens)
+        batches = everything[rank::ranks]
+        self._own_batches = len(batches)
+        # A rank without any must have one to begin with; others only where all must keep step.
+        if not batches or walks_together(self.trainer):
+            batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
+        return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(JUDGED))
 
     def val_dataloader(self) -> Any:
         """The validation split, or nothing."""
@@ -201,6 +169,8 @@ class Experiment(pl.LightningModule):
         assert self.plan is not None
         assert self.make_optimizer is not None
         assert self.multiplier is not None
+        if self.adaptation is not None:
+            self.adaptation.follow(self.plan.total_steps)
         optimizer = self.make_optimizer(self.model)
         multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
         scheduler = LambdaLR(optimizer, multiplier)
@@ -213,48 +183,120 @@ class Experiment(pl.LightningModule):
     def training_step(self, batch: GlobalBatch, batch_idx: int) -> None:
         """One optimizer step over one global batch."""
         optimizer: Any = self.optimizers()
-        torch.manual_seed(mix(self.batching.seed, self.global_step, self.global_rank))
-        # DDP averages the ranks' gradients; times the number of ranks, it is their sum.
-        scale = batch["weight"] * self.trainer.world_size / max(1, batch["targets"])
+        rank, ranks = data_share(self.trainer)
+        torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
+        targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
         for i, micro in enumerate(batch["micro"]):
-            with self._synchronised(last=i + 1 == len(batch["micro"])):
-                loss = self.task.loss(self.model, micro)
+            last = i + 1 == len(batch["micro"])
+            weight = batch["weight"] if i < batch["real"] else 0.0
+            # The ranks' gradients are averaged; times the number of ranks, that is their sum.
+            scale = weight * ranks / max(1, targets)
+            with self._synchronised(last=last):
+                loss = self.through(self.task.loss, micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
-                    self.manual_backward(loss * scale)
-            total += loss.detach() * batch["weight"]
-        self._require_finite(total, batch, "loss")
-        if self.clip is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-            self._require_finite(norm, batch, "gradient")
+                    self.manual_backward(self._with_penalty(loss * scale, last=last))
+            total += loss.detach() * weight
+        if left_out := self._left_out(total, targets, batch):
+            optimizer.zero_grad()  # without gradients, the step below counts and changes nothing
         optimizer.step()
+        if self.adaptation is not None:
+            self.adaptation.after_step(self.global_step)
         optimizer.zero_grad()
         self.lr_schedulers().step()  # type: ignore[union-attr]
-        for scope in ("", "epoch_"):
+        self.running["examples"] += len(batch["examples"])
+        self.running["tokens"] += batch["tokens"]
+        for scope in () if left_out else ("", "epoch_"):
             self.running[f"{scope}loss"] += float(total)
-            self.running[f"{scope}targets"] += batch["targets"]
+            self.running[f"{scope}targets"] += targets
+
+    def _left_out(self, total: Tensor, targets: int, batch: GlobalBatch) -> bool:
+        """Bound the gradient; whether the step is to be left out, by the guard's judgement."""
+        if self.guard is None:
+            self._require_finite(total, batch, "loss")
+        if self.clip is None and self.guard is None:
+            return False
+        bound = math.inf if self.clip is None else self.clip
+        norm = clip_gradients(self.model.parameters(), bound)
+        if self.guard is None:
+            self._require_finite(norm, batch, "gradient")
+            return False
+        loss = self._summed(total) / max(1, targets)
+        return self.guard.refuses(loss, float(norm), where=self._where(batch))
+
+    def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
+        """What an adapter adds to the loss comes once a step, and is no part of what is told."""
+        penalty = self.adaptation.penalty() if last and self.adaptation is not None else None
+        return share if penalty is None else share + penalty
+
+    def _count_targets(self, batch: GlobalBatch) -> int:
+        """Loss terms of the global batch, over all ranks."""
+        return round(self._summed(batch["targets"])) if batch["counted"] else batch["targets"]
+
+    def _summed(self, value: Tensor | float) -> float:
+        """The sum of a number over all shares of the data; all ranks must call it."""
+        world = self.trainer.world_size
+        if world == 1:
+            return float(value)
+        share = torch.as_tensor(value, dtype=torch.float64, device=self.device).clone()
+        summed = self.trainer.strategy.reduce(share, reduce_op="sum")
+        return float(summed) * data_share(self.trainer)[1] / world
+
+    def through(
+        self, call: Callable[[nn.Module, Any], Any], batch: Any, *, freely: bool = False
+    ) -> Any:
+        """What a task makes of the model and a batch; a sharded model has one way in.
+
+        Args:
+            call: What is asked of the model.
+            batch: Given to it.
+            freely: Whether it goes through the model as often as it likes; see `Sharded.run`.
+        """
+        strategy: Any = self.trainer.strategy
+        if hasattr(strategy, "run"):
+            return strategy.run(call, self.model, batch, freely=freely)
+        return call(self.model, batch)
+
+    def rehearse(self) -> None:
+        """Go through what the run begins with, and forget it: compiled layers get their graphs.
+
+        The first batches, and the smallest of the first epoch, show what sizes and masks there are.
+        """
+        assert self.plan is not None
+        together = walks_together(self.trainer)
+        loader = self.training_loader(0, share=data_share(self.trainer), in_step=together)
+        smallest = min(loader.batches, key=lambda batch: int(loader.lengths[batch].sum()))
+        self.model.train()
+        for batch in [*loader.batches[:REHEARSED], smallest]:
+            for micro in loader.assemble(batch)["micro"]:
+                moved = self.trainer.strategy.batch_to_device(micro, self.device)
+                with self.trainer.precision_plugin.train_step_context():
+                    loss = self.through(self.task.loss, moved)
+                loss.backward()
+        self.zero_grad()
 
     @contextlib.contextmanager
     def _synchronised(self, *, last: bool) -> Iterator[None]:
         """Gradients cross the ranks once a step, with the last micro-batch."""
-        wrapper: Any = self.trainer.strategy.model
-        if last or not hasattr(wrapper, "no_sync"):
+        strategy: Any = self.trainer.strategy
+        wait = getattr(strategy, "no_sync", getattr(strategy.model, "no_sync", None))
+        with contextlib.nullcontext() if last or wait is None else wait():
             yield
-        else:
-            with wrapper.no_sync():
-                yield
 
     def _require_finite(self, value: Tensor, batch: GlobalBatch, what: str) -> None:
         if torch.isfinite(value):
             return
-        ids = self.tables["train"].column("id")
-        names = [str(ids[i]) for i in sorted(set(batch["examples"]))]
         raise RunFailed(
-            f"the {what} is {float(value)} at step {self.global_step}; the batch's examples: "
-            f"{', '.join(names)}\n  The last checkpoint is finite. Try a lower optimizer.lr, "
-            f"trainer.gradient_clip_val=1.0 or trainer.precision=32."
+            f"the {what} is {float(value)} {self._where(batch)}\n  The last checkpoint is finite. "
+            "Try a lower optimizer.lr, trainer.gradient_clip_val=1.0 or trainer.precision=32."
         )
+
+    def _where(self, batch: GlobalBatch) -> str:
+        assert self.plan is not None
+        ids = self.plan.table(self._epoch).column("id")
+        names = [str(ids[i]) for i in sorted(set(batch["examples"]))]
+        return f"at step {self.global_step}; the batch's examples: {', '.join(names)}"
 
     def take_running(self, scope: str = "") -> float:
         """The mean training loss since the last call; `scope` is empty or `epoch_`.
@@ -263,18 +305,23 @@ class Experiment(pl.LightningModule):
         """
         loss, targets = self.running[f"{scope}loss"], self.running[f"{scope}targets"]
         self.running[f"{scope}loss"], self.running[f"{scope}targets"] = 0.0, 0
-        if self.trainer.world_size > 1:
-            share = torch.tensor(loss, dtype=torch.float64, device=self.device)
-            loss = float(self.trainer.strategy.reduce(share, reduce_op="sum"))
-        return loss / max(1, targets)
+        return self._summed(loss) / max(1, targets)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss counts the whole epoch, also over a resume."""
-        checkpoint["running"] = dict(self.running)
+        checkpoint["running"] = self._of_all_shares(dict(self.running))
+        if self.adaptation is not None:
+            checkpoint["adaptation"] = self.adaptation.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the running loss over."""
-        self.running = dict(checkpoint["running"])
+        (rank, ranks), saved = data_share(self.trainer), checkpoint["running"]
+        self.running = dict(saved[rank % len(saved)])
+        if len(saved) != ranks:  # the first share takes over what all had
+            for name in ("loss", "epoch_loss"):
+                self.running[name] = sum(part[name] for part in saved) if rank == 0 else 0.0
+        if self.adaptation is not None:
+            self.adaptation.restore(checkpoint["adaptation"])
 
     def judged_weights(self) -> dict[str, Tensor]:
         """The weights that validation sees: the averaged ones, where an average is kept."""
@@ -285,17 +332,33 @@ class Experiment(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last round."""
-        self._records, self._losses = [], []
+        self._begin(VALIDATION)
 
-    on_test_epoch_start = on_validation_epoch_start
+    def on_test_epoch_start(self) -> None:
+        """Likewise."""
+        self._begin(self.judged_split)
+
+    def _begin(self, split: str) -> None:
+        self._records, self._losses = [], []
+        self.task.begin(self.tables[split])
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Collect the predictions of one batch."""
-        loss, records = self.task.predict(self.model, batch)
-        self._losses.append(loss.double())
-        self._records += records
+        self._judge_batch(batch, batch_idx, generate=self.task.generates_in_validation)
 
-    test_step = validation_step
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The same, and ask for text where the task has some."""
+        self._judge_batch(batch, batch_idx, generate=self.task.generates)
+
+    def _judge_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
+        batch.pop("targets", None)
+        loss, records = self.through(self.task.predict, batch)
+        if generate:
+            said = self.through(self.task.generate, batch, freely=True)
+            records = [{**record, **more} for record, more in zip(records, said, strict=True)]
+        if number < self._own_batches:
+            self._losses.append(loss.double())
+            self._records += records
 
     def on_validation_epoch_end(self) -> None:
         """Judge, log, keep."""
@@ -322,13 +385,21 @@ class Experiment(pl.LightningModule):
         )
         records, total = self._gather(self._records, float(loss))
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
-        evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
+        # Where masks decide how many terms there are, the task has counted them.
+        if "loss" not in evaluation.metrics:
+            evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
         return evaluation
 
     def _gather(self, records: Records, loss: float) -> tuple[Records, float]:
         """Every rank's records and the sum of their losses, on every rank."""
-        if self.trainer.world_size == 1:
-            return records, loss
-        parts: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(parts, (records, loss))
+        parts = self._of_all_shares((records, loss))
         return [r for part, _ in parts for r in part], sum(value for _, value in parts)
+
+    def _of_all_shares(self, value: Any) -> list[Any]:
+        """What the ranks hold, once for each share of the data; all must call it."""
+        world = self.trainer.world_size
+        if world == 1:
+            return [value]
+        parts: list[Any] = [None] * world
+        torch.distributed.all_gather_object(parts, value)
+        return parts[:: world // data_share(self.trainer)[1]]

@@ -22,6 +22,10 @@ from lushan.errors import UserError
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|(?:^|\.)w[tp]e\.|\.encoder\.LayerNorm\.")
 """Also DeBERTa's norm of its relative embeddings, which every layer uses."""
+_PREFIX = re.compile(r"^encoder\.prefix\.")
+"""Learned keys and values of all layers in one matrix: it learns at the highest one's rate."""
+_FACTOR = re.compile(r"\.ia3_l\.")
+"""Factors that begin as 1: a decay towards 0 would take the model away."""
 
 
 def grouped(
@@ -61,7 +65,7 @@ def grouped(
         below = depths.get(name)
         rate = (lr if head_lr is None else head_lr) if below is None else lr * layer_decay**below
         # Norms and biases are vectors, and no matrix is one.
-        decay = weight_decay if weight.ndim > 1 else 0.0
+        decay = weight_decay if weight.ndim > 1 and not _FACTOR.search(name) else 0.0
         groups.setdefault((rate, decay), []).append(weight)
     if not groups:
         raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
@@ -132,7 +136,7 @@ def _depths(names: Sequence[str]) -> dict[str, int]:
         found = _LAYER.search(name)
         if found:
             layers[name] = int(found[1])
-        elif _EMBEDDING.search(name):
+        elif _EMBEDDING.search(name) and not _PREFIX.search(name):
             layers[name] = -1
         else:
             layers[name] = None  # what follows the layers, such as a last norm
@@ -152,6 +156,9 @@ def _fused(algorithm: Any, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
     chosen = getattr(algorithm, "keywords", {})
     if not _takes(algorithm, "fused") or {"fused", "foreach", "differentiable"} & set(chosen):
         return {}
+    if len({getattr(w, "device_mesh", None) for w in weights}) > 1:
+        # Weights that lie on several processes and weights that do not: one at a time.
+        return {"foreach": False}
     able = all(w.device.type in ("cpu", "cuda", "mps", "xpu") for w in weights)
     return {"fused": True} if able and all(w.is_floating_point() for w in weights) else {}
 

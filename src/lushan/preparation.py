@@ -8,21 +8,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
-from lushan.config.build import build
+from lushan.config.build import build, source_of
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.source import Corpus, Source
+from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
 from lushan.tasks import base
 from lushan.tasks.base import Limits, Task
 from lushan.text.tokenizers import fingerprint as tokenizer_fingerprint
 
 log = logging.getLogger(__name__)
+
+EncodeSplit = Callable[[str, pa.Table, str | None], Encoded]
 
 LONGEST = 512
 """Tokens of a feature where neither the config nor the encoder sets a bound."""
@@ -41,6 +44,9 @@ class Prepared:
         model: Encoder and head.
         limits: How long a feature may be.
         notes: What the reader of the numbers must know.
+        row_tokens: Tokens of a training row that holds several examples; None where each has its
+            own.
+        window: Of a stream, its windows by number.
     """
 
     source: Source
@@ -51,6 +57,8 @@ class Prepared:
     model: torch.nn.Module
     limits: Limits
     notes: list[str]
+    row_tokens: int | None = None
+    window: Callable[[int], Encoded] | None = None
 
 
 def prepare(cfg: Mapping[str, Any]) -> Prepared:
@@ -59,7 +67,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     Raises:
         UserError: The data cannot be used, or not by this task or this encoder.
     """
-    source: Source = build(cfg["data"])
+    source: Source = source_of(cfg)
     corpus = source.read()
     task: Task = build(cfg["task"])
     require_kind(task, corpus)
@@ -72,15 +80,97 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     tokenizer = build(
         cfg["tokenizer"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"
     )
-    torch.manual_seed(cfg["seed"])
-    encoder = build(cfg["model"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    task.use(tokenizer)
+    encoder = make_encoder(cfg, task, tokenizer)
     limits = limits_of(source, encoder)
     encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     # Seeded anew: the head's first weights are the same whatever encoder came before it.
     torch.manual_seed(cfg["seed"])
     model = task.build(encoder)
     notes = corpus.notes + encoding_notes(encoded)
-    return Prepared(source, corpus, task, tokenizer, encoded, model, limits, notes)
+    packs = task.packs if source.packing is None else source.packing
+    row_tokens = limits.max_length if packs else None
+    if packs:
+        require_apart(model)
+    ready = Prepared(source, corpus, task, tokenizer, encoded, model, limits, notes, row_tokens)
+    if corpus.windows is not None:
+        ready.window = window_reader(
+            corpus.windows,
+            encoder_of(source, task, tokenizer, limits, cache / "encoded"),
+            encoded["train"],
+        )
+    return ready
+
+
+def window_reader(
+    windows: Windows, encoded: EncodeSplit, first: Encoded
+) -> Callable[[int], Encoded]:
+    """Windows of a stream, encoded one after the other; the one before is forgotten.
+
+    Args:
+        windows: The stream.
+        encoded: From `encoder_of`.
+        first: The first one, which is encoded already. It stays: every start looks at it.
+    """
+    last = first
+
+    def read(number: int) -> Encoded:
+        nonlocal last
+        if not number:
+            return first
+        found = encoded("train", windows.window(number), windows.window_fingerprint(number))
+        if last.path not in (first.path, found.path):
+            last.path.unlink(missing_ok=True)
+        last = found
+        return found
+
+    return read
+
+
+def make_encoder(cfg: Mapping[str, Any], task: Task, tokenizer: Any) -> Any:
+    """The model that a config describes, with its adapter, before there is a head.
+
+    Everything in it that is random follows from the seed: what an adapter leaves out of its
+    checkpoints is made again by this.
+    """
+    torch.manual_seed(cfg["seed"])
+    encoder = build(
+        cfg["model"],
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        purpose=task.purpose,
+        special=special_ids(tokenizer),
+    )
+    if cfg.get("peft"):
+        # Seeded anew: an adapter's first weights are the same whatever model came before it.
+        torch.manual_seed(cfg["seed"])
+        build(cfg["peft"], encoder=encoder, purpose=task.purpose)
+    return encoder
+
+
+def require_apart(model: torch.nn.Module) -> None:
+    """Make sure of a model that documents which share a row do not see one another.
+
+    The definition is the test: a row of two documents has the loss of the two alone.
+
+    Raises:
+        UserError: They do.
+    """
+    probe = getattr(model.encoder, "keeps_apart", None)
+    if probe is None or not probe():
+        raise UserError(
+            "examples that share a row would see one another in this model",
+            key="data.packing",
+            value=True,
+            hint="Write data.packing=false"
+            + (", or another model.attention." if probe is not None else "."),
+        )
+
+
+def special_ids(tokenizer: Any) -> dict[str, int]:
+    """The tokens that begin and end a text, as configs of transformers call them."""
+    named = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def require_kind(task: Task, corpus: Corpus) -> None:
@@ -90,9 +180,17 @@ def require_kind(task: Task, corpus: Corpus) -> None:
             f"this task reads {task.reads}, and the data holds {corpus.kind}",
             key="data",
             value=corpus.kind,
-            hint="NER wants data=conll, or data=jsonl with tags or spans; classification wants "
-            "data=table, or data=jsonl with text and label.",
+            hint=_WAYS[task.reads],
         )
+
+
+_WAYS = {
+    "tokens": "Words with tags: data=conll, or data=jsonl with tags or spans.",
+    "text": "Texts: data=table or data=jsonl with text and label; raw ones by data=text.",
+    "pairs": "Pairs: data=table or data=jsonl with data.source=NAME data.target=NAME.",
+    "messages": "Dialogues: data=chat with data.messages=NAME.",
+}
+"""How each kind of data is named."""
 
 
 def texts_of(corpus: Corpus) -> Iterator[str]:
@@ -102,9 +200,17 @@ def texts_of(corpus: Corpus) -> Iterator[str]:
         for tokens in table.column("tokens").to_pylist():
             yield " ".join(tokens)
         return
-    for name in ("text", "text_pair"):
+    for name in ("text", "text_pair", "source"):
         if name in table.column_names:
-            yield from table.column(name).to_pylist()
+            for chunk in table.column(name).chunks:  # a corpus may be larger than the memory
+                yield from chunk.to_pylist()
+    if corpus.kind == "pairs":
+        for targets in table.column("targets").to_pylist():
+            yield from targets
+    if corpus.kind == "messages":
+        for messages in table.column("messages").to_pylist():
+            for message in messages:  # with the words that some templates have for roles
+                yield f"{message['role'].capitalize()}: {message['content']}"
 
 
 def limits_of(source: Source, encoder: Any) -> Limits:
@@ -124,27 +230,30 @@ def encode_all(
     corpus: Corpus, source: Source, task: Task, tokenizer: Any, limits: Limits, cache: Path
 ) -> dict[str, Encoded]:
     """All splits encoded, from the cache where any run has encoded alike before."""
-    data, words = source.fingerprint(), tokenizer_fingerprint(tokenizer)
+    data = source.fingerprint()
+    encoded = encoder_of(source, task, tokenizer, limits, cache)
+    return {split: encoded(split, t, data.get(split)) for split, t in corpus.splits.items()}
+
+
+def encoder_of(
+    source: Source, task: Task, tokenizer: Any, limits: Limits, cache: Path
+) -> EncodeSplit:
+    """What encodes a split: its name, its rows, and a hash of what they hold."""
+    words = tokenizer_fingerprint(tokenizer)
     code = code_version(type(task), base, encode, type(source), Source)
-    encoded = {}
-    for split, table in corpus.splits.items():
-        fingerprint = fingerprint_of(
-            split,
-            data.get(split),
-            source.options(),
-            words,
-            task.options(),
-            dataclasses.asdict(limits),
-            code,
-        )
-        encoded[split] = encode(
+
+    def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:
+        within = task.limits(limits, split)
+        parts = [split, content, source.options(), words, task.options()]
+        return encode(
             table,
-            lambda rows, first: task.encode(rows, first, tokenizer, limits),
+            lambda rows, first: task.encode(rows, first, tokenizer, within),
             task.schema,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint_of(*parts, dataclasses.asdict(within), code),
             cache_dir=cache,
             count=task.count,
         )
+
     return encoded
 
 
@@ -154,6 +263,17 @@ def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
     for split, data in encoded.items():
         if cut := data.meta.get("cut"):
             notes.append(f"{split}: {cut} words or texts were cut by max_length")
+        if long := data.meta.get("split"):
+            notes.append(f"{split}: {long} dialogues are read in windows of max_length")
+        if disguised := data.meta.get("disguised"):
+            notes.append(
+                f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+            )
         if unknown := data.meta.get("unknown"):
             notes.append(f"{split}: {unknown} texts hold no known token")
+        if lost := data.meta.get("unknown_tokens"):
+            notes.append(
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
+                "counts what is lost"
+            )
     return notes

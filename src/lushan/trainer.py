@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from pytorch_lightning.plugins import DoublePrecision
 
-from lushan.runs.cores import usable_threads
+from lushan.callbacks.compiled import Compiled
+from lushan.errors import UserError
+from lushan.strategies import DDP, Sharded, environment, require_alone
 
 OURS: dict[str, Any] = {
     "enable_checkpointing": False,  # lushan.callbacks.checkpoints saves
@@ -32,7 +30,15 @@ class Trainer(pl.Trainer):
         gradient_clip_val: Largest norm of the gradient of a whole global batch.
         max_epochs: As Lightning's; the number of steps follows from the plan of batches.
         max_steps: Optimizer steps; the last epoch is cut short there.
-        strategy: As Lightning's; `ddp`, also where `auto` leads to it, is our `DDP`.
+        strategy: As Lightning's; `ddp`, also where `auto` leads to it, and `fsdp`, which is FSDP2,
+            are ours.
+        tensor_parallel: Processes that share each batch and cut its matrices; strategy `fsdp`
+            then spreads layers over the rest of the processes.
+        reduce_often: Whether `fsdp` adds gradients up after each micro-batch; see `Sharded`.
+        group_timeout: Minutes that a process waits for the others before it gives up.
+        elastic: Whether an interrupted run may go on with other processes than it had: it sees
+            the same batches, and its numbers differ in the last digits.
+        compile: Whether the model's layers are compiled for training; see `Compiled`.
         enable_progress_bar: Lightning's own bar, beside the console's.
         enable_model_summary: Lightning's table of layers.
         **options: Everything else goes to Lightning as it is.
@@ -46,10 +52,16 @@ class Trainer(pl.Trainer):
         max_epochs: int | None = None,
         max_steps: int = -1,
         strategy: Any = "auto",
+        tensor_parallel: int = 1,
+        reduce_often: bool = False,
+        group_timeout: float = 10.0,
+        elastic: bool = False,
+        compile: bool = False,
         enable_progress_bar: bool = False,
         enable_model_summary: bool = False,
         **options: Any,
     ) -> None:
+        self.elastic = elastic
         self.clip_norm = gradient_clip_val
         self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
         if max_epochs is None and self.wanted_steps is None:
@@ -59,19 +71,52 @@ class Trainer(pl.Trainer):
         if precision == "auto":
             precision = best_precision(accelerator)
         devices, nodes = options.get("devices", "auto"), options.get("num_nodes", 1)
-        if strategy == "ddp" or (strategy == "auto" and is_parallel(accelerator, devices, nodes)):
-            strategy = DDP()
+        plugins = list(options.pop("plugins", None) or [])
+        if tensor_parallel < 1:
+            key = "trainer.tensor_parallel"
+            raise UserError("must be 1 or more", key=key, value=tensor_parallel)
+        if strategy == "fsdp" or tensor_parallel > 1:
+            strategy = Sharded(
+                tensor_parallel=tensor_parallel, reduce_often=reduce_often, minutes=group_timeout
+            )
+            if precision == "64-true":  # Lightning lets nobody ask for it by name
+                plugins.append(DoublePrecision())
+                precision = None
+        elif strategy == "ddp" or (strategy == "auto" and is_parallel(accelerator, devices, nodes)):
+            strategy = DDP(minutes=group_timeout)
+        if isinstance(strategy, DDP | Sharded):
+            plugins += filter(None, [environment(nodes)])
+        else:
+            require_alone()
+        if compile:
+            options["callbacks"] = [Compiled(), *(options.get("callbacks") or [])]
         # The plan ends the training; Lightning's own limit is set to it in `follow`.
         super().__init__(
             precision=precision,
             max_epochs=self.wanted_epochs or 1,
             max_steps=-1,
             strategy=strategy,
+            plugins=plugins,
             enable_progress_bar=enable_progress_bar,
             enable_model_summary=enable_model_summary,
             **OURS,
             **options,
         )
+
+    @property
+    def shards(self) -> bool:
+        """Whether each process holds a part of the weights."""
+        return isinstance(self.strategy, Sharded)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a resumed run must share to go on to the last bit, by config key."""
+        ours = self.strategy if isinstance(self.strategy, Sharded) else None
+        return {
+            "trainer.devices": self.world_size,
+            "trainer.strategy": "fsdp" if ours else "ddp" if self.world_size > 1 else "auto",
+            "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,
+        }
 
     def observe(self, callback: pl.Callback) -> None:
         """Add a callback that comes before all others."""
@@ -81,49 +126,6 @@ class Trainer(pl.Trainer):
     def follow(self, epochs: int) -> None:
         """Train as many epochs as the plan has."""
         self.fit_loop.max_epochs = epochs
-
-
-RUN_FOLDER = "LUSHAN_RUN"
-"""Environment variable that tells the other ranks which run they take part in."""
-
-
-class DDP(DDPStrategy):
-    """Lightning's DDP whose other ranks read the run's own config.
-
-    Lightning starts them with the first one's command line, which in a sweep is that of many runs.
-    Buffers are not broadcast: evaluation may give one rank a batch more than another.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"broadcast_buffers": False, **options})
-
-    def setup_environment(self) -> None:
-        """Join the group; ranks on one processor share its cores instead of fighting for them."""
-        super().setup_environment()
-        if self.root_device.type == "cpu":
-            torch.set_num_threads(max(1, usable_threads() // self.num_processes))
-
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        self._launcher = _Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
-
-
-class _Launcher(_SubprocessScriptLauncher):
-    def _call_children_scripts(self) -> None:
-        self._check_can_spawn_children()
-        shared = {
-            "MASTER_ADDR": self.cluster_environment.main_address,
-            "MASTER_PORT": str(self.cluster_environment.main_port),
-            "NODE_RANK": str(self.cluster_environment.node_rank()),
-            "LOCAL_RANK": "0",
-            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
-        }
-        os.environ.update(shared)
-        command = [sys.executable, "-m", "lushan.worker", os.environ[RUN_FOLDER]]
-        self.procs = [
-            subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
-            for rank in range(1, self.num_processes)
-        ]
 
 
 def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
@@ -158,13 +160,10 @@ def cpu_has_bf16() -> bool:
 
 def _signature() -> inspect.Signature:
     """The configurable arguments: Lightning's less those in `OURS`, with the changes above."""
-    lightning = inspect.signature(pl.Trainer.__init__).parameters
-    own = inspect.signature(Trainer.__init__).parameters
-    parameters = [
-        own[name] if name in own and name != "self" else parameter
-        for name, parameter in lightning.items()
-        if name not in OURS and name not in ("self", "kwargs", "accumulate_grad_batches")
-    ]
+    left_out = {*OURS, "self", "kwargs", "options", "accumulate_grad_batches"}
+    lightning = dict(inspect.signature(pl.Trainer.__init__).parameters)
+    both = lightning | dict(inspect.signature(Trainer.__init__).parameters)
+    parameters = [parameter for name, parameter in both.items() if name not in left_out]
     return inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])
 
 

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lushan.config.build import build
+from lushan.config.build import source_of
 from lushan.errors import UserError
+from lushan.runs.earlier import origin
 from lushan.runs.files import read_json, write_json
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.manifest import close_manifest, write_manifest
@@ -42,15 +43,17 @@ def run(
 
     Returns:
         The content of `result.json`, and `folder`, the run's folder; of another rank than the
-        first only the folder.
+        first only the folder. Of a config that only asks to be shown something, `shown`.
 
     Raises:
         UserError: The config or the data cannot be used, or another process owns the run.
         RunFailed: Training could not go on.
         Interrupted: A signal stopped the run; what was done is saved.
     """
+    if cfg.get("show") is not None:
+        return shown(cfg)
     folder = RunFolder.of(cfg)
-    fingerprint: dict[str, str] = build(cfg["data"]).fingerprint()
+    fingerprint: dict[str, str] = source_of(cfg).fingerprint() | origin(cfg)
     result = folder.result()
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
@@ -65,6 +68,15 @@ def run(
                 require_same_data(read_json(folder.path / DATA), fingerprint, folder)
             result = carry_out(cfg, folder, fingerprint, signals, choices or {}, overrides)
     return answer(result, folder)
+
+
+def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Show the first batch instead of training: nothing is written but what was encoded."""
+    if rank() == 0:
+        from lushan import picture
+
+        picture.show(cfg)
+    return {"shown": cfg["show"]}
 
 
 def carry_out(
@@ -119,6 +131,8 @@ def carry_out(
                     "steps": outcome.steps,
                     "train_seconds": outcome.train_seconds,
                     "train_examples": outcome.train_examples,
+                    "train_tokens": outcome.train_tokens,
+                    "parameters": outcome.parameters,
                 },
             )
             known = {"data": dict(fingerprint), "tokenizer": outcome.tokenizer_sha256}
@@ -142,9 +156,11 @@ def require_same_data(before: Mapping[str, str], now: Mapping[str, str], folder:
     """
     for split in sorted(set(before) | set(now)):
         if before.get(split) != now.get(split):
+            is_key = split in ("init_from", "task.template")
             raise UserError(
-                f"the data has changed since {folder.path} was begun; that run belongs to the old",
-                key=f"data.{split}",
+                f"{'this' if is_key else 'the data'} has changed since {folder.path} was begun; "
+                "that run belongs to the old",
+                key=split if is_key else f"data.{split}",
                 hint=f"Start another run with name=NAME, or remove {folder.path}.",
             )
 
@@ -218,11 +234,13 @@ def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
     from lushan.models import encoders
     from lushan.runs import manifest
 
-    targets = {(key, node["_target_"]) for cfg in configs for key, node in nodes(dict(cfg))}
-    for key, target in sorted(targets):
-        named = locate(target, key)
-        if key == "model.config":
-            encoders.warm_up(named)
+    plain = [dict(cfg) for cfg in configs]
+    targets = {(key, node["_target_"]) for cfg in plain for key, node in nodes(cfg)}
+    found = {pair: locate(pair[1], pair[0]) for pair in sorted(targets)}
+    for cfg in plain:
+        if config := cfg["model"].get("config"):
+            task = found["task", cfg["task"]["_target_"]]
+            encoders.warm_up(found["model.config", config["_target_"]], task.purpose)
     reporting.warm_up()
     manifest.packages()
     manifest.describe_machine()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lushan.errors import Interrupted
+from lushan.job import code_of, complain
 from lushan.training import follow
 
 if __name__ == "__main__":
     try:
         follow(Path(sys.argv[1]))
-    except Interrupted as stopped:
-        sys.exit(stopped.exit_code)
+    except BaseException as error:  # noqa: BLE001 - each has its exit code
+        complain(error, sys.argv[1:])
+        sys.exit(code_of(error))

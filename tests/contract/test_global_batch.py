@@ -1,6 +1,7 @@
 """One optimizer step is the same step, however its batch is shared out."""
 
 import csv
+import functools
 import json
 
 import numpy as np
@@ -14,24 +15,40 @@ from tests.helpers import command, corpora
 WHOLE = {"world_size": 1, "micro_tokens": None}
 
 
+def collated(made, pad_id, rows):
+    """A micro-batch as the module makes it."""
+    counted = {"targets": sum(int(row["targets"]) for row in rows)} if made.counts_targets else {}
+    return made.collate(rows, pad_id) | counted
+
+
 def gradient(task, head, *, world_size, micro_tokens):
     """The gradient of one global batch: what the ranks have, added up (float64, no dropout)."""
     made, tokenizer, _, encoded, model = parts(task, head)
     model.double().eval()
     model.zero_grad()
     batch = np.arange(len(encoded))
-    for rank in range(world_size):
-        loader = TrainingLoader(
-            encoded,
-            [batch],
-            lambda rows: made.collate(rows, tokenizer.pad_token_id),
-            rank=rank,
-            world_size=world_size,
-            micro_tokens=micro_tokens,
+    shares = [
+        next(
+            iter(
+                TrainingLoader(
+                    encoded,
+                    [batch],
+                    functools.partial(collated, made, tokenizer.pad_token_id),
+                    draw=functools.partial(made.corrupt, seed=1),
+                    rank=rank,
+                    world_size=world_size,
+                    micro_tokens=micro_tokens,
+                )
+            )
         )
-        (share,) = loader
+        for rank in range(world_size)
+    ]
+    # Where drawing decides how many there are, each rank has counted its own.
+    counts = [share["targets"] for share in shares]
+    targets = sum(counts) if shares[0]["counted"] else counts[0]
+    for share in shares:
         for micro in share["micro"]:
-            (made.loss(model, micro) * share["weight"] / share["targets"]).backward()
+            (made.loss(model, micro) * share["weight"] / targets).backward()
     found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     model.float()

@@ -1,6 +1,7 @@
 """A run that is killed and started again ends as one never interrupted, to the last bit."""
 
 import csv
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -53,6 +54,7 @@ EMA = "callbacks=ema"
 ACCUMULATE = "data.micro_tokens=40"
 VALIDATION = "lushan.module:Experiment.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
+TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
 PLACES = {
     "mid-epoch": (jobs.at_step(5), ()),
     "first step": (jobs.at_step(0), ()),
@@ -65,6 +67,12 @@ PLACES = {
     "averaged weights": (jobs.at_step(13), (EMA,)),
     "averaged weights, in validation": (jobs.At(VALIDATION, 2), (EMA,)),
     "steps, not epochs": (jobs.at_step(10), ("trainer.max_steps=18",)),
+    "documents that share rows": (jobs.at_step(10), ("task=causal_lm", "model=gpt2_tiny", *TEXT)),
+    "masked anew in each epoch": (
+        jobs.at_step(10),
+        ("task=masked_lm", "task.masking=whole_word", *TEXT),
+    ),
+    "steps that are left out": (jobs.at_step(14), ("callbacks=guard", "callbacks.guard.spike=0.5")),
     "while it saves": (jobs.At("lushan.callbacks.checkpoints:write_folder", 3), ()),
 }
 
@@ -176,3 +184,24 @@ def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
     shutil.rmtree(jobs.run_folder(tmp_path) / "checkpoints")
     assert jobs.carry_out(cfg, jobs.at_step(0)) == 0
     assert jobs.result(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", [3, 8, 13])
+def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path):
+    """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""
+    documents = ("".join("abcdefg"[(i * k) % 7] for k in range(i % 9 + 3)) for i in range(90))
+    file = tmp_path / "documents.jsonl"
+    file.write_text("".join(json.dumps({"text": " ".join(d)}) + "\n" for d in documents))
+    stream = (
+        *("task=causal_lm", "model=gpt2_tiny", "data=stream", f"data.path={file}"),
+        *("data.limit=null", "data.window_documents=20", "data.validation=10", "data.test=null"),
+        *("data.max_length=32", "data.batch_examples=4", "trainer.max_steps=18"),
+    )
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for folder, faults in ((alone, (None,)), (killed, (jobs.at_step(step), None))):
+        cfg = jobs.config(folder, *stream, f"paths.cache_dir={folder}/cache")
+        for fault in faults:
+            code = jobs.carry_out(cfg, fault)
+        assert code == 0
+    require_equal(killed, alone)
+    assert numbers(alone)["steps"] == 18

@@ -24,6 +24,8 @@ SMALL = (
     "trainer.max_epochs=1",
 )
 """What makes any run one of a second."""
+LANGUAGE = ("model=gpt2_tiny", "model.config.n_embd=32", "data.limit=16", "test=false")
+"""The same for a language model, after `SMALL`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,7 +112,10 @@ def _seconds(cli, *arguments):
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("name", ["train", "runs", "table", "eval", "predict", "score", "sync"])
+@pytest.mark.parametrize(
+    "name",
+    ["train", "runs", "table", "eval", "predict", "generate", "chat", "export", "score", "sync"],
+)
 def test_every_command_has_help_with_an_example(cli_inside, name):
     done = cli_inside(name, "--help")
     assert done.code == 0

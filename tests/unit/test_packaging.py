@@ -63,6 +63,8 @@ def test_the_wheel_carries_conf_and_works_elsewhere(tmp_path: Path) -> None:
     configs = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert configs
     assert configs <= inside
+    templates = (ROOT / "src/lushan/text/templates").glob("*.jinja")
+    assert {str(path.relative_to(ROOT / "src/lushan")) for path in templates} <= inside
     compose = (
         "from lushan.config.compose import compose; import lushan;"
         "print(lushan.__file__, compose(['experiment=sample/ner']).name)"

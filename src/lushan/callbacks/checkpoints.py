@@ -11,93 +11,77 @@ an epoch's end the loops' progress is written as that of the next epoch's beginn
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.models.sharded import all_finite, any_sharded
+from lushan.models.weights import (
+    SUMS,
+    WEIGHTS,
+    Damaged,
+    is_in_shards,
+    load_weights,
+    save_weights,
+    verify,
+)
 from lushan.runs.files import TEMPORARY, sha256_file, write_json
 from lushan.runs.signals import Signals
 
-WEIGHTS, STATE, SUMS = "weights.safetensors", "trainer.pt", "checksums.json"
-
-
-class Damaged(Exception):
-    """A checkpoint that is not what was written."""
-
-
-def save_weights(weights: dict[str, Tensor], folder: Path) -> None:
-    """Write tensors as safetensors; those that share memory are written once."""
-    kept: dict[str, Tensor] = {}
-    first: dict[tuple[int, torch.Size], str] = {}
-    aliases: dict[str, str] = {}
-    for name, tensor in weights.items():
-        key = (tensor.data_ptr(), tensor.shape)
-        if tensor.numel() and key in first:
-            aliases[name] = first[key]
-            continue
-        first[key] = name
-        kept[name] = tensor.detach().cpu().contiguous()
-    save_file(kept, folder / WEIGHTS, metadata={"aliases": json.dumps(aliases)})
-
-
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Read what `save_weights` wrote, after checking its SHA-256.
-
-    Raises:
-        Damaged: The file is missing, cut short or changed.
-    """
-    verify(folder, only=(WEIGHTS,))
-    weights = load_file(folder / WEIGHTS)
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
-    return weights | {name: weights[target] for name, target in aliases.items()}
-
-
-def verify(folder: Path, only: tuple[str, ...] | None = None) -> None:
-    """Compare every file with its recorded SHA-256.
-
-    Raises:
-        Damaged: One differs or is missing.
-    """
-    try:
-        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
-    for name, expected in sums.items():
-        if only is not None and name not in only:
-            continue
-        path = folder / name
-        if not path.is_file():
-            raise Damaged(f"{path} is missing")
-        if sha256_file(path) != expected:
-            raise Damaged(f"{path} does not have the SHA-256 it was written with")
+STATE = "trainer.pt"
 
 
 def write_folder(folder: Path, files: dict[str, Any]) -> None:
     """Write a checkpoint folder whole: `files` maps a name to tensors (weights) or a state."""
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
+    with writing(folder) as (temporary, _):
         for name, content in files.items():
             if name == WEIGHTS:
                 save_weights(content, temporary)
             else:
                 torch.save(content, temporary / name)
-            _sync(temporary / name)
-        write_json(temporary / SUMS, {name: sha256_file(temporary / name) for name in files})
+
+
+def write_weights(folder: Path, weights: dict[str, Tensor], *, first: bool) -> None:
+    """Write weights alone, whole; all processes call it, and the first one writes."""
+    if any_sharded(weights.values()):
+        from lushan.callbacks import spread
+
+        spread.save_weights(weights, folder)
+    elif first:
+        write_folder(folder, {WEIGHTS: weights})
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder to write into, which at the end takes the place of `folder`, all at once.
+
+    Beside it stands a place for the SHA-256 of files, by name, where it is known already.
+
+    Raises:
+        RunFailed: It cannot be written; `folder` is as it was.
+    """
+    temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    sums: dict[str, str] = {}
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary, sums
+        for path in sorted(temporary.iterdir()):
+            _sync(path)
+            if path.name not in sums:
+                sums[path.name] = sha256_file(path)
+        write_json(temporary / SUMS, sums)
         _sync(temporary)
         if folder.exists():  # the same step again, after a resume
             old = folder.with_name(f"{TEMPORARY}old-{folder.name}")
@@ -139,6 +123,10 @@ class FolderIO(CheckpointIO):
         """Read both; only tensors and plain values are ever unpickled."""
         folder = Path(path)
         verify(folder)
+        if is_in_shards(folder):
+            from lushan.callbacks import spread
+
+            return spread.load_alone(folder)
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         return {**state, "state_dict": load_weights(folder)}
 
@@ -147,12 +135,17 @@ class FolderIO(CheckpointIO):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint below `folder`, and what is wrong with newer ones."""
+def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str]]:
+    """The newest whole checkpoint below `folder`, and what is wrong with newer ones.
+
+    Args:
+        folder: A run's checkpoints.
+        glance: Only whether its files are there; what is in them is looked at when they are read.
+    """
     complaints = []
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            verify(path)
+            verify(path, share=(1, 1) if glance else (0, 1))
         except Damaged as error:
             complaints.append(str(error))
             continue
@@ -172,6 +165,9 @@ class Checkpoints(pl.Callback):
         higher_is_better: Its direction; given late.
         signals: Where signals wait; given late.
         facts: What a resumed run must share, field to value (`trainer.devices`); given late.
+
+    Attributes:
+        elastic: Whether a run may go on with other facts than it had.
     """
 
     def __init__(
@@ -189,6 +185,7 @@ class Checkpoints(pl.Callback):
         self.folder, self.monitor = folder, monitor
         self.sign = 1.0 if higher_is_better else -1.0
         self.signals, self.facts = signals, facts
+        self.elastic = False
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
         self.best_value: float | None = None
         self.best_step: int | None = None
@@ -266,7 +263,7 @@ class Checkpoints(pl.Callback):
     def _save(self, trainer: pl.Trainer) -> None:
         self._validated_inside = False
         model: Any = trainer.lightning_module.model
-        if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        if not all_finite(model.parameters()):
             raise RunFailed(
                 f"weights are not finite after step {trainer.global_step}; they were not saved, "
                 "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
@@ -317,9 +314,9 @@ class Checkpoints(pl.Callback):
             return
         self.best_value = self.sign * score
         self.best_step = trainer.global_step
+        kept = self.folder / f"best-{trainer.global_step:09d}"
+        write_weights(kept, pl_module.judged_weights(), first=trainer.is_global_zero)
         if trainer.is_global_zero:
-            kept = self.folder / f"best-{trainer.global_step:09d}"
-            write_folder(kept, {WEIGHTS: pl_module.judged_weights()})
             for old in self.folder.glob("best-*"):
                 if old != kept:
                     shutil.rmtree(old, ignore_errors=True)
@@ -338,12 +335,13 @@ class Checkpoints(pl.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over, and refuse to go on with what has changed."""
         for field, value in state["facts"].items():
-            if self.facts.get(field) != value:
+            if self.facts.get(field) != value and not self.elastic:
                 raise UserError(
-                    f"the interrupted run had {value!r} here; it can only be resumed as it was",
+                    f"the interrupted run had {value!r} here; so it goes on to the last bit",
                     key=field,
                     value=self.facts.get(field),
-                    hint=f"write {field}={value}, or start another run with name=...",
+                    hint=f"Write {field}={value}, or trainer.elastic=true to go on with the same "
+                    "batches and other last digits.",
                 )
         self.best_value, self.best_step = state["best_value"], state["best_step"]
         self._stopped = state["stopped"]

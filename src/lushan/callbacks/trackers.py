@@ -16,13 +16,13 @@ import queue
 import socket
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pytorch_lightning.loggers import Logger
 
-from lushan.callbacks.record import read_rows
+from lushan.callbacks.record import SAMPLES, read_rows, read_samples
 from lushan.config.build import build
 from lushan.errors import RunFailed, UserError
 from lushan.runs.folder import RunFolder, read_config
@@ -37,6 +37,8 @@ CLOSE_SECONDS = 20.0
 """How long a tracker has to take what is left when its run is over."""
 STOP_SECONDS = 5.0
 """The same where the run was stopped or failed."""
+MOST_SAMPLES = 1000
+"""Rows of a table of texts: the newest ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +145,13 @@ class WandB:
         """One row."""
         self.run.log(dict(values), step=step)
 
+    def samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
+        """All texts written so far, as a table: one sees the model learn to speak."""
+        import wandb
+
+        data = [list(row.values()) for row in rows[-MOST_SAMPLES:]]
+        self.run.log({"samples": wandb.Table(columns=[*rows[0]], data=data)}, step=step)
+
     def finish(self, result: Result | None, folder: Path) -> None:
         """The summary, the per-class table, the plots; a stopped run stays open for its resume."""
         import wandb
@@ -178,6 +187,11 @@ class TensorBoard:
         """One scalar each."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
+
+    def samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
+        """The texts of this step."""
+        new = [f"**{row['prompt']}** {row['text']}" for row in rows if row["step"] == step]
+        self.writer.add_text("samples", "\n\n".join(new), step)
 
     def finish(self, result: Result | None, folder: Path) -> None:
         """The final numbers, the per-class table and the plots."""
@@ -226,6 +240,12 @@ class Guarded(Logger):
         """Pass some numbers on; returns at once."""
         values = {name: float(value) for name, value in metrics.items()}
         self._waiting.put(lambda: self.tracker.log(values, step or 0))
+
+    def log_samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
+        """Pass on what the model has written, all rows so far, to a tracker that has a place."""
+        tell, told = getattr(self.tracker, "samples", None), list(rows)
+        if tell is not None and told:
+            self._waiting.put(lambda: tell(told, step))
 
     def close(self, result: Result | None) -> None:
         """End the tracker's copy; waits for it only so long."""
@@ -329,6 +349,8 @@ def sync(folder: str | Path) -> str:
     for row in read_rows(run.metrics_csv):
         numbers = {k: float(v) for k, v in row.items() if v and k != "step"}
         tracker.log(numbers, int(row["step"]))
+    if written := read_samples(run.path / SAMPLES):
+        tracker.samples(written, int(written[-1]["step"]))
     tracker.finish(run.result(), run.path)
     return url
 

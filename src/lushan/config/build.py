@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lushan.config.signatures import read
@@ -13,9 +14,15 @@ from lushan.errors import UserError
 
 TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
+    "data": ("cache_dir",),
     "tokenizer": ("texts", "cache_dir"),
-    "model": ("vocab_size", "pad_token_id"),
+    "model": ("vocab_size", "pad_token_id", "purpose", "special"),
     "model.config": ("vocab_size", "pad_token_id"),
+    "peft": ("encoder", "purpose"),
+    "peft.config": (
+        *("task_type", "peft_type", "total_step", "inference_mode"),
+        *("auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
+    ),
     "task.head": ("width", "num_labels", "allowed"),
     "optimizer": ("model",),
     "optimizer.algorithm": ("params",),
@@ -57,6 +64,11 @@ def build(node: Mapping[str, Any], /, **late: Any) -> Any:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(f"{node[TARGET]} cannot be made: {first}") from error
         raise
+
+
+def source_of(cfg: Mapping[str, Any]) -> Any:
+    """The data source of a run, with the place where it may keep what it reads."""
+    return build(cfg["data"], cache_dir=Path(cfg["paths"]["cache_dir"]))
 
 
 def _is_a_refusal(error: Exception) -> bool:

@@ -28,18 +28,25 @@ TOP: Mapping[str, kinds.Kind] = {
     "test": ["bool"],
     "ckpt_path": ["union", ["str"], ["none"]],
     "optimized_metric": ["union", ["str"], ["none"]],
+    "show": ["union", ["literal", "batch"], ["none"]],
 }
 """The keys that are no group."""
 
+LATER = ("show",)
+"""Keys that the configs of older runs have not."""
+
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
 """Groups that are one node with a target."""
+
+OPTIONAL = ("peft",)
+"""Groups that are one node, or null."""
 
 NAMED = ("callbacks", "logger")
 """Groups that map names of the user's to nodes."""
 
 PATHS: Mapping[str, kinds.Kind] = {"output_dir": ["str"], "cache_dir": ["str"]}
 
-KNOWN = (*TOP, *CALLED, *NAMED, "paths")
+KNOWN = (*TOP, *CALLED, *OPTIONAL, *NAMED, "paths")
 
 _RESERVED: Mapping[str, kinds.Kind] = {
     TARGET: ["str"],
@@ -106,14 +113,15 @@ def check_top(cfg: Mapping[str, Any]) -> None:
             raise unknown(name, value, KNOWN)
         if name in TOP:
             require(name, value, TOP[name])
-    for name in (*TOP, *CALLED, "paths"):
+    for name in (*(n for n in TOP if n not in LATER), *CALLED, "paths"):
         if name not in cfg or (name in CALLED and cfg[name] is None):
             hint = f"Choose one: {name}=NAME." if name in CALLED else "It stands in train.yaml."
             raise UserError("this is missing", key=name, hint=hint)
     if not 0 <= cfg["seed"] < 2**63:
         raise UserError("must be 0 or more, and below 2^63", key="seed", value=cfg["seed"])
-    for name in CALLED:
-        require_node(name, cfg[name])
+    for name in (*CALLED, *OPTIONAL):
+        if name in CALLED or cfg.get(name) is not None:
+            require_node(name, cfg[name])
     for group in NAMED:
         members = cfg.get(group) or {}
         require(group, members, ["dict", ["any"]])
@@ -256,7 +264,7 @@ def _at(cfg: Mapping[str, Any], key: str) -> Any:
 
 # What no one target can see
 
-_DOWN = ("loss", "mse", "mae")
+_DOWN = ("loss", "mse", "mae", "perplexity", "bits_per_byte")
 """Metrics that get better by getting smaller."""
 
 

@@ -15,7 +15,10 @@ from lushan.errors import UserError
 if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
-COMMANDS = ("train", "table", "runs", "eval", "predict", "score", "sync")
+COMMANDS = (
+    *("train", "table", "runs", "eval", "predict", "score", "sync"),
+    *("generate", "chat", "export", "page"),
+)
 
 # Hydra's own script completes a command without subcommands, and takes `=` out of bash's word
 # breaks for every other program too; here what stands before the last break is cut off instead.

@@ -30,6 +30,7 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lushan.config import completion, mistakes, origin, usage
+from lushan.config.check import OPTIONAL
 from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
 from lushan.errors import UserError, did_you_mean
@@ -53,7 +54,8 @@ class _Loader(ConfigLoaderImpl):
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         """As Hydra's, judged: a preset that only this job has may ask something of Hydra, too."""
-        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        lines = [emptied(line) for line in sweep_overrides]
+        cfg = super().load_sweep_config(master_config, lines)
         judge_hydra(cfg.hydra)
         return cfg
 
@@ -100,7 +102,8 @@ class Composer(Hydra):
         # Logging is configured by the run, never by a config that was not judged.
         options["with_log_configuration"] = False
         with self.said_plainly(config_name, overrides):
-            parsed = parsed_overrides or self.parse(overrides)
+            given = parsed_overrides or self.parse(overrides)
+            parsed = self.parse([emptied(str(override.input_line)) for override in given])
             if run_mode is RunMode.MULTIRUN:
                 parsed = self._spelled_out(config_name, parsed)
             try:
@@ -240,10 +243,47 @@ def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> 
     Raises:
         UserError: An override or a file is wrong.
     """
-    cfg = Composer(config_dir).compose_config(PRIMARY, list(overrides), RunMode.RUN)
+    lines = starting_from(overrides)
+    cfg = Composer(config_dir).compose_config(PRIMARY, lines, RunMode.RUN)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def emptied(line: str) -> str:
+    """`peft=null` in Hydra's own words, `~peft`; any other override as it is."""
+    group, _, value = line.partition("=")
+    return f"~{group}" if group in OPTIONAL and value == "null" else line
+
+
+INIT_FROM = "init_from"
+"""Short for a model, its shape, its tokenizer and its weights: those of one place."""
+
+
+def starting_from(overrides: Sequence[str]) -> list[str]:
+    """Write out what `init_from=PLACE` is short for, where it stands.
+
+    Raises:
+        UserError: A model or tokenizer is chosen beside it.
+    """
+    named = {line.partition("=")[0]: line for line in overrides}
+    if INIT_FROM not in named:
+        return list(overrides)
+    for group in ("model", "tokenizer", "model.path"):
+        if group in named:
+            raise UserError(
+                f"{INIT_FROM} brings its own model and tokenizer",
+                key=group,
+                value=named[group].partition("=")[2],
+                hint=f"Leave {named[group]} away, or {INIT_FROM}.",
+            )
+    place = named[INIT_FROM].partition("=")[2]
+    if place in ("", "null"):
+        return [line for line in overrides if line != named[INIT_FROM]]
+    spelled = ["model=pretrained", "tokenizer=pretrained", f"model.path={place}"]
+    return [
+        more for line in overrides for more in (spelled if line == named[INIT_FROM] else [line])
+    ]
 
 
 class _Parser:
@@ -299,6 +339,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
         UserError: The command line or a config is wrong.
     """
     flags = _Parser.parse(args)
+    flags.overrides = starting_from(flags.overrides)
     if flags.help:
         print(usage.text())  # noqa: T201
         return None

@@ -44,9 +44,24 @@ def numbers(values: Sequence[Any] | np.ndarray[Any, Any], kind: pa.DataType) -> 
 
 
 def number_lists(values: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array:
-    """A column of lists of numbers."""
-    flat = np.fromiter(chain.from_iterable(values), dtype=kind.to_pandas_dtype())
+    """A column of lists (or arrays) of numbers."""
+    number = kind.to_pandas_dtype()
+    if values and isinstance(values[0], np.ndarray):
+        flat = np.concatenate(values).astype(number, copy=False)
+    else:
+        flat = np.fromiter(chain.from_iterable(values), dtype=number)
     return _lists(values, numbers(flat, kind))
+
+
+def record_lists(values: Sequence[Sequence[Sequence[str]]], names: Sequence[str]) -> pa.Array:
+    """A column of lists of records, whose fields are texts.
+
+    Raises:
+        UnicodeEncodeError: One holds half of a surrogate pair.
+    """
+    records = list(chain.from_iterable(values))
+    fields = [texts([record[place] for record in records]) for place in range(len(names))]
+    return _lists(values, pa.StructArray.from_arrays(fields, names=list(names)))
 
 
 def pair_lists(values: Sequence[Sequence[tuple[int, int]]]) -> pa.Array:
@@ -65,6 +80,21 @@ def as_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     if data is None or not len(column):
         return np.empty(0, dtype=kind)
     return np.frombuffer(data, dtype=kind)[column.offset : column.offset + len(column)]
+
+
+def text_bytes(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Bytes of each text of a column, shape (N,); the texts themselves are not looked at."""
+    sizes = [np.diff(text_ends(chunk)).astype(np.int64) for chunk in column.chunks]
+    return np.concatenate([np.empty(0, np.int64), *sizes])
+
+
+def text_ends(texts: pa.Array) -> np.ndarray[Any, Any]:
+    """Where each text begins and the last one ends, in bytes of their buffer, shape (N + 1,)."""
+    kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    offsets = texts.buffers()[1]
+    if offsets is None or not len(texts):
+        return np.zeros(1, dtype=kind)
+    return np.frombuffer(offsets, dtype=kind)[texts.offset : texts.offset + len(texts) + 1]
 
 
 def _lists(values: Sequence[Sequence[Any]], items: pa.Array) -> pa.Array:

@@ -11,12 +11,16 @@ import collections
 import dataclasses
 import hashlib
 import inspect
+import itertools
 import json
 import multiprocessing as mp
 import os
 import signal
-import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +29,28 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lushan.data import arrow
+from lushan.data.columns import column_files
+from lushan.data.store import only_one, release
 from lushan.errors import RunFailed
 from lushan.runs.cores import usable_threads
 
 ROWS_AT_ONCE = 1000
 """Rows encoded per call: enough for the tokenizer to spread over the cores, little memory."""
+BYTES_AT_ONCE = 1 << 20
+"""Of the rows encoded per call; a row of more is encoded alone."""
 LARGE = 20_000
 """Rows from which on several processes encode a split: what is around the tokenizer is Python."""
+LARGE_BYTES = 1 << 23
+"""Likewise, where rows are long."""
+AHEAD = 4
+"""Parts for each process that are begun before the first of them is written."""
 
 
 class Ragged:
     """A list column seen as numpy, uncopied: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
-    def __init__(self, column: pa.ListArray) -> None:
-        self.offsets: NDArray[np.int32] = arrow.as_numpy(column.offsets)
+    def __init__(self, column: pa.ListArray | pa.LargeListArray) -> None:
+        self.offsets: NDArray[np.int32 | np.int64] = arrow.as_numpy(column.offsets)
         self.values: NDArray[Any] = arrow.as_numpy(column.values)
 
     def __getitem__(self, row: int) -> NDArray[Any]:
@@ -64,7 +76,6 @@ class Encoded:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         self.meta: dict[str, Any] = json.loads((table.schema.metadata or {}).get(b"meta", b"{}"))
-        table = table.combine_chunks()
         self.columns: dict[str, Ragged | NDArray[Any]] = {
             name: _as_numpy(table.column(name)) for name in table.column_names
         }
@@ -93,10 +104,9 @@ class Encoded:
 
 
 def _as_numpy(column: pa.ChunkedArray) -> Ragged | NDArray[Any]:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # without a chunk there is nothing to combine
-        array = _column([], column.type)
-    if pa.types.is_list(array.type):
+    # `combine_chunks` would copy what is mapped into memory; a file has one batch, or none.
+    array = column.chunk(0) if column.num_chunks else _column([], column.type)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return Ragged(array)
     return arrow.as_numpy(array)
 
@@ -128,7 +138,9 @@ def encode(
     """
     path = cache_dir / f"{fingerprint}.arrow"
     if not path.exists():
-        _write(path, table, encoder, schema, count)
+        with only_one(path):
+            if not path.exists():  # another process may have made it just now
+                _write(path, table, encoder, schema, count)
     return Encoded(path)
 
 
@@ -139,27 +151,15 @@ def _write(
     schema: pa.Schema,
     count: Counter | None,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     totals: collections.Counter[str] = collections.Counter()
-    batches: list[pa.RecordBatch] = []
-    for batch, counts in _parts(_Part(table, encoder, schema, count)):
-        totals.update(counts)
-        batches.append(batch)
-    # One batch per file: a memory-mapped column is then one run of numbers.
-    whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
-    whole = whole.replace_schema_metadata({"meta": json.dumps(totals)})
-    handle, temporary = tempfile.mkstemp(prefix=".tmp-", suffix=".arrow", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as sink:
-            with pa.ipc.new_file(sink, whole.schema) as writer:
-                writer.write_table(whole, max_chunksize=max(1, len(whole)))
-            sink.flush()
-            os.fsync(sink.fileno())
-        Path(temporary).replace(path)
+        with column_files(path.parent, schema) as columns:
+            for batch, counts in _parts(_Part(table, encoder, schema, count)):
+                totals.update(counts)
+                columns.append(batch)
+            columns.save(path, totals)
     except OSError as error:
         raise RunFailed(f"cannot write the encoded data {path}: {error.strerror}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -170,31 +170,73 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Encodes `ROWS_AT_ONCE` rows of a split, by the number of the first one."""
+    """Encodes the rows of a split from one number to before another."""
 
     table: pa.Table
     encoder: Encoder
     schema: pa.Schema
     count: Counter | None
 
-    def __call__(self, start: int) -> tuple[pa.RecordBatch, dict[str, int]]:
-        rows = self.table.slice(start, ROWS_AT_ONCE).to_pydict()
+    def __call__(self, start: int, stop: int) -> tuple[pa.RecordBatch, dict[str, int]]:
+        rows = self.table.slice(start, stop - start).to_pydict()
         features = self.encoder(rows, start)
         columns = [_column(features[field.name], field.type) for field in self.schema]
         counts = {} if self.count is None else self.count(features)
         numbers = {name: int(number) for name, number in counts.items()}
+        release()
         return pa.RecordBatch.from_arrays(columns, schema=self.schema), numbers
 
 
 def _parts(part: _Part) -> Iterator[tuple[pa.RecordBatch, dict[str, int]]]:
     """All parts in order; of a large split several at a time, in forked processes."""
-    starts = range(0, part.table.num_rows, ROWS_AT_ONCE)
-    workers = min(usable_threads(), len(starts))
-    if part.table.num_rows < LARGE or workers < 2 or "fork" not in mp.get_all_start_methods():
-        yield from map(part, starts)
+    sizes = _sizes(part.table)
+    spans = _spans(sizes)
+    large = len(sizes) >= LARGE or sizes.sum() >= LARGE_BYTES
+    workers = min(usable_threads(), len(spans))
+    if not large or workers < 2 or "fork" not in mp.get_all_start_methods():
+        yield from itertools.starmap(part, spans)
         return
-    with mp.get_context("fork").Pool(workers, _begin_worker, (part,)) as pool:
-        yield from pool.imap(_work, starts)
+    with ProcessPoolExecutor(workers, mp.get_context("fork"), _begin_worker, (part,)) as pool:
+        # No more than a few parts lie here, however slow the disk is.
+        pending: collections.deque[Future[Any]] = collections.deque()
+        try:
+            for span in spans:
+                pending.append(pool.submit(_work, *span))
+                if len(pending) >= AHEAD * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise RunFailed(
+                "a process that encodes the data was killed, perhaps because the memory was full"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _sizes(table: pa.Table) -> NDArray[np.int64]:
+    """Bytes of each row, about: of texts its own, of other columns the mean, shape (N,)."""
+    sizes = np.zeros(table.num_rows, dtype=np.int64)
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            sizes += arrow.text_bytes(column)
+        else:
+            sizes += column.nbytes // max(1, table.num_rows)
+    return sizes
+
+
+def _spans(sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Runs of rows, each with `ROWS_AT_ONCE` rows and `BYTES_AT_ONCE` bytes at most, or one row."""
+    ends = np.cumsum(sizes)
+    spans = []
+    start = 0
+    while start < len(sizes):
+        bound = ends[start] - sizes[start] + BYTES_AT_ONCE
+        stop = int(np.searchsorted(ends, bound, side="right"))
+        stop = min(max(stop, start + 1), start + ROWS_AT_ONCE)
+        spans.append((start, min(stop, len(sizes))))
+        start = spans[-1][1]
+    return spans
 
 
 _inherited: list[_Part] = []
@@ -206,11 +248,19 @@ def _begin_worker(part: _Part) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends the pool
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _inherited.append(part)
 
 
-def _work(start: int) -> tuple[pa.RecordBatch, dict[str, int]]:
-    return _inherited[0](start)
+def _end_with(parent: int) -> None:
+    """Leave no process behind: a parent that was killed cannot end its pool."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _work(start: int, stop: int) -> tuple[pa.RecordBatch, dict[str, int]]:
+    return _inherited[0](start, stop)
 
 
 def fingerprint_of(*parts: object) -> str:

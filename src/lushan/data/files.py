@@ -1,25 +1,35 @@
-"""Files of the user's data: found, read whole, and refused with line and column where they are bad.
+"""Files of the user's data: found, read, and refused with line and column where they are bad.
 
-Text is UTF-8 and lines end in a line feed; `.gz` is unpacked in memory. A line is bounded: a file
-without line ends is mostly not the file that was meant, and a tokenizer would chew on it for long.
+Text is UTF-8 and lines end in a line feed; what is gzip is unpacked, whatever it is called. A line
+is bounded: a file without line ends is mostly not the file that was meant, and a tokenizer would
+chew on it for long. `read_text` gives a file whole, `blocks` piece by piece.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
+import glob
 import gzip
 import hashlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from lushan.errors import UserError
+from lushan.runs.files import atomic_write
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
 
-_GZIP = b"\x1f\x8b"
+BLOCK = 1 << 20
+"""Bytes that are read at a time where a file is not read whole."""
+
+GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MARK = "\ufeff"
+_LARGE = 1 << 26
+"""Bytes from which on a file's hash is remembered."""
 
 
 def find(name: str, folder: str | None, *, key: str) -> Path:
@@ -45,6 +55,39 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
     raise UserError(f"there is no file {below}", key=key, value=name, hint=_near(below))
 
 
+def find_all(names: str | list[str], folder: str | None, *, key: str) -> list[Path]:
+    """The files that a config names by names and patterns: those of a pattern sorted, none twice.
+
+    Args:
+        names: One or several, each a name or a pattern such as `corpus/*.txt.gz`.
+        folder: `data.dir`.
+        key: The config key of `names`, for the error.
+
+    Raises:
+        UserError: A name or a pattern finds nothing.
+    """
+    found: dict[Path, None] = {}
+    for name in [names] if isinstance(names, str) else names:
+        found.update(dict.fromkeys(_matching(name, folder, key)))
+    if not found:
+        raise UserError("no file is named", key=key, value=names, hint=f"Write {key}=FILE.")
+    return list(found)
+
+
+def _matching(name: str, folder: str | None, key: str) -> list[Path]:
+    path = Path(name).expanduser()
+    below = Path(folder).expanduser() / path if folder else path
+    # A file may be called `a[1].txt`.
+    if not glob.has_magic(name) or below.is_file() or path.is_file():
+        return [find(name, folder, key=key)]
+    for pattern in (below, path):
+        # Path.glob takes no pattern that begins at the root.
+        matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
+        if files := [match for match in matches if match.is_file()]:
+            return files
+    raise UserError(f"no file is called like {below}", key=key, value=name, hint=_near(below))
+
+
 def _near(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
@@ -63,11 +106,26 @@ def _listing(folder: Path, intro: str) -> str:
     return f"{intro}: {shown}." if names else f"{intro} no files."
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as they lie on disk."""
+def sha256(path: Path, *, memory: Path | None = None) -> str:
+    """SHA-256 of a file's bytes, as they lie on disk.
+
+    Args:
+        path: The file.
+        memory: A folder where those of large files are remembered, so that a corpus is not read
+            whole to learn that it has not changed.
+    """
     try:
         status = path.stat()
-        return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+        place = path.resolve()
+        if memory is None or status.st_size < _LARGE:
+            return _sha256(place, status.st_size, status.st_mtime_ns)
+        # The time of the last change of anything cannot be set back, as that of the content can.
+        facts = (place, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        note = memory / hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
+        if not note.is_file():
+            found = _sha256(place, status.st_size, status.st_mtime_ns)
+            atomic_write(note, found)
+        return note.read_text(encoding="ascii")
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -99,16 +157,20 @@ def read_bytes(path: Path) -> bytes:
 
 def unpack(data: bytes, name: str | Path) -> bytes:
     """Undo gzip, whatever the file is called."""
-    if not data.startswith(_GZIP):
+    if not data.startswith(GZIP):
         return data
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"the gzip file is damaged or cut off: {error}",
-            file=name,
-            hint="Fetch it again, or unpack what is left of it: gzip -dc FILE > OTHER.",
-        ) from error
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str | Path, error: Exception) -> UserError:
+    return UserError(
+        f"the gzip file is damaged or cut off: {error}",
+        file=name,
+        hint="Fetch it again, or unpack what is left of it: gzip -dc FILE > OTHER.",
+    )
 
 
 def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str:
@@ -117,27 +179,50 @@ def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str
     Raises:
         UserError: A line is longer than `longest` bytes, or not UTF-8.
     """
-    if data.startswith(_UTF16):
+    require_utf8_marks(data[:BLOCK], name)
+    check_lines(data, name, longest)
+    return _decoded(data, name, 1).removeprefix(_MARK)
+
+
+def require_utf8_marks(start: bytes, name: str | Path) -> None:
+    """Refuse what by its beginning is UTF-16, or no text at all."""
+    if start.startswith(_UTF16):
         raise UserError(
             "the file is UTF-16", file=name, hint="Convert it: iconv -f utf-16 -t utf-8 IN > OUT."
         )
-    check_lines(data, name, longest)
+    # ASCII in UTF-16 without a mark is valid UTF-8, every other character being NUL.
+    if start.count(0) * 10 > len(start):
+        raise UserError(
+            f"the file is no text: {start.count(0):,} of its first {len(start):,} bytes are NUL",
+            file=name,
+            hint="If it is UTF-16 without a mark, convert it: iconv -f utf-16le -t utf-8 IN > OUT.",
+        )
+
+
+def _decoded(data: bytes, name: str | Path, first: int) -> str:
+    """Bytes as text; `first` is the number of their first line."""
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         start = data.rfind(b"\n", 0, error.start) + 1
         raise UserError(
             f"this is not UTF-8: byte 0x{data[error.start]:02x}",
             file=name,
-            line=data.count(b"\n", 0, error.start) + 1,
-            column=len(data[start : error.start].decode("utf-8")) + 1,
+            line=data.count(b"\n", 0, error.start) + first,
+            column=len(data[start : error.start].decode("utf-8").removeprefix(_MARK)) + 1,
             hint=_how_to_decode(data, error.start),
         ) from error
-    return text.removeprefix("\ufeff")
 
 
-def check_lines(data: bytes, name: str | Path, longest: int) -> None:
-    """Refuse a line beyond the bound before anything works on it."""
+def check_lines(data: bytes, name: str | Path, longest: int, *, first: int = 1) -> None:
+    """Refuse a line beyond the bound before anything works on it.
+
+    Args:
+        data: Whole lines.
+        name: The file, for the error.
+        longest: Bytes of the longest line.
+        first: Number of the first line.
+    """
     start = 0
     # Most files are far shorter than they have lines; only a leap beyond the bound is looked into.
     while len(data) - start > longest:
@@ -145,8 +230,79 @@ def check_lines(data: bytes, name: str | Path, longest: int) -> None:
         if end < 0:
             stop = data.find(b"\n", start)
             length = (stop if stop >= 0 else len(data)) - start
-            raise too_long(name, data.count(b"\n", 0, start) + 1, length, longest)
+            raise too_long(name, data.count(b"\n", 0, start) + first, length, longest)
         start = end + 1
+
+
+def blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
+    """A file's text in whole lines, about `BLOCK` bytes at a time, with line feeds alone.
+
+    No more than a block and a line is ever in memory.
+
+    Args:
+        path: The file, gzip or not.
+        longest: Bytes of the longest line.
+
+    Yields:
+        (number of the first line, text)
+
+    Raises:
+        UserError: See `decode`; or the file cannot be read, or is gzip and cut off.
+    """
+    for first, data in _whole_lines(path, longest):
+        text = _decoded(data, path, first)
+        text = text.removeprefix(_MARK) if first == 1 else text
+        yield first, text.replace("\r\n", "\n") if "\r" in text else text
+
+
+def _whole_lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
+    first = 1
+    held = b""  # the beginning of a line that a later block ends
+    source = unpacked(path)
+    for number, data in enumerate(source):
+        if number == 0:
+            require_utf8_marks(data, path)
+        end = data.rfind(b"\n") + 1
+        if not end and len(held) + len(data) > longest:
+            raise too_long(path, first, len(held) + len(data) + _rest_of_line(source), longest)
+        whole, held = (held + data[:end], data[end:]) if end else (b"", held + data)
+        if whole:
+            check_lines(whole, path, longest, first=first)
+            yield first, whole
+            first += whole.count(b"\n")
+    if held:
+        check_lines(held, path, longest, first=first)
+        yield first, held
+
+
+def _rest_of_line(source: Iterator[bytes]) -> int:
+    """Bytes to the end of the line, none of which are kept."""
+    length = 0
+    for data in source:
+        end = data.find(b"\n")
+        if end >= 0:
+            return length + end
+        length += len(data)
+    return length
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """A file's content in blocks, unpacked where it is gzip.
+
+    Raises:
+        UserError: It cannot be read or unpacked.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP)) == GZIP
+            file.seek(0)
+            source = gzip.GzipFile(fileobj=file) if packed else file
+            while data := source.read(BLOCK):
+                yield data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def too_long(name: str | Path, line: int, length: int, longest: int) -> UserError:

@@ -1,4 +1,4 @@
-"""Rows with named fields (JSONL, Parquet, hub sets) as words with tags, or texts with labels."""
+"""Rows with named fields (JSONL, Parquet, hub sets): words with tags, labelled texts, or pairs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import arrow
+from lushan.data import arrow, files
 from lushan.data import spans as char_spans
 from lushan.data.labelled import (
     LABELS,
     Columns,
-    Labelled,
     halves,
     require_column,
     strings,
     with_places,
 )
+from lushan.data.paired import Paired
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
 from lushan.data.words import split_words
@@ -30,22 +30,26 @@ SPANS = ("entities", "spans", "annotations", *LABELS)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rows(Tagged, Labelled):
+class Rows(Tagged, Paired):
     """Options of a source whose rows have named fields of any type.
 
     Args:
-        kind: Whether rows are words with tags or texts with a label; `auto` looks at the fields.
+        kind: Whether rows are words with tags, texts with a label, or pairs of a source and what is
+            to be made of it; `auto` is pairs where `source` or `target` is named, and looks at the
+            fields otherwise.
         tokens: The field with the list of words; null finds it by its name.
         tags: The field with their tags; null finds it by its name.
         spans: The field with entities as characters of the text; null finds it.
         span_end: Whether a span's end is the character after the last one, or the last one.
+        longest_line: Bytes of the longest line, or characters of the longest text, that is read.
     """
 
-    kind: Literal["auto", "tokens", "text"] = "auto"
+    kind: Literal["auto", "tokens", "text", "pairs"] = "auto"
     tokens: str | None = None
     tags: str | None = None
     spans: str | None = None
     span_end: SpanEnd = "exclusive"
+    longest_line: int = files.LONGEST_LINE
 
     def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
         """A corpus's table of any rows.
@@ -53,6 +57,8 @@ class Rows(Tagged, Labelled):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
+        if self.reads_pairs:
+            return self.pairs_table(columns, longest=self.longest_line)
         tokens = self._tokens_field(columns)
         if tokens is not None:
             return self._from_tokens(columns, tokens)
@@ -68,6 +74,22 @@ class Rows(Tagged, Labelled):
                 f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
             )
         return self.texts_table(columns)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether rows are pairs.
+
+        Raises:
+            UserError: They are said to be something else, and to have a source or a target.
+        """
+        if self.names_pairs and self.kind not in ("auto", "pairs"):
+            raise UserError(
+                "rows with a source and a target are pairs",
+                key="data.kind",
+                value=self.kind,
+                hint="Write data.kind=pairs, or leave data.source and data.target away.",
+            )
+        return self.names_pairs or self.kind == "pairs"
 
     def _tokens_field(self, columns: Columns) -> str | None:
         if self.tokens is not None:

@@ -14,25 +14,26 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lushan.data import files
+from lushan.data.mixing import Mix
 from lushan.data.splits import divide, sample, text_keys
 from lushan.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
-Kind = Literal["tokens", "text"]
+Kind = Literal["tokens", "text", "pairs", "messages"]
 
 BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
 
 _ELSEWHERE = {
-    *("train", "validation", "test", "dir", "path", "longest_line"),
+    *("train", "validation", "test", "dir", "path", "longest_line", "cache_dir"),
     *("max_length", "stride", "batch_tokens", "batch_examples"),
-    *("micro_tokens", "eval_tokens", "bucket"),
+    *("micro_tokens", "eval_tokens", "bucket", "packing"),
 }
 """Fields that do not decide what a row holds, or that the files' hashes or `Limits` stand for."""
 
@@ -49,6 +50,8 @@ class Corpus:
         scheme: The tag scheme of the files, for writing predictions as they were; None for texts.
         notes: What was counted or repaired, for the reader of the numbers.
         labels: All labels of the training split before it was limited; None where not known yet.
+        mix: Which rows of the training split an epoch has; None where each has all of them.
+        windows: Where the training split goes on beyond its table; None where it is whole.
     """
 
     splits: dict[str, pa.Table]
@@ -56,6 +59,18 @@ class Corpus:
     scheme: str | None
     notes: list[str]
     labels: list[str] | None = None
+    mix: Mix | None = None
+    windows: Windows | None = None
+
+
+class Windows(Protocol):
+    """A training split without end, in tables of bounded size; each is a function of its number."""
+
+    def window(self, number: int) -> pa.Table:
+        """One table, in a corpus's columns, numbered from 0; the first is the split's own."""
+
+    def window_fingerprint(self, number: int) -> str:
+        """A hash of what decides a table."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -76,6 +91,8 @@ class Source(abc.ABC):
         micro_tokens: What one device holds at a time; null is the whole batch.
         eval_tokens: Size of an evaluation batch.
         bucket: Batches in a pool that is sorted by length; 0 does not sort.
+        packing: Whether rows of `max_length` tokens are filled with several examples, which do not
+            see one another; by default the task says.
     """
 
     train: str | None = None
@@ -90,6 +107,7 @@ class Source(abc.ABC):
     micro_tokens: int | None = None
     eval_tokens: int = 8192
     bucket: int = 50
+    packing: bool | None = None
 
     def __post_init__(self) -> None:
         if self.batch_tokens is not None and self.batch_examples is not None:
@@ -182,8 +200,12 @@ class Source(abc.ABC):
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
 
-    def _tables(self, only: str | None, notes: list[str]) -> dict[str, pa.Table]:
-        """The splits with a name of their own, those that are needed for `only`."""
+    def named(self, only: str | None) -> dict[str, str]:
+        """The splits with a name of their own, those that are needed for `only`.
+
+        Raises:
+            UserError: There is none.
+        """
         names = self.names()
         if only is not None:
             origin = "train" if only in self.shares() else only
@@ -194,6 +216,10 @@ class Source(abc.ABC):
                 key=f"data.{only or 'train'}",
                 hint=f"Write data.{only or 'train'}=FILE.",
             )
+        return names
+
+    def _tables(self, only: str | None, notes: list[str]) -> dict[str, pa.Table]:
+        names = self.named(only)
         tables = {split: self.load(split, name, notes) for split, name in names.items()}
         words = "tokens" in next(iter(tables.values())).column_names
         if words and "train" not in tables and self.train and self.asks_train_for_scheme():
@@ -224,7 +250,7 @@ class Source(abc.ABC):
     def _reading(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         kept = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
-        return {"source": type(self).__name__, **kept, "shares": self.shares()}
+        return {"reader": type(self).__name__, **kept, "shares": self.shares()}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -265,12 +291,19 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+def kind_of(table: pa.Table) -> Kind:
+    """What the rows of a table are."""
+    names = table.column_names
+    if "tokens" in names:
+        return "tokens"
+    if "messages" in names:
+        return "messages"
+    return "pairs" if "source" in names else "text"
+
+
 def require_one_kind(tables: Mapping[str, pa.Table]) -> Kind:
     """All splits hold words, or all texts."""
-    kinds: dict[str, Kind] = {
-        split: "tokens" if "tokens" in table.column_names else "text"
-        for split, table in tables.items()
-    }
+    kinds = {split: kind_of(table) for split, table in tables.items()}
     first = next(iter(kinds))
     for split, kind in kinds.items():
         if kind != kinds[first]:

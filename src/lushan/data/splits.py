@@ -115,7 +115,11 @@ def text_keys(table: pa.Table) -> list[tuple[str, ...]]:
     """What makes two rows copies of one another."""
     if "tokens" in table.column_names:
         return [tuple(row) for row in table.column("tokens").to_pylist()]
-    names = [name for name in ("text", "text_pair") if name in table.column_names]
+    if "messages" in table.column_names:
+        dialogues = table.column("messages").to_pylist()
+        return [tuple(message["content"] for message in row) for row in dialogues]
+    # One source with two targets is still one text: what is learned of it must not be judged.
+    names = [name for name in ("text", "text_pair", "source") if name in table.column_names]
     return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from lushan.data import arrow, files
 from lushan.data.labelled import Columns, Labelled, strings, with_places
+from lushan.data.paired import Paired
 from lushan.data.rows import TOKENS, word_lists
+from lushan.data.source import Kind
 from lushan.data.sources.conll import Conll
 from lushan.data.sources.jsonl import parse_lines
 from lushan.data.sources.table import PARQUET, Table, read_parquet
@@ -30,7 +32,7 @@ _SUFFIXES: dict[str, Format] = {
 
 def read_unlabelled(
     path: str | Path,
-    kind: Literal["tokens", "text"],
+    kind: Kind,
     *,
     format: Format | None = None,
     text: str | list[str] | None = None,
@@ -46,8 +48,8 @@ def read_unlabelled(
         conll: How columns are read.
 
     Returns:
-        Columns id, text, line, file; for pairs text_pair; for tokens also tokens and offsets, a
-        list of [start, end] in characters of text.
+        Columns id, text, line, file; for two texts text_pair; for tokens also tokens and offsets, a
+        list of [start, end] in characters of text; for pairs source instead of text.
 
     Raises:
         UserError: The input cannot be read; names file and line.
@@ -55,21 +57,21 @@ def read_unlabelled(
     name = "<stdin>" if str(path) == "-" else str(path)
     chosen = format or _format_of(name)
     if chosen == "table":
-        return _of_kind(_table(name, text), kind)
+        return _of_kind(_texts(_table(name), text, kind), kind)
     content = _content(path, name)
     if chosen == "txt":
         columns = _lines(content, name)
     elif chosen == "jsonl":
         columns = parse_lines(content, name)
         field = next((t for t in TOKENS if _holds_words(columns, t)), None)
-        if field is not None:
+        if field is not None and kind != "pairs":
             return _words_table(columns, field, kind)
     else:
         table = (conll or Conll(tag_column=0)).table(content, name, tagged=False)
         values = {n: table.column(n).to_pylist() for n in ("id", "tokens", "line")}
         columns = Columns({"tokens": values["tokens"]}, values["line"], name)
         return _words_table(columns, "tokens", kind)
-    return _of_kind(_texts(columns, text), kind)
+    return _of_kind(_texts(columns, text, kind), kind)
 
 
 def _format_of(name: str) -> Format:
@@ -99,17 +101,19 @@ def _lines(content: str, name: str) -> Columns:
     return Columns({"text": lines}, range(1, len(lines) + 1), name)
 
 
-def _table(name: str, text: str | list[str] | None) -> pa.Table:
+def _table(name: str) -> Columns:
     path = files.find(name, None, key="--input")
     if files.bare_suffix(path) in PARQUET:
-        columns = read_parquet(path)
+        return read_parquet(path)
+    return Table().read_text(path, "input", [])
+
+
+def _texts(columns: Columns, text: str | list[str] | None, kind: str) -> pa.Table:
+    if kind == "pairs":
+        source = text[0] if isinstance(text, list) else text
+        table = Paired(source=source, id=None).pairs_table(columns, targets=False)
     else:
-        columns = Table().read_text(path, "input", [])
-    return _texts(columns, text)
-
-
-def _texts(columns: Columns, text: str | list[str] | None) -> pa.Table:
-    table = Labelled(text=text, id=None).texts_table(columns, labelled=False)
+        table = Labelled(text=text, id=None).texts_table(columns, labelled=False)
     return table.set_column(0, "id", _ids(columns))
 
 
@@ -156,6 +160,9 @@ def _of_kind(table: pa.Table, kind: str) -> pa.Table:
     """Texts, split into words where the task reads words."""
     if kind == "text":
         return table
+    if kind == "pairs":
+        called = {"text": "source"}
+        return table.rename_columns([called.get(name, name) for name in table.column_names])
     split: Callable[[str], tuple[list[str], Offsets]] = split_words
     words, offsets = zip(*map(split, table.column("text").to_pylist()), strict=True)
     names = [name for name in table.column_names if name != "text_pair"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.config.build import build
+from lushan.config.build import build, source_of
 from lushan.config.override import overridden
 from lushan.data.source import Corpus, Source, require_known
 from lushan.errors import UserError, did_you_mean
@@ -43,7 +43,7 @@ def evaluate(
     split = {"val": VALIDATION}.get(split, split)
     cfg = overridden(read_config(run), overrides, groups=CHANGEABLE)
     loaded = load(run, cfg)
-    source: Source = build(cfg["data"])
+    source: Source = source_of(cfg)
     corpus = source.read(only=split)
     require_kind(loaded.task, corpus)
     if split not in corpus.splits:
@@ -64,7 +64,7 @@ def evaluate(
     cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
     encoded = encode_all(corpus, source, loaded.task, loaded.tokenizer, loaded.limits, cache)
     trainer: Trainer = build(
-        cfg["trainer"] | {"enable_progress_bar": False},
+        alone(cfg["trainer"]) | {"enable_progress_bar": False},
         callbacks=[],
         logger=False,
         plugins=[],
@@ -90,3 +90,11 @@ def evaluate(
         "notes": corpus.notes + encoding_notes(encoded) + found.notes,
         "records": found.records,
     }
+
+
+def alone(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """A trainer's config for one process, whatever number has trained."""
+    devices = trainer.get("devices")
+    one = {"devices": devices[:1] if isinstance(devices, list) else 1, "num_nodes": 1}
+    plain = {"strategy": "auto", "tensor_parallel": 1, "compile": False}
+    return {**trainer, **one, **plain}

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from lushan.callbacks.checkpoints import Damaged, load_weights
 from lushan.config.build import build
 from lushan.errors import UserError
-from lushan.fitting import BEST, ENCODER, TASK_STATE, TOKENIZER
 from lushan.models import encoders
+from lushan.models.weights import Damaged, load_weights
+from lushan.preparation import make_encoder
+from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
 from lushan.runs.files import read_json
 from lushan.runs.folder import read_config
 from lushan.tasks.base import Limits, Task
@@ -57,7 +58,15 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    model = task.build(encoders.load(folder / ENCODER))
+    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
+    task.use(tokenizer)
+    if cfg.get("peft"):
+        # Its weights are the adapter's alone: the model under it is made again.
+        with torch.random.fork_rng():
+            encoder = make_encoder(cfg, task, tokenizer)
+    else:
+        encoder = encoders.load(folder / ENCODER, task.purpose)
+    model = task.build(encoder)
     try:
         model.load_state_dict(load_weights(weights))
     except Damaged as error:
@@ -66,21 +75,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         folder=folder,
         cfg=cfg,
         task=task,
-        tokenizer=AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True),
+        tokenizer=tokenizer,
         model=model.eval(),
         limits=Limits(**learned["limits"]),
     )
-
-
-def best_weights(folder: Path) -> Path:
-    """The best checkpoint's folder: `best` of a complete run, `best-<step>` of another."""
-    checkpoints = folder / "checkpoints"
-    found = [checkpoints / BEST, *sorted(checkpoints.glob(f"{BEST}-*"), reverse=True)]
-    whole = next((path for path in found if path.is_dir()), None)
-    if whole is None:
-        raise UserError(
-            "the run has no best checkpoint yet",
-            file=folder,
-            hint="Train it to its first validation; `lushan runs` shows the state of each run.",
-        )
-    return whole

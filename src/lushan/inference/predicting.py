@@ -35,7 +35,8 @@ def predict(
     """Write one JSON line an example of `input`, in its order.
 
     NER: `id`, `text`, `entities` with `start` and `end` in characters, `text`, `label`, `score`.
-    Classification: `id`, `text`, `predicted`, `score`, `probabilities`.
+    Classification: `id`, `text`, `predicted`, `score`, `probabilities`. Encoder-decoders: `id`,
+    `text`, and as `predicted` what they write.
 
     Args:
         run: A run folder.
@@ -82,7 +83,11 @@ def predict_rows(
         for indices in plan_evaluation(lengths, bound=batch_tokens):
             rows = [{name: column[i] for name, column in columns.items()} for i in indices]
             batch = task.collate(rows, loaded.tokenizer.pad_token_id)
-            _, found = task.predict(loaded.model, {k: v.to(device) for k, v in batch.items()})
+            batch = {name: value.to(device) for name, value in batch.items()}
+            _, found = task.predict(loaded.model, batch)
+            if task.generates:
+                said = task.generate(loaded.model, batch)
+                found = [{**row, **more} for row, more in zip(found, said, strict=True)]
             records += found
     return task.present(table, task.join(table, records))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.errors import RunFailed
+from lushan.models.sharded import is_sharded, local, part
 
 
 class EMA:
@@ -35,16 +36,16 @@ class EMA:
             decay = min(decay, (1 + self.step) / (10 + self.step))
         self.step += 1
         weights = _trained(model)
-        new = [weights[name].detach() for name in self._averages]
-        torch._foreach_lerp_(list(self._averages.values()), new, 1 - decay)
+        new = [local(weights[name]) for name in self._averages]
+        torch._foreach_lerp_([local(a) for a in self._averages.values()], new, 1 - decay)
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
         """Put the averages into the model, and its own weights back at the end."""
         weights = _trained(model)
-        places = [weights[name].detach() for name in self._averages]
+        places = [local(weights[name]) for name in self._averages]
         own = [place.clone() for place in places]
-        torch._foreach_copy_(places, list(self._averages.values()))
+        torch._foreach_copy_(places, [local(a) for a in self._averages.values()])
         try:
             yield
         finally:
@@ -70,7 +71,8 @@ class EMA:
             raise RunFailed("the saved average of the weights is of another model")
         self.step = int(state["step"])
         for name, value in state["averages"].items():
-            self._averages[name].copy_(value)
+            average = self._averages[name]
+            local(average).copy_(value[part(average)] if not is_sharded(value) else local(value))
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,11 +1,14 @@
-"""Encoders: a checkpoint of any kind that transformers reads, or a fresh one by its config."""
+"""Encoders and language models: a checkpoint that transformers reads, or a fresh one by its config.
+
+One config makes either: what a model is for (`Purpose`) is the task's to say. `model=bert_small` is
+an encoder under a head of ours for classification, and BERT with its own output for masked words.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
-from lushan.text import hub
-
-_DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
-"""Names of what configs of transformers call dropout, less that of heads which are not ours."""
+from lushan.models import reading
+from lushan.models.architectures import (
+    Purpose,
+    auto,
+    class_of,
+    longest,
+    options_of,
+    position_table,
+)
+from lushan.models.language import LanguageModel
 
 
 class Encoder(nn.Module):
@@ -37,7 +46,7 @@ class Encoder(nn.Module):
         self.model = model
         self.config = model.config
         self.width = int(self.config.hidden_size)
-        self.max_length = _longest(model)
+        self.max_length = longest(model)
         # A single segment is the same as none, and some encoders know no argument for it.
         self._segments = (getattr(self.config, "type_vocab_size", None) or 0) > 1
         self._takes = frozenset(inspect.signature(model.forward).parameters)
@@ -54,99 +63,132 @@ class Encoder(nn.Module):
         return self.model(**inputs).last_hidden_state
 
 
-def fresh(config: Callable[..., Any], *, vocab_size: int, pad_token_id: int) -> Encoder:
-    """An encoder with random weights.
+def fresh(
+    config: Callable[..., Any],
+    attention: str | None = None,
+    gradient_checkpointing: bool = False,
+    *,
+    vocab_size: int,
+    pad_token_id: int,
+    purpose: Purpose = "encoder",
+    special: Mapping[str, int] | None = None,
+) -> Encoder | LanguageModel:
+    """A model with random weights.
 
     Args:
         config: Makes a config of transformers.
+        attention: `eager`, `sdpa`, `flash_attention_2` or `flex_attention`; by default `sdpa` where
+            the architecture has it.
+        gradient_checkpointing: Compute the layers' states again in the backward pass instead of
+            keeping them: less memory, a third more work.
         vocab_size: Of the tokenizer.
         pad_token_id: Of the tokenizer.
+        purpose: What is made of it.
+        special: The tokenizer's `bos_token_id` and `eos_token_id`, for language models.
     """
     try:
-        return _make(config(vocab_size=vocab_size, pad_token_id=pad_token_id, **_unset(config)))
+        known = _unset(config) | (_special(purpose, special, pad_token_id, config))
+        made = config(vocab_size=vocab_size, pad_token_id=pad_token_id, **known)
+        return _checkpointed(_make(made, purpose, attention), gradient_checkpointing)
     except (ValueError, TypeError, ZeroDivisionError, AttributeError) as error:
-        raise UserError(
-            f"these sizes do not make an encoder: {error}", key="model.config"
-        ) from error
+        raise UserError(f"these sizes do not make a model: {error}", key="model.config") from error
 
 
-def load(folder: str | Path) -> Encoder:
-    """An encoder with random weights, by the `config.json` of a folder; its weights come later."""
+def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | LanguageModel:
+    """A model with random weights, by the `config.json` of a folder; its weights come later."""
     from transformers import AutoConfig
 
-    return _make(AutoConfig.from_pretrained(folder, local_files_only=True))
+    return _make(AutoConfig.from_pretrained(folder, local_files_only=True), purpose)
 
 
 def pretrained(
-    path: str, *, vocab_size: int, pad_token_id: int, dropout: float | None = None
-) -> Encoder:
-    """An encoder with the weights of a checkpoint, in float32.
+    path: str,
+    dropout: float | None = None,
+    attention: str | None = None,
+    gradient_checkpointing: bool = False,
+    *,
+    vocab_size: int,
+    pad_token_id: int,
+    purpose: Purpose = "encoder",
+) -> Encoder | LanguageModel:
+    """A model with the weights of a checkpoint, in float32.
 
     Args:
-        path: A folder, `pkg://package/folder`, or a hub id.
-        vocab_size: Of the tokenizer.
-        pad_token_id: Of the tokenizer.
+        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
         dropout: Share of hidden features and attention that training drops, instead of the
             checkpoint's own.
+        attention: See `fresh`.
+        gradient_checkpointing: See `fresh`.
+        vocab_size: Of the tokenizer.
+        pad_token_id: Of the tokenizer.
+        purpose: What is made of it.
 
     Raises:
         UserError: It cannot be read, does not hold all weights, or has fewer tokens than the
             tokenizer.
     """
-    from transformers import AutoConfig, AutoModel
-
-    place = hub.find(path, key="model.path")
-    local = {"local_files_only": place.offline or not place.on_hub}
-    with hub.explained(place, key="model.path", what="model"), _silence():
-        config = AutoConfig.from_pretrained(place.path, **local)
-        _refuse_fewer_tokens(config, vocab_size, path)
-        # Where the checkpoint names none, embeddings must still know which token is padding.
-        if getattr(config, "pad_token_id", None) is None:
-            config.pad_token_id = pad_token_id
-        _set_dropout(config, dropout)
-        model, found = AutoModel.from_pretrained(
-            place.path,
-            config=config,
-            # Left to itself, a checkpoint in half precision would be trained in half precision.
-            dtype=torch.float32,
-            output_loading_info=True,
-            **_options(config),
-            **local,
-        )
-    _refuse_missing(sorted(found["missing_keys"]), path)
-    return Encoder(_encoding_part(model))
+    model = reading.read(
+        path,
+        purpose,
+        vocab_size=vocab_size,
+        pad_token_id=pad_token_id,
+        dropout=dropout,
+        attention=attention,
+    )
+    return _checkpointed(_wrapped(model, purpose), gradient_checkpointing)
 
 
-def warm_up(config: Any) -> None:
+def warm_up(config: Any, purpose: Purpose = "encoder") -> None:
     """Import what `fresh` will need: a process that is forked later has it."""
-    from transformers import MODEL_MAPPING
-
-    MODEL_MAPPING.get(getattr(config, "func", config), None)
-
-
-def _make(config: Any) -> Encoder:
-    import transformers
-
-    auto: Any = transformers.AutoModel
-    model = auto.from_config(config, dtype=torch.float32, **_options(config))
-    return Encoder(_encoding_part(model))
+    with contextlib.suppress(UserError):  # told when it is made
+        class_of(config, purpose)
 
 
-def _options(config: Any) -> dict[str, Any]:
-    """No pooling layer, which would get no gradient; fused attention where there is one."""
-    from transformers import MODEL_MAPPING
+def _make(config: Any, purpose: Purpose, attention: str | None = None) -> Encoder | LanguageModel:
+    options = options_of(config, purpose, attention)
+    return _wrapped(auto(purpose).from_config(config, dtype=torch.float32, **options), purpose)
 
-    kind: Any = MODEL_MAPPING.get(type(config), None)
-    if isinstance(kind, tuple):
-        kind = kind[0]
-    if kind is None:
-        raise UserError(
-            f"transformers has no plain encoder for {type(config).__name__}", key="model"
-        )
-    options: dict[str, Any] = {"attn_implementation": "sdpa" if kind._supports_sdpa else "eager"}
-    if "add_pooling_layer" in inspect.signature(kind).parameters:
-        options["add_pooling_layer"] = False
-    return options
+
+def _wrapped(model: Any, purpose: Purpose) -> Encoder | LanguageModel:
+    if purpose == "encoder":
+        return Encoder(_encoding_part(model))
+    table = position_table(model)
+    # RoBERTa and its kin count positions from behind that of padding.
+    first = 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+    return LanguageModel(
+        model,
+        longest(model),
+        bidirectional=purpose == "masked_lm",
+        first_position=first,
+    )
+
+
+def _checkpointed(
+    model: Encoder | LanguageModel, gradient_checkpointing: bool
+) -> Encoder | LanguageModel:
+    if gradient_checkpointing:
+        inner: Any = model.model
+        if not inner.supports_gradient_checkpointing:
+            raise UserError(
+                f"a {inner.config.model_type} cannot compute its layers again",
+                key="model.gradient_checkpointing",
+                value=True,
+            )
+        inner.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _special(
+    purpose: Purpose, special: Mapping[str, int] | None, pad_token_id: int, config: Any
+) -> dict[str, int]:
+    """Token ids that generation goes by; the config's own where it names them."""
+    given = getattr(config, "keywords", {})
+    if purpose not in ("causal_lm", "seq2seq_lm"):
+        return {}
+    known = dict(special or {})
+    if purpose == "seq2seq_lm":
+        known["decoder_start_token_id"] = pad_token_id  # T5's way
+    return {name: value for name, value in known.items() if name not in given}
 
 
 def _encoding_part(model: Any) -> nn.Module:
@@ -154,89 +196,8 @@ def _encoding_part(model: Any) -> nn.Module:
     return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
 
 
-def _longest(model: nn.Module) -> int | None:
-    config: Any = model.config
-    table = _position_table(model)
-    if table is not None:
-        # RoBERTa and its kin count positions from behind that of padding.
-        offset = 0 if table.padding_idx is None else table.padding_idx + 1
-        return table.num_embeddings - offset
-    if getattr(config, "position_biased_input", True) is False:
-        return None  # DeBERTa-v3: only distances, in buckets that have no end
-    if getattr(config, "relative_attention_num_buckets", None):
-        return None  # T5
-    bound = getattr(config, "max_position_embeddings", None)
-    return bound if isinstance(bound, int) and bound > 0 else None
-
-
-def _position_table(model: nn.Module) -> nn.Embedding | None:
-    for name, module in model.named_modules():
-        last = name.rpartition(".")[2]
-        if last in ("position_embeddings", "wpe") and isinstance(module, nn.Embedding):
-            return module
-    return None
-
-
 def _unset(config: Callable[..., Any]) -> dict[str, None]:
     """Token ids that a config's class presets for its own vocabulary: ours has others."""
     kind, given = getattr(config, "func", config), getattr(config, "keywords", {})
     names = [name for name in inspect.signature(kind).parameters if name.endswith("_token_id")]
     return {name: None for name in names if name != "pad_token_id" and name not in given}
-
-
-def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
-    known = getattr(config, "vocab_size", None)
-    if known is not None and vocab_size > known:
-        raise UserError(
-            f"the tokenizer has {vocab_size} tokens and this encoder only {known}",
-            key="model.path",
-            value=path,
-            hint="Write tokenizer=pretrained, which takes the encoder's own.",
-        )
-
-
-def _set_dropout(config: Any, dropout: float | None) -> None:
-    if dropout is None:
-        return
-    if not 0 <= dropout < 1:
-        raise UserError("must be at least 0 and below 1", key="model.dropout", value=dropout)
-    names = [
-        name
-        for name, value in config.to_dict().items()
-        if _DROPOUT.search(name) and isinstance(value, int | float)
-    ]
-    if not names:
-        raise UserError(
-            f"a {config.model_type} has no dropout to set", key="model.dropout", value=dropout
-        )
-    for name in names:
-        setattr(config, name, dropout)
-
-
-def _refuse_missing(missing: list[str], path: str) -> None:
-    missing = [name for name in missing if "pooler" not in name]
-    if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise UserError(
-            f"the checkpoint lacks {len(missing)} of the encoder's weights: {shown}",
-            key="model.path",
-            value=path,
-            hint="Is it of another architecture than its config.json says?",
-        )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """No progress bar and no report of weights that an encoder has no use for."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -79,6 +79,14 @@ def write_json(path: str | Path, value: object) -> None:
     atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
 
+def json_line(value: object) -> str:
+    """A value as a line of JSON, which stays one for readers that end lines as Unicode does."""
+    text = json.dumps(jsonable(value), ensure_ascii=False)
+    for separator in "\x85\u2028\u2029":
+        text = text.replace(separator, f"\\u{ord(separator):04x}")
+    return text + "\n"
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs.earlier import is_run
 
 EXCLUDED = (
     # Where things are kept and who is told.
@@ -27,12 +28,17 @@ EXCLUDED = (
     "tags",
     "logger",
     "optimized_metric",
+    "show",
     "*.cache_dir",
     # Which machine does the work: the global batch is configured, its division is not the result.
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.strategy",
+    "trainer.tensor_parallel",
+    "trainer.reduce_often",
+    "trainer.group_timeout",
+    "trainer.elastic",
     "trainer.use_distributed_sampler",
     "data.micro_tokens",
     "data.eval_tokens",
@@ -54,6 +60,7 @@ EXCLUDED = (
     "callbacks.lr_monitor",
     "callbacks.learning_rate_monitor",
     "callbacks.device_stats*",
+    "callbacks.samples",
 )
 """Keys that must not change a result, as dotted patterns; a pattern covers all below it.
 
@@ -61,10 +68,11 @@ Everything else counts. A new key belongs here only if a run with another value 
 the same weights and the same numbers.
 """
 
-PATHS = ("data.dir", "data.train", "data.validation", "data.test", "ckpt_path")
-"""Keys that name files: `x/a.txt` here and `../x/a.txt` from a folder below are the same."""
+PATHS = ("data.dir", "data.train", "data.validation", "data.test")
+"""Keys that name files: `x/a.txt` here and `../x/a.txt` from a folder below are the same. So do
+these keys of each of `data.sources`."""
 
-LOCATIONS = ("data.path", "model.path", "tokenizer.path")
+LOCATIONS = ("data.path", "model.path", "tokenizer.path", "task.template")
 """Keys that name a file or folder, where there is one of that name, and else an id of the hub."""
 
 
@@ -247,15 +255,19 @@ def _typed(value: Any) -> Any:
 
 
 def _with_absolute_paths(config: dict[str, Any]) -> dict[str, Any]:
-    folder = lookup(config, "data.dir")
-    # Without files of its own (a set of the hub) `data.train` is the name of a split; with a
-    # `data.dir` it is a name below it.
-    plain = lookup(config, "data.path") is ABSENT and folder in (None, ABSENT)
-    for key in PATHS:
-        if plain or key in ("data.dir", "ckpt_path"):
-            config = _changed(config, key, _absolute)
+    sources = lookup(config, "data.sources")
+    inside = sources if isinstance(sources, Mapping) else {}
+    for root in ("data", *(f"data.sources.{name}" for name in inside)):
+        folder = lookup(config, f"{root}.dir")
+        # Without files of its own (a set of the hub) `data.train` is the name of a split; with a
+        # `data.dir` it is a name below it.
+        plain = lookup(config, f"{root}.path") is ABSENT and folder in (None, ABSENT)
+        for key in PATHS:
+            if plain or key == "data.dir":
+                config = _changed(config, key.replace("data", root, 1), _absolute)
+    config = _changed(config, "ckpt_path", _absolute)
     for key in LOCATIONS:
-        config = _changed(config, key, lambda v: _absolute(v) if Path(v).exists() else v)
+        config = _changed(config, key, _location)
     return config
 
 
@@ -275,6 +287,13 @@ def _changed(config: dict[str, Any], key: str, change: Any) -> dict[str, Any]:
         node = node[group]
     node[last] = new
     return copy
+
+
+def _location(path: str) -> str:
+    # An earlier run is what its id says, wherever its folder has been moved to.
+    if is_run(path):
+        return f"run:{Path(path).name}"
+    return _absolute(path) if Path(path).exists() else path
 
 
 def _absolute(path: str) -> str:

@@ -18,8 +18,12 @@ from lushan.studies import collect
 from lushan.studies.collect import Member
 
 FORMATS = ("md", "latex", "csv")
-_SHARE = re.compile(r"(?:^|[_/])(?:f1|precision|recall|accuracy)(?:_|$)")
-_LOWER = re.compile(r"(?:^|[_/])(?:loss|mse|rmse|mae|error|perplexity)(?:_|$)")
+_SHARE = re.compile(
+    r"(?:^|[_/])(?:f1|precision|recall|accuracy|rouge[12L]|rougeLsum|exact_match|distinct[12]"
+    r"|repetition)(?:_|$)"
+)
+_POINTS = re.compile(r"(?:^|[_/])(?:bleu|chrf)(?:_|$)")
+_LOWER = re.compile(r"(?:^|[_/])(?:loss|mse|rmse|mae|error|perplexity|repetition)(?:_|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +216,8 @@ def is_share(metric: str) -> bool:
 
 def number(value: float, metric: str) -> str:
     """A value as it is printed."""
+    if _POINTS.search(metric):  # of a hundred already
+        return f"{value:.2f}"
     return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.data.source import Corpus
+from lushan.data.source import Corpus, Kind
+from lushan.models.architectures import Purpose
 
 Batch = dict[str, Tensor]
 Features = dict[str, list[Any]]
@@ -50,8 +51,20 @@ class Task(abc.ABC):
     encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
     """
 
-    reads: ClassVar[Literal["tokens", "text"]]
+    reads: Kind
     """Which kind of corpus."""
+
+    purpose: ClassVar[Purpose] = "encoder"
+    """What is made of the architecture that the config names."""
+
+    packs: bool = False
+    """Whether several features share a row where `data.packing` says nothing."""
+
+    generates: bool = False
+    """Whether the final judgement also asks for text, by `generate`."""
+
+    generates_in_validation: bool = False
+    """Whether each validation does, because the best checkpoint is chosen by it."""
 
     labels: list[str]
     """The labels that were learned: entity types, classes; none for numbers."""
@@ -85,6 +98,15 @@ class Task(abc.ABC):
     def options(self) -> dict[str, Any]:
         """What besides the rows decides the encoding, as JSON; part of the fingerprint."""
 
+    def use(self, tokenizer: Any) -> None:
+        """Get to know the tokenizer, once, before anything is encoded or decoded."""
+        del tokenizer
+
+    def limits(self, limits: Limits, split: str) -> Limits:
+        """How long a feature of a split may be, where that is the task's to say."""
+        del split
+        return limits
+
     @abc.abstractmethod
     def encode(
         self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
@@ -99,7 +121,19 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def build(self, encoder: nn.Module) -> nn.Module:
-        """The whole model: a module with `.encoder` and `.head`."""
+        """The whole model: a module with `.encoder`, and `.head` where there is one."""
+
+    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        """Features as they are drawn this time: masked, or otherwise new in each epoch.
+
+        Must depend on nothing but `seed` and a row's `index`, so that an interrupted run draws
+        again what it drew. A row may get `targets` of its own; see `counts_targets`.
+        """
+        del seed
+        return rows
+
+    counts_targets: bool = False
+    """Whether `collate` tells by `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
     def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
@@ -112,6 +146,36 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         """(summed loss, one record a feature); records are plain, small and can be pickled."""
+
+    def lessons(self, batch: Batch) -> list[str | dict[int, str]]:
+        """What each row of a batch is to learn, in words: of the row, or by places of tokens.
+
+        For `debug=batch`. Of language models it can be seen without.
+        """
+        del batch
+        return []
+
+    def begin(self, table: pa.Table) -> None:
+        """Get to know the split that is judged next, before its first batch."""
+        del table
+
+    def generate(self, model: nn.Module, batch: Batch) -> Records:
+        """Fields to add to the records of `predict`, in their order; see `generates`."""
+        raise AssertionError(f"{type(self).__name__} generates nothing: {model}, {len(batch)}")
+
+    def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]] | None:
+        """The tokens from which a model goes on, for rows of a corpus; None where it only reads.
+
+        Of a document that is its beginning, of a dialogue what was said before the answer, of a
+        pair the source.
+        """
+        del rows
+        return None
+
+    def endings(self, model: Any) -> list[int]:
+        """The tokens by which a model of transformers ends a text of this task's."""
+        del model
+        return []
 
     @abc.abstractmethod
     def join(self, table: pa.Table, records: Records) -> Records:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +47,7 @@ class Classification(Task):
             Pearson, by kind.
     """
 
-    reads: ClassVar[Literal["tokens", "text"]] = "text"
+    reads = "text"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -243,6 +243,17 @@ class Classification(Task):
             label_smoothing=self.label_smoothing,
             focal_gamma=self.focal_gamma,
         )
+
+    def lessons(self, batch: Batch) -> list[str | dict[int, str]]:
+        labels = batch["labels"].tolist()
+        if self.kind == "regression":
+            return [f"{value:g}" for (value,) in labels]
+        if self.kind == "single":
+            return [self.labels[int(value)] for (value,) in labels]
+        return [
+            ", ".join(n for n, v in zip(self.labels, row, strict=True) if v) or "(none)"
+            for row in labels
+        ]
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         scores = model(encoder_inputs(batch)).float()

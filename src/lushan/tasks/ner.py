@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,7 @@ class NER(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads: ClassVar[Literal["tokens", "text"]] = "tokens"
+    reads = "tokens"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -172,6 +172,13 @@ class NER(Task):
         return cross_entropy(
             scores.flatten(0, 1), labels.flatten(), label_smoothing=self.label_smoothing
         )
+
+    def lessons(self, batch: Batch) -> list[str | dict[int, str]]:
+        places, labels = batch["positions"].tolist(), batch["labels"].tolist()
+        return [
+            {p: self.tags[label] for p, label in zip(*row, strict=True) if label != IGNORED}
+            for row in zip(places, labels, strict=True)
+        ]
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         scores, mask = self._scores(model, batch)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import RunFailed, UserError
+from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
@@ -29,7 +30,7 @@ def pretrained(
     """The tokenizer of a checkpoint.
 
     Args:
-        path: A folder, `pkg://package/folder`, or a hub id.
+        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
         prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
             every word of a sentence that is already split, as if a space stood before it. Others
             do not know the difference.
@@ -41,7 +42,10 @@ def pretrained(
     """
     from transformers import AutoTokenizer
 
-    place = hub.find(path, key="tokenizer.path")
+    if is_run(path):
+        place = hub.Place(str(Path(path).expanduser() / TOKENIZER))
+    else:
+        place = hub.find(path, key="tokenizer.path")
     local = {"local_files_only": place.offline or not place.on_hub}
     with hub.explained(place, key="tokenizer.path", what="tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(place.path, **local)
@@ -70,6 +74,8 @@ def train(
     vocab_size: int = 30000,
     lowercase: bool = False,
     min_frequency: int = 2,
+    sentinels: int = 0,
+    special_tokens: list[str] | None = None,
     *,
     texts: Texts,
     cache_dir: Path,
@@ -82,18 +88,23 @@ def train(
         lowercase: Whether to lower all letters first; `wordpiece` then strips accents, as BERT's.
         min_frequency: Characters that the text has less often are unknown (not to `bpe`, which
             knows every byte), and no piece is built that it has less often.
+        sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the vocabulary, for
+            task=seq2seq task.objective=spans; 100 are as many as T5 has.
+        special_tokens: Further tokens that stand for themselves, such as those of a chat template:
+            `['<|im_start|>','<|im_end|>']`.
         texts: Gives the training text, as often as it is called.
         cache_dir: Where trained tokenizers are kept.
 
     Raises:
         UserError: There is no text, or the vocabulary is too small for the kind.
     """
-    options = Options(kind, vocab_size, lowercase, min_frequency)
+    more = tuple(special_tokens or ())
+    options = Options(kind, vocab_size, lowercase, min_frequency, sentinels, more)
     _check(options)
     path = cache_dir / f"{kind}-{_fingerprint_of(options, texts)}.json"
     if not path.exists():
         _write(path, vocabulary.train(options, texts))
-    return _wrap(path)
+    return _wrap(path, options.added)
 
 
 def fingerprint(tokenizer: Any) -> str:
@@ -155,13 +166,26 @@ def _complete(tokenizer: Any, path: str) -> None:
 
 
 def _check(options: Options) -> None:
-    least = len(SPECIAL) + (BYTES if options.kind == "bpe" else 3)
+    least = len(SPECIAL) + (BYTES if options.kind == "bpe" else 3) + len(options.added)
+    if options.sentinels < 0:
+        raise UserError("must be 0 or more", key="tokenizer.sentinels", value=options.sentinels)
     if options.vocab_size < least:
+        with_them = f" with {options.sentinels} sentinels" if options.sentinels else ""
+        if options.special_tokens:
+            with_them += f" with {len(options.special_tokens)} special ones"
         raise UserError(
-            f"{options.kind} needs at least {least} tokens",
+            f"{options.kind} needs at least {least} tokens{with_them}",
             key="tokenizer.vocab_size",
             value=options.vocab_size,
         )
+    for number, token in enumerate(options.special_tokens):
+        others = [*SPECIAL, *options.added[:number], *options.added[number + 1 :]]
+        if not token.strip() or token in others:
+            raise UserError(
+                "each must be a text of its own, and none of those that are there anyway",
+                key="tokenizer.special_tokens",
+                value=token,
+            )
     if options.min_frequency < 1:
         raise UserError(
             "must be at least 1", key="tokenizer.min_frequency", value=options.min_frequency
@@ -205,7 +229,7 @@ def _write(path: Path, tokenizer: Any) -> None:
         raise RunFailed(f"cannot write the tokenizer {path}: {error.strerror}") from error
 
 
-def _wrap(path: Path) -> Any:
+def _wrap(path: Path, extra: list[str]) -> Any:
     import transformers
 
     fast: Any = transformers.PreTrainedTokenizerFast
@@ -215,7 +239,11 @@ def _wrap(path: Path) -> Any:
         unk_token=UNK,
         cls_token=CLS,
         sep_token=SEP,
+        # What language models begin and end a text with.
+        bos_token=CLS,
+        eos_token=SEP,
         mask_token=MASK,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
+        **({"extra_special_tokens": extra} if extra else {}),
     )

@@ -37,12 +37,21 @@ class Options:
         vocab_size: Tokens at most, special ones included.
         lowercase: Whether to lower all letters.
         min_frequency: Pieces that the text has less often are left out.
+        sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... that stand for stretches of text.
+        special_tokens: Further tokens that no text is split into.
     """
 
     kind: Kind
     vocab_size: int
     lowercase: bool
     min_frequency: int
+    sentinels: int = 0
+    special_tokens: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> list[str]:
+        """The tokens at the end of the vocabulary; the sentinels are the last ones, as in T5's."""
+        return [*self.special_tokens, *map(sentinel, range(self.sentinels))]
 
 
 def train(options: Options, texts: Texts) -> Any:
@@ -50,13 +59,20 @@ def train(options: Options, texts: Texts) -> Any:
     from tokenizers import processors
 
     recipe = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram, "chars": _chars}
-    tokenizer = recipe[options.kind](options, texts)
+    rest = dataclasses.replace(options, vocab_size=options.vocab_size - len(options.added))
+    tokenizer = recipe[options.kind](rest, texts)
+    tokenizer.add_special_tokens(options.added)  # without any, nothing is another than it was
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)],
     )
     return tokenizer
+
+
+def sentinel(number: int) -> str:
+    """A token that stands for a stretch of text, by T5's name."""
+    return f"<extra_id_{number}>"
 
 
 def _wordpiece(options: Options, texts: Texts) -> Any:

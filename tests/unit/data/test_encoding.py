@@ -3,15 +3,18 @@
 import json
 import multiprocessing as mp
 import os
+import signal
 import sys
+import time
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 
 from lushan.data import encoding
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.errors import UserError
+from lushan.errors import RunFailed, UserError
 
 SCHEMA = pa.schema(
     [
@@ -56,6 +59,14 @@ def test_what_was_encoded_is_read_back(tmp_path):
     assert encoded.examples.tolist() == [0, 1, 2]
 
 
+def test_what_is_read_back_stays_on_the_disk(tmp_path):
+    made = make(tmp_path, ["x" * 1000] * 100)
+    before = pa.total_allocated_bytes()
+    again = Encoded(made.path)
+    assert again.lengths.sum() == 100_000
+    assert pa.total_allocated_bytes() == before
+
+
 def test_a_large_split_is_encoded_by_several_processes(tmp_path, monkeypatch):
     texts = [f"text {i}" * (i % 5) for i in range(45)]
     monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 10)
@@ -89,6 +100,75 @@ def test_what_goes_wrong_in_another_process_is_raised_here(tmp_path, monkeypatch
     with pytest.raises(UserError, match=r"data\.train"):
         make(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_encoded_at_once_are_bounded_in_bytes_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "BYTES_AT_ONCE", 100)
+    seen = []
+
+    def watched(rows, first, original=encoder):
+        seen.append([len(text) for text in rows["text"]])
+        return original(rows, first)
+
+    monkeypatch.setattr(sys.modules[__name__], "encoder", watched)
+    made = make(tmp_path, ["x" * size for size in (40, 40, 30, 500, 10, 90, 0, 0)])
+    assert seen == [[40, 40], [30], [500], [10, 90, 0, 0]]
+    assert made.lengths.tolist() == [40, 40, 30, 500, 10, 90, 0, 0]
+
+
+def test_few_long_rows_are_encoded_by_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "BYTES_AT_ONCE", 100)
+    monkeypatch.setattr(encoding, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(encoding, "usable_threads", lambda: 2)
+
+    here = os.getpid()
+
+    def elsewhere(rows, first):
+        assert os.getpid() != here
+        return {"input_ids": [[1]], "length": [1], "targets": [1], "example": [first]}
+
+    monkeypatch.setattr(sys.modules[__name__], "encoder", elsewhere)
+    assert make(tmp_path, ["x" * 100] * 20).examples.tolist() == list(range(20))
+
+
+def test_a_process_that_is_killed_is_told(tmp_path, monkeypatch):
+    def killed(rows, first):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(encoding, "LARGE", 2)
+    monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(encoding, "usable_threads", lambda: 2)
+    monkeypatch.setattr(sys.modules[__name__], "encoder", killed)
+    with pytest.raises(RunFailed, match="memory"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_is_left_behind_by_a_run_that_is_killed(tmp_path, monkeypatch):
+    def slow(rows, first):
+        (tmp_path / f"pid-{os.getpid()}").touch()
+        time.sleep(30)
+
+    monkeypatch.setattr(encoding, "LARGE", 2)
+    monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(encoding, "usable_threads", lambda: 2)
+    monkeypatch.setattr(sys.modules[__name__], "encoder", slow)
+    run = mp.get_context("fork").Process(target=make, args=(tmp_path / "cache",))
+    run.start()
+    until(lambda: len(list(tmp_path.glob("pid-*"))) == 2)
+    run.kill()
+    run.join()
+    workers = [int(path.name.partition("-")[2]) for path in tmp_path.glob("pid-*")]
+    monkeypatch.undo()
+    assert len(make(tmp_path / "cache")) == 3  # nobody waits for the lock of the dead
+    until(lambda: not any(psutil.pid_exists(pid) for pid in workers))
+
+
+def until(happened, seconds=30):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_the_second_time_nothing_is_encoded(tmp_path):

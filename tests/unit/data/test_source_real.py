@@ -126,5 +126,7 @@ def test_jsonl_in_gzip(folder) -> None:
 
 
 def test_plain_text(folder) -> None:
-    read = Text(dir=folder("tinyshakespeare"), train="input.txt").read()
-    assert sizes(read) == {"train": 40000}
+    read = Text(dir=folder("tinyshakespeare"), train="input.txt", document="paragraph").read()
+    assert sizes(read) == {"train": 7222}
+    by_lines = Text(dir=folder("wikitext2"), train="valid.txt", document="line").read()
+    assert sizes(by_lines) == {"train": 2461}

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from lushan.data.source import labels_of
-from lushan.data.sources import SampleNER, SampleReviews
+from lushan.data.sources import SampleNER, SamplePairs, SampleReviews
 from lushan.text.tags import violations
 
 BOTH = (SampleNER, SampleReviews)
@@ -63,3 +63,24 @@ def test_files_are_refused(source: type, refused) -> None:
 def test_splits_may_be_left_out(source: type) -> None:
     assert list(source(test=None).read().splits) == ["train", "validation"]
     assert list(source(test=None).fingerprint()) == ["train", "validation"]
+
+
+def test_headlines() -> None:
+    read = SamplePairs().read()
+    assert read.kind == "pairs"
+    assert {s: t.num_rows for s, t in read.splits.items()} == {
+        "train": 200,
+        "validation": 60,
+        "test": 60,
+    }
+    assert read.notes == []
+    for split, table in read.splits.items():
+        assert {len(t) for t in table["targets"].to_pylist()} == {1 if split == "train" else 2}
+        pairs = zip(table["source"].to_pylist(), table["lead"].to_pylist(), strict=True)
+        assert all(source.startswith(lead) for source, lead in pairs)
+    first = read.splits["train"].slice(0, 1).to_pylist()[0]
+    assert first["source"] == (
+        "After long talks Delta hired Tom . 昨天有人在北京见到了李白。北京今天下雨。"
+    )
+    assert first["targets"] == ["Tom joins Delta"]
+    assert read.splits["test"]["targets"][0].as_py() == ["黄河清在庐山", "庐山见到黄河清"]

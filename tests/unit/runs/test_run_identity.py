@@ -79,6 +79,16 @@ def test_a_file_is_the_same_file_from_every_folder(config, tmp_path, monkeypatch
     assert here != run_id(changed(config, "data.train", "a.conll"))
 
 
+def test_so_are_the_files_of_the_sources_of_a_mixture(config, tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    mixture = changed(config, "data.sources", {"zh": {"train": "a.txt", "validation": 0.1}})
+    here = run_id(mixture)
+    monkeypatch.chdir(tmp_path / "below")
+    assert here != run_id(mixture)
+    assert here == run_id(changed(mixture, "data.sources.zh.train", "../a.txt"))
+
+
 def test_a_fraction_and_a_set_of_the_hub_are_no_files(config, tmp_path, monkeypatch):
     hub = changed(changed(config, "data.path", "conll2003"), "data.train", "train")
     fraction = changed(config, "data.validation", 0.1)

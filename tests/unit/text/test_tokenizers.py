@@ -120,6 +120,61 @@ def test_every_option_and_the_text_make_another_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_sentinels(kind: str, tmp_path: Path) -> None:
+    """They come last, are one token each, and leave all else as it is without them."""
+    plain = train(kind, tmp_path, vocab_size=390)
+    tokenizer = train(kind, tmp_path, sentinels=10)
+    names = [f"<extra_id_{i}>" for i in range(10)]
+    assert tokenizer.convert_tokens_to_ids(names) == [len(plain) + i for i in range(10)]
+    assert len(tokenizer) <= 400
+    text = "Anna calls New York"
+    assert tokenizer(text)["input_ids"] == plain(text)["input_ids"]
+    marked = tokenizer(f"Anna{names[3]} calls", add_special_tokens=False)["input_ids"]
+    assert len(plain) + 3 in marked
+    assert "extra" not in tokenizer.decode(marked, skip_special_tokens=True)
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] not in names]
+    assert state == json.loads(plain.backend_tokenizer.to_str())
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again.convert_tokens_to_ids(names[9]) == len(plain) + 9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_tokens(kind: str, tmp_path: Path) -> None:
+    """One token each, wherever they stand; without them a tokenizer is what it was."""
+    names = ["<|im_start|>", "<|im_end|>"]
+    plain = train(kind, tmp_path, vocab_size=393)
+    tokenizer = train(kind, tmp_path, sentinels=5, special_tokens=names)
+    assert tokenizer.convert_tokens_to_ids([*names, "<extra_id_4>"]) == [
+        len(plain),
+        len(plain) + 1,
+        len(plain) + 6,
+    ]
+    ids = tokenizer(f"{names[0]}Anna{names[1]}", add_special_tokens=False)["input_ids"]
+    alone = plain("Anna", add_special_tokens=False)["input_ids"]
+    assert ids == [len(plain), *alone, len(plain) + 1]
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "Anna"
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again(f"{names[0]}Anna{names[1]}", add_special_tokens=False)["input_ids"] == ids
+    assert tokenizers.fingerprint(again) == tokenizers.fingerprint(tokenizer)
+
+
+@pytest.mark.parametrize("names", [["[SEP]"], ["a", "a"], [" "], ["<extra_id_0>"]])
+def test_special_tokens_that_are_none(names: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tokenizer\.special_tokens"):
+        train("bpe", tmp_path, special_tokens=names, sentinels=1)
+
+
+def test_more_sentinels_than_there_is_room_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 18 tokens with 10 sentinels"):
+        train("unigram", tmp_path, vocab_size=17, sentinels=10)
+    with pytest.raises(UserError, match=r"tokenizer\.sentinels"):
+        train("unigram", tmp_path, sentinels=-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_lowercase(kind: str, tmp_path: Path) -> None:
     tokenizer = train(kind, tmp_path, lowercase=True)
     assert tokenizer("ANNA")["input_ids"] == tokenizer("anna")["input_ids"]

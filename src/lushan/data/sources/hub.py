@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from lushan.data.source import Source, hash_json
 from lushan.errors import UserError, did_you_mean
 from lushan.text import hub
 
-_BUILDERS = {
+BUILDERS = {
     ".json": "json",
     ".jsonl": "json",
     ".csv": "csv",
@@ -27,14 +28,14 @@ _BUILDERS = {
     ".txt": "text",
 }
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_CONVERTED = "refs/convert/parquet"
+CONVERTED = "refs/convert/parquet"
 """Where the hub keeps a plain copy of a set that was made by a script."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclasses.dataclass(kw_only=True)
-class Hub(Rows, Source):
+class HubSet(Source):
     """A set of the hub; `train`, `validation` and `test` are names of its splits.
 
     Labels that the set keeps as numbers get the names it has for them.
@@ -53,6 +54,10 @@ class Hub(Rows, Source):
     train: str | None = "train"
     validation: str | float | None = "validation"
     test: str | float | None = "test"
+
+    @abc.abstractmethod
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """A corpus's table of the rows of one split."""
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one split."""
@@ -124,15 +129,15 @@ class Hub(Rows, Source):
             return datasets.load_dataset(str(place), self.config)
         if place.is_file():
             suffix = files.bare_suffix(place)
-            if suffix not in _BUILDERS:
+            if suffix not in BUILDERS:
                 raise UserError(
                     "the ending of this file tells no format",
                     key="data.path",
                     value=self.path,
-                    hint=f"Known are {', '.join(_BUILDERS)}.",
+                    hint=f"Known are {', '.join(BUILDERS)}.",
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
-            return datasets.load_dataset(_BUILDERS[suffix], data_files=str(place), **more)
+            return datasets.load_dataset(BUILDERS[suffix], data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
@@ -141,7 +146,7 @@ class Hub(Rows, Source):
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error) or self.revision is not None:
                 raise
-        return datasets.load_dataset(self.path, self.config, revision=_CONVERTED)
+        return datasets.load_dataset(self.path, self.config, revision=CONVERTED)
 
     def _from_cache(self, datasets: Any) -> Any:
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
@@ -196,6 +201,11 @@ class Hub(Rows, Source):
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
+
+
+@dataclasses.dataclass(kw_only=True)
+class Hub(Rows, HubSet):
+    """Words with tags, texts with labels, or sources with targets, of a set of the hub."""
 
 
 def _named(feature: Any, values: list[Any]) -> list[Any]:

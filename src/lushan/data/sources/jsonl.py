@@ -18,7 +18,7 @@ from lushan.errors import UserError
 
 @dataclasses.dataclass(kw_only=True)
 class Jsonl(Rows, FileSource):
-    """Words with tags, texts with entities as character spans, or texts with labels."""
+    """Words with tags, texts with entities as spans or with labels, or sources with targets."""
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one file."""
@@ -39,7 +39,7 @@ def parse_lines(text: str, path: str | Path) -> Columns:
     for number, line in enumerate(files.lines_of(text), start=1):
         if not line or line.isspace():
             continue
-        row = _parse(line, number, path)
+        row = parse_line(line, number, path)
         rows.append(row)
         numbers.append(number)
         names.update(dict.fromkeys(row))
@@ -48,7 +48,12 @@ def parse_lines(text: str, path: str | Path) -> Columns:
     return Columns({name: [row.get(name) for row in rows] for name in names}, numbers, path)
 
 
-def _parse(line: str, number: int, path: str | Path) -> dict[str, Any]:
+def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
+    """The object that stands in a line.
+
+    Raises:
+        UserError: It is none.
+    """
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:

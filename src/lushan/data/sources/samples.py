@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lushan.data import arrow
 from lushan.data.source import Source, hash_json
+from lushan.data.words import join_words
 from lushan.errors import UserError
 
 T = TypeVar("T")
@@ -238,3 +239,111 @@ class SampleReviews(_Sample):
         texts, labels = zip(*_fresh(_reviews, split), strict=True)
         words = {"id": self._ids(split), "text": arrow.texts(texts), "label": arrow.texts(labels)}
         return pa.table({**words, **self._places(split)})
+
+
+@dataclasses.dataclass(kw_only=True)
+class SampleText(_Sample):
+    """Short documents in English and Chinese: a few reviews each, without their labels."""
+
+    name: ClassVar[str] = "sample_text"
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Make one split."""
+        del name, notes
+        texts = {"id": self._ids(split), "text": arrow.texts(_fresh(_documents, split))}
+        return pa.table({**texts, **self._places(split)})
+
+
+def _documents(split: str) -> Iterator[str]:
+    """One to six reviews in a row, without end."""
+    chance, reviews = _Chance(21 + list(SIZES).index(split)), _reviews(split)
+    while True:
+        yield "\n".join(next(reviews)[0] for _ in range(chance.pick(range(1, 7))))
+
+
+_EXCHANGES = """\
+What is {a} plus {b} ?	{a} plus {b} is {c} .
+{a}加{b}是多少？	{a}加{b}是{c}。
+Good morning .	Good morning . How can I help you ?
+你好。	你好，有什么可以帮您？
+Which of {a} and {b} is the first ?	The first is {a} .
+Count to {d} .	{count} .
+Thank you .	You are welcome .
+谢谢。	不客气。
+"""
+
+
+@dataclasses.dataclass(kw_only=True)
+class SampleChat(_Sample):
+    """Dialogues in English and Chinese: sums, counting and good manners."""
+
+    name: ClassVar[str] = "sample_chat"
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Make one split."""
+        del name, notes
+        messages = arrow.record_lists(_fresh(_dialogues, split), ("role", "content"))
+        return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
+
+
+def _dialogues(split: str) -> Iterator[list[tuple[str, str]]]:
+    """One to three exchanges, some under a system message, without end."""
+    chance = _Chance(31 + list(SIZES).index(split))
+    exchanges = [line.split("\t") for line in _EXCHANGES.splitlines()]
+    while True:
+        messages = [("system", "Answer in one sentence .")] * (chance.pick(range(4)) == 0)
+        for _ in range(chance.pick(range(1, 4))):
+            a, b, d = chance.pick(range(10)), chance.pick(range(10)), chance.pick(range(2, 10))
+            count = " ".join(map(str, range(1, d + 1)))
+            filled = [
+                part.format(a=a, b=b, c=a + b, d=d, count=count) for part in chance.pick(exchanges)
+            ]
+            messages += zip(("user", "assistant"), filled, strict=True)
+        yield messages
+
+
+_NEWS = """\
+{PER} lives in {LOC} .	{PER} in {LOC}	{PER} lives in {LOC}
+{PER} was seen in {LOC} yesterday .	{PER} in {LOC}	{PER} seen in {LOC}
+{ORG} opened an office in {LOC} last spring .	{ORG} in {LOC}	{LOC} has {ORG}
+After long talks {ORG} hired {PER} .	{PER} joins {ORG}	{ORG} hires {PER}
+In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
+{人}住在{地}。	{人}在{地}	{人}住{地}
+昨天有人在{地}见到了{人}。	{人}在{地}	{地}见到{人}
+{机}去年在{地}开了分店。	{机}到{地}	{地}有{机}
+{机}聘请了{人}。	{人}到{机}	{机}聘{人}
+{地}今天下雨。	{地}有雨	{地}下雨
+"""
+
+
+@dataclasses.dataclass(kw_only=True)
+class SamplePairs(_Sample):
+    """News in English and Chinese with their headlines; in evaluation two of each."""
+
+    name: ClassVar[str] = "sample_pairs"
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Make one split."""
+        del name, notes
+        news = _fresh(_news, split)
+        most = 1 if split == "train" else 2
+        pairs = {
+            "id": self._ids(split),
+            "source": arrow.texts([join_words(sentences)[0] for sentences, _ in news]),
+            "targets": arrow.text_lists([headlines[:most] for _, headlines in news]),
+            "lead": arrow.texts([sentences[0] for sentences, _ in news]),
+        }
+        return pa.table({**pairs, **self._places(split)})
+
+
+def _news(split: str) -> Iterator[tuple[list[str], list[str]]]:
+    """One to three sentences, and the headlines of the first, without end."""
+    chance = _Chance(41 + list(SIZES).index(split))
+    templates = [line.split("\t") for line in _NEWS.splitlines()]
+    names = {kind: _options(text, split) for kind, text in _NAMES.items()}
+    while True:
+        told: list[list[str]] = []
+        for _ in range(chance.pick(range(1, 4))):
+            chosen = {kind: chance.pick(options) for kind, options in names.items()}
+            told.append([part.format(**chosen) for part in chance.pick(templates)])
+        yield [sentence for sentence, *_ in told], told[0][1:]

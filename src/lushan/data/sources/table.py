@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +22,9 @@ QUOTE = '"'
 
 @dataclasses.dataclass(kw_only=True)
 class Table(Rows, FileSource):
-    """Texts and labels in columns; Parquet may also hold lists of words with their tags.
+    """Texts and labels, or sources and targets, in columns.
+
+    Parquet may also hold lists: words with their tags, sentences of a source, several targets.
 
     Args:
         columns: Names of the columns, for a file without a header. A first row that holds just
@@ -46,7 +48,10 @@ class Table(Rows, FileSource):
             columns = read_parquet(path)
             require_short(columns, self.longest_line)
             return self.table_of(columns, split, notes)
-        return self.texts_table(self.read_text(path, split, notes))
+        rows = self.read_text(path, split, notes)
+        if self.reads_pairs:
+            return self.pairs_table(rows, longest=self.longest_line)
+        return self.texts_table(rows)
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.
@@ -55,9 +60,9 @@ class Table(Rows, FileSource):
             UserError: It has no rows, or rows of different length.
         """
         lines = files.lines_of(files.read_text(path, longest=self.longest_line))
-        separator = self._separator(path, lines[0])
+        separator = self.separator_of(path, lines[0])
         quote = self._quote(separator, lines, split, notes)
-        rows = _rows(lines, separator, quote, path)
+        rows = rows_of(lines, separator, quote, path)
         number, first = next(rows)
         names, is_header = self._names(first, path)
         kept: list[Sequence[str]] = [] if is_header else [first]
@@ -65,14 +70,15 @@ class Table(Rows, FileSource):
         width = len(names)
         for number, row in rows:
             if len(row) != width:
-                raise _ragged(path, number, row, names, separator)
+                raise ragged(path, number, row, names, separator)
             kept.append(row)
             numbers.append(number)
         if not kept:
             raise files.empty(path, "the file has a header and no rows")
         return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
 
-    def _separator(self, path: Path, first: str) -> str:
+    def separator_of(self, path: Path, first: str) -> str:
+        """What stands between fields; `first` is the first line."""
         if self.separator is not None:
             known = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.separator, self.separator)
             if len(known) != 1:
@@ -137,8 +143,8 @@ class Table(Rows, FileSource):
         return self.columns, self.header
 
 
-def _rows(
-    lines: Sequence[str], separator: str, quote: str | None, path: Path
+def rows_of(
+    lines: Iterable[str], separator: str, quote: str | None, path: Path
 ) -> Iterator[tuple[int, list[str]]]:
     """(the line it starts in, its fields) of each row that is not blank."""
     style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
@@ -163,9 +169,10 @@ def _rows(
         ) from error
 
 
-def _ragged(
+def ragged(
     path: Path, line: int, row: Sequence[str], names: Sequence[str], separator: str
 ) -> UserError:
+    """The error for a row that has not as many fields as there are columns."""
     shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
     return UserError(
         f"{len(row)} fields (separated by {shown}), and the columns are {len(names)}: "

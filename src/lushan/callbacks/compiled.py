@@ -1,0 +1,59 @@
+"""Layers compiled for training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from lushan.models.parallel import blocks
+
+
+class Compiled(pl.Callback):
+    """Compile the model's layers (`torch.compile`) when training begins.
+
+    Each layer is compiled by itself: all share one compiled graph, and embeddings, heads and the
+    loss stay as they are. Sizes of batches may change: the first one gets a graph of its own, the
+    second a graph for all sizes. Names of weights stay what they are, and evaluation runs
+    uncompiled, so that `lushan eval` finds the same numbers.
+
+    What a compiled graph computes in the last bits may depend on the sizes it was first made for.
+    So the first batches of the *run* are passed through it before the first step, also where a run
+    goes on in the middle: it finds the graphs that it had.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        """Compile before the strategy cuts the model."""
+        if stage != "fit":
+            return
+        # A graph that was made for other sizes and kept on disk would do for these, too.
+        torch._inductor.config.fx_graph_cache = False
+        torch._functorch.config.enable_autograd_cache = False
+        # Beyond the limit a layer would run uncompiled, without a word: each size of one, each kind
+        # of mask and training itself have their graphs.
+        torch._dynamo.config.recompile_limit = 64
+        # DDP's own way of cutting graphs wants to compile what is around them.
+        torch._dynamo.config.optimize_ddp = False
+        for block in blocks(pl_module.model.encoder):
+            block.compile()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Make the graphs, from what the run begins with."""
+        pl_module.rehearse()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Uncompiled."""
+        torch.compiler.set_stance("force_eager")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Compiled again."""
+        torch.compiler.set_stance("default")
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Uncompiled."""
+        torch.compiler.set_stance("force_eager")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """As it was."""
+        torch.compiler.set_stance("default")

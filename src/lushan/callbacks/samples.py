@@ -1,0 +1,163 @@
+"""What the model writes while it learns: the same prompts at each validation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytorch_lightning as pl
+
+from lushan.callbacks.record import SAMPLES, read_samples
+from lushan.models.generation import Settings, Written, generate, grouped
+from lushan.runs.files import atomic_write, json_line
+from lushan.text.incremental import BROKEN, decode
+
+log = logging.getLogger(__name__)
+
+SHOWN = 160
+"""Characters of a text that the log shows."""
+
+
+class Samples(pl.Callback):
+    """Lets the model write at each validation, from the first examples of that split.
+
+    A document is given by its beginning, a dialogue up to the assistant's last turn, a pair by its
+    source. The texts are shown in the log (the first of them), added to `samples.jsonl` in the run
+    folder, and told the trackers as a table. Nothing of it has a part in training. A task that
+    writes no text is left alone.
+
+    Args:
+        count: Prompts.
+        prompt_tokens: Of a document, so many of its first tokens are given.
+        max_new_tokens: The longest text.
+        temperature: Below 1 keeps to what is likely; 0 is greedy.
+        top_p: Draw from the likeliest tokens that together have this probability.
+        top_k: Draw from so many of the likeliest tokens; 0 is all.
+        seed: Of what is drawn; the same at each validation.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int = 4,
+        prompt_tokens: int = 16,
+        max_new_tokens: int = 48,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        top_k: int = 0,
+        seed: int = 1,
+    ) -> None:
+        self.count, self.prompt_tokens = count, prompt_tokens
+        self.settings = Settings(
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+        )
+        self.settings.require_sound(lambda field: f"callbacks.samples.{field}")
+        self.prompts: list[tuple[str, list[int]]] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Choose the prompts; after a resume, drop the rows that are about to be made again."""
+        table = pl_module.tables.get("validation")
+        self.prompts = [] if table is None else self._prompts(table, pl_module)
+        path = _file(trainer)
+        if not self.prompts or not trainer.is_global_zero:
+            return
+        self.rows = [row for row in read_samples(path) if row["step"] <= trainer.global_step]
+        if path.exists():
+            atomic_write(path, "".join(map(json_line, self.rows)))
+
+    def _prompts(self, table: pa.Table, module: Any) -> list[tuple[str, list[int]]]:
+        """The names and tokens of the first examples, as far as they leave room for a text."""
+        first = table.slice(0, self.count)
+        found = module.task.prompts(first.to_pydict())
+        if found is None:
+            return []
+        ids = first.column("id").to_pylist()
+        return list(zip(ids, (self._fitted(prompt, module) for prompt in found), strict=True))
+
+    def _fitted(self, prompt: list[int], module: Any) -> list[int]:
+        encoder = module.model.encoder
+        longest = encoder.max_length
+        if module.task.purpose == "seq2seq_lm":
+            return prompt if longest is None else [*prompt[:-1][: longest - 1], prompt[-1]]
+        if module.task.reads == "text":
+            prompt = prompt[: max(1, min(self.prompt_tokens, len(prompt) // 2))]
+            while len(prompt) > 1 and decode(module.task.tokenizer, prompt).endswith(BROKEN):
+                prompt = prompt[:-1]  # a character is cut in two
+        room = None if longest is None else max(1, longest - self.settings.max_new_tokens)
+        return prompt if room is None else prompt[-room:]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write; all processes do, since each may hold a part of the weights."""
+        if not self.prompts or trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        model = pl_module.model
+        training = model.training
+        model.eval()
+        try:
+            written = pl_module.through(lambda *_: self._written(pl_module), None, freely=True)
+        except Exception as error:  # noqa: BLE001  (a look at the model is no reason to lose it)
+            self.prompts = []
+            log.warning("warning: no samples are written in this run: %s", error)
+            return
+        finally:
+            model.train(training)
+        if trainer.is_global_zero:
+            self._keep(trainer, pl_module.task.tokenizer, written)
+
+    def _written(self, module: Any) -> list[Written]:
+        encoder, task = module.model.encoder, module.task
+        prompts = [ids for _, ids in self.prompts]
+        is_whole = task.purpose == "seq2seq_lm"
+        lengths = [1 if is_whole else len(ids) for ids in prompts]
+        found: dict[int, Written] = {}
+        for group in grouped(
+            lengths,
+            self.settings.max_new_tokens,
+            positions=encoder.max_length,
+            size=len(prompts),
+        ):
+            texts = generate(
+                encoder.model,
+                [prompts[row] for row in group.rows],
+                self.settings.going_on(group.new_tokens),
+                tokenizer=task.tokenizer,
+                endings=task.endings(encoder.model),
+            )
+            found |= {row: texts[0] for row, texts in zip(group.rows, texts, strict=True)}
+        return [found[row] for row in range(len(prompts))]
+
+    def _keep(self, trainer: pl.Trainer, tokenizer: Any, written: list[Written]) -> None:
+        new = [
+            {
+                "step": trainer.global_step,
+                "id": name,
+                "prompt": decode(tokenizer, ids),
+                "text": text.text,
+                "finish_reason": text.finish,
+            }
+            for (name, ids), text in zip(self.prompts, written, strict=True)
+        ]
+        self.rows += new
+        with _file(trainer).open("a", encoding="utf-8") as file:
+            file.writelines(map(json_line, new))
+        log.info("sample: %s | %s", *(_shown(str(new[0][part])) for part in ("prompt", "text")))
+        for logger in trainer.loggers:
+            if (tell := getattr(logger, "log_samples", None)) is not None:
+                tell(self.rows, trainer.global_step)
+
+
+def _file(trainer: pl.Trainer) -> Path:
+    return Path(trainer.default_root_dir) / SAMPLES
+
+
+def _shown(text: str) -> str:
+    """A text in one line, cut where it is long."""
+    line = text.replace("\n", "⏎")
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

@@ -1,0 +1,258 @@
+"""The commands that use language models: `generate`, `chat`, `export` and `page`.
+
+What takes time to import is imported inside them, as in `lushan.cli`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lushan.errors import UserError, did_you_mean
+
+DTYPES = {
+    "auto": "auto",
+    **dict.fromkeys(("float32", "fp32", "32"), "float32"),
+    **dict.fromkeys(("bf16", "bfloat16"), "bf16"),
+}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+RunOrModel = Annotated[
+    str, typer.Argument(help="A run folder, or a model in Hugging Face format.", show_default=False)
+]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", help="The longest text.")]
+Temperature = Annotated[float, typer.Option(help="Below 1 keeps to what is likely; 0 is greedy.")]
+TopP = Annotated[float, typer.Option(help="Draw from tokens that together have this probability.")]
+TopK = Annotated[int, typer.Option(help="Draw from so many of the likeliest tokens; 0 is all.")]
+Seed = Annotated[int, typer.Option(help="The same seed, the same text.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(help=r"A string that ends a text; \n is a new line.", show_default=False),
+]
+Penalty = Annotated[
+    float, typer.Option(help="Above 1 makes tokens that are there already less likely.")
+]
+Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
+
+
+def examples(*lines: str) -> str:
+    """What stands at the end of a command's help, each line as it is."""
+    return "\b\n" + "\n".join(lines)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    app.command(
+        epilog=examples(
+            'lushan generate RUN --prompt "明月" --max-new-tokens 64 --temperature 0.8 --seed 1',
+            r'lushan generate RUN --prompt "Once" --num-samples 4 --stop "\n" --seed 1',
+            "lushan generate RUN --input prompts.jsonl --output out.jsonl --beams 4",
+        )
+    )(generate)
+    app.command(
+        epilog=examples(
+            "lushan chat outputs/sample_chat/0a1b2c3d4e",
+            "echo hello | lushan chat outputs/sample_chat/0a1b2c3d4e --greedy",
+        )
+    )(chat)
+    app.command(
+        epilog=examples(
+            "lushan export outputs/wnut17/0a1b2c3d4e exported",
+            "lushan export outputs/crosswoz/0a1b2c3d4e exported --adapter",
+        )
+    )(export)
+    app.command(
+        epilog=examples(
+            "lushan page outputs/wnut17/0a1b2c3d4e --output page.md",
+            "lushan page outputs/zh_classics/0a1b2c3d4e --output page.md --prompt 明月",
+        )
+    )(page)
+
+
+def generate(
+    run: RunOrModel,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to go on from.", show_default=False)
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(help="A file of prompts, or -: JSON lines, or a prompt a line."),
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="A file for JSON lines, or -.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Of the input: txt or jsonl; by its ending when not given.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", "-n", help="The longest text; 64 when not given."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Below 1 keeps to what is likely; 0 is greedy. 1 when not given."),
+    ] = None,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 1,
+    num_samples: Annotated[int, typer.Option(help="Texts for each prompt.")] = 1,
+    greedy: Greedy = False,
+    beams: Annotated[
+        int | None, typer.Option(help="Search with so many beams instead of drawing.")
+    ] = None,
+    stop: Stop = None,
+    repetition_penalty: Penalty = 1.0,
+    system: Annotated[
+        str | None, typer.Option(help="Of a chat run: a system message before each prompt.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Of a chat run: no template, the prompt as it is.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
+    dtype: Dtype = "auto",
+) -> None:
+    """Let a language model go on from prompts.
+
+    A sequence-to-sequence model gets sources, and writes as it was judged where neither
+    --temperature nor --top-p, --top-k, --num-samples or --beams is given.
+    """
+    if format not in (None, "txt", "jsonl"):
+        raise UserError(
+            "no such format", key="--format", value=format, hint="There are txt and jsonl."
+        )
+    options = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "seed": seed,
+        "num_samples": num_samples,
+        "greedy": greedy,
+        "beams": beams,
+        "repetition_penalty": repetition_penalty,
+        "stop": tuple(unescaped(text) for text in stop or ()),
+    }
+    from lushan.inference import generating
+
+    generating.generate(
+        run,
+        {name: value for name, value in options.items() if value is not None},
+        prompts=prompt or (),
+        system=system,
+        input=input,
+        format=format,  # type: ignore[arg-type]
+        output=output,
+        batch_size=batch_size,
+        dtype=_dtype(dtype),
+        raw=raw,
+    )
+
+
+def chat(
+    run: RunOrModel,
+    system: Annotated[
+        str | None, typer.Option(help="A system message.", show_default=False)
+    ] = None,
+    max_new_tokens: NewTokens = 256,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 0.95,
+    top_k: TopK = 0,
+    seed: Seed = 1,
+    greedy: Greedy = False,
+    stop: Stop = None,
+    repetition_penalty: Penalty = 1.0,
+    dtype: Dtype = "auto",
+) -> None:
+    """Talk to a model in the terminal; from a pipe, each line is a message."""
+    from lushan.inference import chatting
+    from lushan.models.generation import Settings
+
+    settings = Settings(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        greedy=greedy,
+        repetition_penalty=repetition_penalty,
+        stop=tuple(unescaped(text) for text in stop or ()),
+    )
+
+    chatting.chat(run, settings, system=system, dtype=_dtype(dtype))
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is there.")
+    ] = False,
+) -> None:
+    """Write a trained model in Hugging Face format, and prove that it is the same."""
+    from lushan.inference import exporting
+
+    wanted = _dtype(dtype)
+    for line in exporting.export(
+        run,
+        folder,
+        dtype="float32" if wanted == "auto" else wanted,
+        adapter=adapter,
+        overwrite=overwrite,
+    ):
+        typer.echo(line)
+
+
+def page(
+    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The Markdown file; pictures come beside it.")],
+    title: Annotated[str | None, typer.Option(help="The run's name when not given.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Show what the model writes after it.")
+    ] = None,
+    max_new_tokens: NewTokens = 64,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 0.95,
+    seed: Seed = 1,
+) -> None:
+    """A run as a page: what was asked, what came out, what its model writes."""
+    import json
+    import sys
+    import tempfile
+
+    from lushan.studies import page as pages
+
+    samples: list[dict[str, Any]] = []
+    if prompt:
+        from lushan.inference import generating
+
+        names = ("max_new_tokens", "temperature", "top_p", "seed")
+        options = dict(zip(names, (max_new_tokens, temperature, top_p, seed), strict=True))
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder, "samples.jsonl")
+            generating.generate(run, options, prompts=prompt, output=written)
+            lines = written.read_text(encoding="utf-8").splitlines()
+        samples = [json.loads(line) for line in lines]
+    pages.write(run, output, title=title, samples=samples, command=sys.argv[1:])
+    typer.echo(f"{output}", err=True)
+
+
+def unescaped(text: str) -> str:
+    r"""Text with `\n`, `\t`, `\r` and `\\` as what they stand for: shells leave them as written."""
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
+
+
+def _dtype(name: str) -> Any:
+    if name not in DTYPES:
+        raise UserError(
+            "there is no such type",
+            key="--dtype",
+            value=name,
+            hint=did_you_mean(name, DTYPES) or "There are auto, float32 and bf16.",
+        )
+    return DTYPES[name]

@@ -1,0 +1,184 @@
+"""A source text and what is to be made of it: a summary, a translation, an answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from lushan.data import arrow, files
+from lushan.data.labelled import Columns, Labelled, halves, require_column, with_places
+from lushan.data.words import join_words
+from lushan.errors import UserError, did_you_mean
+
+SOURCES = ("source", "document", "article", "text", "src", "input")
+TARGETS = ("target", "targets", "summary", "highlights", "references", "reference", "tgt", "output")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Paired(Labelled):
+    """Options of a source that reads texts with what is to be made of them.
+
+    Args:
+        source: The column of the texts to read; a list of texts, such as sentences, is joined. Of a
+            column of mappings, `translation.de` is the key `de`.
+        target: The column of the texts to write; a list is several references, and so are several
+            columns, of which some may be empty in a row.
+    """
+
+    source: str | None = None
+    target: str | list[str] | None = None
+
+    @property
+    def names_pairs(self) -> bool:
+        """Whether the config says that rows are pairs."""
+        return self.source is not None or self.target is not None
+
+    def pairs_table(
+        self, columns: Columns, *, longest: int = files.LONGEST_LINE, targets: bool = True
+    ) -> pa.Table:
+        """Rows as a corpus of pairs has them.
+
+        Its columns are id, source, targets, line, file; and `lead`, the first of the texts that a
+        source was joined from, where it was a list.
+
+        Args:
+            columns: As they were read.
+            longest: Characters of the longest source or target.
+            targets: Whether there are any.
+
+        Raises:
+            UserError: A column is not there, or a row has no source or no target.
+        """
+        self._require_no_label()
+        named = self.target if isinstance(self.target, list) else [self.target]
+        columns = _flattened(columns, [self.source, *named])
+        source = _column(columns, "source", SOURCES, self.source)
+        parts = [_parts(columns, row, source, v) for row, v in enumerate(columns.values[source])]
+        sources = [join_words(several)[0] for several in parts]
+        table: dict[str, pa.Array] = {"id": self.ids(columns)}
+        table["source"] = _texts(columns, [[text] for text in sources], longest).flatten()
+        if targets:
+            table["targets"] = _texts(columns, self._references(columns, source), longest)
+        if any(isinstance(value, list | tuple) for value in columns.values[source]):
+            table["lead"] = arrow.texts([several[0] if several else "" for several in parts])
+        return with_places(table, columns)
+
+    def _require_no_label(self) -> None:
+        for option in ("text", "label"):
+            if (given := getattr(self, option)) is not None:
+                raise UserError(
+                    "pairs have a source and a target, not this",
+                    key=f"data.{option}",
+                    value=given,
+                    hint=f"Write data.{option}=null.",
+                )
+
+    def _references(self, columns: Columns, source: str) -> list[list[str]]:
+        names = self._target_columns(columns, source)
+        rows = zip(*(columns.values[name] for name in names), strict=True)
+        return [_references(columns, row, names, values) for row, values in enumerate(rows)]
+
+    def _target_columns(self, columns: Columns, source: str) -> list[str]:
+        if not isinstance(self.target, list):
+            known = [name for name in TARGETS if name != source]
+            return [_column(columns, "target", known, self.target)]
+        if not self.target:
+            raise UserError("one column at least", key="data.target", value=self.target)
+        return [_column(columns, "target", (), name) for name in self.target]
+
+
+def _column(columns: Columns, option: str, known: Sequence[str], chosen: str | None) -> str:
+    names = list(columns.values)
+    if chosen is not None:
+        require_column(chosen, names, f"data.{option}", columns.file)
+        return chosen
+    by_lower = {name.lower(): name for name in names}
+    for name in known:
+        if name in by_lower:
+            return by_lower[name]
+    raise UserError(
+        f"which column holds the {option}s?",
+        key=f"data.{option}",
+        file=columns.file,
+        hint=f"Write data.{option}=NAME; the columns are: {', '.join(names)}.",
+    )
+
+
+def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:
+    """With a column for each `name.key` that is wanted of a column of mappings.
+
+    Sets of translations are kept so: {"translation": {"de": ..., "en": ...}}.
+    """
+    values = dict(columns.values)
+    for name in wanted:
+        outer, dot, key = (name or "").partition(".")
+        rows = columns.values.get(outer, ())
+        if name is None or name in values or not dot:
+            continue
+        if rows and all(isinstance(row, Mapping) for row in rows):
+            near = did_you_mean(key, rows[0], prefix=f"{outer}.")
+            if key not in rows[0]:
+                raise UserError(
+                    f"{outer} has no {key!r}",
+                    value=name,
+                    file=columns.file,
+                    line=columns.lines[0],
+                    hint=near or f"It has: {', '.join(rows[0])}.",
+                )
+            values[name] = [row.get(key) for row in rows]
+    return Columns(values, columns.lines, columns.file)
+
+
+def _texts(columns: Columns, rows: list[list[str]], longest: int) -> pa.Array:
+    """A column of lists of texts, none of them too long."""
+    for row, texts in enumerate(rows):
+        if (length := max(map(len, texts))) > longest:
+            raise files.too_long(columns.file, columns.lines[row], length, longest)
+    try:
+        return arrow.text_lists(rows)
+    except UnicodeEncodeError as error:
+        raise halves(columns, rows) from error
+
+
+def _parts(columns: Columns, row: int, name: str, value: Any) -> list[str]:
+    """The texts that a source is joined from, empty ones left out."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    for text in texts:
+        _require_text(columns, row, name, text)
+    if isinstance(value, str):
+        return [value]
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _references(
+    columns: Columns, row: int, names: Sequence[str], values: Sequence[Any]
+) -> list[str]:
+    found: list[str] = []
+    for name, value in zip(names, values, strict=True):
+        if len(names) > 1 and value in (None, "", []):  # another column has one
+            continue
+        if value == []:
+            raise columns.fail(f"the list of {name} is empty", row, hint="Each source needs one.")
+        for text in value if isinstance(value, list | tuple) else [value]:
+            _require_text(columns, row, name, text)
+            if not text.strip():
+                raise columns.fail(
+                    f"the {name} is empty", row, hint="Give it one, or leave the example out."
+                )
+            found.append(text)
+    if not found:
+        raise columns.fail(
+            f"none of {', '.join(names)} holds a text", row, hint="Each source needs one."
+        )
+    return found
+
+
+def _require_text(columns: Columns, row: int, name: str, value: Any) -> None:
+    if type(value) is str:
+        return
+    if value is None:
+        raise columns.fail(f"the {name} is missing", row)
+    raise columns.fail(f"the {name} is no text, nor a list of texts", row, value=value)

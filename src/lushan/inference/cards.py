@@ -1,0 +1,146 @@
+"""The card of an exported model: what it is, what it can, how it was made."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from lushan.inference.loading import Loaded
+from lushan.runs.files import read_json
+from lushan.runs.folder import RunFolder
+from lushan.runs.result import Result, summary
+
+PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
+_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "show")
+"""Parts of a config that say nothing of the model."""
+
+
+def card_of(
+    loaded: Loaded,
+    usage: str,
+    notes: Sequence[str],
+    *,
+    pipeline: str | None = None,
+    dtype: str = "float32",
+) -> str:
+    """The card, in Markdown.
+
+    Args:
+        loaded: The run.
+        usage: Lines of Python; DIR is the folder.
+        notes: What a user of the model must know.
+        pipeline: transformers' name for it; None where it is used without, or is an adapter.
+        dtype: The type of the weights.
+    """
+    folder = RunFolder(loaded.folder)
+    result = folder.result()
+    name = str(loaded.cfg["name"])
+    parts = [
+        _front(loaded, pipeline),
+        f"# {name}",
+        _what(loaded, dtype),
+        f"## Use\n\n```python\n{_imports(usage)}\n{usage}\n```",
+        "\n".join(f"- {note}" for note in notes),
+        _numbers(result),
+        _data(loaded.cfg, result),
+        _making(loaded, folder, result),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front(loaded: Loaded, pipeline: str | None) -> str:
+    known: dict[str, Any] = {"library_name": "transformers" if pipeline else "peft"}
+    if loaded.cfg.get("peft") is None:
+        known["library_name"] = "transformers"
+    if pipeline is not None:
+        known["pipeline_tag"] = pipeline
+    known["tags"] = ["lushan", str(loaded.cfg["task"]["_target_"]).rpartition(".")[2].lower()]
+    return f"---\nlicense:  # yours to choose\n{yaml.safe_dump(known, sort_keys=False)}---"
+
+
+def _what(loaded: Loaded, dtype: str) -> str:
+    whole: Any = loaded.model
+    config = whole.encoder.model.config
+    count = sum(p.numel() for p in loaded.model.parameters())
+    task = str(loaded.cfg["task"]["_target_"]).rpartition(".")[2]
+    lines = [
+        f"A {config.model_type} model of {count:,} parameters ({dtype}), trained by lushan for "
+        f"{task}."
+    ]
+    if loaded.task.labels:
+        shown = loaded.task.labels[:50]
+        more = len(loaded.task.labels) - len(shown)
+        lines.append(f"Labels: {', '.join(shown)}{f' and {more} more' if more else ''}.")
+    if path := loaded.cfg["model"].get("path"):
+        lines.append(f"It started from {str(path).rstrip('/').rpartition('/')[2]}.")
+    return "\n".join(lines)
+
+
+def _imports(usage: str) -> str:
+    names = ["AutoModelForSeq2SeqLM", "AutoTokenizer", "pipeline"]
+    used = [name for name in names if name in usage]
+    return f"from transformers import {', '.join(used)}" if used else ""
+
+
+def _numbers(result: Result | None) -> str:
+    if result is None:
+        return "## Numbers\n\nThe run is not complete: it has not been judged."
+    lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
+    for row in summary(result):
+        value = "-" if row.value is None else f"{row.value:.4f}"
+        known = row.low is not None and row.high is not None
+        interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
+        name = f"**{row.metric}**" if row.metric == result.headline else row.metric
+        lines.append(f"| {name} | {value} | {interval} |")
+    lines += ["", "Intervals are by bootstrap over examples, for the main numbers."]
+    lines += [f"- {note}" for note in result.extra.get("notes") or ()]
+    return "\n".join(lines)
+
+
+def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
+    node = cfg["data"]
+    kept = {
+        key: value
+        for key, value in node.items()
+        if value is not None and key not in ("batch_tokens", "batch_examples", "bucket")
+    }
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    lines = ["## Data", "", "```yaml", text.rstrip(), "```"]
+    if result is not None and result.data_fingerprint:
+        lines += ["", "SHA-256 of what was read:", ""]
+        lines += [f"- {split}: `{value}`" for split, value in result.data_fingerprint.items()]
+    return "\n".join(lines)
+
+
+def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
+    lines = ["## How it was made", ""]
+    manifest: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        manifest = read_json(folder.manifest_json)
+    if command := manifest.get("command"):
+        program = str(command[0]).rpartition("/")[2]
+        lines += ["```", shlex.join([program, *map(str, command[1:])]), "```", ""]
+    extra = {} if result is None else result.extra
+    facts = [
+        f"run {folder.path.resolve().name}, seed {loaded.cfg['seed']}",
+        f"{extra['steps']:,} steps" if extra.get("steps") else "",
+        f"weights {result.weights_sha256}" if result is not None else "",
+        _versions(manifest),
+    ]
+    lines += [f"- {fact}" for fact in facts if fact]
+    config = {k: v for k, v in loaded.cfg.items() if k not in _PRIVATE}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
+    lines += ["", "The whole config:", "", "```yaml", text, "```"]
+    return "\n".join(lines)
+
+
+def _versions(manifest: Mapping[str, Any]) -> str:
+    found = [p for p in manifest.get("packages") or () if p.partition("==")[0] in PACKAGES]
+    own = manifest.get("lushan") or {}
+    commit = ((own.get("git") or {}).get("commit") or "")[:12]
+    first = f"lushan {own.get('version', '')}{f' at {commit}' if commit else ''}" if own else ""
+    return ", ".join(part for part in [first, *found] if part)

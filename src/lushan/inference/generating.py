@@ -1,0 +1,348 @@
+"""Prompts in, texts out: in the terminal as they are written, or as JSON lines."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lushan.data import files
+from lushan.data.labelled import Columns, Labelled
+from lushan.data.sources.jsonl import parse_lines
+from lushan.errors import UserError, did_you_mean
+from lushan.inference.predicting import writing
+from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
+from lushan.models.generation import Settings, Written
+from lushan.runs.files import json_line
+
+AT_ONCE = 512
+"""Prompts that are read, sorted by length and written out together."""
+FIELDS: Mapping[Kind, tuple[str, ...]] = {
+    "text": ("prompt", "text"),
+    "source": ("source", "prompt", "text"),
+    "messages": ("messages", "prompt", "text"),
+}
+"""Where JSON lines have their prompts, by what the model goes on from."""
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What a model goes on from.
+
+    Attributes:
+        id: Its name.
+        value: A text; for a chat run, a list of messages.
+        place: For errors: `key`, or `file` and `line`.
+    """
+
+    id: str
+    value: Any
+    place: Mapping[str, Any]
+
+
+def generate(
+    run: str | Path,
+    options: Mapping[str, Any],
+    *,
+    prompts: Sequence[str] = (),
+    system: str | None = None,
+    input: str | Path | None = None,
+    format: Literal["txt", "jsonl"] | None = None,
+    output: str | Path | None = None,
+    batch_size: int = 16,
+    dtype: Dtype = "auto",
+    raw: bool = False,
+) -> None:
+    """Let a model go on from prompts.
+
+    Args:
+        run: A run folder, or a model in Hugging Face format.
+        options: How texts are written, fields of `Settings`; see `settings_of`.
+        prompts: Texts; of a chat run, what the user says.
+        system: Of a chat run, a system message before each prompt that is a text.
+        input: A file of prompts, or `-`: a text a line, or JSON lines.
+        format: Of the input; by its ending when not given.
+        output: A file for JSON lines, or `-`. Without one, `prompts` are answered as plain text
+            on standard output, as it is written.
+        batch_size: Texts that are written at a time.
+        dtype: See `open_speaker`.
+        raw: Go on from the prompt as plain text, although there is a chat template.
+
+    Raises:
+        UserError: There is no model, or a prompt cannot be used; names file and line.
+    """
+    Settings(**options).require_sound(option)
+    if batch_size < 1:
+        raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
+    if not prompts and input is None:
+        raise UserError(
+            "there is nothing to go on from", key="--prompt", hint="Write --prompt or --input."
+        )
+    speaker = open_speaker(run, dtype=dtype)
+    if raw:
+        speaker = speaker.as_text()
+    given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
+    if input is not None:
+        given += read_prompts(input, speaker.kind, format)
+    given = [dataclasses.replace(p, value=as_kind(p, speaker.kind, system)) for p in given]
+    settings = settings_of(options, speaker)
+    settings.require_sound(option)
+    job = _Job(speaker, settings, batch_size)
+    if output is not None or input is not None:
+        with writing(output or "-") as sink:
+            for record in job.records(given):
+                sink.write(json_line(record))
+                sink.flush()
+        if output not in (None, "-"):
+            _tell(f"{job.summary()}: {output}")
+    elif len(given) == 1 and settings.num_samples == 1 and settings.beams == 1:
+        job.stream(given[0])
+    else:
+        job.show(given)
+    for note in job.notes:
+        _tell(f"note: {note}")
+
+
+def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:
+    """How a model writes: by what is given, and else as it is usual for its kind.
+
+    An encoder-decoder searches, as in the judgement of its run; others draw.
+    """
+    given = {name: value for name, value in options.items() if value != getattr(Settings(), name)}
+    if speaker.is_whole and given.keys().isdisjoint(
+        ("temperature", "top_p", "top_k", "num_samples", "beams")
+    ):
+        own = speaker.model.generation_config
+        given["beams"] = own.num_beams or 1
+        given["greedy"] = given["beams"] == 1
+        given.setdefault("max_new_tokens", own.max_new_tokens or Settings().max_new_tokens)
+    return Settings(**given)
+
+
+def ignored(settings: Settings) -> list[str]:
+    """Fields that were set and mean nothing, because the likeliest is searched for."""
+    usual = Settings()
+    fields = ("temperature", "top_p", "top_k")
+    if settings.draws:
+        return []
+    return [f for f in fields if getattr(settings, f) not in (getattr(usual, f), 0)]
+
+
+def option(field: str) -> str:
+    """What a field of `Settings` is called on the command line."""
+    return f"--{field.replace('_', '-')}"
+
+
+def _tell(text: str) -> None:
+    sys.stdout.flush()
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+class _Job:
+    """Prompts being answered."""
+
+    def __init__(self, speaker: Speaker, settings: Settings, batch_size: int) -> None:
+        self.speaker, self.settings, self.batch_size = speaker, settings, batch_size
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.seconds = 0.0
+
+    def records(self, prompts: Sequence[Prompt]) -> Iterator[dict[str, Any]]:
+        """One record a text, in the order of the prompts."""
+        for start in range(0, len(prompts), AT_ONCE):
+            part = prompts[start : start + AT_ONCE]
+            for prompt, texts in zip(part, self._written(part), strict=True):
+                for number, written in enumerate(texts):
+                    yield {
+                        "id": prompt.id,
+                        "sample": number,
+                        "prompt": prompt.value,
+                        "text": self._said(written),
+                        "tokens": written.ids,
+                        "finish_reason": written.finish,
+                    }
+
+    def stream(self, prompt: Prompt) -> None:
+        """Write a single text to standard output while it comes."""
+        shown = Shown(leading=not self._goes_on())
+        if self._goes_on():
+            shown(prompt.value)
+        self._written([prompt], show=shown)
+        print(flush=True)  # noqa: T201
+
+    def show(self, prompts: Sequence[Prompt]) -> None:
+        """Write several texts to standard output, one below the other."""
+        records = list(self.records(prompts))
+        for number, record in enumerate(records, start=1):
+            before = record["prompt"] if self._goes_on() else ""
+            print(f"--- {number} of {len(records)}\n{before}{record['text']}")  # noqa: T201
+
+    def _goes_on(self) -> bool:
+        """Whether a text is read as the continuation of its prompt."""
+        return self.speaker.kind == "text" and not self.speaker.is_whole
+
+    def _said(self, written: Written) -> str:
+        return written.text if self._goes_on() else written.text.strip()
+
+    def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
+        begun = time.perf_counter()
+        ids = self.speaker.encode([prompt.value for prompt in prompts])
+        fitted, cut = self.speaker.fitted(ids, [prompt.place for prompt in prompts])
+        found = self.speaker.write(fitted, self.settings, batch_size=self.batch_size, show=show)
+        self.seconds += time.perf_counter() - begun
+        texts = [written for texts in found for written in texts]
+        wanted = self.settings.max_new_tokens
+        rooms = [wanted if (r := self.speaker.room(len(p))) is None else r for p in fitted]
+        lengths = [0 if self.speaker.is_whole else len(p) for p in fitted]
+        self.counts.update(
+            prompts=len(prompts),
+            texts=len(texts),
+            tokens=sum(len(written.ids) for written in texts),
+            cut=cut,
+            bounded=sum(room < wanted for room in rooms),
+            beyond=sum(
+                length + len(written.ids) > (self.speaker.trained or sys.maxsize)
+                for length, several in zip(lengths, found, strict=True)
+                for written in several
+            ),
+        )
+        return found
+
+    def summary(self) -> str:
+        """What was done, in a line."""
+        n = self.counts
+        rate = n["tokens"] / max(self.seconds, 1e-9)
+        return (
+            f"{n['prompts']:,} prompts, {n['texts']:,} texts, {n['tokens']:,} tokens, "
+            f"{rate:,.0f} tokens/s"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the texts must know."""
+        n, speaker = self.counts, self.speaker
+        found = []
+        unused = ignored(self.settings)
+        if unused:
+            found.append(f"nothing was drawn: {', '.join(map(option, unused))} had no part in it")
+        if n["cut"]:
+            found.append(f"{n['cut']} of {n['prompts']} sources were cut at their ends")
+        if n["bounded"]:
+            found.append(
+                f"{n['bounded']} of {n['prompts']} prompts leave less room than "
+                f"{self.settings.max_new_tokens} tokens: the model has {speaker.positions} places"
+            )
+        if n["beyond"] and not speaker.is_whole:
+            found.append(
+                f"{n['beyond']} of {n['texts']} texts are longer with their prompts than what the "
+                f"model was trained on, {speaker.trained} tokens"
+            )
+        return found
+
+
+class Shown:
+    """Writes pieces of text to standard output; of an answer, without the blank before it."""
+
+    def __init__(self, *, leading: bool) -> None:
+        self.leading = leading
+
+    def __call__(self, piece: str) -> None:
+        """Write one piece."""
+        if self.leading:
+            piece = piece.lstrip()
+            self.leading = not piece
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+
+
+# Prompts
+
+
+def read_prompts(
+    path: str | Path, kind: Kind, format: Literal["txt", "jsonl"] | None = None
+) -> list[Prompt]:
+    """The prompts of a file.
+
+    Args:
+        path: A file, perhaps .gz, or `-` for standard input.
+        kind: What the model goes on from.
+        format: `txt` has a prompt in each line, `jsonl` in a field; by the ending otherwise.
+
+    Raises:
+        UserError: It cannot be read, or holds no prompts; names file and line.
+    """
+    name = "<stdin>" if str(path) == "-" else str(path)
+    if name == "<stdin>":
+        data = files.unpack(sys.stdin.buffer.read(), name)
+    else:
+        data = files.read_bytes(files.find(name, None, key="--input"))
+    content = files.decode(data, name)
+    if not content.strip():
+        raise files.empty(name, "there is no prompt")
+    endings = (".jsonl", ".ndjson", ".json")
+    if format is None:
+        format = "jsonl" if files.bare_suffix(name) in endings else "txt"
+    if format == "txt":
+        lines = files.lines_of(content)
+        columns = Columns({"prompt": lines}, range(1, len(lines) + 1), name)
+    else:
+        columns = parse_lines(content, name)
+    names = list(columns.values)
+    field = next((field for field in FIELDS[kind] if field in names), None)
+    if field is None:
+        raise UserError(
+            "no field holds the prompts",
+            file=name,
+            hint=did_you_mean(FIELDS[kind][0], names)
+            or f"One of {', '.join(FIELDS[kind])} is expected; there are: {', '.join(names)}.",
+        )
+    ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
+    return [
+        Prompt(str(i), value, {"file": name, "line": line})
+        for i, value, line in zip(ids, columns.values[field], columns.lines, strict=True)
+    ]
+
+
+def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
+    """A prompt's value as what the model goes on from.
+
+    Raises:
+        UserError: It is neither a text nor, where those are read, a list of messages.
+    """
+    value = prompt.value
+    if isinstance(value, list) and kind == "source" and all(isinstance(v, str) for v in value):
+        return " ".join(value)  # sentences
+    if isinstance(value, str):
+        _require_text(value, prompt)
+        if kind != "messages":
+            return value
+        before = [] if system is None else [{"role": "system", "content": system}]
+        return [*before, {"role": "user", "content": value}]
+    if kind != "messages" or not isinstance(value, list):
+        raise UserError("a prompt must be a text", value=value, **prompt.place)
+    for message in value:
+        fine = isinstance(message, Mapping) and message.get("role") in ROLES
+        if not fine or not isinstance(message.get("content"), str):
+            raise UserError(
+                "a message has a role and a content",
+                value=message,
+                **prompt.place,
+                hint=f"Roles are {', '.join(ROLES)}; the content is a text.",
+            )
+        _require_text(message["content"], prompt)
+    if not value:
+        raise UserError("there is no message", **prompt.place)
+    return [{"role": m["role"], "content": m["content"]} for m in value]
+
+
+def _require_text(text: str, prompt: Prompt) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character {error.start + 1} is no text: it is not UTF-8", **prompt.place
+        ) from None

@@ -1,0 +1,269 @@
+"""Language models of transformers, whose logits are never held all at once.
+
+A model runs up to what its last projection takes; the projection and the cross-entropy are one
+operation in pieces (`torch.nn.functional.linear_cross_entropy`), over the places alone that are
+learned. With 50,000 tokens in the vocabulary, all logits would be most of what a step holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lushan.models import documents
+
+IGNORED = -100
+_HELD = 2**24
+"""Logits that are held at a time: 64 MiB in float32."""
+_LEAST = 256
+"""Places whose logits are held together, however large the vocabulary."""
+_PROBE = 6
+"""Tokens by which a model is asked whether its logits are a projection of its hidden states."""
+
+
+class LanguageModel(nn.Module):
+    """A causal, masked or encoder-decoder language model.
+
+    Args:
+        model: Of transformers, with its output projection.
+        max_length: See below.
+        bidirectional: Whether tokens see those that follow them.
+        first_position: What the model calls a text's first place; RoBERTa begins with 2.
+
+    Attributes:
+        model: The same.
+        config: Its config.
+        width: Of the hidden states that are projected on the vocabulary.
+        max_length: Tokens it can read, or None where positions set no bound.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        max_length: int | None,
+        *,
+        bidirectional: bool = False,
+        first_position: int = 0,
+    ) -> None:
+        super().__init__()
+        self.bidirectional, self.first_position = bidirectional, first_position
+        self.model = model
+        self.config = model.config
+        self.max_length = max_length
+        self._segments = (getattr(self.config, "type_vocab_size", None) or 0) > 1
+        self._takes = frozenset(inspect.signature(model.forward).parameters)
+        self.projects = _is_projection(model)
+
+    @property
+    def width(self) -> int:
+        """Of the hidden states."""
+        return int(self.config.hidden_size)
+
+    def forward(self, **inputs: Any) -> Any:
+        """The model's own output, with all logits: for generation and export."""
+        return self.model(**self._known(inputs))
+
+    def hidden(self, **inputs: Tensor) -> Tensor:
+        """What the output projection takes, (B, L, H); of an encoder-decoder, the decoder's.
+
+        Args:
+            inputs: `input_ids` (B, L), and what else the model takes.
+        """
+        with _without_projection(self.model):
+            return self.model(**self._known(inputs)).logits
+
+    def summed_loss(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        """Cross-entropy summed over the labels that are not -100, a float32 scalar.
+
+        Args:
+            inputs: What the model takes.
+            labels: (B, L), each where it is predicted: nothing is shifted here.
+        """
+        if not self.projects:
+            scores = _precise(self.model(**self._known(inputs)).logits)
+            return F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="sum")
+        learned = labels != IGNORED
+        hidden = self.hidden(**inputs)[learned]  # (T, H)
+        weight, bias = self._projection(hidden)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return cross_entropy(hidden, weight, bias, labels[learned])
+
+    @torch.no_grad()
+    def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What judging needs of each place.
+
+        Args:
+            inputs: What the model takes.
+            labels: As in `summed_loss`.
+
+        Returns:
+            (losses, hits), both (B, L): the cross-entropy in float32, and whether the likeliest
+            token is the label; 0 and False where the label is -100.
+        """
+        learned = labels != IGNORED
+        losses = torch.zeros(labels.shape, device=labels.device)
+        hits = torch.zeros_like(learned)
+        if not self.projects:
+            states = self.model(**self._known(inputs)).logits[learned]
+        else:
+            states = self.hidden(**inputs)[learned]
+        targets = labels[learned]
+        found, right = [], []
+        size = _piece(int(self.config.vocab_size))
+        for start in range(0, len(targets), size):
+            part, wanted = states[start : start + size], targets[start : start + size]
+            scores = part if not self.projects else F.linear(part, *self._projection(part))
+            found.append(F.cross_entropy(_precise(scores), wanted, reduction="none"))
+            right.append(scores.argmax(-1) == wanted)
+        if found:
+            losses[learned] = torch.cat(found).to(losses.dtype)
+            hits[learned] = torch.cat(right)
+        return losses, hits
+
+    @torch.no_grad()
+    def keeps_apart(self) -> bool:
+        """Whether a row of two documents has the logits that the two have alone."""
+        if self.bidirectional and not documents.takes_rows(self.config):
+            return False
+        device = next(self.model.parameters()).device
+        ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.config.vocab_size)
+        # RoBERTa gives padding no place of its own.
+        ids[ids == self.config.pad_token_id] = (self.config.pad_token_id or 0) + 1
+        alone = {"input_ids": ids.view(2, _PROBE)}
+        places = torch.arange(_PROBE, device=device).repeat(2)[None]
+        packed = {"input_ids": ids, "position_ids": places}
+        training = self.model.training
+        self.model.eval()
+        try:
+            one, other = self.model(**self._known(alone)), self.model(**self._known(packed))
+        finally:
+            self.model.train(training)
+        return torch.allclose(one.logits.flatten(0, 1), other.logits[0], atol=1e-3)
+
+    def _projection(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        layer = self.model.get_output_embeddings()
+        bias = getattr(layer, "bias", None)
+        return layer.weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype)
+
+    def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs that this model takes; no cache, which would hide where documents end."""
+        known = {name: value for name, value in inputs.items() if name in self._takes}
+        if not self._segments:
+            known.pop("token_type_ids", None)
+        if "use_cache" in self._takes:
+            known["use_cache"] = False
+        if self.bidirectional and "position_ids" in inputs:
+            places, dtype = inputs["position_ids"], next(self.model.parameters()).dtype
+            known["attention_mask"] = documents.attention_mask(self.config, places, dtype)
+            if "position_ids" in known:
+                known["position_ids"] = places + self.first_position
+        return known
+
+
+class WholeModel(nn.Module):
+    """A language model as the module trains it: everything is the encoder, and nothing a head."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, **inputs: Any) -> Any:
+        """See `LanguageModel.forward`."""
+        return self.encoder(**inputs)
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Cross-entropy of a projection, summed, whose gradient is found in pieces with the loss.
+
+    Args:
+        hidden: (T, H).
+        weight: (V, H).
+        bias: (V,), or None.
+        labels: (T,), each below V.
+    """
+    if not len(labels):  # nothing is learned here, and every weight still gets its gradient
+        return _precise(hidden.sum() + weight.sum() * 0) * 0
+    size = _piece(len(weight))
+    options = nn.LinearCrossEntropyOptions(batch_chunk_size=size) if len(labels) > size else None
+    loss = F.linear_cross_entropy(
+        hidden,
+        weight,
+        labels,
+        linear_bias=bias,
+        reduction="sum",
+        options=options if torch.is_grad_enabled() else None,
+    )
+    return _precise(loss)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """In float32, or finer where it is."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _piece(vocabulary: int) -> int:
+    return max(_LEAST, _HELD // vocabulary)
+
+
+class _Same(nn.Module):
+    """Stands where the projection stood."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+_SAME = _Same()
+"""One for all: a compiled model must find the same module again."""
+
+
+@contextlib.contextmanager
+def _without_projection(model: Any) -> Iterator[None]:
+    """A model whose logits are the hidden states that it would project."""
+    layer = model.get_output_embeddings()
+    parent, name = _place(model, layer)
+    # Past `nn.Module.__setattr__`: the tree of modules, its names and its hooks stay what they are.
+    parent._modules[name] = _SAME
+    try:
+        yield
+    finally:
+        parent._modules[name] = layer
+
+
+def _place(model: nn.Module, layer: nn.Module) -> tuple[Any, str]:
+    found = next(name for name, module in model.named_modules() if module is layer)
+    parent, _, name = found.rpartition(".")
+    return model.get_submodule(parent), name
+
+
+def _is_projection(model: Any) -> bool:
+    """Whether the logits are the projected hidden states and nothing more.
+
+    Some models bend them afterwards (Gemma 2 caps them): theirs are then taken whole.
+    """
+    layer = model.get_output_embeddings()
+    if not isinstance(layer, nn.Linear):
+        return False
+    ids = torch.arange(_PROBE)[None] % int(model.config.vocab_size)
+    inputs = {"input_ids": ids.to(layer.weight.device)}
+    if getattr(model.config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            whole = model(**inputs).logits
+            try:
+                with _without_projection(model):
+                    hidden = model(**inputs).logits
+            except RuntimeError:  # BART adds a bias to its logits, which hidden states do not fit
+                return False
+            again = F.linear(hidden, layer.weight, layer.bias)
+            return bool(torch.allclose(again, whole, atol=1e-4))
+    finally:
+        model.train(was_training)

@@ -1,0 +1,146 @@
+"""Tensors of which each process holds a part, as FSDP2 and tensor parallelism make them.
+
+Every function takes plain tensors too, and then does the plain thing: whoever calls them need not
+ask. Those that say so are for all processes to call together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+
+def is_sharded(tensor: object) -> bool:
+    """Whether a tensor is spread over processes."""
+    return isinstance(tensor, DTensor)
+
+
+def any_sharded(tensors: Iterable[object]) -> bool:
+    """Whether one of them is."""
+    return any(map(is_sharded, tensors))
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part, sharing its memory; without a gradient."""
+    tensor = tensor.detach()
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor, on every process; all must call it."""
+    if isinstance(tensor, DTensor):
+        return DTensor.full_tensor(tensor.detach())  # type: ignore[arg-type]
+    return tensor.detach()
+
+
+def part(tensor: Tensor) -> tuple[slice, ...]:
+    """Where this process's part lies in the whole."""
+    if not isinstance(tensor, DTensor):
+        return tuple(slice(0, size) for size in tensor.shape)
+    shape, start = compute_local_shape_and_global_offset(
+        tensor.shape, tensor.device_mesh, tensor.placements
+    )
+    return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+
+
+def like(reference: Tensor, value: Tensor) -> Tensor:
+    """A whole tensor that every process holds, spread out as another of its shape is."""
+    if not isinstance(reference, DTensor):
+        return value
+    return wrapped(reference, value[part(reference)].to(reference.device))
+
+
+def wrapped(reference: Tensor, own: Tensor) -> Tensor:
+    """A process's part of a tensor, as a tensor that is spread out as another of its shape is."""
+    if not isinstance(reference, DTensor):
+        return own
+    return DTensor.from_local(
+        own,
+        reference.device_mesh,
+        reference.placements,
+        run_check=False,
+        shape=reference.shape,
+        stride=reference.stride(),
+    )
+
+
+def load_into(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """`load_state_dict` with whole weights, for a model that may be spread out.
+
+    Raises:
+        RuntimeError: They are those of another model.
+    """
+    state = model.state_dict()
+
+    def fits(name: str) -> bool:
+        return name in state and state[name].shape == weights[name].shape
+
+    # What does not fit goes on as it is: PyTorch says what is wrong with it.
+    spread = {n: like(state[n], value) if fits(n) else value for n, value in weights.items()}
+    model.load_state_dict(spread)
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], bound: float) -> Tensor:
+    """Scale all gradients down to a norm, over all processes' parts; all must call it.
+
+    Args:
+        parameters: Of the whole model.
+        bound: Largest norm, of all gradients as one vector.
+
+    Returns:
+        The norm before.
+    """
+    learned = [p for p in parameters if p.grad is not None]
+    if not any_sharded(learned):
+        return nn.utils.clip_grad_norm_(learned, bound)
+    norm = _norm(learned)
+    factor = torch.clamp(bound / (norm + 1e-6), max=1.0)
+    torch._foreach_mul_([local(_gradient(p)) for p in learned], factor)
+    return norm
+
+
+def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    # One sum for all processes: the same bits on each, or their weights would drift apart.
+    gradients = [_gradient(p) for p in parameters]
+    norms = torch.stack([n.double() for n in torch._foreach_norm([local(g) for g in gradients])])
+    copies = torch.tensor([_copies(g) for g in gradients], dtype=torch.float64)
+    square = (norms.square() / copies.to(norms.device)).sum()
+    dist.all_reduce(square)
+    return square.sqrt().to(local(gradients[0]).dtype)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    gradient = parameter.grad
+    assert gradient is not None
+    if isinstance(gradient, DTensor) and any(p.is_partial() for p in gradient.placements):
+        gradient = gradient.redistribute(placements=parameter.placements)  # type: ignore[attr-defined]
+        parameter.grad = gradient
+    return gradient
+
+
+def _copies(tensor: Tensor) -> int:
+    """On how many processes each part of a tensor lies."""
+    world = dist.get_world_size()
+    if not isinstance(tensor, DTensor):
+        return world
+    pieces = 1
+    for placement, size in zip(tensor.placements, tensor.device_mesh.shape, strict=True):
+        pieces *= 1 if placement.is_replicate() else size
+    return world // pieces
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every number is finite, on every process; all must call it if one is sharded."""
+    tensors = list(tensors)
+    found = all(bool(torch.isfinite(local(t)).all()) for t in tensors)
+    if not any_sharded(tensors):
+        return found
+    verdict = torch.tensor(float(found), device=local(tensors[0]).device)
+    dist.all_reduce(verdict, op=dist.ReduceOp.MIN)
+    return bool(verdict)

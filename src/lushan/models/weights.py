@@ -1,0 +1,114 @@
+"""Weights as files that are checked when they are read, and as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lushan.models.sharded import whole
+from lushan.runs.files import sha256_file
+
+WEIGHTS, SUMS = "weights.safetensors", "checksums.json"
+SHARDS = "shards.json"
+"""Beside the files of several processes: which names share their tensors."""
+WEIGHTS_IN_SHARDS = "weights"
+"""What the names of weights begin with there."""
+
+
+def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names and values of tensors: equal only if every bit is.
+
+    All processes call it where weights are spread over them.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        flat = whole(weights[name]).cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Damaged(Exception):
+    """A checkpoint that is not what was written."""
+
+
+def save_weights(weights: dict[str, Tensor], folder: Path) -> None:
+    """Write tensors as safetensors; those that share memory are written once."""
+    kept: dict[str, Tensor] = {}
+    first: dict[tuple[int, torch.Size], str] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() and key in first:
+            aliases[name] = first[key]
+            continue
+        first[key] = name
+        kept[name] = tensor.detach().cpu().contiguous()
+    save_file(kept, folder / WEIGHTS, metadata={"aliases": json.dumps(aliases)})
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Read what `save_weights` wrote, or what several processes wrote, after checking its SHA-256.
+
+    Raises:
+        Damaged: A file is missing, cut short or changed.
+    """
+    if is_in_shards(folder):
+        return _from_shards(folder)
+    verify(folder, only=(WEIGHTS,))
+    weights = load_file(folder / WEIGHTS)
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+    return weights | {name: weights[target] for name, target in aliases.items()}
+
+
+def is_in_shards(folder: Path) -> bool:
+    """Whether a checkpoint's tensors lie in as many files as processes have written it."""
+    return (folder / SHARDS).is_file()
+
+
+def _from_shards(folder: Path) -> dict[str, Tensor]:
+    from lushan.models import shards
+
+    verify(folder)
+    aliases = json.loads((folder / SHARDS).read_text(encoding="utf-8"))["aliases"]
+    prefix = f"{WEIGHTS_IN_SHARDS}/"
+    found = shards.read_whole(folder, prefix)
+    weights = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return weights | {name: weights[target] for name, target in aliases.items()}
+
+
+def verify(
+    folder: Path, only: Collection[str] | None = None, *, share: tuple[int, int] = (0, 1)
+) -> None:
+    """Compare every file with its recorded SHA-256.
+
+    Args:
+        folder: Of a checkpoint.
+        only: Names of the files that matter; all when not given.
+        share: (i, n) compares the i-th of n shares, and sees of the others only that they exist.
+
+    Raises:
+        Damaged: One differs, is missing, or is there without a record.
+    """
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
+    names = sorted(name for name in sums if only is None or name in only)
+    for number, name in enumerate(names):
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{path} is missing")
+        if number % share[1] == share[0] and sha256_file(path) != sums[name]:
+            raise Damaged(f"{path} does not have the SHA-256 it was written with")
+    for path in folder.glob("*.safetensors"):
+        if path.name not in sums:
+            raise Damaged(f"{path} is no part of this checkpoint")

@@ -1,0 +1,381 @@
+"""How several processes train one model: copies of it (DDP), or parts of it (FSDP2, tensors).
+
+Lightning starts and joins the processes; what is ours is what every strategy owes the module:
+which share of the data a process sees, one way into the model, states that are saved and read by
+all together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.utilities.optimizer import _optimizers_to_device
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import nn
+
+from lushan.errors import UserError
+from lushan.models.sharded import any_sharded
+from lushan.runs.cores import usable_threads
+
+RUN_FOLDER = "LUSHAN_RUN"
+"""Environment variable that tells the other ranks which run they take part in."""
+
+GRACE = 10.0
+"""Seconds that other processes of this machine have to end after the first one has failed."""
+
+
+class _Ours:
+    """What our strategies have in common."""
+
+    def __init__(self, *, minutes: float, **options: Any) -> None:
+        super().__init__(timeout=datetime.timedelta(minutes=minutes), **options)  # type: ignore[call-arg]
+
+    def setup_environment(self) -> None:
+        """Join the group; ranks on one processor share its cores instead of fighting for them."""
+        here: Any = self
+        super().setup_environment()  # type: ignore[misc]
+        if here.root_device.type == "cpu":
+            torch.set_num_threads(max(1, usable_threads() // here.num_processes))
+
+    def _configure_launcher(self) -> None:
+        here: Any = self
+        assert here.cluster_environment is not None
+        here._launcher = _Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Whoever waits for this process would wait in vain."""
+        here: Any = self
+        super().on_exception(exception)  # type: ignore[misc]
+        here._launcher.end_children(GRACE)
+
+
+class DDP(_Ours, DDPStrategy):
+    """Lightning's DDP whose other ranks read the run's own config.
+
+    Lightning starts them with the first one's command line, which in a sweep is that of many runs.
+    Buffers are not broadcast: evaluation may give one rank a batch more than another.
+
+    Args:
+        minutes: How long a process waits for the others before it gives up.
+        options: Of Lightning's.
+    """
+
+    def __init__(self, *, minutes: float = 10.0, **options: Any) -> None:
+        super().__init__(minutes=minutes, **{"broadcast_buffers": False, **options})
+
+
+class Sharded(_Ours, ModelParallelStrategy):
+    """FSDP2 and tensor parallelism: each process holds a part of the weights.
+
+    Processes form a grid: those of a row see one batch and share its matrices
+    (`tensor_parallel`), those of a column see different batches and share the layers.
+
+    Args:
+        tensor_parallel: Processes of a row.
+        reduce_often: Whether gradients are added up after each micro-batch. It takes more
+            messages, and less memory: left until the step's end, they are whole on each process.
+        minutes: How long a process waits for the others before it gives up.
+    """
+
+    def __init__(
+        self, *, tensor_parallel: int = 1, reduce_often: bool = False, minutes: float = 10.0
+    ) -> None:
+        super().__init__(minutes=minutes, tensor_parallel_size=tensor_parallel)
+        self.tensor_parallel, self.reduce_often = tensor_parallel, reduce_often
+        self.entry: Any = None
+        self._cut = False
+
+    # The grid
+
+    @property
+    def data_ranks(self) -> int:
+        """How many shares a global batch has."""
+        return self.world_size // self.tensor_parallel
+
+    @property
+    def data_rank(self) -> int:
+        """Which of them this process sees."""
+        return self.global_rank // self.tensor_parallel
+
+    def _setup_distributed(self) -> None:
+        if self.world_size % self.tensor_parallel:
+            raise UserError(
+                f"the number of processes, {self.world_size}, is no multiple of it",
+                key="trainer.tensor_parallel",
+                value=self.tensor_parallel,
+            )
+        super()._setup_distributed()
+
+    def setup_environment(self) -> None:
+        """Join the group and make the grid, once: the cut model belongs to it."""
+        if self._device_mesh is None:
+            self._data_parallel_size = self.data_ranks
+            super().setup_environment()
+
+    # The model
+
+    def setup(self, trainer: pl.Trainer) -> None:
+        """Cut the model, then make its optimizer."""
+        module: Any = self.model
+        self.accelerator.setup(trainer)  # type: ignore[union-attr]
+        self.model = self.precision_plugin.convert_module(module)
+        if not self._cut:
+            self._cut_model(module)
+            self._cut = True
+        self.model_to_device()
+        self.barrier()
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        if fitting:
+            self.setup_optimizers(trainer)
+            _refuse_whole_matrices(self.optimizers)
+        self.setup_precision_plugin()
+        if fitting:
+            _optimizers_to_device(self.optimizers, self.root_device)
+
+    def _cut_model(self, module: Any) -> None:
+        from lushan.models import parallel
+
+        if module.adaptation is not None and module.adaptation.method == "adalora":
+            raise UserError(
+                "AdaLoRA looks at whole matrices, and here each process has a part of them",
+                key="trainer.strategy",
+                value="fsdp",
+                hint="Write trainer=ddp, or peft=lora.",
+            )
+        if self.tensor_parallel > 1:
+            parallel.split(module.model.encoder.model, self.device_mesh["tensor_parallel"])
+        if self.data_ranks > 1:
+            # Layers of T5 return views; nothing here changes them in place.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
+            # Norms on a processor want their weights to be of their input's type.
+            half = (
+                self.precision_plugin.precision == "bf16-mixed" and self.root_device.type == "cuda"
+            )
+            self.entry = parallel.shard(module.model, self.device_mesh["data_parallel"], half=half)
+
+    def run(
+        self,
+        call: Callable[[nn.Module, Any], Any],
+        model: nn.Module,
+        batch: Any,
+        *,
+        freely: bool = False,
+    ) -> Any:
+        """What `call` makes of the model and a batch: the one way into a sharded model.
+
+        Args:
+            call: What is asked of the model.
+            model: The whole.
+            batch: Given to `call`.
+            freely: Whether a process may go through the model as often as it likes, as it must to
+                generate text. The whole model then lies on each of them for the time.
+        """
+        if self.entry is None:
+            return call(model, batch)
+        from lushan.models import parallel
+
+        gathered = parallel.gathered(self.entry) if freely else contextlib.nullcontext()
+        # Layers may be gathered in bfloat16.
+        with gathered, self.precision_plugin.forward_context():
+            found = self.entry(call, batch)
+        if not torch.is_grad_enabled():
+            # Without a backward pass, what is outside the layers would stay as it was gathered,
+            # also when weights change.
+            self.entry.reshard()
+        return found
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Gradients stay where they are for now."""
+        if self.entry is None or self.reduce_often:
+            yield
+            return
+        self.entry.set_requires_gradient_sync(False)
+        try:
+            yield
+        finally:
+            self.entry.set_requires_gradient_sync(True)
+
+    # The state
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """Every process's part."""
+        return self.lightning_module.state_dict()  # type: ignore[union-attr]
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """Every process's part."""
+        return getattr(optimizer, "_optimizer", optimizer).state_dict()
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
+    ) -> None:
+        """Write a state together."""
+        del storage_options
+        from lushan.callbacks import spread
+
+        folder = Path(self.broadcast(filepath))
+        if any_sharded(checkpoint["state_dict"].values()):
+            spread.save(checkpoint, folder, self._names())
+        elif self.is_global_zero:
+            self.checkpoint_io.save_checkpoint(checkpoint, folder)
+
+    def load_checkpoint(
+        self, checkpoint_path: Any, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read the newest whole state together."""
+        del weights_only
+        from lushan.callbacks import spread
+
+        folder = spread.newest_together(Path(self.broadcast(checkpoint_path)).parent)
+        optimizer = self.optimizers[0] if self.optimizers else None
+        module: Any = self.lightning_module
+        return spread.load(folder, module, optimizer, self._names())
+
+    def _names(self) -> list[str]:
+        """Of the optimizer's weights, in its order."""
+        module: Any = self.lightning_module
+        names = {id(p): name for name, p in module.named_parameters()}
+        groups = self.optimizers[0].param_groups if self.optimizers else []
+        return [names[id(p)] for group in groups for p in group["params"]]
+
+
+def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
+    for optimizer in optimizers:
+        kind = type(getattr(optimizer, "_optimizer", optimizer))
+        if kind.__name__ in ("Adafactor", "Muon"):
+            raise UserError(
+                f"{kind.__name__} looks at whole matrices, and here each process has a part of one",
+                key="trainer.strategy",
+                value="fsdp",
+                hint="Write trainer=ddp, or optimizer=adamw.",
+            )
+
+
+def data_share(trainer: pl.Trainer) -> tuple[int, int]:
+    """Which share of a global batch this process sees, and how many there are."""
+    strategy = trainer.strategy
+    if isinstance(strategy, Sharded):
+        return strategy.data_rank, strategy.data_ranks
+    return trainer.global_rank, trainer.world_size
+
+
+def walks_together(trainer: pl.Trainer) -> bool:
+    """Whether each pass through the model needs all processes."""
+    return isinstance(trainer.strategy, Sharded) and trainer.strategy.data_ranks > 1
+
+
+class _Launcher(_SubprocessScriptLauncher):
+    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+        try:
+            self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
+        except ValueError as error:
+            raise UserError(
+                f"these are not the processes that were started: {error}", key="trainer.devices"
+            ) from error
+        return super().launch(function, *args, trainer=trainer, **kwargs)
+
+    def _call_children_scripts(self) -> None:
+        self._check_can_spawn_children()
+        shared = {
+            "MASTER_ADDR": self.cluster_environment.main_address,
+            "MASTER_PORT": str(self.cluster_environment.main_port),
+            "NODE_RANK": str(self.cluster_environment.node_rank()),
+            "LOCAL_RANK": "0",
+            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
+        }
+        os.environ.update(shared)
+        command = [sys.executable, "-m", "lushan.worker", os.environ[RUN_FOLDER]]
+        self.procs = [
+            subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
+            for rank in range(1, self.num_processes)
+        ]
+
+    def end_children(self, grace: float) -> None:
+        """Let the processes that were started here end by themselves, and then end them."""
+        until = time.monotonic() + grace
+        for process in self.procs:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
+    """Who starts the processes of a parallel run, where Lightning would not find it by itself.
+
+    Args:
+        nodes: Machines that the config wants.
+        variables: Of the environment.
+
+    Raises:
+        UserError: The processes that are wanted were not started.
+    """
+    if TorchElasticEnvironment.detect():
+        return None
+    if _in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
+        if "SLURM_STEP_ID" not in variables:
+            raise UserError(
+                f"SLURM has {variables['SLURM_NTASKS']} processes for this job, and this one was "
+                "not started by srun",
+                key="trainer.strategy",
+                hint="Write srun before the command in the batch script.",
+            )
+        if "SLURM_NTASKS_PER_NODE" not in variables:
+            raise UserError(
+                "SLURM does not say how many processes each machine has",
+                key="trainer.devices",
+                hint="Write #SBATCH --ntasks-per-node=N instead of --ntasks.",
+            )
+        # Who is stopped is put back by the batch script (docs/scale.md): states are saved between
+        # steps alone, and Lightning would save one wherever it is.
+        return SLURMEnvironment(auto_requeue=False)
+    if nodes > 1:
+        raise UserError(
+            "no process was started on another machine",
+            key="trainer.num_nodes",
+            value=nodes,
+            hint="Start it on each by torchrun, or by srun in a SLURM job: see docs/scale.md.",
+        )
+    # A job of one task on several devices: its processes are started here.
+    return LightningEnvironment() if _in_slurm(variables) else None
+
+
+def require_alone(variables: Mapping[str, str] = os.environ) -> None:
+    """Of a config for one process, only one may have been started.
+
+    Raises:
+        UserError: There are others: each would train the whole by itself, in the same folder.
+    """
+    started = variables.get("WORLD_SIZE", "1") if TorchElasticEnvironment.detect() else "1"
+    if _in_slurm(variables) and "SLURM_STEP_ID" in variables:
+        started = variables["SLURM_NTASKS"]
+    if int(started) > 1:
+        raise UserError(
+            f"{started} processes were started, and this config is for one",
+            key="trainer.strategy",
+            hint="Write trainer=ddp or trainer=fsdp, with trainer.devices and trainer.num_nodes as "
+            "they were started.",
+        )
+
+
+def _in_slurm(variables: Mapping[str, str]) -> bool:
+    return "SLURM_NTASKS" in variables and variables.get("SLURM_JOB_NAME") not in (
+        "bash",
+        "interactive",
+    )

@@ -1,0 +1,119 @@
+"""A run as a page for people: what was asked, what came out, how to make it again."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lushan.errors import UserError
+from lushan.runs.files import atomic_write, read_json
+from lushan.runs.folder import RunFolder
+from lushan.runs.result import Result, summary
+
+CURVES = "curves.png"
+
+
+def write(
+    run: Path,
+    output: Path,
+    *,
+    title: str | None = None,
+    samples: Sequence[Mapping[str, Any]] = (),
+    command: Sequence[str] = (),
+) -> None:
+    """Write a run's page, and its curves beside it.
+
+    Args:
+        run: A complete run's folder.
+        output: The Markdown file.
+        title: Of the page; the run's name when not given.
+        samples: What the run's model wrote, `prompt` and `text` each.
+        command: The arguments that make this page again.
+
+    Raises:
+        UserError: The run is not complete.
+    """
+    folder = RunFolder(run)
+    result = folder.result()
+    if result is None:
+        raise UserError(
+            "the run is not complete",
+            file=run,
+            hint="The command that began it goes on with it; a page tells what came out.",
+        )
+    curves = folder.plots / CURVES
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if curves.is_file():
+        shutil.copyfile(curves, output.parent / CURVES)
+    text = page(folder, result, title=title, samples=samples, drawn=curves.is_file())
+    made = f"\nThis page was made by `lushan {shlex.join(command)}`.\n" if command else ""
+    atomic_write(output, text + made)
+
+
+def page(
+    folder: RunFolder,
+    result: Result,
+    *,
+    title: str | None = None,
+    samples: Sequence[Mapping[str, Any]] = (),
+    drawn: bool = False,
+) -> str:
+    """The page's Markdown."""
+    overrides = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    parts = [
+        f"# {title or result.name}",
+        "```\nlushan train " + shlex.join(map(str, overrides)) + "\n```",
+        _facts(folder, result),
+        _metrics(result),
+    ]
+    if drawn:
+        parts.append(f"![Loss and main metric over the steps]({CURVES})")
+    if samples:
+        parts.append("## What it writes\n\n" + "\n\n".join(map(_sample, samples)))
+    notes = [f"- {note}" for note in result.extra.get("notes") or ()]
+    if notes:
+        parts.append("## What to know of these numbers\n\n" + "\n".join(notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(folder: RunFolder, result: Result) -> str:
+    """Sizes, time and place in a sentence each, as the run has recorded them."""
+    manifest = read_json(folder.manifest_json)
+    extra = result.extra
+    machine = manifest.get("machine") or {}
+    where = ", ".join(
+        [str(machine.get("processor", "")), f"{machine.get('threads_usable')} threads"]
+        + [str(card.get("name", card)) for card in machine.get("gpus") or ()]
+    )
+    sizes = extra.get("parameters") or {}
+    lines = [
+        f"Seed {result.seed}, {extra.get('steps', 0):,} steps, "
+        f"{extra.get('train_tokens', 0):,} tokens trained on, "
+        f"{extra.get('train_seconds', 0) / 60:.1f} minutes of training."
+    ]
+    if sizes:
+        lines.append(f"{sizes['all']:,} parameters, of which {sizes['trained']:,} were trained.")
+    if where:
+        lines.append(f"On {where}.")
+    return " ".join(lines)
+
+
+def _metrics(result: Result) -> str:
+    rows = [["metric", "value", "95 % interval"], ["---", "--:", "---"]]
+    for row in summary(result):
+        known = row.low is not None and row.high is not None
+        value = "-" if row.value is None else f"{row.value:.4f}"
+        name = f"**{row.metric}**" if row.is_main else row.metric
+        rows.append([name, value, f"{row.low:.4f} to {row.high:.4f}" if known else ""])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    """A prompt in bold, and what followed, its lines kept."""
+    whole = f"**{sample['prompt'].strip()}**{sample['text']}"
+    return "\n".join(f"> {line}  " for line in whole.splitlines())

@@ -1,0 +1,341 @@
+"""Dialogues: the assistant's turns are learned, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.data.batching import mix
+from lushan.data.encoding import code_version
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.metrics import generation
+from lushan.metrics import language as judge
+from lushan.models import generation as writing
+from lushan.models.architectures import Purpose
+from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records
+from lushan.tasks.language import METRICS, LanguageTask
+from lushan.text.chat import ChatTemplate, Messages, Unfit, choose
+from lushan.text.pieces import Pieces
+from lushan.text.windows import Window, windows
+
+SEED = 1
+"""Of the sample that answers are generated for: the same dialogues in every run."""
+
+
+class Chat(LanguageTask):
+    """Learn to answer: the loss is that of the assistant's turns alone, each with its end.
+
+    A dialogue that is longer than `data.max_length` is learned in windows, each turn in one of
+    them, after as much of what was said as fits; see `lushan.text.windows`.
+
+    Args:
+        template: How a dialogue is written: `chatml`, `llama3`, `plain`, or a Jinja file. By
+            default the tokenizer's own, and `plain` where it has none.
+        generate_examples: Dialogues of each split of which a turn is generated when the best
+            checkpoint is judged, and compared with what was really said; 0 for none.
+        generate_turn: Which one: the `last`, which in many sets is a farewell, or `any`: one that
+            chance has chosen, the same in every run.
+        max_new_tokens: Of a generated turn, at most.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    reads = "messages"
+    purpose: ClassVar[Purpose] = "causal_lm"
+    schema = pa.schema(
+        [
+            ("tokens", pa.list_(pa.int32())),
+            ("turns", pa.list_(pa.int32())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("bytes", pa.int32()),
+            ("asked", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("split", pa.int32()),
+            ("disguised", pa.int32()),
+            ("unknown_tokens", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        template: str | None = None,
+        generate_examples: int = 100,
+        generate_turn: Literal["last", "any"] = "last",
+        max_new_tokens: int = 128,
+        monitor: str | None = None,
+    ) -> None:
+        super().__init__(monitor=monitor)
+        self.generate_examples, self.max_new_tokens = generate_examples, max_new_tokens
+        self.generate_turn = generate_turn
+        self.generates = generate_examples > 0
+        self.generates_in_validation = self.generates and self.main_metric in generation.NAMES
+        self.wanted = template
+        self.source: str | None = None
+        self.template: ChatTemplate | None = None
+        self.sample: set[int] | None = None
+
+    @classmethod
+    def metric_names(cls, node: dict[str, Any]) -> list[str]:
+        generates = node.get("generate_examples", 1) > 0
+        return [*METRICS, "bits_per_byte", *(generation.NAMES if generates else ())]
+
+    @classmethod
+    def check(cls, cfg: dict[str, Any]) -> None:
+        """Refuse numbers that mean nothing, before anything is loaded."""
+        for key, least in (("generate_examples", 0), ("max_new_tokens", 1)):
+            value = cfg["task"].get(key, least)
+            if value < least:
+                raise UserError(f"must be {least} or more", key=f"task.{key}", value=value)
+
+    # The template
+
+    def state(self) -> dict[str, Any]:
+        return {"template": self.source}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.source = state["template"]
+
+    def use(self, tokenizer: Any) -> None:
+        """Choose the template, and give it to the tokenizer: they are saved together."""
+        super().use(tokenizer)
+        if self.source is None:
+            self.template = choose(self.wanted, tokenizer)
+        else:
+            self.template = ChatTemplate(self.source, tokenizer, self.wanted)
+        self.source = tokenizer.chat_template = self.template.source
+
+    def options(self) -> dict[str, Any]:
+        code = code_version(ChatTemplate, Pieces, Window)
+        asked = {"generate_turn": self.generate_turn}
+        return {"task": "chat", "template": self.source, "code": code, **asked}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+    ) -> Features:
+        assert self.template is not None
+        unknown = tokenizer.unk_token_id
+        features: Features = {field.name: [] for field in self.schema}
+        for number, found in enumerate(self._windows(rows, limits)):
+            messages = rows["messages"][number]
+            sizes = iter([_bytes(m["content"]) for m in messages if m["role"] == "assistant"])
+            asked = self._asked(first + number, sum(len(window.turns) for window in found))
+            for place, window in enumerate(found):
+                ids = window.ids
+                features["tokens"].append(ids)
+                features["turns"].append([border for span in window.turns for border in span])
+                # The last token is predicted and not read; the first is read and not predicted.
+                features["length"].append(max(1, len(ids) - 1))
+                features["targets"].append(sum(b - max(a, 1) for a, b in window.turns))
+                features["bytes"].append(sum(self._sizes(window, sizes)))
+                here = 0 <= asked < len(window.turns)
+                features["asked"].append(window.turns[asked][0] if here else 0)
+                asked -= len(window.turns)
+                features["example"].append(first + number)
+                features["cut"].append(int(window.cut))
+                features["split"].append(int(place == 1))
+                features["disguised"].append(int(not place and self.template.disguised(messages)))
+                features["unknown_tokens"].append(0 if unknown is None else ids.count(unknown))
+        return features
+
+    def _asked(self, example: int, turns: int) -> int:
+        """Which of the assistant's turns is generated; -1 where there is none."""
+        return mix(SEED, example) % turns if turns and self.generate_turn == "any" else turns - 1
+
+    def _windows(self, rows: dict[str, list[Any]], limits: Limits) -> list[list[Window]]:
+        def found(dialogues: Sequence[Messages]) -> list[list[Window]]:
+            assert self.template is not None
+            limit = limits.max_length + 1
+            return windows(self.template, dialogues, limit=limit, stride=limits.stride)
+
+        try:
+            return found(rows["messages"])
+        except Unfit:
+            for number, messages in enumerate(rows["messages"]):
+                try:
+                    found([messages])
+                except Unfit as error:
+                    raise UserError(
+                        f"the chat template cannot write this dialogue: {error}",
+                        file=rows["file"][number],
+                        line=rows["line"][number],
+                        hint="Another template may, such as task.template=plain.",
+                    ) from error
+            raise
+
+    def _sizes(self, window: Window, sizes: Iterator[int]) -> Iterator[int]:
+        """UTF-8 bytes of the turns that a window learns; `sizes` has those of whole turns."""
+        for start, end in window.turns:
+            whole, ids = next(sizes), window.ids[start:end]
+            cut = window.cut
+            yield _bytes(self.tokenizer.decode(ids, skip_special_tokens=True)) if cut else whole
+
+    def count(self, features: Features) -> dict[str, int]:
+        names = ("split", "disguised")
+        return super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
+
+    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        """Each token beside the one that follows it, where that is learned; nothing is random."""
+        del seed
+        return [_shifted(row) for row in rows]
+
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        batch = super().collate(rows, pad_id)
+        more = {n: torch.tensor([int(row[n]) for row in rows]) for n in ("bytes", "asked")}
+        return batch | more
+
+    def inputs(self, batch: Batch) -> Batch:
+        return {k: v for k, v in super().inputs(batch).items() if k not in ("bytes", "asked")}
+
+    # Judging
+
+    def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]]:
+        assert self.template is not None
+        found = []
+        for dialogue in rows["messages"]:
+            answered = bool(dialogue) and dialogue[-1]["role"] == "assistant"
+            found.append(self.template.prompt(dialogue[:-1] if answered else dialogue))
+        return found
+
+    def endings(self, model: Any) -> list[int]:
+        assert self.template is not None
+        return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
+
+    def begin(self, table: pa.Table) -> None:
+        order = np.random.default_rng(SEED).permutation(table.num_rows)
+        self.sample = set(order[: self.generate_examples].tolist())
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        loss, records = super().predict(model, batch)
+        sizes = batch["bytes"].tolist()
+        return loss, [{**r, "bytes": n} for r, n in zip(records, sizes, strict=True)]
+
+    def generate(self, model: nn.Module, batch: Batch) -> Records:
+        """What the model says in place of one turn, in the dialogues of the sample."""
+        found: Records = [{} for _ in range(len(batch["example"]))]
+        prompts = {}
+        for row, (example, asked) in enumerate(
+            zip(batch["example"].tolist(), batch["asked"].tolist(), strict=True)
+        ):
+            if asked and (self.sample is None or example in self.sample):
+                prompts[row] = batch["input_ids"][row, :asked].tolist()
+        for row, more in zip(prompts, self.answer(model, list(prompts.values())), strict=True):
+            found[row] = more
+        return found
+
+    def answer(self, model: nn.Module, prompts: Sequence[list[int]]) -> Records:
+        """`generated`, the likeliest next turn of each of some dialogues.
+
+        Args:
+            model: From `build`.
+            prompts: Tokens behind which the assistant speaks. Of one that leaves no room in the
+                model's positions the end is taken, and the answer is `shortened`.
+        """
+        if not prompts:
+            return []
+        assert self.template is not None
+        encoder: Any = model.encoder
+        longest, new = encoder.max_length, self.max_new_tokens
+        room = max(map(len, prompts))
+        if longest is not None:
+            new = min(new, max(1, longest // 2))
+            room = longest - new
+        said = writing.generate(
+            encoder.model,
+            [prompt[-room:] for prompt in prompts],
+            writing.Settings(max_new_tokens=new, greedy=True),
+            tokenizer=self.tokenizer,
+            endings=self.template.stops,
+        )
+        return [
+            {"generated": texts[0].text.strip(), "shortened": len(prompt) > room}
+            for texts, prompt in zip(said, prompts, strict=True)
+        ]
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        joined = super().join(table, records)
+        said = {r["example"]: r["generated"] for r in records if "generated" in r}
+        dialogues = table.column("messages")
+        for example, text in said.items():
+            turns = [m["content"] for m in dialogues[example].as_py() if m["role"] == "assistant"]
+            gold = turns[self._asked(example, len(turns))]
+            joined[example] |= {"predicted": text, "gold": gold}
+        return joined
+
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        dialogues = table.column("messages").to_pylist()
+        shown = super().present(table, joined)
+        return [
+            {"id": row["id"], "messages": messages, **row}
+            for messages, row in zip(dialogues, shown, strict=True)
+        ]
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        sizes = np.zeros(table.num_rows)
+        for record in records:
+            sizes[record["example"]] += record["bytes"]
+        losses, tokens, hits = self._sums(table, records)
+        found = judge.Judgement(losses, tokens, hits, bytes=sizes)
+        joined = self.join(table, records)
+        said = [row for row in joined if "predicted" in row]
+        result = Evaluation(found.metrics, records=joined if full else [])
+        intervals = found.intervals() if full else {}
+        if said:
+            report = generation.score(
+                [row["predicted"] for row in said], [[row["gold"]] for row in said]
+            )
+            result.metrics |= report.metrics
+            intervals |= report.intervals() if full else {}
+            which = "the last turn" if self.generate_turn == "last" else "one turn"
+            result.notes = [f"{which} of {len(said)} dialogues was generated", *report.notes]
+            if shortened := sum(bool(record.get("shortened")) for record in records):
+                result.notes.append(
+                    f"{shortened} of them after a part of what was said: the model reads no more"
+                )
+        result.intervals = intervals
+        return result
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        rows = [
+            [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")],
+            [("system", "in Chinese"), ("user", "月"), ("assistant", "明月几时有")],
+            [("assistant", "hello"), ("user", "bye"), ("assistant", "good bye")],
+        ] * 3
+        table = pa.table(
+            {
+                "id": [f"demo:{i}" for i in range(len(rows))],
+                "messages": [[{"role": r, "content": c} for r, c in row] for row in rows],
+                "line": list(range(1, len(rows) + 1)),
+                "file": ["demo"] * len(rows),
+            }
+        )
+        splits = {"train": table, "validation": table, "test": table}
+        return Corpus(splits=splits, kind="messages", scheme=None, notes=[])
+
+
+def _bytes(text: str) -> int:
+    return len(text.strip().encode())
+
+
+def _shifted(row: dict[str, Any]) -> dict[str, Any]:
+    """A feature's tokens as what is read and what is learned, at each place."""
+    tokens = row["tokens"]
+    learned = np.zeros(len(tokens), dtype=bool)
+    for start, end in row["turns"].reshape(-1, 2):
+        learned[start:end] = True
+    labels: NDArray[np.int64] = np.where(learned, tokens, IGNORED)[1:].astype(np.int64)
+    rest = {name: value for name, value in row.items() if name not in ("tokens", "turns")}
+    if len(tokens) == 1:  # there is nothing to predict, and a row cannot be empty
+        return {**rest, "input_ids": tokens, "labels": np.array([IGNORED])}
+    return {**rest, "input_ids": tokens[:-1], "labels": labels}

@@ -1,0 +1,226 @@
+"""What tasks of language models share: documents in pieces, their loss, and how it is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.data.packing import positions
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.metrics import language as judge
+from lushan.models.generation import endings_of
+from lushan.models.language import WholeModel
+from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, Task, pad
+
+METRICS = ["loss", "perplexity", "token_accuracy"]
+DOWN = ("loss", "perplexity", "bits_per_byte")
+"""Metrics that get better by getting smaller."""
+
+
+class LanguageTask(Task):
+    """A task whose model is a language model: it has no labels of its own but tokens.
+
+    Args:
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    def __init__(self, *, monitor: str | None = None) -> None:
+        self.main_metric = monitor or "perplexity"
+        self.higher_is_better = self.main_metric not in DOWN
+        self.labels: list[str] = []
+        self.tokenizer: Any = None
+
+    @classmethod
+    def metric_names(cls, node: dict[str, Any]) -> list[str]:
+        del node
+        return list(METRICS)
+
+    def prepare(self, corpus: Corpus) -> None:
+        del corpus  # there are no labels to learn
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        del state
+
+    def use(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def count(self, features: Features) -> dict[str, int]:
+        counts = {name: int(sum(features.get(name, ()))) for name in ("cut", "unknown_tokens")}
+        return {k: n for k, n in counts.items() if n} | {"features": len(features["length"])}
+
+    def build(self, encoder: nn.Module) -> nn.Module:
+        return WholeModel(encoder)
+
+    def endings(self, model: Any) -> list[int]:
+        return endings_of(model, self.tokenizer)
+
+    # Batches
+
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        """Rows as tensors; a row with `pieces` holds several documents.
+
+        There is no attention mask. A causal model never looks at the padding that follows, and
+        where positions begin anew tell transformers where documents end, under every kind of
+        attention; a mask, even one of ones alone, would switch that off.
+        """
+        batch = {
+            "input_ids": pad([row["input_ids"] for row in rows], pad_id),
+            "labels": pad([row["labels"] for row in rows], IGNORED),
+            "example": torch.tensor([int(row["example"]) for row in rows]),
+        }
+        if any(len(row.get("pieces", ())) > 1 for row in rows):
+            batch["position_ids"] = pad([positions(pieces_of(row)) for row in rows], 0)
+        return batch
+
+    def inputs(self, batch: Batch) -> Batch:
+        """The part of a batch that the model takes."""
+        return {k: v for k, v in batch.items() if k not in ("labels", "example", "targets")}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        encoder: Any = model.encoder
+        return encoder.summed_loss(self.inputs(batch), batch["labels"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        encoder: Any = model.encoder
+        losses, hits = encoder.token_losses(self.inputs(batch), batch["labels"])
+        sums = losses.double().sum(-1)
+        counts = (batch["labels"] != IGNORED).sum(-1)
+        found = zip(
+            batch["example"].tolist(),
+            sums.tolist(),
+            counts.tolist(),
+            hits.sum(-1).tolist(),
+            strict=True,
+        )
+        names = ("example", "loss", "tokens", "hits")
+        return sums.sum(), [dict(zip(names, row, strict=True)) for row in found]
+
+    # Judging
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        losses, tokens, hits = self._sums(table, records)
+        ids = table.column("id").to_pylist()
+        return [
+            {"id": i, "loss": float(x), "tokens": int(n), "hits": int(h)}
+            for i, x, n, h in zip(ids, losses, tokens, hits, strict=True)
+        ]
+
+    def _sums(self, table: pa.Table, records: Records) -> NDArray[np.float64]:
+        """Loss, tokens and hits of each example of a table, (3, N)."""
+        sums = np.zeros((3, table.num_rows))
+        for record in records:
+            sums[:, record["example"]] += record["loss"], record["tokens"], record["hits"]
+        return sums
+
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        texts = table.column("text").to_pylist() if "text" in table.column_names else None
+        shown = []
+        for i, row in enumerate(joined):
+            perplexity = float(np.exp(row["loss"] / max(1, row["tokens"])))
+            text = {} if texts is None else {"text": texts[i]}
+            shown.append({"id": row["id"], **text, "perplexity": perplexity, **row})
+        return shown
+
+    def bytes_of(self, table: pa.Table) -> NDArray[np.float64] | None:
+        """UTF-8 bytes of each example, where all of them are predicted."""
+        del table
+        return None
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        losses, tokens, hits = self._sums(table, records)
+        found = judge.Judgement(losses, tokens, hits, self.bytes_of(table))
+        result = Evaluation(found.metrics)
+        if full:
+            result.intervals = found.intervals()
+            result.records = self.join(table, records)
+        return result
+
+
+def pieces_of(row: dict[str, Any]) -> NDArray[np.int64]:
+    """Lengths of the documents in a row."""
+    return np.asarray(row.get("pieces", [len(row["input_ids"])]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a document.
+
+    Attributes:
+        start: Of its first token that is read.
+        end: Behind the last token that is read; the one there is still predicted.
+        skip: Predicted tokens at its beginning that a piece before has been judged by.
+    """
+
+    start: int
+    end: int
+    skip: int
+
+
+def cut(tokens: int, limits: Limits) -> Iterator[Piece]:
+    """Pieces of a document of so many tokens in which each but the first is predicted once.
+
+    Args:
+        tokens: At least two.
+        limits: `stride` tokens of a piece's beginning are context alone.
+    """
+    shared = min(limits.stride or 0, limits.max_length - 1)
+    start, seen = 0, 0  # what has been predicted: tokens 1 to `seen`
+    while seen < tokens - 1:
+        end = min(start + limits.max_length, tokens - 1)
+        yield Piece(start, end, seen - start)
+        seen, start = end, end - shared
+
+
+def tokens_of(tokenizer: Any, texts: list[str]) -> list[NDArray[np.int32]]:
+    """Token ids of texts, without any that the tokenizer would put around them."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    found = backend.encode_batch_fast(texts, add_special_tokens=False)
+    return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
+
+
+def borders(tokenizer: Any) -> tuple[int, int]:
+    """The tokens that begin and end a document; one token may be both, as GPT-2's is.
+
+    Raises:
+        UserError: The tokenizer has nothing to end a text with.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        end = tokenizer.sep_token_id
+    begin = tokenizer.bos_token_id
+    if begin is None:
+        begin = tokenizer.cls_token_id if tokenizer.eos_token_id is None else end
+    if end is None or begin is None:
+        raise UserError(
+            "this tokenizer has no token that ends a text",
+            key="tokenizer",
+            hint="Language models need one: an eos_token.",
+        )
+    return int(begin), int(end)
+
+
+def demo_corpus(texts: list[str]) -> Corpus:
+    """Documents as all three splits of a corpus."""
+    table = pa.table(
+        {
+            "id": [f"demo:{i}" for i in range(len(texts))],
+            "text": texts,
+            "line": list(range(1, len(texts) + 1)),
+            "file": ["demo"] * len(texts),
+        }
+    )
+    splits = {"train": table, "validation": table, "test": table}
+    return Corpus(splits=splits, kind="text", scheme=None, notes=[])

@@ -1,0 +1,204 @@
+"""Masked language models: tokens that were hidden are predicted from both sides."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.models.architectures import Purpose
+from lushan.tasks.base import IGNORED, Batch, Features, Limits, affixes
+from lushan.tasks.language import LanguageTask, demo_corpus
+from lushan.text.segments import Segmenter, word_numbers
+
+Masking = Literal["tokens", "whole_word", "spans"]
+_GEOMETRIC, _LONGEST_SPAN = 0.2, 10
+"""Of SpanBERT's spans (Joshi et al., 2020): lengths are geometric, mean 3.8."""
+
+
+class MaskedLM(LanguageTask):
+    """Predict hidden tokens (Devlin et al., 2019), chosen anew in each epoch.
+
+    Evaluation hides the same tokens whatever the seed and the step, so that numbers compare.
+
+    Args:
+        masking: What is hidden together: `tokens`, `whole_word`, or `spans` of neighbours.
+        rate: Share of a text's tokens that are predicted.
+        random: Of these, the share that a random token stands for.
+        keep: Of these, the share that stays as it is; `[MASK]` stands for the rest.
+        segmenter: What a word is in Chinese: `characters`, or `jieba`'s words. Other scripts have
+            spaces.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    reads = "text"
+    purpose: ClassVar[Purpose] = "masked_lm"
+    counts_targets = True
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("words", pa.list_(pa.int32())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("unknown_tokens", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        masking: Masking = "tokens",
+        rate: float = 0.15,
+        random: float = 0.1,
+        keep: float = 0.1,
+        segmenter: Segmenter = "characters",
+        monitor: str | None = None,
+    ) -> None:
+        super().__init__(monitor=monitor)
+        self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
+        self.segmenter: Segmenter = segmenter
+        for key, value in (("rate", rate), ("random", random), ("keep", keep)):
+            if not 0 <= value <= 1 or (key == "rate" and not value):
+                raise UserError("must be a share", key=f"task.{key}", value=value)
+        if random + keep > 1:
+            raise UserError("with task.random it is more than all", key="task.keep", value=keep)
+
+    def options(self) -> dict[str, Any]:
+        words = self.masking == "whole_word"
+        return {"task": "masked_lm", "words": words, "segmenter": words and self.segmenter}
+
+    def use(self, tokenizer: Any) -> None:
+        if tokenizer.mask_token_id is None:
+            raise UserError(
+                "this tokenizer has no token to hide others behind",
+                key="task",
+                value="masked_lm",
+                hint="It needs a mask_token; task=causal_lm needs none.",
+            )
+        super().use(tokenizer)
+        special = set(tokenizer.all_special_ids)
+        self.plain = np.array([i for i in range(len(tokenizer)) if i not in special])
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+    ) -> Features:
+        before, after = affixes(tokenizer)
+        room = max(1, limits.max_length - len(before) - len(after))
+        unknown = tokenizer.unk_token_id
+        features: Features = {field.name: [] for field in self.schema}
+        for number, (ids, words) in enumerate(self._tokens(tokenizer, rows["text"])):
+            for start in range(0, max(1, len(ids)), room):
+                part, numbers = ids[start : start + room], words[start : start + room]
+                features["input_ids"].append([*before, *part, *after])
+                # -1 is what is never hidden.
+                features["words"].append([-1] * len(before) + [*numbers] + [-1] * len(after))
+                features["length"].append(len(part) + len(before) + len(after))
+                features["targets"].append(self._count(len(part)))
+                features["example"].append(first + number)
+                features["cut"].append(0)
+                features["unknown_tokens"].append(int(np.equal(part, unknown).sum()))
+        return features
+
+    def _tokens(
+        self, tokenizer: Any, texts: list[str]
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Of each text the token ids, and the number of the word that each token is of."""
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        if self.masking == "whole_word":
+            found = backend.encode_batch(texts, add_special_tokens=False)
+            return [
+                (np.asarray(e.ids, np.int32), word_numbers(e, text, self.segmenter))
+                for e, text in zip(found, texts, strict=True)
+            ]
+        ids = [
+            np.asarray(e.ids, np.int32)
+            for e in backend.encode_batch_fast(texts, add_special_tokens=False)
+        ]
+        return [(i, np.arange(len(i), dtype=np.int32)) for i in ids]
+
+    # Masking
+
+    def _count(self, tokens: int) -> int:
+        return max(1, round(self.rate * tokens))
+
+    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        return [self._hide(row, np.random.default_rng([seed, row["index"]])) for row in rows]
+
+    def _hide(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        words = row["words"]
+        free = np.flatnonzero(words >= 0)
+        chosen = self._choose(words, free, rng) if len(free) else free
+        labels = np.full(len(words), IGNORED, dtype=np.int64)
+        labels[chosen] = row["input_ids"][chosen]
+        hidden = row["input_ids"].astype(np.int64)
+        fate = rng.random(len(chosen))
+        replaced = chosen[fate < self.random]
+        hidden[replaced] = rng.choice(self.plain, size=len(replaced))
+        hidden[chosen[fate >= self.random + self.keep]] = self.tokenizer.mask_token_id
+        rest = {name: value for name, value in row.items() if name != "words"}
+        return {**rest, "input_ids": hidden, "labels": labels, "targets": len(chosen)}
+
+    def _choose(
+        self, words: NDArray[np.int32], free: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        wanted = self._count(len(free))
+        if self.masking == "tokens":
+            return np.sort(rng.choice(free, size=wanted, replace=False))
+        if self.masking == "spans":
+            return _spans(free, wanted, rng)
+        return _whole_words(words, free, wanted, rng)
+
+    # Batches
+
+    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+        batch = super().collate(rows, pad_id)
+        if "position_ids" not in batch:
+            lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
+            places = torch.arange(batch["input_ids"].shape[1])[None, :]
+            batch["attention_mask"] = (places < lengths).long()
+        return batch
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        return demo_corpus(
+            ["one two three four", "明月几时有", "a b c d e f g", "four three two"] * 3
+        )
+
+
+def _whole_words(
+    words: NDArray[np.int32], free: NDArray[np.int64], wanted: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """All tokens of random words, as many as come nearest to `wanted` from below; one at least."""
+    starts = np.flatnonzero(np.diff(words[free], prepend=-2) != 0)
+    groups = np.split(free, starts[1:])
+    chosen: list[NDArray[np.int64]] = []
+    count = 0
+    for number in rng.permutation(len(groups)):
+        group = groups[number]
+        if count + len(group) <= wanted:
+            chosen.append(group)
+            count += len(group)
+        if count == wanted:
+            break
+    return np.sort(np.concatenate(chosen)) if chosen else groups[int(rng.integers(len(groups)))]
+
+
+def _spans(free: NDArray[np.int64], wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Stretches of neighbours until so many tokens are hidden."""
+    taken = np.zeros(len(free), dtype=bool)
+    while (left := wanted - int(taken.sum())) > 0:
+        length = min(int(rng.geometric(_GEOMETRIC)), _LONGEST_SPAN, left)
+        start = int(rng.integers(len(free)))
+        taken[start : start + length] = True
+    return free[taken]

@@ -1,0 +1,68 @@
+"""Whatever each process holds, copies or parts, the training is the one of a single process."""
+
+import csv
+
+import pytest
+
+from lushan.models.weights import load_weights
+from tests.helpers import command
+
+MODEL = (
+    "task=causal_lm",
+    "model=qwen_tiny",
+    "model.config.hidden_size=32",
+    "model.config.head_dim=8",
+    "model.config.intermediate_size=48",
+    "data.limit=60",
+    "data.batch_tokens=null",
+    "data.batch_examples=8",
+    "data.max_length=40",
+    "data.micro_tokens=120",
+    "data.eval_tokens=512",
+    "tokenizer.vocab_size=300",
+    "callbacks=ema",
+    "~callbacks.samples",
+    "trainer.precision=64-true",
+    "trainer.max_steps=6",
+    "trainer.max_epochs=null",
+    "trainer.log_every_n_steps=1",
+    "optimizer.lr=1e-3",
+)
+STRATEGIES = {
+    "ddp": ("trainer=ddp_sim",),
+    "fsdp": ("trainer=fsdp_sim",),
+    "fsdp, added up often": ("trainer=fsdp_sim", "trainer.reduce_often=true"),
+    "tensors": ("trainer=tp_sim",),
+}
+
+
+def trained(cwd, *overrides):
+    done = command.cli("train", *overrides[:1], *MODEL, *overrides[1:], cwd=cwd, timeout=600)
+    assert done.code == 0, done.err
+    return done
+
+
+def losses(done):
+    with (done.folder / "metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process comes to."""
+    return trained(tmp_path_factory.mktemp("alone"), "trainer=cpu", "name=alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_several_processes_train_as_one(strategy, alone, tmp_path):
+    done = trained(tmp_path, *STRATEGIES[strategy], "name=several")
+    assert done.folder.name == alone.folder.name  # the same run, to its id
+    assert len(losses(alone)) == 6
+    assert losses(done) == pytest.approx(losses(alone), abs=1e-9)
+    for name, value in alone.result["metrics"].items():
+        assert done.result["metrics"][name] == pytest.approx(value, abs=1e-9), name
+    weights, expected = (load_weights(d.folder / "checkpoints" / "best") for d in (done, alone))
+    assert weights.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert float((weights[name] - tensor).abs().max()) < 1e-9, name

@@ -1,0 +1,43 @@
+"""Compiled layers: the same training, up to its last digits, and exact when it goes on."""
+
+import csv
+
+import pytest
+
+from lushan.models.weights import load_weights
+from tests.faults import jobs
+
+pytestmark = pytest.mark.slow
+
+COMPILED = ("trainer.compile=true", "trainer.max_steps=12", "trainer.max_epochs=null")
+
+
+def losses(folder):
+    with (jobs.run_folder(folder) / "metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    assert jobs.carry_out(jobs.config(alone, *COMPILED)) == 0
+    assert jobs.carry_out(jobs.config(killed, *COMPILED), jobs.at_step(7)) == 137
+    assert jobs.carry_out(jobs.config(killed, *COMPILED)) == 0
+    for name in ("metrics", "weights_sha256", "final_weights_sha256"):
+        assert jobs.result(killed)[name] == jobs.result(alone)[name]
+
+
+def test_it_is_the_same_training(tmp_path):
+    short = (
+        "trainer.max_steps=3",
+        "trainer.max_epochs=null",
+        "task.head.dropout=0",
+        "model.config.hidden_dropout_prob=0",
+        "model.config.attention_probs_dropout_prob=0",
+    )
+    made, plain = tmp_path / "compiled", tmp_path / "plain"
+    assert jobs.carry_out(jobs.config(made, *short, "trainer.compile=true")) == 0
+    assert jobs.carry_out(jobs.config(plain, *short)) == 0
+    assert losses(made) == pytest.approx(losses(plain), rel=1e-5)
+    assert jobs.run_folder(plain).name != jobs.run_folder(made).name  # other bits: another run
+    one, other = (load_weights(jobs.run_folder(f) / "checkpoints" / "best") for f in (made, plain))
+    assert one.keys() == other.keys()

@@ -1,0 +1,117 @@
+"""Processes that others start: torchrun on two agents, on two hosts, SLURM's variables."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lushan.runs.folder import RunFolder
+from tests.helpers import command
+
+pytestmark = pytest.mark.slow
+
+RUN = (
+    "data=sample_ner",
+    "data.limit=40",
+    *command.SMALL,
+    "trainer.max_steps=4",
+    "trainer.max_epochs=null",
+    "name=several",
+)
+PARALLEL = ("trainer.strategy=ddp", "trainer.devices=1", "trainer.num_nodes=2")
+SCRIPT = Path(__file__).parents[2] / "scripts" / "two_hosts.sh"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def ended(processes, timeout=300):
+    """The output of each process; all must end well."""
+    texts = [process.communicate(timeout=timeout)[0] for process in processes]
+    assert [p.returncode for p in processes] == [0] * len(processes), "\n".join(texts)
+    return texts
+
+
+def started(words, cwd, **variables):
+    return subprocess.Popen(
+        list(map(str, words)),
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def require_one_run(cwd, first, other):
+    """One folder, complete, owned and told of by the first process alone."""
+    (folder,) = {path.parent for path in Path(cwd).glob("outputs/several/*/run.json")}
+    assert RunFolder(folder).state == "complete"
+    assert RunFolder(folder).result().extra["steps"] == 4
+    assert f"run: {folder.relative_to(cwd)}" in first
+    assert "run: " not in other
+    return folder
+
+
+def test_torchrun_on_two_agents(tmp_path):
+    common = ["--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "static"]
+    common += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
+    agents = [
+        started(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", *common, "--node-rank", rank),
+                *("-m", "lushan", "train", *RUN, *PARALLEL),
+            ],
+            tmp_path,
+        )
+        for rank in (0, 1)
+    ]
+    folder = require_one_run(tmp_path, *ended(agents))
+    # What they came to is there for one process, too.
+    again = command.cli("train", *RUN, cwd=tmp_path)
+    assert again.folder == folder
+
+
+def test_srun_with_two_tasks(tmp_path):
+    def task(number):
+        return started(
+            [Path(sys.executable).parent / "lushan", "train", *RUN, *PARALLEL],
+            tmp_path,
+            MASTER_PORT=port,
+            SLURM_JOB_ID="4242",
+            SLURM_JOB_NAME="train",
+            SLURM_STEP_ID="0",
+            SLURM_NTASKS="2",
+            SLURM_NTASKS_PER_NODE="1",
+            SLURM_NNODES="2",
+            SLURM_NODELIST="127.0.0.1",
+            SLURM_PROCID=str(number),
+            SLURM_LOCALID="0",
+            SLURM_NODEID=str(number),
+        )
+
+    port = free_port()
+    require_one_run(tmp_path, *ended([task(0), task(1)]))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make network namespaces")
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_hosts(strategy, tmp_path):
+    probe = subprocess.run(["ip", "netns", "add", "lushan-probe"], check=False, capture_output=True)
+    if probe.returncode:
+        pytest.skip("no network namespaces here")
+    subprocess.run(["ip", "netns", "del", "lushan-probe"], check=True)
+    both = started(
+        [SCRIPT, *RUN, f"trainer.strategy={strategy}"],
+        tmp_path,
+        PYTHON=sys.executable,
+        PORT=free_port(),
+    )
+    (text,) = ended([both])
+    require_one_run(tmp_path, text, "")

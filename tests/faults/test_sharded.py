@@ -1,0 +1,112 @@
+"""States that several processes write together: killed, damaged, and opened by another number."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lushan.callbacks import checkpoints as ck
+from lushan.models.weights import SUMS, Damaged, load_weights
+from tests.faults import jobs
+
+pytestmark = pytest.mark.slow
+
+SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_steps=3")
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """What two processes come to that are left alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert jobs.carry_out(jobs.config(folder, *SHARDED)) == 0
+    return jobs.result(folder)
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory):
+    """A run killed in its 12th step, with states of steps 6 and 9. Copy it, do not touch it."""
+    folder = tmp_path_factory.mktemp("killed")
+    assert jobs.carry_out(jobs.config(folder, *SHARDED), jobs.at_step(11)) == 137
+    found = sorted(p.name for p in (jobs.run_folder(folder) / "checkpoints").glob("step-*"))
+    assert found == ["step-000000008", "step-000000009"]
+    return folder
+
+
+@pytest.fixture
+def killed(killed_run, tmp_path):
+    """A copy of it."""
+    for part in (killed_run, jobs.notes_of(killed_run)):
+        shutil.copytree(part, tmp_path / part.name)
+    return tmp_path / killed_run.name
+
+
+def states(folder):
+    return sorted((jobs.run_folder(folder) / "checkpoints").glob("step-*"))
+
+
+def hashes(result):
+    return {n: v for n, v in result.items() if n in ("metrics", "final_weights_sha256")} | {
+        "best": result["weights_sha256"]
+    }
+
+
+def test_killed_and_started_again(killed, left_alone):
+    assert jobs.carry_out(jobs.config(killed, *SHARDED)) == 0
+    assert hashes(jobs.result(killed)) == hashes(left_alone)
+
+
+def test_a_damaged_part_is_refused_by_all(killed, left_alone):
+    part = sorted(states(killed)[-1].glob("shard-00002-*"))[0]
+    content = bytearray(part.read_bytes())
+    content[-7] ^= 1
+    part.write_bytes(content)
+    assert jobs.carry_out(jobs.config(killed, *SHARDED)) == 0
+    assert (
+        f"refused a damaged checkpoint: {part}" in (jobs.run_folder(killed) / "log.txt").read_text()
+    )
+    assert hashes(jobs.result(killed)) == hashes(left_alone)
+
+
+def test_one_process_goes_on_with_what_two_have_begun(killed, left_alone):
+    alone = jobs.config(killed, *SHARDED, "trainer=cpu")
+    assert jobs.carry_out(alone) == 2
+    assert "trainer.elastic=true" in jobs.error(killed)
+    alone = jobs.config(killed, *SHARDED, "trainer=cpu", "trainer.elastic=true")
+    assert jobs.carry_out(alone) == 0
+    assert jobs.steps_seen(killed)  # what was done twice saw the same examples
+    assert jobs.result(killed)["steps"] == left_alone["steps"]
+
+
+def test_its_weights_are_found_by_one_process(killed):
+    newest = states(killed)[-1]
+    weights = load_weights(newest)
+    whole = ck.FolderIO().load_checkpoint(newest)
+    assert whole["global_step"] == 9
+    assert weights.keys() == whole["state_dict"].keys()
+    (optimizer,) = whole["optimizer_states"]
+    averages = whole["callbacks"]["WeightAverage"]["averages"]
+    remembered = {tuple(s["exp_avg"].shape) for s in optimizer["state"].values()}
+    assert {tuple(a.shape) for a in averages.values()} == remembered
+    assert {f"model.{name}" for name in averages} <= weights.keys()
+    assert all(bool(torch.isfinite(w).all()) for w in weights.values())
+
+
+def test_a_file_that_was_put_there_is_refused(killed):
+    newest = states(killed)[-1]
+    (stray,) = newest.glob("shard-00001-*")
+    shutil.copy(stray, newest / "shard-00003-model-00001-of-00001.safetensors")
+    with pytest.raises(Damaged, match="no part of this checkpoint"):
+        load_weights(newest)
+    sums = json.loads((newest / SUMS).read_text())
+    assert set(sums) == {p.name for p in newest.iterdir()} - {
+        SUMS,
+        "shard-00003-model-00001-of-00001.safetensors",
+    }
+
+
+def test_nothing_in_it_is_unpickled_but_tensors_and_plain_values(killed):
+    for state in states(killed):
+        assert torch.load(state / ck.STATE, weights_only=True)["global_step"] > 0
+        assert {p.suffix for p in Path(state).iterdir()} == {".safetensors", ".pt", ".json"}

@@ -1,0 +1,317 @@
+"""Dialogues as a task: the loss on the assistant's turns alone, windows, generated answers."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import GPT2Config, LlamaConfig
+
+from lushan.data.packing import joined
+from lushan.errors import UserError
+from lushan.models import encoders
+from lushan.preparation import texts_of
+from lushan.tasks.base import IGNORED, Limits
+from lushan.tasks.chat import Chat
+from lushan.text import chat as templates
+from lushan.text import tokenizers
+
+GPT2 = functools.partial(GPT2Config, n_embd=32, n_layer=2, n_head=2, n_positions=64)
+LLAMA = functools.partial(
+    LlamaConfig,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    intermediate_size=48,
+    max_position_embeddings=64,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    texts = functools.partial(texts_of, Chat.demo())
+    folder = tmp_path_factory.mktemp("tokenizers")
+    special = list(templates.NEEDS["chatml"])
+    return tokenizers.train(
+        "bpe", 300, min_frequency=1, special_tokens=special, texts=texts, cache_dir=folder
+    )
+
+
+def task(tokenizer: Any, **options: Any) -> Chat:
+    made = Chat(**options)
+    made.prepare(Chat.demo())
+    tokenizer.chat_template = None  # another task has left its own
+    made.use(tokenizer)
+    return made
+
+
+def model(made: Chat, tokenizer: Any, config: Any = LLAMA, seed: int = 1) -> Any:
+    torch.manual_seed(seed)
+    encoder = encoders.fresh(
+        config,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        purpose="causal_lm",
+        special={"bos_token_id": 2, "eos_token_id": 3},
+    )
+    return made.build(encoder).eval()
+
+
+def features(
+    made: Chat, tokenizer: Any, table: pa.Table, longest: int = 64
+) -> list[dict[str, Any]]:
+    found = made.encode(table.to_pydict(), 0, tokenizer, Limits(longest))
+    rows = [
+        {name: np.asarray(column[i]) for name, column in found.items()}
+        for i in range(len(found["length"]))
+    ]
+    return made.corrupt(rows, 0)
+
+
+def demo() -> pa.Table:
+    return Chat.demo().splits["train"]
+
+
+@pytest.mark.parametrize("name", ["plain", "chatml"])
+def test_what_is_learned_is_what_the_assistant_says(name: str, tokenizer: Any) -> None:
+    made = task(tokenizer, template=name)
+    said = [
+        "".join(m["content"] for m in row if m["role"] == "assistant")
+        for row in demo().column("messages").to_pylist()
+    ]
+    ends = []
+    for row, text in zip(features(made, tokenizer, demo()), said, strict=True):
+        learned = row["labels"][row["labels"] != IGNORED]
+        assert len(learned) == row["targets"]
+        assert len(row["input_ids"]) == len(row["labels"]) == row["length"]
+        ends.append(tokenizer.decode(learned[-1]))
+        words = tokenizer.decode(learned).replace(ends[-1], "")
+        assert words.replace(" ", "") == text.replace(" ", "")
+    assert set(ends) == {"[SEP]" if name == "plain" else "<|im_end|>"}
+
+
+def test_the_loss_is_that_of_the_learned_tokens(tokenizer: Any) -> None:
+    """Against all logits, token by token."""
+    made = task(tokenizer)
+    net = model(made, tokenizer)
+    for row in features(made, tokenizer, demo())[:3]:
+        batch = made.collate([row], tokenizer.pad_token_id)
+        logits = net.encoder.model(input_ids=batch["input_ids"]).logits[0]
+        each = F.cross_entropy(logits, batch["labels"][0], reduction="none", ignore_index=IGNORED)
+        loss, records = made.predict(net, batch)
+        torch.testing.assert_close(loss.float(), each.sum(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(made.loss(net, batch), each.sum(), rtol=1e-5, atol=1e-5)
+        assert records[0]["tokens"] == row["targets"] == int((each > 0).sum())
+
+
+def test_padding_and_packing_change_no_loss(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    net = model(made, tokenizer)
+    rows = features(made, tokenizer, demo())[:3]
+    pad = tokenizer.pad_token_id
+    alone = sum(made.loss(net, made.collate([row], pad)) for row in rows)
+    padded = made.loss(net, made.collate(rows, pad))
+    packed = made.loss(net, made.collate([joined(rows)], pad))
+    torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-4)
+
+
+def test_perplexity_and_bits_are_ratios_over_the_split(tokenizer: Any) -> None:
+    made = task(tokenizer, generate_examples=0)
+    net = model(made, tokenizer)
+    rows = features(made, tokenizer, demo())
+    with torch.no_grad():
+        loss, records = made.predict(net, made.collate(rows, tokenizer.pad_token_id))
+    metrics = made.evaluate(demo(), records, full=True).metrics
+    tokens = sum(int(row["targets"]) for row in rows)
+    size = sum(
+        len(m["content"].encode())
+        for row in demo().column("messages").to_pylist()
+        for m in row
+        if m["role"] == "assistant"
+    )
+    assert metrics["perplexity"] == pytest.approx(float(torch.exp(loss / tokens)))
+    assert metrics["bits_per_byte"] == pytest.approx(float(loss) / np.log(2) / size)
+    assert set(metrics) | {"loss"} == set(Chat.metric_names({"generate_examples": 0}))
+
+
+def test_a_dialogue_in_windows_has_one_record(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    net = model(made, tokenizer)
+    table = demo().take([0, 2, 3, 5])
+    rows, whole = features(made, tokenizer, table, 20), features(made, tokenizer, table)
+    assert len(rows) == table.num_rows + 2
+    assert max(int(row["length"]) for row in rows) <= 20
+    for name in ("bytes", "targets"):
+        assert sum(int(r[name]) for r in rows) == sum(int(r[name]) for r in whole)
+    with torch.no_grad():
+        _, records = made.predict(net, made.collate(rows, tokenizer.pad_token_id))
+    evaluation = made.evaluate(table, records, full=True)
+    assert [r["id"] for r in evaluation.records] == table.column("id").to_pylist()
+    assert made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(20)))["split"] == 2
+
+
+def test_what_is_cut_is_counted_with_the_bytes_that_are_left(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    found = made.encode(demo().to_pydict(), 0, tokenizer, Limits(4))
+    assert max(found["length"]) <= 4
+    assert made.count(found)["cut"] == sum(found["cut"]) > 0
+    assert min(found["targets"]) > 0
+    for tokens, turns, size in zip(found["tokens"], found["turns"], found["bytes"], strict=True):
+        text = tokenizer.decode(tokens[turns[0] : turns[1]], skip_special_tokens=True).strip()
+        assert size == len(text.encode())
+
+
+def test_disguised_control_tokens_are_counted(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    rows = {
+        "messages": [
+            [{"role": "user", "content": "a [SEP] b"}, {"role": "assistant", "content": "c"}]
+        ]
+    }
+    assert made.count(made.encode(rows, 0, tokenizer, Limits(64)))["disguised"] == 1
+
+
+def test_a_dialogue_that_the_template_refuses_is_named(tokenizer: Any, tmp_path: Any) -> None:
+    path = tmp_path / "strict.jinja"
+    refuse = "{% if messages[0].role == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+    path.write_text(refuse + templates.read("chatml"), encoding="utf-8")
+    made = task(tokenizer, template=str(path))
+    with pytest.raises(UserError) as caught:
+        made.encode(demo().to_pydict(), 0, tokenizer, Limits(64))
+    assert caught.value.file == "demo"
+    assert caught.value.line == 3
+    assert "it says: no" in caught.value.problem
+
+
+def test_the_template_is_kept(tokenizer: Any, tmp_path: Any) -> None:
+    made = task(tokenizer, template="chatml")
+    again = Chat(template="chatml")
+    again.restore(made.state())
+    assert tokenizer.chat_template == templates.read("chatml")
+    again.use(tokenizer)
+    assert again.options() == made.options()
+    other = task(tokenizer, template="plain")
+    assert other.options() != made.options()
+
+
+# Generation
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_answers_do_not_depend_on_the_batch(config: Any, tokenizer: Any) -> None:
+    """Padding on the left is no part of a dialogue."""
+    made = task(tokenizer, max_new_tokens=8)
+    net = model(made, tokenizer, config)
+    prompts = [made.template.prompt(row[:-1]) for row in demo().column("messages").to_pylist()[:3]]
+    assert len({len(prompt) for prompt in prompts}) > 1
+    together = made.answer(net, prompts)
+    assert not any(row["shortened"] for row in together)
+    assert together == [made.answer(net, [prompt])[0] for prompt in prompts]
+
+
+@pytest.mark.parametrize("which", ["last", "any"])
+def test_it_is_asked_by_what_stands_before_the_turn(
+    which: str, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = task(tokenizer, generate_turn=which)
+    said = [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")] * 4
+    messages = [{"role": role, "content": f"{text} {i}"} for i, (role, text) in enumerate(said)]
+    table = pa.table({"id": list("abcdef"), "messages": [messages] * 6})
+    made.begin(table)
+    rows = features(made, tokenizer, table, 40)
+    assert len(rows) > table.num_rows
+    asked: list[list[int]] = []
+
+    def answer(net: Any, prompts: list[list[int]]) -> list[dict[str, Any]]:
+        asked.extend(prompts)
+        return [{"generated": "x", "shortened": False}] * len(prompts)
+
+    monkeypatch.setattr(made, "answer", answer)
+    batch = made.collate(rows, tokenizer.pad_token_id)
+    found = made.generate(None, batch)
+    records = [
+        {"example": int(row["example"]), "loss": 1.0, "tokens": 1, "hits": 0} | more
+        for row, more in zip(rows, found, strict=True)
+    ]
+    gold = [record["gold"] for record in made.join(table, records)]
+    assert len(asked) == table.num_rows  # one a dialogue, however many windows it has
+    assert (len(set(gold)) == 1) == (which == "last")
+    for prompt, text in zip(asked, gold, strict=True):
+        place = next(i for i, m in enumerate(messages) if m["content"] == text)
+        if which == "last":
+            assert place == len(messages) - 1
+        whole = made.template.prompt(messages[:place])
+        assert prompt[0] == whole[0]
+        assert prompt[1:] == whole[len(whole) - len(prompt) + 1 :]
+
+
+def test_a_sample_of_fixed_size(tokenizer: Any) -> None:
+    made, again = (task(tokenizer, generate_examples=4) for _ in range(2))
+    table = demo()
+    made.begin(table)
+    again.begin(table)
+    assert made.sample == again.sample
+    assert made.sample is not None
+    assert len(made.sample) == 4
+    assert not task(tokenizer, generate_examples=0).generates
+
+
+def test_generated_turns_are_compared(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    table = demo()
+    records = [
+        {"example": i, "loss": 1.0, "tokens": 2, "hits": 1, "bytes": 3}
+        for i in range(table.num_rows)
+    ]
+    records[0]["generated"] = "four"
+    records[1]["generated"] = "明月"
+    evaluation = made.evaluate(table, records, full=True)
+    assert evaluation.metrics["exact_match"] == 0.5
+    assert set(evaluation.metrics) == set(Chat.metric_names({}))
+    assert evaluation.records[0]["predicted"] == evaluation.records[0]["gold"] == "four"
+    assert "predicted" not in evaluation.records[2]
+    assert evaluation.notes[0] == "the last turn of 2 dialogues was generated"
+
+
+def test_it_learns_to_answer_and_to_stop(tokenizer: Any) -> None:
+    made = task(tokenizer, max_new_tokens=16)
+    net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
+    table = demo().slice(0, 3)
+    batch = made.collate(features(made, tokenizer, table), tokenizer.pad_token_id)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        made.loss(net, batch).backward()
+        optimizer.step()
+    made.begin(table)
+    said = made.generate(net, batch)
+    assert [row["generated"] for row in said] == ["four", "明月几时有", "good bye"]
+
+
+def test_a_prompt_that_leaves_no_room_is_cut(tokenizer: Any) -> None:
+    made = task(tokenizer, max_new_tokens=100)
+    net = model(made, tokenizer, GPT2)  # which reads 64 tokens
+    long, short = made.answer(net, [[5] * 64, [5] * 32])
+    assert long["shortened"]
+    assert not short["shortened"]
+    assert isinstance(long["generated"], str)
+
+
+@pytest.mark.parametrize(("key", "value"), [("generate_examples", -1), ("max_new_tokens", 0)])
+def test_wrong_numbers(key: str, value: int) -> None:
+    with pytest.raises(UserError) as caught:
+        Chat.check({"task": {key: value}})
+    assert caught.value.key == f"task.{key}"
+
+
+def test_a_metric_of_generated_text_makes_validation_generate() -> None:
+    assert not Chat().generates_in_validation
+    assert Chat(monitor="bleu").generates_in_validation
+    assert Chat(monitor="bleu").higher_is_better

@@ -1,0 +1,49 @@
+"""Which examples an epoch's batches hold, where corpora are mixed by weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lushan.data.encoding import encode
+from lushan.data.mixing import Mix
+from lushan.schedule import Batching, Schedule
+
+SCHEMA = pa.schema([("length", pa.int32()), ("targets", pa.int32()), ("example", pa.int64())])
+LENGTHS = [3, 4, 5, 6, 7, 8]
+
+
+@pytest.fixture
+def encoded(tmp_path):
+    def features(rows, first):
+        return {"length": rows["n"], "targets": rows["n"], "example": list(range(first, first + 6))}
+
+    table = pa.table({"n": LENGTHS})
+    return encode(table, features, SCHEMA, fingerprint="f", cache_dir=tmp_path)
+
+
+def seen(schedule, epoch):
+    rows = schedule.rows_of(epoch)
+    return sorted(f for batch in schedule.epoch(epoch) for f in rows.of(batch).tolist())
+
+
+@pytest.mark.parametrize("row_tokens", [None, 16])
+def test_an_epoch_has_what_the_mixture_says(row_tokens, encoded):
+    mix = Mix({"a": 4, "b": 2}, {"a": 1, "b": 1}, measure="examples", epoch_examples=8)
+    batching = Batching(
+        seed=3, batch_examples=2, batch_tokens=None, max_epochs=4, row_tokens=row_tokens, mix=mix
+    )
+    schedule = Schedule(encoded, None, batching)
+    lengths = np.asarray(LENGTHS)
+    for epoch in (2, 0, 3, 1, 1):
+        wanted = sorted(mix.examples(lengths, seed=3, epoch=epoch).tolist())
+        assert seen(schedule, epoch) == wanted
+        assert len(wanted) == 8
+        assert sum(f >= 4 for f in wanted) == 4
+
+
+def test_without_a_mixture_an_epoch_has_everything_once(encoded):
+    batching = Batching(seed=3, batch_examples=2, batch_tokens=None, max_epochs=2)
+    schedule = Schedule(encoded, None, batching)
+    assert [seen(schedule, epoch) for epoch in (0, 1)] == [list(range(6))] * 2

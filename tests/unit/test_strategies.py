@@ -1,0 +1,110 @@
+"""Which processes there are, and what is said where they are not those of the config."""
+
+import pytest
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+
+from lushan import training
+from lushan.errors import UserError
+from lushan.strategies import environment, require_alone
+from lushan.trainer import Trainer
+
+SRUN = {
+    "SLURM_JOB_ID": "123456",
+    "SLURM_JOB_NAME": "train",
+    "SLURM_NTASKS": "4",
+    "SLURM_NTASKS_PER_NODE": "2",
+    "SLURM_NNODES": "2",
+    "SLURM_NODELIST": "node[07-08]",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+    "SLURM_STEP_ID": "0",
+}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+
+
+@pytest.fixture(autouse=True)
+def nobody_started_it(monkeypatch):
+    for name in (*SRUN, *TORCHRUN):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Let the environment be as a launcher leaves it."""
+
+    def by(variables, **changed):
+        for name, value in {**variables, **changed}.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+
+    return by
+
+
+def test_slurm_says_who_is_who(started):
+    started(SRUN)
+    found = environment(2)
+    assert isinstance(found, SLURMEnvironment)
+    assert not found.auto_requeue
+    assert (found.global_rank(), found.local_rank(), found.node_rank()) == (3, 1, 1)
+    assert (found.world_size(), found.main_address) == (4, "node07")
+    assert training.rank() == 3
+
+
+def test_several_processes_without_srun_are_refused(started):
+    started(SRUN, SLURM_STEP_ID=None)
+    with pytest.raises(UserError, match="not started by srun"):
+        environment(2)
+
+
+def test_slurm_must_say_how_many_a_machine_has(started):
+    started(SRUN, SLURM_NTASKS_PER_NODE=None)
+    with pytest.raises(UserError, match="ntasks-per-node"):
+        environment(2)
+
+
+def test_a_job_of_one_task_starts_its_own_processes(started):
+    started(SRUN, SLURM_NTASKS="1", SLURM_PROCID="0")
+    assert isinstance(environment(1), LightningEnvironment)
+    assert training.rank() == 0
+
+
+def test_a_shell_in_slurm_is_a_machine_like_another(started):
+    started(SRUN, SLURM_JOB_NAME="bash", SLURM_NTASKS="1", SLURM_PROCID="0")
+    assert environment(1) is None
+
+
+def test_torchrun_is_found_by_lightning(started):
+    started(TORCHRUN)
+    assert environment(2) is None
+    assert training.rank() == 1
+
+
+def test_other_machines_need_somebody_to_start_them():
+    with pytest.raises(UserError, match=r"docs/scale\.md"):
+        environment(2)
+
+
+@pytest.mark.parametrize("variables", [SRUN, TORCHRUN])
+def test_several_processes_and_a_config_for_one(variables, started):
+    require_alone()
+    started(variables)
+    with pytest.raises(UserError, match=r"processes were started.*for one"):
+        Trainer(accelerator="cpu", devices=1, logger=False)
+
+
+def test_other_processes_than_were_started(started, tmp_path):
+    started(TORCHRUN, RANK="0")
+    trainer = Trainer(accelerator="cpu", devices=4, strategy="ddp", default_root_dir=tmp_path)
+    with pytest.raises(UserError, match="not the processes that were started"):
+        trainer.strategy.launcher.launch(lambda: None, trainer=trainer)
+
+
+def test_matrices_are_cut_for_whole_groups():
+    trainer = Trainer(accelerator="cpu", devices=3, tensor_parallel=2, logger=False)
+    with pytest.raises(UserError, match="no multiple"):
+        trainer.strategy.setup_environment()
+    with pytest.raises(UserError, match="1 or more"):
+        Trainer(accelerator="cpu", devices=1, tensor_parallel=0, logger=False)
