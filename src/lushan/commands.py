@@ -221,6 +221,8 @@ def page(
     seed: Seed = 1,
 ) -> None:
     """A run as a page: what was asked, what came out, what its model writes."""
+    import contextlib
+    import io
     import json
     import sys
     import tempfile
@@ -233,7 +235,7 @@ def page(
 
         names = ("max_new_tokens", "temperature", "top_p", "seed")
         options = dict(zip(names, (max_new_tokens, temperature, top_p, seed), strict=True))
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             written = Path(folder, "samples.jsonl")
             generating.generate(run, options, prompts=prompt, output=written)
             lines = written.read_text(encoding="utf-8").splitlines()

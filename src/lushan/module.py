@@ -164,6 +164,10 @@ class Experiment(pl.LightningModule):
 
     # Training
 
+    def setup(self, stage: str) -> None:
+        """Give weights their precision before a state is read into them, not after."""
+        self.trainer.precision_plugin.convert_module(self)
+
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule; the length of the schedule comes from the plan."""
         assert self.plan is not None

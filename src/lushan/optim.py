@@ -69,7 +69,7 @@ def grouped(
         groups.setdefault((rate, decay), []).append(weight)
     if not groups:
         raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
-    return algorithm(
+    optimizer = algorithm(
         [
             {"params": weights, "lr": rate} | ({"weight_decay": decay} if weight_decay else {})
             for (rate, decay), weights in groups.items()
@@ -78,6 +78,8 @@ def grouped(
         **({"weight_decay": weight_decay} if _takes(algorithm, "weight_decay") else {}),
         **_fused(algorithm, [w for weights in groups.values() for w in weights]),
     )
+    optimizer.register_load_state_dict_pre_hook(_in_its_own_way)
+    return optimizer
 
 
 def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -161,6 +163,15 @@ def _fused(algorithm: Any, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
         return {"foreach": False}
     able = all(w.device.type in ("cpu", "cuda", "mps", "xpu") for w in weights)
     return {"fused": True} if able and all(w.is_floating_point() for w in weights) else {}
+
+
+def _in_its_own_way(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A state that other processes have left says nothing about how the steps here are computed."""
+    groups = [
+        saved | {name: own[name] for name in ("fused", "foreach") if name in own}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
+    ]
+    return state | {"param_groups": groups}
 
 
 # Schedules: the factor on every learning rate at a step, counted from 0. No step is lost: the

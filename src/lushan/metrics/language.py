@@ -42,7 +42,9 @@ class Judgement:
         return {name: float(find(once)[0]) for name, find in self._statistics().items()}
 
     def intervals(self) -> dict[str, Interval]:
-        """95 % bootstrap intervals over examples."""
+        """95 % bootstrap intervals over examples; none where there is one alone to draw from."""
+        if len(self.losses) < 2:
+            return {}
         wanted = {k: v for k, v in self._statistics().items() if k != "loss"}
         return {name: interval(find, len(self.losses)) for name, find in wanted.items()}
 

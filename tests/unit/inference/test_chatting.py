@@ -7,7 +7,6 @@ import select
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -151,6 +150,8 @@ def test_a_prompt_that_is_refused_leaves_the_conversation_as_it_was(speaker):
 def test_ctrl_c_once_stops_and_twice_ends():
     import signal
 
+    # What started the tests may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with stoppable() as stopped:
         assert not stopped()
         signal.raise_signal(signal.SIGINT)
@@ -165,17 +166,28 @@ def test_ctrl_c_once_stops_and_twice_ends():
 
 SPAWN = """
 import os, pty, sys
-sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+sys.exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", *sys.argv[1:]])))
 """
+SLOWLY = """
+import sys, time
+from lushan import cli
+from lushan.text.incremental import Reader
+push = Reader.push
+def pause(self, token):
+    time.sleep(0.1)
+    return push(self, token)
+Reader.push = pause
+sys.exit(cli.main())
+"""
+"""The command line, with a model that takes its time."""
 
 
 class Watched:
     """A program in a terminal of its own, into which one can type."""
 
     def __init__(self, *args):
-        program = str(Path(sys.executable).parent / "lushan")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SPAWN, program, *map(str, args)],
+            [sys.executable, "-c", SPAWN, SLOWLY, *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"TERM": "dumb"},

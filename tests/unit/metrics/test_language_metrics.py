@@ -41,6 +41,11 @@ def test_intervals_hold_the_number():
             assert low < found.metrics[name] < high
 
 
+def test_a_single_document_has_no_interval():
+    one = np.array([5.0])
+    assert Judgement(one, one, one, one).intervals() == {}
+
+
 def test_without_examples_nothing_is_defined():
     empty = np.zeros(0)
     assert math.isnan(Judgement(empty, empty, empty, empty).metrics["perplexity"])
