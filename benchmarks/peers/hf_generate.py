@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 class Peer:
     """A model and its tokenizer, read as anybody would."""
 
-    def __init__(self, folder: str, dtype: torch.dtype) -> None:
+    def __init__(
+        self, folder: str, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.clock = clock
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
 
@@ -21,7 +24,7 @@ class Peer:
         self, prompts: Sequence[str], new_tokens: int, options: Mapping[str, Any]
     ) -> tuple[list[list[int]], float]:
         """The new tokens of each prompt, and the seconds that it took, text to text."""
-        begun = time.perf_counter()
+        begun = self.clock()
         inputs = self.tokenizer(list(prompts), return_tensors="pt", padding=True)
         inputs = inputs.to(self.model.device)
         found = self.model.generate(
@@ -32,4 +35,4 @@ class Peer:
         )
         new = found[:, inputs["input_ids"].shape[1] :]
         self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return new.tolist(), time.perf_counter() - begun
+        return new.tolist(), self.clock() - begun
