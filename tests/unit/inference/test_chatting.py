@@ -194,7 +194,7 @@ class Watched:
         )
         self.seen = ""
 
-    def wait_for(self, text, timeout=120):
+    def wait_for(self, text, timeout=300):
         end = time.monotonic() + timeout
         out = self.process.stdout.fileno()
         while text not in self.seen:
