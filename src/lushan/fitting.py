@@ -121,7 +121,9 @@ def fit(
     trainer, checkpoints, record = make_trainer(cfg, folder, signals, ready, trackers)
     experiment = make_experiment(cfg, ready, trainer)
     assert experiment.plan is not None
-    trainer.follow(experiment.plan.epochs or 1)  # of a stream, each window tells if it is the last
+    # Nobody knows how many windows a stream will have: each has a step at least, and the last
+    # one tells that it is the last.
+    trainer.follow(experiment.plan.epochs or experiment.plan.total_steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
     trainer.observe(Console(experiment.plan.total_steps, shown))
     if trainer.is_global_zero:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -49,9 +50,35 @@ class _Ours:
     def setup_environment(self) -> None:
         """Join the group; ranks on one processor share its cores instead of fighting for them."""
         here: Any = self
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and not dist.is_initialized():
+            self._join_apart()
         super().setup_environment()  # type: ignore[misc]
         if here.root_device.type == "cpu":
             torch.set_num_threads(max(1, usable_threads() // here.num_processes))
+
+    def _join_apart(self) -> None:
+        """Join a group of torchrun's under a name that processes it had before did not have.
+
+        It keeps one store of addresses when it starts processes again, and those of the dead are
+        still in it: who asks there for the others may wait for somebody who is not.
+        """
+        here: Any = self
+        here.accelerator.setup_device(here.root_device)
+        here.set_world_ranks()
+        cluster, device = here.cluster_environment, here.root_device
+        address, port = cluster.main_address, cluster.main_port
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            address, port, is_master=False, timeout=here._timeout
+        )
+        attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
+        dist.init_process_group(
+            here._get_process_group_backend(),
+            store=dist.PrefixStore(f"attempt-{attempt}", store),  # type: ignore[attr-defined]
+            rank=here.global_rank,
+            world_size=here.world_size,
+            timeout=here._timeout,
+            device_id=None if device.type == "cpu" else device,
+        )
 
     def _configure_launcher(self) -> None:
         here: Any = self

@@ -1,6 +1,7 @@
 """Whatever each process holds, copies or parts, the training is the one of a single process."""
 
 import csv
+import json
 
 import pytest
 
@@ -36,8 +37,29 @@ STRATEGIES = {
 }
 
 
-def trained(cwd, *overrides):
-    done = command.cli("train", *overrides[:1], *MODEL, *overrides[1:], cwd=cwd, timeout=600)
+PAIRS = (
+    "task=seq2seq",
+    "model=t5_tiny",
+    "model.config.d_model=32",
+    "model.config.d_kv=8",
+    "model.config.d_ff=48",
+    "model.config.dropout_rate=0",
+    "data.limit=14",
+    "data.batch_tokens=null",
+    "data.batch_examples=5",
+    "data.micro_tokens=120",
+    "data.eval_tokens=160",
+    "tokenizer.vocab_size=300",
+    "trainer.precision=64-true",
+    "trainer.max_steps=4",
+    "trainer.max_epochs=null",
+    "trainer.log_every_n_steps=1",
+)
+"""Text is generated, by one process for more examples than by the other."""
+
+
+def trained(cwd, *overrides, of=MODEL):
+    done = command.cli("train", *overrides[:1], *of, *overrides[1:], cwd=cwd, timeout=600)
     assert done.code == 0, done.err
     return done
 
@@ -57,8 +79,26 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_several_processes_train_as_one(strategy, alone, tmp_path):
     done = trained(tmp_path, *STRATEGIES[strategy], "name=several")
-    assert done.folder.name == alone.folder.name  # the same run, to its id
     assert len(losses(alone)) == 6
+    require_equal(done, alone)
+
+
+@pytest.mark.slow
+def test_several_processes_generate_as_one(tmp_path):
+    alone = trained(tmp_path, "trainer=cpu", "name=alone", of=PAIRS)
+    done = trained(tmp_path, "trainer=fsdp_sim", "name=several", of=PAIRS)
+    require_equal(done, alone)
+    assert written(done) == written(alone)
+    assert len(written(alone)) == 14
+
+
+def written(done):
+    lines = (done.folder / "predictions" / "test.jsonl").read_text().splitlines()
+    return {r["id"]: (r["predicted"], round(r["score"], 9)) for r in map(json.loads, lines)}
+
+
+def require_equal(done, alone):
+    assert done.folder.name == alone.folder.name  # the same run, to its id
     assert losses(done) == pytest.approx(losses(alone), abs=1e-9)
     for name, value in alone.result["metrics"].items():
         assert done.result["metrics"][name] == pytest.approx(value, abs=1e-9), name

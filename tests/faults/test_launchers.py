@@ -4,8 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lushan.runs.folder import RunFolder
@@ -76,6 +78,23 @@ def test_torchrun_on_two_agents(tmp_path):
     # What they came to is there for one process, too.
     again = command.cli("train", *RUN, cwd=tmp_path)
     assert again.folder == folder
+
+
+def test_torchrun_starts_again_what_was_killed(tmp_path):
+    longer = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=3"]
+    options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
+    options += ["--rdzv-endpoint", f"localhost:{free_port()}"]
+    words = ["-m", "torch.distributed.run", *options, "-m", "lushan", "train", *RUN, *longer]
+    agent = started([sys.executable, *words, "trainer=fsdp_sim"], tmp_path)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("outputs/several/*/checkpoints/step-*"))) < 2:
+        assert time.monotonic() < deadline, "no state was saved"
+        time.sleep(0.1)
+    psutil.Process(agent.pid).children()[-1].kill()
+    (text,) = ended([agent])
+    assert "resuming from" in text
+    (folder,) = tmp_path.glob("outputs/several/*")
+    assert RunFolder(folder).result().extra["steps"] == 40
 
 
 def test_srun_with_two_tasks(tmp_path):

@@ -69,14 +69,46 @@ def test_a_damaged_part_is_refused_by_all(killed, left_alone):
     assert hashes(jobs.result(killed)) == hashes(left_alone)
 
 
-def test_one_process_goes_on_with_what_two_have_begun(killed, left_alone):
-    alone = jobs.config(killed, *SHARDED, "trainer=cpu")
-    assert jobs.carry_out(alone) == 2
-    assert "trainer.elastic=true" in jobs.error(killed)
-    alone = jobs.config(killed, *SHARDED, "trainer=cpu", "trainer.elastic=true")
-    assert jobs.carry_out(alone) == 0
-    assert jobs.steps_seen(killed)  # what was done twice saw the same examples
-    assert jobs.result(killed)["steps"] == left_alone["steps"]
+def test_another_number_of_processes_is_refused_by_name(killed):
+    assert jobs.carry_out(jobs.config(killed, *SHARDED, "trainer=cpu")) == 2
+    error = jobs.error(killed)
+    assert "trainer.devices" in error
+    assert "trainer.elastic=true" in error
+
+
+EXACT = (
+    "task=causal_lm",
+    "model=qwen_tiny",
+    "model.config.hidden_size=32",
+    "model.config.head_dim=8",
+    "model.config.intermediate_size=48",
+    "data=sample_text",
+    "data.max_length=40",
+    "callbacks=ema",
+    "~callbacks.samples",
+    "callbacks.checkpoints.every_n_steps=2",
+    "trainer.precision=64-true",
+    "trainer.max_steps=6",
+    "trainer.max_epochs=null",
+)
+GRID = ("trainer=tp_sim", "trainer.devices=4")
+"""Two pairs: each pair shares a batch and its matrices, both share the layers."""
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """What one process comes to that is left alone."""
+    folder = tmp_path_factory.mktemp("exact")
+    assert jobs.carry_out(jobs.config(folder, *EXACT, "trainer=cpu")) == 0
+    return jobs.result(folder)["metrics"]
+
+
+@pytest.mark.parametrize(("begun", "ended"), [(GRID, ("trainer=cpu",)), (("trainer=cpu",), GRID)])
+def test_other_processes_go_on_where_they_are_let(begun, ended, exact, tmp_path):
+    assert jobs.carry_out(jobs.config(tmp_path, *EXACT, *begun), jobs.at_step(5)) == 137
+    elastic = jobs.config(tmp_path, *EXACT, *ended, "trainer.elastic=true")
+    assert jobs.carry_out(elastic) == 0
+    assert jobs.result(tmp_path)["metrics"] == pytest.approx(exact, abs=1e-9)
 
 
 def test_its_weights_are_found_by_one_process(killed):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def _checkpointed(
                 key="model.gradient_checkpointing",
                 value=True,
             )
-        inner.gradient_checkpointing_enable({"use_reentrant": False})
+        with warnings.catch_warnings():  # newer versions call it otherwise, too
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
+            inner.gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 
