@@ -1,10 +1,13 @@
 """Processes that others start: torchrun on two agents, on two hosts, SLURM's variables."""
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -28,14 +31,29 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "two_hosts.sh"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    """One that no connection of other tests is given by the system before it is used."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(lowest // 2, lowest)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return str(port)
 
 
 def ended(processes, timeout=300):
-    """The output of each process; all must end well."""
-    texts = [process.communicate(timeout=timeout)[0] for process in processes]
+    """The output of each process; all must end well, and whoever fails ends the others."""
+    deadline = time.monotonic() + timeout
+    with ThreadPoolExecutor(len(processes)) as readers:
+        outputs = [readers.submit(process.communicate) for process in processes]
+        while time.monotonic() < deadline and any(p.poll() is None for p in processes):
+            if any(p.poll() for p in processes):
+                deadline = min(deadline, time.monotonic() + 20)
+            time.sleep(0.1)
+        for process in (p for p in processes if p.poll() is None):
+            for one in psutil.Process(process.pid).children(recursive=True):
+                one.kill()  # they hold the pipe
+            process.kill()
+        texts = [output.result()[0] for output in outputs]
     assert [p.returncode for p in processes] == [0] * len(processes), "\n".join(texts)
     return texts
 
