@@ -230,6 +230,7 @@ def page(
     from lushan.studies import page as pages
 
     samples: list[dict[str, Any]] = []
+    goes_on = True
     if prompt:
         from lushan.inference import generating
 
@@ -237,10 +238,11 @@ def page(
         options = dict(zip(names, (max_new_tokens, temperature, top_p, seed), strict=True))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             written = Path(folder, "samples.jsonl")
-            generating.generate(run, options, prompts=prompt, output=written)
+            goes_on = generating.generate(run, options, prompts=prompt, output=written)
             lines = written.read_text(encoding="utf-8").splitlines()
         samples = [json.loads(line) for line in lines]
-    pages.write(run, output, title=title, samples=samples, command=sys.argv[1:])
+    told = {"samples": samples, "goes_on": goes_on, "command": sys.argv[1:]}
+    pages.write(run, output, title=title, **told)
     typer.echo(f"{output}", err=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import trained
+from tests.helpers import quick
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"
 SHORT = [
@@ -63,7 +64,7 @@ def losses(run):
         ]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", quick.only(["ner linear", "reviews"], CASES))
 def test_losses_are_what_they_were(case, tmp_path):
     found = losses(trained(tmp_path, *CASES[case], *SHORT))
     assert len(found) == 12

@@ -6,6 +6,7 @@ import pytest
 
 from lushan.errors import UserError
 from tests.conftest import trained
+from tests.helpers import quick
 
 WORDS = ["good", "bad", "fine", "poor"]
 KINDS = {
@@ -27,8 +28,13 @@ def table(folder, kind, *columns):
     return path, metric
 
 
-@pytest.mark.parametrize("columns", [("text",), ("sentence1", "sentence2")])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    quick.only(
+        [("multilabel", ("text",))],
+        [(k, c) for k in KINDS for c in (("text",), ("sentence1", "sentence2"))],
+    ),
+)
 def test_from_a_table_to_a_number(kind, columns, tmp_path):
     path, metric = table(tmp_path, kind, *columns)
     more = ['data.label_separator=";"'] if kind == "multilabel" else []

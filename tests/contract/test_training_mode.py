@@ -21,6 +21,7 @@ def seen(monkeypatch):
     return modes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["minilm", "bert_tiny"])
 def test_dropout_is_on_in_training_only(model, seen, tmp_path):
     if model == "minilm":

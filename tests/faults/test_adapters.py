@@ -46,13 +46,10 @@ PLACES = {
     "packed documents": (8, (*ADALORA, *PACKED)),
     "a prefix": (10, ("peft=prefix", "peft.config.num_virtual_tokens=4")),
 }
-QUICK = ("while ranks go",)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [pytest.param(p, marks=() if p in QUICK else pytest.mark.slow) for p in PLACES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
 def test_killed_and_started_again(place, tmp_path, left_alone):
     step, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, LR, *overrides)

@@ -69,6 +69,7 @@ def test_tensors_that_share_memory_come_back(tmp_path):
     assert torch.equal(weights["a"], weights["b"])
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
@@ -163,6 +164,7 @@ def test_ckpt_path_takes_only_our_folders(where, tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
     first = jobs.config(tmp_path / "a")
     assert jobs.carry_out(first) == 0
@@ -178,6 +180,7 @@ def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
 # Signals and owners
 
 
+@pytest.mark.slow
 def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     twice = jobs.Together(
         jobs.at_step(10, signal.SIGTERM),
@@ -203,6 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     assert jobs.state(tmp_path) == "failed"
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_have_one_run(tmp_path):
     cfg = jobs.config(tmp_path)
     first = jobs.start(cfg, jobs.at_step(4, signal.SIGSTOP))

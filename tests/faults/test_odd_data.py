@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import trained
 from tests.helpers import corpora
 
+pytestmark = pytest.mark.slow
+
 LONG = [
     ("Bob", "B-PER"),
     *[("and", "O")] * 20,

@@ -10,6 +10,7 @@ import pytest
 
 from lushan.callbacks.checkpoints import STATE, WEIGHTS
 from tests.faults import jobs
+from tests.helpers import quick
 
 STEPS = 24
 
@@ -62,7 +63,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", quick.only(["mid-epoch"], PLACES))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)
@@ -72,6 +73,7 @@ def test_killed_and_started_again(place, tmp_path, left_alone):
     require_equal(tmp_path, left_alone(*overrides))
 
 
+@pytest.mark.slow
 def test_killed_twice(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(4)) == 137
@@ -80,6 +82,7 @@ def test_killed_twice(tmp_path, left_alone):
     require_equal(tmp_path, left_alone())
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting(tmp_path, left_alone):
     stop = (
         "callbacks=early_stopping",
@@ -94,7 +97,10 @@ def test_early_stopping_goes_on_counting(tmp_path, left_alone):
     assert jobs.result(tmp_path)["steps"] < 48
 
 
-@pytest.mark.parametrize(("signum", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+
+
+@pytest.mark.parametrize(("signum", "expected"), quick.only(SIGNALS[1:], SIGNALS))
 def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
     cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
     assert jobs.carry_out(cfg, jobs.at_step(5, signum)) == expected
@@ -107,6 +113,7 @@ def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
     assert len(jobs.steps_seen(tmp_path)) == STEPS
 
 
+@pytest.mark.slow
 def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
@@ -119,6 +126,7 @@ def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_a
     require_equal(tmp_path, left_alone())
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_is_refused(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
@@ -131,6 +139,7 @@ def test_one_flipped_bit_is_refused(tmp_path, left_alone):
     require_equal(tmp_path, left_alone())
 
 
+@pytest.mark.slow
 def test_another_number_of_devices_is_refused_by_name(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
@@ -162,6 +171,7 @@ def sample_files(tmp_path):
     return lines
 
 
+@pytest.mark.slow
 def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg) == 0
@@ -171,6 +181,7 @@ def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
     assert jobs.result(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 8, 13])
 def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path):
     """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""

@@ -42,6 +42,7 @@ def rows(folder):
     return len((jobs.run_folder(folder) / "metrics.csv").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     closed = jobs.Environment(
@@ -58,6 +59,7 @@ def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
             assert KEY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     nothing = jobs.Environment(
@@ -69,6 +71,7 @@ def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
     assert "warning" not in (run / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_tracker_that_dies_is_left_out(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     dying = jobs.Together(

@@ -256,6 +256,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(cli, tmp_path):
     assert json.loads((done.folder / "run.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_secrets_are_nowhere(cli, tmp_path):
     presets = tmp_path / "conf" / "experiment"
     presets.mkdir(parents=True)

@@ -8,6 +8,7 @@ path, size and time of change stand in it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import json
 import os
@@ -83,7 +84,7 @@ def signature(name: str, key: str = "") -> Signature:
     judge_name(name, key)
     entries = _cache()["signatures"]
     entry = entries.get(name)
-    if entry is not None and _unchanged(entry["files"]):
+    if entry is not None and _imported(name, entry["files"]) and _unchanged(entry["files"]):
         found = _decode(entry)
     else:
         thing = locate(name, key)
@@ -278,6 +279,13 @@ def _files(thing: Any, name: str) -> list[list[Any]]:
 def _stamp(path: str) -> tuple[int, int]:
     status = Path(path).stat()
     return status.st_size, status.st_mtime_ns
+
+
+def _imported(name: str, files: list[list[Any]]) -> bool:
+    """Whether an import would find these files: two projects may have a package of one name."""
+    spec = importlib.util.find_spec(name.partition(".")[0])
+    origin = None if spec is None else spec.origin
+    return origin is None or origin in [path for path, *_ in files]
 
 
 def _unchanged(files: list[list[Any]]) -> bool:

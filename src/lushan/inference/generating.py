@@ -57,7 +57,7 @@ def generate(
     batch_size: int = 16,
     dtype: Dtype = "auto",
     raw: bool = False,
-) -> None:
+) -> bool:
     """Let a model go on from prompts.
 
     Args:
@@ -72,6 +72,9 @@ def generate(
         batch_size: Texts that are written at a time.
         dtype: See `open_speaker`.
         raw: Go on from the prompt as plain text, although there is a chat template.
+
+    Returns:
+        Whether a text is read as the continuation of its prompt, and not as an answer to it.
 
     Raises:
         UserError: There is no model, or a prompt cannot be used; names file and line.
@@ -106,6 +109,7 @@ def generate(
         job.show(given)
     for note in job.notes:
         _tell(f"note: {note}")
+    return job.goes_on
 
 
 def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:
@@ -138,6 +142,10 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
 def _tell(text: str) -> None:
     sys.stdout.flush()
     print(text, file=sys.stderr)  # noqa: T201
@@ -168,8 +176,8 @@ class _Job:
 
     def stream(self, prompt: Prompt) -> None:
         """Write a single text to standard output while it comes."""
-        shown = Shown(leading=not self._goes_on())
-        if self._goes_on():
+        shown = Shown(leading=not self.goes_on)
+        if self.goes_on:
             shown(prompt.value)
         self._written([prompt], show=shown)
         print(flush=True)  # noqa: T201
@@ -178,15 +186,16 @@ class _Job:
         """Write several texts to standard output, one below the other."""
         records = list(self.records(prompts))
         for number, record in enumerate(records, start=1):
-            before = record["prompt"] if self._goes_on() else ""
+            before = record["prompt"] if self.goes_on else ""
             print(f"--- {number} of {len(records)}\n{before}{record['text']}")  # noqa: T201
 
-    def _goes_on(self) -> bool:
+    @property
+    def goes_on(self) -> bool:
         """Whether a text is read as the continuation of its prompt."""
         return self.speaker.kind == "text" and not self.speaker.is_whole
 
     def _said(self, written: Written) -> str:
-        return written.text if self._goes_on() else written.text.strip()
+        return written.text if self.goes_on else written.text.strip()
 
     def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
         begun = time.perf_counter()
@@ -216,10 +225,8 @@ class _Job:
         """What was done, in a line."""
         n = self.counts
         rate = n["tokens"] / max(self.seconds, 1e-9)
-        return (
-            f"{n['prompts']:,} prompts, {n['texts']:,} texts, {n['tokens']:,} tokens, "
-            f"{rate:,.0f} tokens/s"
-        )
+        counted = ", ".join(_counted(n[f"{name}s"], name) for name in ("prompt", "text", "token"))
+        return f"{counted}, {rate:,.0f} tokens/s"
 
     @property
     def notes(self) -> list[str]:

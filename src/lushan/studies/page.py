@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ def write(
     *,
     title: str | None = None,
     samples: Sequence[Mapping[str, Any]] = (),
+    goes_on: bool = True,
     command: Sequence[str] = (),
 ) -> None:
     """Write a run's page, and its curves beside it.
@@ -33,6 +35,7 @@ def write(
         output: The Markdown file.
         title: Of the page; the run's name when not given.
         samples: What the run's model wrote, `prompt` and `text` each.
+        goes_on: Whether the texts are continuations of their prompts, and not answers to them.
         command: The arguments that make this page again.
 
     Raises:
@@ -50,7 +53,8 @@ def write(
     output.parent.mkdir(parents=True, exist_ok=True)
     if curves.is_file():
         shutil.copyfile(curves, output.parent / CURVES)
-    text = page(folder, result, title=title, samples=samples, drawn=curves.is_file())
+    shown = [_sample(sample, goes_on=goes_on) for sample in samples]
+    text = page(folder, result, title=title, samples=shown, drawn=curves.is_file())
     made = f"\nThis page was made by `lushan {shlex.join(command)}`.\n" if command else ""
     atomic_write(output, text + made)
 
@@ -60,25 +64,33 @@ def page(
     result: Result,
     *,
     title: str | None = None,
-    samples: Sequence[Mapping[str, Any]] = (),
+    samples: Sequence[str] = (),
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    overrides = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    written = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
-        "```\nlushan train " + shlex.join(map(str, overrides)) + "\n```",
+        "```\nlushan train " + shlex.join(overrides) + "\n```",
         _facts(folder, result),
         _metrics(result),
     ]
     if drawn:
         parts.append(f"![Loss and main metric over the steps]({CURVES})")
     if samples:
-        parts.append("## What it writes\n\n" + "\n\n".join(map(_sample, samples)))
+        parts.append("## What it writes\n\n" + "\n\n".join(samples))
     notes = [f"- {note}" for note in result.extra.get("notes") or ()]
     if notes:
         parts.append("## What to know of these numbers\n\n" + "\n".join(notes))
     return "\n\n".join(parts) + "\n"
+
+
+def _from_here(override: str) -> str:
+    """An override whose absolute path, which no other machine has, is one from this folder."""
+    key, equals, value = override.partition("=")
+    there = Path(value).is_absolute() and Path(value).exists()
+    return f"{key}{equals}{os.path.relpath(value)}" if there else override
 
 
 def _facts(folder: RunFolder, result: Result) -> str:
@@ -113,7 +125,10 @@ def _metrics(result: Result) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _sample(sample: Mapping[str, Any]) -> str:
-    """A prompt in bold, and what followed, its lines kept."""
-    whole = f"**{sample['prompt'].strip()}**{sample['text']}"
+def _sample(sample: Mapping[str, Any], *, goes_on: bool) -> str:
+    """A prompt in bold, and what followed, its lines kept; of a dialogue each turn on a line."""
+    prompt, text = sample["prompt"], sample["text"]
+    turns = prompt if isinstance(prompt, list) else [{"content": prompt}]
+    before = "\n".join(f"**{turn['content'].strip()}**" for turn in turns)
+    whole = before + ("" if goes_on else "\n") + text
     return "\n".join(f"> {line}  " for line in whole.splitlines())

@@ -61,6 +61,7 @@ def test_each_run_of_a_language_model_keeps_what_it_wrote(lm_run, chat_run):
         assert "sample: " in (run / "log.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_it_has_no_part_in_training(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twice")
     overrides = [*command.LANGUAGE, "task=causal_lm", "trainer.max_epochs=2"]

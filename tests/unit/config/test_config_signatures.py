@@ -3,6 +3,7 @@
 import enum
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, TypedDict, Union
@@ -193,10 +194,23 @@ def test_a_changed_file_is_read_again(cache, here, monkeypatch):
         assert set(signature("changing_one.A").parameters) == {"a"}
         remembered_by_another_process()
         module.write_text("class A:\n    def __init__(self, a: int, bc: int): ...\n")
-        monkeypatch.delitem(__import__("sys").modules, "changing_one")
+        monkeypatch.delitem(sys.modules, "changing_one")
         assert set(signature("changing_one.A").parameters) == {"a", "bc"}
     finally:
-        __import__("sys").modules.pop("changing_one", None)
+        sys.modules.pop("changing_one", None)
+
+
+def test_another_project_s_package_of_the_same_name_is_another(cache, here, monkeypatch):
+    monkeypatch.setenv("LUSHAN_TARGETS", "of_two_projects.")
+    for name in ("a", "b"):
+        (here / name).mkdir()
+        module = here / name / "of_two_projects.py"
+        module.write_text(f"class A:\n    def __init__(self, {name}: int): ...\n")
+        with monkeypatch.context() as project:
+            project.syspath_prepend(here / name)
+            assert set(signature("of_two_projects.A").parameters) == {name}
+        del sys.modules["of_two_projects"]
+        remembered_by_another_process()
 
 
 def test_a_folder_that_cannot_be_written_is_no_harm(here, monkeypatch):

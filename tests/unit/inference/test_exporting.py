@@ -87,6 +87,7 @@ def test_a_chat_pipeline_answers_as_the_run(chat_run, folder):
     assert set(speaker.endings) == set(again.endings)
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder(pairs_run, folder):
     export(pairs_run, folder)
     speaker, again = open_speaker(pairs_run), open_speaker(folder)
@@ -98,6 +99,7 @@ def test_an_encoder_decoder(pairs_run, folder):
     assert "'short: '" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_masked_language_model(masked_run, folder):
     export(masked_run, folder)
     fill = transformers.pipeline("fill-mask", str(folder))

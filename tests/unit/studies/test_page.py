@@ -1,5 +1,7 @@
 """A run's page: its numbers, its curves, and what its model writes."""
 
+import shutil
+
 import pytest
 
 from lushan.errors import UserError
@@ -21,6 +23,25 @@ def test_samples_keep_their_lines(ner_run, tmp_path):
     output = tmp_path / "README.md"
     page.write(ner_run, output, samples=[{"prompt": "明月", "text": "几时有\n把酒问青天"}])
     assert "> **明月**几时有  \n> 把酒问青天  " in output.read_text(encoding="utf-8")
+
+
+def test_an_answer_begins_on_a_line_of_its_own(ner_run, tmp_path):
+    output = tmp_path / "README.md"
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello\n"}]
+    page.write(ner_run, output, samples=[{"prompt": prompt, "text": "Hi."}], goes_on=False)
+    assert "> **Be brief.**  \n> **Hello**  \n> Hi.  " in output.read_text(encoding="utf-8")
+
+
+def test_absolute_paths_are_told_from_where_one_is(ner_run, tmp_path, monkeypatch):
+    """The folder of somebody's data is nothing that a page has to tell."""
+    run, data = tmp_path / "run", tmp_path / "data" / "set"
+    shutil.copytree(ner_run, run)
+    data.mkdir(parents=True)
+    (run / "overrides.yaml").write_text(f"- data.dir={data}\n- data.text=/no/such/place\n")
+    monkeypatch.chdir(run)
+    page.write(run, tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "\nlushan train data.dir=../data/set data.text=/no/such/place\n" in text
 
 
 def test_a_run_that_is_not_complete_has_no_page(tmp_path):

@@ -280,6 +280,7 @@ def test_generated_turns_are_compared(tokenizer: Any) -> None:
     assert evaluation.notes[0] == "the last turn of 2 dialogues was generated"
 
 
+@pytest.mark.slow
 def test_it_learns_to_answer_and_to_stop(tokenizer: Any) -> None:
     made = task(tokenizer, max_new_tokens=16)
     net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
