@@ -11,7 +11,6 @@ import gzip
 import json
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,9 +25,9 @@ from transformers import (
 )
 
 
-def dialogues(file: Path, limit: int) -> list[list[dict[str, str]]]:
+def dialogues(file: Path) -> list[list[dict[str, str]]]:
     with gzip.open(file, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line)["turns"] for line in islice(lines, limit)]
+        rows = [json.loads(line)["turns"] for line in lines]
     roles = {"SYSTEM": "assistant", "USER": "user"}
     return [
         [{"role": roles[turn["speaker"]], "content": turn["utterance"]} for turn in row]
@@ -56,7 +55,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--train", required=True, type=Path)
     parser.add_argument("--run", required=True, type=Path, help="whose shape and tokenizer it has")
-    parser.add_argument("--limit", type=int, required=True, help="dialogues, for one epoch")
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--batch", type=int, default=8, help="8 is the Trainer's default")
     args = parser.parse_args()
@@ -64,7 +62,7 @@ def main() -> None:
     set_seed(1)
     tokenizer = AutoTokenizer.from_pretrained(args.run / "tokenizer")
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(args.run / "encoder"))
-    rows = [encoded(d, tokenizer, args.length) for d in dialogues(args.train, args.limit)]
+    rows = [encoded(d, tokenizer, args.length) for d in dialogues(args.train)]
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
