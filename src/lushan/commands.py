@@ -241,8 +241,8 @@ def page(
             goes_on = generating.generate(run, options, prompts=prompt, output=written)
             lines = written.read_text(encoding="utf-8").splitlines()
         samples = [json.loads(line) for line in lines]
-    told = {"samples": samples, "goes_on": goes_on, "command": sys.argv[1:]}
-    pages.write(run, output, title=title, **told)
+    command = sys.argv[1:]
+    pages.write(run, output, title=title, samples=samples, goes_on=goes_on, command=command)
     typer.echo(f"{output}", err=True)
 
 
