@@ -1,0 +1,199 @@
+"""Labels, entities, accidents and lengths of an audit, against what is counted by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from lushan.data.audit.accidents import accidents_of, kinds_of
+from lushan.data.audit.duplicates import forms_of
+from lushan.data.audit.entities import unseen_of
+from lushan.data.audit.labels import contradictions_of, drift_of, labels_of
+from lushan.data.audit.lengths import lengths_of, unknown_characters
+
+
+def table(texts: list[str], **columns: list) -> pa.Table:
+    rows = list(range(1, len(texts) + 1))
+    return pa.table({"id": [f"x:{i}" for i in rows], "text": texts, "line": rows} | columns)
+
+
+def tagged(*sentences: tuple[str, str]) -> pa.Table:
+    rows = list(range(1, len(sentences) + 1))
+    return pa.table(
+        {
+            "id": [f"x:{i}" for i in rows],
+            "tokens": [words.split() for words, _ in sentences],
+            "tags": [tags.split() for _, tags in sentences],
+            "line": rows,
+        }
+    )
+
+
+# Labels
+
+
+def test_distribution_and_drift_of_classes() -> None:
+    train = table(["x"] * 30, label=["a"] * 20 + ["b"] * 10)
+    test = table(["x"] * 20, label=["a"] * 5 + ["b"] * 14 + ["c"])
+    found = labels_of({"train": train, "test": test})
+    assert found.counts == {"train": {"a": 20, "b": 10, "c": 0}, "test": {"a": 5, "b": 14, "c": 1}}
+    (drift,) = found.drift
+    wanted = stats.chi2_contingency([[20, 10, 0], [5, 14, 1]], correction=False)
+    assert drift.total_variation == pytest.approx(20 / 30 - 5 / 20)
+    assert drift.statistic == pytest.approx(wanted.statistic)
+    assert drift.p == pytest.approx(wanted.pvalue)
+    association = stats.contingency.association(np.array([[20, 10, 0], [5, 14, 1]]), "cramer")
+    assert drift.cramers_v == pytest.approx(association)
+    assert (drift.small, drift.unlearned) == (2, ["c"])
+
+
+def test_alike_splits_do_not_drift_and_single_classes_are_not_tested() -> None:
+    same = drift_of("test", {"a": 20, "b": 10}, {"a": 4, "b": 2})
+    assert (same.total_variation, same.cramers_v) == pytest.approx((0, 0))
+    assert same.p == pytest.approx(1)
+    one = drift_of("test", {"a": 3}, {"a": 2})
+    assert (one.total_variation, one.p, one.cramers_v) == (0, None, None)
+    assert math.isnan(drift_of("test", {"a": 3}, {}).total_variation)
+
+
+def test_several_classes_are_counted_and_not_tested() -> None:
+    train = table(["x", "y"], label=[["a", "b"], ["a"]])
+    found = labels_of({"train": train, "test": table(["z"], label=[["b"]])})
+    assert found.counts == {"train": {"a": 2, "b": 1}, "test": {"a": 0, "b": 1}}
+    assert found.drift[0].p is None
+    assert found.drift[0].total_variation == pytest.approx(2 / 3)
+
+
+def test_numbers_are_compared_by_their_distribution() -> None:
+    train, test = [0.0, 1.0, 2.0, 3.0], [2.5, 3.5]
+    found = labels_of(
+        {"train": table(["x"] * 4, label=train), "test": table(["x"] * 2, label=test)}
+    )
+    assert found.numbers["train"]["mean"] == 1.5
+    assert found.drift[0].p == pytest.approx(stats.ks_2samp(train, test).pvalue)
+    assert found.drift[0].total_variation == 0.75
+
+
+def test_entities_are_the_labels_of_words() -> None:
+    train = tagged(("Anna sees New York", "B-PER O B-LOC I-LOC"), ("Bo sleeps", "B-PER O"))
+    assert labels_of({"train": train}).counts == {"train": {"PER": 2, "LOC": 1}}
+    assert labels_of({"train": table(["x"])}) is None
+
+
+def test_one_text_with_two_labels() -> None:
+    train = table(["good", "bad", " good", "fine", ""], label=["pos", "neg", "pos", "pos", "neg"])
+    test = table(["good ", "bad", ""], label=["neg", "neg", "pos"])
+    splits = {"train": train, "test": test}
+    (found,) = contradictions_of(splits, forms_of(splits))
+    assert (found.text, found.rows) == ("good", 3)
+    places = {label: (place.split, place.id) for label, place in found.labels.items()}
+    assert places == {"pos": ("train", "x:1"), "neg": ("test", "x:1")}
+    empty = {"train": table(["", " "], label=["a", "b"])}
+    assert contradictions_of(empty, forms_of(empty)) == []
+
+
+def test_one_sentence_with_two_taggings() -> None:
+    splits = {
+        "train": tagged(("Paris is here", "B-LOC O O"), ("so it is", "O O O")),
+        "test": tagged(("Paris is here", "B-PER O O"), ("so it is", "O O O")),
+    }
+    (found,) = contradictions_of(splits, forms_of(splits))
+    assert list(found.labels) == ["Paris LOC@0", "Paris PER@0"]
+
+
+# Entities
+
+
+def test_entities_that_train_never_has() -> None:
+    splits = {
+        "train": tagged(("Anna in New York", "B-PER O B-LOC I-LOC"), ("Jordan", "B-LOC")),
+        "validation": tagged(
+            ("Jordan and Anna in York", "B-PER O B-PER O B-LOC"),
+            ("Jordan in New York", "B-PER O B-LOC I-LOC"),
+        ),
+    }
+    (found,) = unseen_of(splits)
+    assert (found.mentions, found.unseen, found.other_type) == (5, 3, 2)
+    assert (found.distinct, found.distinct_unseen) == (4, 2)
+    assert found.by_type == {"LOC": (2, 1), "PER": (3, 2)}
+    assert found.examples == [("Jordan", "PER", 2), ("York", "LOC", 1)]
+    assert unseen_of({"validation": splits["validation"]}) == []
+    assert unseen_of({"train": table(["x"])}) == []
+
+
+# Accidents
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("plain\ttext\nwith 中文, naïve “quotes” and 👩‍👩‍👧", []),
+        ("lost \ufffd\ufffd", ["replacement", "replacement"]),
+        ("\ufeffbegins", ["bom"]),
+        ("bell \x07 and \x85", ["control", "control"]),
+        ("zero\u200bwidth", ["invisible"]),
+        ("\ue000", ["private"]),
+        ("cafÃ© â€œquoteâ€\x9d", ["mojibake", "mojibake", "mojibake"]),
+        ("a &amp; b &#39; &unknown; &", ["html", "html"]),
+        ("cafe\u0301", ["decomposed"]),
+    ],
+)
+def test_accidents_of_a_text(text: str, kinds: list[str]) -> None:
+    assert kinds_of(text) == kinds
+
+
+def test_accidents_are_counted_by_split() -> None:
+    splits = {"train": table(["a\ufffd\ufffd", "b", "\ufffd"]), "test": table(["clean"])}
+    (found,) = accidents_of(splits, shown=1)
+    assert (found.split, found.kind, found.texts, found.times) == ("train", "replacement", 2, 3)
+    assert [place.id for place in found.examples] == ["x:1"]
+
+
+# Lengths
+
+
+def encoder(limit: int, stride: int | None = None):
+    """Words as tokens with one more in front; what is too long is cut, or read in pieces."""
+
+    def encode(rows: dict, first: int) -> dict:
+        features: dict[str, list] = {n: [] for n in ("input_ids", "length", "example", "cut")}
+        for number, text in enumerate(rows["text"], start=first):
+            ids = [0] + [1 if word == "?" else 2 for word in text.split()]
+            starts = range(0, len(ids), limit) if stride is not None else [0]
+            for start in starts:
+                piece = ids[start : start + limit]
+                features["input_ids"].append(piece)
+                features["length"].append(len(piece))
+                features["example"].append(number)
+                features["cut"].append(
+                    len(ids) - limit if stride is None and len(ids) > limit else 0
+                )
+        return features
+
+    return encode
+
+
+def test_lengths_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lushan.data.audit.lengths._ROWS", 2)
+    texts = table(["a b", "a b c d e f", "?", "a b c d ?"])
+    options = {"whole": encoder(1000), "limit": 4, "unknown": 1}
+    found = lengths_of("test", texts, within=encoder(4), **options)
+    assert (found.longest, found.tokens, found.mean) == (7, 18, 4.5)
+    assert found.quantiles == {"0.5": 6, "0.9": 7, "0.99": 7}
+    assert (found.over, found.cut, found.lost, found.unknown) == (2, 2, 5, 2)
+    windows = lengths_of("test", texts, within=encoder(4, stride=0), **options)
+    assert (windows.over, windows.cut, windows.lost) == (2, 0, 0)
+
+
+def test_unknown_characters() -> None:
+    splits = {"train": table(["ab", "a b"]), "test": table(["xa x", "y", "b"])}
+    found = unknown_characters(splits, lambda characters: [c in "ab" for c in characters])
+    assert [(u.split, u.characters, u.times, u.texts) for u in found] == [
+        ("train", 0, 0, 0),
+        ("test", 2, 3, 2),
+    ]
+    assert found[1].examples == [("x", 2), ("y", 1)]
