@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lushan.data.audit import near
-from lushan.data.audit.duplicates import duplicates_of
+from lushan.data.audit.duplicates import Duplicates, duplicates_of, forms_of
 from lushan.data.audit.shared import notes_of, shared_with_train
 from lushan.data.audit.texts import key_of
 
@@ -21,6 +21,10 @@ def table(*texts: str, **columns: list) -> pa.Table:
     rows = list(range(1, len(texts) + 1))
     named = {"id": [f"x:{i}" for i in rows], "text": list(texts), "line": rows}
     return pa.table(named | columns)
+
+
+def found_in(**splits: pa.Table) -> Duplicates:
+    return duplicates_of(splits, forms_of(splits))
 
 
 def mutated(texts: list[str], rng: random.Random, chinese: bool) -> list[str]:
@@ -107,7 +111,7 @@ def test_exact_copies_in_their_normal_form() -> None:
     train = table("caf\u00e9  au lait", "b c", "b c", "", "D e")
     validation = table(" cafe\u0301 au\u3000lait\n", "d e", " ", "b c", "b\tc")
     test = table("d e", "z")
-    found = duplicates_of({"train": train, "validation": validation, "test": test})
+    found = found_in(train=train, validation=validation, test=test)
     within = {w.split: (w.texts, w.empty, w.exact) for w in found.within}
     assert within == {"train": (4, 1, 1), "validation": (4, 1, 1), "test": (2, 0, 0)}
     across = {(a.split, a.other): (a.exact, a.near) for a in found.across}
@@ -130,7 +134,7 @@ def test_near_rows_are_counted_with_their_copies() -> None:
     text = " ".join(WORDS[:20])
     train = table(text, f"{text} more", f"{text} more", "else")
     test = table(text.replace("w0", "v0"), text.replace("w0", "v0"), text)
-    found = duplicates_of({"train": train, "test": test})
+    found = found_in(train=train, test=test)
     assert {w.split: (w.exact, w.near) for w in found.within} == {"train": (1, 3), "test": (1, 3)}
     assert [(a.exact, a.near) for a in found.across] == [(1, 2)]
     across = [p for p in found.pairs if p.first.split != p.second.split and not p.exact]
@@ -142,7 +146,7 @@ def test_near_rows_are_counted_with_their_copies() -> None:
 
 def test_too_much_text_for_near_duplicates_is_told_by_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "MOST_CHARACTERS", 3)
-    found = duplicates_of({"train": table("a b c", "a b c d")})
+    found = found_in(train=table("a b c", "a b c d"))
     assert found.unit is None
     assert found.within[0].near is None
 

@@ -185,8 +185,32 @@ def test_lengths_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.longest, found.tokens, found.mean) == (7, 18, 4.5)
     assert found.quantiles == {"0.5": 6, "0.9": 7, "0.99": 7}
     assert (found.over, found.cut, found.lost, found.unknown) == (2, 2, 5, 2)
+    assert found.targets == 0
     windows = lengths_of("test", texts, within=encoder(4, stride=0), **options)
     assert (windows.over, windows.cut, windows.lost) == (2, 0, 0)
+
+
+def test_references_of_a_source_are_one_text() -> None:
+    def encode(limit: int):
+        def encoded(rows: dict, first: int) -> dict:
+            found: dict[str, list] = {
+                n: [] for n in ("input_ids", "length", "example", "cut", "reference")
+            }
+            for number, targets in enumerate(rows["targets"], start=first):
+                for reference, target in enumerate(targets):
+                    found["input_ids"].append([5, 6, 7][:limit])
+                    found["length"].append(min(3, limit) + len(target))
+                    found["example"].append(number)
+                    found["cut"].append(int(target == "long") + int(limit < 3 and not reference))
+                    found["reference"].append(reference)
+            return found
+
+        return encoded
+
+    pairs = pa.table({"source": ["x", "y"], "targets": [["a", "long"], ["b"]]})
+    found = lengths_of("test", pairs, whole=encode(9), within=encode(2), limit=2, unknown=None)
+    assert (found.tokens, found.longest, found.over, found.cut) == (6, 3, 2, 2)
+    assert (found.lost, found.targets) == (2, 1)
 
 
 def test_unknown_characters() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -13,23 +13,23 @@ from lushan.data.audit import texts
 from lushan.data.audit.texts import Place
 
 KINDS: Mapping[str, tuple[str, str]] = {
-    "replacement": ("U+FFFD: characters that were lost in decoding", "\ufffd"),
-    "bom": ("U+FEFF: byte order marks inside of texts", "\ufeff"),
+    "replacement": ("characters lost in decoding (U+FFFD)", "\ufffd"),
+    "bom": ("byte order marks inside of texts (U+FEFF)", "\ufeff"),
     "control": ("control characters", r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
     "invisible": (
-        "invisible characters: zero-width spaces, soft hyphens, marks of direction",
+        "invisible characters (zero-width spaces, soft hyphens, marks of direction)",
         r"[\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f]",
     ),
     "private": (
-        "private-use characters and code points that are none",
+        "private-use characters or code points that are none",
         r"[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff]",
     ),
     "mojibake": (
-        "what looks like UTF-8 that was read as Latin-1 or Windows-1252",
+        "what looks like UTF-8 read as Latin-1 or Windows-1252",
         r"[\u00c2\u00c3][\u00a0-\u00bf]|\u00e2\u20ac[\u0080-\u00ff\u0152-\u02dc\u2018-\u2122]",
     ),
     "html": (
-        "HTML entities: &amp;",
+        "HTML entities (such as &amp;)",
         r"&(?:amp|lt|gt|quot|apos|nbsp|\#\d{1,7}|\#x[0-9a-fA-F]{1,6});",
     ),
 }
@@ -37,9 +37,16 @@ KINDS: Mapping[str, tuple[str, str]] = {
 emoji, and are no accident."""
 NOT_NFC = "decomposed"
 MEANINGS = {name: meaning for name, (meaning, _) in KINDS.items()} | {
-    NOT_NFC: "texts that are not in Unicode's NFC: letters with their accents apart"
+    NOT_NFC: "letters with their accents apart, not in Unicode's NFC,"
 }
-_FOUND = re.compile("|".join(f"(?P<{name}>{pattern})" for name, (_, pattern) in KINDS.items()))
+
+
+def _one_of(names: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?P<{name}>{KINDS[name][1]})" for name in names))
+
+
+_ANY = _one_of(KINDS)
+_ASCII = _one_of(("control", "html"))
 SHOWN = 5
 
 
@@ -84,7 +91,9 @@ def accidents_of(splits: Mapping[str, pa.Table], shown: int = SHOWN) -> list[Acc
 
 def kinds_of(text: str) -> list[str]:
     """The accidents of a text, each as often as it stands there."""
-    found = [str(match.lastgroup) for match in _FOUND.finditer(text)]
-    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+    plain = text.isascii()
+    pattern = _ASCII if plain else _ANY
+    found = [str(match.lastgroup) for match in pattern.finditer(text)]
+    if not plain and not unicodedata.is_normalized("NFC", text):
         found.append(NOT_NFC)
     return found

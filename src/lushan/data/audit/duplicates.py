@@ -103,14 +103,16 @@ class Forms:
     counts: NDArray[np.int64]
 
 
-def duplicates_of(splits: Mapping[str, pa.Table], threshold: float = near.THRESHOLD) -> Duplicates:
+def duplicates_of(
+    splits: Mapping[str, pa.Table], forms: Forms, threshold: float = near.THRESHOLD
+) -> Duplicates:
     """Find copies and near-duplicates.
 
     Args:
         splits: Name to table, in the order train, validation, test.
+        forms: Their distinct texts.
         threshold: Jaccard similarity of near-duplicates.
     """
-    forms = forms_of(splits)
     small = sum(map(len, forms.texts)) <= near.MOST_CHARACTERS
     found = near.near_duplicates(forms.texts, threshold) if small else None
     neighbours = _neighbours(found)

@@ -38,6 +38,7 @@ class Lengths:
         tokens: Of all rows.
         lost: Tokens that are left out.
         unknown: Tokens that the tokenizer writes for what it does not know.
+        targets: Rows of pairs with a target that is cut, whose limit is the task's own.
     """
 
     split: str
@@ -51,6 +52,7 @@ class Lengths:
     tokens: int
     lost: int
     unknown: int
+    targets: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +96,12 @@ def lengths_of(
         unknown: Id of the unknown token.
     """
     lengths = np.zeros(table.num_rows, np.int64)
+    targets: set[int] = set()
     strange = 0
     for first, rows in _some(table):
         features = whole(rows, first)
+        # Nothing is cut here but a target.
+        targets.update(np.asarray(features["example"])[np.asarray(features["cut"]) > 0].tolist())
         for example, ids, length in _features(features):
             lengths[example] += length
             strange += int((ids == unknown).sum()) if unknown is not None else 0
@@ -115,6 +120,7 @@ def lengths_of(
         tokens=int(lengths.sum()),
         lost=lost,
         unknown=strange,
+        targets=len(targets),
     )
 
 
@@ -127,10 +133,9 @@ def _lost(
     cut = np.zeros(len(over), bool)
     for first, rows in _some(part):
         features = within(rows, first)
-        losses = features.get("cut") or [0] * len(features["example"])
-        for (example, _, length), loss in zip(_features(features), losses, strict=True):
+        for example, _, length in _features(features):
             kept[example] += length
-            cut[example] |= loss > 0
+        np.logical_or.at(cut, features["example"], np.asarray(features["cut"]) > 0)
     return int(cut.sum()), int(np.maximum(lengths[over] - kept, 0)[cut].sum())
 
 
