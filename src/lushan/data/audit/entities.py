@@ -1,6 +1,6 @@
 """Entities of the other splits that stand in train, and those that never do.
 
-An entity is its surface form (words with a blank between them, NFC, case as it is) and its type.
+An entity is its surface form (its words as text, NFC, case as it is) and its type.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from lushan.data.words import join_words
 from lushan.text.tags import Span, spans
 
 Entity = tuple[str, str]
@@ -83,4 +84,4 @@ def entities_of(table: pa.Table) -> Iterator[Entity]:
 
 def entity_of(words: list[str], span: Span) -> Entity:
     """What a span stands for."""
-    return unicodedata.normalize("NFC", " ".join(words[span.start : span.end])), span.label
+    return unicodedata.normalize("NFC", join_words(words[span.start : span.end])[0]), span.label

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lushan.data.audit import accidents, duplicates, entities, labels, near, texts
+from lushan.data.audit import accidents, duplicates, entities, labels, near, shared, texts
 from lushan.data.audit.accidents import Accident
 from lushan.data.audit.duplicates import Duplicates
 from lushan.data.audit.entities import Unseen
@@ -29,7 +29,7 @@ class Audit:
     Attributes:
         splits: Name to rows.
         kind: What the rows are: `tokens`, `text`, `pairs`, `messages`.
-        notes: What the source said.
+        notes: What the source said, but for what is counted here.
         duplicates: Copies and near-duplicates.
         labels: None where rows have none.
         contradictions: Texts that have two labels.
@@ -86,7 +86,7 @@ def audit_of(
     return Audit(
         splits={split: table.num_rows for split, table in splits.items()},
         kind=kind,
-        notes=notes,
+        notes=shared.others_of(notes),
         duplicates=duplicates.duplicates_of(splits, forms, threshold),
         labels=labels.labels_of(splits),
         contradictions=labels.contradictions_of(splits, forms),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lushan.data.audit import texts
 from lushan.data.audit.duplicates import Forms
 from lushan.data.audit.texts import Place
+from lushan.data.words import join_words
 from lushan.text.tags import spans
 
 Kind = Literal["class", "several classes", "entity type", "number"]
@@ -211,9 +212,8 @@ def _written(table: pa.Table, label: Any, row: int) -> str:
     if "tags" not in table.column_names:
         return ", ".join(sorted(label)) if isinstance(label, list) else str(label)
     words = table.column("tokens")[row].as_py()
-    named = [
-        f"{' '.join(words[s.start : s.end])} {s.label}@{s.start}" for s in spans(label, "iob2")
-    ]
+    found = spans(label, "iob2")
+    named = [f"{join_words(words[s.start : s.end])[0]} {s.label}@{s.start}" for s in found]
     return "; ".join(named) or "no entity"
 
 

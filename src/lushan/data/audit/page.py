@@ -72,7 +72,7 @@ def page(audit: Audit, command: Sequence[str]) -> str:
         parts.append(f"## {section.title.capitalize()}")
         parts += ["\n".join(_markdown(section.table))] if section.table else []
         parts += [_escaped(said) for said in section.said]
-        parts += ["\n".join(section.examples)] if section.examples else []
+        parts += ["\n".join(section.examples).rstrip()] if section.examples else []
     if audit.unmeasured:
         parts.append("## Not audited")
         parts.append("\n".join(f"- {_escaped(reason)}" for reason in audit.unmeasured))
@@ -142,7 +142,9 @@ def _pairs(pairs: Sequence[Pair]) -> Iterator[str]:
             yield f"{title} ({min(SHOWN, len(some))} of {len(some):,}):\n"
         for pair in some[:SHOWN]:
             similar = "" if pair.exact else f", {pair.jaccard:.2f}"
-            yield f"- {_place(pair.first)} = {_place(pair.second)}{similar}: {_quoted(pair.first)}"
+            alike = "=" if pair.exact else "≈"
+            both = f"{_place(pair.first)} {alike} {_place(pair.second)}{similar}"
+            yield f"- {both}: {_quoted(pair.first)}"
             if not pair.exact:
                 yield f"  and {_quoted(pair.second)}"
         if some:

@@ -58,4 +58,9 @@ def notes_of(splits: Mapping[str, pa.Table], notes: Sequence[str]) -> list[str]:
         for split, count in counts.items()
         if count
     ]
-    return said + [note for note in notes if not note.endswith(REMARK)]
+    return said + others_of(notes)
+
+
+def others_of(notes: Sequence[str]) -> list[str]:
+    """What a source said, without its own remarks about what splits share."""
+    return [note for note in notes if not note.endswith(REMARK)]

@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.data.words import join_words
+
 FORM = "NFC, each run of white space as one blank"
 COLUMNS = ("tokens", "messages", "text", "text_pair", "source")
 """Columns with what is read; targets and labels are what is learned of it."""
@@ -90,7 +92,10 @@ def digest(key: str) -> bytes:
 
 def place(split: str, row: int, table: pa.Table) -> Place:
     """Where a row stands, and how it begins."""
-    text = " | ".join(map(normal, next(parts_of(table.slice(row, 1)))))
+    parts = next(parts_of(table.slice(row, 1)))
+    if "tokens" in table.column_names:
+        parts = (join_words(table.column("tokens")[row].as_py())[0],)
+    text = " | ".join(map(normal, parts))
     short = text if len(text) <= SNIPPET else text[: SNIPPET - 1] + "…"
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)
     name, line = table.column("id")[row].as_py(), table.column("line")[row].as_py()
