@@ -17,10 +17,11 @@ from lushan.commands import examples
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
+    from lushan.data.audit.apart import Apart
     from lushan.data.audit.findings import Audit
-    from lushan.data.audit.lengths import Lengths
+    from lushan.data.audit.lengths import Encode, Lengths
     from lushan.data.source import Corpus, Source
-    from lushan.tasks.base import Task
+    from lushan.tasks.base import Limits, Task
 
 WHOLE = 1 << 20
 """Tokens of a feature that holds all of a text."""
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lushan audit experiment=ner/wnut17 data.dir=FOLDER",
             "lushan audit data=table data.train=reviews.csv data.test=0.1 --output audit.md",
-            "lushan audit experiment=ner/wnut17 data.dir=FOLDER --json audit.json",
+            "lushan audit --run outputs/wnut17/0a1b2c3d4e --json audit.json",
         )
     )(audit)
 
@@ -41,6 +42,12 @@ def audit(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="As of `lushan train`: what it would read.", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run: its data, and its scores on entities that train has and has not."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="A Markdown file, with examples.")] = None,
     json: Annotated[Path | None, typer.Option(help="A JSON file, with all that was found.")] = None,
@@ -55,19 +62,79 @@ def audit(
     """
     if not 0 < threshold <= 1:
         raise UserError("lies between 0 and 1", key="--threshold", value=threshold)
-    from lushan.config.check import check
-    from lushan.config.compose import compose
     from lushan.data.audit import page
     from lushan.runs.files import atomic_write, write_json
 
-    found = audited(check(compose(overrides or [])), threshold)
+    given = overrides or []
+    found = audited(config_of(given, run), threshold)
+    if run is not None:
+        found = dataclasses.replace(found, apart=judged_apart(run))
     typer.echo(page.summary(found))
     if output is not None:
-        atomic_write(output, page.page(found, ["audit", *(overrides or [])]))
+        command = ["audit", *(given if run is None else ["--run", str(run)])]
+        atomic_write(output, page.page(found, command))
         typer.echo(f"page: {output}", err=True)
     if json is not None:
         write_json(json, found.to_dict())
         typer.echo(f"json: {json}", err=True)
+
+
+def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
+    """The config whose data is audited: a run's, or that of a command line.
+
+    Raises:
+        UserError: It is wrong, or both are given, or the data is no longer the run's.
+    """
+    if run is None:
+        from lushan.config.check import check
+        from lushan.config.compose import compose
+
+        return check(compose(overrides))
+    if overrides:
+        raise UserError(
+            "a run has its own config",
+            key="--run",
+            value=overrides[0],
+            hint="Leave the overrides away, or --run.",
+        )
+    from lushan.config.build import source_of
+    from lushan.runs.folder import RunFolder, read_config
+    from lushan.training import require_same_data
+
+    cfg = read_config(run)
+    folder = RunFolder(run)
+    result = folder.result()
+    if result is None:
+        raise UserError("the run is not complete", key="--run", value=str(run))
+    fingerprint: dict[str, str] = source_of(cfg).fingerprint()
+    before = {s: h for s, h in result.data_fingerprint.items() if s in fingerprint}
+    require_same_data(before, fingerprint, folder)
+    return cfg
+
+
+def judged_apart(run: Path) -> list[Apart]:
+    """A run's scores on entities that train has and has not; none where it tags no words.
+
+    Raises:
+        UserError: Its predictions are not those of its data.
+    """
+    from json import loads
+
+    from lushan.config.build import source_of
+    from lushan.data.audit.apart import scores_apart
+    from lushan.runs.folder import RunFolder, read_config
+
+    splits = source_of(read_config(run)).read().splits
+    if "train" not in splits or "tags" not in splits["train"].column_names:
+        return []
+    found = []
+    for split, table in splits.items():
+        path = RunFolder(run).predictions / f"{split}.jsonl"
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").split("\n")
+            records = [loads(line) for line in lines if line]
+            found.append(scores_apart(split, table, records, splits["train"]))
+    return found
 
 
 def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
@@ -119,29 +186,29 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str
     return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, known)}
 
 
-def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: Any) -> Lengths:
+def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: Limits) -> Lengths:
     """The lengths of one split, by the task's own encoding."""
     from lushan.data.audit.lengths import lengths_of
-    from lushan.tasks.base import Limits
 
     within = task.limits(limits, split)
-    options = {
-        "within": lambda rows, first: task.encode(rows, first, tokenizer, within),
-        "limit": within.max_length,
-        "unknown": unknown_id(tokenizer),
-    }
-    table = corpus.splits[split]
 
-    def whole(limits: Limits) -> Lengths:
-        def encode(rows: dict[str, list[Any]], first: int) -> Any:
-            return task.encode(rows, first, tokenizer, limits)
+    def encoding(limits: Limits) -> Encode:
+        return lambda rows, first: task.encode(rows, first, tokenizer, limits)
 
-        return lengths_of(split, table, whole=encode, **options)
+    def found(whole: Limits) -> Lengths:
+        return lengths_of(
+            split,
+            corpus.splits[split],
+            whole=encoding(whole),
+            within=encoding(within),
+            limit=within.max_length,
+            unknown=unknown_id(tokenizer),
+        )
 
     try:
-        return whole(Limits(WHOLE))
+        return found(dataclasses.replace(limits, max_length=WHOLE, stride=None))
     except UserError:  # what corrupts spans has no sentinels for so many: it reads in pieces
-        return whole(Limits(within.max_length))
+        return found(dataclasses.replace(within, stride=None))
 
 
 def unknown_id(tokenizer: Any) -> int | None:

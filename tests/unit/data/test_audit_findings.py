@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from lushan.data.audit.accidents import accidents_of, kinds_of
+from lushan.data.audit.apart import scores_apart
 from lushan.data.audit.duplicates import forms_of
 from lushan.data.audit.entities import unseen_of
 from lushan.data.audit.labels import contradictions_of, drift_of, labels_of
@@ -123,6 +124,22 @@ def test_entities_that_train_never_has() -> None:
     assert found.examples == [("Jordan", "PER", 2), ("York", "LOC", 1)]
     assert unseen_of({"validation": splits["validation"]}) == []
     assert unseen_of({"train": table(["x"])}) == []
+
+
+def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
+    train = tagged(("Anna in Rome", "B-PER O B-LOC"))
+    test = tagged(("Anna in Oslo", "B-PER O B-LOC"), ("Rome and Bo", "B-LOC O B-PER"))
+    records = [
+        {"id": "x:1", "predicted": ["B-PER", "O", "B-PER"]},  # Oslo as another type: unseen, wrong
+        {"id": "x:2", "predicted": ["O", "O", "B-PER"]},
+    ]
+    found = scores_apart("test", test, records, train).scores
+    counts = {name: (s.correct, s.predicted, s.support) for name, s in found.items()}
+    assert counts == {"seen": (1, 1, 2), "unseen": (1, 2, 2), "all": (2, 3, 4)}
+    assert found["seen"].recall == 0.5
+    assert found["unseen"].precision == 0.5
+    error = refused(scores_apart, "test", test, records[::-1], train)
+    assert error.key == "--run"
 
 
 # Accidents

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lushan.data.audit import accidents, duplicates, entities, labels, near, shared, texts
 from lushan.data.audit.accidents import Accident
+from lushan.data.audit.apart import Apart
 from lushan.data.audit.duplicates import Duplicates
 from lushan.data.audit.entities import Unseen
 from lushan.data.audit.labels import Contradiction, Drift, Labels
@@ -37,6 +38,7 @@ class Audit:
         accidents: Damaged characters.
         lengths: By split; none where they could not be measured.
         unknown: Characters that the tokenizer does not know, by split.
+        apart: Scores of a run on entities that train has and has not, by split.
         unmeasured: What could not be audited, and why.
     """
 
@@ -50,6 +52,7 @@ class Audit:
     accidents: list[Accident]
     lengths: list[Lengths] = dataclasses.field(default_factory=list)
     unknown: list[Unknown] = dataclasses.field(default_factory=list)
+    apart: list[Apart] = dataclasses.field(default_factory=list)
     unmeasured: list[str] = dataclasses.field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

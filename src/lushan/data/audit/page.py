@@ -89,6 +89,8 @@ def sections(audit: Audit) -> Iterator[Section]:
         yield _labels(audit)
     if audit.unseen:
         yield _entities(audit)
+    if audit.apart:
+        yield _apart(audit)
     if audit.lengths:
         yield _lengths(audit)
     if audit.accidents or any(found.times for found in audit.unknown):
@@ -211,6 +213,17 @@ def _entities(audit: Audit) -> Section:
             examples.append(f"- {found.split}, most frequent: {_escaped(', '.join(named))}")
     said = ["unseen: this surface form never stands in train with this type; case counts"]
     return Section("entities and train", table, said, examples)
+
+
+def _apart(audit: Audit) -> Section:
+    table = [["entities of", "", "precision", "recall", "f1", "gold", "predicted"]]
+    for found in audit.apart:
+        for group, score in found.scores.items():
+            shares = (score.precision, score.recall, score.f1)
+            counts = [f"{score.support:,}", f"{score.predicted:,}"]
+            table.append([found.split, group, *(f"{share:.4f}" for share in shares), *counts])
+    said = ["seen: stands in train with this type; so is or is not what was predicted"]
+    return Section("the run on seen and unseen entities", table, said)
 
 
 def _lengths(audit: Audit) -> Section:
