@@ -167,7 +167,11 @@ def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
 
 def test_the_line_replaces_what_the_source_said() -> None:
     splits = {"train": table("a", "b"), "validation": table(" b", "b", "c", " ")}
-    said = ["validation: 1 of 4 texts also stand in train", "test: 3 messages are empty"]
+    said = [
+        "validation: 1 of 4 texts also stand in train",
+        "part: validation: 1 of 2 texts also stand in train",  # a mixture's
+        "test: 3 messages are empty",
+    ]
     assert notes_of(splits, said) == [
         "2 of 4 validation texts also in train",
         "test: 3 messages are empty",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,13 @@ from scipy import stats
 
 from lushan.data.audit.accidents import accidents_of, kinds_of
 from lushan.data.audit.apart import scores_apart
-from lushan.data.audit.duplicates import forms_of
+from lushan.data.audit.duplicates import duplicates_of, forms_of
 from lushan.data.audit.entities import unseen_of
 from lushan.data.audit.labels import contradictions_of, drift_of, labels_of
 from lushan.data.audit.lengths import lengths_of, unknown_characters
+from lushan.data.sources import Conll
+
+DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
 
 def table(texts: list[str], **columns: list) -> pa.Table:
@@ -140,6 +145,24 @@ def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
     assert found["unseen"].precision == 0.5
     error = refused(scores_apart, "test", test, records[::-1], train)
     assert error.key == "--run"
+
+
+@pytest.mark.parametrize(
+    ("name", "shared", "unseen"),
+    [("wnut17", [(0, 1009)], [(836, 836)]), ("weibo_ner", [(42, 270), (40, 270), (8, 270)], None)],
+)
+def test_real_sets(name: str, shared: list, unseen: list | None) -> None:
+    """As counted by a script of its own, which shares no code with this."""
+    if not (DATA / name).is_dir():
+        pytest.skip(f"no {name} in {DATA}; set LUSHAN_DATA to its folder")
+    files = {"train": "train.conll", "validation": "dev.conll"}
+    files |= {"test": "test.conll"} if unseen is None else {}
+    options = {} if unseen else {"strip_digit": True, "repair": True}
+    splits = Conll(dir=str(DATA / name), **files, **options).read().splits
+    found = duplicates_of(splits, forms_of(splits))
+    assert [(across.exact, across.texts) for across in found.across] == shared
+    wanted = unseen or [(193, 389), (239, 418)]
+    assert [(entity.unseen, entity.mentions) for entity in unseen_of(splits)] == wanted
 
 
 # Accidents
