@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import commands
+from lushan import auditing, commands
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -35,6 +35,7 @@ app = typer.Typer(
     \b
     lushan train experiment=sample/ner                     train, or show what it came to before
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
+    lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
@@ -290,6 +291,7 @@ def predict(
 
 
 commands.add_to(app)
+auditing.add_to(app)
 
 
 @app.command(

@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 
 from lushan.config.build import build, source_of
+from lushan.data.audit import shared
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
@@ -75,6 +76,8 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
         raise UserError(
             "there is nothing to train on", key="data.train", hint="Write data.train=FILE."
         )
+    if corpus.windows is None:  # of a stream nobody knows what it will hold
+        corpus.notes = shared.notes_of(corpus.splits, corpus.notes)
     task.prepare(corpus)
     cache = Path(cfg["paths"]["cache_dir"])
     tokenizer = build(

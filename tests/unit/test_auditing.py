@@ -1,0 +1,97 @@
+"""`lushan audit`: what it prints and writes; and the line that training prints of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lushan import cli
+from lushan.config.check import check
+from lushan.config.compose import compose
+from lushan.preparation import prepare
+
+TRAIN = "text,label\nall is well,pos\nso bad a film,neg\nnever again,neg\nall is well,neg\n"
+TEST = "text,label\n all  is well,pos\nso bad a film!,neg\n\ufffd | `x`,neg\n"
+TABLE = ["data=table", "data.train=train.csv", "data.test=test.csv", "task=classification"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two small files of reviews, in the folder that is worked in."""
+    (tmp_path / "train.csv").write_text(TRAIN)
+    (tmp_path / "test.csv").write_text(TEST)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Call `lushan audit` in this process; its exit code, and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lushan", "audit", *arguments])
+        code = cli.main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
+    code, out, _ = called(*TABLE, "--output", "audit.md", "--json", "audit.json")
+    assert code == 0
+    findings = [line[2:] for line in out.splitlines() if line.startswith("- ")]
+    assert "1 of 3 test texts also in train (33.3 %), 1 more nearly so" in findings
+    assert "within train: 1 of 4 texts repeated" in findings
+    assert "1 text with two labels or more, in 3 rows" in findings
+    assert "characters lost in decoding (U+FFFD) in 1 of 3 test texts" in findings
+    assert "also stand in train" not in out  # the source's own note would say it twice
+    assert "tokens" in out  # lengths were measured
+    told = json.loads((folder / "audit.json").read_text())
+    assert told["findings"] == findings
+    assert told["duplicates"]["pairs"][0]["first"]["id"] == "test.csv:2"
+    assert [lengths["limit"] for lengths in told["lengths"]] == [512, 512]
+    page = (folder / "audit.md").read_text()
+    assert all(finding in page for finding in findings[:3])
+    assert "test test.csv:2 = train train.csv:2" in page
+    assert "\\| \\`x\\`" in page  # text is no Markdown
+
+
+def test_without_the_tokenizer_the_rest_is_audited(folder: Path, called) -> None:
+    code, out, _ = called(*TABLE, "tokenizer=pretrained", "tokenizer.path=no/where")
+    assert code == 0
+    assert "1 of 3 test texts also in train" in out
+    assert "not audited: lengths and unknown characters: " in out
+
+
+def test_a_label_that_train_never_has_is_a_finding(folder: Path, called) -> None:
+    (folder / "test.csv").write_text("text,label\nnew,so-so\n")
+    code, out, _ = called(*TABLE)
+    assert code == 0
+    assert "- test has labels that train never has: so-so" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data=table", "data.train=none.csv"], "none.csv"),
+        ([*TABLE, "data.trian=x"], "data.train"),
+        ([*TABLE, "--threshold", "1.5"], "--threshold"),
+    ],
+)
+def test_mistakes_are_told(arguments: list[str], said: str, folder: Path, called) -> None:
+    code, out, err = called(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_training_says_what_splits_share_once_and_of_what_it_uses(folder: Path) -> None:
+    config = check(compose([*TABLE, "model=bert_tiny"]))
+    assert prepare(config).notes[0] == "1 of 3 test texts also in train"
+    (folder / "test.csv").write_text("text,label\nall is well,pos\n")
+    notes = prepare(check(compose([*TABLE, "model=bert_tiny"]))).notes
+    assert [note for note in notes if "in train" in note] == ["1 of 1 test texts also in train"]
