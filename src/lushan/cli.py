@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import auditing, commands
+from lushan import auditing, commands, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -38,6 +38,7 @@ app = typer.Typer(
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
+    lushan study run STUDY.yaml                            a comparison, from one file
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model go on
     lushan chat RUN                                        talk to it
@@ -292,6 +293,7 @@ def predict(
 
 commands.add_to(app)
 auditing.add_to(app)
+studying.add_to(app)
 
 
 @app.command(

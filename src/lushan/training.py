@@ -136,7 +136,9 @@ def carry_out(
                 },
             )
             known = {"data": dict(fingerprint), "tokenizer": outcome.tokenizer_sha256}
-            close_manifest(folder.manifest_json, ended=now(), fingerprints=known)
+            # Sums come out differently over another number of threads.
+            threads = computing_threads()
+            close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
             folder.complete(result)
             fitting.tidy(folder.checkpoints, outcome.checkpoint)
             told.append(result)
@@ -244,6 +246,13 @@ def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
     reporting.warm_up()
     manifest.packages()
     manifest.describe_machine()
+
+
+def computing_threads() -> int:
+    """Threads that this process computes with."""
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def limit_threads(count: int) -> None:

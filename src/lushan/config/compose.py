@@ -151,6 +151,11 @@ class Composer(Hydra):
                 found += cls.parse([line])
         return found
 
+    def spelled_out(self, overrides: Sequence[str]) -> list[str]:
+        """A job's overrides with `++` before keys that only a target's signature has."""
+        parsed = self.parse(list(overrides))
+        return [str(override.input_line) for override in self._spelled_out(PRIMARY, parsed)]
+
     def _spelled_out(self, config_name: str | None, parsed: list[Override]) -> list[Override]:
         """Put `++` before the keys that a target's signature must have, as no file has them."""
         plain = [o for o in parsed if o.type is OverrideType.CHANGE and "." in o.key_or_group]

@@ -125,30 +125,54 @@ def table(
         UserError: A key, metric or format is unknown, no run is complete, runs of one cell differ
             in more than `over`, or runs that would be compared were measured on different data.
     """
+    require_format(format)
+    if not rows:
+        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
+    return written(arrange(*collect.members(folders), rows, columns, over, metrics), format)
+
+
+def require_format(format: str) -> None:
+    """Refuse a format that there is not, before anything is read."""
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"There are {', '.join(FORMATS)}."
         raise UserError("no such format", key="--format", value=format, hint=hint)
-    if not rows:
-        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
-    grid = arrange(folders, rows, columns, over, metrics)
+
+
+def written(grid: Grid, format: str) -> Made:
+    """A table in one of `FORMATS`."""
     if format == "csv":
         return Made(to_csv(grid), list(grid.notes))
     return Made(to_markdown(grid) if format == "md" else to_latex(grid), [])
 
 
 def arrange(
-    folders: Sequence[str | Path],
+    runs: Sequence[Member],
+    notes: Sequence[str],
     rows: Sequence[str],
     columns: Sequence[str],
     over: Sequence[str],
     metrics: Sequence[str],
+    *,
+    declared: bool = False,
 ) -> Grid:
-    """Read the runs and put each into its cell."""
-    runs, notes = collect.members(folders)
+    """Put each run into its cell.
+
+    Args:
+        runs: The runs.
+        notes: On them.
+        rows: See `table`.
+        columns: See `table`.
+        over: See `table`.
+        metrics: See `table`.
+        declared: Whether somebody has said in what the runs differ, as a study does: then nothing
+            is looked for in their configs.
+    """
+    notes = list(notes)
     # An older run may know nothing of itself; it is named below the table.
     placed = [run for run in runs if run.config]
     metrics = collect.choose_metrics(runs, metrics)
-    collect.require_known(placed, {"--rows": rows, "--columns": columns, "--over": over})
+    if not declared:
+        collect.require_known(placed, {"--rows": rows, "--columns": columns, "--over": over})
     row_of = {id(run): run.values(rows) for run in placed}
     column_of = {id(run): run.values(columns) for run in placed}
     row_values, column_values = in_order(row_of.values()), in_order(column_of.values())
@@ -159,7 +183,8 @@ def arrange(
             collect.require_same_data(inside, metric)
         for row in row_values:
             cell = [run for run in inside if _texts(row_of[id(run)]) == row]
-            collect.require_alike([run for run in cell if run.result is not None], over)
+            if not declared:
+                collect.require_alike([run for run in cell if run.result is not None], over)
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)

@@ -1,0 +1,67 @@
+"""Jobs that are no product of a sweep's values, carried out by any of Hydra's launchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, RunMode
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig
+
+from lushan.config.compose import Composer, starting_from
+from lushan.config.folders import PRIMARY
+from lushan.config.hydra_node import TRUSTED
+from lushan.runs.launcher import ForkLauncher
+
+
+def launch(
+    jobs: Sequence[Sequence[str]],
+    task: Callable[[DictConfig], Any],
+    options: Sequence[str] = (),
+) -> list[JobReturn]:
+    """Carry out jobs, each with overrides of its own.
+
+    Args:
+        jobs: The overrides of each.
+        task: What to do with a job's config; it must catch its own exceptions.
+        options: Overrides that choose and set the launcher: `["hydra/launcher=joblib"]`.
+
+    Returns:
+        What the jobs returned, in their order.
+
+    Raises:
+        UserError: An override is wrong.
+    """
+    Plugins.instance().register(ForkLauncher)
+    composer = Composer()
+    GlobalHydra.instance().initialize(composer)
+    try:
+        with (
+            composer.said_plainly(PRIMARY, options),
+            execution_whitelist(TRUSTED, reset=True),
+        ):
+            config = composer.compose_config(
+                PRIMARY,
+                [*options, "hydra.mode=MULTIRUN"],
+                RunMode.MULTIRUN,
+                activate_config_repository=True,
+            )
+            HydraConfig.instance().set_config(config)
+            launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(
+                    config_loader=composer.config_loader, callbacks=Callbacks(config)
+                ),
+                task_function=task,
+                config=config,
+            )
+            spelled = [composer.spelled_out(starting_from(job)) for job in jobs]
+            return list(launcher.launch(spelled, initial_job_idx=0))
+    finally:
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # what is judged next is no job of this command

@@ -1,0 +1,59 @@
+"""A study carried out: what is missing is run, by as many processes as take part in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from lushan.runs.folder import FAILED, INTERRUPTED, NEW, RUNNING
+from lushan.studies.plan import Plan, Run
+
+DUE = (NEW, INTERRUPTED, FAILED)
+"""States that a run does not stay in."""
+
+POLL = 2.0
+"""Seconds between two looks at runs that other processes carry out."""
+
+
+def carry_out(
+    plan: Plan,
+    launch: Callable[[Sequence[Run]], None],
+    *,
+    retry: int = 0,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run what is not complete, until nothing is left that this process may do.
+
+    What other processes are at is left to them. It is waited for, and taken over from where it
+    stands once its owner is dead: several processes, on several machines with one folder, share a
+    study without knowing of each other.
+
+    Args:
+        plan: The study, spelled out.
+        launch: Carries out some runs, and returns when all have ended, however they have.
+        retry: How often a run that has failed is started again; 0 leaves it alone, also one that
+            failed before.
+        told: Is told what is waited for.
+    """
+    # One that is interrupted each time (killed for memory, say) is not begun for ever either.
+    left = {run: retry + int(s.state != FAILED) for run, s in plan.states().items()}
+    waiting = False
+    while True:
+        states = {run: status.state for run, status in plan.states().items()}
+        todo = [run for run, state in states.items() if state in DUE and left[run] > 0]
+        # Two cells may be the same runs.
+        todo = list({str(run.folder.path): run for run in reversed(todo)}.values())[::-1]
+        if todo:
+            launch(todo)
+            for run in plan.runs:
+                same = any(run.folder.path == other.folder.path for other in todo)
+                # One that another process has is none that was started here.
+                left[run] -= int(same and run.folder.state != RUNNING)
+            continue
+        elsewhere = [run for run, state in states.items() if state == RUNNING]
+        if not elsewhere:
+            return
+        if not waiting:
+            told(f"waiting for {len(elsewhere)} runs that other processes carry out")
+        waiting = True
+        time.sleep(POLL)

@@ -1,0 +1,273 @@
+"""Claims of a study, and whether its runs bear them out.
+
+    crf beats linear on test/entity_f1, p < 0.05
+    head=crf,decay=layerwise: test/entity_f1 == 0.41 ± 0.02
+    head=crf: test/entity_f1 > 0.4
+
+A side names levels, `axis=level` or the level alone where only one axis has it. Axes that it does
+not name are averaged over, cell by cell; a comparison is made over the cells that both sides have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+
+from scipy import stats
+
+from lushan.studies.plan import Plan, Run
+from lushan.studies.study import Levels, Study
+from lushan.studies.table import is_lower_better
+
+HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
+
+FEWEST = 3
+"""Seeds of a cell below which a deviation says too little for a test."""
+
+_BEATS = re.compile(r"(?P<one>\S+) beats (?P<other>\S+) on (?P<metric>[^\s,]+)(?P<p>.*)")
+_P = re.compile(r",\s*p\s*<\s*(?P<alpha>[\d.eE+-]+)")
+_VALUE = re.compile(
+    r"(?P<side>[^:\s]+):\s*(?P<metric>\S+)\s*(?P<sign>==|<=|>=|<|>)\s*(?P<value>[\d.eE+-]+)"
+    r"(?:\s*(?:±|\+-|\+/-)\s*(?P<within>[\d.eE+-]+))?"
+)
+_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim, read.
+
+    Attributes:
+        text: As it was written.
+        metric: With its split.
+        one: Levels of the side that is spoken of.
+        other: Levels of the side that it is compared with; None where it is compared with a number.
+        alpha: Level of significance, of a comparison.
+        sign: `==`, `<`, ..., of a number.
+        value: The number.
+        within: How far off the mean may be, of `==`.
+    """
+
+    text: str
+    metric: str
+    one: Levels
+    other: Levels | None = None
+    alpha: float = 0.05
+    sign: str = "=="
+    value: float = 0.0
+    within: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What has become of a claim.
+
+    Attributes:
+        claim: The claim.
+        verdict: `holds`, `fails` or `undecided`.
+        why: The numbers.
+    """
+
+    claim: Claim
+    verdict: str
+    why: str
+
+
+def read(study: Study) -> list[Claim]:
+    """The claims of a study.
+
+    Raises:
+        UserError: One cannot be read, or names levels that there are not.
+    """
+    return [_read(study, text, f"claims.{i}") for i, text in enumerate(study.claims)]
+
+
+def _read(study: Study, text: str, key: str) -> Claim:
+    words = text.strip()
+    if found := _BEATS.fullmatch(words):
+        alpha = 0.05
+        if found["p"]:
+            given = _P.fullmatch(found["p"].strip())
+            alpha = _number(study, given["alpha"] if given else found["p"], key)
+            if not 0 < alpha < 1:
+                raise study.mistake("a level lies between 0 and 1", key, value=alpha)
+        one, other = (_levels(study, found[side], key) for side in ("one", "other"))
+        if set(one) != set(other):
+            raise study.mistake(
+                "the two sides name different axes", key, value=text, hint="crf beats linear on ..."
+            )
+        return Claim(text, found["metric"], one, other, alpha)
+    if found := _VALUE.fullmatch(words):
+        if (found["sign"] == "==") != (found["within"] is not None):
+            raise study.mistake(
+                "a mean is never just a number", key, value=text, hint="METRIC == VALUE ± WITHIN"
+            )
+        return Claim(
+            text,
+            found["metric"],
+            _levels(study, found["side"], key),
+            sign=found["sign"],
+            value=_number(study, found["value"], key),
+            within=_number(study, found["within"] or "0", key),
+        )
+    raise study.mistake(
+        "not a claim",
+        key,
+        value=text,
+        hint="A beats B on METRIC, p < 0.05; or AXIS=LEVEL: METRIC == VALUE ± WITHIN",
+    )
+
+
+def _number(study: Study, text: str, key: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise study.mistake("not a number", key, value=text) from error
+
+
+def _levels(study: Study, text: str, key: str) -> Levels:
+    found = {}
+    for part in text.split(","):
+        axis, equals, level = part.partition("=")
+        if not equals:
+            axes = [name for name, levels in study.axes.items() if part in levels]
+            if len(axes) != 1:
+                problem = "no axis has such a level" if not axes else "more than one axis has it"
+                raise study.mistake(problem, key, value=part, hint="Write AXIS=LEVEL.")
+            axis, level = axes[0], part
+        if level not in study.axes.get(axis, {}):
+            raise study.mistake("there is no such level", key, value=part)
+        found[axis] = level
+    return found
+
+
+def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
+    """Judge claims by the runs that are complete."""
+    return [
+        _compared(plan, claim) if claim.other is not None else _measured(plan, claim)
+        for claim in claims
+    ]
+
+
+def _measured(plan: Plan, claim: Claim) -> Answer:
+    cells = _cells(plan, claim.one)
+    found = [_numbers(runs, claim.metric) for runs in cells.values()]
+    lacking = _lacking(plan, claim, [claim.one])
+    if lacking or not found:
+        return Answer(claim, UNDECIDED, lacking or "there are no such runs")
+    mean = statistics.fmean(statistics.fmean(numbers) for numbers in found)
+    n = sum(map(len, found))
+    if claim.sign == "==":
+        holds = abs(mean - claim.value) <= claim.within
+    else:
+        holds = _SIGNS[claim.sign](mean, claim.value)
+    return Answer(claim, HOLDS if holds else FAILS, f"mean {mean:.4f} over {n} runs")
+
+
+def _compared(plan: Plan, claim: Claim) -> Answer:
+    assert claim.other is not None
+    lacking = _lacking(plan, claim, [claim.one, claim.other])
+    if lacking:
+        return Answer(claim, UNDECIDED, lacking)
+    ones, others = _cells(plan, claim.one), _cells(plan, claim.other)
+    both = [key for key in ones if key in others]
+    if not both:
+        return Answer(claim, UNDECIDED, "there is no cell that both sides have")
+    pairs = [
+        (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
+    ]
+    found = difference(pairs)
+    effect = f"difference {found.mean:+.4f}"
+    if len(both) < max(len(ones), len(others)):
+        effect += f" over the {len(both)} cells that both sides have"
+    if found.p is None:
+        return Answer(claim, UNDECIDED, f"{effect}; fewer than {FEWEST} seeds: no test")
+    effect += f", 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g} (Welch)"
+    better = (found.mean < 0) == is_lower_better(claim.metric) and found.mean != 0
+    if found.p >= claim.alpha:
+        return Answer(claim, UNDECIDED, effect)
+    return Answer(claim, HOLDS if better else FAILS, effect)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A difference of two means.
+
+    Attributes:
+        mean: The first less the second.
+        low: Of its 95 % interval.
+        high: Of its 95 % interval.
+        p: Two-sided; None where there are too few runs for a test.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float | None
+
+
+def difference(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Difference:
+    """The mean difference over cells, by Welch's test with each cell as a stratum.
+
+    Of one cell it is Welch's own: unequal variances, degrees of freedom by Satterthwaite (Welch,
+    1947). Of several, the differences of the cells' means are averaged, and their variances too.
+
+    Args:
+        pairs: For each cell the numbers of one side and of the other.
+    """
+    means = [statistics.fmean(a) - statistics.fmean(b) for a, b in pairs]
+    mean = statistics.fmean(means)
+    sides = [side for pair in pairs for side in pair]
+    if min(map(len, sides)) < FEWEST:
+        return Difference(mean, -math.inf, math.inf, None)
+    parts = [(statistics.variance(side) / len(side) / len(pairs) ** 2, len(side)) for side in sides]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    freedom = variance**2 / sum(part**2 / (n - 1) for part, n in parts)
+    error = math.sqrt(variance)
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    return Difference(mean, mean - reach, mean + reach, p)
+
+
+def _cells(plan: Plan, chosen: Levels) -> dict[tuple[str, ...], list[Run]]:
+    """The runs with some levels, by the levels of the axes that were not named."""
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in plan.runs:
+        if all(run.cell[axis] == level for axis, level in chosen.items()):
+            rest = tuple(level for axis, level in run.cell.items() if axis not in chosen)
+            found.setdefault(rest, []).append(run)
+    return found
+
+
+def _numbers(runs: Sequence[Run], metric: str) -> list[float]:
+    values = []
+    for run in runs:
+        result = run.folder.result()
+        value = None if result is None else result.metrics.get(metric)
+        if value is not None:
+            values.append(float(value))
+    return values
+
+
+def _lacking(plan: Plan, claim: Claim, sides: Sequence[Levels]) -> str:
+    """What keeps a claim from being judged: runs that are not complete, or have not the metric."""
+    runs = [run for side in sides for cell in _cells(plan, side).values() for run in cell]
+    results = [run.folder.result() for run in runs]
+    missing = sum(result is None for result in results)
+    if missing:
+        return f"{missing} of {len(runs)} runs are not complete"
+    without = sum(r is not None and r.metrics.get(claim.metric) is None for r in results)
+    return f"{without} of {len(runs)} runs have no {claim.metric}" if without else ""
+
+
+def as_markdown(answers: Sequence[Answer]) -> str:
+    """A list of the claims, each with its verdict and its numbers."""
+    return "\n".join(
+        f"- {answer.claim.text}: **{answer.verdict}** ({answer.why})" for answer in answers
+    )

@@ -1,0 +1,197 @@
+"""A run made again: what is different from then, and whether the numbers are the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError
+from lushan.runs.files import read_json
+from lushan.runs.folder import RunFolder
+from lushan.runs.manifest import describe_git, describe_machine, packages
+from lushan.runs.result import Result
+
+EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
+VERDICTS = (EQUAL, CLOSE, DIFFERENT)
+"""From best to worst."""
+
+TOLERANCE = 1e-4
+"""Relative, of a metric; and absolute, where it is near zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Original:
+    """A complete run that is to be made again.
+
+    Attributes:
+        folder: Its folder.
+        result: What it came to.
+        manifest: Where and with what it was made.
+    """
+
+    folder: RunFolder
+    result: Result
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Original:
+        """Read a run's folder.
+
+        Raises:
+            UserError: The run is not complete, or has no manifest.
+        """
+        folder = RunFolder(path)
+        result = folder.result()
+        if result is None or not result.config:
+            raise UserError(
+                "not a complete run",
+                file=path,
+                hint="What has no result cannot be made again; `lushan runs` lists the runs.",
+            )
+        try:
+            manifest = read_json(folder.manifest_json)
+        except (OSError, ValueError) as error:
+            raise UserError("it says not how it was made", file=folder.manifest_json) from error
+        return cls(folder, result, manifest)
+
+    @property
+    def threads(self) -> int | None:
+        """Threads it was computed with; None for an older run."""
+        value = self.manifest.get("threads")
+        return value if isinstance(value, int) else None
+
+    def config_in(self, place: Path) -> dict[str, Any]:
+        """Its config, with another place for runs."""
+        config = dict(self.result.config)
+        return config | {"paths": dict(config["paths"]) | {"output_dir": str(place)}}
+
+    def differences(self, fingerprints: Mapping[str, str]) -> list[str]:
+        """What is not as it was, in a line each.
+
+        Args:
+            fingerprints: Of the data, now.
+        """
+        then, machine = self.manifest, dict(self.manifest.get("machine") or {})
+        now = describe_machine()
+        found = []
+        before = self.result.data_fingerprint
+        for split in sorted(set(before) | set(fingerprints)):
+            if before.get(split) != fingerprints.get(split):
+                found.append(f"data: {split} has changed")
+        found += _packages(then.get("packages") or [])
+        code, _ = describe_git(Path(__file__).parent)
+        commit = ((then.get("lushan") or {}).get("git") or {}).get("commit")
+        if code is not None and commit is not None and commit != code["commit"]:
+            found.append(f"lushan: commit {commit[:10]}, now {str(code['commit'])[:10]}")
+        for name in ("processor", "threads_usable", "gpus"):
+            if machine.get(name) != now[name]:
+                found.append(f"machine: {name} {machine.get(name)}, now {now[name]}")
+        if self.threads is None:
+            found.append("threads: it is not known with how many it was computed")
+        return found
+
+
+def _packages(then: Iterable[str]) -> list[str]:
+    """Packages of another version; those that are only more or fewer change no number."""
+    before = dict(line.split("==", 1) for line in then if "==" in line)
+    now = dict(line.split("==", 1) for line in packages() if "==" in line)
+    return [
+        f"package: {name} {version}, now {now[name]}"
+        for name, version in before.items()
+        if name in now and now[name] != version and name != "lushan"
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A run beside the same run made again.
+
+    Attributes:
+        metrics: Metric to its value then and now.
+        weights: Whether the weights are the same to the last bit; None where it is not known.
+        examples: Split to the number of predictions that differ, and of all.
+        tolerance: See `TOLERANCE`.
+    """
+
+    metrics: Mapping[str, tuple[float | None, float | None]]
+    weights: bool | None
+    examples: Mapping[str, tuple[int, int]]
+    tolerance: float
+
+    @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`."""
+        worst = max((VERDICTS.index(self.of(name)) for name in self.metrics), default=0)
+        predicted = any(different for different, _ in self.examples.values())
+        if worst == 0 and (predicted or self.weights is False):
+            return CLOSE
+        return VERDICTS[worst]
+
+    def of(self, metric: str) -> str:
+        """The verdict on one metric."""
+        then, now = self.metrics[metric]
+        if then == now:
+            return EQUAL
+        if then is None or now is None:
+            return DIFFERENT
+        close = math.isclose(then, now, rel_tol=self.tolerance, abs_tol=self.tolerance)
+        return CLOSE if close else DIFFERENT
+
+    def lines(self, *, every: bool = True) -> list[str]:
+        """In words: each metric, the weights, the examples of each split.
+
+        Args:
+            every: Also those that are bit-equal.
+        """
+        width = max(map(len, self.metrics), default=0)
+        found = [
+            f"{name.ljust(width)}  {_number(then)}  {_number(now)}  {self.of(name)}"
+            for name, (then, now) in self.metrics.items()
+        ]
+        if self.weights is not None:
+            found.append(f"weights: {EQUAL if self.weights else DIFFERENT}")
+        for split, (different, all_) in self.examples.items():
+            verdict = EQUAL if not different else f"{different:,} of {all_:,} {DIFFERENT}"
+            found.append(f"predictions on {split}: {verdict}")
+        return [line for line in found if every or not line.endswith(EQUAL)]
+
+
+def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANCE) -> Comparison:
+    """Compare a run with the same run made again.
+
+    Args:
+        original: The run.
+        again: The complete folder of the other.
+        tolerance: See `TOLERANCE`.
+    """
+    then, now = original.result, again.result()
+    assert now is not None, "it has just been carried out"
+    names = dict.fromkeys([*then.metrics, *now.metrics])
+    known = then.weights_sha256 is not None and now.weights_sha256 is not None
+    files = sorted(
+        {path.name for place in (original.folder, again) for path in place.predictions.glob("*")}
+    )
+    return Comparison(
+        {name: (then.metrics.get(name), now.metrics.get(name)) for name in names},
+        then.weights_sha256 == now.weights_sha256 if known else None,
+        {
+            Path(name).stem: _lines(original.folder.predictions / name, again.predictions / name)
+            for name in files
+        },
+        tolerance,
+    )
+
+
+def _lines(one: Path, other: Path) -> tuple[int, int]:
+    """How many lines of two files differ, and how many there are; of one that is not there, all."""
+    texts = [path.read_bytes().splitlines() if path.is_file() else [] for path in (one, other)]
+    pairs = list(itertools.zip_longest(*texts))
+    return sum(a != b for a, b in pairs), len(pairs)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else repr(value)

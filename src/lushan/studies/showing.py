@@ -1,0 +1,74 @@
+"""A study's tables and claims, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import shlex
+
+from lushan.errors import UserError
+from lushan.studies import claims as claiming
+from lushan.studies import collect
+from lushan.studies.plan import Plan, progress
+from lushan.studies.table import arrange, written
+
+
+def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
+    """All tables of a study and, in Markdown, its claims.
+
+    Args:
+        plan: The study, spelled out.
+        format: `md`, `latex` or `csv`.
+
+    Returns:
+        The text, and notes that the format has no place for.
+
+    Raises:
+        UserError: No run is complete, or a metric is unknown.
+    """
+    members = [run.member() for run in plan.runs]
+    texts, apart = [], []
+    for number, table in enumerate(plan.study.tables):
+        try:
+            metrics = collect.choose_metrics(members, table.metrics)
+        except UserError as error:
+            if error.key == "--metric":
+                raise plan.study.mistake(
+                    error.problem, f"tables.{number}.metrics", value=error.value, hint=error.hint
+                ) from error
+            raise
+        over = ("seed", *table.over)
+        grid = arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
+        made = written(grid, format)
+        texts.append(made.text)
+        apart += made.apart
+    answers = claiming.answer(plan, claiming.read(plan.study))
+    if answers and format == "md":
+        texts.append("Claims:\n\n" + claiming.as_markdown(answers))
+    elif answers:
+        apart += [f"{a.claim.text}: {a.verdict} ({a.why})" for a in answers]
+    return "\n\n".join(texts), apart
+
+
+def page(plan: Plan, text: str) -> str:
+    """A study as a page: what was asked, how it is run, what came out."""
+    study = plan.study
+    name = shlex.quote(study.file.name)
+    axes = [
+        f"- {axis}: " + "; ".join(_level(level, lines) for level, lines in levels.items())
+        for axis, levels in study.axes.items()
+    ]
+    parts = [
+        f"# {study.title}",
+        "```\n"
+        f"lushan study run {name}\n"
+        f"lushan study table {name} --write README.md    # this page\n"
+        "```",
+        f"Every run: `{shlex.join(study.base)}`; seeds {', '.join(map(str, study.seeds))}.\n\n"
+        + "\n".join(axes),
+        text,
+        f"{progress(plan.states())}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _level(level: str, lines: tuple[str, ...]) -> str:
+    return f"{level} (`{shlex.join(lines)}`)" if lines else f"{level} (as it is)"

@@ -1,0 +1,255 @@
+"""A study: one file that says what is compared, over which seeds, and what is claimed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lushan.errors import UserError, did_you_mean
+
+Levels = dict[str, str]
+"""Axis to the level that is chosen on it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a study.
+
+    Attributes:
+        rows: Axes whose levels are its rows.
+        columns: The same for its columns.
+        over: Axes that are averaged over, beside the seeds.
+        metrics: What is shown; the main metric where none is named.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a `study.yaml` says.
+
+    Attributes:
+        file: The file.
+        title: In words.
+        base: Overrides of every run.
+        axes: Axis to level to the overrides that make the level.
+        exclude: Combinations that are left out; each names some axes.
+        seeds: One run of every cell for each.
+        tables: What is shown of it.
+        claims: Statements that the runs must bear out; see `lushan.studies.claims`.
+        lines: Dotted key to its line in the file.
+    """
+
+    file: Path
+    title: str
+    base: tuple[str, ...]
+    axes: Mapping[str, Mapping[str, tuple[str, ...]]]
+    exclude: tuple[Levels, ...]
+    seeds: tuple[int, ...]
+    tables: tuple[Table, ...]
+    claims: tuple[str, ...]
+    lines: Mapping[str, int]
+
+    def cells(self) -> list[Levels]:
+        """Every combination of levels that is not left out."""
+        axes = list(self.axes)
+        found = [
+            dict(zip(axes, levels, strict=True))
+            for levels in itertools.product(*self.axes.values())
+        ]
+        return [
+            cell for cell in found if not any(_within(cell, without) for without in self.exclude)
+        ]
+
+    def overrides(self, cell: Levels, seed: int) -> list[str]:
+        """The overrides of one run."""
+        levels = [line for axis, level in cell.items() for line in self.axes[axis][level]]
+        return [*self.base, *levels, f"seed={seed}"]
+
+    def mistake(self, problem: str, key: str, **more: Any) -> UserError:
+        """An error that names the file, the line and the key."""
+        line = next((self.lines[k] for k in _above(key) if k in self.lines), None)
+        return UserError(problem, file=self.file, line=line, key=key, **more)
+
+
+def read(file: str | Path) -> Study:
+    """Read and judge a study's file; nothing of it is composed yet.
+
+    Raises:
+        UserError: There is no such file, or something in it is wrong; names line and key.
+    """
+    path = Path(file)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(
+            "there is no such study", file=file, hint="It is a YAML file; see docs/studies.md."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        raise UserError(f"not YAML: {error}", file=file, line=line) from error
+    reader = _Reader(path, {})
+    content = reader.plain(node, "") if node is not None else {}
+    return reader.study(content)
+
+
+class _Reader:
+    """Turns a file's nodes into a `Study`, remembering where each key stands."""
+
+    def __init__(self, file: Path, lines: dict[str, int]) -> None:
+        self.file, self.lines = file, lines
+
+    def wrong(self, problem: str, key: str, **more: Any) -> UserError:
+        line = next((self.lines[k] for k in _above(key) if k in self.lines), 1)
+        return UserError(problem, file=self.file, line=line, key=key or None, **more)
+
+    def plain(self, node: Any, key: str) -> Any:
+        """A node in plain values; keys are text as it is written, and none stands twice."""
+        self.lines[key] = node.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(n, f"{key}.{i}") for i, n in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return yaml.SafeLoader.construct_object(yaml.SafeLoader(""), node)
+        found: dict[str, Any] = {}
+        for name, value in node.value:
+            inner = f"{key}.{name.value}" if key else str(name.value)
+            if name.value in found:
+                raise self.wrong("stands twice", inner)
+            self.lines[inner] = name.start_mark.line + 1
+            found[str(name.value)] = self.plain(value, inner)
+            self.lines[inner] = name.start_mark.line + 1
+        return found
+
+    def study(self, content: Any) -> Study:
+        known = ("title", "base", "axes", "exclude", "seeds", "tables", "claims")
+        fields = self.mapping(content, "", known)
+        axes = self.axes(fields.get("axes"))
+        tables = [
+            self.table(table, f"tables.{i}", axes)
+            for i, table in enumerate(self.list(fields.get("tables"), "tables"))
+        ]
+        exclude = [
+            self.levels(one, f"exclude.{i}", axes)
+            for i, one in enumerate(self.list(fields.get("exclude"), "exclude"))
+        ]
+        study = Study(
+            file=self.file,
+            title=str(fields.get("title") or self.file.parent.name),
+            base=self.overrides(fields.get("base"), "base"),
+            axes=axes,
+            exclude=tuple(exclude),
+            seeds=self.seeds(fields.get("seeds")),
+            tables=tuple(tables) or (Table(tuple(axes)),),
+            claims=tuple(str(c) for c in self.list(fields.get("claims"), "claims")),
+            lines=self.lines,
+        )
+        if not study.cells():
+            raise self.wrong("leaves nothing to be run", "exclude")
+        return study
+
+    def axes(self, value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+        if not isinstance(value, dict) or not value:
+            hint = "axes: {head: {linear: [task/head=linear], crf: [task/head=crf]}}"
+            raise self.wrong("a study compares something", "axes", hint=hint)
+        found = {}
+        for axis, levels in value.items():
+            if not isinstance(levels, dict) or not levels:
+                hint = f"{axis}: {{one: [KEY=VALUE], other: [KEY=OTHER]}}"
+                raise self.wrong("an axis has levels", f"axes.{axis}", hint=hint)
+            found[axis] = {
+                level: self.overrides(lines, f"axes.{axis}.{level}")
+                for level, lines in levels.items()
+            }
+        return found
+
+    def overrides(self, value: Any, key: str) -> tuple[str, ...]:
+        lines = self.list(value, key)
+        for i, line in enumerate(lines):
+            if not isinstance(line, str) or "=" not in line:
+                raise self.wrong(
+                    "not an override", f"{key}.{i}", value=line, hint="Write KEY=VALUE."
+                )
+            if line.lstrip("+").partition("=")[0] == "seed":
+                raise self.wrong("seeds have a place of their own", f"{key}.{i}", value=line)
+        return tuple(lines)
+
+    def seeds(self, value: Any) -> tuple[int, ...]:
+        seeds = self.list(value, "seeds") or [1]
+        for i, seed in enumerate(seeds):
+            if isinstance(seed, bool) or not isinstance(seed, int):
+                raise self.wrong("not a whole number", f"seeds.{i}", value=seed)
+            if seeds.index(seed) < i:
+                raise self.wrong("stands twice", f"seeds.{i}", value=seed)
+        return tuple(seeds)
+
+    def table(self, value: Any, key: str, axes: Mapping[str, Any]) -> Table:
+        fields = self.mapping(value, key, ("rows", "columns", "over", "metrics"))
+        parts = {}
+        for part in ("rows", "columns", "over"):
+            names = fields.get(part) or []
+            parts[part] = tuple([names] if isinstance(names, str) else names)
+            for name in parts[part]:
+                if name not in axes:
+                    raise self.unknown("axis", name, f"{key}.{part}", axes)
+        metrics = self.list(fields.get("metrics"), f"{key}.metrics")
+        if not parts["rows"]:
+            raise self.wrong("what differs from row to row?", f"{key}.rows")
+        named = [name for several in parts.values() for name in several]
+        for axis in axes:
+            if named.count(axis) != 1:
+                problem = "stands in none of them" if axis not in named else "stands twice"
+                hint = "Each axis is in rows, in columns or in over, once."
+                raise self.wrong(problem, key, value=axis, hint=hint)
+        return Table(**parts, metrics=tuple(map(str, metrics)))
+
+    def levels(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Levels:
+        """Axis to level, each of which there is."""
+        if not isinstance(value, dict) or not value:
+            raise self.wrong("not a combination", key, value=value, hint="{AXIS: LEVEL, ...}")
+        for axis, level in value.items():
+            if axis not in axes:
+                raise self.unknown("axis", axis, key, axes)
+            if str(level) not in axes[axis]:
+                raise self.unknown("level", str(level), f"{key}.{axis}", axes[axis])
+        return {axis: str(level) for axis, level in value.items()}
+
+    def unknown(self, what: str, name: str, key: str, known: Iterable[str]) -> UserError:
+        hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
+        return self.wrong(f"there is no such {what}", key, value=name, hint=hint)
+
+    def mapping(self, value: Any, key: str, known: Sequence[str]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.wrong(f"holds {', '.join(known)}", key, value=value)
+        for name in value:
+            if name not in known:
+                raise self.unknown("key", name, f"{key}.{name}".lstrip("."), known)
+        return value
+
+    def list(self, value: Any, key: str) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong("is a list", key, value=value, hint="Write [A, B].")
+        return value
+
+
+def _within(cell: Mapping[str, str], chosen: Mapping[str, str]) -> bool:
+    """Whether a cell has all the levels that are chosen."""
+    return all(cell[axis] == level for axis, level in chosen.items())
+
+
+def _above(key: str) -> list[str]:
+    """A dotted key and those it lies below, the innermost first."""
+    parts = key.split(".")
+    return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]

@@ -1,0 +1,294 @@
+"""The commands of studies: `lushan study run`, `status`, `table`, `verify`; and `reproduce`.
+
+What takes time to import is imported inside them, as in `lushan.cli`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.commands import examples
+from lushan.job import Job
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lushan.studies.plan import Plan, Run
+
+File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="A comparison from one file: what is missing is run, and its tables are made.",
+)
+
+
+def add_to(other: typer.Typer) -> None:
+    """Give an application these commands."""
+    other.add_typer(app, name="study")
+    other.command(
+        epilog=examples(
+            "lushan reproduce outputs/wnut17/0a1b2c3d4e",
+            "lushan reproduce outputs/wnut17/0a1b2c3d4e --keep again",
+        )
+    )(reproduce)
+
+
+class SharedJob(Job):
+    """A job of a study: what another process is carrying out is left to it."""
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """As `Job`, unless the run has a live owner."""
+        from lushan.config.check import check
+        from lushan.errors import UserError
+        from lushan.runs.folder import RUNNING, RunFolder
+
+        try:
+            folder = RunFolder.of(check(cfg.copy()))
+        except UserError:  # told by the job itself
+            return super().__call__(cfg)
+        owner = folder.owner()
+        if owner is None:
+            return super().__call__(cfg)
+        told = {"state": RUNNING, "reason": f"{owner} is at it", "exit_code": 0}
+        return told | {"folder": str(folder.path)}
+
+
+@app.command(
+    epilog=examples(
+        "lushan study run experiments/ner_heads/study.yaml",
+        "lushan study run experiments/ner_heads/study.yaml --jobs 2 --retry 1",
+        "lushan study run experiments/ner_heads/study.yaml --launcher joblib",
+    )
+)
+def run(
+    file: File,
+    launcher: Annotated[
+        str, typer.Option(help="One of hydra/launcher: fork, joblib, ray, submitit_slurm, ...")
+    ] = "fork",
+    jobs: Annotated[int, typer.Option(help="At the same time, with --launcher fork.")] = 1,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
+    ] = None,
+    retry: Annotated[int, typer.Option(help="Start what has failed so often again.")] = 0,
+) -> None:
+    """Run what is missing; what is complete is used, wherever it was trained."""
+    from lushan.config.launching import launch
+    from lushan.errors import UserError
+    from lushan.studies.carrying import carry_out
+    from lushan.studies.plan import progress
+
+    if retry < 0:
+        raise UserError("must be 0 or more", key="--retry", value=retry)
+    options = [f"hydra/launcher={launcher}", *(option or ())]
+    if launcher == "fork":
+        options.append(f"hydra.launcher.jobs={jobs}")
+    elif jobs != 1:
+        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
+        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
+    made = _planned(file)
+    typer.echo(str(progress(made.states())), err=True)
+
+    def start(todo: Sequence[Run]) -> None:
+        launch([run.overrides for run in todo], SharedJob(), options)
+
+    carry_out(made, start, retry=retry, told=lambda text: typer.echo(text, err=True))
+    typer.echo(_closing(made))
+    raise typer.Exit(_exit_code(made))
+
+
+@app.command(epilog=examples("lushan study status experiments/ner_heads/study.yaml"))
+def status(file: File) -> None:
+    """What is complete, running, failed and missing, cell by cell, and the time that is left."""
+    from lushan.studies.plan import as_text
+
+    typer.echo(as_text(_planned(file)))
+
+
+@app.command(
+    epilog=examples(
+        "lushan study table experiments/ner_heads/study.yaml",
+        "lushan study table experiments/ner_heads/study.yaml --write README.md",
+        "lushan study table experiments/ner_heads/study.yaml --format latex",
+    )
+)
+def table(
+    file: File,
+    format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    write: Annotated[
+        Path | None, typer.Option(help="A Markdown file beside the study, written anew.")
+    ] = None,
+) -> None:
+    """The study's tables, and what has become of its claims."""
+    from lushan.errors import UserError
+    from lushan.studies import showing
+    from lushan.studies.table import require_format
+
+    require_format(format)
+    if write is not None and format != "md":
+        raise UserError("a page is Markdown", key="--format", value=format)
+    made = _planned(file)
+    text, apart = showing.tables(made, format)
+    if write is None:
+        typer.echo(text)
+    else:
+        from lushan.runs.files import atomic_write
+
+        target = write if write.is_absolute() or write.parent != Path() else file.parent / write
+        atomic_write(target, showing.page(made, text))
+        typer.echo(str(target), err=True)
+    for note in apart:
+        typer.echo(note, err=True)
+
+
+Tolerance = Annotated[float, typer.Option(help="Relative difference of a metric that is let pass.")]
+
+
+@app.command(
+    epilog=examples(
+        "lushan study verify experiments/ner_heads/study.yaml",
+        "lushan study verify experiments/ner_heads/study.yaml --runs 2 --seed 1",
+    )
+)
+def verify(
+    file: File,
+    runs: Annotated[
+        int | None, typer.Option(help="So many of them, drawn by the seed; all when not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the runs.")] = 1,
+    tolerance: Tolerance = 1e-4,
+) -> None:
+    """Make complete runs again, each in a fresh folder, and compare number by number."""
+    import random
+
+    from lushan.errors import UserError
+    from lushan.runs.folder import COMPLETE
+
+    made = _planned(file)
+    states = made.states()
+    done = {run.folder.path: run for run in made.runs if states[run].state == COMPLETE}
+    if not done:
+        hint = f"lushan study run {file}"
+        raise UserError("no run of it is complete", file=file, hint=hint)
+    if runs is not None and not 1 <= runs <= len(done):
+        problem = f"there are {len(done)} complete runs"
+        raise UserError(problem, key="--runs", value=runs)
+    chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
+    verdicts = []
+    for run in chosen:
+        typer.echo(f"{run.label} ({run.folder.path})")
+        verdicts.append(_again(run.folder.path, None, tolerance, every=False))
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+    typer.echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
+    raise typer.Exit(int("different" in verdicts))
+
+
+def reproduce(
+    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the run that is made again in this folder.")
+    ] = None,
+    tolerance: Tolerance = 1e-4,
+) -> None:
+    """Make a run again, from what its folder says, and compare number by number.
+
+    Exits with 0 where it is bit-equal or within the tolerance, else with 1.
+    """
+    raise typer.Exit(int(_again(run, keep, tolerance, every=True) == "different"))
+
+
+def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
+    """Make a run again, say what comes of it, and return the verdict.
+
+    Args:
+        path: The run's folder.
+        keep: Where the other run stays; it is thrown away when not given.
+        tolerance: Of metrics.
+        every: Say also what is bit-equal.
+    """
+    import contextlib
+    import tempfile
+
+    from lushan import training
+    from lushan.config.build import source_of
+    from lushan.errors import UserError
+    from lushan.runs.earlier import origin
+    from lushan.runs.folder import RunFolder
+    from lushan.studies.reproduction import Original, compare
+
+    original = Original.read(path)
+    with contextlib.ExitStack() as stack:
+        place = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        config = original.config_in(place)
+        again = RunFolder.of(config)
+        if again.path.exists():
+            raise UserError(
+                "there is a run already", key="--keep", value=str(again.path), hint="Name another."
+            )
+        changed = original.differences(source_of(config).fingerprint() | origin(config))
+        for line in changed:
+            typer.echo(f"  not as it was: {line}")
+        if original.threads is not None:
+            training.limit_threads(original.threads)
+        training.run(config, choices=original.result.choices)
+        found = compare(original, again, tolerance=tolerance)
+        for line in found.lines(every=every):
+            typer.echo(f"  {line}")
+        typer.echo(f"  {found.verdict}")
+        return found.verdict
+
+
+def _planned(file: Path) -> Plan:
+    """The study spelled out, with its claims read: all that can be wrong is wrong now."""
+    from lushan.studies import claims
+    from lushan.studies.plan import plan
+    from lushan.studies.study import read
+
+    study = read(file)
+    claims.read(study)
+    with _Bar() as told:
+        return plan(study, told)
+
+
+class _Bar:
+    """A bar on a terminal while configs are composed."""
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        self.progress: Any = None
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.progress = Progress(console=Console(stderr=True), transient=True)
+        self.progress.start()
+        task = self.progress.add_task("configs", total=None)
+        return lambda done, of: self.progress.update(task, completed=done, total=of)
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def _closing(made: Plan) -> str:
+    from lushan.runs.folder import FAILED
+    from lushan.studies.plan import progress
+
+    states = made.states()
+    failed = [run for run, status in states.items() if status.state == FAILED]
+    lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
+    if failed:
+        lines.append("what has failed is left alone; --retry 1 starts it again")
+    return "\n".join([*lines, *made.notes, str(progress(states))])
+
+
+def _exit_code(made: Plan) -> int:
+    from lushan.runs.folder import COMPLETE
+
+    return int(any(status.state != COMPLETE for status in made.states().values()))

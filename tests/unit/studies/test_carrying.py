@@ -1,0 +1,103 @@
+"""A study is carried out by whoever takes part: each run once, failed ones as asked."""
+
+import pytest
+
+from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING
+from lushan.studies import carrying
+from lushan.studies.plan import progress
+
+
+class Folder:
+    def __init__(self, path, states):
+        self.path, self.states = path, list(states)
+
+    @property
+    def state(self):
+        return self.states[0]
+
+
+class Run:
+    """A run whose states are told in advance: each launch takes it to the next."""
+
+    def __init__(self, name, *states, seconds=None, cell=None):
+        self.folder, self.seconds = Folder(name, states), seconds
+        self.cell = {"x": cell or name}
+
+    @property
+    def status(self):
+        return self
+
+    state = property(lambda self: self.folder.state)
+
+
+class Plan:
+    def __init__(self, *runs):
+        self.runs = runs
+
+    def states(self):
+        return {run: run for run in self.runs}
+
+
+def carried(*runs, retry=0, told=lambda _: None):
+    """The names launched, launch by launch."""
+    launches = []
+
+    def launch(todo):
+        launches.append([run.folder.path for run in todo])
+        for run in todo:
+            if len(run.folder.states) > 1:
+                run.folder.states.pop(0)
+
+    carrying.carry_out(Plan(*runs), launch, retry=retry, told=told)
+    return launches
+
+
+def test_only_what_is_missing_is_run():
+    runs = [Run("a", COMPLETE), Run("b", NEW, COMPLETE), Run("c", INTERRUPTED, COMPLETE)]
+    assert carried(*runs) == [["b", "c"]]
+    assert carried(*runs) == []
+
+
+def test_what_has_failed_is_left_alone_unless_asked():
+    assert carried(Run("a", FAILED, COMPLETE), Run("b", NEW, FAILED, COMPLETE)) == [["b"]]
+
+
+@pytest.mark.parametrize(("retry", "launches"), [(1, [["a"], ["a"]]), (2, [["a"], ["a"], ["a"]])])
+def test_it_is_retried_as_often_as_asked(retry, launches):
+    assert carried(Run("a", NEW, FAILED), retry=retry) == launches
+    assert carried(Run("a", FAILED), retry=retry) == launches[1:]
+
+
+def test_what_is_interrupted_each_time_is_not_begun_for_ever():
+    assert carried(Run("a", NEW, INTERRUPTED)) == [["a"]]
+
+
+def test_a_run_in_two_cells_is_launched_once():
+    one, other = Run("a", NEW, COMPLETE), Run("a", NEW, COMPLETE)
+    other.folder = one.folder
+    assert carried(one, other) == [["a"]]
+
+
+def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
+    run, told = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
+    monkeypatch.setattr(carrying.time, "sleep", lambda _: run.folder.states.pop(0))
+    assert carried(run, told=told.append) == [["a"]]
+    assert told == ["waiting for 1 runs that other processes carry out"]
+
+
+def test_the_time_that_is_left_is_that_of_the_cell():
+    runs = [
+        Run("a", COMPLETE, seconds=10.0, cell="slow"),
+        Run("b", NEW, cell="slow"),
+        Run("c", INTERRUPTED, seconds=4.0, cell="slow"),
+        Run("d", COMPLETE, seconds=2.0, cell="quick"),
+        Run("e", NEW, cell="quick"),
+        Run("f", NEW, cell="other"),
+        Run("g", FAILED, cell="other"),
+    ]
+    found = progress({run: run for run in runs})
+    assert found.left == 10 + (10 - 4) + 2 + 6
+    assert str(found).startswith(
+        "7 runs: 2 complete, 1 interrupted, 1 failed, 3 missing; about 24 s"
+    )
+    assert progress({runs[1]: runs[1]}).left is None

@@ -1,0 +1,135 @@
+"""Claims: read with their mistakes, and judged by Welch's test."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lushan.errors import UserError
+from lushan.studies import claims
+from lushan.studies.plan import Plan
+from lushan.studies.study import Study
+
+AXES = {
+    "head": {"linear": (), "crf": ()},
+    "decay": {"none": (), "layerwise": (), "crf": ()},
+}
+
+
+def study(*texts):
+    from pathlib import Path
+
+    return Study(Path("s.yaml"), "", (), AXES, (), (1,), (), texts, {"claims.0": 7})
+
+
+class Folder:
+    def __init__(self, metrics):
+        self.metrics = metrics
+
+    def result(self):
+        return None if self.metrics is None else self
+
+
+class Run:
+    def __init__(self, head, decay, value, metric="m/f1"):
+        self.cell = {"head": head, "decay": decay}
+        self.folder = Folder(None if value is None else {metric: value})
+
+
+def judged(text, *runs):
+    of = study(text)
+    (found,) = claims.answer(Plan(of, runs, ()), claims.read(of))
+    return found
+
+
+def several(head, decay, values, **more):
+    return [Run(head, decay, value, **more) for value in values]
+
+
+HIGH, LOW = [0.50, 0.52, 0.51, 0.53], [0.40, 0.43, 0.41]
+
+
+def test_of_one_cell_it_is_welch_s_test():
+    found = claims.difference([(HIGH, LOW)])
+    other = stats.ttest_ind(HIGH, LOW, equal_var=False)
+    interval = other.confidence_interval()
+    assert found.p == pytest.approx(other.pvalue, rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(interval, rel=1e-9)
+
+
+def test_over_cells_it_keeps_its_level():
+    """Where only cells differ, p is uniform; a shift in each is seen, which pooling would hide."""
+    random = np.random.default_rng(0)
+    shift = [0.0, 5.0]
+    ps = []
+    for _ in range(400):
+        pairs = [(random.normal(s, 1, 5).tolist(), random.normal(s, 1, 5).tolist()) for s in shift]
+        ps.append(claims.difference(pairs).p)
+    assert 0.02 < np.mean(np.array(ps) < 0.05) < 0.08
+    moved = [(random.normal(s + 3, 1, 5).tolist(), random.normal(s, 1, 5).tolist()) for s in shift]
+    assert claims.difference(moved).p < 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("head=crf beats linear on m/f1, p < 0.05", "holds"),
+        ("linear beats head=crf on m/f1", "fails"),
+        ("head=crf beats linear on m/f1, p < 1e-9", "undecided"),
+        ("head=crf beats linear on m/loss", "undecided"),
+        ("head=crf: m/f1 == 0.5 ± 0.02", "holds"),
+        ("head=crf: m/f1 == 0.5 +- 0.01", "fails"),
+        ("head=crf: m/f1 > 0.5", "holds"),
+        ("head=crf,decay=none: m/f1 <= 0.5", "fails"),
+        ("decay=layerwise: m/f1 > 0.5", "undecided"),
+    ],
+)
+def test_verdicts(text, verdict):
+    runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
+    assert judged(text, *runs).verdict == verdict
+
+
+def test_less_is_better_of_a_loss():
+    runs = several("crf", "none", HIGH, metric="val/loss")
+    runs += several("linear", "none", LOW, metric="val/loss")
+    assert judged("linear beats head=crf on val/loss", *runs).verdict == "holds"
+    assert judged("head=crf beats linear on val/loss", *runs).verdict == "fails"
+
+
+def test_a_missing_run_decides_nothing():
+    runs = several("crf", "none", HIGH) + several("linear", "none", [*LOW, None])
+    found = judged("head=crf beats linear on m/f1", *runs)
+    assert (found.verdict, found.why) == ("undecided", "1 of 8 runs are not complete")
+
+
+def test_two_seeds_are_too_few():
+    runs = several("crf", "none", [0.9, 0.9]) + several("linear", "none", [0.1, 0.1])
+    found = judged("head=crf beats linear on m/f1", *runs)
+    assert found.verdict == "undecided"
+    assert "fewer than 3 seeds" in found.why
+
+
+def test_only_cells_of_both_sides_are_compared():
+    runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
+    runs += several("linear", "layerwise", [0.9, 0.91, 0.92])
+    found = judged("head=crf beats linear on m/f1", *runs)
+    assert found.verdict == "holds"
+    assert "over the 1 cells that both sides have" in found.why
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("crf is nice", "not a claim"),
+        ("crf beats linear on m/f1", "more than one axis"),
+        ("head=crf beats linaer on m/f1", "no axis has such a level"),
+        ("head=crv beats linear on m/f1", "no such level"),
+        ("head=crf beats layerwise on m/f1", "different axes"),
+        ("head=crf beats linear on m/f1, p < 5", "between 0 and 1"),
+        ("head=crf beats linear on m/f1, perhaps", "not a number"),
+        ("linear: m/f1 == 0.5", "never just a number"),
+    ],
+)
+def test_mistakes(text, said):
+    with pytest.raises(UserError, match=said) as refused:
+        claims.read(study(text))
+    assert refused.value.line == 7

@@ -1,0 +1,87 @@
+"""What a study's file says, and what is refused of it with its line."""
+
+import pytest
+
+from lushan.errors import UserError
+from lushan.studies.study import Table, read
+
+TEXT = """\
+title: CRF or linear?
+base: [experiment=sample/ner]
+axes:
+  head: {linear: [task/head=linear], crf: [task/head=crf]}
+  decay: {none: [], 0.90: [optimizer.layer_decay=0.9]}
+exclude: [{head: crf, decay: none}]
+seeds: [1, 2]
+tables:
+  - {rows: head, columns: decay, metrics: [val/entity_f1]}
+claims:
+  - crf beats linear on val/entity_f1
+"""
+
+
+def study(tmp_path, text=TEXT):
+    path = tmp_path / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read(path)
+
+
+def test_what_it_says(tmp_path):
+    found = study(tmp_path)
+    assert found.title == "CRF or linear?"
+    # A level's name is what was written: 0.90 is no number.
+    assert found.cells() == [
+        {"head": "linear", "decay": "none"},
+        {"head": "linear", "decay": "0.90"},
+        {"head": "crf", "decay": "0.90"},
+    ]
+    lines = ["experiment=sample/ner", "task/head=crf", "optimizer.layer_decay=0.9", "seed=2"]
+    assert found.overrides(found.cells()[-1], 2) == lines
+    assert found.tables == (Table(("head",), ("decay",), metrics=("val/entity_f1",)),)
+
+
+def test_what_need_not_be_said(tmp_path):
+    found = study(tmp_path, "axes: {lr: {low: [optimizer.lr=1e-4], high: [optimizer.lr=1e-3]}}\n")
+    assert found.title == tmp_path.name
+    assert (found.seeds, found.base, found.claims) == ((1,), (), ())
+    assert found.tables == (Table(("lr",)),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("seeds: [1, 2]", "seeds: [1, 1]", 7, "stands twice"),
+        ("seeds: [1, 2]", "seeds: [1, x]", 7, "not a whole number"),
+        ("seeds: [1, 2]", "seeds: 1", 7, "is a list"),
+        ("seeds: [1, 2]", "sedes: [1, 2]", 7, "Did you mean 'seeds'"),
+        ("[experiment=sample/ner]", "[experiment]", 2, "not an override"),
+        ("[experiment=sample/ner]", "[seed=3]", 2, "a place of their own"),
+        ("{head: crf, decay: none}", "{head: crv, decay: none}", 6, "Did you mean 'crf'"),
+        ("{head: crf, decay: none}", "{haed: crf}", 6, "Did you mean 'head'"),
+        ("columns: decay", "columns: dekay", 9, "Did you mean 'decay'"),
+        ("columns: decay, ", "", 9, "stands in none of them"),
+        ("columns: decay", "columns: [decay, head]", 9, "stands twice"),
+        ("crf: [task/head=crf]", "linear: [task/head=crf]", 4, "stands twice"),
+        (
+            "exclude: [{head: crf, decay: none}]",
+            "exclude: [{head: crf}, {head: linear}]",
+            6,
+            "noth",
+        ),
+        ("title: CRF or linear?", "title: [", 3, "not YAML"),
+        ("axes:", "axis:", 3, "Did you mean 'axes'"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path, old, new, line, said):
+    assert old in TEXT
+    with pytest.raises(UserError, match=said) as refused:
+        study(tmp_path, TEXT.replace(old, new))
+    assert refused.value.file == str(tmp_path / "study.yaml")
+    assert refused.value.line == line
+
+
+def test_an_empty_file_and_none(tmp_path):
+    with pytest.raises(UserError, match="compares something"):
+        study(tmp_path, "")
+    with pytest.raises(UserError, match="no such study"):
+        read(tmp_path / "other.yaml")
