@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import commands
+from lushan import commands, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -37,6 +37,7 @@ app = typer.Typer(
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
+    lushan compare RUN RUN                                 what differs, and whether it is chance
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model go on
     lushan chat RUN                                        talk to it
@@ -290,6 +291,7 @@ def predict(
 
 
 commands.add_to(app)
+studying.add_to(app)
 
 
 @app.command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,9 @@ from lushan.runs.columns import display_width, padded
 from lushan.runs.listing import show
 from lushan.studies import collect
 from lushan.studies.collect import Member
+from lushan.studies.numbers import is_lower_better, number, unit
 
 FORMATS = ("md", "latex", "csv")
-_SHARE = re.compile(
-    r"(?:^|[_/])(?:f1|precision|recall|accuracy|rouge[12L]|rougeLsum|exact_match|distinct[12]"
-    r"|repetition)(?:_|$)"
-)
-_POINTS = re.compile(r"(?:^|[_/])(?:bleu|chrf)(?:_|$)")
-_LOWER = re.compile(r"(?:^|[_/])(?:loss|mse|rmse|mae|error|perplexity|repetition)(?:_|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,28 +196,6 @@ def in_order(found: Any) -> list[tuple[str, ...]]:
 
 def _texts(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(map(show, values))
-
-
-def is_lower_better(metric: str) -> bool:
-    """Whether less of a metric is better: losses and errors."""
-    return bool(_LOWER.search(metric))
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is printed in percent, as articles do."""
-    return bool(_SHARE.search(metric))
-
-
-def number(value: float, metric: str) -> str:
-    """A value as it is printed."""
-    if _POINTS.search(metric):  # of a hundred already
-        return f"{value:.2f}"
-    return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
-
-
-def unit(metric: str) -> str:
-    """The head of a metric's column."""
-    return f"{metric}, %" if is_share(metric) else metric
 
 
 def caption(grid: Grid) -> str:
