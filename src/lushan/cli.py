@@ -183,6 +183,7 @@ def runs(
         "lushan table outputs/wnut17 --rows task.head --over seed",
         "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex",
         "lushan table outputs/a outputs/b --rows data --metric test/entity_f1,test/token_accuracy",
+        "lushan table outputs/wnut17 --rows model --baseline bert --test bootstrap",
     )
 )
 def table(
@@ -192,6 +193,17 @@ def table(
     over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
     metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
     format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The row to compare with: its value, or key=value,key=value."),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
+            "runs; hierarchical over both."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
 ) -> None:
     """Mean, standard deviation and number of runs, for each value of some keys."""
@@ -204,6 +216,8 @@ def table(
         over=_names(over),
         metrics=_names(metric),
         format=format,
+        baseline=baseline,
+        test=test,
     )
     if output is None:
         typer.echo(made.text)
