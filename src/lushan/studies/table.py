@@ -243,13 +243,13 @@ def _texts(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(map(show, values))
 
 
-def caption(grid: Grid) -> str:
-    """What the numbers are, in a sentence."""
+def caption(grid: Grid, style: Style) -> str:
+    """What the numbers are, in a sentence or two."""
     names = ", ".join(map(unit, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
     best = "the best in bold"
-    if grid.against:
-        best += ", the second underlined where the format can"
+    if grid.against and style.underlined != "{}":
+        best += ", the second underlined"
     text = f"{names}: mean ± standard deviation over {over}, n runs each; {best}."
     return f"{text} {grid.against.caption}" if grid.against else text
 
@@ -318,7 +318,13 @@ def to_markdown(grid: Grid) -> str:
         return f"| {' | '.join(filled)} |"
 
     rule = ["-" * w if i < keys else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    text = [joined(escaped[0]), joined(rule), *map(joined, escaped[1:]), "", caption(grid)]
+    text = [
+        joined(escaped[0]),
+        joined(rule),
+        *map(joined, escaped[1:]),
+        "",
+        caption(grid, MARKDOWN),
+    ]
     return "\n".join([*text, *(f"\n{note}" for note in grid.notes)])
 
 
@@ -328,7 +334,7 @@ def to_latex(grid: Grid) -> str:
     keys = len(grid.keys)
     shown = [[*map(_tex, line[:keys]), *line[keys:]] for line in lines]
     text = [
-        "% " + caption(grid),
+        "% " + caption(grid, LATEX),
         *(f"% {note}" for note in grid.notes),
         rf"\begin{{tabular}}{{{'l' * keys}{'r' * (len(heads(grid)) - keys)}}}",
         r"\toprule",

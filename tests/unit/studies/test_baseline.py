@@ -143,6 +143,7 @@ def test_latex_underlines_the_second(place):
     assert r"\textbf{" in row["crf"]
     assert r"\underline{" in row["mlp"]
     assert r"\underline{" not in row["bert"]
+    assert "the best in bold, the second underlined." in text
     assert r"& $-$30.00 [$-$" in row["bert"]
     assert r", p $<$ 0.001 *" in row["bert"]
     assert r"\underline" not in table([place], rows=["model"], format="latex").text
