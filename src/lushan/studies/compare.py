@@ -13,7 +13,7 @@ from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
 from lushan.runs.identity import ABSENT
 from lushan.runs.listing import differing, show
-from lushan.studies import collect, contrast
+from lushan.studies import collect, contrast, records
 from lushan.studies.changes import Changes, changes
 from lushan.studies.collect import Member
 from lushan.studies.contrast import Contrast
@@ -93,10 +93,13 @@ def compare(
             hint=f"Write lushan table FOLDER --rows KEY --baseline VALUE --test {test}.",
         )
     a, b = _complete(one), _complete(other)
-    tested = _choose(a, b, split, metrics)
+    assert a.result is not None
+    names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]
+    prefix = _prefix(a, b, split, names)
     hint = "Numbers on different examples say nothing about the runs; `lushan eval` judges a run "
     hint += "again on other data."
-    collect.require_same_data([a, b], tested[0], hint=hint)
+    collect.require_same_data([a, b], f"{prefix}/{names[0].rpartition('/')[2]}", hint=hint)
+    tested = [_full(name, prefix, _shared(a, b)) for name in names]
     read = contrast.reader()
     found = contrast.corrected([contrast.contrast([b], [a], m, test, read) for m in tested])
     notes = [
@@ -139,25 +142,23 @@ def _metrics(run: Member) -> Mapping[str, float | None]:
     return run.result.metrics
 
 
-def _choose(a: Member, b: Member, split: str | None, wanted: Sequence[str]) -> list[str]:
-    """The full names of the metrics to test, all of one split."""
-    assert a.result is not None
-    shared = [name for name in _metrics(a) if name in _metrics(b)]
-    names = list(wanted) or [a.result.main_metric.rpartition("/")[2]]
-    if split is None:
-        given = {name.partition("/")[0] for name in names if "/" in name}
-        if len(given) > 1:
-            raise UserError(
-                "metrics of one split at a time", key="--metric", value=",".join(wanted)
-            )
-        on_test = any(name.startswith("test/") for name in shared)
-        prefix = given.pop() if given else "test" if on_test else "val"
-    elif split in ("test", "validation"):
-        prefix = PREFIX.get(split, split)
-    else:
-        hint = did_you_mean(split, ("test", "validation")) or "There are test and validation."
-        raise UserError("no such split", key="--split", value=split, hint=hint)
-    return [_full(name, prefix, shared) for name in dict.fromkeys(names)]
+def _shared(a: Member, b: Member) -> list[str]:
+    return [name for name in _metrics(a) if name in _metrics(b)]
+
+
+def _prefix(a: Member, b: Member, split: str | None, names: Sequence[str]) -> str:
+    """The prefix of the metrics of the split that is meant: `test` or `val`."""
+    if split is not None:
+        if split not in ("test", "validation"):
+            hint = did_you_mean(split, ("test", "validation")) or "There are test and validation."
+            raise UserError("no such split", key="--split", value=split, hint=hint)
+        return PREFIX.get(split, split)
+    given = {name.partition("/")[0] for name in names if "/" in name}
+    if len(given) > 1:
+        raise UserError("metrics of one split at a time", key="--metric", value=",".join(names))
+    if given:
+        return given.pop()
+    return "test" if any(name.startswith("test/") for name in _shared(a, b)) else "val"
 
 
 def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
@@ -165,7 +166,7 @@ def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
     known = [metric for metric in shared if metric.startswith(f"{prefix}/")]
     if full not in known:
         raise UserError(
-            "the runs do not share such a metric",
+            f"the runs share no such metric of the {records.split_of(f'{prefix}/')} split",
             key="--metric",
             value=full,
             hint=did_you_mean(full, known) or f"They share {', '.join(known or shared)}.",
@@ -180,7 +181,7 @@ def _config(a: Member, b: Member) -> dict[str, tuple[Any, Any]]:
 
 def _rows(a: Member, b: Member, tested: Mapping[str, Contrast]) -> list[Row]:
     prefix = next(iter(tested)).partition("/")[0]
-    others = [m for m in _metrics(a) if m in _metrics(b) and m.startswith(f"{prefix}/")]
+    others = [metric for metric in _shared(a, b) if metric.startswith(f"{prefix}/")]
     return [
         Row(metric, _metrics(a)[metric], _metrics(b)[metric], tested.get(metric))
         for metric in dict.fromkeys([*tested, *others])

@@ -32,7 +32,7 @@ TESTS = {
 OVER_RUNS = ("welch", "hierarchical")
 FEWEST_RUNS = {"welch": 3, "hierarchical": 5}
 """Below so many a side the tests over runs say nothing. With three the bootstrap rejects true null
-hypotheses twice as often as it says, where it is the seeds that matter."""
+hypotheses nearly twice as often as it says, where it is the seeds that matter."""
 FEWEST_EXAMPLES = 10
 """With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
 LEVEL = 0.05
