@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import commands, studying
+from lushan import commands, comparing
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -305,7 +305,7 @@ def predict(
 
 
 commands.add_to(app)
-studying.add_to(app)
+comparing.add_to(app)
 
 
 @app.command(
