@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import auditing, commands, studying
+from lushan import auditing, commands, comparing, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -38,6 +38,7 @@ app = typer.Typer(
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
+    lushan compare RUN RUN                                 what differs, and whether it is chance
     lushan study run STUDY.yaml                            a comparison, from one file
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model go on
@@ -184,6 +185,7 @@ def runs(
         "lushan table outputs/wnut17 --rows task.head --over seed",
         "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex",
         "lushan table outputs/a outputs/b --rows data --metric test/entity_f1,test/token_accuracy",
+        "lushan table outputs/wnut17 --rows model --baseline bert --test bootstrap",
     )
 )
 def table(
@@ -193,6 +195,17 @@ def table(
     over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
     metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
     format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The row to compare with: its value, or key=value,key=value."),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
+            "runs; hierarchical over both."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
 ) -> None:
     """Mean, standard deviation and number of runs, for each value of some keys."""
@@ -205,6 +218,8 @@ def table(
         over=_names(over),
         metrics=_names(metric),
         format=format,
+        baseline=baseline,
+        test=test,
     )
     if output is None:
         typer.echo(made.text)
@@ -293,6 +308,7 @@ def predict(
 
 commands.add_to(app)
 auditing.add_to(app)
+comparing.add_to(app)
 studying.add_to(app)
 
 

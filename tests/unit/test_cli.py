@@ -114,7 +114,19 @@ def _seconds(cli, *arguments):
 
 @pytest.mark.parametrize(
     "name",
-    ["train", "runs", "table", "eval", "predict", "generate", "chat", "export", "score", "sync"],
+    [
+        "train",
+        "runs",
+        "table",
+        "compare",
+        "eval",
+        "predict",
+        "generate",
+        "chat",
+        "export",
+        "score",
+        "sync",
+    ],
 )
 def test_every_command_has_help_with_an_example(cli_inside, name):
     done = cli_inside(name, "--help")

@@ -46,9 +46,21 @@ def interval(
     Returns:
         (low, high); both nan where there is no example or no defined resample.
     """
+    values = resampled(statistic, sizes, resamples=resamples, seed=seed)
+    return percentiles(values, level)
+
+
+def resampled(
+    statistic: Callable[[Array], Array],
+    sizes: NDArray[np.int64] | int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Array:
+    """The values (R,) of a statistic in the resamples where it is defined; see `interval`."""
     groups = np.ones(sizes, dtype=np.int64) if isinstance(sizes, int) else np.asarray(sizes)
     if not groups.sum():
-        return float("nan"), float("nan")
+        return np.zeros(0)
     rng = np.random.default_rng(seed)
     at_once = max(1, _CHUNK // len(groups))
     values: list[Array] = []
@@ -56,11 +68,15 @@ def interval(
         weights = _draw(rng, groups, min(at_once, resamples - done))
         values.append(np.asarray(statistic(weights), float))
     defined = np.concatenate(values)
-    defined = defined[~np.isnan(defined)]
-    if not len(defined):
+    return defined[~np.isnan(defined)]
+
+
+def percentiles(values: Array, level: float = LEVEL) -> Interval:
+    """The middle of some resampled values that has a share of them; nan where there is none."""
+    if not len(values):
         return float("nan"), float("nan")
     tail = (1 - level) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -112,16 +112,25 @@ class _Cells:
 
     def metrics(self, weights: Array) -> dict[str, Array]:
         """Name to (R,), from (R, K)."""
-        correct, predicted, gold = (
-            weights @ side for side in (self.correct, self.predicted, self.gold)
-        )  # (R, C)
-        total = weights.sum(-1)
-        right = correct.sum(-1)
-        accuracy = np.where(total > 0, prf.ratio(right, total), np.nan)
-        covariance = right * total - (predicted * gold).sum(-1)
-        spread = (total**2 - (predicted**2).sum(-1)) * (total**2 - (gold**2).sum(-1))
-        mcc = prf.ratio(covariance, np.sqrt(spread))
-        return {"accuracy": accuracy, "mcc": mcc, **prf.averages(correct, predicted, gold)}
+        return of_labels(
+            *(weights @ side for side in (self.correct, self.predicted, self.gold))  # (R, C)
+        )
+
+
+def of_labels(correct: Array, predicted: Array, gold: Array) -> dict[str, Array]:
+    """All metrics of texts with one label each, by name, from their counts.
+
+    Args:
+        correct: (..., C) right predictions of each class.
+        predicted: (..., C) predictions.
+        gold: (..., C) texts.
+    """
+    total, right = gold.sum(-1), correct.sum(-1)
+    accuracy = np.where(total > 0, prf.ratio(right, total), np.nan)
+    covariance = right * total - (predicted * gold).sum(-1)
+    spread = (total**2 - (predicted**2).sum(-1)) * (total**2 - (gold**2).sum(-1))
+    mcc = prf.ratio(covariance, np.sqrt(spread))
+    return {"accuracy": accuracy, "mcc": mcc, **prf.averages(correct, predicted, gold)}
 
 
 # Several labels a text

@@ -90,13 +90,9 @@ def score(
         ValueError: There are not as many references as predictions, or none for one of them.
     """
     _require_references(predictions, references)
-    known: rouge.Language = (
-        rouge.language_of([r for several in references for r in several])
-        if language == "auto"
-        else language
-    )
+    known = language_of(references, language)
     tokens = rouge.Tokens(known, stem=stem)
-    bleu, chrf = Bleu(tokenize or ("zh" if known == "zh" else "13a")), Chrf()
+    bleu, chrf = Bleu(tokenize or bleu_tokenizer(known)), Chrf()
     bleu_counts, bleu_signature = bleu.counts(predictions, references)
     chrf_counts, chrf_signature = chrf.counts(predictions, references)
     shares = {
@@ -124,6 +120,20 @@ def score(
         },
         notes=(notes if predictions else []) + _oddities(predictions, references, tokens),
     )
+
+
+def language_of(
+    references: Sequence[Sequence[str]], language: Literal["auto", "en", "zh"] = "auto"
+) -> rouge.Language:
+    """The language that `score` takes texts with these references to be in."""
+    if language != "auto":
+        return language
+    return rouge.language_of([r for several in references for r in several])
+
+
+def bleu_tokenizer(language: rouge.Language) -> Tokenizer:
+    """How `score` splits texts for BLEU where it is not told."""
+    return "zh" if language == "zh" else "13a"
 
 
 def _require_references(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:

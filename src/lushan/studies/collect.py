@@ -57,7 +57,7 @@ def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
     found: dict[str, Member] = {}
     notes = []
     for path in dict.fromkeys(path.resolve() for place in places for path in folders(place)):
-        member = _read(path)
+        member = member_of(path)
         other = found.get(member.run_id)
         if other is not None and (other.result is not None or member.result is None):
             notes.append(
@@ -78,7 +78,8 @@ def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
     return sorted(found.values(), key=lambda member: member.started), notes
 
 
-def _read(path: Path) -> Member:
+def member_of(path: Path) -> Member:
+    """The run of a folder, complete or not."""
     folder = RunFolder(path)
     status = folder.status()
     record = status.record
@@ -198,7 +199,12 @@ def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
     return meant or list(keys)
 
 
-def require_same_data(column: Sequence[Member], metric: str) -> None:
+def require_same_data(
+    column: Sequence[Member],
+    metric: str,
+    *,
+    hint: str = "Make a table of each, or put the data into --columns: --columns data.",
+) -> None:
     """Numbers that are compared must have been measured on the same data.
 
     Raises:
@@ -215,7 +221,7 @@ def require_same_data(column: Sequence[Member], metric: str) -> None:
         raise UserError(
             f"{metric} was not measured on the same data: {shown(one.folder)} and "
             f"{shown(other.folder)} have different {split} splits",
-            hint="Make a table of each, or put the data into --columns: --columns data.",
+            hint=hint,
         )
 
 

@@ -8,7 +8,8 @@ from lushan.errors import UserError
 from lushan.studies import claims as claiming
 from lushan.studies import collect
 from lushan.studies.plan import Plan, progress
-from lushan.studies.table import arrange, written
+from lushan.studies.study import Table
+from lushan.studies.table import Grid, arrange, compared, written
 
 
 def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
@@ -37,7 +38,7 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
             raise
         over = ("seed", *table.over)
         grid = arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
-        made = written(grid, format)
+        made = written(_against(grid, table), format)
         texts.append(made.text)
         apart += made.apart
     answers = claiming.answer(plan, claiming.read(plan.study))
@@ -46,6 +47,17 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
     elif answers:
         apart += [f"{a.claim.text}: {a.verdict} ({a.why})" for a in answers]
     return "\n\n".join(texts), apart
+
+
+def _against(grid: Grid, table: Table) -> Grid:
+    """The table with differences to its baseline, where it has one."""
+    if not table.baseline:
+        return grid
+    row = ",".join(f"{axis}={table.baseline[axis]}" for axis in table.rows)
+    column = None
+    if len(table.baseline) > len(table.rows):
+        column = tuple(table.baseline[axis] for axis in table.columns)
+    return compared(grid, row, table.test, column)
 
 
 def page(plan: Plan, text: str) -> str:

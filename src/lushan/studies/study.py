@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lushan.errors import UserError, did_you_mean
+from lushan.studies.contrast import TESTS
 
 Levels = dict[str, str]
 """Axis to the level that is chosen on it."""
@@ -25,12 +26,17 @@ class Table:
         columns: The same for its columns.
         over: Axes that are averaged over, beside the seeds.
         metrics: What is shown; the main metric where none is named.
+        baseline: Levels of the row that the others are compared with; where it names the columns'
+            too, all cells are compared with that one.
+        test: By which; see `contrast.TESTS`.
     """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    baseline: Levels = dataclasses.field(default_factory=dict)
+    test: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +200,8 @@ class _Reader:
         return tuple(seeds)
 
     def table(self, value: Any, key: str, axes: Mapping[str, Any]) -> Table:
-        fields = self.mapping(value, key, ("rows", "columns", "over", "metrics"))
+        known = ("rows", "columns", "over", "metrics", "baseline", "test")
+        fields = self.mapping(value, key, known)
         parts = {}
         for part in ("rows", "columns", "over"):
             names = fields.get(part) or []
@@ -211,7 +218,31 @@ class _Reader:
                 problem = "stands in none of them" if axis not in named else "stands twice"
                 hint = "Each axis is in rows, in columns or in over, once."
                 raise self.wrong(problem, key, value=axis, hint=hint)
-        return Table(**parts, metrics=tuple(map(str, metrics)))
+        baseline = self.baseline(fields.get("baseline"), f"{key}.baseline", axes, parts)
+        test = fields.get("test")
+        if test is not None and test not in TESTS:
+            raise self.unknown("test", str(test), f"{key}.test", TESTS)
+        if test is not None and not baseline:
+            hint = "baseline: {AXIS: LEVEL}"
+            raise self.wrong("a test of differences to what?", f"{key}.test", value=test, hint=hint)
+        return Table(**parts, metrics=tuple(map(str, metrics)), baseline=baseline, test=test)
+
+    def baseline(
+        self,
+        value: Any,
+        key: str,
+        axes: Mapping[str, Mapping[str, Any]],
+        parts: Mapping[str, Sequence[str]],
+    ) -> Levels:
+        """The row, or the cell, that a table compares with."""
+        if value is None:
+            return {}
+        found = self.levels(value, key, axes)
+        if set(found) not in ({*parts["rows"]}, {*parts["rows"], *parts["columns"]}):
+            hint = f"Name {', '.join(parts['rows'])}"
+            hint += f"; or {', '.join(parts['columns'])} too." if parts["columns"] else "."
+            raise self.wrong("not a row of the table", key, value=value, hint=hint)
+        return found
 
     def levels(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Levels:
         """Axis to level, each of which there is."""

@@ -5,25 +5,22 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import display_width, padded
 from lushan.runs.listing import show
 from lushan.studies import collect
 from lushan.studies.collect import Member
+from lushan.studies.numbers import is_lower_better, number, unit
+
+if TYPE_CHECKING:
+    from lushan.studies.baseline import Against
 
 FORMATS = ("md", "latex", "csv")
-_SHARE = re.compile(
-    r"(?:^|[_/])(?:f1|precision|recall|accuracy|rouge[12L]|rougeLsum|exact_match|distinct[12]"
-    r"|repetition)(?:_|$)"
-)
-_POINTS = re.compile(r"(?:^|[_/])(?:bleu|chrf)(?:_|$)")
-_LOWER = re.compile(r"(?:^|[_/])(?:loss|mse|rmse|mae|error|perplexity|repetition)(?:_|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +43,12 @@ class Cell:
     Attributes:
         numbers: Of the complete runs.
         runs: How many there are, complete or not.
+        members: The runs themselves.
     """
 
     numbers: tuple[float, ...]
     runs: int
+    members: tuple[Member, ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -81,6 +80,7 @@ class Grid:
         metrics: Shown for each column.
         cells: By row, column, metric.
         notes: What the reader must know.
+        against: What the rows are compared with.
     """
 
     keys: Sequence[str]
@@ -91,15 +91,39 @@ class Grid:
     metrics: Sequence[str]
     cells: dict[tuple[tuple[str, ...], tuple[str, ...], str], Cell]
     notes: Sequence[str]
+    against: Against | None = None
 
     def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
         """The best rows of a column, as far as the digits shown tell them apart."""
+        return self._ranked(column, metric, 0)
+
+    def second(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
+        """The second best; marked in tables with a baseline alone."""
+        return self._ranked(column, metric, 1) if self.against else set()
+
+    def _ranked(self, column: tuple[str, ...], metric: str, place: int) -> set[tuple[str, ...]]:
         means = {row: self.cells[row, column, metric].mean for row in self.rows}
         known = {row: mean for row, mean in means.items() if mean is not None}
         if len(known) < 2:
             return set()
-        top = (min if is_lower_better(metric) else max)(known.values())
-        return {row for row, mean in known.items() if number(mean, metric) == number(top, metric)}
+        order = sorted(known.values(), reverse=not is_lower_better(metric))
+        shown = list(dict.fromkeys(number(mean, metric) for mean in order))[place : place + 1]
+        return {row for row, mean in known.items() if number(mean, metric) in shown}
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How a format writes what is not plain text."""
+
+    bold: str
+    underlined: str
+    plus_minus: str
+    minus: str
+    less: str
+
+
+MARKDOWN = Style("**{}**", "{}", "±", "-", "<")
+LATEX = Style(r"\textbf{{{}}}", r"\underline{{{}}}", r"$\pm$", "$-$", "$<$")
 
 
 def table(
@@ -110,6 +134,8 @@ def table(
     over: Sequence[str] = ("seed",),
     metrics: Sequence[str] = (),
     format: str = "md",
+    baseline: str | None = None,
+    test: str | None = None,
 ) -> Made:
     """Make a table of the runs below some folders.
 
@@ -120,15 +146,24 @@ def table(
         over: Keys that are averaged over.
         metrics: With or without a split; the main metric where none is given.
         format: `md`, `latex` or `csv`.
+        baseline: The row that the others are compared with: a value of its key, or
+            `key=value,key=value`.
+        test: By which: one of `contrast.TESTS`; the bootstrap when not given.
 
     Raises:
-        UserError: A key, metric or format is unknown, no run is complete, runs of one cell differ
-            in more than `over`, or runs that would be compared were measured on different data.
+        UserError: A key, metric, format, baseline or test is unknown, no run is complete, runs of
+            one cell differ in more than `over`, or runs that would be compared were measured on
+            different data.
     """
     require_format(format)
     if not rows:
         raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
-    return written(arrange(*collect.members(folders), rows, columns, over, metrics), format)
+    if test is not None and baseline is None:
+        raise UserError(
+            "a test of differences to what?", key="--test", value=test, hint="--baseline VALUE"
+        )
+    grid = arrange(*collect.members(folders), rows, columns, over, metrics)
+    return written(grid if baseline is None else compared(grid, baseline, test), format)
 
 
 def require_format(format: str) -> None:
@@ -136,6 +171,16 @@ def require_format(format: str) -> None:
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"There are {', '.join(FORMATS)}."
         raise UserError("no such format", key="--format", value=format, hint=hint)
+
+
+def compared(
+    grid: Grid, baseline: str, test: str | None, column: tuple[str, ...] | None = None
+) -> Grid:
+    """The table with differences to a baseline; see `baseline.against`."""
+    from lushan.studies.baseline import against
+
+    found = against(grid, baseline, test or "bootstrap", column=column)
+    return dataclasses.replace(grid, against=found, notes=[*grid.notes, *found.notes()])
 
 
 def written(grid: Grid, format: str) -> Made:
@@ -194,7 +239,7 @@ def arrange(
 
 def _cell(runs: Sequence[Member], metric: str) -> Cell:
     numbers = (run.number(metric) for run in runs)
-    return Cell(tuple(value for value in numbers if value is not None), len(runs))
+    return Cell(tuple(value for value in numbers if value is not None), len(runs), tuple(runs))
 
 
 def left_out(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
@@ -229,33 +274,15 @@ def _texts(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(map(show, values))
 
 
-def is_lower_better(metric: str) -> bool:
-    """Whether less of a metric is better: losses and errors."""
-    return bool(_LOWER.search(metric))
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is printed in percent, as articles do."""
-    return bool(_SHARE.search(metric))
-
-
-def number(value: float, metric: str) -> str:
-    """A value as it is printed."""
-    if _POINTS.search(metric):  # of a hundred already
-        return f"{value:.2f}"
-    return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
-
-
-def unit(metric: str) -> str:
-    """The head of a metric's column."""
-    return f"{metric}, %" if is_share(metric) else metric
-
-
-def caption(grid: Grid) -> str:
-    """What the numbers are, in a sentence."""
+def caption(grid: Grid, style: Style) -> str:
+    """What the numbers are, in a sentence or two."""
     names = ", ".join(map(unit, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
-    return f"{names}: mean ± standard deviation over {over}, n runs each; the best in bold."
+    best = "the best in bold"
+    if grid.against and style.underlined != "{}":
+        best += ", the second underlined"
+    text = f"{names}: mean ± standard deviation over {over}, n runs each; {best}."
+    return f"{text} {grid.against.caption}" if grid.against else text
 
 
 def heads(grid: Grid) -> list[str]:
@@ -268,31 +295,38 @@ def heads(grid: Grid) -> list[str]:
             if not where or len(grid.metrics) > 1:
                 parts.append(unit(metric))
             found.append(" ".join(parts))
+            if grid.against:
+                found.append(f"difference to {grid.against.name}")
         found.append("n")
     return found
 
 
-def body(grid: Grid, bold: str, plus_minus: str) -> list[list[str]]:
-    """The rows as text.
-
-    Args:
-        grid: The table.
-        bold: How the best is written: `**{}**`.
-        plus_minus: The sign between mean and deviation.
-    """
+def body(grid: Grid, style: Style) -> list[list[str]]:
+    """The rows as text."""
     lines = []
     for row in grid.rows:
         line = list(row)
         for column in grid.columns:
             for metric in grid.metrics:
-                cell = grid.cells[row, column, metric]
-                text = "–" if cell.mean is None else number(cell.mean, metric)
-                if cell.sd is not None:
-                    text += f" {plus_minus} {number(cell.sd, metric)}"
-                line.append(bold.format(text) if row in grid.best(column, metric) else text)
+                line.append(_mean(grid, row, column, metric, style))
+                if grid.against:
+                    text = grid.against.text((row, column, metric))
+                    line.append(text.replace("-", style.minus).replace("<", style.less))
             line.append(_n(grid, row, column))
         lines.append(line)
     return lines
+
+
+def _mean(
+    grid: Grid, row: tuple[str, ...], column: tuple[str, ...], metric: str, style: Style
+) -> str:
+    cell = grid.cells[row, column, metric]
+    text = "–" if cell.mean is None else number(cell.mean, metric)
+    if cell.sd is not None:
+        text += f" {style.plus_minus} {number(cell.sd, metric)}"
+    if row in grid.best(column, metric):
+        return style.bold.format(text)
+    return style.underlined.format(text) if row in grid.second(column, metric) else text
 
 
 def _n(grid: Grid, row: tuple[str, ...], column: tuple[str, ...]) -> str:
@@ -302,7 +336,7 @@ def _n(grid: Grid, row: tuple[str, ...], column: tuple[str, ...]) -> str:
 
 def to_markdown(grid: Grid) -> str:
     """The table in Markdown, its columns aligned for the terminal too."""
-    head, lines = heads(grid), body(grid, "**{}**", "±")
+    head, lines = heads(grid), body(grid, MARKDOWN)
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
     widths = [max(3, *map(display_width, column)) for column in zip(*escaped, strict=True)]
     keys = len(grid.keys)
@@ -315,17 +349,23 @@ def to_markdown(grid: Grid) -> str:
         return f"| {' | '.join(filled)} |"
 
     rule = ["-" * w if i < keys else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    text = [joined(escaped[0]), joined(rule), *map(joined, escaped[1:]), "", caption(grid)]
+    text = [
+        joined(escaped[0]),
+        joined(rule),
+        *map(joined, escaped[1:]),
+        "",
+        caption(grid, MARKDOWN),
+    ]
     return "\n".join([*text, *(f"\n{note}" for note in grid.notes)])
 
 
 def to_latex(grid: Grid) -> str:
     """The table in LaTeX, for the package `booktabs`; notes as comments."""
-    lines = body(grid, r"\textbf{{{}}}", r"$\pm$")
+    lines = body(grid, LATEX)
     keys = len(grid.keys)
     shown = [[*map(_tex, line[:keys]), *line[keys:]] for line in lines]
     text = [
-        "% " + caption(grid),
+        "% " + caption(grid, LATEX),
         *(f"% {note}" for note in grid.notes),
         rf"\begin{{tabular}}{{{'l' * keys}{'r' * (len(heads(grid)) - keys)}}}",
         r"\toprule",
@@ -342,16 +382,27 @@ def to_csv(grid: Grid) -> str:
     """One line a cell and metric, numbers in full and as the runs have them."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best"])
+    head = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best"]
+    writer.writerow([*head, "second", *grid.against.FIELDS] if grid.against else head)
     for row in grid.rows:
         for column in grid.columns:
             for metric in grid.metrics:
                 cell = grid.cells[row, column, metric]
-                numbers = ["" if x is None else repr(x) for x in (cell.mean, cell.sd)]
                 best = int(row in grid.best(column, metric))
                 counts = [len(cell.numbers), cell.runs]
-                writer.writerow([*row, *column, metric, *numbers, *counts, best])
+                line = [*row, *column, metric, _full(cell.mean), _full(cell.sd), *counts, best]
+                if grid.against:
+                    line.append(int(row in grid.second(column, metric)))
+                    line += [
+                        x if isinstance(x, str) else _full(x)
+                        for x in grid.against.fields((row, column, metric))
+                    ]
+                writer.writerow(line)
     return buffer.getvalue().rstrip("\n")
+
+
+def _full(value: float | None) -> str:
+    return "" if value is None else repr(value)
 
 
 _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {

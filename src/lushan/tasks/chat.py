@@ -20,7 +20,7 @@ from lushan.metrics import language as judge
 from lushan.models import generation as writing
 from lushan.models.architectures import Purpose
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records
-from lushan.tasks.language import METRICS, LanguageTask
+from lushan.tasks.language import METRICS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, Messages, Unfit, choose
 from lushan.text.pieces import Pieces
 from lushan.text.windows import Window, windows
@@ -288,7 +288,7 @@ class Chat(LanguageTask):
         found = judge.Judgement(losses, tokens, hits, bytes=sizes)
         joined = self.join(table, records)
         said = [row for row in joined if "predicted" in row]
-        result = Evaluation(found.metrics, records=joined if full else [])
+        result = Evaluation(found.metrics, records=with_bytes(joined, sizes) if full else [])
         intervals = found.intervals() if full else {}
         if said:
             report = generation.score(

@@ -139,12 +139,20 @@ class LanguageTask(Task):
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         losses, tokens, hits = self._sums(table, records)
-        found = judge.Judgement(losses, tokens, hits, self.bytes_of(table))
+        sizes = self.bytes_of(table)
+        found = judge.Judgement(losses, tokens, hits, sizes)
         result = Evaluation(found.metrics)
         if full:
             result.intervals = found.intervals()
-            result.records = self.join(table, records)
+            result.records = with_bytes(self.join(table, records), sizes)
         return result
+
+
+def with_bytes(joined: Records, sizes: NDArray[np.float64] | None) -> Records:
+    """Rows of examples with their bytes, without which bits per byte cannot be compared later."""
+    if sizes is None:
+        return joined
+    return [{**row, "bytes": int(size)} for row, size in zip(joined, sizes, strict=True)]
 
 
 def pieces_of(row: dict[str, Any]) -> NDArray[np.int64]:

@@ -60,6 +60,9 @@ def test_what_need_not_be_said(tmp_path):
         ("{head: crf, decay: none}", "{haed: crf}", 6, "Did you mean 'head'"),
         ("columns: decay", "columns: dekay", 9, "Did you mean 'decay'"),
         ("columns: decay, ", "", 9, "stands in none of them"),
+        ("columns: decay, ", "columns: decay, baseline: {decay: none}, ", 9, "not a row"),
+        ("columns: decay, ", "columns: decay, test: welch, ", 9, "differences to what"),
+        ("columns: decay, ", "columns: decay, baseline: {head: crf}, test: welhc, ", 9, "'welch'"),
         ("columns: decay", "columns: [decay, head]", 9, "stands twice"),
         ("crf: [task/head=crf]", "linear: [task/head=crf]", 4, "stands twice"),
         (

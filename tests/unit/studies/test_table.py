@@ -10,7 +10,8 @@ from lushan.errors import UserError
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_id
 from lushan.runs.result import Result
-from lushan.studies.table import is_lower_better, is_share, number, table
+from lushan.studies.numbers import is_lower_better, is_share, number
+from lushan.studies.table import table
 
 SCORES = {("linear", 1): 0.50, ("linear", 2): 0.54, ("crf", 1): 0.60, ("crf", 2): 0.63}
 
@@ -228,4 +229,5 @@ def test_kinds_of_metrics():
     assert is_lower_better("val/loss")
     assert is_lower_better("test/mse")
     assert is_lower_better("test/repetition")
+    assert is_lower_better("val/bits_per_byte")
     assert not is_lower_better("test/entity_f1")

@@ -65,3 +65,11 @@ def test_evaluation_reads_in_windows_and_training_side_by_side(stride, expected)
     task, limits = CausalLM(), Limits(64, stride)
     assert task.limits(limits, "validation").stride == expected
     assert task.limits(limits, "train").stride is None
+
+
+def test_bytes_are_stored_for_each_example():
+    table = CausalLM.demo().splits["test"]
+    records = [{"example": i, "loss": 1.0, "tokens": 2, "hits": 1} for i in range(table.num_rows)]
+    found = CausalLM().evaluate(table, records, full=True).records
+    texts = table.column("text").to_pylist()
+    assert [row["bytes"] for row in found] == [len(text.encode()) for text in texts]

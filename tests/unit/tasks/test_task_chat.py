@@ -277,6 +277,7 @@ def test_generated_turns_are_compared(tokenizer: Any) -> None:
     assert set(evaluation.metrics) == set(Chat.metric_names({}))
     assert evaluation.records[0]["predicted"] == evaluation.records[0]["gold"] == "four"
     assert "predicted" not in evaluation.records[2]
+    assert [row["bytes"] for row in evaluation.records] == [3] * table.num_rows
     assert evaluation.notes[0] == "the last turn of 2 dialogues was generated"
 
 

@@ -1,0 +1,205 @@
+"""A difference between runs: how large, how sure, and where no test can say so, why not.
+
+The tests are those of `lushan.metrics.significance`. What they need is looked at here: examples
+that can be paired, enough runs, and stored predictions that come to the numbers reported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError, did_you_mean
+from lushan.metrics import significance
+from lushan.metrics.significance import Difference
+from lushan.studies import collect, records
+from lushan.studies.collect import Member
+from lushan.studies.counting import Counted, counted
+from lushan.studies.records import Records, Undecided
+
+TESTS = {
+    "bootstrap": "paired bootstrap over examples",
+    "randomisation": "approximate randomisation over examples",
+    "mcnemar": "McNemar's exact test over examples",
+    "welch": "Welch's t-test over runs",
+    "hierarchical": "bootstrap over runs and examples",
+}
+OVER_RUNS = ("welch", "hierarchical")
+FEWEST_RUNS = {"welch": 3, "hierarchical": 5}
+"""Below so many a side the tests over runs say nothing. With three the bootstrap rejects true null
+hypotheses nearly twice as often as it says, where it is the seeds that matter."""
+FEWEST_EXAMPLES = 10
+"""With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
+LEVEL = 0.05
+"""A difference is marked where its corrected p is below."""
+
+Read = Callable[[Path, str], Records]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """The difference of some runs to others.
+
+    Attributes:
+        effect: Theirs taken from ours; None where a side has no number.
+        low: Lower end of its 95 % interval; None where undecided.
+        high: Upper end.
+        p: Two-sided; None where undecided.
+        why: Why it is undecided.
+        corrected: p corrected for all comparisons that were made with it.
+    """
+
+    effect: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    why: str | None = None
+    corrected: float | None = None
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether it is more than chance."""
+        return self.corrected is not None and self.corrected < LEVEL
+
+
+def require_test(test: str) -> None:
+    """Refuse a test that there is not.
+
+    Raises:
+        UserError: Names those that there are.
+    """
+    if test not in TESTS:
+        hint = did_you_mean(test, TESTS) or f"There are {', '.join(TESTS)}."
+        raise UserError("no such test", key="--test", value=test, hint=hint)
+
+
+def reader() -> Read:
+    """Reads stored predictions, and keeps the last ones: a baseline is read once."""
+    return functools.lru_cache(maxsize=32)(records.read)
+
+
+def contrast(
+    ours: Sequence[Member], theirs: Sequence[Member], metric: str, test: str, read: Read
+) -> Contrast:
+    """Compare some runs with others by one metric.
+
+    Args:
+        ours: Runs that differ in nothing but a seed; those that are not complete are left out.
+        theirs: The same, of what they are compared with.
+        metric: With its split: `test/entity_f1`.
+        test: One of `TESTS`.
+        read: From `reader`.
+    """
+    sides = [_with_number(side, metric) for side in (ours, theirs)]
+    numbers = [[_number(run, metric) for run in side] for side in sides]
+    if not all(numbers):
+        return Contrast(None, why=f"there is no {metric} on one side")
+    effect = statistics.fmean(numbers[0]) - statistics.fmean(numbers[1])
+    try:
+        _require_runs(sides, test)
+        if test == "welch":
+            found = significance.welch(*numbers)
+        else:
+            found = _over_examples(*_counts(sides, metric, read), metric, test)
+    except Undecided as reason:
+        return Contrast(effect, why=str(reason))
+    except UserError as error:
+        where = ":".join(str(part) for part in (error.file, error.line) if part is not None)
+        return Contrast(effect, why=f"{where}: {error.problem}" if where else error.problem)
+    if math.isnan(found.p):
+        return Contrast(effect, why="nothing varies from which chance could be told")
+    return Contrast(effect, found.low, found.high, found.p)
+
+
+def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The same with p corrected by Holm over all of them that are decided."""
+    values = significance.holm([math.nan if c.p is None else c.p for c in contrasts])
+    return [
+        c if c.p is None else dataclasses.replace(c, corrected=value)
+        for c, value in zip(contrasts, values, strict=True)
+    ]
+
+
+def _with_number(side: Sequence[Member], metric: str) -> list[Member]:
+    """The runs that have the metric, by seed."""
+    known = [run for run in side if run.number(metric) is not None]
+    return sorted(known, key=lambda run: (_seed(run), run.run_id))
+
+
+def _seed(run: Member) -> int:
+    return run.result.seed if run.result else 0
+
+
+def _number(run: Member, metric: str) -> float:
+    number = run.number(metric)
+    assert number is not None
+    return number
+
+
+def _require_runs(sides: Sequence[Sequence[Member]], test: str) -> None:
+    few, counts = FEWEST_RUNS.get(test, 1), [len(side) for side in sides]
+    there = f"there are {counts[0]} and {counts[1]}"
+    if min(counts) < few:
+        raise Undecided(f"{TESTS[test]} needs {few} runs a side, and {there}")
+    if test == "mcnemar" and max(counts) > 1:
+        raise Undecided(f"McNemar's test compares one run with one, and {there}")
+    if test == "randomisation" and counts[0] != counts[1]:
+        raise Undecided(f"randomisation exchanges as many runs as there are, and {there}")
+
+
+def _counts(sides: Sequence[Sequence[Member]], metric: str, read: Read) -> tuple[Counted, Counted]:
+    """What the runs' stored predictions count, side by side; it must come to what they reported."""
+    runs = [run for side in sides for run in side]
+    found = count_together(runs, metric, read)
+    ours = len(sides[0])
+    one, other = (
+        dataclasses.replace(
+            found,
+            counts=found.counts[part],
+            right=None if found.right is None else found.right[part],
+        )
+        for part in (slice(ours), slice(ours, None))
+    )
+    return one, other
+
+
+def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
+    """The counts of some runs by which they can be compared.
+
+    Raises:
+        Undecided: They judged different examples, the metric does not follow from what they have
+            stored, or what is stored comes to another number than was reported.
+        UserError: There is nothing stored, or it is damaged.
+    """
+    rows = records.side_by_side([read(run.folder, records.split_of(metric)) for run in runs])
+    task: Mapping[str, Any] = runs[0].config.get("task") or {}
+    found = counted(metric.partition("/")[2], rows, task)
+    for run, value in zip(runs, found.scores().tolist(), strict=True):
+        reported = _number(run, metric)
+        if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):
+            raise Undecided(
+                f"the stored predictions of {collect.shown(run.folder)} come to {value:.6g}, and "
+                f"its result says {reported:.6g}"
+            )
+    return found
+
+
+def _over_examples(ours: Counted, theirs: Counted, metric: str, test: str) -> Difference:
+    if test == "mcnemar":
+        if ours.right is None or theirs.right is None:
+            raise Undecided(f"McNemar's test is of right and wrong examples, and not of {metric}")
+        return significance.mcnemar(ours.right[0], theirs.right[0])
+    examples = ours.counts.shape[1]
+    if examples < FEWEST_EXAMPLES:
+        raise Undecided(f"{examples} examples are too few; {FEWEST_EXAMPLES} are needed")
+    of = {
+        "bootstrap": significance.paired_bootstrap,
+        "randomisation": significance.randomisation,
+        "hierarchical": significance.hierarchical,
+    }[test]
+    return of(ours.counts, theirs.counts, ours.score)

@@ -1,0 +1,90 @@
+"""What a run has stored of each example: its predictions, read back and set beside another's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError
+from lushan.runs.folder import RunFolder
+from lushan.studies.collect import SPLITS
+
+Records = list[dict[str, Any]]
+
+
+class Undecided(Exception):
+    """No test can be made of a comparison; says why, in a part of a sentence."""
+
+
+def split_of(metric: str) -> str:
+    """The split that a metric with its prefix was measured on: `validation` of `val/loss`."""
+    prefix = metric.partition("/")[0]
+    return SPLITS.get(prefix, prefix)
+
+
+def read(folder: Path, split: str) -> Records:
+    """The records of a run's split, in the order they were written.
+
+    Raises:
+        UserError: The run has stored none, or the file is damaged.
+    """
+    path = RunFolder(folder).predictions / f"{split}.jsonl"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the run has no stored predictions of its {split} split",
+            file=path,
+            hint="Tests over examples need them; remove the run's folder and run it again.",
+        ) from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            records.append(_record(line, path, number))
+    return records
+
+
+def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    hint = "The file was changed or damaged after the run."
+    try:
+        record = json.loads(line)
+    except ValueError as error:  # also a UnicodeDecodeError
+        raise UserError(f"not JSON: {error}", file=path, line=number, hint=hint) from error
+    if not isinstance(record, dict) or "id" not in record:
+        raise UserError("not the record of an example", file=path, line=number, hint=hint)
+    return record
+
+
+def side_by_side(runs: Sequence[Records]) -> list[Records]:
+    """The records of some runs, those of an example at the same place in all.
+
+    Raises:
+        Undecided: The runs judged different examples, or against different gold answers.
+    """
+    first = runs[0]
+    if not first:
+        raise Undecided("no example is stored")
+    found = [_like(first, other) for other in runs]
+    for other in found[1:]:
+        for one, two in zip(first, other, strict=True):
+            # A run that generated texts for a part of its examples has gold only there.
+            if "gold" in one and "gold" in two and one["gold"] != two["gold"]:
+                raise Undecided(f"example {one['id']} has another gold answer in another run")
+    return found
+
+
+def _like(first: Records, other: Records) -> Records:
+    wanted, names = ([row["id"] for row in rows] for rows in (first, other))
+    if names == wanted:
+        return other
+    place = {name: i for i, name in enumerate(names)}
+    shared = len(set(wanted) & set(names))
+    unique = len(set(wanted)) == len(wanted) and len(place) == len(names)
+    if not unique or shared != len(wanted) or len(names) != len(wanted):
+        raise Undecided(
+            f"the runs judged different examples: {len(wanted)} and {len(names)}, "
+            f"of which {shared} are shared"
+        )
+    return [other[place[name]] for name in wanted]

@@ -1,0 +1,60 @@
+"""Runs that nobody has trained: their folders, with results and predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.runs.folder import RunFolder
+from lushan.runs.identity import run_id
+from lushan.runs.result import Result
+
+
+def finished(
+    place: Path,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, float | None],
+    records: Sequence[Mapping[str, Any]] = (),
+    *,
+    data: str = "a",
+    choices: Mapping[str, str] | None = None,
+) -> Path:
+    """The folder of a complete run with some test predictions.
+
+    Args:
+        place: `paths.output_dir`.
+        config: What else is in its config; `seed` is 1 when not given.
+        metrics: With their splits; the first is the main one.
+        records: Of the test split; none are stored where there are none.
+        data: A name for its data.
+        choices: Hydra's group choices.
+    """
+    cfg = {"name": "mine", "seed": 1, "paths": {"output_dir": str(place)}, **config}
+    folder = RunFolder.of(cfg)
+    with folder.own():
+        folder.start(cfg, choices=choices)
+        if records:
+            folder.predictions.mkdir()
+            lines = [json.dumps(record, ensure_ascii=False) for record in records]
+            (folder.predictions / "test.jsonl").write_text("\n".join([*lines, ""]), "utf-8")
+        folder.complete(
+            Result(
+                name="mine",
+                run_id=run_id(cfg),
+                seed=cfg["seed"],
+                metrics=dict(metrics),
+                main_metric=next(iter(metrics)),
+                config=cfg,
+                choices=dict(choices or {}),
+                data_fingerprint={"train": data, "validation": data, "test": data},
+            )
+        )
+    return folder.path
+
+
+def labelled(gold: Sequence[Any], predicted: Sequence[Any]) -> list[dict[str, Any]]:
+    """Records of texts with labels."""
+    pairs = enumerate(zip(gold, predicted, strict=True))
+    return [{"id": f"test:{i}", "gold": g, "predicted": p} for i, (g, p) in pairs]
