@@ -19,9 +19,9 @@ from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
+from lushan.studies.numbers import is_lower_better
 from lushan.studies.plan import Plan, Run
 from lushan.studies.study import Levels, Study
-from lushan.studies.table import is_lower_better
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
