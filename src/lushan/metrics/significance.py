@@ -233,6 +233,42 @@ def welch(a: Sequence[float], b: Sequence[float], *, level: float = LEVEL) -> Di
     return Difference(effect, float(within.low), float(within.high), float(found.pvalue))
 
 
+def stratified_welch(
+    strata: Sequence[tuple[Sequence[float], Sequence[float]]], *, level: float = LEVEL
+) -> Difference:
+    """The mean difference of two systems over several settings, each compared within itself.
+
+    The differences of the strata's means are averaged, and the variances of these means added up,
+    with degrees of freedom by Satterthwaite (1946). Of one stratum it is `welch`.
+
+    Args:
+        strata: Of each setting the numbers of one system's runs, and of the other's.
+        level: Of the interval.
+
+    Returns:
+        p and the interval are nan where no number varies.
+
+    Raises:
+        ValueError: There are fewer than two numbers on a side.
+    """
+    from scipy import stats
+
+    if len(strata) == 1:
+        return welch(*strata[0], level=level)
+    sides = [np.asarray(side, float) for pair in strata for side in pair]
+    if min(map(len, sides)) < 2:
+        raise ValueError("Welch's test needs two numbers a side in each stratum")
+    effect = float(np.mean([np.mean(a) - np.mean(b) for a, b in strata]))
+    parts = np.array([np.var(side, ddof=1) / len(side) for side in sides]) / len(strata) ** 2
+    if all(np.ptp(side) <= _TIE * np.abs(side).max() for side in sides):
+        return Difference(effect, math.nan, math.nan, math.nan)
+    freedom = parts.sum() ** 2 / sum(parts**2 / [len(side) - 1 for side in sides])
+    error = math.sqrt(parts.sum())
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(effect) / error, freedom))
+    return Difference(effect, effect - reach, effect + reach, p)
+
+
 def hierarchical(
     a: Any,
     b: Any,

@@ -17,16 +17,16 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 
-from scipy import stats
-
+from lushan.metrics import significance
+from lushan.studies.contrast import FEWEST_RUNS
 from lushan.studies.numbers import is_lower_better
 from lushan.studies.plan import Plan, Run
 from lushan.studies.study import Levels, Study
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
-FEWEST = 3
-"""Seeds of a cell below which a deviation says too little for a test."""
+FEWEST = FEWEST_RUNS["welch"]
+"""Runs of a cell below which there is no test."""
 
 _BEATS = re.compile(r"(?P<one>\S+) beats (?P<other>\S+) on (?P<metric>[^\s,]+)(?P<p>.*)")
 _P = re.compile(r",\s*p\s*<\s*(?P<alpha>[\d.eE+-]+)")
@@ -180,59 +180,20 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
     pairs = [
         (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
     ]
-    found = difference(pairs)
-    effect = f"difference {found.mean:+.4f}"
+    effect = statistics.fmean(statistics.fmean(a) - statistics.fmean(b) for a, b in pairs)
+    told = f"difference {effect:+.4f}"
     if len(both) < max(len(ones), len(others)):
-        effect += f" over the {len(both)} cells that both sides have"
-    if found.p is None:
-        return Answer(claim, UNDECIDED, f"{effect}; fewer than {FEWEST} seeds: no test")
-    effect += f", 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g} (Welch)"
-    better = (found.mean < 0) == is_lower_better(claim.metric) and found.mean != 0
+        told += f" over the {len(both)} cells that both sides have"
+    if min(len(side) for pair in pairs for side in pair) < FEWEST:
+        return Answer(claim, UNDECIDED, f"{told}; fewer than {FEWEST} seeds: no test")
+    found = significance.stratified_welch(pairs)
+    if math.isnan(found.p):
+        return Answer(claim, UNDECIDED, f"{told}; nothing varies from which chance could be told")
+    told += f", 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g} (Welch)"
     if found.p >= claim.alpha:
-        return Answer(claim, UNDECIDED, effect)
-    return Answer(claim, HOLDS if better else FAILS, effect)
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A difference of two means.
-
-    Attributes:
-        mean: The first less the second.
-        low: Of its 95 % interval.
-        high: Of its 95 % interval.
-        p: Two-sided; None where there are too few runs for a test.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float | None
-
-
-def difference(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Difference:
-    """The mean difference over cells, by Welch's test with each cell as a stratum.
-
-    Of one cell it is Welch's own: unequal variances, degrees of freedom by Satterthwaite (Welch,
-    1947). Of several, the differences of the cells' means are averaged, and their variances too.
-
-    Args:
-        pairs: For each cell the numbers of one side and of the other.
-    """
-    means = [statistics.fmean(a) - statistics.fmean(b) for a, b in pairs]
-    mean = statistics.fmean(means)
-    sides = [side for pair in pairs for side in pair]
-    if min(map(len, sides)) < FEWEST:
-        return Difference(mean, -math.inf, math.inf, None)
-    parts = [(statistics.variance(side) / len(side) / len(pairs) ** 2, len(side)) for side in sides]
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0)
-    freedom = variance**2 / sum(part**2 / (n - 1) for part, n in parts)
-    error = math.sqrt(variance)
-    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
-    reach = float(stats.t.ppf(0.975, freedom)) * error
-    return Difference(mean, mean - reach, mean + reach, p)
+        return Answer(claim, UNDECIDED, told)
+    better = (effect < 0) == is_lower_better(claim.metric)
+    return Answer(claim, HOLDS if better else FAILS, told)
 
 
 def _cells(plan: Plan, chosen: Levels) -> dict[tuple[str, ...], list[Run]]:

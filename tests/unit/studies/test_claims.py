@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from lushan.errors import UserError
+from lushan.metrics.significance import stratified_welch, welch
 from lushan.studies import claims
 from lushan.studies.plan import Plan
 from lushan.studies.study import Study
@@ -48,12 +49,15 @@ def several(head, decay, values, **more):
 HIGH, LOW = [0.50, 0.52, 0.51, 0.53], [0.40, 0.43, 0.41]
 
 
-def test_of_one_cell_it_is_welch_s_test():
-    found = claims.difference([(HIGH, LOW)])
-    other = stats.ttest_ind(HIGH, LOW, equal_var=False)
-    interval = other.confidence_interval()
-    assert found.p == pytest.approx(other.pvalue, rel=1e-9)
-    assert (found.low, found.high) == pytest.approx(interval, rel=1e-9)
+def test_of_equal_cells_it_is_welch_s_test_of_less_variance():
+    """Twice the same stratum: the same effect, half the variance, twice the degrees of freedom."""
+    one, two = welch(HIGH, LOW), stratified_welch([(HIGH, LOW)] * 2)
+    assert two.effect == pytest.approx(one.effect)
+    variances = [np.var(side, ddof=1) / len(side) for side in (HIGH, LOW)]
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 3 + variances[1] ** 2 / 2)
+    reach = stats.t.ppf(0.975, 2 * freedom) * np.sqrt(sum(variances) / 2)
+    assert two.high - two.effect == pytest.approx(reach)
+    assert stratified_welch([(HIGH, LOW)]) == one
 
 
 def test_over_cells_it_keeps_its_level():
@@ -63,10 +67,10 @@ def test_over_cells_it_keeps_its_level():
     ps = []
     for _ in range(400):
         pairs = [(random.normal(s, 1, 5).tolist(), random.normal(s, 1, 5).tolist()) for s in shift]
-        ps.append(claims.difference(pairs).p)
+        ps.append(stratified_welch(pairs).p)
     assert 0.02 < np.mean(np.array(ps) < 0.05) < 0.08
     moved = [(random.normal(s + 3, 1, 5).tolist(), random.normal(s, 1, 5).tolist()) for s in shift]
-    assert claims.difference(moved).p < 0.01
+    assert stratified_welch(moved).p < 0.01
 
 
 @pytest.mark.parametrize(
