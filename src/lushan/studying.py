@@ -128,7 +128,7 @@ def table(
     """The study's tables, and what has become of its claims."""
     from lushan.errors import UserError
     from lushan.studies import showing
-    from lushan.studies.table import require_format
+    from lushan.studies.formats import require_format
 
     require_format(format)
     if write is not None and format != "md":

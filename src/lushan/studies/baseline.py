@@ -12,7 +12,7 @@ from lushan.studies.contrast import LEVEL, OVER_RUNS, TESTS, Contrast
 from lushan.studies.numbers import p_text, signed
 
 if TYPE_CHECKING:
-    from lushan.studies.table import Grid
+    from lushan.studies.grid import Grid
 
 Place = tuple[tuple[str, ...], tuple[str, ...], str]
 """Row, column, metric."""

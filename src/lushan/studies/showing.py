@@ -7,9 +7,11 @@ import shlex
 from lushan.errors import UserError
 from lushan.studies import claims as claiming
 from lushan.studies import collect
+from lushan.studies.formats import written
+from lushan.studies.grid import Grid
 from lushan.studies.plan import Plan, progress
 from lushan.studies.study import Table
-from lushan.studies.table import Grid, arrange, compared, written
+from lushan.studies.table import arrange, compared
 
 
 def tables(plan: Plan, format: str) -> tuple[str, list[str]]:

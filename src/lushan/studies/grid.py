@@ -1,0 +1,89 @@
+"""What is in a table, before it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lushan.studies.collect import Member
+from lushan.studies.numbers import is_lower_better, number
+
+if TYPE_CHECKING:
+    from lushan.studies.baseline import Against
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """The runs of one row in one column, judged by one metric.
+
+    Attributes:
+        numbers: Of the complete runs.
+        runs: How many there are, complete or not.
+        members: The runs themselves.
+    """
+
+    numbers: tuple[float, ...]
+    runs: int
+    members: tuple[Member, ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        """None where no run is complete."""
+        return statistics.fmean(self.numbers) if self.numbers else None
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the sample; None for fewer than two runs."""
+        return statistics.stdev(self.numbers) if len(self.numbers) > 1 else None
+
+    @property
+    def n(self) -> str:
+        """`3`, or `2 of 3` where one is not complete."""
+        count = len(self.numbers)
+        return str(count) if count == self.runs else f"{count} of {self.runs}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """What is in a table, before it is written.
+
+    Attributes:
+        keys: What the rows differ in.
+        column_keys: What the columns differ in.
+        over: What is averaged over.
+        rows: Values of `keys`, one tuple a row.
+        columns: Values of `column_keys`, one tuple a column.
+        metrics: Shown for each column.
+        cells: By row, column, metric.
+        notes: What the reader must know.
+        against: What the rows are compared with.
+    """
+
+    keys: Sequence[str]
+    column_keys: Sequence[str]
+    over: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+    columns: Sequence[tuple[str, ...]]
+    metrics: Sequence[str]
+    cells: dict[tuple[tuple[str, ...], tuple[str, ...], str], Cell]
+    notes: Sequence[str]
+    against: Against | None = None
+
+    def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
+        """The best rows of a column, as far as the digits shown tell them apart."""
+        return self._ranked(column, metric, 0)
+
+    def second(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
+        """The second best; marked in tables with a baseline alone."""
+        return self._ranked(column, metric, 1) if self.against else set()
+
+    def _ranked(self, column: tuple[str, ...], metric: str, place: int) -> set[tuple[str, ...]]:
+        means = {row: self.cells[row, column, metric].mean for row in self.rows}
+        known = {row: mean for row, mean in means.items() if mean is not None}
+        if len(known) < 2:
+            return set()
+        order = sorted(known.values(), reverse=not is_lower_better(metric))
+        shown = list(dict.fromkeys(number(mean, metric) for mean in order))[place : place + 1]
+        return {row for row, mean in known.items() if number(mean, metric) in shown}
