@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,20 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Each test leaves the variables as it found them.
+
+    Lightning writes the address of the first process to them, and whoever trains later in several
+    processes, in this one or in a child, would wait for a machine that is not.
+    """
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

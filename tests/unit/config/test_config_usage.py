@@ -156,4 +156,5 @@ def test_every_command_is_completed():
     from lushan import cli
 
     names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    names |= {group.name for group in cli.app.registered_groups}
     assert names == set(COMMANDS)
