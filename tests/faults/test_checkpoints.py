@@ -32,6 +32,7 @@ def save_for_ever(folder):
         number += 1
 
 
+@pytest.mark.slow
 def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monkeypatch):
     shared_memory = Path("/dev/shm")
     if shared_memory.is_dir():  # another file system than tmp_path's

@@ -84,6 +84,7 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
     assert log.count("is left out of this run") <= 1
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_the_curves(tmp_path):
     cfg = jobs.config(tmp_path, "logger=tensorboard")
     assert jobs.carry_out(cfg) == 0

@@ -203,16 +203,18 @@ def _numbers(metric: str, values: Array) -> Counted | None:
     if metric != "pearson":
         return None
     # Sums of squares lose their digits where the numbers are far from 0.
-    x, y = gold - gold.mean(), predicted - gold.mean()
+    x, y = gold - gold.mean(), predicted - predicted.mean()
     return Counted(_columns(np.ones_like(x), x, y, x * x, y * y, x * y), _pearson)
 
 
 def _pearson(counts: Array) -> Array:
     n, x, y, xx, yy, xy = np.moveaxis(counts, -1, 0)
-    spread = (n * xx - x * x) * (n * yy - y * y)
-    varies = spread > 1e-18 * (n * xx) * (n * yy)
+    of_x, of_y = n * xx - x * x, n * yy - y * y
+    # Numbers that are all the same leave what the sums were rounded by: each side is asked alone,
+    # since beside a side that varies the product would hide it.
+    varies = (of_x > 1e-10 * n * xx) & (of_y > 1e-10 * n * yy)
     result = np.full(np.shape(n), math.nan)
-    np.divide(n * xy - x * y, np.sqrt(np.maximum(spread, 0)), out=result, where=varies)
+    np.divide(n * xy - x * y, np.sqrt(np.maximum(of_x * of_y, 0)), out=result, where=varies)
     return np.clip(result, -1, 1)
 
 

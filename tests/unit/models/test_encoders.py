@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 import yaml
+from tests.helpers import quick
 from torch import nn
 
 from lushan import optim
@@ -39,16 +40,11 @@ def inputs(width: int = 12) -> dict[str, torch.Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask.long()}
 
 
-SIZES = [
-    (f"{family}_{size}", half)
-    for family in FAMILIES
-    for size in ("tiny", "small")
-    for half in (False, True)
-]
-LARGE = [pytest.param(f"{family}_base", True, marks=pytest.mark.slow) for family in FAMILIES]
+TINY = [(f"{family}_tiny", half) for family in FAMILIES for half in (False, True)]
+LARGER = [(f"{family}_{size}", True) for family in FAMILIES for size in ("small", "base")]
 
 
-@pytest.mark.parametrize(("name", "half"), [*SIZES, *LARGE])
+@pytest.mark.parametrize(("name", "half"), quick.only(TINY, [*TINY, *LARGER]))
 def test_every_fresh_encoder_learns_with_every_parameter(name: str, half: bool) -> None:
     encoder = fresh(name)
     assert encoder.max_length == LENGTHS[name.partition("_")[0]]

@@ -85,7 +85,14 @@ def test_numbers():
     assert values(want, labelled(gold, predicted)) == pytest.approx(want)
     with pytest.raises(Undecided, match="spearman"):
         values(["spearman"], labelled(gold, predicted))
-    assert math.isnan(values(["pearson"], labelled(gold, [1000.1] * 40))["pearson"])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1000.1, -7e6 / 9, 1e-9])
+@pytest.mark.parametrize("count", [3, 40, 1000])
+def test_numbers_that_are_all_the_same(value, count):
+    gold = (1000 + RNG.normal(size=count)).tolist()
+    for one, other in ((gold, [value] * count), ([value] * count, gold)):
+        assert math.isnan(values(["pearson"], labelled(one, other))["pearson"])
 
 
 def sums(losses, tokens, **more):
