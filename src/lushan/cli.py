@@ -35,6 +35,7 @@ app = typer.Typer(
     \b
     lushan train experiment=sample/ner                     train, or show what it came to before
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
+    lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
@@ -90,6 +91,10 @@ def train_command(args: Sequence[str]) -> int:
     from lushan.runs.launcher import ForkLauncher, set_apart
 
     Plugins.instance().register(ForkLauncher)
+    if any(argument.startswith(("hparams_search=", "hydra/sweeper=")) for argument in args):
+        from lushan.search.sweeper import Search
+
+        Plugins.instance().register(Search)
     JOB.stopped = None
     try:
         done = compose.main(args, JOB)
@@ -140,6 +145,8 @@ def close_sweep(found: Sequence[Outcome]) -> int:
         console.print()
         console.print(outcomes.outcome_table(found))
     typer.echo(outcomes.describe(found))
+    for note in outcomes.notes():
+        typer.echo(note)
     return outcomes.exit_code(found)
 
 

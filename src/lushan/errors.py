@@ -72,6 +72,12 @@ class RunFailed(Exception):
     exit_code = 1
 
 
+class Pruned(Exception):
+    """A search has ended this run early: no failure, and its state is saved."""
+
+    exit_code = 0
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop; its state is saved. Exits with 128 + the signal's number.
 

@@ -254,6 +254,8 @@ def make_trainer(
     record = Record(folder / "metrics.csv", columns)
     # Checkpoints come last: what the others do after a step is part of what is saved.
     callbacks: list[pl.Callback] = [*(build(node) for node in nodes.values()), record, checkpoints]
+    if (pruning := pruning_of(cfg)) is not None:
+        callbacks.append(pruning)  # it ends a run, once its state is saved
     trainer: Trainer = build(
         cfg["trainer"],
         callbacks=callbacks,
@@ -263,6 +265,18 @@ def make_trainer(
     )
     checkpoints.facts, checkpoints.elastic = trainer.facts, trainer.elastic
     return trainer, checkpoints, record
+
+
+def pruning_of(cfg: Mapping[str, Any]) -> pl.Callback | None:
+    """What ends a hopeless trial of a search early; None where no search prunes."""
+    trial = cfg.get("trial")
+    if not trial or not trial.get("pruner"):
+        return None
+    from lushan.callbacks.pruning import Pruning
+    from lushan.runs.trials import Ongoing
+
+    ongoing = Ongoing(trial["storage"], trial["study"], trial["number"])
+    return Pruning(trial["metric"], ongoing, build(trial["pruner"], "trial.pruner"))
 
 
 def start_from(path: Path, model: torch.nn.Module) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -50,8 +50,10 @@ class Job:
             answer |= _place(config)
             choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
             result = training.run(config, choices=choices, overrides=overrides)
-            answer |= {"state": "complete", "exit_code": 0} | _value(result)
+            answer |= {"state": "complete", "exit_code": 0} | _value(result, config.get("trial"))
             answer["shown"] = result.get("shown")
+        except Pruned as early:
+            answer |= {"state": "pruned", "reason": str(early), "exit_code": early.exit_code}
         except BaseException as error:  # noqa: BLE001 - an exception would end the whole sweep
             complain(error, overrides, config or _unchecked(cfg))
             answer |= self._failure(error, overrides, config)
@@ -106,13 +108,13 @@ def _place(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"folder": str(folder.path), "answered": folder.result_json.exists()}
 
 
-def _value(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The main number of a result; another rank than the first has none."""
+def _value(result: Mapping[str, Any], trial: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The main number of a result, or a trial's; another rank than the first has none."""
     if "metrics" not in result:
         return {}
     from lushan.runs.result import headline
 
-    metric = headline(result["main_metric"], result["metrics"])
+    metric = trial["metric"] if trial else headline(result["main_metric"], result["metrics"])
     return {"metric": metric, "value": result["metrics"].get(metric)}
 
 
@@ -127,7 +129,7 @@ def code_of(error: BaseException) -> int:
     """The exit code that an exception stands for."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, UserError | RunFailed | Interrupted):
+    if isinstance(error, UserError | RunFailed | Pruned | Interrupted):
         return error.exit_code
     return 1
 
@@ -144,9 +146,10 @@ def complain(
     """
     from lushan.runs.secrets import redact, secret_values
 
-    expected = isinstance(error, UserError | RunFailed | Interrupted | KeyboardInterrupt)
+    expected = isinstance(error, UserError | RunFailed | Pruned | Interrupted | KeyboardInterrupt)
     if expected and os.environ.get("LUSHAN_TRACEBACK", "") in ("", "0"):
         text = f"error: {error}" if isinstance(error, UserError | RunFailed) else stopped_by(error)
+        text = str(error) if isinstance(error, Pruned) else text
     else:
         text = "".join(traceback.format_exception(error)).rstrip()
     typer.echo(redact(text, secret_values(config, arguments)), err=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lushan.errors import Pruned
 from lushan.job import code_of, complain
 from lushan.training import follow
 
 if __name__ == "__main__":
     try:
         follow(Path(sys.argv[1]))
+    except Pruned:
+        pass  # the first rank tells
     except BaseException as error:  # noqa: BLE001 - each has its exit code
         complain(error, sys.argv[1:])
         sys.exit(code_of(error))

@@ -33,7 +33,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
 """Arguments that a run finds out and gives, by the key of the node: no config sets them."""
 
 
-def build(node: Mapping[str, Any], /, **late: Any) -> Any:
+def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:
     """Call what a node names, with what it holds; nodes inside it are built first.
 
     As in Hydra, `_partial_: true` gives a `functools.partial` of the call, `_args_` are given by
@@ -41,6 +41,7 @@ def build(node: Mapping[str, Any], /, **late: Any) -> Any:
 
     Args:
         node: Of a checked config, in plain values.
+        key: Its dotted key, where other targets are allowed than in the rest of a config.
         late: What only the run knows. Arguments that the target does not take are left out, so
             that a target names what it needs.
 
@@ -48,7 +49,7 @@ def build(node: Mapping[str, Any], /, **late: Any) -> Any:
         UserError: The target is not allowed, there is no such thing, or a library refuses the
             arguments.
     """
-    target = locate(node[TARGET])
+    target = locate(node[TARGET], key)
     inside = _built if node.get("_recursive_", True) else _as_it_is
     values = {name: inside(value) for name, value in node.items() if not is_reserved(name)}
     positional = [inside(value) for value in node.get("_args_") or ()]

@@ -27,12 +27,13 @@ TOP: Mapping[str, kinds.Kind] = {
     "train": ["bool"],
     "test": ["bool"],
     "ckpt_path": ["union", ["str"], ["none"]],
-    "optimized_metric": ["union", ["str"], ["none"]],
+    "optimized_metric": ["union", ["str"], ["list", ["str"]], ["none"]],
     "show": ["union", ["literal", "batch"], ["none"]],
+    "trial": ["union", ["dict", ["any"]], ["none"]],
 }
 """The keys that are no group."""
 
-LATER = ("show",)
+LATER = ("show", "trial")
 """Keys that the configs of older runs have not."""
 
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
@@ -255,6 +256,26 @@ def metric_names(cfg: Mapping[str, Any]) -> list[str]:
     return list(names)
 
 
+def main_metric(cfg: Mapping[str, Any]) -> str:
+    """The metric that chooses the best checkpoint, without the split's name.
+
+    Raises:
+        UserError: The task does not say before it has been made.
+    """
+    node = cfg["task"]
+    name = node[TARGET]
+    found = verdicts.remembered(
+        ["main_metric", name, node], name, lambda: locate(name, "task").monitored(dict(node))
+    )
+    if not found:
+        raise UserError(
+            "the task does not say what it is judged by",
+            key="optimized_metric",
+            hint=f"Write optimized_metric=val/NAME; it reports {', '.join(metric_names(cfg))}.",
+        )
+    return str(found)
+
+
 def _at(cfg: Mapping[str, Any], key: str) -> Any:
     node: Any = cfg
     for part in key.split("."):
@@ -295,7 +316,9 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
         _require_metric("task.monitor", cfg["task"]["monitor"], metric_names(cfg))
     if has_names and cfg.get("optimized_metric") is not None:
         known = [f"{split}/{name}" for split in ("val", "test") for name in metric_names(cfg)]
-        _require_metric("optimized_metric", cfg["optimized_metric"], known)
+        wanted = cfg["optimized_metric"]
+        for metric in [wanted] if isinstance(wanted, str) else wanted:
+            _require_metric("optimized_metric", metric, known)
     for key, node in monitored:
         if has_names:
             names = [f"val/{name}" for name in metric_names(cfg)]

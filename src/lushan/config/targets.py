@@ -114,6 +114,7 @@ HYDRA_RULES = (
     Rule("optuna.samplers.", ("optuna.samplers.",), ("optuna.samplers._base.BaseSampler",)),
     Rule("optuna.pruners.", ("optuna.pruners.",), ("optuna.pruners._base.BasePruner",)),
     Rule("lushan.runs.launcher.", ("lushan.runs.launcher.",)),
+    Rule("lushan.search.sweeper.", ("lushan.search.sweeper.",)),
 )
 """What may stand under `hydra`: launchers, sweepers and callbacks that came with Hydra or us."""
 
@@ -200,6 +201,8 @@ def rules_for(key: str) -> tuple[Rule, ...]:
     """The rules for a target at a dotted key."""
     if key == "hydra" or key.startswith("hydra."):
         return HYDRA_RULES
+    if key.startswith("trial."):  # what a search hands to its trials
+        return tuple(rule for rule in HYDRA_RULES if rule.named == "optuna.pruners.")
     # `my_package` allows itself and what is in it, not `my_package_evil`.
     theirs = user_prefixes()
     lives = tuple(name for p in theirs for name in (p, f"{p}."))

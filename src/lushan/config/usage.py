@@ -61,7 +61,9 @@ def options_by_group(folders: list[Path]) -> dict[str, list[str]]:
             if group == "hydra" and len(rest) < 2:
                 continue
             # `task/head=crf` is chosen as a group; `experiment=ner/wnut17` as one option.
-            if group == "hydra" or (len(rest) > 1 and _is_placed_below(folder / group, rest[0])):
+            if group == "hydra":  # and `hydra/sweeper/pruner=asha`
+                group, rest = "/".join([group, *rest[:-1]]), rest[-1:]
+            elif len(rest) > 1 and _is_placed_below(folder / group, rest[0]):
                 group, rest = f"{group}/{rest[0]}", rest[1:]
             found.setdefault(group, set()).add("/".join(rest))
     return {group: sorted(names) for group, names in sorted(found.items())}

@@ -1,7 +1,8 @@
 """A run folder: its files, its state, its one owner.
 
 States: `new` (nothing begun), `running`, `complete`, `interrupted` (stopped or killed; goes on when
-started again) and `failed` (an error; starts again from its last checkpoint). A killed process
+started again), `pruned` (ended by a search that had better trials; goes on likewise) and `failed`
+(an error; starts again from its last checkpoint). A killed process
 cannot write that it was killed, so `running` with a dead owner reads as `interrupted`.
 `result.json` is what makes a run complete: it is written, whole, before the state.
 """
@@ -20,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from lushan.errors import Interrupted, RunFailed, UserError
+from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 from lushan.runs import owner as owners
 from lushan.runs.files import atomic_write, check_writable, clean_leftovers, write_json
 from lushan.runs.identity import run_id, run_path
@@ -28,7 +29,8 @@ from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
 
 NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
-STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED)
+PRUNED = "pruned"
+STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,7 +266,9 @@ class RunFolder:
         if not self._running():
             return
         try:
-            if isinstance(error, Interrupted):
+            if isinstance(error, Pruned):
+                self._end(PRUNED, str(error), None)
+            elif isinstance(error, Interrupted):
                 self.interrupt(f"stopped by {signal.Signals(error.signum).name}")
             elif isinstance(error, KeyboardInterrupt):
                 self.interrupt("stopped by SIGINT")

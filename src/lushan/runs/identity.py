@@ -28,6 +28,7 @@ EXCLUDED = (
     "tags",
     "logger",
     "optimized_metric",
+    "trial",
     "show",
     "*.cache_dir",
     # Which machine does the work: the global batch is configured, its division is not the result.

@@ -143,7 +143,7 @@ class ForkLauncher(Launcher):
         return [self._returned(job, found[job.number]) for job in planned]
 
     def _planned(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[_Planned]:
-        planned, apart = [], set_apart(job_overrides)
+        planned, apart = [], set_apart(job_overrides, self.config.hydra.overrides.task)
         for number, overrides in enumerate(job_overrides, start=first):
             config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             with open_dict(config):
@@ -258,13 +258,23 @@ class ForkLauncher(Launcher):
         return done
 
 
-def set_apart(job_overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Of each job's overrides those that not all have, to be shown."""
-    common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
-    return [
-        tuple(redact_arguments([o.lstrip("+") for o in filter_overrides(own) if o not in common]))
-        for own in job_overrides
-    ]
+def set_apart(
+    job_overrides: Sequence[Sequence[str]], command: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
+    """Of each job's overrides those that not all have, to be shown.
+
+    Args:
+        job_overrides: Of each job.
+        command: The command's: a search has few jobs at a time, and what they share stands there.
+    """
+    several = len(job_overrides) > 1
+    common = set.intersection(*map(set, job_overrides)) if several else set(command)
+    return [_apart(own, common) or _apart(own, set()) for own in job_overrides]
+
+
+def _apart(own: Sequence[str], common: set[str]) -> tuple[str, ...]:
+    left = [line.lstrip("+") for line in filter_overrides(own) if line not in common]
+    return tuple(redact_arguments([line for line in left if not line.startswith("trial={")]))
 
 
 def _record(job: _Planned, fields: Mapping[str, Any]) -> Outcome:

@@ -10,12 +10,13 @@ from typing import Any
 from rich.table import Table
 
 from lushan.errors import UserError
-from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED
+from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED
 
 STYLES = {
     COMPLETE: "green",
     FAILED: "red",
     INTERRUPTED: "yellow",
+    PRUNED: "magenta",
     "running": "cyan",
     "new": "dim",
 }
@@ -28,7 +29,7 @@ class Outcome:
     Args:
         number: Number of the job, from 0.
         overrides: What sets it apart.
-        state: `complete`, `interrupted` or `failed`.
+        state: `complete`, `pruned`, `interrupted` or `failed`.
         reason: Why it is not complete, in one line.
         exit_code: Its own: 0, 1, 2, 130, 143; negative for a signal that killed it.
         folder: Its run folder, where one is known.
@@ -49,6 +50,7 @@ class Outcome:
 
 
 _collected: list[Outcome] = []
+_notes: list[str] = []
 
 
 def record(outcome: Outcome) -> None:
@@ -61,20 +63,31 @@ def collected() -> list[Outcome]:
     return sorted(_collected, key=lambda outcome: outcome.number)
 
 
+def add_note(text: str) -> None:
+    """Have something said after the closing table."""
+    _notes.append(text)
+
+
+def notes() -> list[str]:
+    """What is to be said after the closing table."""
+    return list(_notes)
+
+
 def clear() -> None:
     """Forget all outcomes: another sweep begins."""
     _collected.clear()
+    _notes.clear()
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """Return the exit code of a sweep.
 
-    0 when all jobs are complete, 2 when the user's mistake kept every one of them from running,
-    else 1.
+    0 when all jobs are complete or pruned, 2 when the user's mistake kept every one of them from
+    running, else 1.
     """
     if outcomes and all(outcome.exit_code == UserError.exit_code for outcome in outcomes):
         return UserError.exit_code
-    return int(any(outcome.state != COMPLETE for outcome in outcomes))
+    return int(any(outcome.state not in (COMPLETE, PRUNED) for outcome in outcomes))
 
 
 def exit_reason(code: int) -> str:
@@ -113,7 +126,7 @@ def _plain(text: str) -> str:
 def describe(outcomes: Sequence[Outcome]) -> str:
     """Return one line: `12 jobs: 9 complete (4 before), 1 interrupted, 2 failed`."""
     parts = []
-    for state in (COMPLETE, INTERRUPTED, FAILED):
+    for state in (COMPLETE, PRUNED, INTERRUPTED, FAILED):
         count = sum(outcome.state == state for outcome in outcomes)
         before = sum(outcome.answered for outcome in outcomes if outcome.state == state)
         if count:

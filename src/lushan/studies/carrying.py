@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from lushan.runs.folder import FAILED, INTERRUPTED, NEW, RUNNING
+from lushan.runs.folder import FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
 from lushan.studies.plan import Plan, Run
 
-DUE = (NEW, INTERRUPTED, FAILED)
+DUE = (NEW, INTERRUPTED, PRUNED, FAILED)
 """States that a run does not stay in."""
 
 POLL = 2.0

@@ -11,11 +11,20 @@ from typing import Any
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError
-from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING, RunFolder, Status
+from lushan.runs.folder import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    NEW,
+    PRUNED,
+    RUNNING,
+    RunFolder,
+    Status,
+)
 from lushan.studies.collect import Member
 from lushan.studies.study import Levels, Study
 
-ORDER = (COMPLETE, RUNNING, INTERRUPTED, FAILED, NEW)
+ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +152,7 @@ class Progress:
 
 
 _IN_WORDS = {COMPLETE: "complete", RUNNING: "running", INTERRUPTED: "interrupted"}
-_IN_WORDS |= {FAILED: "failed", NEW: "missing"}
+_IN_WORDS |= {PRUNED: "pruned by a search", FAILED: "failed", NEW: "missing"}
 
 
 def progress(states: Mapping[Run, Status]) -> Progress:
@@ -161,7 +170,7 @@ def progress(states: Mapping[Run, Status]) -> Progress:
         return Progress(counts, None)
     left = 0.0
     for run, status in states.items():
-        if status.state in (NEW, INTERRUPTED, RUNNING):
+        if status.state in (NEW, INTERRUPTED, PRUNED, RUNNING):
             of_cell = by_cell.get(tuple(run.cell.values())) or known
             left += max(0.0, statistics.fmean(of_cell) - (status.seconds or 0.0))
     return Progress(counts, left)

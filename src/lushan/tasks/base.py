@@ -82,6 +82,11 @@ class Task(abc.ABC):
     def metric_names(cls, node: dict[str, Any]) -> list[str]:
         """The metrics a task configured like `node` reports, without the split's name."""
 
+    @classmethod
+    def monitored(cls, node: dict[str, Any]) -> str | None:
+        """The main metric of a task configured like `node`; None where only the task knows it."""
+        return node.get("monitor")
+
     @abc.abstractmethod
     def prepare(self, corpus: Corpus) -> None:
         """Learn the labels from the training split; a label only evaluation has is a UserError."""

@@ -82,6 +82,10 @@ class Classification(Task):
         self.weights: Tensor | None = None
 
     @classmethod
+    def monitored(cls, node: dict[str, Any]) -> str:
+        return str(node.get("monitor") or MAIN_METRIC[node.get("kind", "single")])
+
+    @classmethod
     def metric_names(cls, node: dict[str, Any]) -> list[str]:
         if node.get("kind") == "regression":
             return ["loss", "pearson", "spearman", "mse", "mae"]

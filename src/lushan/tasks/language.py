@@ -32,11 +32,17 @@ class LanguageTask(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
+    usual_metric = "perplexity"
+
     def __init__(self, *, monitor: str | None = None) -> None:
-        self.main_metric = monitor or "perplexity"
+        self.main_metric = monitor or self.usual_metric
         self.higher_is_better = self.main_metric not in DOWN
         self.labels: list[str] = []
         self.tokenizer: Any = None
+
+    @classmethod
+    def monitored(cls, node: dict[str, Any]) -> str:
+        return str(node.get("monitor") or cls.usual_metric)
 
     @classmethod
     def metric_names(cls, node: dict[str, Any]) -> list[str]:

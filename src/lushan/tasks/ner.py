@@ -31,6 +31,8 @@ from lushan.tasks.base import (
 )
 from lushan.text import tags as tagging
 
+MAIN_METRIC = "entity_f1"
+
 
 class NER(Task):
     """Tag words, read entities off the tags, judge entities.
@@ -67,13 +69,17 @@ class NER(Task):
         scheme: Literal["iob2", "iobes", "bilou"] = "iob2",
         constrained: bool = False,
         label_smoothing: float = 0.0,
-        monitor: str = "entity_f1",
+        monitor: str = MAIN_METRIC,
     ) -> None:
         self.head, self.scheme, self.constrained = head, scheme, constrained
         self.label_smoothing = label_smoothing
         self.main_metric = monitor
         self.labels: list[str] = []
         self.tags: list[str] = []
+
+    @classmethod
+    def monitored(cls, node: dict[str, Any]) -> str:
+        return str(node.get("monitor") or MAIN_METRIC)
 
     @classmethod
     def metric_names(cls, node: dict[str, Any]) -> list[str]:  # noqa: ARG003

@@ -68,6 +68,8 @@ class Seq2Seq(LanguageTask):
         ]
     )
 
+    usual_metric = "loss"
+
     def __init__(
         self,
         *,
@@ -83,7 +85,7 @@ class Seq2Seq(LanguageTask):
         mean_span: float = 3.0,
         monitor: str | None = None,
     ) -> None:
-        super().__init__(monitor=monitor or "loss")
+        super().__init__(monitor=monitor)
         self.reads = "pairs" if objective == "supervised" else "text"
         self.objective, self.prefix, self.max_target = objective, prefix, max_target
         self.decoding = {k: v for k, v in (decoding or {}).items() if v is not None}

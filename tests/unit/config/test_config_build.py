@@ -59,7 +59,7 @@ def test_a_refusal_of_a_library_is_the_users_mistake(node, said):
 @pytest.mark.parametrize("kind", [ValueError, TypeError, KeyError, RuntimeError])
 def test_a_bug_of_ours_is_not(monkeypatch, kind):
     exec("def bug(*_, **__):\n    raise kind('ours')", vars(optim) | {"kind": kind}, found := {})
-    monkeypatch.setattr("lushan.config.build.locate", lambda _: found["bug"])
+    monkeypatch.setattr("lushan.config.build.locate", lambda *_: found["bug"])
     with pytest.raises(kind, match="ours"):
         build({"_target_": "lushan.optim.linear"})
 
@@ -68,7 +68,7 @@ def test_nor_is_what_a_library_did_not_refuse(monkeypatch):
     def out_of_memory():
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr("lushan.config.build.locate", lambda _: out_of_memory)
+    monkeypatch.setattr("lushan.config.build.locate", lambda *_: out_of_memory)
     with pytest.raises(torch.OutOfMemoryError):
         build({"_target_": "torch.optim.SGD"})
 
@@ -77,7 +77,7 @@ def test_a_mistake_that_says_itself_stays_as_it_is(monkeypatch):
     def refuses():
         raise UserError("no", key="a.b")
 
-    monkeypatch.setattr("lushan.config.build.locate", lambda _: refuses)
+    monkeypatch.setattr("lushan.config.build.locate", lambda *_: refuses)
     with pytest.raises(UserError) as caught:
         build({"_target_": "torch.optim.SGD"})
     assert caught.value.key == "a.b"

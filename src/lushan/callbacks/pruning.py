@@ -1,0 +1,78 @@
+"""A trial of a search that ends early where it has no hope."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lushan.errors import Pruned
+from lushan.runs.trials import Ongoing
+
+
+class Pruning(pl.Callback):
+    """Reports each validation to the search, and ends the run where its pruner says so.
+
+    It stands behind the callback that saves: a pruned run has a checkpoint, and the same config
+    goes on from there when it is started outside of the search. After the last validation nothing
+    is left to be spared, and the run comes to its end.
+
+    Args:
+        metric: Of validation: `val/entity_f1`.
+        trial: Storage, study and number of the trial.
+        pruner: One of `optuna.pruners`.
+    """
+
+    def __init__(self, metric: str, trial: Ongoing, pruner: Any) -> None:
+        self.metric, self.trial, self.pruner = metric, trial, pruner
+        self.validations = 0
+        self._hopeless: str | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's name for the saved state."""
+        return "Pruning"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Validations so far."""
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.validations = int(state["validations"])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report, and ask; the first rank does it for all."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        self.validations += 1
+        value = float(trainer.callback_metrics[self.metric])
+        hopeless = False
+        if trainer.is_global_zero and not math.isnan(value):
+            self.trial.report(self.validations, value)
+            hopeless = self.trial.is_hopeless(self.pruner)
+        if trainer.world_size > 1:
+            hopeless = bool(trainer.strategy.broadcast(hopeless))
+        said = f"{self.metric} {value:.4f} at validation {self.validations}"
+        self._hopeless = said if hopeless else None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """End inside an epoch, after a step whose state was saved."""
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._end_if_hopeless(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End after an epoch that is not the last."""
+        is_last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        if not is_last and not trainer.should_stop:
+            self._end_if_hopeless(trainer)
+
+    def _end_if_hopeless(self, trainer: pl.Trainer) -> None:
+        if self._hopeless is None:
+            return
+        if trainer.is_global_zero:
+            self.trial.mark_pruned(self._hopeless)
+        raise Pruned(f"pruned by its search: {self._hopeless}")

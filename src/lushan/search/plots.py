@@ -1,0 +1,97 @@
+"""Pictures of a search."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.runs.files import atomic_write
+
+HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
+"""Colours that are told apart by all (Okabe and Ito)."""
+
+
+def draw(
+    study: Any, metrics: Sequence[str], importance: Mapping[str, float], folder: Path
+) -> list[str]:
+    """Draw what there is to see.
+
+    Args:
+        study: Optuna's.
+        metrics: What is optimised.
+        importance: Of each key, where it is known.
+        folder: Where the files go.
+
+    Returns:
+        Their names.
+    """
+    trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return []
+    figures = {HISTORY: history(trials, study.directions, metrics)}
+    if len(importance) > 1:
+        figures[IMPORTANCE] = shares(importance)
+    if len(metrics) == 2:
+        figures[FRONT] = front(trials, study.best_trials, metrics)
+    for name, figure in figures.items():
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        atomic_write(folder / name, content.getvalue())
+    return list(figures)
+
+
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    found = figure.subplots(rows, squeeze=False)[:, 0]
+    for axes in found:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure, list(found)
+
+
+def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[str]) -> Any:
+    """Each trial's metric, and the best so far; pruned trials at what they had last."""
+    figure, rows = _figure(6.4, 3.4 * len(metrics), len(metrics))
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    for place, axes in enumerate(rows):
+        numbers = [t.number for t in complete]
+        values = [t.values[place] for t in complete]
+        axes.plot(numbers, values, "o", color=BLUE, markersize=4, label="complete")
+        better = max if directions[place].name == "MAXIMIZE" else min
+        best = list(itertools.accumulate(values, better))
+        axes.step(numbers, best, where="post", color=ORANGE, label="best so far")
+        pruned = [t for t in trials if t.state.name == "PRUNED" and t.intermediate_values]
+        if pruned and len(metrics) == 1:
+            last = [t.intermediate_values[max(t.intermediate_values)] for t in pruned]
+            at = [t.number for t in pruned]
+            axes.plot(at, last, "x", color=GREY, markersize=5, label="pruned")
+        axes.set(xlabel="trial", ylabel=metrics[place])
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+    return figure
+
+
+def shares(importance: Mapping[str, float]) -> Any:
+    """How much each key mattered."""
+    names = list(importance)[::-1]
+    figure, (axes,) = _figure(6.4, 1.2 + 0.35 * len(names))
+    axes.barh(names, [importance[name] for name in names], color=BLUE)
+    axes.set(xlabel="share of the metric's variation (PED-ANOVA)", xlim=(0, 1))
+    return figure
+
+
+def front(trials: Sequence[Any], best: Sequence[Any], metrics: Sequence[str]) -> Any:
+    """Two metrics against each other, with the trials that no other beats in both."""
+    figure, (axes,) = _figure(5.2, 4.4)
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    for chosen, colour, label in ((complete, GREY, "trials"), (best, ORANGE, "not beaten")):
+        axes.plot(*zip(*(t.values for t in chosen), strict=True), "o", color=colour, label=label)
+    axes.set(xlabel=metrics[0], ylabel=metrics[1])
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,386 @@
+"""Hydra's sweeper that searches: each trial is a run, and no trial is lost or made twice.
+
+Hydra's own plugin over Optuna counts `n_trials` from the beginning each time, leaves trials of a
+killed search unfinished for good, and has no pruning; the space and the samplers are read as it
+reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lushan.config.build import build
+from lushan.config.check import check, main_metric
+from lushan.config.compose import Composer
+from lushan.errors import UserError
+from lushan.runs import outcomes
+from lushan.runs.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
+from lushan.runs.identity import lookup, run_id
+from lushan.runs.result import objective
+from lushan.runs.trials import JOURNAL, Trials, opened
+from lushan.search import closing, space
+from lushan.studies.numbers import is_lower_better
+
+log = logging.getLogger(__name__)
+
+STEADY = ("GridSampler", "QMCSampler", "CmaEsSampler")
+"""Samplers whose next proposal is a place in one sequence, which the seed stands for."""
+
+ATTEMPTS = 3
+"""So often a trial is started whose process dies; a search that is stopped does not count."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a search is about.
+
+    Attributes:
+        name: Of the search, and of Optuna's study.
+        folder: What it writes.
+        space: Key to Optuna's distribution.
+        fixed: Overrides of every trial.
+        metrics: What is optimised: `val/entity_f1`.
+        directions: Of each, `minimize` or `maximize`.
+        seed: Of the sampler.
+    """
+
+    name: str
+    folder: Path
+    space: Mapping[str, Any]
+    fixed: tuple[str, ...]
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+    seed: int
+
+
+class Search(Sweeper):
+    """Let Optuna propose trials until there are as many as are wanted.
+
+    Args:
+        sampler: Node of one of `optuna.samplers`.
+        pruner: Node of one of `optuna.pruners`; null lets every trial come to its end.
+        n_trials: In total, over all processes and interruptions.
+        n_jobs: Trials at the same time; null is as many as the launcher's `jobs`.
+        direction: `minimize`, `maximize`, or a list of them; null asks the metrics.
+        storage: URL of a database; null is a journal in the search's folder.
+        study_name: Of the search; null is made of what it searches.
+        params: Key to values, as on the command line, which wins.
+        preset: Where below `conf/experiment` the best trial is written; null writes none.
+    """
+
+    def __init__(
+        self,
+        sampler: Mapping[str, Any],
+        pruner: Mapping[str, Any] | None = None,
+        n_trials: int = 20,
+        n_jobs: int | None = None,
+        direction: str | Sequence[str] | None = None,
+        storage: str | None = None,
+        study_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        preset: str | None = None,
+    ) -> None:
+        for key, value in (("n_trials", n_trials), ("n_jobs", 1 if n_jobs is None else n_jobs)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                problem = "must be a whole number, 1 or more"
+                raise UserError(problem, key=f"hydra.sweeper.{key}", value=value)
+        self.sampler, self.pruner = _plain(sampler), _plain(pruner)
+        self.n_trials, self.n_jobs, self.direction = n_trials, n_jobs, _plain(direction)
+        self.storage, self.study_name, self.preset = storage, study_name, preset
+        self.params: dict[str, Any] = _plain(params) or {}
+        self.config: DictConfig
+        self.context: HydraContext
+        self.launcher: Any
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives before the search."""
+        self.context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        """Search until there are `n_trials`.
+
+        Args:
+            arguments: The command line's overrides.
+
+        Returns:
+            What the jobs of this process returned.
+
+        Raises:
+            UserError: There is nothing to search, or what is named cannot be searched.
+            Interrupted: A signal stopped the search; the same command goes on from there.
+        """
+        _require_optuna()
+        plan = self._plan(arguments)
+        if self._kind == "GridSampler":
+            self.n_trials = min(self.n_trials, math.prod(map(len, space.grid(plan.space).values())))
+        trials, place = self._open(plan)
+        done: list[JobReturn] = []
+        try:
+            with trials.searching():
+                _say(self._beginning(plan, trials))
+                self._search(plan, trials, place, done)
+        finally:
+            preset = None if self.preset is None else str(self.preset)
+            outcomes.add_note(closing.close(plan, trials, self.n_trials, preset))
+        return done
+
+    # Before the first trial
+
+    def _plan(self, arguments: Sequence[str]) -> Plan:
+        named = Composer().spelled_out([f"{k}={v}" for k, v in self.params.items()])
+        varied, fixed = space.split(dict(line.split("=", 1) for line in named), arguments)
+        base = self._composed(fixed)
+        if not varied:
+            varied = space.around(lookup(base, space.USUAL))
+        metrics = self._metrics(base)
+        directions = self._directions(metrics)
+        for metric in metrics if self.pruner else ():
+            _require_prunable(metrics, metric)
+        identity = {
+            "base": run_id(base),
+            "space": space.described(varied),
+            "metrics": metrics,
+            "directions": directions,
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        name = self.study_name or digest
+        folder = Path(base["paths"]["output_dir"], *Path(base["name"]).parts, f"search-{name}")
+        folder.mkdir(parents=True, exist_ok=True)
+        seed = self.sampler.get("seed")
+        seed = int(base["seed"]) if seed is None else int(seed)
+        whole = f"{base['name']}/{name}"
+        return Plan(whole, folder, varied, fixed, tuple(metrics), tuple(directions), seed)
+
+    def _composed(self, lines: Sequence[str]) -> dict[str, Any]:
+        config = self.context.config_loader.load_sweep_config(self.config, list(lines))
+        with open_dict(config):
+            del config["hydra"]
+        return check(config)
+
+    def _metrics(self, base: Mapping[str, Any]) -> list[str]:
+        wanted = base.get("optimized_metric")
+        if wanted:
+            return [wanted] if isinstance(wanted, str) else list(wanted)
+        return [f"val/{main_metric(base)}"]
+
+    def _directions(self, metrics: Sequence[str]) -> list[str]:
+        known = ["minimize" if is_lower_better(m) else "maximize" for m in metrics]
+        if self.direction is None:
+            return known
+        given = [self.direction] if isinstance(self.direction, str) else list(self.direction)
+        wrong = [one for one in given if one not in ("minimize", "maximize")]
+        if wrong or len(given) != len(metrics):
+            raise UserError(
+                f"one of minimize and maximize for each of {', '.join(metrics)}",
+                key="hydra.sweeper.direction",
+                value=self.direction,
+            )
+        return given
+
+    def _open(self, plan: Plan) -> tuple[Trials, str]:
+        import optuna
+
+        place = self.storage or str((plan.folder / JOURNAL).absolute())
+        storage = opened(place)
+        study = optuna.create_study(
+            study_name=plan.name,
+            storage=storage,
+            directions=[optuna.study.StudyDirection[d.upper()] for d in plan.directions],
+            load_if_exists=True,
+        )
+        about = {
+            "space": space.described(plan.space),
+            "fixed": [line for line in plan.fixed if not line.startswith("hparams_search=")],
+            "metrics": list(plan.metrics),
+        }
+        before = study.user_attrs.get("about")
+        if before is None:
+            study.set_user_attr("about", about)
+        elif before != about or [d.name.lower() for d in study.directions] != [*plan.directions]:
+            changed = next((key for key in about if before.get(key) != about[key]), "directions")
+            raise UserError(
+                f"the search of this name has other {changed}",
+                key="hydra.sweeper.study_name",
+                value=self.study_name,
+                hint="Name another, or leave the name away: then it is made of what is searched.",
+            )
+        return Trials(study, storage, plan.folder), place
+
+    def _beginning(self, plan: Plan, trials: Trials) -> str:
+        begun = len(trials.all())
+        what = ", ".join(f"{k} in {v}" for k, v in space.described(plan.space).items())
+        aims = ", ".join(f"{d} {m}" for m, d in zip(plan.metrics, plan.directions, strict=True))
+        so_far = f", {begun} begun before" if begun else ""
+        return f"search {plan.name}: {self.n_trials} trials{so_far}; {aims}\n  {what}"
+
+    # The trials
+
+    def _search(self, plan: Plan, trials: Trials, place: str, done: list[JobReturn]) -> None:
+        attempts: dict[int, int] = {}
+        at_once = self._at_once()
+
+        def before_asking(number: int) -> None:
+            trials.study.sampler = self._sampler(plan, number, at_once)
+
+        while batch := trials.due(dict(plan.space), self.n_trials, at_once, before_asking):
+            batch = [trial for trial in batch if not self._was_pruned(trial, trials)]
+            if not batch:
+                continue
+            jobs = [self._job(plan, trial, place) for trial in batch]
+            returned = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
+            done += returned
+            for trial, one in zip(batch, returned, strict=True):
+                attempts[trial.number] = attempts.get(trial.number, 0) + 1
+                last = attempts[trial.number] >= ATTEMPTS
+                self._tell(plan, trials, trial.number, dict(one.return_value), last)
+            self._stop_if_hopeless(trials, returned)
+
+    def _at_once(self) -> int:
+        if self.n_jobs is not None:
+            return self.n_jobs
+        jobs = OmegaConf.select(self.config, "hydra.launcher.jobs", default=1)
+        return int(jobs)
+
+    def _sampler(self, plan: Plan, number: int, at_once: int) -> Any:
+        """The sampler of one trial.
+
+        Its seed is of the trial's number, so that a search that was stopped proposes what it would
+        have proposed, and not its first trials once more.
+        """
+        node = dict(self.sampler)
+        node["seed"] = plan.seed if self._kind in STEADY else (plan.seed + number) % 2**32
+        if self._kind == "TPESampler" and at_once > 1:
+            node["constant_liar"] = True  # else trials at the same time are all alike
+        given = {k: v for k, v in node.items() if v is not None}
+        made = build(given, "hydra.sweeper.sampler")
+        return made(space.grid(plan.space)) if self._kind == "GridSampler" else made
+
+    @property
+    def _kind(self) -> str:
+        return str(self.sampler["_target_"]).rpartition(".")[2]
+
+    def _job(self, plan: Plan, trial: Any, place: str) -> list[str]:
+        about = {
+            "storage": place,
+            "study": plan.name,
+            "number": trial.number,
+            "metric": plan.metrics[0],
+            "pruner": self.pruner,
+        }
+        return [*plan.fixed, *space.lines(trial.params), f"++{space.TRIAL}={_as_override(about)}"]
+
+    @staticmethod
+    def _was_pruned(trial: Any, trials: Trials) -> bool:
+        """Whether a trial was pruned by a process that died before it could tell."""
+        import optuna
+
+        if "pruned" not in trial.user_attrs:
+            return False
+        trials.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
+        return True
+
+    def _tell(
+        self, plan: Plan, trials: Trials, number: int, answer: Mapping[str, Any], last: bool
+    ) -> None:
+        """Tell Optuna what has become of a trial; of an interrupted one nothing, it goes on."""
+        import optuna
+
+        states = optuna.trial.TrialState
+        if answer.get("folder"):
+            trials.mark(number, "run", str(answer["folder"]))
+        if answer["state"] == PRUNED:
+            trials.study.tell(number, state=states.PRUNED)
+            return
+        if answer["state"] == INTERRUPTED and not last:
+            return
+        reason = answer.get("reason")
+        if answer["state"] == COMPLETE:
+            values = _values(Path(answer["folder"]), plan.metrics)
+            if None not in values:
+                # The last place of a grid stops the search, which only Optuna's own loop can do.
+                with contextlib.suppress(RuntimeError):
+                    trials.study.tell(number, values)
+                return
+            reason = f"{plan.metrics[values.index(None)]} is no number"
+        trials.mark(number, "reason", str(reason or answer["state"]))
+        trials.study.tell(number, state=states.FAIL)
+
+    def _stop_if_hopeless(self, trials: Trials, returned: Sequence[JobReturn]) -> None:
+        answers = [dict(one.return_value) for one in returned]
+        mistaken = all(a["state"] != COMPLETE and a["exit_code"] == 2 for a in answers)
+        if mistaken and not any(t.state.name in ("COMPLETE", "PRUNED") for t in trials.all()):
+            raise UserError(
+                f"no trial could begin: {answers[0].get('reason')}",
+                hint="Put it right, and give the search another hydra.sweeper.study_name.",
+            )
+
+
+def _values(folder: Path, metrics: Sequence[str]) -> list[float | None]:
+    result = RunFolder(folder).result()
+    assert result is not None
+    found = [objective(result, metric) for metric in metrics]
+    return [None if value is None or not math.isfinite(value) else value for value in found]
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _as_override(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}: {_as_override(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_as_override, value)) + "]"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return space.written(value)
+
+
+def _require_optuna() -> None:
+    try:
+        import hydra_plugins.hydra_optuna_sweeper._impl  # noqa: F401
+        import optuna  # noqa: F401
+    except ImportError as error:
+        hint = "pip install 'lushan[search]'"
+        raise UserError("a search needs Optuna", key="hparams_search", hint=hint) from error
+
+
+def _require_prunable(metrics: Sequence[str], metric: str) -> None:
+    if len(metrics) > 1:
+        raise UserError(
+            "trials are pruned by one metric",
+            key="hydra/sweeper/pruner",
+            value=", ".join(metrics),
+            hint="Leave the pruner away, or search for one metric.",
+        )
+    if not metric.startswith("val/"):
+        raise UserError(
+            "trials are pruned by what validation says",
+            key="optimized_metric",
+            value=metric,
+            hint=f"Write optimized_metric=val/{metric.rpartition('/')[2]}.",
+        )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201

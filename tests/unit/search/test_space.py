@@ -1,0 +1,61 @@
+"""What is searched, and what stays."""
+
+import pytest
+
+from lushan.errors import UserError
+from lushan.search import space
+
+pytest.importorskip("optuna")
+
+
+def test_what_varies_and_what_stays():
+    lines = ["experiment=sample/ner", "optimizer.lr=tag(log, interval(1e-5, 1e-3))"]
+    lines += ["+data.limit=range(10, 40, 10)", "task/head=linear,crf", "~peft"]
+    varied, fixed = space.split({}, lines)
+    assert fixed == ("experiment=sample/ner", "~peft")
+    lr, limit, head = varied["optimizer.lr"], varied["+data.limit"], varied["task/head"]
+    assert (lr.low, lr.high, lr.log) == (1e-5, 1e-3, True)
+    assert (limit.low, limit.high, limit.step) == (10, 30, 10)
+    assert head.choices == ("linear", "crf")
+
+
+def test_the_command_line_wins_over_a_preset():
+    params = {"optimizer.lr": "interval(1e-5, 1e-3)", "task/head": "linear,crf"}
+    varied, fixed = space.split(params, ["optimizer.lr=1e-4", "task/head=mlp,linear"])
+    assert fixed == ("optimizer.lr=1e-4",)
+    assert varied["task/head"].choices == ("mlp", "linear")
+
+
+def test_a_seed_is_not_searched():
+    with pytest.raises(UserError, match="luckiest seed"):
+        space.split({}, ["seed=1,2,3"])
+
+
+def test_what_cannot_be_searched():
+    with pytest.raises(UserError, match=r"optimizer\.lr: this cannot be searched"):
+        space.split({}, ["optimizer.lr=range(3, 3)"])
+
+
+def test_around_what_is_there():
+    ((key, found),) = space.around(2e-5).items()
+    assert key == "optimizer.lr"
+    assert (found.low, found.high, found.log) == pytest.approx((2e-6, 2e-4, True))
+
+
+@pytest.mark.parametrize("value", [None, 0, -1.0, "auto", True])
+def test_nothing_to_search(value):
+    with pytest.raises(UserError, match="nothing to search"):
+        space.around(value)
+
+
+def test_values_as_overrides():
+    values = {"a": 1e-05, "+b": None, "c": True, "task/head": "crf", "d": 3}
+    assert space.lines(values) == ["a=1e-05", "+b=null", "c=true", "task/head=crf", "d=3"]
+
+
+def test_a_grid_of_what_can_be_counted():
+    varied, _ = space.split({}, ["a=1,2", "b=range(1, 4)"])
+    assert space.grid(varied) == {"a": [1, 2], "b": [1, 2, 3]}
+    varied, _ = space.split({}, ["a=interval(0, 1.5)"])
+    with pytest.raises(UserError, match="a: a grid takes values that can be counted"):
+        space.grid(varied)
