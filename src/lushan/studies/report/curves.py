@@ -82,9 +82,9 @@ def _curve(series: Sequence[Series]) -> Curve:
     sd = np.sqrt(squares / np.maximum(runs - 1, 1))
     low = np.where(known, table, math.inf).min(0)
     high = np.where(known, table, -math.inf).max(0)
-    return Curve(
-        drawn, *(_rounded(x) for x in (mean, low, high, sd)), [int(n) for n in runs], len(steps)
-    )
+    counts = [int(n) for n in runs]
+    numbers = (_rounded(mean), _rounded(low), _rounded(high), _rounded(sd))
+    return Curve(drawn, *numbers, counts, len(steps))
 
 
 def thinned(steps: Sequence[int]) -> list[int]:

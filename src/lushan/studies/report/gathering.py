@@ -120,9 +120,7 @@ def of_study(plan: Plan) -> Gathered:
         answers = claiming.answer(plan, claims)
     except UserError as error:  # a damaged result
         answers = [Answer(claim, UNDECIDED, error.problem) for claim in claims]
-    return Gathered(
-        plan.study.title, runs, _groups(runs), tables, answers, list(plan.notes), plan
-    )
+    return Gathered(plan.study.title, runs, _groups(runs), tables, answers, list(plan.notes), plan)
 
 
 def of_folders(places: Sequence[str | Path], title: str | None = None) -> Gathered:
@@ -144,8 +142,12 @@ def of_folders(places: Sequence[str | Path], title: str | None = None) -> Gather
             tables.append(_table(several, keys))
         except UserError as error:
             tables.append(f"{name}: {_without_a_table(error)}")
-    heading = title or ", ".join(parts if len(parts) < 4 else map(str, places))
+    heading = title or ", ".join(parts if len(parts) < 5 else map(_called, places))
     return Gathered(heading, runs, _groups(runs), tables, notes=notes)
+
+
+def _called(place: str | Path) -> str:
+    return Path(place).resolve().name
 
 
 def _name(member: Member) -> str:
@@ -181,7 +183,10 @@ def _label(run: Shown) -> str:
     """`crf` of one key, `head=crf, decay=none` of several; the experiment's name of none."""
     if len(run.values) == 1:
         return next(iter(run.values.values()))
-    return ", ".join(f"{key}={value}" for key, value in run.values.items()) or run.experiment
+    last = [key.rpartition(".")[2] for key in run.values]
+    keys = last if len(set(last)) == len(last) else list(run.values)
+    pairs = zip(keys, run.values.values(), strict=True)
+    return ", ".join(f"{key}={value}" for key, value in pairs) or run.experiment
 
 
 def _table(members: Sequence[Member], keys: Sequence[str]) -> Grid:

@@ -1,6 +1,6 @@
-"""Scores by class with their intervals, and what was taken for what, from stored predictions.
+"""Scores by class with their intervals, and confusion matrices, from stored predictions.
 
-An entity is judged by its words and its type. In the confusion of types it stands in the cell of its
+An entity is judged by its words and its type. In the confusion matrix it stands in the cell of its
 gold and its predicted type where both have the same words; else it is missed or spurious, in the
 column or row of `NONE`.
 """

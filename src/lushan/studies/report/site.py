@@ -20,7 +20,7 @@ from lushan.runs.rows import SAMPLES, read_samples
 from lushan.studies import records
 from lushan.studies.report import curves, details, examples, judging
 from lushan.studies.report.examples import Compact, script
-from lushan.studies.report.gathering import Gathered, Group, Shown
+from lushan.studies.report.gathering import Gathered, Shown
 from lushan.studies.report.judging import Judged
 from lushan.studies.report.page import GENERATOR, page
 
@@ -151,7 +151,7 @@ class _Writer:
                 done += 1
                 if told is not None:
                     told(done, len(self.made.runs))
-            self._group(group, numbers, judged)
+            self._group(numbers, judged)
         self._put("report", self._report(), "data/report.js")
         assets = resources.files("lushan.studies.report") / "assets"
         code = [(assets / name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -228,7 +228,6 @@ class _Writer:
 
     def _group(
         self,
-        group: Group,
         numbers: Sequence[dict[str, curves.Series]],
         judged: dict[str, list[tuple[Judged, str]]],
     ) -> None:

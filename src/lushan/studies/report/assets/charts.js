@@ -14,7 +14,7 @@ function ticks(low, high, count) {
 function tickText(value, step) {
   if (Math.abs(value) >= 10000) return value.toLocaleString("en", { notation: "compact" });
   if (value !== 0 && step < 0.001) return value.toExponential(1).replace("-", "−");
-  const text = step.toPrecision(3).replace(/0+$/, "");
+  const text = String(Number(step.toPrecision(3)));
   const digits = Math.min(4, (text.split(".")[1] || "").length);
   return value.toFixed(digits).replace("-", "−");
 }
@@ -163,7 +163,7 @@ function rowChart(o) {
 
 function rowsOfDots(o, width) {
   const narrow = width < 560;
-  const left = narrow ? 10 : Math.min(240, 30 + 7.2 * Math.max(...o.rows.map((row) => textWidth(row.label))));
+  const left = narrow ? 10 : Math.min(300, 30 + 7.2 * Math.max(...o.rows.map((row) => textWidth(row.label))));
   const right = narrow ? 14 : 150;
   const step = narrow ? 46 : 30;
   const values = o.rows.flatMap((row) => [...row.dots.map((dot) => dot.value), row.mean, row.low, row.high])

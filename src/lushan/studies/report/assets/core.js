@@ -157,6 +157,7 @@ function mark(shape, size = 4) {
 function legend() {
   const { groups } = lushan.get("report");
   const here = groupsHere();
+  if (here.length < 2) return el("div");
   const buttons = here.map((g) => {
     const on = state.shown.has(g);
     const c = colourOf(g);

@@ -85,7 +85,7 @@ function browserParts(having, groups) {
   controls.append(el("label", { class: "field wide" }, el("span", {}, "Search"), search));
   show();
   const notes = [];
-  if (file.left_out) notes.push(el("p", { class: "note" }, `${plural(file.left_out, "example")} without a stored prediction (only what the model foretold of it was measured) ${file.left_out === 1 ? "is" : "are"} not listed.`));
+  if (file.left_out) notes.push(el("p", { class: "note" }, `${plural(file.left_out, "example")} of which the run has stored no prediction but its loss ${file.left_out === 1 ? "is" : "are"} not listed.`));
   return [controls, ...notes, count, list];
 }
 
@@ -191,8 +191,8 @@ function taggedExample(row, own) {
     if (there(others, span)) return ["right", "✓"];
     const over = others.filter((other) => other[0] < span[1] && span[0] < other[1]);
     if (!over.length) return ["wrong", none];
-    const words_ = over.some((other) => other[0] === span[0] && other[1] === span[1]);
-    return ["wrong", words_ ? "type" : over.some((other) => other[2] === span[2]) ? "ends" : "ends and type"];
+    const exact = over.some((other) => other[0] === span[0] && other[1] === span[1]);
+    return ["wrong", exact ? "type" : over.some((other) => other[2] === span[2]) ? "boundary" : "boundary and type"];
   };
   return fill(box, {}, [
     side("gold", words, gold, (span) => why(span, own[0], "missed")),

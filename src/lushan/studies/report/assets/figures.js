@@ -1,4 +1,4 @@
-/* Learning curves, seeds, classes and what was taken for what. */
+/* Learning curves, seeds, classes and their confusion. */
 
 /** The metric that an experiment is judged by, without its split. */
 function mainMetric() {
@@ -31,7 +31,10 @@ function curvesSection(box) {
       return;
     }
     const main = (mainMetric() || "").split("/").pop();
-    const first = [["train/loss", "train/epoch_loss", "val/loss"], [`val/${main}`, "val/loss"]]
+    // A short training has logged its loss once or twice, and each epoch's as often as it had epochs.
+    const points = (name) => Math.max(...groupsHere().map((g) => curves[g][name]?.steps.length ?? 0));
+    const losses = ["train/loss", "train/epoch_loss"].sort((a, b) => points(b) - points(a));
+    const first = [[...losses, "val/loss"], [`val/${main}`, "val/loss"]]
       .map((wanted) => wanted.find((name) => metrics.includes(name)) || metrics[0]);
     box.append(legend(), el("div", { class: "pair" }, [...new Set(first)].map((name) => curveFigure(metrics, name))));
   });
@@ -197,7 +200,7 @@ function classTable(drawn) {
   return el("details", {}, el("summary", {}, "The same as a table, with precision and recall"), scrolling("Scores by class", table));
 }
 
-/* What was taken for what */
+/* Confusion matrices */
 
 const MOST_CLASSES = 24; // rows of a matrix at first
 
@@ -219,7 +222,7 @@ function confusionOf(split) {
     holder.replaceChildren(...matrix(parts, chosen, draw, split));
   };
   draw();
-  return [el("h3", {}, "What was taken for what"),
+  return [el("h3", {}, "Confusion matrix"),
     el("div", { class: "controls" }, select("Runs", options, chosen.which, (value) => { chosen.which = value; draw(); })), holder];
 }
 
@@ -268,7 +271,7 @@ function matrix(parts, chosen, draw, split) {
       el("button", { type: "button", class: "plain", onclick: () => { chosen.all = !chosen.all; draw(); } }, chosen.all ? "only those with most errors" : "all of them")));
   }
   const what = entities
-    ? "Entities with the same words in gold and predicted, by type; the others are missed or spurious, also where only their ends differ."
+    ? "Entities with the same words in gold and predicted, by type; the others are missed or spurious, also where only their boundaries differ."
     : "Texts by their label.";
   found.push(el("figcaption", {}, `${what} Counts of ${plural(parts.length, "run")}; the colour is the share of the gold class. A number leads to its examples${parts.length > 1 ? ", in the first of the runs" : ""}.`));
   return [el("figure", {}, found)];

@@ -134,7 +134,9 @@ function runsTable(chosen) {
   });
   table.append(body);
   sortable(table);
-  return scrolling("All runs", table);
+  const box = scrolling("All runs", table);
+  if (runs.length > 25) box.classList.add("long");
+  return box;
 }
 
 function statePill(run) {
