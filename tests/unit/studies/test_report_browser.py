@@ -1,4 +1,4 @@
-"""A report in a real browser: it loads without a complaint, sorts, filters, draws and shows errors."""
+"""A report in a real browser: it loads without a complaint, sorts, filters, draws, shows errors."""
 
 from __future__ import annotations
 
@@ -83,7 +83,11 @@ def choose(browser, section, label, value):
 
 def typed(browser, id_, text):
     browser.do(
-        f"(() => {{ const box = document.getElementById({id_!r}); box.value = {json.dumps(text)}; box.dispatchEvent(new Event('input')); }})()"
+        f"""(() => {{
+          const box = document.getElementById({id_!r});
+          box.value = {json.dumps(text)};
+          box.dispatchEvent(new Event('input'));
+        }})()"""
     )
 
 
@@ -143,7 +147,8 @@ def test_a_report_in_a_browser(browser, page):
     browser.do("document.querySelector('#curves .chip').click()")
     browser.until("document.querySelector('#curves svg[tabindex]') !== null")
     browser.do(
-        "document.querySelector('#curves svg[tabindex]').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
+        "document.querySelector('#curves svg[tabindex]')"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
     )
     assert "step 10" in browser.do("document.querySelector('#curves .readout').textContent")
     assert browser.said == []
@@ -182,7 +187,8 @@ def test_errors_can_be_found(browser, page):
         browser.do("[...document.querySelectorAll('.pager button')].at(-1).click()")
     assert browser.do(said) == "102 of 102 examples, 81 to 102 of them here"
     # Text is text, wherever it came from.
-    labels = "[...document.querySelectorAll('#examples option')].find(o => o.textContent.startsWith('labels')).value"
+    options = "[...document.querySelectorAll('#examples option')]"
+    labels = f"{options}.find(o => o.textContent.startsWith('labels')).value"
     choose(browser, "examples", "Run", browser.do(labels))
     browser.until("document.querySelector('#examples').textContent.includes('明月几时有')")
     assert browser.do("document.querySelectorAll('.example').length") == 3
@@ -201,8 +207,9 @@ def test_it_fits_a_phone(browser, page, dark):
     browser.do("window.scrollTo(0, document.body.scrollHeight)")
     browser.until("document.querySelectorAll('.example').length > 0")
     assert browser.do("document.documentElement.scrollWidth") == 390
-    wide = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > 391 && !e.closest('.scroll')).map(e => e.tagName + '.' + e.className)"
-    assert browser.do(wide) == []
+    out = "e => e.getBoundingClientRect().right > 391 && !e.closest('.scroll')"
+    names = "e => `${e.tagName}.${e.className}`"
+    assert browser.do(f"[...document.querySelectorAll('main *')].filter({out}).map({names})") == []
     assert browser.said == []
 
 

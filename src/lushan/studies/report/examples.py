@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from lushan.studies.counting import set_of
 from lushan.studies.records import Records
 from lushan.studies.report.judging import kind_of, spans
 
+# Line ends of Unicode are ones in older scripts; lone surrogates are no UTF-8.
+_UNSAFE = re.compile("[<\u2028\u2029\ud800-\udfff]")
 _NO_NUMBERS = ("id", "gold", "predicted", "example")
 
 
@@ -133,11 +136,10 @@ def script(name: str, content: object) -> str:
 
     The data are JSON in a string: read by `JSON.parse`, a label called `__proto__` is a label.
     """
-    text = json.dumps(jsonable(content), ensure_ascii=False, separators=(",", ":"))
+    try:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError):  # what JSON has no number or no form for
+        text = json.dumps(jsonable(content), ensure_ascii=False, separators=(",", ":"))
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    # Line ends of Unicode are ones in older scripts; lone surrogates are no UTF-8.
-    for separator in "\u2028\u2029":
-        quoted = quoted.replace(separator, f"\\\\u{ord(separator):04x}")
-    quoted = quoted.replace("<", "\\\\u003c")
-    safe = "".join(f"\\\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in quoted)
+    safe = _UNSAFE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", quoted)
     return f"lushan.put({json.dumps(name)}, JSON.parse('{safe}'));\n"

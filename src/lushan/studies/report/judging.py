@@ -8,6 +8,7 @@ column or row of `NONE`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,12 +106,19 @@ def judge(records: Records) -> Judged | None:
     return None
 
 
-def spans(tagged: Sequence[str]) -> list[tags.Span]:
+def spans(tagged: Sequence[str]) -> Sequence[tags.Span]:
     """The entities of a sentence, as the metrics read them."""
-    return tags.spans(tagged, "iob2", strict=False)
+    return _spans(tuple(tagged))
 
 
-def _types(sides: Sequence[tuple[list[tags.Span], list[tags.Span]]]) -> dict[tuple[str, str], int]:
+@functools.lru_cache(maxsize=1 << 15)  # runs have their gold tags in common, and many others
+def _spans(tagged: tuple[str, ...]) -> tuple[tags.Span, ...]:
+    return tuple(tags.spans(tagged, "iob2", strict=False))
+
+
+def _types(
+    sides: Sequence[tuple[Sequence[tags.Span], Sequence[tags.Span]]],
+) -> dict[tuple[str, str], int]:
     cells: list[tuple[str, str]] = []
     for gold, predicted in sides:
         there = {(s.start, s.end): s.label for s in predicted}
