@@ -162,6 +162,12 @@ def test_a_report_that_fails_leaves_the_earlier_one(place, tmp_path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs", "site"]
 
 
+def test_a_number_alone_is_no_name(tmp_path):
+    for rate in (0.001, 0.01):
+        finished(tmp_path, {"optimizer": {"lr": rate}}, {"test/loss": rate})
+    assert [group.label for group in of_folders([tmp_path]).groups] == ["lr=0.001", "lr=0.01"]
+
+
 # Curves
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lushan.studies.table import arrange
 DAMAGED, MISSING = "damaged", "missing"
 STATES = (COMPLETE, "running", "interrupted", "failed", DAMAGED, MISSING)
 """In the order in which they are counted on the page."""
+_NUMBER = re.compile(r"-|[-+.\deE]+|true|false")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -180,9 +182,13 @@ def _groups(runs: Sequence[Shown]) -> list[Group]:
 
 
 def _label(run: Shown) -> str:
-    """`crf` of one key, `head=crf, decay=none` of several; the experiment's name of none."""
-    if len(run.values) == 1:
-        return next(iter(run.values.values()))
+    """`crf` of one key, `head=crf, decay=none` of several; the experiment's name of none.
+
+    A number alone would not say what it is one of: `lr=0.001`.
+    """
+    alone = next(iter(run.values.values())) if len(run.values) == 1 else ""
+    if alone and not _NUMBER.fullmatch(alone):
+        return alone
     last = [key.rpartition(".")[2] for key in run.values]
     keys = last if len(set(last)) == len(last) else list(run.values)
     pairs = zip(keys, run.values.values(), strict=True)
