@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import auditing, commands, comparing, studying
+from lushan import auditing, commands, comparing, publishing, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain
@@ -41,6 +41,7 @@ app = typer.Typer(
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
     lushan compare RUN RUN                                 what differs, and whether it is chance
     lushan study run STUDY.yaml                            a comparison, from one file
+    lushan report STUDY.yaml -o site                       a page to look at it
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model go on
     lushan chat RUN                                        talk to it
@@ -317,6 +318,7 @@ commands.add_to(app)
 auditing.add_to(app)
 comparing.add_to(app)
 studying.add_to(app)
+publishing.add_to(app)
 
 
 @app.command(

@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lushan.callbacks.record import read_rows
 from lushan.runs.files import atomic_write, replacing
 from lushan.runs.folder import RunFolder
+from lushan.runs.rows import read_rows
 from lushan.tasks.base import Evaluation
 
 MOST_CLASSES = 40

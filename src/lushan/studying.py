@@ -92,7 +92,7 @@ def run(
     elif jobs != 1:
         hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
         raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
-    made = _planned(file)
+    made = planned(file)
     typer.echo(str(progress(made.states())), err=True)
 
     def start(todo: Sequence[Run]) -> None:
@@ -108,7 +108,7 @@ def status(file: File) -> None:
     """What is complete, running, failed and missing, cell by cell, and the time that is left."""
     from lushan.studies.plan import as_text
 
-    typer.echo(as_text(_planned(file)))
+    typer.echo(as_text(planned(file)))
 
 
 @app.command(
@@ -133,7 +133,7 @@ def table(
     require_format(format)
     if write is not None and format != "md":
         raise UserError("a page is Markdown", key="--format", value=format)
-    made = _planned(file)
+    made = planned(file)
     text, apart = showing.tables(made, format)
     if write is None:
         typer.echo(text)
@@ -170,7 +170,7 @@ def verify(
     from lushan.errors import UserError
     from lushan.runs.folder import COMPLETE
 
-    made = _planned(file)
+    made = planned(file)
     states = made.states()
     done = {run.folder.path: run for run in made.runs if states[run].state == COMPLETE}
     if not done:
@@ -244,7 +244,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
         return found.verdict
 
 
-def _planned(file: Path) -> Plan:
+def planned(file: Path) -> Plan:
     """The study spelled out, with its claims read: all that can be wrong is wrong now."""
     from lushan.studies import claims
     from lushan.studies.plan import plan
@@ -252,12 +252,19 @@ def _planned(file: Path) -> Plan:
 
     study = read(file)
     claims.read(study)
-    with _Bar() as told:
+    with Bar("configs") as told:
         return plan(study, told)
 
 
-class _Bar:
-    """A bar on a terminal while configs are composed."""
+class Bar:
+    """A bar on a terminal while something is done to many.
+
+    Args:
+        what: They are, in a word.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
 
     def __enter__(self) -> Callable[[int, int], None] | None:
         self.progress: Any = None
@@ -268,7 +275,7 @@ class _Bar:
 
         self.progress = Progress(console=Console(stderr=True), transient=True)
         self.progress.start()
-        task = self.progress.add_task("configs", total=None)
+        task = self.progress.add_task(self.what, total=None)
         return lambda done, of: self.progress.update(task, completed=done, total=of)
 
     def __exit__(self, *_: object) -> None:

@@ -58,3 +58,19 @@ def labelled(gold: Sequence[Any], predicted: Sequence[Any]) -> list[dict[str, An
     """Records of texts with labels."""
     pairs = enumerate(zip(gold, predicted, strict=True))
     return [{"id": f"test:{i}", "gold": g, "predicted": p} for i, (g, p) in pairs]
+
+
+def tagged(*sentences: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Records of sentences: words, gold tags and predicted tags, each with blanks between."""
+    rows = []
+    for i, (words, gold, predicted) in enumerate(sentences):
+        tokens, there, found = words.split(), gold.split(), predicted.split()
+        rows.append({"id": f"test:{i}", "tokens": tokens, "gold": there, "predicted": found})
+    return rows
+
+
+def curve(run: Path, column: str, values: Sequence[float | None]) -> None:
+    """Numbers of a run over its steps, ten steps apart."""
+    lines = [f"step,epoch,seconds,{column}"]
+    lines += [f"{10 * (i + 1)},{i},1,{'' if v is None else v}" for i, v in enumerate(values)]
+    (run / "metrics.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")

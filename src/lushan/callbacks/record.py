@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lushan.runs.files import atomic_write
+from lushan.runs.rows import read_rows
 
-SAMPLES = "samples.jsonl"
-"""In the run folder: what the model wrote at each validation."""
 FIXED = ["step", "epoch", "seconds", "lr", "train/loss", "train/epoch_loss"]
 
 
@@ -106,21 +104,3 @@ def epochs_done(trainer: pl.Trainer) -> int:
     """Epochs that have been trained to their end."""
     progress: Any = trainer.fit_loop.epoch_progress.current
     return int(progress.processed)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a metrics file; a last line that a kill cut short is left out."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if (row.get("step") or "").isdigit()]
-
-
-def read_samples(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a file of samples; a last line that a kill cut short is left out."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in whole.split("\n")[:-1]]

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytorch_lightning as pl
 
-from lushan.callbacks.record import SAMPLES, read_samples
 from lushan.models.generation import Settings, Written, generate, grouped
 from lushan.runs.files import atomic_write, json_line
+from lushan.runs.rows import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode
 
 log = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from typing import Any, Literal, Protocol
 
 from pytorch_lightning.loggers import Logger
 
-from lushan.callbacks.record import SAMPLES, read_rows, read_samples
 from lushan.config.build import build
 from lushan.errors import RunFailed, UserError
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result
+from lushan.runs.rows import SAMPLES, read_rows, read_samples
 from lushan.runs.secrets import redact, redact_config
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     *("train", "table", "runs", "eval", "predict", "score", "sync"),
     *("generate", "chat", "export", "page"),
-    *("study", "reproduce", "compare", "audit"),
+    *("study", "reproduce", "compare", "audit", "report"),
 )
 
 # Hydra's own script completes a command without subcommands, and takes `=` out of bash's word

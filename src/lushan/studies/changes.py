@@ -151,7 +151,7 @@ def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         ]
         return row | {"text": " ".join(words)} | dict(zip(("gold", "A", "B"), told, strict=True))
     for key, record, name in (
-        ("text", one, "source"),
+        ("text", one, "source" if "source" in one else "text"),
         ("gold", one, "gold"),
         ("A", one, "predicted"),
         ("B", other, "predicted"),

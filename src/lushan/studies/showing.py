@@ -27,8 +27,27 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
     Raises:
         UserError: No run is complete, or a metric is unknown.
     """
-    members = [run.member() for run in plan.runs]
     texts, apart = [], []
+    for grid in grids(plan):
+        made = written(grid, format)
+        texts.append(made.text)
+        apart += made.apart
+    answers = claiming.answer(plan, claiming.read(plan.study))
+    if answers and format == "md":
+        texts.append("Claims:\n\n" + claiming.as_markdown(answers))
+    elif answers:
+        apart += [f"{a.claim.text}: {a.verdict} ({a.why})" for a in answers]
+    return "\n\n".join(texts), apart
+
+
+def grids(plan: Plan) -> list[Grid]:
+    """All tables of a study, before they are written.
+
+    Raises:
+        UserError: No run is complete, or a metric is unknown.
+    """
+    members = [run.member() for run in plan.runs]
+    found = []
     for number, table in enumerate(plan.study.tables):
         try:
             metrics = collect.choose_metrics(members, table.metrics)
@@ -40,15 +59,8 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
             raise
         over = ("seed", *table.over)
         grid = arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
-        made = written(_against(grid, table), format)
-        texts.append(made.text)
-        apart += made.apart
-    answers = claiming.answer(plan, claiming.read(plan.study))
-    if answers and format == "md":
-        texts.append("Claims:\n\n" + claiming.as_markdown(answers))
-    elif answers:
-        apart += [f"{a.claim.text}: {a.verdict} ({a.why})" for a in answers]
-    return "\n\n".join(texts), apart
+        found.append(_against(grid, table))
+    return found
 
 
 def _against(grid: Grid, table: Table) -> Grid:

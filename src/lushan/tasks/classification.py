@@ -314,7 +314,8 @@ class Classification(Task):
             result.intervals = report.intervals()
             result.report = report.as_dict()
             result.confusion = report.confusion
-            result.records = [{**r, "gold": g} for r, g in zip(joined, gold, strict=True)]
+            shown = self.present(table, joined)  # with its text: errors are read, not counted
+            result.records = [{**r, "gold": g} for r, g in zip(shown, gold, strict=True)]
         return result
 
     @classmethod

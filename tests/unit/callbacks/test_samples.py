@@ -8,11 +8,11 @@ import pytest
 from tests.conftest import trained
 from tests.helpers import command
 
-from lushan.callbacks.record import SAMPLES, read_samples
 from lushan.callbacks.samples import Samples
 from lushan.callbacks.trackers import About, Guarded, WandB
 from lushan.errors import UserError
 from lushan.inference.loading import load
+from lushan.runs.rows import SAMPLES, read_samples
 
 
 def parts(run, tmp_path, step=5, loggers=()):

@@ -1,0 +1,30 @@
+"""What a run writes line by line while it is trained: its numbers, and samples of its texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+SAMPLES = "samples.jsonl"
+"""In the run folder: what the model wrote at each validation."""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a metrics file; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(whole)) if (row.get("step") or "").isdigit()]
+
+
+def read_samples(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a file of samples; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in whole.split("\n")[:-1]]

@@ -1,0 +1,12 @@
+"""A study, or the runs of some folders, as a static page.
+
+    gathering   what is on the page: runs in groups that differ in nothing but the seed
+    curves      numbers over the steps, of each group with its band
+    judging     scores and confusion of classes, from stored predictions
+    examples    stored predictions in the few bytes a browser needs
+    details     what is said of each run
+    page        index.html: all that can be read without a script
+    site        the files, written beside their place and then put there
+
+`assets/` holds what runs in the browser.
+"""
