@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from common import DATA, alternate, machine, peer, table, train
+from tokenizers import Tokenizer
 
 
 def main() -> None:
@@ -53,6 +54,8 @@ def main() -> None:
 
         lushan(-1)  # fills the cache, and leaves the tokenizer for the peer
         (run,) = Path(folder, "-1", "chat").iterdir()
+        # Few dialogues have fewer pairs to merge than were asked for.
+        size = Tokenizer.from_file(str(run / "tokenizer" / "tokenizer.json")).get_vocab_size()
         trainer = ["--train", file, "--run", run]
         systems = {
             "lushan": lushan,
@@ -61,7 +64,7 @@ def main() -> None:
         numbers = alternate(systems, args.rounds)
     ours = statistics.median(numbers["lushan"])
     print(machine())
-    print(f"Llama 4 x 256, {args.vocabulary} tokens, {dialogues} dialogues of SGD, one epoch\n")
+    print(f"Llama 4 x 256, {size} tokens, {dialogues} dialogues of SGD, one epoch\n")
     print(table(numbers, "useful tokens/s", lambda name: ours / statistics.median(numbers[name])))
 
 

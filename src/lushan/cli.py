@@ -92,7 +92,7 @@ def train_command(args: Sequence[str]) -> int:
     from lushan.runs.launcher import ForkLauncher, set_apart
 
     Plugins.instance().register(ForkLauncher)
-    if any(argument.startswith(("hparams_search=", "hydra/sweeper=")) for argument in args):
+    if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(args):
         from lushan.search.sweeper import Search
 
         Plugins.instance().register(Search)

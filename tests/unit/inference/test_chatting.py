@@ -1,5 +1,6 @@
 """`lushan chat`: over a pipe, and what a terminal adds."""
 
+import contextlib
 import io
 import json
 import os
@@ -194,11 +195,16 @@ class Watched:
         )
         self.seen = ""
 
-    def wait_for(self, text, timeout=300):
+    def wait_for(self, text, timeout=300, typing=None):
+        """Read until a text has come; meanwhile type something every few seconds."""
         end = time.monotonic() + timeout
         out = self.process.stdout.fileno()
+        again = 0.0
         while text not in self.seen:
             assert time.monotonic() < end, self.seen
+            if typing and time.monotonic() > again:
+                self.type(typing)
+                again = time.monotonic() + 5
             if select.select([out], [], [], 0.2)[0]:
                 new = os.read(out, 4096)
                 assert new, self.seen
@@ -206,8 +212,9 @@ class Watched:
         self.seen = self.seen.partition(text)[2]
 
     def type(self, text):
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended
+            self.process.stdin.write(text.encode())
+            self.process.stdin.flush()
 
     def close(self):
         self.process.kill()
@@ -228,8 +235,9 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_ends(chat_run):
         watched.type("/help\n")
         watched.wait_for("/reset")
         watched.wait_for("you:")
-        watched.type("\x03")
-        watched.wait_for("once more")
+        # A signal at the very moment at which Python begins to wait for a line is seen with the
+        # next key only.
+        watched.wait_for("once more", typing="\x03")
         watched.type("\x03")
         assert watched.process.wait(timeout=60) == 0
     finally:
