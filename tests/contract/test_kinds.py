@@ -31,7 +31,7 @@ def table(folder, kind, *columns):
 @pytest.mark.parametrize(
     ("kind", "columns"),
     quick.only(
-        [("multilabel", ("text",))],
+        [],  # as slow as it is thorough; each part has quick tests of its own
         [(k, c) for k in KINDS for c in (("text",), ("sentence1", "sentence2"))],
     ),
 )

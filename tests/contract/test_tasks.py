@@ -27,6 +27,7 @@ def names(folder):
     return sorted(path.stem for path in (built_in_conf() / folder).glob("*.yaml"))
 
 
+@functools.cache
 def task_class(name):
     return locate(compose([f"task={name}"])["task"]["_target_"], "task")
 
@@ -47,6 +48,7 @@ def config(task, head, *more):
     return check(compose([f"task={task}", *chosen, *more]))
 
 
+@functools.cache
 def allowed(task, head):
     try:
         config(task, head)
@@ -134,7 +136,7 @@ def pytest_generate_tests(metafunc):
     if "head" in metafunc.fixturenames:
         found = [c for c in COMBINATIONS if allowed(*c)]
         if metafunc.function is test_it_learns_its_demo:
-            found = quick.only([c for c in found if c[1] == "linear"], found)
+            found = quick.only([("ner", "linear")], found)
         metafunc.parametrize(("task", "head"), found)
 
 

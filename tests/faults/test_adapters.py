@@ -94,6 +94,7 @@ def test_its_memory_of_what_matters_is_part_of_the_state(killed):
     assert sum(map(sum, state["ranks"].values())) == 2 * 4
 
 
+@pytest.mark.slow
 def test_the_run_is_read_again(tmp_path, left_alone):
     from lushan.inference.judging import evaluate
     from lushan.inference.loading import load

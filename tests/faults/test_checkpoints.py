@@ -109,6 +109,7 @@ def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
         subprocess.run(["umount", str(output)], check=True)
 
 
+@pytest.mark.slow
 def test_a_small_disk_that_fills_up(tmp_path):
     output = tmp_path / "out"
     output.mkdir()

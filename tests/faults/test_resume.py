@@ -100,7 +100,8 @@ def test_early_stopping_goes_on_counting(tmp_path, left_alone):
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
-@pytest.mark.parametrize(("signum", "expected"), quick.only(SIGNALS[1:], SIGNALS))
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "expected"), SIGNALS)
 def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
     cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
     assert jobs.carry_out(cfg, jobs.at_step(5, signum)) == expected

@@ -144,6 +144,7 @@ def test_a_process_that_is_killed_is_told(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nobody_is_left_behind_by_a_run_that_is_killed(tmp_path, monkeypatch):
     def slow(rows, first):
         (tmp_path / f"pid-{os.getpid()}").touch()

@@ -118,6 +118,7 @@ def test_bf16(lm_run, folder):
 # Heads
 
 
+@pytest.mark.slow
 def test_a_pipeline_finds_the_entities_that_the_run_finds(ner_run, folder, tmp_path, monkeypatch):
     loaded = load(ner_run)
     torch.manual_seed(1)

@@ -45,6 +45,7 @@ def test_the_same_command_the_same_text_and_another_seed_another(lm_run, cli_ins
     assert first.out.startswith("the film")
 
 
+@pytest.mark.slow
 def test_in_a_file_of_prompts_each_has_the_text_that_it_has_alone(lm_run, cli_inside, prompts):
     together = records(cli_inside("generate", lm_run, "--input", prompts, *DRAWN))
     assert [r["id"] for r in together] == ["p0", "p1", "p2", "p3"]
@@ -165,6 +166,7 @@ def test_a_chat_run_answers_by_its_template_or_goes_on_raw(chat_run, cli_inside)
     assert raw["prompt"] == "Thank you ."
 
 
+@pytest.mark.slow
 def test_a_source_is_answered_as_it_was_judged_unless_told_otherwise(pairs_run, cli_inside):
     first, again, drawn, other = (
         records(cli_inside("generate", pairs_run, "--prompt", "one two", "--output", "-", *ways))

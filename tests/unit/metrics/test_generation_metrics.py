@@ -302,6 +302,7 @@ def test_references_that_do_not_fit(references: Any) -> None:
 # Intervals
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_the_naive_loop() -> None:
     rng = np.random.default_rng(0)
     words = np.array(WORDS[:9])
@@ -341,6 +342,7 @@ def test_the_corpus_follows_from_the_examples() -> None:
     )
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_transformers_is_imported() -> None:
     code = (
         "import sys; from lushan.metrics.generation import score; score(['a'], [['a']]);"

@@ -41,10 +41,11 @@ def inputs(width: int = 12) -> dict[str, torch.Tensor]:
 
 
 TINY = [(f"{family}_tiny", half) for family in FAMILIES for half in (False, True)]
+FAST = [(name, half) for name, half in TINY if name != "deberta_tiny" and not half]
 LARGER = [(f"{family}_{size}", True) for family in FAMILIES for size in ("small", "base")]
 
 
-@pytest.mark.parametrize(("name", "half"), quick.only(TINY, [*TINY, *LARGER]))
+@pytest.mark.parametrize(("name", "half"), quick.only(FAST, [*TINY, *LARGER]))
 def test_every_fresh_encoder_learns_with_every_parameter(name: str, half: bool) -> None:
     encoder = fresh(name)
     assert encoder.max_length == LENGTHS[name.partition("_")[0]]

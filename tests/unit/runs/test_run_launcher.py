@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.helpers import quick
 
 from lushan.errors import UserError
 from lushan.runs.cores import usable_threads
@@ -100,8 +101,10 @@ def test_several_at_once_print_into_files_that_stay_where_one_failed(tmp_path):
     assert str(kept) in outcomes(tmp_path)["crash"]["reason"]
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("whole_group", [False, True])
+SIGNALS = [(s, c, g) for s, c in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) for g in (0, 1)]
+
+
+@pytest.mark.parametrize(("signum", "code", "whole_group"), quick.only(SIGNALS[-1:], SIGNALS))
 def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_group):
     process = begin(tmp_path, "name=save,ok")
     told(tmp_path, "save.ready")
@@ -136,6 +139,7 @@ def test_a_signal_to_one_job_stops_that_one(tmp_path):
     assert found["ok"]["state"] == "complete"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a child learns of it on Linux only")
 def test_a_killed_sweep_leaves_no_job_behind(tmp_path):
     process = begin(tmp_path, "name=save,ok")

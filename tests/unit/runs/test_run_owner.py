@@ -69,6 +69,7 @@ def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
         assert claim.dead is not None
 
 
+@pytest.mark.slow
 def test_of_many_at_once_one_wins(tmp_path):
     start = str(time.time() + 1.5)
     racers = [

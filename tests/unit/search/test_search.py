@@ -110,6 +110,7 @@ def _space():
     return {"optimizer.lr": optuna.distributions.FloatDistribution(1e-6, 1e-2, log=True)}
 
 
+@pytest.mark.slow
 def test_failed_and_pruned_trials_count(tmp_path):
     stub.search(tmp_path, LR, FEW, job=stub.Job(fail_at=[1], prune_at=[2]))
     rows = trials(tmp_path)

@@ -11,6 +11,7 @@ from lushan.config.compose import compose
 EXAMPLE = yaml.safe_load(Path(__file__).parents[3].joinpath("docs/wandb_sweep.yaml").read_text())
 
 
+@pytest.mark.slow
 def test_an_agent_runs_our_command():
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     values = {"optimizer.lr": {"value": 0.00021}, "task/head": {"value": "crf"}}

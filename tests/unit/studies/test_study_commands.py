@@ -76,8 +76,8 @@ def test_what_is_wrong_in_a_cell_is_told_before_anything_runs(file, cli_inside, 
         (["table", "--format", "docx"], "no such format"),
         (["run", "--jobs", "2", "--launcher", "joblib"], "is for --launcher fork"),
         (["run", "--retry", "-1"], "--retry"),
-        (["verify"], "no run of it is complete"),
-        (["table"], "no run is complete"),
+        pytest.param(["verify"], "no run of it is complete", marks=pytest.mark.slow),
+        pytest.param(["table"], "no run is complete", marks=pytest.mark.slow),
     ],
 )
 def test_mistakes(file, cli_inside, words, said):

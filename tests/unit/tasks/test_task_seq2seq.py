@@ -428,6 +428,7 @@ def test_corruption_is_a_function_of_seed_and_index() -> None:
     assert once != drawn(2, rows)
 
 
+@pytest.mark.slow
 def test_spans_learn() -> None:
     made = spans()
     network = model(made).train()
@@ -507,6 +508,7 @@ def test_what_is_monitored() -> None:
 # A whole run
 
 
+@pytest.mark.slow
 def test_from_pairs_to_a_table_row(tmp_path: Path) -> None:
     rows = [
         {"s": [f"The {word} is here.", "It stays."], "y": [word, f"a {word}"]}
