@@ -129,7 +129,7 @@ def code_of(error: BaseException) -> int:
     """The exit code that an exception stands for."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, UserError | RunFailed | Pruned | Interrupted):
+    if isinstance(error, UserError | RunFailed | Interrupted):
         return error.exit_code
     return 1
 
@@ -146,10 +146,9 @@ def complain(
     """
     from lushan.runs.secrets import redact, secret_values
 
-    expected = isinstance(error, UserError | RunFailed | Pruned | Interrupted | KeyboardInterrupt)
+    expected = isinstance(error, UserError | RunFailed | Interrupted | KeyboardInterrupt)
     if expected and os.environ.get("LUSHAN_TRACEBACK", "") in ("", "0"):
         text = f"error: {error}" if isinstance(error, UserError | RunFailed) else stopped_by(error)
-        text = str(error) if isinstance(error, Pruned) else text
     else:
         text = "".join(traceback.format_exception(error)).rstrip()
     typer.echo(redact(text, secret_values(config, arguments)), err=True)

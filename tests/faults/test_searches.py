@@ -5,12 +5,10 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 
 import pytest
 
-from tests.faults.test_studies import LUSHAN
 from tests.helpers import command
 
 pytest.importorskip("optuna")
@@ -27,16 +25,7 @@ ALL_PRUNED = "hydra.sweeper.pruner={_target_: optuna.pruners.ThresholdPruner, up
 
 
 def begun(folder, *more):
-    folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [LUSHAN, *SEARCH, *more],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return command.begun(*SEARCH, *more, cwd=folder)
 
 
 def trials(folder):

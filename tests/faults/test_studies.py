@@ -4,10 +4,7 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -25,21 +22,12 @@ seeds: [1, 2, 3]
 tables:
   - {rows: head, metrics: [val/loss, val/token_accuracy]}
 """
-LUSHAN = Path(sys.executable).parent / "lushan"
 
 
 def begun(folder):
     folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text(STUDY, encoding="utf-8")
-    return subprocess.Popen(
-        [LUSHAN, "study", "run", "study.yaml"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return command.begun("study", "run", "study.yaml", cwd=folder)
 
 
 def table(folder):

@@ -14,6 +14,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+LUSHAN = Path(sys.executable).parent / "lushan"
+
 SMALL = (
     "data.batch_tokens=null",
     "data.batch_examples=8",
@@ -113,3 +115,17 @@ def inside(*args: object, cwd: Path) -> Done:
     finally:
         sys.argv = argv
     return Done(int(code or 0), out.getvalue(), err.getvalue(), cwd)
+
+
+def begun(*arguments: Any, cwd: Path) -> subprocess.Popen[str]:
+    """A command at work in a folder, with a group of processes of its own that may be killed."""
+    cwd.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [LUSHAN, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )

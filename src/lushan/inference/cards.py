@@ -15,7 +15,7 @@ from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
-_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "show")
+_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that say nothing of the model."""
 
 

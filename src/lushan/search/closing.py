@@ -19,7 +19,7 @@ from lushan.errors import UserError
 from lushan.runs.files import atomic_write
 from lushan.runs.identity import run_id
 from lushan.runs.secrets import redact_arguments
-from lushan.search import space
+from lushan.search import plots, space
 
 if TYPE_CHECKING:
     from lushan.runs.trials import Trials
@@ -48,8 +48,12 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
         told.append(f"{'best' if len(best) == 1 else 'one of the best'}: {_described(plan, trial)}")
     if len(best) > 3:
         told.append(f"and {len(best) - 3} more that no other beats in every metric: {TRIALS}")
-    told += _importance(trials.study)
-    told += draw(plan, trials.study)
+    shares = importance(trials.study)
+    if len(shares) > 1:  # of one key alone it says nothing
+        told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
+    names = plots.draw(trials.study, plan.metrics, shares, plan.folder)
+    if names:
+        told.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")
     if best and preset is not None:
         told.append(write_preset(plan, best[0], preset))
     return "\n".join([*told, f"trials: {plan.folder / TRIALS}"])
@@ -120,21 +124,6 @@ def importance(study: Any) -> dict[str, float]:
     return {key.lstrip("+"): float(share) for key, share in found.items()}
 
 
-def _importance(study: Any) -> list[str]:
-    shares = importance(study)
-    if len(shares) < 2:  # of one key alone it says nothing
-        return []
-    return ["importance: " + ", ".join(f"{key} {share:.2f}" for key, share in shares.items())]
-
-
-def draw(plan: Plan, study: Any) -> list[str]:
-    """Plots of a search as files: each trial and the best so far, and what mattered."""
-    from lushan.search import plots
-
-    names = plots.draw(study, plan.metrics, importance(study), plan.folder)
-    return [f"plots: {', '.join(str(plan.folder / name) for name in names)}"] if names else []
-
-
 # The best trial as a preset
 
 
@@ -143,10 +132,10 @@ def write_preset(plan: Plan, trial: Any, name: str) -> str:
 
     The preset is composed again: it must describe the very run of the trial.
     """
-    lines = [*plan.fixed, *space.lines(trial.params)]
+    lines = space.of_a_run([*plan.fixed, *space.lines(trial.params)])
+    command = f"lushan train {' '.join(redact_arguments(lines))}"
     if (problem := _not_a_preset(lines)) is not None:
-        said = " ".join(redact_arguments(_told(lines)))
-        return f"no preset: {problem}; to run it: lushan train {said}"
+        return f"no preset: {problem}; to run it: {command}"
     conf = user_conf() or Path("conf")
     path = conf / "experiment" / f"{name}.yaml"
     scores = ", ".join(f"{m} {v:.4f}" for m, v in zip(plan.metrics, trial.values, strict=True))
@@ -163,18 +152,13 @@ def write_preset(plan: Plan, trial: Any, name: str) -> str:
         return f"no preset: {error}"
     if made != wanted:
         path.unlink()
-        said = " ".join(redact_arguments(_told(lines)))
-        return f"no preset describes this trial; to run it: lushan train {said}"
+        return f"no preset describes this trial; to run it: {command}"
     return f"preset: {path}; lushan train experiment={name}"
-
-
-def _told(lines: Sequence[str]) -> list[str]:
-    return [line for line in lines if not line.startswith("hparams_search=")]
 
 
 def _not_a_preset(lines: Sequence[str]) -> str | None:
     """Why overrides cannot be written as a preset."""
-    for override in Composer.parse(_told(lines)):
+    for override in Composer.parse(lines):
         if override.is_delete():
             return f"{override.input_line} takes something away"
         if "@" in override.key_or_group or override.package is not None:
@@ -189,7 +173,7 @@ def as_preset(lines: Sequence[str]) -> str:
     composer = Composer()
     defaults: list[Any] = []
     values: dict[str, Any] = {}
-    for override in composer.parse(_told(lines)):
+    for override in composer.parse(lines):
         key, value = override.key_or_group, override.value()
         if composer.is_group(override):
             if key == "experiment":

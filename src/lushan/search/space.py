@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from lushan.config.compose import Composer
 from lushan.errors import UserError
 
 TRIAL = "trial"
@@ -32,7 +32,8 @@ def split(
     Raises:
         UserError: What is named cannot be searched.
     """
-    named = {_bare(override): override for override in _parsed(params, arguments)}
+    parsed = Composer.parse([*(f"{key}={value}" for key, value in params.items()), *arguments])
+    named = {_bare(override): override for override in parsed}
     space: dict[str, Any] = {}
     fixed = []
     for key, override in named.items():
@@ -49,12 +50,6 @@ def split(
             )
         space[override.get_key_element()] = _distribution(override)
     return space, tuple(fixed)
-
-
-def _parsed(params: Mapping[str, Any], arguments: Sequence[str]) -> list[Override]:
-    parser = OverridesParser.create()
-    lines = [f"{key}={value}" for key, value in params.items()]
-    return list(parser.parse_overrides([*lines, *arguments]))
 
 
 def _bare(override: Override) -> str:
@@ -91,6 +86,11 @@ def around(value: object) -> dict[str, Any]:
             hint=f"Name what varies: {USUAL}='tag(log, interval(1e-5, 1e-3))'.",
         )
     return {USUAL: FloatDistribution(value / 10, value * 10, log=True)}
+
+
+def of_a_run(overrides: Sequence[str]) -> list[str]:
+    """Overrides without the one that asks for a search."""
+    return [line for line in overrides if not line.startswith("hparams_search=")]
 
 
 def lines(values: Mapping[str, Any]) -> list[str]:

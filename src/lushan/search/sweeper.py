@@ -209,7 +209,7 @@ class Search(Sweeper):
         )
         about = {
             "space": space.described(plan.space),
-            "fixed": [line for line in plan.fixed if not line.startswith("hparams_search=")],
+            "fixed": space.of_a_run(plan.fixed),
             "metrics": list(plan.metrics),
         }
         before = study.user_attrs.get("about")

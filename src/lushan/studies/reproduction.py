@@ -65,9 +65,9 @@ class Original:
         return value if isinstance(value, int) else None
 
     def config_in(self, place: Path) -> dict[str, Any]:
-        """Its config, with another place for runs."""
+        """Its config, with another place for runs, and no word to the search it was a trial of."""
         config = dict(self.result.config)
-        return config | {"paths": dict(config["paths"]) | {"output_dir": str(place)}}
+        return config | {"trial": None, "paths": dict(config["paths"]) | {"output_dir": str(place)}}
 
     def differences(self, fingerprints: Mapping[str, str]) -> list[str]:
         """What is not as it was, in a line each.

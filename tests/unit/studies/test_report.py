@@ -12,8 +12,8 @@ import pytest
 from tests.helpers.runs import curve, finished, labelled, tagged
 
 from lushan.errors import UserError
-from lushan.runs.folder import RunFolder
-from lushan.studies.report import curves, examples, judging, site
+from lushan.runs.folder import NEW, STATES, RunFolder
+from lushan.studies.report import curves, examples, gathering, judging, site
 from lushan.studies.report.gathering import of_folders
 
 EVIL = "</script><img src=x onerror=alert(1)> \" ' & \u2028 \\ 明月"
@@ -336,3 +336,7 @@ def test_a_report_does_without_torch(place, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["site/index.html", "False"]
+
+
+def test_every_state_of_a_run_is_counted():
+    assert set(gathering.STATES) >= set(STATES) - {NEW}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs import folder
 from lushan.runs.folder import COMPLETE, NEW, RunFolder, Status
 from lushan.runs.listing import differing, show
 from lushan.studies import claims as claiming
@@ -20,7 +21,12 @@ from lushan.studies.plan import Plan
 from lushan.studies.table import arrange
 
 DAMAGED, MISSING = "damaged", "missing"
-STATES = (COMPLETE, "running", "interrupted", "failed", DAMAGED, MISSING)
+STATES = (
+    COMPLETE,
+    *(state for state in folder.STATES if state not in (COMPLETE, NEW)),
+    DAMAGED,
+    MISSING,
+)
 """In the order in which they are counted on the page."""
 _NUMBER = re.compile(r"-|[-+.\deE]+|true|false")
 
