@@ -202,7 +202,7 @@ def table(
     columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
     over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
     metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
-    format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
     baseline: Annotated[
         str | None,
         typer.Option(help="The row to compare with: its value, or key=value,key=value."),

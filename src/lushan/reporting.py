@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lushan.runs.files import atomic_write, replacing
+from lushan import plotting
+from lushan.plotting import save
+from lushan.runs.files import atomic_write
 from lushan.runs.folder import RunFolder
 from lushan.runs.rows import read_rows
 from lushan.tasks.base import Evaluation
 
 MOST_CLASSES = 40
 """A confusion matrix with more classes shows the most frequent ones."""
-CJK_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "SimHei",
-)
 
 
 def keep(
@@ -69,13 +58,7 @@ def warm_up() -> None:
     rows = [{"step": "1", "train/loss": "1", "val/x": "1"}]
     confusion = confusion_figure(["a"], np.ones((1, 1), np.int64), "test")
     for figure in (curves_figure(rows, "x"), confusion):
-        FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))  # type: ignore[no-untyped-call]
+        plotting.draw(figure)
 
 
 def curves_figure(
@@ -88,8 +71,7 @@ def curves_figure(
         main_metric: Without the split's name.
         higher_is_better: Its direction.
     """
-    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
-    losses, scores = figure.subplots(1, 2)
+    figure, (losses, scores) = plotting.sheet(9, 3.4, columns=2)
     for column, name in (("train/loss", "train"), ("val/loss", "validation")):
         steps, values = series(rows, column)
         if steps:
@@ -112,9 +94,6 @@ def curves_figure(
         )
         scores.margins(y=0.15)  # room for the number
     scores.set(xlabel="optimizer step", ylabel=main_metric, title="Validation")
-    for axes in (losses, scores):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
     return figure
 
 
@@ -137,7 +116,7 @@ def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str
     figure = Figure(figsize=(side + 0.8, side), dpi=110, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    font: dict[str, Any] = {"fontfamily": fonts()}
+    font = plotting.in_any_script()
     axes.set_xticks(range(len(names)), names, rotation=90, **font)
     axes.set_yticks(range(len(names)), names, **font)
     axes.set(xlabel="predicted", ylabel="gold", title=title)
@@ -153,9 +132,3 @@ def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str
         )
     figure.colorbar(image, ax=axes, label="share of the gold class", shrink=0.8)
     return figure
-
-
-def fonts() -> list[str]:
-    """Font families for labels: one with Chinese characters too, where the machine has it."""
-    there = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in CJK_FONTS if name in there)]

@@ -120,7 +120,7 @@ def status(file: File) -> None:
 )
 def table(
     file: File,
-    format: Annotated[str, typer.Option(help="md, latex or csv.")] = "md",
+    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
     write: Annotated[
         Path | None, typer.Option(help="A Markdown file beside the study, written anew.")
     ] = None,
@@ -138,13 +138,27 @@ def table(
     if write is None:
         typer.echo(text)
     else:
-        from lushan.runs.files import atomic_write
-
         target = write if write.is_absolute() or write.parent != Path() else file.parent / write
-        atomic_write(target, showing.page(made, text))
+        _write_page(made, text, target)
         typer.echo(str(target), err=True)
     for note in apart:
         typer.echo(note, err=True)
+
+
+def _write_page(made: Plan, text: str, target: Path) -> None:
+    """A study's page, and its plots beside it."""
+    from lushan.runs.files import atomic_write
+    from lushan.studies import showing
+
+    shown = {}
+    if made.study.plots:
+        from lushan.plotting import save
+        from lushan.studies.plots import drawn
+
+        for plot in drawn(made):
+            save(plot.figure, target.parent / plot.name)
+            shown[plot.name] = plot.caption
+    atomic_write(target, showing.page(made, text, shown))
 
 
 Tolerance = Annotated[float, typer.Option(help="Relative difference of a metric that is let pass.")]

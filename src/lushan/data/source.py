@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from lushan.data import files
 from lushan.data.mixing import Mix
-from lushan.data.splits import divide, sample, text_keys
+from lushan.data.splits import divide, part, sample, text_keys
 from lushan.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
@@ -81,7 +81,9 @@ class Source(abc.ABC):
         train: The training split: a file, or a name.
         validation: Likewise, or the share of the training split to take: 0.1.
         test: Likewise.
-        seed: Of the splits by share and of `limit`; the run's seed does not move them.
+        train_share: Of the training split that is learned from: 0.1. Each label keeps its share,
+            a smaller share lies within a larger one, and the other splits stay as they are.
+        seed: Of all shares and of `limit`; the run's seed does not move them.
         limit: At most so many examples of each split, each label with its share.
         max_length: Tokens of a feature; null is what the encoder can read.
         stride: Tokens that windows over a long text share; null cuts it instead.
@@ -98,6 +100,7 @@ class Source(abc.ABC):
     train: str | None = None
     validation: str | float | None = None
     test: str | float | None = None
+    train_share: float | None = None
     seed: int = 1
     limit: int | None = None
     max_length: int | None = None
@@ -123,6 +126,7 @@ class Source(abc.ABC):
             self._require_positive(name, getattr(self, name))
         self._require_positive("eval_tokens", self.eval_tokens)
         self._require_shares()
+        self._require_train_share()
 
     def _require_positive(self, name: str, value: int | None) -> None:
         if value is not None and value < 1:
@@ -149,6 +153,15 @@ class Source(abc.ABC):
                 "the shares leave nothing to train on",
                 key="data.validation",
                 value=self.shares(),
+            )
+
+    def _require_train_share(self) -> None:
+        if self.train_share is not None and not 0 < self.train_share <= 1:
+            raise UserError(
+                "a share of the training split lies between 0 and 1",
+                key="data.train_share",
+                value=self.train_share,
+                hint="Write data.train_share=0.1, or null for all of it.",
             )
 
     def shares(self) -> dict[str, float]:
@@ -192,13 +205,21 @@ class Source(abc.ABC):
         tables = {split: tables[split] for split in SPLITS if split in tables}
         notes += remarks(tables)
         corpus = Corpus(tables, kind, scheme, notes)
+        fewer = self.limit is not None or self.train_share is not None
+        if fewer and "train" in tables and has_classes(tables["train"]):
+            corpus.labels = labels_of(corpus)
+        if self.train_share is not None and "train" in tables:
+            corpus.splits["train"] = part(tables["train"], self.train_share, self.seed)
+            notes.append(self.said_of_share(corpus.splits["train"].num_rows))
         if self.limit is not None:
-            if "train" in tables and has_classes(tables["train"]):
-                corpus.labels = labels_of(corpus)
-            corpus.splits = {s: sample(t, self.limit, self.seed) for s, t in tables.items()}
+            corpus.splits = {s: sample(t, self.limit, self.seed) for s, t in corpus.splits.items()}
         if only is not None:
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
+
+    def said_of_share(self, size: int) -> str:
+        """What the reader of the numbers is told about `train_share`."""
+        return f"train: {size:,} examples are learned from, a share of {self.train_share:g}"
 
     def named(self, only: str | None) -> dict[str, str]:
         """The splits with a name of their own, those that are needed for `only`.
@@ -239,8 +260,11 @@ class Source(abc.ABC):
         hashes = {split: self.hash_of(split, name) for split, name in self.names().items()}
         if shares := self.shares():
             whole = hashes["train"]
+            reading = self._reading()
+            share = reading.pop("train_share")
             for split in ("train", *shares):
-                hashes[split] = hash_json([split, whole, shares, self._reading()])
+                own = {"train_share": share} if split == "train" and share is not None else {}
+                hashes[split] = hash_json([split, whole, shares, reading | own])
         return {split: hashes[split] for split in SPLITS if split in hashes}
 
     def options(self) -> dict[str, Any]:

@@ -64,6 +64,22 @@ def sample(table: pa.Table, size: int, seed: int) -> pa.Table:
     return table.take(arrow.numbers(np.flatnonzero(np.equal(owner, "sample")), pa.int64()))
 
 
+def part(table: pa.Table, share: float, seed: int) -> pa.Table:
+    """A share of the rows, one at least, in their order; each label has its share.
+
+    All shares are beginnings of one line-up, so that a smaller one lies within a larger one.
+    """
+    rng = np.random.default_rng(seed)
+    places = np.empty(table.num_rows)
+    for members in _by_stratum(strata(table)).values():
+        # Each stratum is spread evenly over the line, beginning at a place of its own.
+        steps = np.arange(len(members)) + rng.random()
+        places[rng.permutation(members)] = steps / len(members)
+    size = max(1, round(share * table.num_rows))
+    rows = np.sort(np.argsort(places, kind="stable")[:size])
+    return table.take(arrow.numbers(rows, pa.int64()))
+
+
 def strata(table: pa.Table) -> list[str]:
     """One key a row: its label, or the rarest of its labels or entity types."""
     labels = labels_by_row(table)
@@ -93,13 +109,11 @@ def _assign(keys: Sequence[str], sizes: Mapping[str, int], seed: int) -> list[st
     """A split for each key: in each stratum the same shares, as near as whole rows allow."""
     rng = np.random.default_rng(seed)
     owner = np.full(len(keys), "train", dtype=object)
-    members: dict[str, list[int]] = {}
-    for i, key in enumerate(keys):
-        members.setdefault(key, []).append(i)
+    members = _by_stratum(keys)
     # One line-up of all rows, strata one after the other, each shuffled. Taking every n-th row of
     # it gives each stratum its share, and the whole exactly the size that was asked for.
     line = np.concatenate(
-        [np.asarray(rng.permutation(members[key]), dtype=np.int64) for key in sorted(members)]
+        [np.asarray(rng.permutation(rows), dtype=np.int64) for rows in members.values()]
         or [np.zeros(0, dtype=np.int64)]
     )
     for name, wanted in sizes.items():
@@ -109,6 +123,14 @@ def _assign(keys: Sequence[str], sizes: Mapping[str, int], seed: int) -> list[st
             places = np.floor((np.arange(size) + offset) * len(free) / size).astype(np.int64)
             owner[free[places]] = name
     return list(owner)
+
+
+def _by_stratum(keys: Sequence[str]) -> dict[str, list[int]]:
+    """Strata in the order of their names, to their rows."""
+    members: dict[str, list[int]] = {}
+    for i, key in enumerate(keys):
+        members.setdefault(key, []).append(i)
+    return dict(sorted(members.items()))
 
 
 def text_keys(table: pa.Table) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from lushan.errors import UserError
 from lushan.runs.files import atomic_write
 from lushan.runs.identity import run_id
 from lushan.runs.secrets import redact_arguments
-from lushan.search import plots, space
+from lushan.search import space
 
 if TYPE_CHECKING:
     from lushan.runs.trials import Trials
@@ -51,6 +51,8 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
     shares = importance(trials.study)
     if len(shares) > 1:  # of one key alone it says nothing
         told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
+    from lushan.search import plots  # matplotlib takes its time
+
     names = plots.draw(trials.study, plan.metrics, shares, plan.folder)
     if names:
         told.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.runs.files import atomic_write
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
 
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
-"""Colours that are told apart by all (Okabe and Ito)."""
 
 
 def draw(
@@ -38,26 +38,13 @@ def draw(
     if len(metrics) == 2:
         figures[FRONT] = front(trials, study.best_trials, metrics)
     for name, figure in figures.items():
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-        atomic_write(folder / name, content.getvalue())
+        save(figure, folder / name)
     return list(figures)
 
 
-def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    found = figure.subplots(rows, squeeze=False)[:, 0]
-    for axes in found:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    return figure, list(found)
-
-
-def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[str]) -> Any:
+def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[str]) -> Figure:
     """Each trial's metric, and the best so far; pruned trials at what they had last."""
-    figure, rows = _figure(6.4, 3.4 * len(metrics), len(metrics))
+    figure, rows = sheet(6.4, 3.4 * len(metrics), rows=len(metrics))
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for place, axes in enumerate(rows):
         numbers = [t.number for t in complete]
@@ -72,23 +59,23 @@ def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[
             at = [t.number for t in pruned]
             axes.plot(at, last, "x", color=GREY, markersize=5, label="pruned")
         axes.set(xlabel="trial", ylabel=metrics[place])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
     return figure
 
 
-def shares(importance: Mapping[str, float]) -> Any:
+def shares(importance: Mapping[str, float]) -> Figure:
     """How much each key mattered."""
     names = list(importance)[::-1]
-    figure, (axes,) = _figure(6.4, 1.2 + 0.35 * len(names))
+    figure, (axes,) = sheet(6.4, 1.2 + 0.35 * len(names))
     axes.barh(names, [importance[name] for name in names], color=BLUE)
     axes.set(xlabel="share of the metric's variation (PED-ANOVA)", xlim=(0, 1))
     return figure
 
 
-def front(trials: Sequence[Any], best: Sequence[Any], metrics: Sequence[str]) -> Any:
+def front(trials: Sequence[Any], best: Sequence[Any], metrics: Sequence[str]) -> Figure:
     """Two metrics against each other, with the trials that no other beats in both."""
-    figure, (axes,) = _figure(5.2, 4.4)
+    figure, (axes,) = sheet(5.2, 4.4)
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for chosen, colour, label in ((complete, GREY, "trials"), (best, ORANGE, "not beaten")):
         axes.plot(*zip(*(t.values for t in chosen), strict=True), "o", color=colour, label=label)

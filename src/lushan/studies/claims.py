@@ -28,10 +28,10 @@ HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 FEWEST = FEWEST_RUNS["welch"]
 """Runs of a cell below which there is no test."""
 
-_BEATS = re.compile(r"(?P<one>\S+) beats (?P<other>\S+) on (?P<metric>[^\s,]+)(?P<p>.*)")
+_BEATS = re.compile(r"(?P<one>.+?) beats (?P<other>.+) on (?P<metric>[^\s,]+)(?P<p>.*)")
 _P = re.compile(r",\s*p\s*<\s*(?P<alpha>[\d.eE+-]+)")
 _VALUE = re.compile(
-    r"(?P<side>[^:\s]+):\s*(?P<metric>\S+)\s*(?P<sign>==|<=|>=|<|>)\s*(?P<value>[\d.eE+-]+)"
+    r"(?P<side>[^:]+):\s*(?P<metric>\S+)\s*(?P<sign>==|<=|>=|<|>)\s*(?P<value>[\d.eE+-]+)"
     r"(?:\s*(?:±|\+-|\+/-)\s*(?P<within>[\d.eE+-]+))?"
 )
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -131,7 +131,7 @@ def _number(study: Study, text: str, key: str) -> float:
 
 def _levels(study: Study, text: str, key: str) -> Levels:
     found = {}
-    for part in text.split(","):
+    for part in map(str.strip, text.split(",")):
         axis, equals, level = part.partition("=")
         if not equals:
             axes = [name for name, levels in study.axes.items() if part in levels]

@@ -1,9 +1,10 @@
-"""A table as text: Markdown, LaTeX, CSV."""
+"""A table as text: Markdown, LaTeX, CSV, HTML."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import io
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from lushan.runs.columns import display_width, padded
 from lushan.studies.grid import Grid
 from lushan.studies.numbers import number, unit
 
-FORMATS = ("md", "latex", "csv")
+FORMATS = ("md", "latex", "csv", "html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Style:
 
 MARKDOWN = Style("**{}**", "{}", "±", "-", "<")
 LATEX = Style(r"\textbf{{{}}}", r"\underline{{{}}}", r"$\pm$", "$-$", "$<$")
+HTML = Style("<b>{}</b>", "<u>{}</u>", "±", "−", "&lt;")
 
 
 def require_format(format: str) -> None:
@@ -54,7 +56,8 @@ def written(grid: Grid, format: str) -> Made:
     """A table in one of `FORMATS`."""
     if format == "csv":
         return Made(to_csv(grid), list(grid.notes))
-    return Made(to_markdown(grid) if format == "md" else to_latex(grid), [])
+    write = {"md": to_markdown, "latex": to_latex, "html": to_html}[format]
+    return Made(write(grid), [])
 
 
 def caption(grid: Grid, style: Style) -> str:
@@ -159,6 +162,35 @@ def to_latex(grid: Grid) -> str:
         r"\end{tabular}",
     ]
     return "\n".join(text)
+
+
+def to_html(grid: Grid) -> str:
+    """The table as a figure for a page; its numbers have the class `number`."""
+    keys = len(grid.keys)
+    right = ' class="number"'
+    head = "".join(
+        f'<th scope="col"{"" if i < keys else right}>{as_html(name)}</th>'
+        for i, name in enumerate(heads(grid))
+    )
+    rows = []
+    for line in body(grid, HTML):
+        # Names are anybody's text; numbers are written by `body`, with its own marks.
+        named = "".join(f'<th scope="row">{as_html(cell)}</th>' for cell in line[:keys])
+        cells = "".join(f"<td{right}>{cell}</td>" for cell in line[keys:])
+        rows.append(f"<tr>{named}{cells}</tr>")
+    told = "".join(f'<p class="note">{as_html(note)}</p>\n' for note in grid.notes)
+    return (
+        f'<figure><div class="scroll" tabindex="0" role="region" aria-label="Table">'
+        f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        f"{chr(10).join(rows)}\n</tbody></table></div>\n"
+        f"<figcaption>{as_html(caption(grid, HTML))}</figcaption></figure>\n{told}"
+    )
+
+
+def as_html(text: object) -> str:
+    """Any text as text of a page."""
+    # Lone surrogates (file names that are not UTF-8) are no text that a file can hold.
+    return html.escape(str(text)).encode("utf-8", "replace").decode()
 
 
 def to_csv(grid: Grid) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lushan.errors import UserError
 from lushan.studies import claims as claiming
 from lushan.studies import collect
+from lushan.studies.collect import Member
 from lushan.studies.formats import written
 from lushan.studies.grid import Grid
 from lushan.studies.plan import Plan, progress
@@ -19,7 +22,7 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
 
     Args:
         plan: The study, spelled out.
-        format: `md`, `latex` or `csv`.
+        format: `md`, `latex`, `csv` or `html`.
 
     Returns:
         The text, and notes that the format has no place for.
@@ -49,18 +52,27 @@ def grids(plan: Plan) -> list[Grid]:
     members = [run.member() for run in plan.runs]
     found = []
     for number, table in enumerate(plan.study.tables):
-        try:
-            metrics = collect.choose_metrics(members, table.metrics)
-        except UserError as error:
-            if error.key == "--metric":
-                raise plan.study.mistake(
-                    error.problem, f"tables.{number}.metrics", value=error.value, hint=error.hint
-                ) from error
-            raise
+        metrics = metrics_of(plan, members, table.metrics, f"tables.{number}.metrics")
         over = ("seed", *table.over)
         grid = arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
         found.append(_against(grid, table))
     return found
+
+
+def metrics_of(plan: Plan, members: Sequence[Member], wanted: Sequence[str], key: str) -> list[str]:
+    """The metrics of the runs that a key of the study names.
+
+    Raises:
+        UserError: No run is complete, or none has such a metric; names the key.
+    """
+    try:
+        return collect.choose_metrics(members, wanted)
+    except UserError as error:
+        if error.key == "--metric":
+            raise plan.study.mistake(
+                error.problem, key, value=error.value, hint=error.hint
+            ) from error
+        raise
 
 
 def _against(grid: Grid, table: Table) -> Grid:
@@ -74,8 +86,14 @@ def _against(grid: Grid, table: Table) -> Grid:
     return compared(grid, row, table.test, column)
 
 
-def page(plan: Plan, text: str) -> str:
-    """A study as a page: what was asked, how it is run, what came out."""
+def page(plan: Plan, text: str, plots: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A study as a page: what was asked, how it is run, what came out.
+
+    Args:
+        plan: The study.
+        text: Its tables and claims.
+        plots: File to what it shows.
+    """
     study = plan.study
     name = shlex.quote(study.file.name)
     axes = [
@@ -91,6 +109,7 @@ def page(plan: Plan, text: str) -> str:
         f"Every run: `{shlex.join(study.base)}`; seeds {', '.join(map(str, study.seeds))}.\n\n"
         + "\n".join(axes),
         text,
+        *(f"![{shown}]({name})\n\n{shown}." for name, shown in plots.items()),
         f"{progress(plan.states())}.",
     ]
     return "\n\n".join(parts) + "\n"

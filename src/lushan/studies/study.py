@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,26 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
+class Plot:
+    """A plot of a study: the mean over the seeds, and the deviation.
+
+    Attributes:
+        x: The axis along which a line goes.
+        metric: What is shown; the main metric where none is named.
+        scale: `levels` sets the levels side by side; `linear` and `log` read them as numbers.
+
+    All other axes are lines.
+    """
+
+    x: str
+    metric: str | None = None
+    scale: str = "levels"
+
+
+SCALES = ("levels", "linear", "log")
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
     """What a `study.yaml` says.
 
@@ -51,6 +72,7 @@ class Study:
         exclude: Combinations that are left out; each names some axes.
         seeds: One run of every cell for each.
         tables: What is shown of it.
+        plots: Likewise.
         claims: Statements that the runs must bear out; see `lushan.studies.claims`.
         lines: Dotted key to its line in the file.
     """
@@ -62,6 +84,7 @@ class Study:
     exclude: tuple[Levels, ...]
     seeds: tuple[int, ...]
     tables: tuple[Table, ...]
+    plots: tuple[Plot, ...]
     claims: tuple[str, ...]
     lines: Mapping[str, int]
 
@@ -138,7 +161,7 @@ class _Reader:
         return found
 
     def study(self, content: Any) -> Study:
-        known = ("title", "base", "axes", "exclude", "seeds", "tables", "claims")
+        known = ("title", "base", "axes", "exclude", "seeds", "tables", "plots", "claims")
         fields = self.mapping(content, "", known)
         axes = self.axes(fields.get("axes"))
         tables = [
@@ -157,6 +180,10 @@ class _Reader:
             exclude=tuple(exclude),
             seeds=self.seeds(fields.get("seeds")),
             tables=tuple(tables) or (Table(tuple(axes)),),
+            plots=tuple(
+                self.plot(plot, f"plots.{i}", axes)
+                for i, plot in enumerate(self.list(fields.get("plots"), "plots"))
+            ),
             claims=tuple(str(c) for c in self.list(fields.get("claims"), "claims")),
             lines=self.lines,
         )
@@ -227,6 +254,21 @@ class _Reader:
             raise self.wrong("a test of differences to what?", f"{key}.test", value=test, hint=hint)
         return Table(**parts, metrics=tuple(map(str, metrics)), baseline=baseline, test=test)
 
+    def plot(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Plot:
+        fields = self.mapping(value, key, ("x", "metric", "scale"))
+        x, metric = str(fields.get("x") or ""), fields.get("metric")
+        scale = str(fields.get("scale") or "levels")
+        if x not in axes:
+            raise self.unknown("axis", x, f"{key}.x", axes)
+        if scale not in SCALES:
+            raise self.unknown("scale", scale, f"{key}.scale", SCALES)
+        for level in axes[x] if scale != "levels" else ():
+            place = number_in(level)
+            if place is None or (scale == "log" and place <= 0):
+                problem = f"the level {level!r} of {x} has no place on it"
+                raise self.wrong(problem, f"{key}.scale", value=scale, hint="Write scale: levels.")
+        return Plot(x, None if metric is None else str(metric), scale)
+
     def baseline(
         self,
         value: Any,
@@ -273,6 +315,12 @@ class _Reader:
         if not isinstance(value, list):
             raise self.wrong("is a list", key, value=value, hint="Write [A, B].")
         return value
+
+
+def number_in(level: str) -> float | None:
+    """What a level is on a scale of numbers: `0.1`, `8k`, `10 %`; None where it is none."""
+    found = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([kM%]?)", level)
+    return float(found[1]) * {"k": 1e3, "M": 1e6}.get(found[2], 1) if found else None
 
 
 def _within(cell: Mapping[str, str], chosen: Mapping[str, str]) -> bool:

@@ -34,7 +34,7 @@ def table(
         columns: The same for columns.
         over: Keys that are averaged over.
         metrics: With or without a split; the main metric where none is given.
-        format: `md`, `latex` or `csv`.
+        format: `md`, `latex`, `csv` or `html`.
         baseline: The row that the others are compared with: a value of its key, or
             `key=value,key=value`.
         test: By which: one of `contrast.TESTS`; the bootstrap when not given.

@@ -76,6 +76,7 @@ def train(
     min_frequency: int = 2,
     sentinels: int = 0,
     special_tokens: list[str] | None = None,
+    byte_fallback: bool = False,
     *,
     texts: Texts,
     cache_dir: Path,
@@ -87,11 +88,13 @@ def train(
         vocab_size: Tokens at most, special ones included.
         lowercase: Whether to lower all letters first; `wordpiece` then strips accents, as BERT's.
         min_frequency: Characters that the text has less often are unknown (not to `bpe`, which
-            knows every byte), and no piece is built that it has less often.
+            knows every byte, nor with `byte_fallback`), and no piece is built that is rarer.
         sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the vocabulary, for
             task=seq2seq task.objective=spans; 100 are as many as T5 has.
         special_tokens: Further tokens that stand for themselves, such as those of a chat template:
             `['<|im_start|>','<|im_end|>']`.
+        byte_fallback: Of `chars`: bytes stand for characters that are unknown, and white space
+            stays as it is. Every text comes back, so that bits per byte can be compared.
         texts: Gives the training text, as often as it is called.
         cache_dir: Where trained tokenizers are kept.
 
@@ -99,7 +102,9 @@ def train(
         UserError: There is no text, or the vocabulary is too small for the kind.
     """
     more = tuple(special_tokens or ())
-    options = Options(kind, vocab_size, lowercase, min_frequency, sentinels, more)
+    options = Options(
+        kind, vocab_size, lowercase, min_frequency, sentinels, more, byte_fallback=byte_fallback
+    )
     _check(options)
     path = cache_dir / f"{kind}-{_fingerprint_of(options, texts)}.json"
     if not path.exists():
@@ -166,7 +171,15 @@ def _complete(tokenizer: Any, path: str) -> None:
 
 
 def _check(options: Options) -> None:
-    least = len(SPECIAL) + (BYTES if options.kind == "bpe" else 3) + len(options.added)
+    if options.byte_fallback and options.kind != "chars":
+        raise UserError(
+            f"is for chars, and not for {options.kind}",
+            key="tokenizer.byte_fallback",
+            value=True,
+            hint="bpe knows every byte anyway." if options.kind == "bpe" else None,
+        )
+    in_bytes = options.kind == "bpe" or options.byte_fallback
+    least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
     if options.sentinels < 0:
         raise UserError("must be 0 or more", key="tokenizer.sentinels", value=options.sentinels)
     if options.vocab_size < least:

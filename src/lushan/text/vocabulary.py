@@ -39,6 +39,7 @@ class Options:
         min_frequency: Pieces that the text has less often are left out.
         sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... that stand for stretches of text.
         special_tokens: Further tokens that no text is split into.
+        byte_fallback: Whether bytes stand for characters that are not in the vocabulary.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Options:
     min_frequency: int
     sentinels: int = 0
     special_tokens: tuple[str, ...] = ()
+    byte_fallback: bool = False
 
     @property
     def added(self) -> list[str]:
@@ -174,6 +176,8 @@ def _level(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
 def _chars(options: Options, texts: Texts) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+    if options.byte_fallback:
+        return _chars_and_bytes(options, texts)
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
     tokenizer.normalizer = normalizers.Sequence(_plain(options))
     # Also a space is a character: it tells where words end.
@@ -186,6 +190,30 @@ def _chars(options: Options, texts: Texts) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts(), trainer)
+    return tokenizer
+
+
+def _chars_and_bytes(options: Options, texts: Texts) -> Any:
+    """Characters, the rare ones spelt in bytes; white space stays, so that every text comes back.
+
+    A model of pairs that has no pair: the package's models of words do not fall back on bytes.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts():
+        counts.update(text.lower() if options.lowercase else text)
+    ranked = sorted(counts, key=lambda char: (-counts[char], char))
+    room = options.vocab_size - len(SPECIAL) - BYTES
+    kept = [char for char in ranked[:room] if counts[char] >= options.min_frequency]
+    names = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(BYTES)), *kept]
+    vocab = {name: number for number, name in enumerate(names)}
+    tokenizer = Tokenizer(models.BPE(vocab, [], unk_token=UNK, byte_fallback=True))
+    tokenizer.add_special_tokens(list(SPECIAL))
+    if options.lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     return tokenizer
 
 

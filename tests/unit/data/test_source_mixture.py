@@ -84,3 +84,9 @@ def test_what_a_mixture_is(sources, write):
 
 def test_a_limit_is_shared_out(sources):
     assert mixture(sources, limit=4).read().splits["train"].num_rows == 4
+
+
+def test_a_share_of_training_is_of_each(sources):
+    whole = {name: source().read().splits["train"].num_rows for name, source in sources.items()}
+    read = mixture(sources, train_share=0.5).read()
+    assert read.splits["train"].num_rows == sum(round(n / 2) for n in whole.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -156,3 +157,42 @@ def test_the_scheme_of_one_split_is_that_of_train(write) -> None:
 def test_a_split_that_is_not_there(write, refused) -> None:
     source = Table(train=write("x.csv", table(LABELS)))
     assert refused(source.read, only="test").key == "data.test"
+
+
+# A share of the training split
+
+
+def test_a_share_of_training_keeps_labels_and_leaves_the_rest(write) -> None:
+    path = write("x.csv", table(LABELS))
+    whole = Table(train=path, test=0.2).read()
+    half = Table(train=path, test=0.2, train_share=0.5).read()
+    assert half.splits["test"] == whole.splits["test"]
+    for label, count in counts(whole.splits["train"]).items():
+        assert counts(half.splits["train"])[label] == pytest.approx(count / 2, abs=1)
+    assert "train: 40 examples are learned from, a share of 0.5" in half.notes
+
+
+def test_smaller_shares_lie_within_larger_ones(write) -> None:
+    path = write("x.csv", table(LABELS))
+    shares = (0.01, 0.1, 0.3, 0.55, 1.0)
+    tables = [Table(train=path, train_share=s).read().splits["train"] for s in shares]
+    assert [part.num_rows for part in tables] == [1, 10, 30, 55, 100]
+    ids = [part["id"].to_pylist() for part in tables]
+    assert all(set(less) < set(more) for less, more in itertools.pairwise(ids))
+    assert all(part["line"].to_pylist() == sorted(part["line"].to_pylist()) for part in tables)
+
+
+def test_a_share_of_training_knows_all_labels() -> None:
+    assert labels_of(SampleNER(train_share=0.01).read()) == ["LOC", "ORG", "PER"]
+
+
+def test_a_share_of_training_changes_what_is_trained_on_alone(write) -> None:
+    path = write("x.csv", table(LABELS))
+    whole, part = (Table(train=path, test=0.2, train_share=s).fingerprint() for s in (None, 0.5))
+    assert whole["test"] == part["test"]
+    assert whole["train"] != part["train"]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_no_share_of_training(share: float, refused) -> None:
+    assert refused(SampleNER, train_share=share).key == "data.train_share"

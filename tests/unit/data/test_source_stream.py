@@ -199,3 +199,8 @@ def test_a_stream_that_breaks_off_is_opened_again(monkeypatch):
     with pytest.raises(ValueError, match="gone"):
         streaming.Stream(wrong, "set").rows(0, 8)
     assert wrong.opened == 1
+
+
+def test_a_stream_has_no_shares(files, refused):
+    error = refused(Stream, path=files, train_share=0.5)
+    assert (error.key, error.value) == ("data.train_share", 0.5)

@@ -273,3 +273,15 @@ def test_copies_of_train_are_counted(write):
     train, other = documents(write), write("v.jsonl", '{"text": "text 3"}\n{"text": "new"}\n' * 2)
     read = Text(train=train, validation=other).read()
     assert read.notes == ["validation: 2 of 4 texts also stand in train"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_share_of_training(kept, write, tmp_path):
+    where = {"cache_dir": tmp_path / "cache"} if kept else {}
+    path = documents(write)
+    whole = Text(train=path, validation=0.2).read()
+    read = Text(train=path, validation=0.2, train_share=0.5, **where).read()
+    assert read.splits["validation"] == whole.splits["validation"]
+    half = read.splits["train"].to_pylist()
+    assert len(half) == round(whole.splits["train"].num_rows / 2)
+    assert [row for row in whole.splits["train"].to_pylist() if row in half] == half

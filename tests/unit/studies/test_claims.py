@@ -19,7 +19,7 @@ AXES = {
 def study(*texts):
     from pathlib import Path
 
-    return Study(Path("s.yaml"), "", (), AXES, (), (1,), (), texts, {"claims.0": 7})
+    return Study(Path("s.yaml"), "", (), AXES, (), (1,), (), (), texts, {"claims.0": 7})
 
 
 class Folder:
@@ -81,6 +81,7 @@ def test_over_cells_it_keeps_its_level():
         ("head=crf beats linear on m/f1, p < 1e-9", "undecided"),
         ("head=crf beats linear on m/loss", "undecided"),
         ("head=crf: m/f1 == 0.5 ± 0.02", "holds"),
+        ("head=crf, decay=none: m/f1 == 0.5 ± 0.02", "holds"),
         ("head=crf: m/f1 == 0.5 +- 0.01", "fails"),
         ("head=crf: m/f1 > 0.5", "holds"),
         ("head=crf,decay=none: m/f1 <= 0.5", "fails"),

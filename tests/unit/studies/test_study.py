@@ -3,7 +3,7 @@
 import pytest
 
 from lushan.errors import UserError
-from lushan.studies.study import Table, read
+from lushan.studies.study import Plot, Table, number_in, read
 
 TEXT = """\
 title: CRF or linear?
@@ -88,3 +88,38 @@ def test_an_empty_file_and_none(tmp_path):
         study(tmp_path, "")
     with pytest.raises(UserError, match="no such study"):
         read(tmp_path / "other.yaml")
+
+
+# Plots
+
+PLOTS = TEXT.replace("claims:", "plots:\n  - {x: head, metric: val/loss}\nclaims:")
+
+
+def test_plots(tmp_path):
+    assert study(tmp_path).plots == ()
+    assert study(tmp_path, PLOTS).plots == (Plot("head", "val/loss"),)
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("{x: haed}", "Did you mean 'head'"),
+        ("{metric: val/loss}", "no such axis"),
+        ("{x: head, scale: lgo}", "Did you mean 'log'"),
+        ("{x: head, scale: log}", "the level 'linear' of head has no place on it"),
+        ("{x: head, over: seed}", "no such key"),
+    ],
+)
+def test_mistakes_of_plots(new, said, tmp_path):
+    with pytest.raises(UserError) as caught:
+        study(tmp_path, PLOTS.replace("{x: head, metric: val/loss}", new))
+    assert said in str(caught.value)
+    assert caught.value.line == 11
+
+
+@pytest.mark.parametrize(
+    ("level", "number"),
+    [("0.1", 0.1), ("10 %", 10), ("8k", 8000), ("1e-3", 1e-3), ("-2", -2), ("bpe_8k", None)],
+)
+def test_levels_that_are_numbers(level, number):
+    assert number_in(level) == number

@@ -14,6 +14,8 @@ axes:
 seeds: [1, 2]
 tables:
   - {rows: head, metrics: [val/entity_f1]}
+plots:
+  - {x: head, metric: val/loss}
 claims:
   - "head=crf: val/loss < 100"
   - crf beats linear on val/entity_f1
@@ -45,6 +47,8 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Does a CRF help?")
     assert "| linear |" in page
+    assert "![val/loss by head: mean and standard deviation over n = 2 seeds](plot.png)" in page
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "head=crf: val/loss < 100: **holds**" in page
     assert "crf beats linear on val/entity_f1: **undecided**" in page
 

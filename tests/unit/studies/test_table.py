@@ -122,6 +122,15 @@ def test_latex_is_escaped(place):
 
 
 @pytest.mark.usefixtures("four")
+def test_html_is_escaped(place, write):
+    write("<b>", 1, 0.1)
+    text = table([place], rows=["task.head"], format="html").text
+    assert '<th scope="row">&lt;b&gt;</th><td class="number">10.00</td>' in text
+    assert '<th scope="row">crf</th><td class="number"><b>61.50 ± 2.12</b></td>' in text
+    assert text.count("<tr>") == 4
+
+
+@pytest.mark.usefixtures("four")
 def test_what_is_not_complete_is_said_and_counted(place, write):
     broken = write("crf", 3, None)
     other = write("mlp", 1, None)

@@ -324,3 +324,26 @@ def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "CanineTokenizer"}')
     with pytest.raises(UserError, match="fast"):
         read(tmp_path)
+
+
+def test_characters_and_bytes_give_every_text_back(tmp_path: Path) -> None:
+    tokenizer = train("chars", tmp_path, byte_fallback=True, min_frequency=6)
+    for text in ["Anna\n\n calls  New\tYork ", "庐山 𠮷 Ω", "<0x41> [UNK", ""]:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids) == text
+    # A character of the text is a token; one that it has too seldom is its bytes.
+    assert len(tokenizer("山山", add_special_tokens=False)["input_ids"]) == 2
+    assert len(tokenizer("😀", add_special_tokens=False)["input_ids"]) == 4
+
+
+def test_characters_and_bytes_keep_to_the_size(tmp_path: Path) -> None:
+    tokenizer = train("chars", tmp_path, byte_fallback=True, vocab_size=270)
+    assert len(tokenizer) == 270
+    with pytest.raises(UserError, match="261"):
+        train("chars", tmp_path, byte_fallback=True, vocab_size=260)
+
+
+def test_bytes_are_for_characters_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is for chars"):
+        train("wordpiece", tmp_path, byte_fallback=True)

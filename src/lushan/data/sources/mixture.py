@@ -84,6 +84,8 @@ class Mixture(Source):
             source.prefix = f"{name}/"
         if self.limit is not None and source.limit is None:
             source.limit = max(1, self.limit // len(self.sources))
+        if self.train_share is not None and source.train_share is None:
+            source.train_share = self.train_share
 
     def _require_sources(self) -> None:
         if not self.sources:

@@ -76,6 +76,15 @@ class Stream(HubSet):
                     hint=f"Write data.{name}=1000, or the name of a split.",
                 )
 
+    def _require_train_share(self) -> None:
+        if self.train_share is not None:
+            raise UserError(
+                "a stream's length is not known, so no share of it can be taken",
+                key="data.train_share",
+                value=self.train_share,
+                hint="Write trainer.max_steps=N, or data.limit=N for the first N documents.",
+            )
+
     # Splits
 
     def read(self, *, only: str | None = None) -> Corpus:

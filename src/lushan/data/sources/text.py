@@ -93,8 +93,13 @@ class Text(FileSource):
             for split, found in others.items():
                 if copies := corpora.repeated(found, train):
                     notes.append(f"{split}: {copies} of {len(found)} texts also stand in train")
+        if self.train_share is not None and train:
+            splits["train"] = self._sample(
+                "train", train, max(1, round(self.train_share * len(train)))
+            )
+            notes.append(self.said_of_share(len(splits["train"])))
         if self.limit is not None:
-            splits = {s: self._sample(s, found) for s, found in splits.items()}
+            splits = {s: self._sample(s, found, self.limit) for s, found in splits.items()}
         there = [s for s in SPLITS if s in splits and only in (None, s)]
         return Corpus({s: splits[s].table for s in there}, "text", None, notes)
 
@@ -137,16 +142,14 @@ class Text(FileSource):
             for split, members in rows.items()
         }
 
-    def _sample(self, split: str, found: Documents) -> Documents:
-        """At most `limit` documents of a split."""
-        assert self.limit is not None
-        if self.limit >= len(found):
+    def _sample(self, split: str, found: Documents, size: int) -> Documents:
+        """At most so many documents of a split; fewer of them lie within more of them."""
+        if size >= len(found):
             return found
-        rng = np.random.default_rng(self.seed)
-        rows = np.sort(rng.choice(len(found), self.limit, replace=False))
+        rows = np.sort(np.random.default_rng(self.seed).permutation(len(found))[:size])
         origin = "train" if split in self.shares() else split
         how = [self.share_from, self.shares(), self.seed]
-        place = self._place(origin, split, [*how, self.limit])
+        place = self._place(origin, split, [*how, size, len(found)])
         return corpora.select(found, rows, place, counts=found.counts)
 
     def _how(self) -> Reading:

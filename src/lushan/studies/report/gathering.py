@@ -94,6 +94,7 @@ class Gathered:
         claims: What has become of them.
         notes: What the reader must know.
         plan: The study, where it is one.
+        plots: What each shows to its file (PNG).
     """
 
     title: str
@@ -103,6 +104,7 @@ class Gathered:
     claims: Sequence[Answer] = ()
     notes: Sequence[str] = ()
     plan: Plan | None = None
+    plots: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """State to the number of runs, of those states that occur."""
@@ -121,14 +123,25 @@ def of_study(plan: Plan) -> Gathered:
     tables: list[Grid | str]
     try:
         tables = list(showing.grids(plan))
+        plots = _plots(plan)
     except UserError as error:
-        tables = [_without_a_table(error)]
+        tables, plots = [_without_a_table(error)], {}
     claims = claiming.read(plan.study)
     try:
         answers = claiming.answer(plan, claims)
     except UserError as error:  # a damaged result
         answers = [Answer(claim, UNDECIDED, error.problem) for claim in claims]
-    return Gathered(plan.study.title, runs, _groups(runs), tables, answers, list(plan.notes), plan)
+    notes = list(plan.notes)
+    return Gathered(plan.study.title, runs, _groups(runs), tables, answers, notes, plan, plots)
+
+
+def _plots(plan: Plan) -> dict[str, bytes]:
+    if not plan.study.plots:
+        return {}
+    from lushan.plotting import png
+    from lushan.studies.plots import drawn
+
+    return {plot.caption: png(plot.figure) for plot in drawn(plan)}
 
 
 def of_folders(places: Sequence[str | Path], title: str | None = None) -> Gathered:

@@ -6,20 +6,18 @@ page's policy lets the browser run nothing but the files beside it.
 
 from __future__ import annotations
 
-import html
+import base64
 import shlex
 from collections.abc import Iterator, Sequence
 
 import lushan
 from lushan.studies.claims import FAILS, HOLDS, Answer
-from lushan.studies.formats import Style, body, caption, heads
-from lushan.studies.grid import Grid
+from lushan.studies.formats import as_html, to_html
 from lushan.studies.report.gathering import Gathered
 from lushan.studies.study import Study
 
 GENERATOR = '<meta name="generator" content="lushan report">'
 """Stands in the head of every report: by it another one knows that it may take its place."""
-HTML = Style("<b>{}</b>", "<u>{}</u>", "±", "−", "&lt;")
 SECTIONS = {
     "claims": "Claims",
     "tables": "Tables",
@@ -66,7 +64,7 @@ def page(made: Gathered, problems: Sequence[str] = ()) -> str:
         problems: What could not be read.
     """
     parts = [
-        _HEAD.format(generator=GENERATOR, policy=_POLICY, title=_text(made.title)),
+        _HEAD.format(generator=GENERATOR, policy=_POLICY, title=as_html(made.title)),
         *_header(made, problems),
         _navigation(made),
         '<main id="main">\n<noscript><p class="note">Runs, curves and examples are drawn by a '
@@ -85,15 +83,10 @@ def page(made: Gathered, problems: Sequence[str] = ()) -> str:
     return "".join(parts)
 
 
-def _text(text: object) -> str:
-    # Lone surrogates (file names that are not UTF-8) are no text that a file can hold.
-    return html.escape(str(text)).encode("utf-8", "replace").decode()
-
-
 def _header(made: Gathered, problems: Sequence[str]) -> Iterator[str]:
     counts = made.counts()
     complete, total = counts.get("complete", 0), len(made.runs)
-    yield f"<header>\n<h1>{_text(made.title)}</h1>\n"
+    yield f"<header>\n<h1>{as_html(made.title)}</h1>\n"
     share = f"{complete} of {total} runs complete" if total > 1 else "one run"
     full = "good" if complete == total else "warn"
     yield f'<p class="facts"><span class="pill {full}">{share}</span>'
@@ -104,7 +97,7 @@ def _header(made: Gathered, problems: Sequence[str]) -> Iterator[str]:
             yield f' <span class="pill {kind}">{number}{state}</span>'
     yield f" <span>{_spread(made)}</span></p>\n"
     lines = [_lacking(run.member.folder, run.state, run.reason) for run in made.runs if run.reason]
-    lines += list(map(_text, problems))
+    lines += list(map(as_html, problems))
     if lines:
         items = "\n".join(f"<li>{line}</li>" for line in lines)
         open_ = " open" if len(lines) <= 5 else ""
@@ -112,7 +105,7 @@ def _header(made: Gathered, problems: Sequence[str]) -> Iterator[str]:
         yield f'<details class="problems"{open_}><summary>{what} ({len(lines)})</summary>\n'
         yield f"<ul>\n{items}\n</ul></details>\n"
     if made.notes:
-        yield "".join(f'<p class="note">{_text(note)}</p>\n' for note in made.notes)
+        yield "".join(f'<p class="note">{as_html(note)}</p>\n' for note in made.notes)
     yield "</header>\n"
 
 
@@ -125,7 +118,7 @@ def _spread(made: Gathered) -> str:
 
 
 def _lacking(folder: object, state: str, reason: str | None) -> str:
-    return f"<code>{_text(folder)}</code>: {_text(state)}, {_text(reason)}"
+    return f"<code>{as_html(folder)}</code>: {as_html(state)}, {as_html(reason)}"
 
 
 def _navigation(made: Gathered) -> str:
@@ -151,8 +144,8 @@ def _claim(answer: Answer) -> str:
     kind, sign = {HOLDS: ("good", "✓"), FAILS: ("bad", "✗")}.get(answer.verdict, ("warn", "?"))
     return (
         f'<li class="{kind}"><span class="pill {kind}"><span aria-hidden="true">{sign}</span> '
-        f"{_text(answer.verdict)}</span> <strong>{_text(answer.claim.text)}</strong>"
-        f"<small>{_text(answer.why)}</small></li>\n"
+        f"{as_html(answer.verdict)}</span> <strong>{as_html(answer.claim.text)}</strong>"
+        f"<small>{as_html(answer.why)}</small></li>\n"
     )
 
 
@@ -160,35 +153,20 @@ def _claim(answer: Answer) -> str:
 
 
 def _tables(made: Gathered) -> str:
-    return "".join(
-        f'<p class="note">{_text(table)}</p>\n' if isinstance(table, str) else grid_table(table)
+    tables = [
+        f'<p class="note">{as_html(table)}</p>\n' if isinstance(table, str) else to_html(table)
         for table in made.tables
-    )
+    ]
+    return "".join([*tables, *(_plot(*plot) for plot in made.plots.items())])
 
 
-def grid_table(grid: Grid) -> str:
-    """A table of a study, with what its numbers are and what its reader must know below it."""
-    keys = len(grid.keys)
-    head = "".join(
-        f'<th scope="col"{"" if i < keys else _RIGHT}>{_text(name)}</th>'
-        for i, name in enumerate(heads(grid))
-    )
-    rows = []
-    for line in body(grid, HTML):
-        # Names are anybody's text; numbers are written by `body`, with its own marks.
-        named = "".join(f'<th scope="row">{_text(cell)}</th>' for cell in line[:keys])
-        cells = "".join(f"<td{_RIGHT}>{cell}</td>" for cell in line[keys:])
-        rows.append(f"<tr>{named}{cells}</tr>")
-    told = "".join(f'<p class="note">{_text(note)}</p>\n' for note in grid.notes)
+def _plot(caption: str, png: bytes) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    caption = as_html(caption)
     return (
-        f'<figure><div class="scroll" tabindex="0" role="region" aria-label="Table">'
-        f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
-        f"{chr(10).join(rows)}\n</tbody></table></div>\n"
-        f"<figcaption>{_text(caption(grid, HTML))}</figcaption></figure>\n{told}"
+        f'<figure class="plot"><img src="{source}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>\n"
     )
-
-
-_RIGHT = ' class="number"'
 
 
 # Configurations
@@ -199,7 +177,7 @@ def _configs(made: Gathered) -> str:
         return ""
     study: Study = made.plan.study
     axes = "".join(
-        f"<tr><th scope=row>{_text(axis)}</th><td>{_text(level)}</td>"
+        f"<tr><th scope=row>{as_html(axis)}</th><td>{as_html(level)}</td>"
         f"<td>{_code(lines) or 'as it is'}</td></tr>\n"
         for axis, levels in study.axes.items()
         for level, lines in levels.items()
@@ -214,9 +192,9 @@ def _configs(made: Gathered) -> str:
 
 
 def _code(lines: Sequence[str]) -> str:
-    return f"<code>{_text(shlex.join(lines))}</code>" if lines else ""
+    return f"<code>{as_html(shlex.join(lines))}</code>" if lines else ""
 
 
 def _footer(made: Gathered) -> str:
-    where = f" of {_text(made.plan.study.file)}" if made.plan else ""
-    return f"A report{where}, by lushan {_text(lushan.__version__)}."
+    where = f" of {as_html(made.plan.study.file)}" if made.plan else ""
+    return f"A report{where}, by lushan {as_html(lushan.__version__)}."

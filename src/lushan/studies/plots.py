@@ -1,0 +1,99 @@
+"""Plots of a study: its cells along one of its axes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lushan.plotting import LINES, in_any_script, sheet
+from lushan.studies.grid import Grid
+from lushan.studies.numbers import is_share, unit
+from lushan.studies.plan import Plan
+from lushan.studies.showing import metrics_of
+from lushan.studies.study import Plot, number_in
+from lushan.studies.table import arrange
+
+MARKERS = "osD^vPX"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A plot.
+
+    Attributes:
+        name: Of its file.
+        caption: What it shows.
+        figure: The plot itself.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def drawn(plan: Plan) -> list[Drawn]:
+    """All plots of a study.
+
+    Raises:
+        UserError: No run is complete, or a metric is unknown.
+    """
+    members = [run.member() for run in plan.runs]
+    found = []
+    for number, plot in enumerate(plan.study.plots):
+        wanted = () if plot.metric is None else (plot.metric,)
+        metrics = metrics_of(plan, members, wanted, f"plots.{number}.metric")
+        lines = [axis for axis in plan.study.axes if axis != plot.x]
+        grid = arrange(members, [], lines, [plot.x], ["seed"], metrics, declared=True)
+        name = "plot.png" if len(plan.study.plots) == 1 else f"plot-{number + 1}.png"
+        found.append(Drawn(name, _caption(grid, plot), _figure(grid, plot)))
+    return found
+
+
+def _caption(grid: Grid, plot: Plot) -> str:
+    counts = sorted({len(cell.numbers) for cell in grid.cells.values()})
+    n = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{unit(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
+
+
+def _figure(grid: Grid, plot: Plot) -> Figure:
+    figure, (axes,) = sheet(6.4, 3.8)
+    levels = [column[0] for column in grid.columns]
+    places = [float(i) if plot.scale == "levels" else number_in(x) for i, x in enumerate(levels)]
+    if plot.scale == "log":
+        axes.set_xscale("log")
+    for number, row in enumerate(grid.rows):
+        _line(axes, grid, row, number, [x for x in places if x is not None])
+    axes.set_xticks([x for x in places if x is not None], levels, **in_any_script())
+    axes.minorticks_off()
+    axes.set_xlabel(plot.x, **in_any_script())
+    axes.set_ylabel(unit(grid.metrics[0]))
+    if grid.keys:
+        axes.legend(frameon=False, prop={"family": in_any_script()["fontfamily"]})
+    return figure
+
+
+def _line(
+    axes: Axes, grid: Grid, row: tuple[str, ...], number: int, places: Sequence[float]
+) -> None:
+    """The cells of a row that have a number; those of one run have no deviation."""
+    metric = grid.metrics[0]
+    factor = 100 if is_share(metric) else 1
+    points = [
+        (x, cell.mean * factor, (cell.sd or 0.0) * factor)
+        for x, column in zip(places, grid.columns, strict=True)
+        if (cell := grid.cells[row, column, metric]).mean is not None
+    ]
+    x, mean, sd = zip(*points, strict=True) if points else ((), (), ())
+    axes.errorbar(
+        x,
+        mean,
+        sd,
+        label=", ".join(row),
+        color=LINES[number % len(LINES)],
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=5,
+        capsize=3,
+    )
