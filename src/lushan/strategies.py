@@ -1,8 +1,7 @@
 """How several processes train one model: copies of it (DDP), or parts of it (FSDP2, tensors).
 
-Lightning starts and joins the processes; what is ours is what every strategy owes the module:
-which share of the data a process sees, one way into the model, states that are saved and read by
-all together.
+Lightning joins the processes; what is ours is what every strategy owes the module: which share of
+the data a process sees, one way into the model, states that are saved and read by all together.
 """
 
 from __future__ import annotations
@@ -10,35 +9,23 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import subprocess
-import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.optimizer import _optimizers_to_device
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
-from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
 from lushan.errors import UserError
 from lushan.models.sharded import any_sharded
+from lushan.processes import GRACE, Launcher
 from lushan.runs.cores import usable_threads
-
-RUN_FOLDER = "LUSHAN_RUN"
-"""Environment variable that tells the other ranks which run they take part in."""
-
-GRACE = 10.0
-"""Seconds that other processes of this machine have to end after the first one has failed."""
 
 
 class _Ours:
@@ -83,13 +70,19 @@ class _Ours:
     def _configure_launcher(self) -> None:
         here: Any = self
         assert here.cluster_environment is not None
-        here._launcher = _Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
+        here._launcher = Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
 
     def on_exception(self, exception: BaseException) -> None:
         """Whoever waits for this process would wait in vain."""
         here: Any = self
         super().on_exception(exception)  # type: ignore[misc]
         here._launcher.end_children(GRACE)
+
+    @property
+    def lost(self) -> list[str]:
+        """What has become of processes started here that did not end well, the first ones first."""
+        here: Any = self
+        return list(here._launcher.lost)
 
 
 class DDP(_Ours, DDPStrategy):
@@ -305,104 +298,3 @@ def data_share(trainer: pl.Trainer) -> tuple[int, int]:
 def walks_together(trainer: pl.Trainer) -> bool:
     """Whether each pass through the model needs all processes."""
     return isinstance(trainer.strategy, Sharded) and trainer.strategy.data_ranks > 1
-
-
-class _Launcher(_SubprocessScriptLauncher):
-    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
-        try:
-            self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
-        except ValueError as error:
-            raise UserError(
-                f"these are not the processes that were started: {error}", key="trainer.devices"
-            ) from error
-        return super().launch(function, *args, trainer=trainer, **kwargs)
-
-    def _call_children_scripts(self) -> None:
-        self._check_can_spawn_children()
-        shared = {
-            "MASTER_ADDR": self.cluster_environment.main_address,
-            "MASTER_PORT": str(self.cluster_environment.main_port),
-            "NODE_RANK": str(self.cluster_environment.node_rank()),
-            "LOCAL_RANK": "0",
-            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
-        }
-        os.environ.update(shared)
-        command = [sys.executable, "-m", "lushan.worker", os.environ[RUN_FOLDER]]
-        self.procs = [
-            subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
-            for rank in range(1, self.num_processes)
-        ]
-
-    def end_children(self, grace: float) -> None:
-        """Let the processes that were started here end by themselves, and then end them."""
-        until = time.monotonic() + grace
-        for process in self.procs:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
-    """Who starts the processes of a parallel run, where Lightning would not find it by itself.
-
-    Args:
-        nodes: Machines that the config wants.
-        variables: Of the environment.
-
-    Raises:
-        UserError: The processes that are wanted were not started.
-    """
-    if TorchElasticEnvironment.detect():
-        return None
-    if _in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
-        if "SLURM_STEP_ID" not in variables:
-            raise UserError(
-                f"SLURM has {variables['SLURM_NTASKS']} processes for this job, and this one was "
-                "not started by srun",
-                key="trainer.strategy",
-                hint="Write srun before the command in the batch script.",
-            )
-        if "SLURM_NTASKS_PER_NODE" not in variables:
-            raise UserError(
-                "SLURM does not say how many processes each machine has",
-                key="trainer.devices",
-                hint="Write #SBATCH --ntasks-per-node=N instead of --ntasks.",
-            )
-        # Who is stopped is put back by the batch script (docs/scale.md): states are saved between
-        # steps alone, and Lightning would save one wherever it is.
-        return SLURMEnvironment(auto_requeue=False)
-    if nodes > 1:
-        raise UserError(
-            "no process was started on another machine",
-            key="trainer.num_nodes",
-            value=nodes,
-            hint="Start it on each by torchrun, or by srun in a SLURM job: see docs/scale.md.",
-        )
-    # A job of one task on several devices: its processes are started here.
-    return LightningEnvironment() if _in_slurm(variables) else None
-
-
-def require_alone(variables: Mapping[str, str] = os.environ) -> None:
-    """Of a config for one process, only one may have been started.
-
-    Raises:
-        UserError: There are others: each would train the whole by itself, in the same folder.
-    """
-    started = variables.get("WORLD_SIZE", "1") if TorchElasticEnvironment.detect() else "1"
-    if _in_slurm(variables) and "SLURM_STEP_ID" in variables:
-        started = variables["SLURM_NTASKS"]
-    if int(started) > 1:
-        raise UserError(
-            f"{started} processes were started, and this config is for one",
-            key="trainer.strategy",
-            hint="Write trainer=ddp or trainer=fsdp, with trainer.devices and trainer.num_nodes as "
-            "they were started.",
-        )
-
-
-def _in_slurm(variables: Mapping[str, str]) -> bool:
-    return "SLURM_NTASKS" in variables and variables.get("SLURM_JOB_NAME") not in (
-        "bash",
-        "interactive",
-    )

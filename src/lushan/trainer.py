@@ -11,7 +11,8 @@ from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
 from lushan.errors import UserError
-from lushan.strategies import DDP, Sharded, environment, require_alone
+from lushan.processes import environment, require_alone
+from lushan.strategies import DDP, Sharded
 
 OURS: dict[str, Any] = {
     "enable_checkpointing": False,  # lushan.callbacks.checkpoints saves

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from lushan.errors import Pruned
 from lushan.job import code_of, complain
+from lushan.runs.signals import end_with
 from lushan.training import follow
 
 if __name__ == "__main__":
+    end_with(os.getppid())
     try:
         follow(Path(sys.argv[1]))
     except Pruned:

@@ -11,6 +11,7 @@ from lushan.errors import UserError
 from lushan.models.weights import WEIGHTS
 from tests.faults import jobs
 from tests.faults.test_resume import numbers, require_equal
+from tests.helpers import quick
 
 ADALORA = ("peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2")
 LR = "optimizer.lr=0.01"
@@ -48,8 +49,10 @@ PLACES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("place", PLACES)
+ROWS = {place: (8,) for place, (_, overrides) in PLACES.items() if ADALORA[0] in overrides}
+
+
+@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     step, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, LR, *overrides)

@@ -33,6 +33,7 @@ def save_for_ever(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(12)
 def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monkeypatch):
     shared_memory = Path("/dev/shm")
     if shared_memory.is_dir():  # another file system than tmp_path's
@@ -56,6 +57,7 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monke
         assert torch.equal(state["state_dict"]["a"], tensors(state["number"])["a"])
 
 
+@pytest.mark.fault(16)
 def test_our_own_checkpoint_holds_only_tensors_and_plain_values(tmp_path):
     assert jobs.carry_out(jobs.config(tmp_path), jobs.at_step(10)) == 137
     for path in jobs.run_folder(tmp_path).glob(f"checkpoints/*/{ck.STATE}"):
@@ -71,6 +73,7 @@ def test_tensors_that_share_memory_come_back(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(17)
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
@@ -83,6 +86,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.fault(18)
 def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
@@ -95,6 +99,7 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
     assert not (jobs.notes_of(output) / "seen.jsonl").exists()
 
 
+@pytest.mark.fault(19)
 def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
@@ -110,6 +115,7 @@ def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(17)
 def test_a_small_disk_that_fills_up(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
@@ -136,6 +142,7 @@ class Hostile:
         return (Path.touch, (self.marker,))
 
 
+@pytest.mark.fault(15)
 def test_a_malicious_pickle_is_never_run(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     marker = tmp_path / "marker"
@@ -154,6 +161,7 @@ def test_a_malicious_pickle_is_never_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["http://127.0.0.1:9/x.ckpt", "evil.ckpt"])
+@pytest.mark.fault(15)
 def test_ckpt_path_takes_only_our_folders(where, tmp_path):
     marker = tmp_path / "marker"
     if "://" not in where:
@@ -183,6 +191,7 @@ def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(21)
 def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     twice = jobs.Together(
         jobs.at_step(10, signal.SIGTERM),
@@ -196,6 +205,7 @@ def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     assert jobs.carry_out(cfg) == 0
 
 
+@pytest.mark.fault(26)
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.LossBecomes(float("nan"), call=21)) == 1
@@ -209,6 +219,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(29)
 def test_two_processes_cannot_have_one_run(tmp_path):
     cfg = jobs.config(tmp_path)
     first = jobs.start(cfg, jobs.at_step(4, signal.SIGSTOP))

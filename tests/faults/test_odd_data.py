@@ -44,6 +44,7 @@ def odd(tmp_path_factory):
     return run, json.loads((run / "result.json").read_text())
 
 
+@pytest.mark.fault(40)
 def test_words_beyond_the_bound_are_missed_not_dropped(odd):
     run, result = odd
     gold = 3 + 2 + 2  # the long sentence's, and those of the two others
@@ -66,12 +67,14 @@ def test_what_was_cut_off_and_what_is_unknown_is_told(odd):
     assert "cut by max_length" in (run / "log.txt").read_text()
 
 
+@pytest.mark.fault(38)
 def test_a_text_of_unknown_characters_has_a_finite_loss(odd):
     _, result = odd
     assert math.isfinite(result["metrics"]["test/loss"])
     assert all(value is None or math.isfinite(value) for value in result["metrics"].values())
 
 
+@pytest.mark.fault(39)
 def test_a_class_that_only_training_has_is_shown_without_support(odd):
     _, result = odd
     scores = result["report"]["ORG"]

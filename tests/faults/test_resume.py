@@ -63,7 +63,19 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", quick.only(["mid-epoch"], PLACES))
+ROWS = {
+    "mid-epoch": (1, 11),
+    "an epoch's last batch": (2,),
+    "an epoch's end": (3,),
+    "during validation": (4,),
+    "inside an accumulation window": (5,),
+    "masked anew in each epoch": (6,),
+    "averaged weights": (7,),
+    "averaged weights, in validation": (7,),
+}
+
+
+@pytest.mark.parametrize("place", quick.only(["mid-epoch"], PLACES, ROWS))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)
@@ -74,6 +86,7 @@ def test_killed_and_started_again(place, tmp_path, left_alone):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(9)
 def test_killed_twice(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(4)) == 137
@@ -97,7 +110,10 @@ def test_early_stopping_goes_on_counting(tmp_path, left_alone):
     assert jobs.result(tmp_path)["steps"] < 48
 
 
-SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+SIGNALS = [
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.fault(20, 23)),
+    pytest.param(signal.SIGINT, 130, marks=pytest.mark.fault(22)),
+]
 
 
 @pytest.mark.slow
@@ -115,6 +131,7 @@ def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(13)
 def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
@@ -128,6 +145,7 @@ def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_a
 
 
 @pytest.mark.slow
+@pytest.mark.fault(14)
 def test_one_flipped_bit_is_refused(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
@@ -141,6 +159,7 @@ def test_one_flipped_bit_is_refused(tmp_path, left_alone):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(10)
 def test_another_number_of_devices_is_refused_by_name(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
@@ -150,6 +169,7 @@ def test_another_number_of_devices_is_refused_by_name(tmp_path):
     assert "trainer.devices" in jobs.error(tmp_path)
 
 
+@pytest.mark.fault(10)
 def test_other_data_is_refused_by_name(tmp_path, sample_files):
     cfg = jobs.config(tmp_path, "data=conll", *sample_files)
     assert jobs.carry_out(cfg, jobs.at_step(1)) == 137

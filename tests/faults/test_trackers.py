@@ -43,6 +43,7 @@ def rows(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(27)
 def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     closed = jobs.Environment(
@@ -72,6 +73,7 @@ def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(28)
 def test_a_tracker_that_dies_is_left_out(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     dying = jobs.Together(

@@ -62,8 +62,9 @@ class About:
     @classmethod
     def of(cls, cfg: Mapping[str, Any], folder: Path) -> About:
         """Describe the run of a config."""
-        tags = tuple(str(tag) for tag in cfg.get("tags") or ())
-        return cls(folder, str(cfg["name"]), folder.name, redact_config(cfg), tags)
+        told = redact_config(cfg)
+        tags = tuple(str(tag) for tag in told.get("tags") or ())
+        return cls(folder, str(told["name"]), folder.name, told, tags)
 
 
 class Tracker(Protocol):

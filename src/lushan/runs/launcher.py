@@ -8,7 +8,6 @@ save, and the parent waits for them.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -31,7 +30,7 @@ from lushan.errors import Interrupted, UserError
 from lushan.runs.cores import usable_threads
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.runs.secrets import redact, redact_arguments
-from lushan.runs.signals import CAUGHT
+from lushan.runs.signals import CAUGHT, end_with
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -359,11 +358,7 @@ def leave_parent(parent: int) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(128 + signal.SIGTERM)
+    end_with(parent)
 
 
 def _redirect(output: Path | None) -> None:

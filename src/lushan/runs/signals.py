@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -50,3 +53,16 @@ class Signals:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+
+
+def end_with(parent: int) -> None:
+    """Let this process get SIGTERM when its parent has ended, however that came about (Linux).
+
+    Args:
+        parent: The process that started this one; it may be gone already.
+    """
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGTERM)

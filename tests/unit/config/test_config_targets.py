@@ -52,6 +52,7 @@ hydra.experimental.callbacks.PickleJobInfoCallback
 
 
 @pytest.mark.parametrize("name", HOSTILE.split())
+@pytest.mark.fault(41)
 def test_a_hostile_target(name):
     with pytest.raises(UserError) as caught:
         locate(name, "model.config")

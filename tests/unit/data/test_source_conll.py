@@ -128,6 +128,7 @@ def test_a_tag_of_no_scheme(write, refused) -> None:
         ("one sentence a line\n", 1),
     ],
 )
+@pytest.mark.fault(35)
 def test_tokens_and_tags_that_do_not_pair(content: str, line: int, write, refused) -> None:
     path = write("x", content)
     error = refused(Conll(train=path).read)

@@ -55,6 +55,7 @@ def test_names_are_below_dir_or_in_the_working_folder(
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("content", ["", "\n\n", "\ufeff", " \t\n"])
+@pytest.mark.fault(32)
 def test_empty_file(source: type[FileSource], content: str, write, refused) -> None:
     path = write("x", content)
     error = refused(source(train=path).read)
@@ -63,6 +64,7 @@ def test_empty_file(source: type[FileSource], content: str, write, refused) -> N
 
 
 @pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.fault(36)
 def test_invalid_utf8_has_line_and_column(source: type[FileSource], write, refused) -> None:
     path = write("x", "label,text\n1,山水之间 ".encode() + b"\xe9t\xe9\n")
     error = refused(source(train=path).read)
@@ -80,6 +82,7 @@ def test_encodings_are_guessed(write, refused) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.fault(37)
 def test_ten_megabytes_in_a_line(source: type[FileSource], packed: bool, write, refused) -> None:
     content = b'{"text": "a", "label": "x"}\nx\tO' + b"y" * 10_000_000 + b"\n"
     path = write("x.gz", gzip.compress(content, 1) if packed else content)
@@ -217,10 +220,12 @@ def corpus(**splits: list[str]) -> Corpus:
     return Corpus(tables, "text", None, [])
 
 
+@pytest.mark.fault(34)
 def test_labels_come_from_train() -> None:
     assert labels_of(corpus(train=["b", "a", "b"], test=["a"])) == ["a", "b"]
 
 
+@pytest.mark.fault(34)
 def test_a_label_that_only_evaluation_has(refused) -> None:
     error = refused(labels_of, corpus(train=["good", "bad"], test=["bad", "goood"]))
     assert (error.file, error.line) == ("test.csv", 3)
@@ -228,6 +233,7 @@ def test_a_label_that_only_evaluation_has(refused) -> None:
     assert "'good'" in error.hint
 
 
+@pytest.mark.fault(34)
 def test_a_type_that_only_evaluation_has(write, refused) -> None:
     train, test = write("a", "Ann B-PER\n"), write("b", "in O\n\nat O\nRome B-LOC\n")
     read = Conll(train=train, test=test).read()

@@ -44,6 +44,7 @@ def test_tags_as_numbers(write, refused) -> None:
 
 
 @pytest.mark.parametrize("tags", [["O"], ["O", "O", "O"]])
+@pytest.mark.fault(35)
 def test_tokens_and_tags_of_different_length(tags: list[str], write, refused) -> None:
     path = write("x", lines({"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a", "b"], "tags": tags}))
     error = refused(Jsonl(train=path).read)
@@ -235,6 +236,7 @@ def test_bad_rows_of_texts(row: dict[str, object], write, refused) -> None:
     ("line", "column"),
     [('{"text": "a", "lab', 15), ('{"text": "a" "label": 1}', 14), ("nothing", 1)],
 )
+@pytest.mark.fault(36)
 def test_cut_json(line: str, column: int, write, refused) -> None:
     path = write("x", lines({"text": "a", "label": "x"}) + line)
     error = refused(Jsonl(train=path).read)

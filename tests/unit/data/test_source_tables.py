@@ -63,6 +63,7 @@ def test_columns_that_cannot_be_found(write, refused) -> None:
     assert "text, kind" in error.hint
 
 
+@pytest.mark.fault(33)
 def test_wrong_column(write, refused) -> None:
     path = write("x.csv", "sentence,label\na,b\n")
     error = refused(Table(train=path, text="sentense").read)
@@ -101,6 +102,7 @@ def test_marks_in_tsv_are_text(write) -> None:
     assert rows(Table(train=quoted, quote='"')) == [("a\tb", "x")]
 
 
+@pytest.mark.fault(36)
 def test_ragged_rows(write, refused) -> None:
     path = write("x.csv", 'label,text\na,"b\nc"\nb,one, two\n')
     error = refused(Table(train=path).read)
@@ -124,6 +126,7 @@ def test_text_after_a_closing_mark(write, refused) -> None:
     assert rows(Table(train=path, quote="")) == [('"b" c', "a")]
 
 
+@pytest.mark.fault(32)
 def test_only_a_header(write, refused) -> None:
     path = write("x.csv", "label,text\n")
     error = refused(Table(train=path).read)
@@ -142,6 +145,7 @@ def test_headers_that_cannot_be(write, refused) -> None:
 
 
 @pytest.mark.parametrize("kind", ["single", "multilabel", "regression"])
+@pytest.mark.fault(33)
 def test_missing_label(kind: str, write, refused) -> None:
     path = write("x.csv", "text,label\na,1\nb, \n")
     source = Table(train=path, label_kind=kind, label_separator=";")
@@ -228,6 +232,7 @@ def test_parquet_lists_and_floats(write) -> None:
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.fault(33)
 def test_parquet_null(value: object, write, refused) -> None:
     path = parquet(write, {"text": ["a", "b"], "label": [1.0, value]})
     for kind in ("single", "regression"):

@@ -153,6 +153,7 @@ def test_the_owner_removes_what_killed_writers_left(folder, config):
     assert not list(folder.path.rglob(".tmp-*"))
 
 
+@pytest.mark.fault(30)
 def test_two_runs_in_the_same_second_have_two_folders(config):
     other = RunFolder.of(config | {"seed": 2})
     with RunFolder.of(config).own() as one, other.own() as two:

@@ -49,6 +49,7 @@ def outcomes(folder):
     return {o["overrides"][0].removeprefix("name="): o for o in told(folder, "outcomes")["found"]}
 
 
+@pytest.mark.fault(24)
 def test_whatever_a_job_does_the_others_run(tmp_path):
     code, out, err = sweep(tmp_path, "name=kill,leave,crash,wrong,before,ok", "seed=7")
     assert code == 1, err
@@ -129,6 +130,7 @@ def test_a_second_signal_hurries(tmp_path):
     told(tmp_path, "save.hurried")
 
 
+@pytest.mark.fault(24)
 def test_a_signal_to_one_job_stops_that_one(tmp_path):
     process = begin(tmp_path, "name=save,ok")
     os.kill(told(tmp_path, "save.ready")["pid"], signal.SIGTERM)

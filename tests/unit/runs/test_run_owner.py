@@ -54,6 +54,7 @@ def test_another_process_is_refused_by_name(tmp_path, holder):
         pass
 
 
+@pytest.mark.fault(31)
 def test_a_killed_owner_is_taken_over(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -89,6 +90,7 @@ def test_released_it_is_free(tmp_path):
     assert len(list((tmp_path / owners.FOLDER).iterdir())) == 1
 
 
+@pytest.mark.fault(31)
 def test_an_owner_on_another_machine_is_known_by_its_heartbeat(tmp_path):
     me = owners.this_process()
     other = dataclasses.replace(me, host="elsewhere", system="another boot")
@@ -108,6 +110,7 @@ def test_an_owner_on_another_machine_is_known_by_its_heartbeat(tmp_path):
         assert claim.dead == other
 
 
+@pytest.mark.fault(31)
 def test_a_pid_used_again_is_another_process():
     me = owners.this_process()
     assert owners.is_alive(me, time.time())

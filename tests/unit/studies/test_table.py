@@ -131,6 +131,7 @@ def test_html_is_escaped(place, write):
 
 
 @pytest.mark.usefixtures("four")
+@pytest.mark.fault(24)
 def test_what_is_not_complete_is_said_and_counted(place, write):
     broken = write("crf", 3, None)
     other = write("mlp", 1, None)

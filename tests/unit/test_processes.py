@@ -5,7 +5,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEn
 
 from lushan import training
 from lushan.errors import UserError
-from lushan.strategies import environment, require_alone
+from lushan.processes import environment, require_alone
 from lushan.trainer import Trainer
 
 SRUN = {

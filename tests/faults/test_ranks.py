@@ -1,0 +1,112 @@
+"""Several processes of which one is killed, stopped, signalled, or raises: all of them end."""
+
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.faults import jobs
+from tests.helpers import command
+
+pytestmark = pytest.mark.slow
+
+DDP = ("trainer=ddp_sim", "trainer.max_epochs=200", "callbacks.checkpoints.every_n_steps=3")
+WORKER = "lushan.worker"
+
+
+class Job:
+    """A run of two ranks that is in the midst of its steps."""
+
+    def __init__(self, folder, *overrides):
+        cfg = jobs.config(folder, *DDP, *overrides)
+        self.first = jobs.start(cfg)
+        seen = jobs.notes_of(folder) / "seen.jsonl"
+        until = time.monotonic() + 120
+        while not seen.exists() or len(seen.read_text().splitlines()) < 5:
+            assert time.monotonic() < until, "it does not train"
+            assert self.first.is_alive(), jobs.error(folder)
+            time.sleep(0.05)
+        self.all = [psutil.Process(self.first.pid)]
+        self.all += self.all[0].children(recursive=True)
+        (self.other,) = (p for p in self.all if WORKER in p.cmdline())
+        self.begun = time.monotonic()
+
+    def ended(self, within):
+        """The exit code, once all processes are gone; in so many seconds they must be."""
+        self.first.join(within)
+        _, alive = psutil.wait_procs(self.all, max(0.0, within - (time.monotonic() - self.begun)))
+        for process in alive:
+            process.kill()
+        assert alive == []
+        return jobs.code(self.first)
+
+
+@pytest.mark.fault(43)
+def test_a_rank_that_is_killed(tmp_path):
+    job = Job(tmp_path)
+    job.other.kill()
+    assert job.ended(within=5) == 1
+    assert jobs.error(tmp_path).startswith("rank 1 was ended by SIGKILL")
+    assert jobs.state(tmp_path) == "failed"
+
+
+@pytest.mark.fault(43)
+def test_the_first_rank_that_is_killed(tmp_path):
+    job = Job(tmp_path)
+    job.first.kill()
+    assert job.ended(within=5) == 137
+    assert jobs.state(tmp_path) == "interrupted"
+
+
+@pytest.mark.fault(44)
+def test_a_rank_that_is_stopped(tmp_path):
+    job = Job(tmp_path, f"trainer.group_timeout={10 / 60}")
+    job.other.suspend()
+    assert job.ended(within=15) == 1
+    assert jobs.error(tmp_path).startswith("rank 1 did not answer, and was ended")
+
+
+@pytest.mark.fault(45)
+def test_sigterm_to_the_other_rank(tmp_path):
+    job = Job(tmp_path)
+    job.other.send_signal(signal.SIGTERM)
+    assert job.ended(within=20) == 143
+    assert jobs.state(tmp_path) == "interrupted"
+    (_, newest) = sorted((jobs.run_folder(tmp_path) / "checkpoints").glob("step-*"))
+    # It was saved once, by all, after the step that the signal fell into.
+    assert int(newest.name.partition("-")[2]) == max(jobs.steps_seen(tmp_path)) + 1
+
+
+BROKEN = """\
+import os
+
+if os.environ.get("LOCAL_RANK") == "1" and os.environ.get("LUSHAN_RUN"):
+    from lushan.module import Experiment
+
+    def broken(self, batch, number):
+        raise ZeroDivisionError("the other rank is broken")
+
+    Experiment.training_step = broken
+"""
+
+
+@pytest.mark.fault(51)
+def test_a_rank_that_raises_is_heard_first(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
+    process = command.started(
+        *("train", "data=sample_ner", *command.SMALL, "trainer=ddp_sim"),
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "broken"), "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        done = command.ended(process, tmp_path, timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert done.code == 1
+    assert done.err.count("Traceback") == 1
+    own = done.err.index("ZeroDivisionError: the other rank is broken")
+    assert own < done.err.index("error: rank 1 ended with exit code 1: what it had to say")
