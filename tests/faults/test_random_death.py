@@ -1,0 +1,93 @@
+"""Runs that are killed at any moment of their lives, and started again: nothing tells them apart.
+
+The moments are drawn anew each time and printed; `LUSHAN_DEATH_SEED=N` draws those of a failure
+again, as far as a machine's pace allows. `make faults` draws ten for each task.
+"""
+
+import contextlib
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+from tests.faults import jobs
+from tests.faults.test_resume import curve, numbers
+from tests.helpers import command
+
+pytestmark = pytest.mark.slow
+
+MOMENTS = int(os.environ.get("LUSHAN_DEATHS", "2"))
+SEED = int(os.environ.get("LUSHAN_DEATH_SEED") or random.SystemRandom().randrange(10**6))
+IMPORT = 4.0
+"""Seconds within which a fresh interpreter is killed: it imports, composes and begins."""
+TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4", "trainer.max_epochs=2")
+CHAT = (
+    *("task=chat", "task.generate_examples=4", "task.max_new_tokens=4", "data=sample_chat"),
+    *("model=gpt2_tiny", "model.config.n_embd=32", "data.limit=24"),
+)
+TASKS = {
+    "ner": (),
+    "classification": ("task=classification", "data=sample_reviews"),
+    "causal": ("task=causal_lm", "model=gpt2_tiny", *TEXT),
+    "masked": ("task=masked_lm", *TEXT),
+    "seq2seq": (
+        *("task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "data=sample_pairs"),
+        *("data.limit=24", "task.decoding.max_new_tokens=4"),
+    ),
+    "chat, LoRA": (*CHAT, "peft=lora"),
+    "chat, AdaLoRA": (*CHAT, "peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2"),
+}
+
+
+def everything(folder):
+    """All of a run that must be equal, what it predicted included."""
+    predictions = jobs.run_folder(folder) / "predictions"
+    written = {path.name: path.read_bytes() for path in sorted(predictions.iterdir())}
+    return numbers(folder), curve(folder), written
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_anywhere(task, tmp_path):
+    begun = time.monotonic()
+    assert jobs.carry_out(config(tmp_path / "alone", task)) == 0
+    life = time.monotonic() - begun
+    alone = everything(tmp_path / "alone")
+    rng = random.Random(f"{SEED} {task}")
+    for attempt in range(MOMENTS):
+        folder, fresh = tmp_path / str(attempt), attempt == 1
+        moment = rng.uniform(0, IMPORT if fresh else life)
+        where = f"seed {SEED}, {task}, {attempt}: killed after {moment:.2f} s"
+        where += " of a fresh interpreter" if fresh else f" of {life:.2f} s"
+        print(where)  # noqa: T201 (shown where the test fails)
+        kill_after(moment, folder, task, fresh)
+        assert jobs.carry_out(config(folder, task)) == 0, where
+        assert everything(folder) == alone, where
+
+
+def kill_after(moment, folder, task, fresh):
+    """Kill a run when it is so many seconds old; a fresh interpreter has its imports before it."""
+    if fresh:
+        words = ("train", *jobs.SMALL, *places(folder, task))
+        process = command.begun(*words, cwd=folder.parent)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=moment)
+        process.kill()
+        process.communicate()
+        return
+    process = jobs.start(config(folder, task))
+    process.join(moment)
+    process.kill()
+    process.join()
+
+
+def config(folder, task):
+    """With a cache of its own, so that encoding is part of each life."""
+    return jobs.config(folder, *places(folder, task))
+
+
+def places(folder, task):
+    """The overrides of a task, and where its run is kept."""
+    return [f"paths.output_dir={folder}", f"paths.cache_dir={folder}-cache", *TASKS[task]]
