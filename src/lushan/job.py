@@ -34,6 +34,7 @@ class Job:
 
         from lushan import training
         from lushan.config.check import check
+        from lushan.runs import share
 
         begun = time.monotonic()
         hydra = HydraConfig.get()
@@ -48,6 +49,8 @@ class Job:
         try:
             config = check(cfg)
             answer |= _place(config)
+            if is_sweep and not answer["answered"]:
+                share.take(hydra.launcher, config["trainer"], hydra.job.num)
             choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
             result = training.run(config, choices=choices, overrides=overrides)
             answer |= {"state": "complete", "exit_code": 0} | _value(result, config.get("trial"))
