@@ -230,9 +230,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
     import tempfile
 
     from lushan import training
-    from lushan.config.build import source_of
     from lushan.errors import UserError
-    from lushan.runs.earlier import origin
     from lushan.runs.folder import RunFolder
     from lushan.studies.reproduction import Original, compare
 
@@ -245,7 +243,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
             raise UserError(
                 "there is a run already", key="--keep", value=str(again.path), hint="Name another."
             )
-        changed = original.differences(source_of(config).fingerprint() | origin(config))
+        changed = original.differences(training.fingerprint_of(config))
         for line in changed:
             typer.echo(f"  not as it was: {line}")
         if original.threads is not None:

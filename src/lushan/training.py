@@ -23,6 +23,7 @@ from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
+from lushan.text.hub import pinned
 
 DATA = "data.json"
 """In the run folder: the fingerprint of the data that the run was begun on."""
@@ -53,7 +54,7 @@ def run(
     if cfg.get("show") is not None:
         return shown(cfg)
     folder = RunFolder.of(cfg)
-    fingerprint: dict[str, str] = source_of(cfg).fingerprint() | origin(cfg)
+    fingerprint = fingerprint_of(cfg)
     result = folder.result()
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
@@ -68,6 +69,16 @@ def run(
                 require_same_data(read_json(folder.path / DATA), fingerprint, folder)
             result = carry_out(cfg, folder, fingerprint, signals, choices or {}, overrides)
     return answer(result, folder)
+
+
+def fingerprint_of(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """What a run begins with: its data by split, earlier weights, a template, the hub's commit.
+
+    Raises:
+        UserError: A file is missing, or an earlier run is not complete.
+    """
+    data: dict[str, str] = source_of(cfg).fingerprint()
+    return data | origin(cfg) | pinned(cfg["model"])
 
 
 def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +169,7 @@ def require_same_data(before: Mapping[str, str], now: Mapping[str, str], folder:
     """
     for split in sorted(set(before) | set(now)):
         if before.get(split) != now.get(split):
-            is_key = split in ("init_from", "task.template")
+            is_key = split in ("init_from", "task.template", "model.path")
             raise UserError(
                 f"{'this' if is_key else 'the data'} has changed since {folder.path} was begun; "
                 "that run belongs to the old",

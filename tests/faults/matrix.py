@@ -61,6 +61,7 @@ ROWS = {
     46: "thirteen examples on two ranks",
     51: "a rank raises",
     52: "random death, anywhere in a run's life",
+    53: "a launcher's worker killed",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -17,6 +17,7 @@ from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
 from lushan.runs.files import read_json
 from lushan.runs.folder import read_config
 from lushan.tasks.base import Limits, Task
+from lushan.text.hub import NO_CODE
 
 
 @dataclasses.dataclass
@@ -58,7 +59,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True, **NO_CODE)
     task.use(tokenizer)
     if cfg.get("peft"):
         # Its weights are the adapter's alone: the model under it is made again.

@@ -248,9 +248,8 @@ def _of_checkpoint(path: str) -> Speaker:
     from transformers.models.auto import modeling_auto
 
     place = hub.find(path, key="RUN")
-    local = {"local_files_only": place.offline or not place.on_hub}
     with hub.explained(place, key="RUN", what="model"):
-        config = transformers.AutoConfig.from_pretrained(place.path, **local)
+        config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
         names = (
             modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
             if config.is_encoder_decoder
@@ -269,8 +268,8 @@ def _of_checkpoint(path: str) -> Speaker:
             if config.is_encoder_decoder
             else transformers.AutoModelForCausalLM
         )
-        model = auto.from_pretrained(place.path, dtype="auto", **local)
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **local)
+        model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     kind: Kind = "text"

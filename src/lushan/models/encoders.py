@@ -27,6 +27,7 @@ from lushan.models.architectures import (
     position_table,
 )
 from lushan.models.language import LanguageModel
+from lushan.text.hub import NO_CODE
 
 
 class Encoder(nn.Module):
@@ -99,7 +100,7 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
     """A model with random weights, by the `config.json` of a folder; its weights come later."""
     from transformers import AutoConfig
 
-    return _make(AutoConfig.from_pretrained(folder, local_files_only=True), purpose)
+    return _make(AutoConfig.from_pretrained(folder, local_files_only=True, **NO_CODE), purpose)
 
 
 def pretrained(
@@ -147,7 +148,8 @@ def warm_up(config: Any, purpose: Purpose = "encoder") -> None:
 
 def _make(config: Any, purpose: Purpose, attention: str | None = None) -> Encoder | LanguageModel:
     options = options_of(config, purpose, attention)
-    return _wrapped(auto(purpose).from_config(config, dtype=torch.float32, **options), purpose)
+    made = auto(purpose).from_config(config, dtype=torch.float32, **options, **NO_CODE)
+    return _wrapped(made, purpose)
 
 
 def _wrapped(model: Any, purpose: Purpose) -> Encoder | LanguageModel:

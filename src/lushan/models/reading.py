@@ -53,11 +53,10 @@ def read(
     folder = Path(path).expanduser()
     run = is_run(folder)
     place = hub.Place(str(folder / ENCODER)) if run else hub.find(path, key="model.path")
-    local = {"local_files_only": place.offline or not place.on_hub}
     with hub.explained(place, key="model.path", what="model"), _silence():
         import transformers
 
-        config = transformers.AutoConfig.from_pretrained(place.path, **local)
+        config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
         _refuse_fewer_tokens(config, vocab_size, path)
         # Where the checkpoint names none, embeddings must still know which token is padding.
         if getattr(config, "pad_token_id", None) is None:
@@ -67,7 +66,7 @@ def read(
         if run:
             kind, source, more = class_of(config, purpose), None, {"state_dict": of_run(folder)}
         else:
-            kind, source, more = auto(purpose), place.path, local
+            kind, source, more = auto(purpose), place.path, place.options | hub.NO_PICKLE
         model, found = kind.from_pretrained(
             source,
             config=config,

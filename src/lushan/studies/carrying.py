@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from lushan.runs.folder import FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
+from lushan.errors import Interrupted, UserError
+from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
 from lushan.studies.plan import Plan, Run
 
 DUE = (NEW, INTERRUPTED, PRUNED, FAILED)
@@ -28,6 +29,9 @@ def carry_out(
     stands once its owner is dead: several processes, on several machines with one folder, share a
     study without knowing of each other.
 
+    Some launchers give up all their jobs when one worker dies. Those that had been begun are then
+    launched one by one, after the others: the one that ends its worker again is lost, and named.
+
     Args:
         plan: The study, spelled out.
         launch: Carries out some runs, and returns when all have ended, however they have.
@@ -37,14 +41,21 @@ def carry_out(
     """
     # One that is interrupted each time (killed for memory, say) is not begun for ever either.
     left = {run: retry + int(s.state != FAILED) for run, s in plan.states().items()}
-    waiting = False
+    waiting, suspects = False, list[Run]()
     while True:
         states = {run: status.state for run, status in plan.states().items()}
         todo = [run for run, state in states.items() if state in DUE and left[run] > 0]
         # Two cells may be the same runs.
         todo = list({str(run.folder.path): run for run in reversed(todo)}.values())[::-1]
         if todo:
-            launch(todo)
+            todo = [run for run in todo if run not in suspects] or todo[:1]
+            broken = _broken(launch, todo)
+            begun = [run for run in todo if run.folder.state not in (NEW, COMPLETE)]
+            if broken is not None:
+                told(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
+            if broken is not None and len(todo) > 1 and begun:
+                suspects += begun
+                continue
             for run in plan.runs:
                 same = any(run.folder.path == other.folder.path for other in todo)
                 # One that another process has is none that was started here.
@@ -57,3 +68,19 @@ def carry_out(
             told(f"waiting for {len(elsewhere)} runs that other processes carry out")
         waiting = True
         time.sleep(POLL)
+
+
+def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str | None:
+    """Launch runs; why the launcher itself has failed, if it has. Jobs tell of their own."""
+    try:
+        launch(todo)
+    except (UserError, Interrupted):
+        raise
+    except Exception as error:  # noqa: BLE001 - each launcher has its own
+        first = next(iter(str(error).splitlines()), "")
+        return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return None
+
+
+def _labels(runs: Sequence[Run]) -> str:
+    return "; ".join(run.label for run in runs) or "none"

