@@ -176,16 +176,59 @@ Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 
 
-@app.command(epilog=examples("lushan runs", "lushan runs outputs/wnut17 --json"))
+@app.command(
+    epilog=examples(
+        "lushan runs",
+        "lushan runs outputs/wnut17 --json",
+        "lushan runs --prune",
+        "lushan runs --prune --older-than 30 --yes",
+    )
+)
 def runs(
     root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
     as_json: AsJson = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Say what could be removed to free disk.")
+    ] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            help="Days: with --prune, also states of runs that were not completed, and caches."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
 ) -> None:
     """What runs there are: state, what differs between them, main metric, age."""
+    from lushan.errors import UserError
     from lushan.runs import listing
 
+    if prune:
+        _prune(root, older_than, yes=yes)
+        return
+    if yes or older_than is not None:
+        name = "--yes" if yes else "--older-than"
+        raise UserError("it goes with --prune", key=name, hint="lushan runs --prune ...")
     found = listing.list_runs(root)
     typer.echo(listing.to_json(found) if as_json else listing.to_text(found, root))
+
+
+def _prune(root: Path, older_than: float | None, *, yes: bool) -> None:
+    from lushan.errors import UserError
+    from lushan.runs import pruning
+
+    if older_than is not None and older_than < 0:
+        raise UserError("must be 0 or more", key="--older-than", value=older_than)
+    removals = pruning.plan(root, older_than)
+    typer.echo(pruning.as_text(removals))
+    if not yes:
+        if removals:
+            typer.echo("nothing was removed: --yes does it", err=True)
+        return
+    freed, left = pruning.carry_out(removals)
+    for line in left:
+        typer.echo(f"left as it is: {line}", err=True)
+    typer.echo(f"freed {pruning.in_words(freed)}")
+    raise typer.Exit(int(bool(left)))
 
 
 @app.command(

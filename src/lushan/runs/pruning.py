@@ -1,0 +1,149 @@
+"""Disk that runs no longer need, freed by rules; what a complete run came to is never touched.
+
+Of a complete run go only states to resume from that were left behind, of any run what killed
+writers have left. Runs that are old and were not completed lose the states that they could go on
+from; the weights that were judged best stay, or the newest state where none were judged yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lushan.errors import UserError
+from lushan.runs import owner as owners
+from lushan.runs.columns import aligned
+from lushan.runs.files import TEMPORARY
+from lushan.runs.folder import COMPLETE, RUNNING, RunFolder
+from lushan.runs.listing import folders
+
+CACHE = ".cache"
+DAY = 24 * 60 * 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Removal:
+    """Something that may go.
+
+    Attributes:
+        path: A file or a folder.
+        run: The run that it is of; None for a cache's.
+        size: Bytes.
+        why: What it is.
+    """
+
+    path: Path
+    run: Path | None
+    size: int
+    why: str
+
+
+def plan(root: str | Path, older_than: float | None = None) -> list[Removal]:
+    """What may go below a folder; nothing is removed yet.
+
+    Args:
+        root: A folder with runs in it.
+        older_than: Days. Runs that are not complete and whose files are older than this lose their
+            states; what was cached and not read for as long goes too.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    before = None if older_than is None else time.time() - older_than * DAY
+    found = [removal for run in folders(root) for removal in _of_run(run, before)]
+    if before is not None:
+        found += _of_cache(Path(root) / CACHE, before)
+    return found
+
+
+def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
+    folder = RunFolder(run)
+    state = folder.state
+    if state == RUNNING or folder.owner() is not None:
+        return
+    for path in sorted(run.rglob(f"{TEMPORARY}*")):
+        if not any(part.startswith(TEMPORARY) for part in path.relative_to(run).parts[:-1]):
+            yield _removal(path, run, "left by a killed writer")
+    states = sorted(folder.checkpoints.glob("step-*"))
+    if state == COMPLETE:
+        for path in states:
+            yield _removal(path, run, "a state of a complete run")
+    elif before is not None and _latest(run) < before:
+        # Before its first validation a run has no other weights than those of its newest state.
+        judged = any(folder.checkpoints.glob("best*"))
+        for path in states if judged else states[:-1]:
+            yield _removal(path, run, f"a state of a run that is {state}")
+
+
+def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
+    for path in sorted(cache.rglob("*")):
+        if path.is_file() and max(path.stat().st_atime, path.stat().st_mtime) < before:
+            yield _removal(path, None, "cached, and not read since")
+
+
+def _latest(folder: Path) -> float:
+    """When the latest file of a run was written."""
+    return max((path.stat().st_mtime for path in _files(folder)), default=0.0)
+
+
+def _removal(path: Path, run: Path | None, why: str) -> Removal:
+    return Removal(path, run, sum(file.stat().st_size for file in _files(path)), why)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for parent, _, names in os.walk(path):
+        yield from (file for name in names if (file := Path(parent, name)).is_file())
+
+
+def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
+    """Remove what was planned, of runs that nobody carries out by now.
+
+    Returns:
+        The bytes freed, and what was left and why.
+    """
+    freed, left = 0, []
+    for run in dict.fromkeys(removal.run for removal in removals):
+        those = [removal for removal in removals if removal.run == run]
+        if run is None:
+            freed += sum(map(_remove, those))
+            continue
+        try:
+            with owners.owning(run):
+                freed += sum(map(_remove, those))
+        except (UserError, OSError) as error:
+            left.append(f"{run}: {getattr(error, 'problem', error)}")
+    return freed, left
+
+
+def _remove(removal: Removal) -> int:
+    if removal.path.is_dir():
+        # Out of sight at once: half a state must not look like a whole one.
+        hidden = removal.path.with_name(f"{TEMPORARY}{removal.path.name.removeprefix(TEMPORARY)}")
+        removal.path.rename(hidden)
+        shutil.rmtree(hidden)
+    else:
+        removal.path.unlink(missing_ok=True)
+    return removal.size
+
+
+def as_text(removals: Sequence[Removal]) -> str:
+    """A line for each removal, and their sum."""
+    rows = [(in_words(r.size), str(r.path), r.why) for r in removals]
+    total = in_words(sum(removal.size for removal in removals))
+    lines = aligned(rows, right=[0]) if rows else []
+    return "\n".join([*lines, f"{total} in {len(removals)} places"])
+
+
+def in_words(size: float) -> str:
+    """Bytes as people read them: `3.4 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
