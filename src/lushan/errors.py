@@ -91,7 +91,7 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """130 for SIGINT, 143 for SIGTERM."""
+        """130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1."""
         return 128 + self.signum
 
 

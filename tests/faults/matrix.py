@@ -62,6 +62,8 @@ ROWS = {
     51: "a rank raises",
     52: "random death, anywhere in a run's life",
     53: "a launcher's worker killed",
+    54: "SIGUSR1, as before a time limit of SLURM's",
+    55: "a tracker that takes nothing",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -113,6 +113,7 @@ def test_early_stopping_goes_on_counting(tmp_path, left_alone):
 SIGNALS = [
     pytest.param(signal.SIGTERM, 143, marks=pytest.mark.fault(20, 23)),
     pytest.param(signal.SIGINT, 130, marks=pytest.mark.fault(22)),
+    pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.fault(54)),
 ]
 
 

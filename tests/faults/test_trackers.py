@@ -1,11 +1,13 @@
 """Trackers that are away or die: the run does not notice."""
 
 import json
+import threading
 import time
 
 import psutil
 import pytest
 
+from lushan.callbacks import trackers
 from tests.faults import jobs
 
 pytest.importorskip("wandb")
@@ -99,3 +101,43 @@ def test_tensorboard_gets_the_curves(tmp_path):
     assert len(values) == 3
     metrics = json.loads((jobs.run_folder(tmp_path) / "result.json").read_text())["metrics"]
     assert max(values) == pytest.approx(metrics["val/entity_f1"])
+
+
+class Slow:
+    """A tracker that takes one message, and then none."""
+
+    def __init__(self):
+        self.taken, self.busy, self.free = [], threading.Event(), threading.Event()
+
+    def start(self, about):
+        pass
+
+    def log(self, values, step):
+        self.taken.append(step)
+        self.busy.set()
+        self.free.wait(60)
+
+    def finish(self, result, folder):
+        pass
+
+
+@pytest.mark.fault(55)
+def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(trackers, "MOST_WAITING", 50)
+    monkeypatch.setattr(trackers, "STOP_SECONDS", 0.2)
+    slow = Slow()
+    told = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
+    begun = time.monotonic()
+    for step in range(10_000):
+        told.log_metrics({"train/loss": 1.0}, step)
+        assert slow.busy.wait(5)
+    told.close(None)
+    assert time.monotonic() - begun < 5
+    assert told.failed
+    assert told._waiting.qsize() < 60
+    warnings = [r.getMessage() for r in caplog.records if "left out of this run" in r.getMessage()]
+    assert len(warnings) == 1
+    assert "50 messages behind" in warnings[0]
+    slow.free.set()
+    told._thread.join(10)
+    assert slow.taken == [0]

@@ -37,6 +37,8 @@ CLOSE_SECONDS = 20.0
 """How long a tracker has to take what is left when its run is over."""
 STOP_SECONDS = 5.0
 """The same where the run was stopped or failed."""
+MOST_WAITING = 10_000
+"""Messages that a tracker may be behind; one that is slower is left out, and sent to later."""
 MOST_SAMPLES = 1000
 """Rows of a table of texts: the newest ones."""
 
@@ -240,13 +242,20 @@ class Guarded(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Pass some numbers on; returns at once."""
         values = {name: float(value) for name, value in metrics.items()}
-        self._waiting.put(lambda: self.tracker.log(values, step or 0))
+        self._put(lambda: self.tracker.log(values, step or 0))
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
         """Pass on what the model has written, all rows so far, to a tracker that has a place."""
         tell, told = getattr(self.tracker, "samples", None), list(rows)
         if tell is not None and told:
-            self._waiting.put(lambda: tell(told, step))
+            self._put(lambda: tell(told, step))
+
+    def _put(self, message: Callable[[], None]) -> None:
+        if self.failed:
+            return
+        self._waiting.put(message)
+        if self._waiting.qsize() > MOST_WAITING:
+            self._give_up(f"it is {MOST_WAITING:,} messages behind")
 
     def close(self, result: Result | None) -> None:
         """End the tracker's copy; waits for it only so long."""

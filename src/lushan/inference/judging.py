@@ -8,7 +8,8 @@ from typing import Any
 
 from lushan.config.build import build, source_of
 from lushan.config.override import overridden
-from lushan.data.source import Corpus, Source, require_known
+from lushan.data.labels import require_known
+from lushan.data.source import Corpus, Source
 from lushan.errors import UserError, did_you_mean
 from lushan.fitting import batching_of, quiet_lightning
 from lushan.fitting import evaluate as judge

@@ -327,7 +327,7 @@ def _answer_of_folder(child: _Child, code: int) -> dict[str, Any]:
 
 
 class _Stop:
-    """Sends SIGTERM and Ctrl-C on to the children; the first one also ends the sweep."""
+    """Sends signals on to the children; the first one also ends the sweep."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -356,7 +356,8 @@ def leave_parent(parent: int) -> None:
     twice, from the terminal and from the parent, and a second one does not wait for saving.
     """
     os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for signum in CAUGHT:
+        signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     end_with(parent)
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: stop with everything saved, and say so with the exit code."""
+"""SIGTERM, Ctrl-C, SIGUSR1: stop with everything saved, and say so with the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from types import FrameType
 
 from lushan.errors import Interrupted
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM)
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""The last one is what many SLURM scripts ask for before a time limit: `--signal=USR1@120`."""
 
 
 class Signals:

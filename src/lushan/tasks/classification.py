@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from lushan.data.source import Corpus, labels_of
+from lushan.data.labels import labels_of
+from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
 from lushan.models import losses

@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from lushan.data.source import Corpus, labels_of
+from lushan.data.labels import labels_of
+from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.bootstrap import f1_interval
 from lushan.models.heads import constrained_decode

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lushan.data.source import Corpus, FileSource, labels_of
+from lushan.data.labels import labels_of
+from lushan.data.source import Corpus, FileSource
 from lushan.data.sources import Conll, Jsonl, Table, Text
 from lushan.errors import UserError
 

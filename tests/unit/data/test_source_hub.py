@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from lushan.data.source import labels_of
+from lushan.data.labels import labels_of
 from lushan.data.sources import Hub
 from lushan.text import hub as reach
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lushan.data.source import Corpus, labels_of
+from lushan.data.labels import labels_of
+from lushan.data.source import Corpus
 from lushan.data.sources import Conll, Jsonl, Table, Text
 from lushan.text.tags import spans
 

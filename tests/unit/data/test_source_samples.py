@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from lushan.data.source import labels_of
+from lushan.data.labels import labels_of
 from lushan.data.sources import SampleNER, SamplePairs, SampleReviews
 from lushan.text.tags import violations
 

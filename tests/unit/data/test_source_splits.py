@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lushan.data.source import labels_of
+from lushan.data.labels import labels_of
 from lushan.data.sources import Conll, SampleNER, SampleReviews, Table
 from lushan.data.splits import _assign
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lushan.data.source import labels_of
+from lushan.data.labels import labels_of
 from lushan.data.sources import Table
 
 
