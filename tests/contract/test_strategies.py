@@ -44,7 +44,7 @@ PAIRS = (
     "model.config.d_kv=8",
     "model.config.d_ff=48",
     "model.config.dropout_rate=0",
-    "data.limit=14",
+    "data.limit=13",
     "data.batch_tokens=null",
     "data.batch_examples=5",
     "data.micro_tokens=120",
@@ -84,12 +84,13 @@ def test_several_processes_train_as_one(strategy, alone, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(46)
 def test_several_processes_generate_as_one(tmp_path):
     alone = trained(tmp_path, "trainer=cpu", "name=alone", of=PAIRS)
     done = trained(tmp_path, "trainer=fsdp_sim", "name=several", of=PAIRS)
     require_equal(done, alone)
     assert written(done) == written(alone)
-    assert len(written(alone)) == 14
+    assert len(written(alone)) == 13
 
 
 def written(done):

@@ -1,0 +1,214 @@
+"""Many runs at once: 10,000 folders, 1,000 jobs in a sweep, 200 runs that processes contend for.
+
+Nothing is trained: a job owns its folder and leaves a result, as a training would. What is looked
+at is what lushan itself does with them. Each part ends with an error if a run is missing or done
+twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import multiprocessing
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lushan.errors import UserError
+from lushan.job import Job
+from lushan.runs.folder import COMPLETE, RunFolder
+from lushan.runs.identity import run_id
+from lushan.runs.result import Result
+
+OVERRIDES = ["data=sample_ner", "model=bert_tiny", "trainer=cpu", "name=load"]
+
+
+def leave_result(folder: RunFolder, config: dict[str, Any]) -> None:
+    """What a run leaves, without one; the folder must be owned."""
+    folder.start(config)
+    chance = random.Random(config["seed"])
+    folder.complete(
+        Result(
+            name=config["name"],
+            run_id=run_id(config),
+            seed=config["seed"],
+            metrics={"test/entity_f1": chance.random(), "val/loss": chance.random()},
+            main_metric="test/entity_f1",
+            config=config,
+            data_fingerprint={"train": "x", "test": "y"},
+            seconds=1.0,
+        )
+    )
+
+
+def small_config(output: Path, number: int) -> dict[str, Any]:
+    """One of many configs that differ in a rate and the seed."""
+    return {
+        "name": "load",
+        "seed": number // 10,
+        "optimizer": {"lr": (number % 10 + 1) * 1e-4},
+        "paths": {"output_dir": str(output)},
+    }
+
+
+# 10,000 folders
+
+
+def make_some(output: Path, numbers: range) -> None:
+    """Runs of these numbers."""
+    for number in numbers:
+        config = small_config(output, number)
+        folder = RunFolder.of(config)
+        with folder.own():
+            leave_result(folder, config)
+
+
+def listing(count: int) -> list[str]:
+    """Make run folders, list them, and make a table of them."""
+    from lushan.runs.listing import list_runs
+    from lushan.studies.table import table
+
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place)
+        begun = time.perf_counter()
+        workers = os.cpu_count() or 1
+        parts = [range(i, count, workers) for i in range(workers)]
+        spawned = multiprocessing.get_context("fork")
+        children = [spawned.Process(target=make_some, args=(output, part)) for part in parts]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        made = time.perf_counter()
+        found = list_runs(output)
+        listed = time.perf_counter()
+        text = table([output], rows=["optimizer.lr"], over=["seed"]).text
+        ended = time.perf_counter()
+    states = collections.Counter(run.state for run in found)
+    if states != {COMPLETE: count} or text.count(f" {count // 10} |") != 10:
+        raise SystemExit(f"wrong: {states}\n{text}")
+    return [
+        f"{count:,} folders made in {made - begun:.1f} s by {workers} processes",
+        f"{count:,} folders listed in {listed - made:.2f} s",
+        f"{count:,} folders in a table in {ended - listed:.2f} s",
+    ]
+
+
+# 1,000 jobs
+
+
+class Stub(Job):
+    """A job of a sweep that leaves a result and trains nothing."""
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """As `Job`."""
+        from hydra.core.hydra_config import HydraConfig
+
+        from lushan.config.check import check
+
+        config = check(cfg)
+        folder = RunFolder.of(config)
+        with folder.own():
+            leave_result(folder, config)
+        number = HydraConfig.get().job.num
+        answer = {"number": number, "state": COMPLETE, "exit_code": 0, "seconds": 0.0}
+        return answer | {"folder": str(folder.path)}
+
+    @staticmethod
+    def preload(configs: Any) -> None:
+        """Nothing: nothing is trained."""
+
+
+def sweep(count: int, jobs: int) -> list[str]:
+    """Carry out a sweep of so many jobs, each in a process of its own."""
+    from hydra.core.plugins import Plugins
+
+    from lushan.config import compose
+    from lushan.runs.launcher import ForkLauncher
+
+    Plugins.instance().register(ForkLauncher)
+    with tempfile.TemporaryDirectory() as place:
+        words = ["-m", *OVERRIDES, f"paths.output_dir={place}", f"hydra.launcher.jobs={jobs}"]
+        begun = time.perf_counter()
+        done = compose.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
+        seconds = time.perf_counter() - begun
+        runs = list(Path(place).glob("load/*/result.json"))
+    states = collections.Counter(dict(job.return_value)["state"] for job in done)
+    if len(runs) != count or states != {COMPLETE: count}:
+        raise SystemExit(f"wrong: {len(runs)} runs, {states}")
+    return [
+        f"{count:,} jobs, {jobs} at a time, in {seconds:.1f} s: "
+        f"{1000 * seconds / count:.0f} ms each"
+    ]
+
+
+# 200 owners
+
+
+def contend(output: Path, count: int, seed: int, done: Any) -> None:
+    """Do whatever nobody has done, in an order of one's own."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    for number in order:
+        config = small_config(output, number)
+        folder = RunFolder.of(config)
+        try:
+            with folder.own():
+                if folder.result() is None:
+                    leave_result(folder, config)
+                    done.put(number)
+        except UserError:  # another process is at it
+            continue
+
+
+def owners(count: int, processes: int) -> list[str]:
+    """Let processes contend for runs; each must be done once."""
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as place:
+        done = context.SimpleQueue()
+        begun = time.perf_counter()
+        children = [
+            context.Process(target=contend, args=(Path(place), count, seed, done))
+            for seed in range(processes)
+        ]
+        for child in children:
+            child.start()
+        counts: collections.Counter[int] = collections.Counter()
+        while any(child.is_alive() for child in children) or not done.empty():
+            if done.empty():
+                time.sleep(0.01)
+            else:
+                counts[done.get()] += 1
+        seconds = time.perf_counter() - begun
+        states = collections.Counter(
+            RunFolder.of(small_config(Path(place), number)).state for number in range(count)
+        )
+    if set(counts.values()) != {1} or len(counts) != count or states != {COMPLETE: count}:
+        raise SystemExit(f"wrong: {len(counts)} of {count}, {max(counts.values())} times, {states}")
+    return [f"{count} runs, {processes} processes contending: each done once, in {seconds:.1f} s"]
+
+
+def main() -> None:
+    """Print the three, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folders", type=int, default=10_000)
+    parser.add_argument("--jobs", type=int, default=1_000)
+    parser.add_argument("--at-a-time", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--owners", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=4)
+    args = parser.parse_args()
+    for line in owners(args.owners, args.processes):
+        print(line, flush=True)
+    for line in sweep(args.jobs, args.at_a_time):
+        print(line, flush=True)
+    for line in listing(args.folders):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
