@@ -9,11 +9,15 @@ function mainMetric() {
   return null;
 }
 
-/** A choice of the experiment, where there are several. */
-function experimentChoice(box) {
+/** A row for choices at the head of a section, with that of the experiment where there are several. */
+function controlsOf(box) {
   const names = [...new Set(lushan.get("report").groups.map((group) => group.experiment))];
-  if (names.length < 2) return;
-  box.append(select("Experiment", names, state.experiment, (value) => { lookAt(value); changed(); }));
+  const controls = el("div", { class: "controls" });
+  if (names.length > 1) {
+    controls.append(select("Experiment", names, state.experiment, (value) => { lookAt(value); changed(); }));
+  }
+  box.append(controls);
+  return controls;
 }
 
 /* Learning curves */
@@ -23,9 +27,7 @@ function curvesSection(box) {
     box.replaceChildren();
     const { curves } = lushan.get("report");
     const metrics = [...new Set(groupsHere().flatMap((g) => Object.keys(curves[g])))];
-    const controls = el("div", { class: "controls" });
-    experimentChoice(controls);
-    box.append(controls);
+    controlsOf(box);
     if (!metrics.length) {
       box.append(el("p", { class: "note" }, "No run has recorded numbers while it was trained."));
       return;
@@ -74,9 +76,7 @@ function seedsSection(box) {
     const { runs, groups } = lushan.get("report");
     const here = groupsHere();
     const metrics = [...new Set(here.flatMap((g) => groups[g].runs.flatMap((r) => runs[r].metrics.map((row) => row[0]))))];
-    const controls = el("div", { class: "controls" });
-    experimentChoice(controls);
-    box.append(controls);
+    const controls = controlsOf(box);
     if (!metrics.length) {
       box.append(el("p", { class: "note" }, "No run is complete yet."));
       return;
@@ -137,9 +137,7 @@ function classesSection(box) {
     const { scores } = lushan.get("report");
     const here = new Set(groupsHere());
     const splits = [...new Set(scores.filter((s) => here.has(s.group)).map((s) => s.split))].sort();
-    const controls = el("div", { class: "controls" });
-    experimentChoice(controls);
-    box.append(controls);
+    const controls = controlsOf(box);
     if (!splits.length) {
       box.append(el("p", { class: "note" }, "No run has stored predictions with classes."));
       return;
