@@ -69,7 +69,10 @@ READERS = {
     "chat.jsonl": lambda path: Chat(train=path),
     "pairs.jsonl": lambda path: Jsonl(train=path, source="source", target="target"),
 }
-FOUND = [b"", b"\n", b"\0", b"\xff\xfe", b'{"text": 1e999}', b'text,label\n"', b"O\n\nO"]
+FOUND = [
+    *(b"", b"\n", b"\0", b"\xff\xfe", b"O\n\nO", b"!$", b"&a [*a]", b"[" * 50_000),
+    *(b'{"text": 1e999}', b'text,label\n"', b'{"text": ' + b"[" * 50_000),
+]
 
 
 def read_or_refuse(make):

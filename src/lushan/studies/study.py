@@ -58,6 +58,8 @@ class Plot:
 
 
 SCALES = ("levels", "linear", "log")
+MOST_VALUES = 100_000
+"""Of a study's file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +130,8 @@ def read(file: str | Path) -> Study:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         raise UserError(f"not YAML: {error}", file=file, line=line) from error
+    except RecursionError as error:
+        raise UserError("lists within lists, too many of them", file=file) from error
     reader = _Reader(path, {})
     content = reader.plain(node, "") if node is not None else {}
     return reader.study(content)
@@ -138,6 +142,8 @@ class _Reader:
 
     def __init__(self, file: Path, lines: dict[str, int]) -> None:
         self.file, self.lines = file, lines
+        self.around: list[Any] = []
+        self.read = 0
 
     def wrong(self, problem: str, key: str, **more: Any) -> UserError:
         line = next((self.lines[k] for k in _above(key) if k in self.lines), 1)
@@ -146,10 +152,26 @@ class _Reader:
     def plain(self, node: Any, key: str) -> Any:
         """A node in plain values; keys are text as it is written, and none stands twice."""
         self.lines[key] = node.start_mark.line + 1
+        self.read += 1
+        # A few lines that name one another are as long as one likes, or endless.
+        if self.read > MOST_VALUES or any(node is other for other in self.around):
+            raise self.wrong("there is more in it than in any study", key)
+        self.around.append(node)
+        try:
+            return self.value(node, key)
+        finally:
+            self.around.pop()
+
+    def value(self, node: Any, key: str) -> Any:
+        """What a node holds; see `plain`."""
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(n, f"{key}.{i}") for i, n in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
-            return yaml.SafeLoader.construct_object(yaml.SafeLoader(""), node)
+            try:
+                return yaml.SafeLoader.construct_object(yaml.SafeLoader(""), node)
+            except (yaml.YAMLError, ValueError, OverflowError) as error:
+                problem = getattr(error, "problem", None) or str(error)
+                raise self.wrong(f"not a value: {problem}", key, value=node.value) from error
         found: dict[str, Any] = {}
         for name, value in node.value:
             inner = f"{key}.{name.value}" if key else str(name.value)

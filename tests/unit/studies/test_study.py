@@ -1,5 +1,7 @@
 """What a study's file says, and what is refused of it with its line."""
 
+import itertools
+
 import pytest
 
 from lushan.errors import UserError
@@ -88,6 +90,28 @@ def test_an_empty_file_and_none(tmp_path):
         study(tmp_path, "")
     with pytest.raises(UserError, match="no such study"):
         read(tmp_path / "other.yaml")
+
+
+BOMB = "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]\n"
+    for a, b in itertools.pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("!$", "not a value: could not determine a constructor"),
+        ("title: !!int x", "title: not a value"),
+        ("title: !!timestamp 2001-99-99", "title: not a value"),
+        ("title: &a [*a]", "more in it than in any study"),
+        ("[" * 50_000, "lists within lists"),
+        ("a: &a [x, x]\n" + BOMB, "more in it than in any study"),
+    ],
+)
+def test_files_that_fuzzers_have_found(text, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        study(tmp_path, text)
 
 
 # Plots
