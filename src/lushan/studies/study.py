@@ -77,6 +77,7 @@ class Study:
         plots: Likewise.
         claims: Statements that the runs must bear out; see `lushan.studies.claims`.
         lines: Dotted key to its line in the file.
+        remarks: What its reader should know, a paragraph each.
     """
 
     file: Path
@@ -89,6 +90,7 @@ class Study:
     plots: tuple[Plot, ...]
     claims: tuple[str, ...]
     lines: Mapping[str, int]
+    remarks: tuple[str, ...] = ()
 
     def cells(self) -> list[Levels]:
         """Every combination of levels that is not left out."""
@@ -183,7 +185,17 @@ class _Reader:
         return found
 
     def study(self, content: Any) -> Study:
-        known = ("title", "base", "axes", "exclude", "seeds", "tables", "plots", "claims")
+        known = (
+            "title",
+            "base",
+            "axes",
+            "exclude",
+            "seeds",
+            "tables",
+            "plots",
+            "claims",
+            "remarks",
+        )
         fields = self.mapping(content, "", known)
         axes = self.axes(fields.get("axes"))
         tables = [
@@ -208,6 +220,7 @@ class _Reader:
             ),
             claims=tuple(str(c) for c in self.list(fields.get("claims"), "claims")),
             lines=self.lines,
+            remarks=tuple(str(r).strip() for r in self.list(fields.get("remarks"), "remarks")),
         )
         if not study.cells():
             raise self.wrong("leaves nothing to be run", "exclude")

@@ -16,6 +16,8 @@ tables:
   - {rows: head, metrics: [val/entity_f1]}
 plots:
   - {x: head, metric: val/loss}
+remarks:
+  - Nothing is learned here.
 claims:
   - "head=crf: val/loss < 100"
   - crf beats linear on val/entity_f1
@@ -47,6 +49,7 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Does a CRF help?")
     assert "| linear |" in page
+    assert "\n- Nothing is learned here.\n" in page
     assert "![val/loss by head: mean and standard deviation over n = 2 seeds](plot.png)" in page
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "head=crf: val/loss < 100: **holds**" in page
