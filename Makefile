@@ -42,7 +42,7 @@ fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
 faults: $(INSTALLED)  ## the fault matrix alone, and its table: docs/faults.md
-	LUSHAN_DEATHS=10 $(BIN)/pytest -n $(JOBS) -m fault -p tests.faults.matrix
+	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) -m fault -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

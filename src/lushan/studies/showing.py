@@ -110,7 +110,7 @@ def page(plan: Plan, text: str, plots: Mapping[str, str] = MappingProxyType({}))
         + "\n".join(axes),
         text,
         *(f"![{shown}]({name})\n\n{shown}." for name, shown in plots.items()),
-        *("- " + remark.replace("\n", "\n  ") for remark in study.remarks),
+        *(["\n".join(f"- {remark}" for remark in study.remarks)] if study.remarks else []),
         f"{progress(plan.states())}.",
     ]
     return "\n\n".join(parts) + "\n"
