@@ -1,8 +1,8 @@
 """The fault matrix: what is injected, row by row, and the table that `make faults` prints.
 
-A test belongs to a row by `@pytest.mark.fault(12)`, wherever it stands. This module is a plugin of
-pytest (`python -m pytest -p tests.faults.matrix`): it prints what became of each row, and fails where nothing tested
-one.
+A test belongs to a row by `@pytest.mark.fault(12)`, wherever it stands. This module is a plugin,
+`python -m pytest -m fault -p tests.faults.matrix`: it prints what became of each row, and fails
+where nothing tested one.
 """
 
 from __future__ import annotations
