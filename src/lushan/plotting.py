@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 from matplotlib import font_manager
 from matplotlib.axes import Axes
@@ -63,8 +62,3 @@ def fonts() -> list[str]:
     """Font families for labels: one with Chinese characters too, where the machine has it."""
     there = {font.name for font in font_manager.fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in CJK_FONTS if name in there)]
-
-
-def in_any_script() -> dict[str, Any]:
-    """What text takes that may be of any language."""
-    return {"fontfamily": fonts()}

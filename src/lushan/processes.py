@@ -167,8 +167,6 @@ def others_named(strategy: Any) -> Iterator[None]:
         raise RunFailed(f"{'; '.join(lost)}: what it had to say stands above") from error
 
 
-def _is_lost_contact(error: BaseException) -> bool:
+def _is_lost_contact(error: RuntimeError) -> bool:
     """Whether an error says no more than that another process does not answer any more."""
-    if isinstance(error, dist.DistError):
-        return True
-    return isinstance(error, RuntimeError) and "gloo" in str(error)
+    return isinstance(error, dist.DistError) or "gloo" in str(error)

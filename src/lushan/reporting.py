@@ -116,7 +116,7 @@ def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str
     figure = Figure(figsize=(side + 0.8, side), dpi=110, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    font = plotting.in_any_script()
+    font: dict[str, Any] = {"fontfamily": plotting.fonts()}
     axes.set_xticks(range(len(names)), names, rotation=90, **font)
     axes.set_yticks(range(len(names)), names, **font)
     axes.set(xlabel="predicted", ylabel="gold", title=title)

@@ -60,7 +60,11 @@ class Done:
 
 
 def started(
-    *args: object, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
+    *args: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stderr: int = subprocess.PIPE,
+    **options: Any,
 ) -> subprocess.Popen[str]:
     """`lushan` with these arguments, just started.
 
@@ -68,15 +72,16 @@ def started(
         args: Its arguments.
         cwd: The folder it works in.
         env: Variables beside those of this process.
+        stderr: Of `Popen`.
         options: Of `Popen`.
     """
     return subprocess.Popen(
-        [str(Path(sys.executable).parent / "lushan"), *map(str, args)],
+        [str(LUSHAN), *map(str, args)],
         cwd=cwd,
         env=os.environ | dict(env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         encoding="utf-8",
         **options,
@@ -120,12 +125,10 @@ def inside(*args: object, cwd: Path) -> Done:
 def begun(*arguments: Any, cwd: Path) -> subprocess.Popen[str]:
     """A command at work in a folder, with a group of processes of its own that may be killed."""
     cwd.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [LUSHAN, *map(str, arguments)],
+    return started(
+        *arguments,
         cwd=cwd,
-        stdout=subprocess.PIPE,
+        env={"OMP_NUM_THREADS": "1"},
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -40,6 +40,8 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
     Returns:
         What is told at the end.
     """
+    from lushan.search import plots  # matplotlib takes its time
+
     known = trials.all()
     atomic_write(plan.folder / TRIALS, as_csv(plan, known))
     told = [f"search {plan.name}: {counted(known, wanted)}"]
@@ -51,8 +53,6 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
     shares = importance(trials.study)
     if len(shares) > 1:  # of one key alone it says nothing
         told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
-    from lushan.search import plots  # matplotlib takes its time
-
     names = plots.draw(trials.study, plan.metrics, shares, plan.folder)
     if names:
         told.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from lushan.errors import Interrupted, UserError
+from lushan.errors import UserError
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
 from lushan.studies.plan import Plan, Run
 
@@ -74,7 +74,7 @@ def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str
     """Launch runs; why the launcher itself has failed, if it has. Jobs tell of their own."""
     try:
         launch(todo)
-    except (UserError, Interrupted):
+    except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - each launcher has its own
         first = next(iter(str(error).splitlines()), "")

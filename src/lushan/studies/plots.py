@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lushan.plotting import LINES, in_any_script, sheet
+from lushan.plotting import LINES, fonts, sheet
 from lushan.studies.grid import Grid
 from lushan.studies.numbers import is_share, unit
 from lushan.studies.plan import Plan
-from lushan.studies.showing import metrics_of
-from lushan.studies.study import Plot, number_in
-from lushan.studies.table import arrange
+from lushan.studies.showing import arranged
+from lushan.studies.study import Plot, Table, number_in
 
 MARKERS = "osD^vPX"
 
@@ -43,10 +42,10 @@ def drawn(plan: Plan) -> list[Drawn]:
     members = [run.member() for run in plan.runs]
     found = []
     for number, plot in enumerate(plan.study.plots):
-        wanted = () if plot.metric is None else (plot.metric,)
-        metrics = metrics_of(plan, members, wanted, f"plots.{number}.metric")
-        lines = [axis for axis in plan.study.axes if axis != plot.x]
-        grid = arrange(members, [], lines, [plot.x], ["seed"], metrics, declared=True)
+        lines = tuple(axis for axis in plan.study.axes if axis != plot.x)
+        metrics = () if plot.metric is None else (plot.metric,)
+        table = Table(lines, (plot.x,), metrics=metrics)
+        grid = arranged(plan, members, table, f"plots.{number}.metric")
         name = "plot.png" if len(plan.study.plots) == 1 else f"plot-{number + 1}.png"
         found.append(Drawn(name, _caption(grid, plot), _figure(grid, plot)))
     return found
@@ -60,18 +59,21 @@ def _caption(grid: Grid, plot: Plot) -> str:
 
 def _figure(grid: Grid, plot: Plot) -> Figure:
     figure, (axes,) = sheet(6.4, 3.8)
-    levels = [column[0] for column in grid.columns]
-    places = [float(i) if plot.scale == "levels" else number_in(x) for i, x in enumerate(levels)]
+    levels = [level for (level,) in grid.columns]
+    # Its reader has seen to it that each level of a scale of numbers is one.
+    numbers = range(len(levels)) if plot.scale == "levels" else map(number_in, levels)
+    places = [float(x) for x in numbers if x is not None]
     if plot.scale == "log":
         axes.set_xscale("log")
     for number, row in enumerate(grid.rows):
-        _line(axes, grid, row, number, [x for x in places if x is not None])
-    axes.set_xticks([x for x in places if x is not None], levels, **in_any_script())
+        _line(axes, grid, row, number, places)
+    family = fonts()
+    axes.set_xticks(places, levels, fontfamily=family)
     axes.minorticks_off()
-    axes.set_xlabel(plot.x, **in_any_script())
+    axes.set_xlabel(plot.x, fontfamily=family)
     axes.set_ylabel(unit(grid.metrics[0]))
     if grid.keys:
-        axes.legend(frameon=False, prop={"family": in_any_script()["fontfamily"]})
+        axes.legend(frameon=False, prop={"family": family})
     return figure
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from lushan.errors import UserError
 from lushan.studies import claims as claiming
@@ -52,27 +51,33 @@ def grids(plan: Plan) -> list[Grid]:
     members = [run.member() for run in plan.runs]
     found = []
     for number, table in enumerate(plan.study.tables):
-        metrics = metrics_of(plan, members, table.metrics, f"tables.{number}.metrics")
-        over = ("seed", *table.over)
-        grid = arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
+        grid = arranged(plan, members, table, f"tables.{number}.metrics")
         found.append(_against(grid, table))
     return found
 
 
-def metrics_of(plan: Plan, members: Sequence[Member], wanted: Sequence[str], key: str) -> list[str]:
-    """The metrics of the runs that a key of the study names.
+def arranged(plan: Plan, members: Sequence[Member], table: Table, key: str) -> Grid:
+    """The runs of a study in the cells of a table, without differences to a baseline.
+
+    Args:
+        plan: The study.
+        members: Its runs.
+        table: What its rows and columns are.
+        key: Of the study's file, that names the metrics.
 
     Raises:
         UserError: No run is complete, or none has such a metric; names the key.
     """
     try:
-        return collect.choose_metrics(members, wanted)
+        metrics = collect.choose_metrics(members, table.metrics)
     except UserError as error:
         if error.key == "--metric":
             raise plan.study.mistake(
                 error.problem, key, value=error.value, hint=error.hint
             ) from error
         raise
+    over = ("seed", *table.over)
+    return arrange(members, plan.notes, table.rows, table.columns, over, metrics, declared=True)
 
 
 def _against(grid: Grid, table: Table) -> Grid:
@@ -86,7 +91,7 @@ def _against(grid: Grid, table: Table) -> Grid:
     return compared(grid, row, table.test, column)
 
 
-def page(plan: Plan, text: str, plots: Mapping[str, str] = MappingProxyType({})) -> str:
+def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
     """A study as a page: what was asked, how it is run, what came out.
 
     Args:

@@ -120,20 +120,24 @@ def read(file: str | Path) -> Study:
     Raises:
         UserError: There is no such file, or something in it is wrong; names line and key.
     """
-    path = Path(file)
+    try:
+        return _read(Path(file))
+    except RecursionError as error:
+        raise UserError("lists within lists, too many of them", file=file) from error
+
+
+def _read(path: Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
         node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise UserError(
-            "there is no such study", file=file, hint="It is a YAML file; see docs/studies.md."
+            "there is no such study", file=path, hint="It is a YAML file; see docs/studies.md."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
-        raise UserError(f"not YAML: {error}", file=file, line=line) from error
-    except RecursionError as error:
-        raise UserError("lists within lists, too many of them", file=file) from error
+        raise UserError(f"not YAML: {error}", file=path, line=line) from error
     reader = _Reader(path, {})
     content = reader.plain(node, "") if node is not None else {}
     return reader.study(content)

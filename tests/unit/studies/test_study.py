@@ -106,6 +106,7 @@ BOMB = "".join(
         ("title: !!timestamp 2001-99-99", "title: not a value"),
         ("title: &a [*a]", "more in it than in any study"),
         ("[" * 50_000, "lists within lists"),
+        ("[" * 350 + "]" * 350, "lists within lists"),  # the file's nodes fit, their values do not
         ("a: &a [x, x]\n" + BOMB, "more in it than in any study"),
     ],
 )
