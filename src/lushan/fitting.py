@@ -28,6 +28,7 @@ from lushan.models.adaptation import adaptation_of
 from lushan.models.streamed import read_weights
 from lushan.models.weights import Damaged, load_weights, weights_hash
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
+from lushan.optim import freeze_weights
 from lushan.preparation import Prepared, prepare
 from lushan.processes import RUN_FOLDER, others_named
 from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
@@ -139,6 +140,8 @@ def fit(
 
 def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:
     """The Lightning module of a run."""
+    # Before the ranks wrap the model, which wait for the gradient of whatever learns then.
+    freeze_weights(ready.model, cfg["optimizer"].get("freeze", ()))
     batching = dataclasses.replace(
         batching_of(cfg, ready.source, trainer, ready.row_tokens), mix=ready.corpus.mix
     )

@@ -36,6 +36,7 @@ STRATEGIES = {
     "tensors": ("trainer=tp_sim",),
 }
 
+FROZEN = 'optimizer.freeze=["*embed_tokens*", "*.layers.0.*"]'
 
 PAIRS = (
     "task=seq2seq",
@@ -81,6 +82,22 @@ def test_several_processes_train_as_one(strategy, alone, tmp_path):
     done = trained(tmp_path, *STRATEGIES[strategy], "name=several")
     assert len(losses(alone)) == 6
     require_equal(done, alone)
+
+
+@pytest.fixture(scope="module")
+def alone_frozen(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("frozen"), "trainer=cpu", FROZEN, "name=alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "tensors"])
+def test_weights_that_do_not_learn_are_left_alone_by_all(strategy, alone_frozen, tmp_path):
+    done = trained(tmp_path, *STRATEGIES[strategy], FROZEN, "name=several")
+    require_equal(done, alone_frozen)
+    counts = alone_frozen.result["parameters"]
+    assert counts["trained"] < counts["all"]
+    for told in (done, alone_frozen):
+        assert f"parameters: {counts['all']:,}, trained: {counts['trained']:,}" in told.err
 
 
 @pytest.mark.slow
