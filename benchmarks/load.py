@@ -119,10 +119,6 @@ class Stub(Job):
         answer = {"number": number, "state": COMPLETE, "exit_code": 0, "seconds": 0.0}
         return answer | {"folder": str(folder.path)}
 
-    @staticmethod
-    def preload(configs: Any) -> None:
-        """Nothing: nothing is trained."""
-
 
 def sweep(count: int, jobs: int) -> list[str]:
     """Carry out a sweep of so many jobs, each in a process of its own."""

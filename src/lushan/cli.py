@@ -18,7 +18,7 @@ import typer
 from lushan import auditing, commands, comparing, publishing, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
-from lushan.job import Job, code_of, complain
+from lushan.job import Job, code_of, complain, gave_up
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -104,6 +104,10 @@ def train_command(args: Sequence[str]) -> int:
 
         close_sweep(outcomes.collected())
         return stopped.exit_code
+    except Exception as error:
+        if (failure := gave_up(error)) is not None:
+            raise failure from error
+        raise
     if done is None:  # something was only shown
         return 0
     answers = [dict(job.return_value) for job in done]

@@ -157,6 +157,23 @@ def complain(
     typer.echo(redact(text, secret_values(config, arguments)), err=True)
 
 
+LIBRARIES = ("joblib", "ray", "submitit")
+"""Of launchers that give up all their jobs when one worker dies."""
+
+
+def gave_up(error: Exception) -> RunFailed | None:
+    """What to say of a launcher that has failed; None if the exception is not one's."""
+    if not type(error).__module__.startswith(tuple(f"{name}." for name in LIBRARIES)):
+        return None
+    first = next(iter(str(error).splitlines()), "")
+    return RunFailed(
+        f"the launcher gave up: {type(error).__name__}: {first}\n"
+        "  What is complete is kept, and the same command goes on from there. With "
+        "hydra/launcher=fork a job\n  that is killed costs no other; `lushan study run` goes on "
+        "by itself, and says which one it was."
+    )
+
+
 def stopped_by(error: BaseException) -> str:
     """The signal that ended something, in words."""
     import signal

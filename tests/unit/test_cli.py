@@ -1,6 +1,7 @@
 """The command line: exit codes, last lines, what is imported and what is never shown."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -242,6 +243,29 @@ def test_other_launchers(cli, launcher):
     assert done.code == 1, done.err
     assert done.out.splitlines()[-1] == "4 jobs: 2 complete, 2 failed"
     assert cli(*arguments).out.splitlines()[-1] == "4 jobs: 2 complete (2 before), 2 failed"
+
+
+@pytest.mark.slow
+@pytest.mark.fault(53)
+def test_a_worker_that_dies_is_no_traceback_and_costs_nothing_complete(cli, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = sample("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    arguments += ["trainer.max_epochs=2,500", "callbacks.checkpoints.every_n_steps=null"]
+    process = command.started(*arguments, cwd=tmp_path)
+    while True:
+        assert process.poll() is None
+        runs = [json.loads(p.read_text()) for p in tmp_path.glob("outputs/*/*/run.json")]
+        if {"complete", "running"} <= {run["state"] for run in runs}:
+            break
+        time.sleep(0.05)
+    (long,) = (run for run in runs if run["state"] == "running")
+    assert "trainer.max_epochs=500" in long["overrides"]
+    os.kill(long["pid"], signal.SIGKILL)
+    done = command.ended(process, tmp_path)
+    assert done.code == 1
+    assert "the launcher gave up: TerminatedWorkerError" in done.err
+    assert "Traceback" not in done.err
+    assert len(list(tmp_path.glob("outputs/*/*/result.json"))) == 1
 
 
 def test_one_gpu_a_job_by_one_override(cli_inside):

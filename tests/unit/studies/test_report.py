@@ -189,6 +189,17 @@ def test_runs_of_different_lengths_are_averaged_where_they_are():
     assert found["y"].mean == [5.0]
 
 
+def test_ends_of_epochs_are_one_point_whatever_their_steps():
+    series = [{88: 1.0, 264: 2.0}, {89: 3.0, 266: 4.0}]
+    found = curves.together([{"x": one} for one in series])
+    assert found["x"].steps == [89, 265]
+    assert found["x"].mean == [2.0, 3.0]
+    assert found["x"].runs == [2, 2]
+    # Steps that lie between one another's are no such points.
+    crossed = [{10: 1.0, 20: 2.0}, {20: 3.0, 30: 4.0}]
+    assert curves.aligned(crossed) == crossed
+
+
 def test_a_damaged_file_of_numbers_is_told(place):
     run = next(place.rglob("result.json")).parent
     curve(run, "val/x", [None, float("nan"), float("inf"), 2.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -65,7 +66,22 @@ def read(member: Member) -> tuple[dict[str, Series], str | None]:
 def together(runs: Sequence[Mapping[str, Series]]) -> dict[str, Curve]:
     """The curves of some runs that differ in nothing but the seed."""
     names = dict.fromkeys(name for run in runs for name in run)
-    return {name: _curve([run[name] for run in runs if name in run]) for name in names}
+    return {name: _curve(aligned([run[name] for run in runs if name in run])) for name in names}
+
+
+def aligned(series: Sequence[Series]) -> Sequence[Series]:
+    """Series at common steps, where the k-th number of one clearly is the k-th of the others.
+
+    An epoch has a batch more or less with another seed: what is measured at its end stands at steps
+    264, 265 and 266 of three runs, and is one point of their curve, at the mean of these.
+    """
+    if len({len(one) for one in series}) != 1:
+        return series
+    places = list(zip(*(sorted(one) for one in series), strict=True))
+    if any(max(here) >= min(after) for here, after in itertools.pairwise(places)):
+        return series
+    steps = [math.floor(sum(place) / len(place) + 0.5) for place in places]
+    return [dict(zip(steps, (one[s] for s in sorted(one)), strict=True)) for one in series]
 
 
 def _curve(series: Sequence[Series]) -> Curve:
