@@ -19,6 +19,7 @@ from lushan import auditing, commands, comparing, publishing, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain, gave_up
+from lushan.runs import trust
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -47,14 +48,16 @@ app = typer.Typer(
     lushan chat RUN                                        talk to it
     lushan export RUN FOLDER                               in Hugging Face format
 
-    Each command's own --help says more. An error shows its traceback with LUSHAN_TRACEBACK=1.
+    A model that needs code of its own runs it with --trust-remote-code, written on this line
+    and nowhere else. Each command's own --help says more. An error shows its traceback with
+    LUSHAN_TRACEBACK=1.
     """,
 )
 
 
 def main() -> int:
     """Do what `sys.argv` says; the exit code."""
-    arguments = sys.argv[1:]
+    arguments = trust.without_flag(sys.argv[1:])
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
@@ -96,7 +99,9 @@ def train_command(args: Sequence[str]) -> int:
         from lushan.search.sweeper import Search
 
         Plugins.instance().register(Search)
-    JOB.stopped = None
+    JOB.stopped, JOB.permits = None, trust.permitted()
+    if trust.permitted():
+        args = [*args, f"++{trust.KEY}=true"]
     try:
         done = compose.main(args, JOB)
     except Interrupted as stopped:

@@ -7,6 +7,7 @@ checkpoint judged once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import shutil
@@ -25,6 +26,7 @@ from lushan.config.build import build
 from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
 from lushan.models.adaptation import adaptation_of
+from lushan.models.own_code import save_shape
 from lushan.models.streamed import read_weights
 from lushan.models.weights import Damaged, load_weights, weights_hash
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
@@ -226,7 +228,7 @@ def keep_for_later(ready: Prepared, folder: Path) -> None:
     encoder: Any = ready.model.encoder
     for name, save in (
         (TOKENIZER, ready.tokenizer.save_pretrained),
-        (ENCODER, encoder.config.save_pretrained),
+        (ENCODER, functools.partial(save_shape, encoder)),
     ):
         if not (folder / name).exists():
             temporary = folder / f".tmp-{name}"

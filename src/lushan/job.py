@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
+from lushan.runs import trust
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,6 +28,7 @@ class Job:
 
     def __init__(self) -> None:
         self.stopped: str | None = None
+        self.permits = trust.permitted()
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
         """Carry out the experiment of a composed config; the fields of an `Outcome`."""
@@ -36,6 +38,8 @@ class Job:
         from lushan.config.check import check
         from lushan.runs import share
 
+        if self.permits:  # in another process, which has not seen the command line
+            trust.permit()
         begun = time.monotonic()
         hydra = HydraConfig.get()
         overrides = list(hydra.overrides.task)

@@ -18,6 +18,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from lushan.errors import RunFailed, UserError
+from lushan.runs import trust
 
 RUN_FOLDER = "LUSHAN_RUN"
 """Environment variable that tells the other ranks which run they take part in."""
@@ -61,7 +62,7 @@ class Launcher(_SubprocessScriptLauncher):
             "WORLD_SIZE": str(self.num_processes * self.num_nodes),
         }
         os.environ.update(shared)
-        command = [sys.executable, "-m", "lushan.worker", os.environ[RUN_FOLDER]]
+        command = [sys.executable, "-m", "lushan.worker", *trust.flag(), os.environ[RUN_FOLDER]]
         self.procs = [
             subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
             for rank in range(1, self.num_processes)

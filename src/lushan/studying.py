@@ -14,6 +14,7 @@ import typer
 
 from lushan.commands import examples
 from lushan.job import Job
+from lushan.runs import trust
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,6 +94,8 @@ def run(
         hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
         raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
     made = planned(file)
+    for one in made.runs:
+        trust.require(one.config)
     typer.echo(str(progress(made.states())), err=True)
 
     def start(todo: Sequence[Run]) -> None:

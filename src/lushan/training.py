@@ -17,7 +17,8 @@ from typing import Any
 
 from lushan.config.build import source_of
 from lushan.errors import UserError
-from lushan.runs.earlier import origin
+from lushan.runs import trust
+from lushan.runs.earlier import ENCODER, origin
 from lushan.runs.files import read_json, write_json
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.manifest import close_manifest, write_manifest
@@ -59,6 +60,7 @@ def run(
     if result is not None:
         require_same_data(result.data_fingerprint, fingerprint, folder)
         return answer(result, folder)
+    trust.require(cfg)
     if rank() > 0:
         follow(folder.path, cfg)
         return {"folder": str(folder.path)}
@@ -83,6 +85,7 @@ def fingerprint_of(cfg: Mapping[str, Any]) -> dict[str, str]:
 
 def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Show the first batch instead of training: nothing is written but what was encoded."""
+    trust.require(cfg)
     if rank() == 0:
         from lushan import picture
 
@@ -109,6 +112,7 @@ def carry_out(
     with logged(folder.log_txt):
         from lushan import fitting
         from lushan.callbacks import trackers
+        from lushan.models.own_code import hashes
         from lushan.reporting import keep
 
         loggers = trackers.make(cfg, folder.path)
@@ -147,6 +151,8 @@ def carry_out(
                 },
             )
             known = {"data": dict(fingerprint), "tokenizer": outcome.tokenizer_sha256}
+            if trust.is_stated(cfg):
+                known["code"] = hashes(folder.path / ENCODER)
             # Sums come out differently over another number of threads.
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
@@ -197,8 +203,10 @@ def follow(folder: Path, cfg: Mapping[str, Any] | None = None) -> None:
     """
     from lushan import fitting
 
+    cfg = read_config(folder) if cfg is None else cfg
+    trust.require(cfg)
     with Signals().caught() as signals:
-        fitting.fit(read_config(folder) if cfg is None else cfg, folder, signals)
+        fitting.fit(cfg, folder, signals)
 
 
 def now() -> str:

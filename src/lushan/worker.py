@@ -8,13 +8,14 @@ from pathlib import Path
 
 from lushan.errors import Pruned
 from lushan.job import code_of, complain
+from lushan.runs import trust
 from lushan.runs.signals import end_with
 from lushan.training import follow
 
 if __name__ == "__main__":
     end_with(os.getppid())
     try:
-        follow(Path(sys.argv[1]))
+        follow(Path(trust.without_flag(sys.argv[1:])[0]))
     except Pruned:
         pass  # the first rank tells
     except BaseException as error:  # noqa: BLE001 - each has its exit code

@@ -19,6 +19,7 @@ from lushan.config.build import GIVEN, TARGET, is_reserved
 from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
 from lushan.errors import UserError, did_you_mean, nearest
+from lushan.runs import trust
 
 TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
@@ -30,11 +31,12 @@ TOP: Mapping[str, kinds.Kind] = {
     "optimized_metric": ["union", ["str"], ["list", ["str"]], ["none"]],
     "show": ["union", ["literal", "batch"], ["none"]],
     "trial": ["union", ["dict", ["any"]], ["none"]],
+    trust.KEY: ["bool"],
 }
 """The keys that are no group."""
 
-LATER = ("show", "trial")
-"""Keys that the configs of older runs have not."""
+LATER = ("show", "trial", trust.KEY)
+"""Keys that the configs of older runs have not, or most have not."""
 
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
 """Groups that are one node with a target."""

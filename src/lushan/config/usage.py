@@ -30,6 +30,7 @@ Flags:
   --cfg job              show the config and stop; -p PACKAGE shows a part of it
   --info defaults        show which files it is made of
   --config-dir FOLDER    search a further folder for config files
+  --trust-remote-code    run the code that comes with a model; read it first
   -sc install=bash       completion: eval "$(lushan train -sc install=bash)"
 
 Groups (a conf/ in this folder is searched first):

@@ -25,11 +25,12 @@ from lushan.inference.headed import classifier_form, tagger_form
 from lushan.inference.lingual import causal_form, masked_form, seq2seq_form
 from lushan.inference.loading import Loaded, load
 from lushan.inference.speaking import DTYPES, quiet
+from lushan.runs import trust
 from lushan.runs.earlier import is_run
 from lushan.runs.files import TEMPORARY, atomic_write, read_json, write_json
 from lushan.tasks.classification import Classification
 from lushan.tasks.ner import NER
-from lushan.text.hub import NO_CODE, NO_PICKLE
+from lushan.text.hub import NO_PICKLE
 
 CLOSE = 1e-3
 """Logits may differ by so much of the largest one: merging adapters rounds."""
@@ -65,6 +66,13 @@ def export(
     _require_free(folder, overwrite=overwrite)
     quiet()
     loaded = load(run)
+    if trust.is_stated(loaded.cfg):
+        raise UserError(
+            "a model that is code of its own is not exported",
+            key="RUN",
+            value=str(run),
+            hint="Its weights are in checkpoints/best, its config and code in encoder/.",
+        )
     with _appearing(folder) as temporary, torch.inference_mode():
         if adapter:
             said = write_adapter(loaded, temporary)
@@ -169,10 +177,12 @@ def _prove(form: Form, folder: Path, dtype: str) -> str:
 
     auto: Any = getattr(transformers, form.auto)
     again = auto.from_pretrained(
-        folder, local_files_only=True, dtype="auto", **NO_CODE, **NO_PICKLE
+        folder, local_files_only=True, dtype="auto", **trust.options(), **NO_PICKLE
     )
     again.eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **NO_CODE)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, **trust.options()
+    )
     found = form.ask(again, tokenizer)
     if [t.shape for t in found] != [t.shape for t in form.expected]:
         raise RunFailed(

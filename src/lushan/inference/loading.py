@@ -13,11 +13,12 @@ from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.weights import Damaged, load_weights
 from lushan.preparation import make_encoder
+from lushan.runs import trust
 from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
 from lushan.runs.files import read_json
 from lushan.runs.folder import read_config
 from lushan.tasks.base import Limits, Task
-from lushan.text.hub import NO_CODE
+from lushan.text import hub
 
 
 @dataclasses.dataclass
@@ -53,13 +54,15 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     """
     folder = Path(folder)
     cfg = read_config(folder) if cfg is None else cfg
+    trust.require(cfg)
     weights = best_weights(folder)
     learned = read_json(folder / TASK_STATE)
     from transformers import AutoTokenizer
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True, **NO_CODE)
+    kept = hub.Place(str(folder / TOKENIZER))
+    tokenizer = AutoTokenizer.from_pretrained(kept.path, **kept.options)
     task.use(tokenizer)
     if cfg.get("peft"):
         # Its weights are the adapter's alone: the model under it is made again.

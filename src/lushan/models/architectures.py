@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from lushan.errors import UserError
+from lushan.models.own_code import own_class
 
 Purpose = Literal["encoder", "causal_lm", "masked_lm", "seq2seq_lm"]
 """What is made of an architecture: its hidden states alone, or one of its language models."""
@@ -31,18 +32,21 @@ def auto(purpose: Purpose) -> Any:
     return getattr(transformers, _NAMES[purpose][0])
 
 
-def class_of(config: Any, purpose: Purpose) -> Any:
+def class_of(config: Any, purpose: Purpose, revision: str | None = None) -> Any:
     """The class of a model.
 
     Args:
         config: An instance or class of a config, or a partial of one.
         purpose: What is made of it.
+        revision: The hub's commit, for code that comes with the config.
 
     Raises:
         UserError: There is none.
     """
     import transformers
 
+    if (own := own_class(config, _NAMES[purpose][0], revision)) is not None:
+        return own
     kind = getattr(config, "func", config)
     kind = kind if isinstance(kind, type) else type(kind)
     found: Any = getattr(transformers, _NAMES[purpose][1]).get(kind, None)
@@ -58,15 +62,18 @@ def class_of(config: Any, purpose: Purpose) -> Any:
     return found
 
 
-def options_of(config: Any, purpose: Purpose, attention: str | None = None) -> dict[str, Any]:
+def options_of(
+    config: Any, purpose: Purpose, attention: str | None = None, revision: str | None = None
+) -> dict[str, Any]:
     """How its class is called: no pooling layer, which would get no gradient; fused attention.
 
     Args:
         config: An instance.
         purpose: What is made of it.
         attention: A kind of attention, instead of the best there is.
+        revision: See `class_of`.
     """
-    kind = class_of(config, purpose)
+    kind = class_of(config, purpose, revision)
     usual = "sdpa" if kind._supports_sdpa else "eager"
     options: dict[str, Any] = {"attn_implementation": attention or usual}
     if "add_pooling_layer" in inspect.signature(kind).parameters:

@@ -27,7 +27,9 @@ from lushan.models.architectures import (
     position_table,
 )
 from lushan.models.language import LanguageModel
-from lushan.text.hub import NO_CODE
+from lushan.models.own_code import require_whole
+from lushan.runs import trust
+from lushan.text import hub
 
 
 class Encoder(nn.Module):
@@ -100,7 +102,9 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
     """A model with random weights, by the `config.json` of a folder; its weights come later."""
     from transformers import AutoConfig
 
-    return _make(AutoConfig.from_pretrained(folder, local_files_only=True, **NO_CODE), purpose)
+    place = hub.find(str(folder), key="RUN")
+    with hub.explained(place, key="RUN", what="model"):
+        return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
 
 
 def pretrained(
@@ -148,13 +152,15 @@ def warm_up(config: Any, purpose: Purpose = "encoder") -> None:
 
 def _make(config: Any, purpose: Purpose, attention: str | None = None) -> Encoder | LanguageModel:
     options = options_of(config, purpose, attention)
-    made = auto(purpose).from_config(config, dtype=torch.float32, **options, **NO_CODE)
+    made = auto(purpose).from_config(config, dtype=torch.float32, **options, **trust.options())
     return _wrapped(made, purpose)
 
 
 def _wrapped(model: Any, purpose: Purpose) -> Encoder | LanguageModel:
     if purpose == "encoder":
-        return Encoder(_encoding_part(model))
+        part = _encoding_part(model)
+        require_whole(model, part)
+        return Encoder(part)
     table = position_table(model)
     # RoBERTa and its kin count positions from behind that of padding.
     first = 0 if table is None or table.padding_idx is None else table.padding_idx + 1

@@ -73,7 +73,7 @@ def read(
             # Left to itself, a checkpoint in half precision would be trained in half precision.
             dtype=torch.float32,
             output_loading_info=True,
-            **options_of(config, purpose, attention),
+            **options_of(config, purpose, attention, place.commit),
             **more,
         )
     missing = sorted(found["missing_keys"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
+from lushan.runs import trust
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import ABSENT, flat, run_id, varying
 from lushan.runs.listing import differing, folders, show, value_of
@@ -197,6 +198,13 @@ def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
     dotted = [name.replace("/", ".") for name in apart]
     meant = [name for name in dotted if any(f"{key}.".startswith(f"{name}.") for key in keys)]
     return meant or list(keys)
+
+
+def own_code(runs: Sequence[Member]) -> list[str]:
+    """A note on runs whose model is code that came with it."""
+    those = [run for run in runs if trust.is_stated(run.config)]
+    named = shown(those[0].folder) if those else ""
+    return [f"Of {len(those)} runs the model is code of its own: {named}."] if those else []
 
 
 def require_same_data(

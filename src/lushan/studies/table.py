@@ -108,6 +108,7 @@ def arrange(
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)
+    notes += collect.own_code(placed)
     notes += left_out(runs, metrics)
     return Grid(rows, columns, over, row_values, column_values, metrics, cells, notes)
 

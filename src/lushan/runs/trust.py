@@ -1,0 +1,66 @@
+"""Whether the code that comes with a model may run: only where the command line says so.
+
+A config states that a model needs its own code (`trust_remote_code: true`); the flag
+`--trust-remote-code` permits it to this process, and to those that it starts. A config, a study or
+a run folder from elsewhere can state, and cannot permit; nor can the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lushan.errors import UserError
+
+KEY = "trust_remote_code"
+FLAG = "--trust-remote-code"
+
+_permitted = False
+
+
+def permit() -> None:
+    """Let code that comes with models run in this process, until it ends."""
+    global _permitted  # noqa: PLW0603 - a switch of the process, which has one command line
+    _permitted = True
+
+
+def permitted() -> bool:
+    """Whether it may."""
+    return _permitted
+
+
+def without_flag(arguments: Sequence[str]) -> list[str]:
+    """A command line's words without the flag, wherever it stands; with it, code may run."""
+    if FLAG in arguments:
+        permit()
+    return [word for word in arguments if word != FLAG]
+
+
+def flag() -> list[str]:
+    """What a process that this one starts must be told."""
+    return [FLAG] if _permitted else []
+
+
+def options() -> dict[str, bool]:
+    """What transformers is told each time it reads something."""
+    return {KEY: _permitted}
+
+
+def is_stated(config: Mapping[str, Any]) -> bool:
+    """Whether a config says that its model needs its own code."""
+    return bool(config.get(KEY))
+
+
+def require(config: Mapping[str, Any]) -> None:
+    """Refuse to go on with a config that needs what the command line does not permit.
+
+    Raises:
+        UserError: It does.
+    """
+    if is_stated(config) and not _permitted:
+        raise UserError(
+            "this runs the code that comes with its model, which a config cannot permit",
+            key=KEY,
+            value=True,
+            hint=f"Read that code; then write {FLAG} on the command line.",
+        )
