@@ -122,12 +122,8 @@ class Stub(Job):
 
 def sweep(count: int, jobs: int) -> list[str]:
     """Carry out a sweep of so many jobs, each in a process of its own."""
-    from hydra.core.plugins import Plugins
-
     from lushan.config import compose
-    from lushan.runs.launcher import ForkLauncher
 
-    Plugins.instance().register(ForkLauncher)
     with tempfile.TemporaryDirectory() as place:
         words = ["-m", *OVERRIDES, f"paths.output_dir={place}", f"hydra.launcher.jobs={jobs}"]
         begun = time.perf_counter()

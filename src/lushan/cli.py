@@ -89,13 +89,12 @@ def train_command(args: Sequence[str]) -> int:
 
         typer.echo(usage.text())
         return 0
-    from hydra.core.plugins import Plugins
-
     from lushan.config import compose
-    from lushan.runs.launcher import ForkLauncher, set_apart
+    from lushan.runs.launcher import set_apart
 
-    Plugins.instance().register(ForkLauncher)
     if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(args):
+        from hydra.core.plugins import Plugins
+
         from lushan.search.sweeper import Search
 
         Plugins.instance().register(Search)

@@ -13,7 +13,8 @@ import typer
 
 from lushan.commands import examples
 from lushan.errors import UserError
-from lushan.studying import Bar, planned
+from lushan.runs.bar import Bar
+from lushan.studying import planned
 
 if TYPE_CHECKING:
     from lushan.studies.report.gathering import Gathered

@@ -5,8 +5,7 @@ What takes time to import is imported inside them, as in `lushan.cli`.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 from lushan.commands import examples
 from lushan.job import Job
 from lushan.runs import trust
+from lushan.runs.bar import Bar
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -269,33 +269,6 @@ def planned(file: Path) -> Plan:
     claims.read(study)
     with Bar("configs") as told:
         return plan(study, told)
-
-
-class Bar:
-    """A bar on a terminal while something is done to many.
-
-    Args:
-        what: They are, in a word.
-    """
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        self.progress: Any = None
-        if not sys.stderr.isatty():
-            return None
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.progress = Progress(console=Console(stderr=True), transient=True)
-        self.progress.start()
-        task = self.progress.add_task(self.what, total=None)
-        return lambda done, of: self.progress.update(task, completed=done, total=of)
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
 
 
 def _closing(made: Plan) -> str:

@@ -64,6 +64,7 @@ ROWS = {
     53: "a launcher's worker killed",
     54: "SIGUSR1, as before a time limit of SLURM's",
     55: "a tracker that takes nothing",
+    56: "code that comes with a model",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from lushan.config import compose
 from lushan.errors import Pruned
 from lushan.runs.folder import RunFolder
-from lushan.runs.launcher import ForkLauncher
 from lushan.runs.result import Result
 from lushan.runs.trials import Ongoing
 from lushan.search.sweeper import Search
@@ -88,8 +87,7 @@ class Job:
 def search(folder, *overrides, job=None):
     """Carry out `lushan train -m ...` with stub trials; the job, which knows what it was given."""
     job = job or Job()
-    for plugin in (ForkLauncher, Search):
-        Plugins.instance().register(plugin)
+    Plugins.instance().register(Search)
     arguments = ["-m", "hparams_search=optuna", f"paths.output_dir={folder}/outputs", "name=stub"]
     compose.main([*arguments, *overrides], job)
     return job

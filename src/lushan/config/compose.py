@@ -23,6 +23,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -34,6 +35,8 @@ from lushan.config.check import OPTIONAL
 from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
 from lushan.errors import UserError, did_you_mean
+from lushan.runs.combinations import Combinations
+from lushan.runs.launcher import ForkLauncher
 
 
 class _Loader(ConfigLoaderImpl):
@@ -330,6 +333,12 @@ class _Parser:
         return flags
 
 
+def register_own() -> None:
+    """Let Hydra know the launcher and the sweeper that our `conf/` names."""
+    for plugin in (ForkLauncher, Combinations):
+        Plugins.instance().register(plugin)
+
+
 def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobReturn] | None:
     """Do what `lushan train ARGS...` asks for.
 
@@ -349,6 +358,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
         print(usage.text())  # noqa: T201
         return None
     name = flags.config_name or PRIMARY
+    register_own()
     composer = Composer(flags.config_dir)
     GlobalHydra.instance().initialize(composer)
     try:

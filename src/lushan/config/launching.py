@@ -14,10 +14,9 @@ from hydra.types import HydraContext, RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
-from lushan.config.compose import Composer, starting_from
+from lushan.config.compose import Composer, register_own, starting_from
 from lushan.config.folders import PRIMARY
 from lushan.config.hydra_node import TRUSTED
-from lushan.runs.launcher import ForkLauncher
 
 
 def launch(
@@ -38,7 +37,7 @@ def launch(
     Raises:
         UserError: An override is wrong.
     """
-    Plugins.instance().register(ForkLauncher)
+    register_own()
     composer = Composer()
     GlobalHydra.instance().initialize(composer)
     try:

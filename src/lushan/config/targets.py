@@ -114,6 +114,7 @@ HYDRA_RULES = (
     Rule("optuna.samplers.", ("optuna.samplers.",), ("optuna.samplers._base.BaseSampler",)),
     Rule("optuna.pruners.", ("optuna.pruners.",), ("optuna.pruners._base.BasePruner",)),
     Rule("lushan.runs.launcher.", ("lushan.runs.launcher.",)),
+    Rule("lushan.runs.combinations.", ("lushan.runs.combinations.",)),
     Rule("lushan.search.sweeper.", ("lushan.search.sweeper.",)),
 )
 """What may stand under `hydra`: launchers, sweepers and callbacks that came with Hydra or us."""

@@ -27,6 +27,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lushan.errors import Interrupted, UserError
+from lushan.runs.bar import Bar
 from lushan.runs.cores import usable_threads
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.runs.secrets import redact, redact_arguments
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 POLL = 0.02
 """Seconds between two looks at the children."""
+MANY = 20
+"""Jobs whose configs take seconds to compose: a bar is shown."""
 
 
 class Job(Protocol):
@@ -142,18 +145,24 @@ class ForkLauncher(Launcher):
         return [self._returned(job, found[job.number]) for job in planned]
 
     def _planned(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[_Planned]:
-        planned, apart = [], set_apart(job_overrides, self.config.hydra.overrides.task)
-        for number, overrides in enumerate(job_overrides, start=first):
-            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(config):
-                config.hydra.job.id = str(number)
-                config.hydra.job.num = number
-            task = config.copy()
-            with open_dict(task):
-                del task["hydra"]
-            run = self.job.to_train(task)
-            planned.append(_Planned(number, apart[number - first], config, run))
+        apart = set_apart(job_overrides, self.config.hydra.overrides.task)
+        planned = []
+        with Bar("configs") if len(apart) >= MANY else contextlib.nullcontext() as told:
+            for place, overrides in enumerate(job_overrides):
+                planned.append(self._plan(first + place, overrides, apart[place]))
+                if told is not None:
+                    told(place + 1, len(apart))
         return planned
+
+    def _plan(self, number: int, overrides: Sequence[str], apart: tuple[str, ...]) -> _Planned:
+        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        task = config.copy()
+        with open_dict(task):
+            del task["hydra"]
+        return _Planned(number, apart, config, self.job.to_train(task))
 
     def _run(self, job: _Planned) -> dict[str, Any]:
         """Carry out a job in this process."""

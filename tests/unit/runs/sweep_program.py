@@ -12,13 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from lushan.config import compose
 from lushan.errors import Interrupted, UserError
 from lushan.runs import outcomes
-from lushan.runs.launcher import ForkLauncher
 from lushan.runs.signals import Signals
 
 FOLDER = Path(sys.argv[1])
@@ -102,7 +100,6 @@ class Job:
 
 
 def main():
-    Plugins.instance().register(ForkLauncher)
     code = 0
     try:
         arguments = ["-m", "hydra/launcher=fork", f"paths.output_dir={FOLDER}/outputs"]
