@@ -180,6 +180,9 @@ class _Reader:
                 raise self.wrong(f"not a value: {problem}", key, value=node.value) from error
         found: dict[str, Any] = {}
         for name, value in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                self.lines[key] = name.start_mark.line + 1
+                raise self.wrong("a key is a word, and no list", key)
             inner = f"{key}.{name.value}" if key else str(name.value)
             if name.value in found:
                 raise self.wrong("stands twice", inner)

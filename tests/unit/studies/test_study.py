@@ -104,6 +104,8 @@ BOMB = "".join(
         ("!$", "not a value: could not determine a constructor"),
         ("title: !!int x", "title: not a value"),
         ("title: !!timestamp 2001-99-99", "title: not a value"),
+        ("? ?", "a key is a word"),
+        ("axes:\n  ? [head]\n  : x", "axes: a key is a word"),
         ("title: &a [*a]", "more in it than in any study"),
         ("[" * 50_000, "lists within lists"),
         ("[" * 350 + "]" * 350, "lists within lists"),  # the file's nodes fit, their values do not
