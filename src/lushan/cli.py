@@ -98,7 +98,7 @@ def train_command(args: Sequence[str]) -> int:
         from lushan.search.sweeper import Search
 
         Plugins.instance().register(Search)
-    JOB.stopped, JOB.permits = None, trust.permitted()
+    JOB.begin()
     if trust.permitted():
         args = [*args, f"++{trust.KEY}=true"]
     try:

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 class Job:
     """One job of `lushan train`: what every launcher calls, here or in another process.
 
-    It may be pickled, and answers in plain values whatever happens.
+    It may be pickled, and answers in plain values whatever happens. Another process has not seen
+    the command line, and may have been started in another folder: both are carried along.
     """
 
     __name__ = "job"
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Take what a command's process is: where it works, and what it permits."""
         self.stopped: str | None = None
         self.permits = trust.permitted()
+        self.folder = Path.cwd()
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
         """Carry out the experiment of a composed config; the fields of an `Outcome`."""
@@ -38,7 +44,7 @@ class Job:
         from lushan.config.check import check
         from lushan.runs import share
 
-        if self.permits:  # in another process, which has not seen the command line
+        if self.permits:
             trust.permit()
         begun = time.monotonic()
         hydra = HydraConfig.get()
@@ -51,6 +57,7 @@ class Job:
             return answer | {"state": "interrupted", "reason": self.stopped, "exit_code": 1}
         config: dict[str, Any] | None = None
         try:
+            self._go_there()
             config = check(cfg)
             answer |= _place(config)
             if is_sweep and not answer["answered"]:
@@ -65,6 +72,17 @@ class Job:
             complain(error, overrides, config or _unchecked(cfg))
             answer |= self._failure(error, overrides, config)
         return answer | {"seconds": round(time.monotonic() - begun, 1)}
+
+    def _go_there(self) -> None:
+        """Work where the command was typed: a worker of Ray's is started where its node was."""
+        if not self.folder.is_dir():
+            raise UserError(
+                "the folder that the command was typed in is not on this machine",
+                value=str(self.folder),
+                hint="Machines that share a sweep need a folder that all of them see.",
+            )
+        if self.folder != Path.cwd():
+            os.chdir(self.folder)
 
     def _failure(
         self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
