@@ -7,8 +7,9 @@ counts is the time of training, and that of all else from the command to its end
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
-import json
+import functools
 import os
 import socket
 import statistics
@@ -17,10 +18,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import LUSHAN, alternate, machine, run
+from common import alternate, machine, timed_train
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-STATES = ("none", "offline", "closed port", "silent server", "refusing server")
+NONE = "none"
 REFUSAL = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
@@ -47,13 +48,14 @@ def server(*, answers: bool) -> Iterator[int]:
             connection.close()
 
 
-def measured(folder: Path, words: list[str], variables: dict[str, str]) -> tuple[float, float]:
-    """Seconds of training, and of all else that the command does."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    out, whole = run([LUSHAN, "train", *words], cwd=folder, env=clean | variables)
-    place = folder / out.strip().splitlines()[-1].removeprefix("run: ")
-    result = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    return result["train_seconds"], whole - result["train_seconds"]
+def states(silent: int, refusing: int) -> dict[str, dict[str, str] | None]:
+    """What the environment says of W&B in each; None is a run without it."""
+    ports = {"closed port": 9, "silent server": silent, "refusing server": refusing}
+    online = {
+        state: {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
+        for state, port in ports.items()
+    }
+    return {NONE: None, "offline": {"WANDB_MODE": "offline"}, **online}
 
 
 def main() -> None:
@@ -62,42 +64,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
-    others: dict[str, list[float]] = {state: [] for state in STATES}
+    words = ["task=causal_lm", "data=sample_text", "model=gpt2_tiny", "trainer=cpu"]
+    words += [f"trainer.max_steps={args.steps}", "trainer.max_epochs=null"]
+    words += ["trainer.log_every_n_steps=1", "~callbacks.samples", "test=false"]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    others: dict[str, list[float]] = collections.defaultdict(list)
     with (
         tempfile.TemporaryDirectory() as place,
         server(answers=False) as silent,
         server(answers=True) as refusing,
     ):
-        folder = Path(place)
-        ports = {"closed port": 9, "silent server": silent, "refusing server": refusing}
-        words = ["task=causal_lm", "data=sample_text", "model=gpt2_tiny", "trainer=cpu"]
-        words += [f"trainer.max_steps={args.steps}", "trainer.max_epochs=null"]
-        words += ["trainer.log_every_n_steps=1", "~callbacks.samples", "test=false"]
+        known = states(silent, refusing)
 
         def once(state: str, number: int) -> float:
+            variables = known[state]
             more = [f"name={state.replace(' ', '-')}-{number}"]
-            variables = {"WANDB_MODE": "offline"} if state == "offline" else {}
-            if state in ports:
-                variables = {
-                    "WANDB_API_KEY": KEY,
-                    "WANDB_BASE_URL": f"http://127.0.0.1:{ports[state]}",
-                }
-            if state != "none":
-                more.append("logger=wandb")
-            trained, rest = measured(folder, [*words, *more], variables)
-            others[state].append(rest)
-            return trained
+            more += [] if variables is None else ["logger=wandb"]
+            result, whole = timed_train(
+                *words, *more, cwd=Path(place), env=clean | (variables or {})
+            )
+            others[state].append(whole - result["train_seconds"])
+            return result["train_seconds"]
 
-        times = alternate(
-            {state: lambda number, state=state: once(state, number) for state in STATES},
-            args.rounds,
-        )
+        times = alternate({s: functools.partial(once, s) for s in known}, args.rounds)
     print(machine())
     print(f"{args.steps} steps, each logged; medians of {args.rounds} rounds\n")
     print("| W&B | training, s | against none | all else of the command, s |")
     print("| --- | --: | --: | --: |")
-    for state in STATES:
-        ratios = [a / b for a, b in zip(times[state], times["none"], strict=True)]
+    for state in times:
+        ratios = [a / b for a, b in zip(times[state], times[NONE], strict=True)]
         trained, rest = statistics.median(times[state]), statistics.median(others[state])
         print(f"| {state} | {trained:.2f} | {statistics.median(ratios):.3f} × | {rest:.1f} |")
 

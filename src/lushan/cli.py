@@ -79,8 +79,6 @@ def main() -> int:
 
 # train
 
-JOB = Job()
-
 
 def train_command(args: Sequence[str]) -> int:
     """`lushan train ARGS...`; the exit code."""
@@ -98,11 +96,10 @@ def train_command(args: Sequence[str]) -> int:
         from lushan.search.sweeper import Search
 
         Plugins.instance().register(Search)
-    JOB.begin()
     if trust.permitted():
         args = [*args, f"++{trust.KEY}=true"]
     try:
-        done = compose.main(args, JOB)
+        done = compose.main(args, Job())
     except Interrupted as stopped:
         from lushan.runs import outcomes
 

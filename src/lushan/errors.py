@@ -11,6 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; its class where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def in_a_line(error: BaseException) -> str:
+    """The class of an exception, and the first line of what it says."""
+    name, first = type(error).__name__, first_line(error)
+    return name if first == name else f"{name}: {first}"
+
+
 class LushanWarning(UserWarning):
     """Something was repaired or counted, and the user should know."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lushan.errors import Interrupted, Pruned, RunFailed, UserError
+from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line
 from lushan.runs import trust
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ class Job:
     __name__ = "job"
 
     def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Take what a command's process is: where it works, and what it permits."""
         self.stopped: str | None = None
         self.permits = trust.permitted()
         self.folder = Path.cwd()
@@ -187,9 +183,8 @@ def gave_up(error: Exception) -> RunFailed | None:
     """What to say of a launcher that has failed; None if the exception is not one's."""
     if not type(error).__module__.startswith(tuple(f"{name}." for name in LIBRARIES)):
         return None
-    first = next(iter(str(error).splitlines()), "")
     return RunFailed(
-        f"the launcher gave up: {type(error).__name__}: {first}\n"
+        f"the launcher gave up: {in_a_line(error)}\n"
         "  What is complete is kept, and the same command goes on from there. With "
         "hydra/launcher=fork a job\n  that is killed costs no other; `lushan study run` goes on "
         "by itself, and says which one it was."

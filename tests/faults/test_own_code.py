@@ -99,13 +99,13 @@ def test_a_config_cannot_permit_it(lushan, place, words):
 
 @pytest.fixture
 def trained(lushan):
-    done, ran = lushan(*sample(FLAG, "name=trained"))
+    done, _ = lushan(*sample(FLAG, "name=trained"))
     assert done.code == 0, done.err
-    return done, ran
+    return done
 
 
 def test_permitted_it_is_recorded_and_kept_with_the_run(trained, lushan, place):
-    done, _ = trained
+    done = trained
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert set(manifest["fingerprints"]["code"]) == {"configuration_own.py", "modeling_own.py"}
     assert f"{trust.KEY}: true" in (done.folder / "config.yaml").read_text()
@@ -130,11 +130,12 @@ def test_permitted_it_is_recorded_and_kept_with_the_run(trained, lushan, place):
 
 
 def test_others_take_it_up_where_their_command_permits_it(trained, lushan, place):
-    done, _ = trained
-    words = sample("name=after", f"init_from={done.folder}")[:2] + sample("name=after")[3:]
-    refused, ran = lushan(*words, f"init_from={done.folder}")
+    done = trained
+    words = [word for word in sample("name=after") if word != "init_from=model"]
+    words.append(f"init_from={done.folder}")
+    refused, ran = lushan(*words)
     assert (refused.code, ran) == (2, False)
-    after, ran = lushan(*words, f"init_from={done.folder}", FLAG)
+    after, ran = lushan(*words, FLAG)
     assert (after.code, ran) == (0, True), after.err
     refused, ran = lushan("reproduce", done.folder)
     assert (refused.code, ran) == (2, False)
@@ -180,7 +181,7 @@ def test_code_of_another_place_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_run_folder_that_was_tampered_with_runs_nothing(trained, lushan, place):
-    done, _ = trained
+    done = trained
     copy = place / "copy"
     shutil.copytree(done.folder, copy)
     config = (copy / "config.yaml").read_text()

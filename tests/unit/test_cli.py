@@ -210,7 +210,6 @@ def test_after_a_signal_no_further_job_begins_in_that_process(cli_inside, monkey
         raise Interrupted(signal.SIGTERM)
 
     monkeypatch.setattr("lushan.training.run", fails)
-    monkeypatch.setattr(program.JOB, "stopped", None)
     done = cli_inside("train", "-m", "hydra/launcher=basic", "seed=1,2,3")
     assert done.code == 1
     assert len(calls) == 1

@@ -28,7 +28,7 @@ def locked() -> dict[str, Version]:
             continue
         pin, *hashes = line.split()
         assert hashes, f"{pin} has no hash"
-        assert all(HASH.fullmatch(text) for text in hashes), line
+        assert all(map(HASH.fullmatch, hashes)), line
         name, version = pin.split("==")  # a version, and no range
         versions[canonicalize_name(name)] = Version(version)
     return versions

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
@@ -32,9 +32,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lushan.config import completion, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
+from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
 from lushan.runs.launcher import ForkLauncher
 
@@ -294,45 +295,6 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-class _Parser:
-    """Hydra's flags, with mistakes told as ours are."""
-
-    @staticmethod
-    def parse(args: Sequence[str]) -> argparse.Namespace:
-        parser = get_args_parser()
-        known = [flag for action in parser._actions for flag in action.option_strings]
-
-        def fail(message: str) -> NoReturn:
-            wrong = next((a for a in args if a.startswith("-") and a not in known), None)
-            raise UserError(
-                message,
-                value=wrong,
-                hint=(did_you_mean(wrong, known) if wrong else None)
-                or "`lushan train --help` shows what can be written.",
-            )
-
-        parser.error = fail  # type: ignore[method-assign]
-        flags = parser.parse_intermixed_args(list(args))
-        if flags.experimental_rerun is not None:
-            raise UserError(
-                "a run is started again by the command that started it",
-                key="--experimental-rerun",
-                hint="It would read a pickle; `lushan train` with the same arguments does not.",
-            )
-        if flags.config_path is not None:
-            raise UserError(
-                "folders are added, not replaced",
-                key="--config-path",
-                hint="Use --config-dir, or a conf/ in the working folder.",
-            )
-        shown = [bool(flags.cfg), bool(flags.info), flags.multirun, flags.shell_completion]
-        if sum(shown) > 1:
-            raise UserError("only one of --multirun, --cfg, --info and --shell-completion")
-        if flags.resolve and not flags.cfg:
-            raise UserError("it goes with --cfg", key="--resolve", hint="--cfg job --resolve")
-        return flags
-
-
 def register_own() -> None:
     """Let Hydra know the launcher and the sweeper that our `conf/` names."""
     for plugin in (ForkLauncher, Combinations):
@@ -352,7 +314,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
     Raises:
         UserError: The command line or a config is wrong.
     """
-    flags = _Parser.parse(args)
+    flags = flags_of(args)
     flags.overrides = starting_from(flags.overrides)
     if flags.help:
         print(usage.text())  # noqa: T201

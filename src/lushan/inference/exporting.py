@@ -30,7 +30,7 @@ from lushan.runs.earlier import is_run
 from lushan.runs.files import TEMPORARY, atomic_write, read_json, write_json
 from lushan.tasks.classification import Classification
 from lushan.tasks.ner import NER
-from lushan.text.hub import NO_PICKLE
+from lushan.text.hub import NO_PICKLE, Place
 
 CLOSE = 1e-3
 """Logits may differ by so much of the largest one: merging adapters rounds."""
@@ -176,13 +176,10 @@ def _prove(form: Form, folder: Path, dtype: str) -> str:
     import transformers
 
     auto: Any = getattr(transformers, form.auto)
-    again = auto.from_pretrained(
-        folder, local_files_only=True, dtype="auto", **trust.options(), **NO_PICKLE
-    )
+    place = Place(str(folder))
+    again = auto.from_pretrained(place.path, dtype="auto", **place.options, **NO_PICKLE)
     again.eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, **trust.options()
-    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     found = form.ask(again, tokenizer)
     if [t.shape for t in found] != [t.shape for t in form.expected]:
         raise RunFailed(

@@ -61,8 +61,8 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    kept = hub.Place(str(folder / TOKENIZER))
-    tokenizer = AutoTokenizer.from_pretrained(kept.path, **kept.options)
+    place = hub.Place(str(folder / TOKENIZER))
+    tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     task.use(tokenizer)
     if cfg.get("peft"):
         # Its weights are the adapter's alone: the model under it is made again.

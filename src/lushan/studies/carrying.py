@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from lushan.errors import UserError
+from lushan.errors import UserError, in_a_line
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
 from lushan.studies.plan import Plan, Run
 
@@ -77,8 +77,7 @@ def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - each launcher has its own
-        first = next(iter(str(error).splitlines()), "")
-        return f"{type(error).__name__}: {first}" if first else type(error).__name__
+        return in_a_line(error)
     return None
 
 

@@ -203,8 +203,9 @@ def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
 def own_code(runs: Sequence[Member]) -> list[str]:
     """A note on runs whose model is code that came with it."""
     those = [run for run in runs if trust.is_stated(run.config)]
-    named = shown(those[0].folder) if those else ""
-    return [f"Of {len(those)} runs the model is code of its own: {named}."] if those else []
+    if not those:
+        return []
+    return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
 
 
 def require_same_data(

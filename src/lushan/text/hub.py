@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
 from lushan.runs import trust
 
 PACKAGE = "pkg://"
@@ -167,8 +167,9 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
                 value=place.path,
                 hint=f"Read that code; then write {trust.FLAG} on the command line.",
             ) from error
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"the {what} cannot be read: {first}", key=key, value=place.path) from error
+        raise UserError(
+            f"the {what} cannot be read: {first_line(error)}", key=key, value=place.path
+        ) from error
 
 
 @functools.cache

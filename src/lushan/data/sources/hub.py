@@ -16,7 +16,7 @@ from lushan.data import files
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, first_line
 from lushan.text import hub
 
 BUILDERS = {
@@ -197,7 +197,7 @@ class HubSet(Source):
             raise
         except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
             cause = error.__cause__ or error
-            first = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+            first = first_line(cause)
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
