@@ -88,8 +88,10 @@ def train_command(args: Sequence[str]) -> int:
         typer.echo(usage.text())
         return 0
     from lushan.config import compose
+    from lushan.runs import outcomes
     from lushan.runs.launcher import set_apart
 
+    outcomes.clear()  # of an earlier command of this process
     if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(args):
         from hydra.core.plugins import Plugins
 
@@ -101,8 +103,6 @@ def train_command(args: Sequence[str]) -> int:
     try:
         done = compose.main(args, Job())
     except Interrupted as stopped:
-        from lushan.runs import outcomes
-
         close_sweep(outcomes.collected())
         return stopped.exit_code
     except Exception as error:
@@ -114,8 +114,6 @@ def train_command(args: Sequence[str]) -> int:
     answers = [dict(job.return_value) for job in done]
     if len(answers) == 1 and answers[0]["number"] is None:
         return close_run(answers[0])
-    from lushan.runs import outcomes
-
     apart = set_apart([job.overrides or () for job in done])
     found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
     return close_sweep(found or outcomes.collected())
