@@ -71,6 +71,7 @@ READERS = {
 }
 FOUND = [
     *(b"", b"\n", b"\0", b"\xff\xfe", b"O\n\nO", b"!$", b"&a [*a]", b"[" * 5_000),
+    *(b'{"tokens": ["a"], "tags": [{"a": 1}]}', b'{"tokens": ["a"], "tags": [["O"]]}'),
     *(b'{"text": 1e999}', b'text,label\n"', b'{"text": ' + b"[" * 5_000),
 ]
 

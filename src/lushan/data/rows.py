@@ -120,7 +120,6 @@ class Rows(Tagged, Paired):
     def _from_tokens(self, columns: Columns, field: str) -> pa.Table:
         tags_field = self._tags_field(columns)
         tokens, tags = columns.values[field], columns.values[tags_field]
-        known: dict[Any, str] = {}
         named: list[list[str]] = []
         for row, (words, marks) in enumerate(zip(tokens, tags, strict=True)):
             _require_words(columns, row, field, words)
@@ -132,7 +131,7 @@ class Rows(Tagged, Paired):
                     row,
                     hint="Each word has one tag.",
                 )
-            named.append([known.get(m) or self._tag(columns, row, m, known) for m in marks])
+            named.append([self._tag(columns, row, mark) for mark in marks])
         return with_places(
             {
                 "id": self.ids(columns),
@@ -156,22 +155,20 @@ class Rows(Tagged, Paired):
             hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
         )
 
-    def _tag(self, columns: Columns, row: int, value: Any, known: dict[Any, str]) -> str:
-        names = self.label_names
+    def _tag(self, columns: Columns, row: int, value: Any) -> str:
         if isinstance(value, str) and value:
-            known[value] = value
-        elif type(value) is int and names is None:
+            return value
+        names = self.label_names
+        if type(value) is int and names is None:
             raise columns.fail(
                 "the tags are numbers, and their names are not known",
                 row,
                 value=value,
                 hint="Name them in their order: data.label_names=[O,B-PER,I-PER,...].",
             )
-        elif type(value) is int and names is not None and 0 <= value < len(names):
-            known[value] = names[value]
-        else:
-            raise columns.fail("this is no tag", row, value=value if value is not None else "null")
-        return known[value]
+        if type(value) is int and names is not None and 0 <= value < len(names):
+            return names[value]
+        raise columns.fail("this is no tag", row, value=value if value is not None else "null")
 
     # Texts with spans
 

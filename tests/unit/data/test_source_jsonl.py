@@ -43,6 +43,12 @@ def test_tags_as_numbers(write, refused) -> None:
     assert refused(Jsonl(train=path, label_names=["O"]).read).value == 1
 
 
+def test_true_is_no_number_of_a_tag(write, refused) -> None:
+    path = write("x", lines({"tokens": ["a", "b"], "tags": [1, True]}))
+    error = refused(Jsonl(train=path, label_names=["O", "B-X"]).read)
+    assert (error.problem, error.value) == ("this is no tag", True)
+
+
 @pytest.mark.parametrize("tags", [["O"], ["O", "O", "O"]])
 @pytest.mark.fault(35)
 def test_tokens_and_tags_of_different_length(tags: list[str], write, refused) -> None:
