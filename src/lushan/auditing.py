@@ -118,22 +118,18 @@ def judged_apart(run: Path) -> list[Apart]:
     Raises:
         UserError: Its predictions are not those of its data.
     """
-    from json import loads
-
     from lushan.config.build import source_of
     from lushan.data.audit.apart import scores_apart
     from lushan.runs.folder import RunFolder, read_config
+    from lushan.studies import records
 
     splits = source_of(read_config(run)).read().splits
     if "train" not in splits or "tags" not in splits["train"].column_names:
         return []
     found = []
     for split, table in splits.items():
-        path = RunFolder(run).predictions / f"{split}.jsonl"
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").split("\n")
-            records = [loads(line) for line in lines if line]
-            found.append(scores_apart(split, table, records, splits["train"]))
+        if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
+            found.append(scores_apart(split, table, records.read(run, split), splits["train"]))
     return found
 
 

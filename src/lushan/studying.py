@@ -5,7 +5,8 @@ What takes time to import is imported inside them, as in `lushan.cli`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,14 +81,22 @@ def run(
     retry: Annotated[int, typer.Option(help="Start what has failed so often again.")] = 0,
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
-    from lushan.config.launching import launch
+    from lushan.config.launching import launch, require_launcher
     from lushan.errors import UserError
+    from lushan.runs.folder import FAILED, NEW
     from lushan.studies.carrying import carry_out
     from lushan.studies.plan import progress
 
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
+    if jobs < 1:
+        raise UserError("must be 1 or more", key="--jobs", value=jobs)
+    for text in option or ():
+        if not text.lstrip("+").startswith("hydra."):
+            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
+            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
     options = [f"hydra/launcher={launcher}", *(option or ())]
+    require_launcher(options)
     if launcher == "fork":
         options.append(f"hydra.launcher.jobs={jobs}")
     elif jobs != 1:
@@ -97,21 +106,38 @@ def run(
     for one in made.runs:
         trust.require(one.config)
     typer.echo(str(progress(made.states())), err=True)
+    refused: dict[Run, str] = {}
 
     def start(todo: Sequence[Run]) -> None:
-        launch([run.overrides for run in todo], SharedJob(), options)
+        done = launch([run.overrides for run in todo], SharedJob(), options)
+        for one, job in zip(todo, done, strict=True):
+            answer = job.return_value
+            if answer["state"] == FAILED and one.folder.state == NEW:  # it came to no folder
+                refused[one] = answer["reason"]
 
     carry_out(made, start, retry=retry, told=lambda text: typer.echo(text, err=True))
-    typer.echo(_closing(made))
+    typer.echo(_closing(made, refused))
     raise typer.Exit(_exit_code(made))
 
 
-@app.command(epilog=examples("lushan study status experiments/ner_heads/study.yaml"))
-def status(file: File) -> None:
-    """What is complete, running, failed and missing, cell by cell, and the time that is left."""
+@app.command(
+    epilog=examples(
+        "lushan study status experiments/ner_heads/study.yaml",
+        "lushan study status experiments/ner_heads/study.yaml --json",
+    )
+)
+def status(
+    file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
+) -> None:
+    """What is complete, running, failed and missing, cell by cell, and the time that is left.
+
+    Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
+    """
+    from lushan.studies.plan import as_json as in_json
     from lushan.studies.plan import as_text
 
-    typer.echo(as_text(planned(file)))
+    made = planned(file)
+    typer.echo(in_json(made) if as_json else as_text(made))
 
 
 @app.command(
@@ -136,6 +162,9 @@ def table(
     require_format(format)
     if write is not None and format != "md":
         raise UserError("a page is Markdown", key="--format", value=format)
+    if write is not None and write.suffix.lower() not in (".md", ".markdown"):
+        hint = "Write --write README.md. Without --write a table goes to standard output."
+        raise UserError("a page is a Markdown file", key="--write", value=str(write), hint=hint)
     made = planned(file)
     text, apart = showing.tables(made, format)
     if write is None:
@@ -164,7 +193,9 @@ def _write_page(made: Plan, text: str, target: Path) -> None:
     atomic_write(target, showing.page(made, text, shown))
 
 
-Tolerance = Annotated[float, typer.Option(help="Relative difference of a metric that is let pass.")]
+Tolerance = Annotated[
+    float, typer.Option(help="Relative difference of a metric that is let pass.", min=0)
+]
 
 
 @app.command(
@@ -194,7 +225,7 @@ def verify(
         hint = f"lushan study run {file}"
         raise UserError("no run of it is complete", file=file, hint=hint)
     if runs is not None and not 1 <= runs <= len(done):
-        problem = f"there are {len(done)} complete runs"
+        problem = f"must be 1 or more, and no more than the {len(done)} runs that are complete"
         raise UserError(problem, key="--runs", value=runs)
     chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
     verdicts = []
@@ -261,24 +292,34 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
 
 def planned(file: Path) -> Plan:
     """The study spelled out, with its claims read: all that can be wrong is wrong now."""
-    from lushan.studies import claims
+    from lushan.studies import claims, metrics
     from lushan.studies.plan import plan
     from lushan.studies.study import read
 
     study = read(file)
-    claims.read(study)
+    claimed = claims.read(study)
     with Bar("configs") as told:
-        return plan(study, told)
+        made = plan(study, told)
+    metrics.require(made, claimed)
+    return made
 
 
-def _closing(made: Plan) -> str:
+def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
+    """How a study stands, and why runs are not done.
+
+    Args:
+        made: The study.
+        refused: Runs that have not come to a folder, and why.
+    """
     from lushan.runs.folder import FAILED
     from lushan.studies.plan import progress
 
     states = made.states()
+    for run, reason in refused.items():
+        states[run] = dataclasses.replace(states[run], state=FAILED, reason=reason)
     failed = [run for run, status in states.items() if status.state == FAILED]
     lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
-    if failed:
+    if any(run not in refused for run in failed):
         lines.append("what has failed is left alone; --retry 1 starts it again")
     return "\n".join([*lines, *made.notes, str(progress(states))])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -10,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
@@ -37,6 +39,26 @@ def launch(
     Raises:
         UserError: An override is wrong.
     """
+    with _launcher(task, options) as (composer, launcher):
+        spelled = [composer.spelled_out(starting_from(job)) for job in jobs]
+        return list(launcher.launch(spelled, initial_job_idx=0))
+
+
+def require_launcher(options: Sequence[str]) -> None:
+    """Judge options of a launcher before there is anything to launch.
+
+    Raises:
+        UserError: An override is wrong.
+    """
+    with _launcher(lambda _: None, options):
+        pass
+
+
+@contextlib.contextmanager
+def _launcher(
+    task: Callable[[DictConfig], Any], options: Sequence[str]
+) -> Iterator[tuple[Composer, Launcher]]:
+    """The launcher that options choose, and what composes the config of its jobs."""
     register_own()
     composer = Composer()
     GlobalHydra.instance().initialize(composer)
@@ -52,15 +74,16 @@ def launch(
                 activate_config_repository=True,
             )
             HydraConfig.instance().set_config(config)
-            launcher = Plugins.instance().instantiate_launcher(
-                hydra_context=HydraContext(
-                    config_loader=composer.config_loader, callbacks=Callbacks(config)
+            yield (
+                composer,
+                Plugins.instance().instantiate_launcher(
+                    hydra_context=HydraContext(
+                        config_loader=composer.config_loader, callbacks=Callbacks(config)
+                    ),
+                    task_function=task,
+                    config=config,
                 ),
-                task_function=task,
-                config=config,
             )
-            spelled = [composer.spelled_out(starting_from(job)) for job in jobs]
-            return list(launcher.launch(spelled, initial_job_idx=0))
     finally:
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None  # what is judged next is no job of this command

@@ -17,6 +17,7 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 
+from lushan.errors import did_you_mean
 from lushan.metrics import significance
 from lushan.studies.contrast import FEWEST_RUNS
 from lushan.studies.numbers import is_lower_better
@@ -106,13 +107,16 @@ def _read(study: Study, text: str, key: str) -> Claim:
             raise study.mistake(
                 "a mean is never just a number", key, value=text, hint="METRIC == VALUE ± WITHIN"
             )
+        within = _number(study, found["within"] or "0", key)
+        if within < 0:
+            raise study.mistake("how far off is 0 or more", key, value=within)
         return Claim(
             text,
             found["metric"],
             _levels(study, found["side"], key),
             sign=found["sign"],
             value=_number(study, found["value"], key),
-            within=_number(study, found["within"] or "0", key),
+            within=within,
         )
     raise study.mistake(
         "not a claim",
@@ -137,10 +141,17 @@ def _levels(study: Study, text: str, key: str) -> Levels:
             axes = [name for name, levels in study.axes.items() if part in levels]
             if len(axes) != 1:
                 problem = "no axis has such a level" if not axes else "more than one axis has it"
-                raise study.mistake(problem, key, value=part, hint="Write AXIS=LEVEL.")
+                every = [level for levels in study.axes.values() for level in levels]
+                hint = None if axes else did_you_mean(part, every)
+                raise study.mistake(problem, key, value=part, hint=hint or "Write AXIS=LEVEL.")
             axis, level = axes[0], part
-        if level not in study.axes.get(axis, {}):
-            raise study.mistake("there is no such level", key, value=part)
+        if axis not in study.axes:
+            hint = did_you_mean(axis, study.axes) or f"There are {', '.join(study.axes)}."
+            raise study.mistake("there is no such axis", key, value=part, hint=hint)
+        levels = study.axes[axis]
+        if level not in levels:
+            hint = did_you_mean(level, levels) or f"There are {', '.join(levels)}."
+            raise study.mistake("there is no such level", key, value=part, hint=hint)
         found[axis] = level
     return found
 
@@ -207,19 +218,14 @@ def _cells(plan: Plan, chosen: Levels) -> dict[tuple[str, ...], list[Run]]:
 
 
 def _numbers(runs: Sequence[Run], metric: str) -> list[float]:
-    values = []
-    for run in runs:
-        result = run.folder.result()
-        value = None if result is None else result.metrics.get(metric)
-        if value is not None:
-            values.append(float(value))
-    return values
+    values = [run.member().number(metric) for run in runs]
+    return [float(value) for value in values if value is not None]
 
 
 def _lacking(plan: Plan, claim: Claim, sides: Sequence[Levels]) -> str:
     """What keeps a claim from being judged: runs that are not complete, or have not the metric."""
     runs = [run for side in sides for cell in _cells(plan, side).values() for run in cell]
-    results = [run.folder.result() for run in runs]
+    results = [run.member().result for run in runs]
     missing = sum(result is None for result in results)
     if missing:
         return f"{missing} of {len(runs)} runs are not complete"

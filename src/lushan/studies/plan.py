@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import json
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.config.origin import COMMAND_LINE
 from lushan.errors import UserError
 from lushan.runs.folder import (
     COMPLETE,
@@ -50,6 +54,17 @@ class Run:
         """`head=crf decay=none seed=1`."""
         return " ".join(f"{k}={v}" for k, v in (self.cell | {"seed": str(self.seed)}).items())
 
+    def status(self) -> Status:
+        """How far it is; one whose result is damaged is not done, and has failed."""
+        status = self.folder.status()
+        if status.state == COMPLETE:
+            try:
+                self.folder.result()
+            except UserError as error:
+                reason = f"its result is damaged ({error.problem}): remove its folder"
+                return dataclasses.replace(status, state=FAILED, reason=reason)
+        return status
+
     def member(self) -> Member:
         """The run as tables know it; its levels are what it was chosen by."""
         status = self.folder.status()
@@ -86,8 +101,8 @@ class Plan:
     notes: tuple[str, ...]
 
     def states(self) -> dict[Run, Status]:
-        """How far each run is, by its folder alone."""
-        return {run: run.folder.status() for run in self.runs}
+        """How far each run is, by its folder alone; one whose result is damaged has failed."""
+        return {run: run.status() for run in self.runs}
 
 
 def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
@@ -98,7 +113,8 @@ def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
         told: Is told how many of how many runs have been composed.
 
     Raises:
-        UserError: An override is wrong; names the cell, and what composing it said.
+        UserError: An override is wrong; names where it stands in the study's file, the cell, and
+            what composing it said.
     """
     cells = study.cells()
     wanted = [(cell, seed) for cell in cells for seed in study.seeds]
@@ -108,13 +124,38 @@ def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
         try:
             config = check(compose(lines))
         except UserError as error:
-            levels = ", ".join(f"{axis}={level}" for axis, level in cell.items())
-            error.add_note(f"in {study.file}, {levels}: lushan train {' '.join(lines)}")
-            raise
+            raise _placed(error, study, cell, seed) from error
         runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))
         if told is not None:
             told(number, len(wanted))
     return Plan(study, tuple(runs), tuple(_twice(runs)))
+
+
+def _placed(error: UserError, study: Study, cell: Levels, seed: int) -> UserError:
+    """A mistake of a run's config, told with its place in the study's file and its command."""
+    places = study.places(cell, seed)
+    levels = ", ".join(f"{axis}={level}" for axis, level in cell.items())
+    command = f"It is the config of {levels}: lushan train {shlex.join(places.values())}"
+    hint = f"{error.hint}\n  {command}" if error.hint else command
+    file: str | Path | None = error.file
+    line = error.line
+    if file is None or file == COMMAND_LINE:
+        place = _place(error, places)
+        file, line = study.file, None if place is None else study.line(place)
+    return UserError(
+        error.problem, key=error.key, value=error.value, file=file, line=line, hint=hint
+    )
+
+
+def _place(error: UserError, places: Mapping[str, str]) -> str | None:
+    """Where the override stands that a mistake speaks of, as far as it can be told."""
+    key, value = (error.key or "").replace("/", "."), str(error.value or "")
+    last_first = [(place, places[place]) for place in reversed(list(places))]
+    for place, override in last_first:
+        name = override.lstrip("+~").partition("=")[0].replace("/", ".")
+        if key and f"{key}.".startswith(f"{name}."):
+            return place
+    return next((place for place, override in last_first if value and value in override), None)
 
 
 def _twice(runs: Sequence[Run]) -> list[str]:
@@ -201,3 +242,23 @@ def as_text(made: Plan) -> str:
             if states[run].reason and states[run].state in (FAILED, INTERRUPTED)
         ]
     return "\n".join([*lines, *made.notes, str(progress(states))])
+
+
+def as_json(made: Plan) -> str:
+    """The same for programs: the counts, the seconds that are left, and every run."""
+    states = made.states()
+    found = progress(states)
+    runs = [
+        {
+            "cell": dict(run.cell),
+            "seed": run.seed,
+            "state": status.state,
+            "reason": status.reason,
+            "seconds": status.seconds,
+            "folder": str(run.folder.path),
+            "overrides": list(run.overrides),
+        }
+        for run, status in states.items()
+    ]
+    told = {"counts": dict(found.counts), "seconds_left": found.left, "runs": runs}
+    return json.dumps(told | {"notes": list(made.notes)}, ensure_ascii=False, indent=2)

@@ -14,6 +14,7 @@ from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.manifest import describe_git, describe_machine, packages
 from lushan.runs.result import Result
+from lushan.studies import records
 
 EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
 VERDICTS = (EQUAL, CLOSE, DIFFERENT)
@@ -42,7 +43,8 @@ class Original:
         """Read a run's folder.
 
         Raises:
-            UserError: The run is not complete, or has no manifest.
+            UserError: The run is not complete, or has no manifest, or its manifest or its
+                predictions are damaged.
         """
         folder = RunFolder(path)
         result = folder.result()
@@ -54,8 +56,13 @@ class Original:
             )
         try:
             manifest = read_json(folder.manifest_json)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise UserError("it says not how it was made", file=folder.manifest_json) from error
+        for problem in _problems(manifest):
+            hint = "It was changed or damaged after the run."
+            raise UserError(problem, file=folder.manifest_json, hint=hint)
+        for file in sorted(folder.predictions.glob("*.jsonl")):
+            records.read(folder.path, file.stem)  # the other run is not made for nothing
         return cls(folder, result, manifest)
 
     @property
@@ -93,6 +100,20 @@ class Original:
         if self.threads is None:
             found.append("threads: it is not known with how many it was computed")
         return found
+
+
+def _problems(manifest: object) -> list[str]:
+    """What is wrong with the parts of a manifest that are read here."""
+    if not isinstance(manifest, Mapping):
+        return ["not the manifest of a run"]
+    kinds = {"packages": list, "machine": Mapping, "lushan": Mapping}
+    found = [
+        f"{name!r} is {type(manifest[name]).__name__}"
+        for name, kind in kinds.items()
+        if manifest.get(name) is not None and not isinstance(manifest[name], kind)
+    ]
+    git = None if found else (manifest.get("lushan") or {}).get("git")
+    return found or ([] if git is None or isinstance(git, Mapping) else ["'git' is no mapping"])
 
 
 def _packages(then: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from lushan.errors import UserError
 from lushan.studies import claims as claiming
@@ -100,7 +101,7 @@ def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
         plots: File to what it shows.
     """
     study = plan.study
-    name = shlex.quote(study.file.name)
+    name = shlex.quote(_from_here(study.file))
     axes = [
         f"- {axis}: " + "; ".join(_level(level, lines) for level, lines in levels.items())
         for axis, levels in study.axes.items()
@@ -119,6 +120,13 @@ def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
         f"{progress(plan.states())}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _from_here(file: Path) -> str:
+    """A study's file as one would write it where its runs lie: in the folder that is worked in."""
+    here = Path.cwd()
+    whole = file.resolve()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else file)
 
 
 def _level(level: str, lines: tuple[str, ...]) -> str:

@@ -105,13 +105,24 @@ class Study:
 
     def overrides(self, cell: Levels, seed: int) -> list[str]:
         """The overrides of one run."""
-        levels = [line for axis, level in cell.items() for line in self.axes[axis][level]]
-        return [*self.base, *levels, f"seed={seed}"]
+        return list(self.places(cell, seed).values())
+
+    def places(self, cell: Levels, seed: int) -> dict[str, str]:
+        """The overrides of one run by where they stand: `axes.head.crf.0`."""
+        several = {"base": self.base}
+        several |= {f"axes.{a}.{level}": self.axes[a][level] for a, level in cell.items()}
+        found = {
+            f"{key}.{i}": line for key, lines in several.items() for i, line in enumerate(lines)
+        }
+        return found | {f"seeds.{self.seeds.index(seed)}": f"seed={seed}"}
 
     def mistake(self, problem: str, key: str, **more: Any) -> UserError:
         """An error that names the file, the line and the key."""
-        line = next((self.lines[k] for k in _above(key) if k in self.lines), None)
-        return UserError(problem, file=self.file, line=line, key=key, **more)
+        return UserError(problem, file=self.file, line=self.line(key), key=key, **more)
+
+    def line(self, key: str) -> int | None:
+        """Where a key stands, or what it lies below."""
+        return next((self.lines[k] for k in _above(key) if k in self.lines), None)
 
 
 def read(file: str | Path) -> Study:
@@ -134,10 +145,14 @@ def _read(path: Path) -> Study:
         raise UserError(
             "there is no such study", file=path, hint="It is a YAML file; see docs/studies.md."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError("not UTF-8", file=path, line=line, hint="Save it as UTF-8.") from error
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        raise UserError(f"not YAML: {error}", file=path, line=line) from error
+        at = None if mark is None else mark.line + 1
+        problem = str(error).replace('in "<unicode string>", ', "").replace(":\n", "\n")
+        raise UserError(f"not YAML: {problem}", file=path, line=at) from error
     reader = _Reader(path, {})
     content = reader.plain(node, "") if node is not None else {}
     return reader.study(content)
@@ -215,7 +230,7 @@ class _Reader:
         ]
         study = Study(
             file=self.file,
-            title=str(fields.get("title") or self.file.parent.name),
+            title=self.text(fields.get("title"), "title") or self.file.parent.name,
             base=self.overrides(fields.get("base"), "base"),
             axes=axes,
             exclude=tuple(exclude),
@@ -225,9 +240,9 @@ class _Reader:
                 self.plot(plot, f"plots.{i}", axes)
                 for i, plot in enumerate(self.list(fields.get("plots"), "plots"))
             ),
-            claims=tuple(str(c) for c in self.list(fields.get("claims"), "claims")),
+            claims=self.texts(fields.get("claims"), "claims"),
             lines=self.lines,
-            remarks=tuple(str(r).strip() for r in self.list(fields.get("remarks"), "remarks")),
+            remarks=self.texts(fields.get("remarks"), "remarks"),
         )
         if not study.cells():
             raise self.wrong("leaves nothing to be run", "exclude")
@@ -255,15 +270,23 @@ class _Reader:
                 raise self.wrong(
                     "not an override", f"{key}.{i}", value=line, hint="Write KEY=VALUE."
                 )
-            if line.lstrip("+").partition("=")[0] == "seed":
+            name = line.lstrip("+~").partition("=")[0]
+            if name == "seed":
                 raise self.wrong("seeds have a place of their own", f"{key}.{i}", value=line)
+            if name.partition("/")[0].partition(".")[0] == "hydra":
+                hint = "How its runs are launched is said by --launcher and --option."
+                raise self.wrong(
+                    "a study holds what its runs are", f"{key}.{i}", value=line, hint=hint
+                )
         return tuple(lines)
 
     def seeds(self, value: Any) -> tuple[int, ...]:
-        seeds = self.list(value, "seeds") or [1]
+        seeds = [1] if value is None else self.list(value, "seeds")
+        if not seeds:
+            raise self.wrong("leaves nothing to be run", "seeds", hint="Write seeds: [1, 2, 3].")
         for i, seed in enumerate(seeds):
-            if isinstance(seed, bool) or not isinstance(seed, int):
-                raise self.wrong("not a whole number", f"seeds.{i}", value=seed)
+            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+                raise self.wrong("not a whole number, 0 or more", f"seeds.{i}", value=seed)
             if seeds.index(seed) < i:
                 raise self.wrong("stands twice", f"seeds.{i}", value=seed)
         return tuple(seeds)
@@ -278,7 +301,7 @@ class _Reader:
             for name in parts[part]:
                 if name not in axes:
                     raise self.unknown("axis", name, f"{key}.{part}", axes)
-        metrics = self.list(fields.get("metrics"), f"{key}.metrics")
+        metrics = self.texts(fields.get("metrics"), f"{key}.metrics")
         if not parts["rows"]:
             raise self.wrong("what differs from row to row?", f"{key}.rows")
         named = [name for several in parts.values() for name in several]
@@ -294,11 +317,12 @@ class _Reader:
         if test is not None and not baseline:
             hint = "baseline: {AXIS: LEVEL}"
             raise self.wrong("a test of differences to what?", f"{key}.test", value=test, hint=hint)
-        return Table(**parts, metrics=tuple(map(str, metrics)), baseline=baseline, test=test)
+        return Table(**parts, metrics=metrics, baseline=baseline, test=test)
 
     def plot(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Plot:
         fields = self.mapping(value, key, ("x", "metric", "scale"))
-        x, metric = str(fields.get("x") or ""), fields.get("metric")
+        x = str(fields.get("x") or "")
+        metric = self.text(fields.get("metric"), f"{key}.metric")
         scale = str(fields.get("scale") or "levels")
         if x not in axes:
             raise self.unknown("axis", x, f"{key}.x", axes)
@@ -309,7 +333,7 @@ class _Reader:
             if place is None or (scale == "log" and place <= 0):
                 problem = f"the level {level!r} of {x} has no place on it"
                 raise self.wrong(problem, f"{key}.scale", value=scale, hint="Write scale: levels.")
-        return Plot(x, None if metric is None else str(metric), scale)
+        return Plot(x, metric or None, scale)
 
     def baseline(
         self,
@@ -350,6 +374,16 @@ class _Reader:
             if name not in known:
                 raise self.unknown("key", name, f"{key}.{name}".lstrip("."), known)
         return value
+
+    def text(self, value: Any, key: str) -> str:
+        if isinstance(value, dict | list):
+            hint = "Write it in quotes where it holds `: ` or begins with a bracket."
+            raise self.wrong("is text", key, value=value, hint=hint)
+        return "" if value is None else str(value).strip()
+
+    def texts(self, value: Any, key: str) -> tuple[str, ...]:
+        parts = enumerate(self.list(value, key))
+        return tuple(self.text(part, f"{key}.{i}") for i, part in parts)
 
     def list(self, value: Any, key: str) -> list[Any]:
         if value is None:

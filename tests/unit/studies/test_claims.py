@@ -1,12 +1,16 @@
 """Claims: read with their mistakes, and judged by Welch's test."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from lushan.errors import UserError
 from lushan.metrics.significance import stratified_welch, welch
+from lushan.runs.result import Result
 from lushan.studies import claims
+from lushan.studies.collect import Member
 from lushan.studies.plan import Plan
 from lushan.studies.study import Study
 
@@ -17,23 +21,20 @@ AXES = {
 
 
 def study(*texts):
-    from pathlib import Path
-
     return Study(Path("s.yaml"), "", (), AXES, (), (1,), (), (), texts, {"claims.0": 7})
 
 
-class Folder:
-    def __init__(self, metrics):
-        self.metrics = metrics
-
-    def result(self):
-        return None if self.metrics is None else self
-
-
 class Run:
+    """As much of a run as a claim asks for."""
+
     def __init__(self, head, decay, value, metric="m/f1"):
         self.cell = {"head": head, "decay": decay}
-        self.folder = Folder(None if value is None else {metric: value})
+        self.result = None
+        if value is not None:
+            self.result = Result("x", "0", 1, {metric: value}, metric, {})
+
+    def member(self):
+        return Member(Path("x"), "0", {}, self.cell, "", self.result)
 
 
 def judged(text, *runs):

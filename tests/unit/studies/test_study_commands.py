@@ -83,6 +83,11 @@ def test_what_is_wrong_in_a_cell_is_told_before_anything_runs(file, cli_inside, 
         (["table", "--format", "docx"], "no such format"),
         (["run", "--jobs", "2", "--launcher", "joblib"], "is for --launcher fork"),
         (["run", "--retry", "-1"], "--retry"),
+        (["run", "--jobs", "0"], "--jobs"),
+        (["run", "--launcher", "forc"], "hydra/launcher"),
+        (["run", "--option", "optimizer.lr=3"], "sets no launcher"),
+        (["table", "--write", "study.yaml"], "a page is a Markdown file"),
+        (["verify", "--tolerance", "-1"], "--tolerance"),
         pytest.param(["verify"], "no run of it is complete", marks=pytest.mark.slow),
         pytest.param(["table"], "no run is complete", marks=pytest.mark.slow),
     ],
@@ -91,3 +96,69 @@ def test_mistakes(file, cli_inside, words, said):
     done = cli_inside("study", words[0], file, *words[1:])
     assert done.code == 2
     assert said in done.err
+    assert file.read_text(encoding="utf-8") == STUDY
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "place"),
+    [
+        ("task/head=crf]", "task/head=crv]", "study.yaml:6, task/head"),
+        ("bert_tiny", "nosuch", "study.yaml:3, model"),
+        ("name=crf", "name=crf, optimizer.lrr=3", "study.yaml:4, optimizer.lrr"),
+        ("[1, 2]", f"[1, {2**70}]", "study.yaml:7, seed"),
+        ("metrics: [val/entity_f1]", "metrics: [val/f1]", "study.yaml:9, tables.0.metrics.0"),
+        ("metric: val/loss", "metric: val/los", "study.yaml:11, plots.0.metric"),
+        ("val/loss <", "val/los <", "study.yaml:15, claims.0"),
+    ],
+)
+def test_a_mistake_of_the_file_is_told_with_its_line(file, cli_inside, there, instead, place):
+    file.write_text(STUDY.replace(there, instead), encoding="utf-8")
+    done = cli_inside("study", "status", file)
+    assert done.code == 2
+    assert place in done.err
+
+
+def test_its_state_for_programs(file, cli_inside):
+    told = json.loads(cli_inside("study", "status", file, "--json").out)
+    assert told["counts"] == {"new": 4}
+    assert told["runs"][-1]["cell"] == {"head": "crf"}
+    assert told["runs"][-1]["overrides"][-1] == "seed=2"
+
+
+@pytest.mark.slow
+def test_a_run_that_is_refused_before_it_has_a_folder_is_told(file, cli_inside):
+    wrong = STUDY.replace("data=sample_ner", "data=conll, data.train=no.conll")
+    file.write_text(wrong.replace("data.limit=40, ", ""), encoding="utf-8")
+    done = cli_inside("study", "run", file, "--launcher", "basic")
+    assert done.code == 1
+    assert done.out.count("failed: head=") == 4
+    assert "no.conll" in done.out
+    assert "4 runs: 4 failed" in done.out
+
+
+@pytest.mark.slow
+def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
+    file.write_text(STUDY.replace("seeds: [1, 2]", "seeds: [1]"), encoding="utf-8")
+    assert cli("study", "run", file).code == 0
+    results = sorted(tmp_path.glob("outputs/crf/*/result.json"))
+    results[0].write_text("{")
+    done = cli_inside("study", "run", file)
+    assert done.code == 1
+    assert "2 runs: 1 complete, 1 failed" in done.out
+    assert "remove its folder" in done.out
+    table = cli_inside("study", "table", file)
+    assert table.code == 0, table.err
+    assert "its result is damaged" in table.out
+
+    folder = results[1].parent
+    kept = (folder / "manifest.json").read_text()
+    for content in ("[]", '{"machine": 3}'):
+        (folder / "manifest.json").write_text(content)
+        assert cli_inside("reproduce", folder).code == 2
+    (folder / "manifest.json").write_text(kept)
+    with (folder / "predictions" / "test.jsonl").open("a") as file:
+        file.write("{\n")
+    for words in (["reproduce", folder], ["audit", "--run", folder]):
+        damaged = cli_inside(*words)
+        assert damaged.code == 2
+        assert "test.jsonl:41: not JSON" in damaged.err
