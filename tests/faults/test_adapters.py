@@ -77,6 +77,7 @@ def killed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_the_adapter_and_the_head_alone(killed):
     folder = jobs.run_folder(killed) / "checkpoints"
     kept = [*folder.glob("step-*"), *folder.glob("best-*")]
@@ -90,6 +91,7 @@ def test_checkpoints_hold_the_adapter_and_the_head_alone(killed):
         assert sum(path.stat().st_size for path in checkpoint.iterdir()) < 300_000
 
 
+@pytest.mark.slow
 def test_its_memory_of_what_matters_is_part_of_the_state(killed):
     newest = sorted((jobs.run_folder(killed) / "checkpoints").glob("step-*"))[-1]
     state = torch.load(newest / STATE, weights_only=True)["adaptation"]

@@ -192,6 +192,7 @@ def _make(folder):
     make(folder, texts=["x" * n for n in range(3000)])
 
 
+@pytest.mark.slow
 def test_two_processes_that_build_it_at_once_both_get_a_whole_one(tmp_path):
     context = mp.get_context("forkserver")
     makers = [context.Process(target=_make, args=(tmp_path,)) for _ in range(2)]

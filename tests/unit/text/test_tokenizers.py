@@ -92,6 +92,7 @@ print(vocabulary.train(options, lambda: [" ".join(row) for row in rows]).to_str(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_process_trains_the_same_one(kind: str) -> None:
     # Hash maps have another order in each; this text has characters that Unigram prunes.
