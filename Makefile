@@ -36,13 +36,13 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
 test: $(INSTALLED)  ## the whole suite
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not cluster"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
-	$(BIN)/pytest -n $(JOBS) -m "not slow"
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 faults: $(INSTALLED)  ## the fault matrix alone, and its table: docs/faults.md
-	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) -m fault -p tests.faults.matrix
+	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m fault -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

@@ -14,14 +14,23 @@ from tests.helpers import command, corpora
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 # Set before torch is imported, and inherited by the processes that tests start: the golden numbers
-# do not depend on how many cores a machine has. Two workers share two cores.
-THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+# do not depend on how many cores a machine has. Two workers share two cores; what the process that
+# starts them has set for itself is not theirs.
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, THREADS)
+    os.environ[variable] = "1" if IN_WORKER else os.environ.get(variable, "2")
 
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tests of a file run in one process, which makes what they share only once."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,8 @@ def audit(
     found = audited(config_of(given, run), threshold)
     if run is not None:
         found = dataclasses.replace(found, apart=judged_apart(run))
+    if not given and run is None:
+        typer.echo("of the data that `lushan train` reads where it is told nothing", err=True)
     typer.echo(page.summary(found))
     if output is not None:
         command = ["audit", *(given if run is None else ["--run", str(run)])]

@@ -57,10 +57,11 @@ app = typer.Typer(
 
 def main() -> int:
     """Do what `sys.argv` says; the exit code."""
-    arguments = trust.without_flag(sys.argv[1:])
+    arguments = sys.argv[1:]
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
+        arguments = trust.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train_command(arguments[1:])
         app(arguments, prog_name="lushan")
@@ -206,7 +207,7 @@ def runs(
     from lushan.runs import listing
 
     if prune:
-        _prune(root, older_than, yes=yes)
+        _prune(root, older_than, yes=yes, as_json=as_json)
         return
     if yes or older_than is not None:
         name = "--yes" if yes else "--older-than"
@@ -215,14 +216,14 @@ def runs(
     typer.echo(listing.to_json(found) if as_json else listing.to_text(found, root))
 
 
-def _prune(root: Path, older_than: float | None, *, yes: bool) -> None:
+def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) -> None:
     from lushan.errors import UserError
     from lushan.runs import pruning
 
     if older_than is not None and older_than < 0:
         raise UserError("must be 0 or more", key="--older-than", value=older_than)
     removals = pruning.plan(root, older_than)
-    typer.echo(pruning.as_text(removals))
+    typer.echo(pruning.as_json(removals) if as_json else pruning.as_text(removals))
     if not yes:
         if removals:
             typer.echo("nothing was removed: --yes does it", err=True)
@@ -230,7 +231,7 @@ def _prune(root: Path, older_than: float | None, *, yes: bool) -> None:
     freed, left = pruning.carry_out(removals)
     for line in left:
         typer.echo(f"left as it is: {line}", err=True)
-    typer.echo(f"freed {pruning.in_words(freed)}")
+    typer.echo(f"freed {pruning.in_words(freed)}", err=as_json)
     raise typer.Exit(int(bool(left)))
 
 

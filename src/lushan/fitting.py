@@ -209,7 +209,8 @@ def describe(ready: Prepared, experiment: Experiment) -> None:
     if plan.epochs is None:
         log.info("steps: %d, window after window of the stream", plan.total_steps)
     else:
-        log.info("steps: %d in %d epochs", plan.total_steps, plan.epochs)
+        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+        log.info("steps: %d in %s", plan.total_steps, epochs)
 
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:

@@ -23,6 +23,9 @@ from lushan.runs import trust
 RUN_FOLDER = "LUSHAN_RUN"
 """Environment variable that tells the other ranks which run they take part in."""
 
+GLOO = ("gloo", "Application timeout caused pair closure")
+"""What stands in gloo's errors: the file of its own that raised them, of which this one is bare."""
+
 GRACE = 3.0
 """Seconds that other processes of this machine have to end after the first one has failed."""
 
@@ -170,4 +173,4 @@ def others_named(strategy: Any) -> Iterator[None]:
 
 def _is_lost_contact(error: RuntimeError) -> bool:
     """Whether an error says no more than that another process does not answer any more."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in GLOO)

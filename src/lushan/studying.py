@@ -78,7 +78,7 @@ def run(
     option: Annotated[
         list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
     ] = None,
-    retry: Annotated[int, typer.Option(help="Start what has failed so often again.")] = 0,
+    retry: Annotated[int, typer.Option(help="How often what has failed is started again.")] = 0,
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
     from lushan.config.launching import launch, require_launcher
@@ -106,6 +106,7 @@ def run(
     for one in made.runs:
         trust.require(one.config)
     typer.echo(str(progress(made.states())), err=True)
+    _say_what_stays_open(made)
     refused: dict[Run, str] = {}
 
     def start(todo: Sequence[Run]) -> None:
@@ -138,6 +139,7 @@ def status(
 
     made = planned(file)
     typer.echo(in_json(made) if as_json else as_text(made))
+    _say_what_stays_open(made)
 
 
 @app.command(
@@ -151,11 +153,15 @@ def table(
     file: File,
     format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
     write: Annotated[
-        Path | None, typer.Option(help="A Markdown file beside the study, written anew.")
+        Path | None, typer.Option(help="A Markdown page beside the study, written anew.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file for the tables alone, instead of the terminal.")
     ] = None,
 ) -> None:
     """The study's tables, and what has become of its claims."""
     from lushan.errors import UserError
+    from lushan.runs.files import atomic_write
     from lushan.studies import showing
     from lushan.studies.formats import require_format
 
@@ -165,9 +171,13 @@ def table(
     if write is not None and write.suffix.lower() not in (".md", ".markdown"):
         hint = "Write --write README.md. Without --write a table goes to standard output."
         raise UserError("a page is a Markdown file", key="--write", value=str(write), hint=hint)
+    if write is not None and output is not None:
+        raise UserError("there is --write already", key="--output", value=str(output))
     made = planned(file)
     text, apart = showing.tables(made, format)
-    if write is None:
+    if output is not None:
+        atomic_write(output, text + "\n")
+    elif write is None:
         typer.echo(text)
     else:
         target = write if write.is_absolute() or write.parent != Path() else file.parent / write
@@ -302,6 +312,14 @@ def planned(file: Path) -> Plan:
         made = plan(study, told)
     metrics.require(made, claimed)
     return made
+
+
+def _say_what_stays_open(made: Plan) -> None:
+    """Before hours go by: what no result can decide."""
+    from lushan.studies import claims
+
+    for line in claims.beyond_reach(made.study, claims.read(made.study)):
+        typer.echo(line, err=True)
 
 
 def _closing(made: Plan, refused: Mapping[Run, str]) -> str:

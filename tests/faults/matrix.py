@@ -65,6 +65,7 @@ ROWS = {
     54: "SIGUSR1, as before a time limit of SLURM's",
     55: "a tracker that takes nothing",
     56: "code that comes with a model",
+    57: "a node of Ray's leaves",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -1,6 +1,7 @@
 """Processes that others start: torchrun on two agents, on two hosts, SLURM's variables."""
 
 import contextlib
+import json
 import os
 import random
 import socket
@@ -152,3 +153,40 @@ def test_two_hosts(strategy, tmp_path):
     )
     (text,) = ended([both])
     require_one_run(tmp_path, text, "")
+
+
+@pytest.mark.fault(57)
+@pytest.mark.cluster
+@pytest.mark.timeout(1200)
+def test_a_node_of_ray_that_leaves(tmp_path):
+    """Its job is begun on another one, and goes on from its last state."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        longer = ["trainer.max_steps=400", "callbacks.checkpoints.every_n_steps=3"]
+        process = command.started(
+            *("train", "-m", "hydra/launcher=ray", "seed=1", *RUN, *longer),
+            f"hydra.launcher.ray.init.address={cluster.address}",
+            cwd=tmp_path,
+            env={"OMP_NUM_THREADS": "1"},
+        )
+        deadline = time.monotonic() + 500  # on a busy machine each of Ray's processes takes long
+        while not list(tmp_path.glob("outputs/several/*/checkpoints/step-*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "no state was saved"
+            time.sleep(0.1)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+        done = command.ended(process, tmp_path, timeout=600)
+    finally:
+        cluster.shutdown()
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "1 job: 1 complete"
+    (state,) = tmp_path.glob("outputs/several/*/run.json")
+    folder = RunFolder(state.parent)
+    assert "resuming from" in folder.log_txt.read_text()
+    assert folder.result().extra["steps"] == 400
+    assert json.loads(state.read_text())["attempts"] == 2

@@ -62,9 +62,10 @@ def test_the_first_rank_that_is_killed(tmp_path):
 
 @pytest.mark.fault(44)
 def test_a_rank_that_is_stopped(tmp_path):
-    job = Job(tmp_path, f"trainer.group_timeout={10 / 60}")
+    # As long as the processes of a busy machine may wait for one another before they train.
+    job = Job(tmp_path, "trainer.group_timeout=0.5")
     job.other.suspend()
-    assert job.ended(within=15) == 1
+    assert job.ended(within=30 + 5) == 1
     assert jobs.error(tmp_path).startswith("rank 1 did not answer, and was ended")
 
 

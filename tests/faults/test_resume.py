@@ -75,7 +75,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("place", quick.only(["mid-epoch"], PLACES, ROWS))
+@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)

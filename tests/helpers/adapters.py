@@ -65,11 +65,11 @@ BEFORE = ("prefix", "projected", "prompt")
 """Methods that put something before the text: they do not begin as the base."""
 
 _QUICK = {
-    "bert": ("lora", "adalora", "ia3", "bottleneck", "prefix", "prompt"),
-    "gpt2": ("lora", "dora", "ia3", "prefix", "prompt"),
+    "bert": ("adalora", "bottleneck"),
+    "gpt2": ("ia3",),
     "llama": ("lora",),
-    "masked": ("lora",),
-    "t5": ("lora", "prefix", "prompt"),
+    "masked": (),
+    "t5": ("prompt",),
 }
 
 

@@ -1,11 +1,13 @@
 """Which processes there are, and what is said where they are not those of the config."""
 
+import types
+
 import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from lushan import training
-from lushan.errors import UserError
-from lushan.processes import environment, require_alone
+from lushan.errors import RunFailed, UserError
+from lushan.processes import environment, others_named, require_alone
 from lushan.trainer import Trainer
 
 SRUN = {
@@ -108,3 +110,23 @@ def test_matrices_are_cut_for_whole_groups():
         trainer.strategy.setup_environment()
     with pytest.raises(UserError, match="1 or more"):
         Trainer(accelerator="cpu", devices=1, tensor_parallel=0, logger=False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:4711",
+        "Application timeout caused pair closure",
+    ],
+)
+def test_who_does_not_answer_is_named(said):
+    strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
+    named = pytest.raises(RunFailed, match=r"^rank 1 did not answer, and was ended: what it")
+    with named, others_named(strategy):
+        raise RuntimeError(said)
+
+
+def test_an_error_of_its_own_is_not_hidden_by_who_does_not_answer():
+    strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
+    with pytest.raises(RuntimeError, match="shapes do not fit"), others_named(strategy):
+        raise RuntimeError("shapes do not fit")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lushan.config import kinds, mistakes, verdicts
-from lushan.config.build import GIVEN, TARGET, is_reserved
+from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
 from lushan.errors import UserError, did_you_mean, nearest
@@ -73,6 +73,7 @@ def check(cfg: DictConfig) -> dict[str, Any]:
         found = {key: bind(key, node) for key, node in nodes(plain)}
         check_classes(plain, found)
         check_combinations(plain, found)
+        check_data(plain)
     except UserError as error:
         raise mistakes.with_origin(error) from error.__cause__
     return plain
@@ -333,6 +334,12 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
                 value=node["monitor"],
                 hint="Write data.validation=FILE, or a share such as data.validation=0.1.",
             )
+
+
+def check_data(cfg: Mapping[str, Any]) -> None:
+    """Let the data source judge its settings, as it does where a run makes it; nothing is read."""
+    node = cfg["data"]
+    verdicts.remembered(["made", node], node[TARGET], lambda: bool(source_of(cfg)))
 
 
 def _require_metric(key: str, value: str, names: list[str]) -> None:

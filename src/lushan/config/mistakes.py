@@ -54,10 +54,8 @@ def explain(
     if (in_yaml := _chained(error, yaml.MarkedYAMLError)) is not None:
         return _bad_yaml(in_yaml)
     text = str(error)
-    if found := re.match(r"Could not override '([^']*)'", text):
-        return _no_such_key(found[1], composer, config_name, overrides)
-    if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):
-        return _no_such_key(f"~{found[1]}", composer, config_name, overrides)
+    if key := _unknown_key(text, overrides):
+        return _no_such_key(key, composer, config_name, overrides)
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
             "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Leave the + away."
@@ -256,6 +254,20 @@ def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override
         ways = [override.input_line, f"'{key}'", f"'{key}=", f" for {key}.", value and f"'{value}'"]
         if text.startswith(f"{key} ") or any(way in text for way in ways if way):
             return override
+    return None
+
+
+def _unknown_key(text: str, overrides: Sequence[str]) -> str | None:
+    """The key of which a message says that there is none; `~` before it where it was to go."""
+    if found := re.match(r"Could not override '([^']*)'", text):
+        return found[1]
+    if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):
+        return f"~{found[1]}"
+    # The launcher and the sweeper are made while it is composed.
+    if found := re.search(r"got an unexpected keyword argument '([^']*)'", text):
+        keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+        ours = (k for k in keys if k.startswith("hydra.") and k.endswith(f".{found[1]}"))
+        return next(ours, None)
     return None
 
 

@@ -8,6 +8,7 @@ from; the weights that were judged best stay, or the newest state where none wer
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import time
@@ -138,6 +139,15 @@ def as_text(removals: Sequence[Removal]) -> str:
     total = in_words(sum(removal.size for removal in removals))
     lines = aligned(rows, right=[0]) if rows else []
     return "\n".join([*lines, f"{total} in {len(removals)} places"])
+
+
+def as_json(removals: Sequence[Removal]) -> str:
+    """The same for programs: a list of what may go, with its bytes."""
+    rows = [
+        {"path": str(r.path), "run": r.run and str(r.run), "bytes": r.size, "why": r.why}
+        for r in removals
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=2)
 
 
 def in_words(size: float) -> str:

@@ -15,6 +15,12 @@ from lushan.errors import UserError
 KEY = "trust_remote_code"
 FLAG = "--trust-remote-code"
 
+MODELLESS = (
+    *(("runs",), ("table",), ("compare",), ("report",), ("score",), ("sync",)),
+    *(("study", "status"), ("study", "table")),
+)
+"""Commands for which there is nothing to permit."""
+
 _permitted = False
 
 
@@ -30,10 +36,21 @@ def permitted() -> bool:
 
 
 def without_flag(arguments: Sequence[str]) -> list[str]:
-    """A command line's words without the flag, wherever it stands; with it, code may run."""
-    if FLAG in arguments:
+    """A command line's words without the flag, wherever it stands; with it, code may run.
+
+    Raises:
+        UserError: The flag has a value, or the command opens no model.
+    """
+    for word in arguments:
+        if word.startswith(f"{FLAG}="):
+            raise UserError("it is there or not, and has no value", key=FLAG, value=word, hint=FLAG)
+    words = [word for word in arguments if word != FLAG]
+    if len(words) < len(arguments):
+        for command in MODELLESS:
+            if tuple(words[: len(command)]) == command:
+                raise UserError(f"`lushan {' '.join(command)}` opens no model", key=FLAG)
         permit()
-    return [word for word in arguments if word != FLAG]
+    return words
 
 
 def flag() -> list[str]:

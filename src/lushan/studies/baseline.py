@@ -69,6 +69,8 @@ class Against:
     def caption(self) -> str:
         """What the differences are, in a sentence."""
         decided = sum(c.p is not None for c in self.contrasts.values())
+        if not decided:
+            return f"Differences to {self.name}, none of which can be tested by {TESTS[self.test]}."
         times = "1 comparison" if decided == 1 else f"{decided} comparisons"
         seeds = "" if self.test in OVER_RUNS else ", of these runs and not of other seeds"
         return (

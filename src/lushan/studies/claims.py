@@ -164,6 +164,23 @@ def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
     ]
 
 
+def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
+    """What stays undecided whatever comes out, since the study has too few seeds: a line each."""
+    lines = []
+    for number, table in enumerate(study.tables):
+        test = table.test or ""
+        runs = len(study.seeds) * math.prod(len(study.axes[axis]) for axis in table.over)
+        if runs < (few := FEWEST_RUNS.get(test, 1)):
+            lines.append(f"tables.{number}: {test} needs {few} runs a side, and has {runs}")
+    if len(study.seeds) < FEWEST:
+        lines += [
+            f"claims.{number}: there is no test of fewer than {FEWEST} seeds"
+            for number, claim in enumerate(claims)
+            if claim.other is not None
+        ]
+    return [f"{line}: it will be undecided" for line in lines]
+
+
 def _measured(plan: Plan, claim: Claim) -> Answer:
     cells = _cells(plan, claim.one)
     found = [_numbers(runs, claim.metric) for runs in cells.values()]
@@ -228,7 +245,7 @@ def _lacking(plan: Plan, claim: Claim, sides: Sequence[Levels]) -> str:
     results = [run.member().result for run in runs]
     missing = sum(result is None for result in results)
     if missing:
-        return f"{missing} of {len(runs)} runs are not complete"
+        return f"{missing} of {len(runs)} runs {'is' if missing == 1 else 'are'} not complete"
     without = sum(r is not None and r.metrics.get(claim.metric) is None for r in results)
     return f"{without} of {len(runs)} runs have no {claim.metric}" if without else ""
 

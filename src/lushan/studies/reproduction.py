@@ -133,7 +133,8 @@ class Comparison:
 
     Attributes:
         metrics: Metric to its value then and now.
-        weights: Whether the weights are the same to the last bit; None where it is not known.
+        weights: Whether the SHA-256 that each run noted of its weights is the same; None where one
+            noted none. The weights themselves need not be there any more.
         examples: Split to the number of predictions that differ, and of all.
         tolerance: See `TOLERANCE`.
     """
@@ -174,7 +175,7 @@ class Comparison:
             for name, (then, now) in self.metrics.items()
         ]
         if self.weights is not None:
-            found.append(f"weights: {EQUAL if self.weights else DIFFERENT}")
+            found.append(f"weights, by their SHA-256: {EQUAL if self.weights else DIFFERENT}")
         for split, (different, all_) in self.examples.items():
             verdict = EQUAL if not different else f"{different:,} of {all_:,} {DIFFERENT}"
             found.append(f"predictions on {split}: {verdict}")

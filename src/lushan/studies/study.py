@@ -200,7 +200,8 @@ class _Reader:
                 raise self.wrong("a key is a word, and no list", key)
             inner = f"{key}.{name.value}" if key else str(name.value)
             if name.value in found:
-                raise self.wrong("stands twice", inner)
+                first, self.lines[inner] = self.lines[inner], name.start_mark.line + 1
+                raise self.wrong(f"stands in line {first} already", inner)
             self.lines[inner] = name.start_mark.line + 1
             found[str(name.value)] = self.plain(value, inner)
             self.lines[inner] = name.start_mark.line + 1
@@ -369,7 +370,8 @@ class _Reader:
 
     def mapping(self, value: Any, key: str, known: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise self.wrong(f"holds {', '.join(known)}", key, value=value)
+            hint = f"Write KEY: VALUE, of {', '.join(known)}."
+            raise self.wrong("is a mapping", key, value=value, hint=hint)
         for name in value:
             if name not in known:
                 raise self.unknown("key", name, f"{key}.{name}".lstrip("."), known)

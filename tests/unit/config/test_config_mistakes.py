@@ -93,6 +93,8 @@ ON_THE_COMMAND_LINE = [
         "data.batch_tokens",
     ),
     (["train=false"], "train", False, "ckpt_path="),
+    (["data.train_share=0"], "data.train_share", 0, "data.train_share=0.1"),
+    (["data=conll", "data.train=x", "data.test=1.5"], "data.test", 1.5, "data.test=0.1"),
 ]
 
 
@@ -317,6 +319,7 @@ def test_the_command_line_exits_with_2(cli_inside, write, monkeypatch):
         (["-m", "seed=glob(x*)"], "seed"),
         (["-m", "model=glob(bertt*)"], "model"),
         (["-m", "hydra.launcher.jobs=0", "seed=1,2"], "hydra.launcher.jobs"),
+        (["-m", "hydra.launcher.jbs=2", "seed=1,2"], "hydra.launcher.jbs: there is no such key"),
         (["--config-path", "x"], "--config-dir"),
         (["--config-name", "nope"], "nope"),
         (["--experimental-rerun", "x.pickle"], "pickle"),

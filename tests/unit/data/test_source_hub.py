@@ -164,3 +164,12 @@ def test_files_that_are_no_data(tmp_path: Path, refused) -> None:
     assert refused(Hub(path=str(tmp_path / "x.jsonl"), test=None).read).key == "data.path"
     (tmp_path / "x.pkl").write_text("x")
     assert "Known are" in refused(Hub(path=str(tmp_path / "x.pkl")).read).hint
+
+
+def test_nobody_is_told_of_what_lies_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` counts what it reads, local files too, and waits for an answer."""
+    asked: list[str] = []
+    monkeypatch.setattr("datasets.load.get_session", lambda: asked.append("the hub"))
+    for place in (folder, folder / "train.parquet"):
+        Hub(path=str(place), validation=None, test=None).read()
+    assert asked == []

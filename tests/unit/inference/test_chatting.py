@@ -166,7 +166,8 @@ def test_ctrl_c_once_stops_and_twice_ends():
 
 
 SPAWN = """
-import os, pty, sys
+import os, pty, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # what started the tests may have had it ignored
 sys.exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", *sys.argv[1:]])))
 """
 SLOWLY = """
@@ -195,7 +196,7 @@ class Watched:
         )
         self.seen = ""
 
-    def wait_for(self, text, timeout=300, typing=None):
+    def wait_for(self, text, timeout=120, typing=None):
         """Read until a text has come; meanwhile type something every few seconds."""
         end = time.monotonic() + timeout
         out = self.process.stdout.fileno()

@@ -1,6 +1,7 @@
 """What may go to free disk, and what never does."""
 
 import hashlib
+import json
 import os
 import time
 
@@ -125,6 +126,9 @@ def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
     assert told.out.splitlines()[-1] == "2.0 kB in 3 places"
     assert "nothing was removed" in told.err
     assert len(list(folder.checkpoints.iterdir())) == 3
+    listed = json.loads(cli_inside("runs", "--prune", "--json").out)
+    assert sum(row["bytes"] for row in listed) == 2002
+    assert {row["run"] for row in listed} == {str(folder.path.relative_to(tmp_path))}
     done = cli_inside("runs", "--prune", "--yes")
     assert done.out.endswith("freed 2.0 kB\n")
     assert len(list(folder.checkpoints.iterdir())) == 1

@@ -1,5 +1,6 @@
 """Claims: read with their mistakes, and judged by Welch's test."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from lushan.runs.result import Result
 from lushan.studies import claims
 from lushan.studies.collect import Member
 from lushan.studies.plan import Plan
-from lushan.studies.study import Study
+from lushan.studies.study import Study, Table
 
 AXES = {
     "head": {"linear": (), "crf": ()},
@@ -104,7 +105,7 @@ def test_less_is_better_of_a_loss():
 def test_a_missing_run_decides_nothing():
     runs = several("crf", "none", HIGH) + several("linear", "none", [*LOW, None])
     found = judged("head=crf beats linear on m/f1", *runs)
-    assert (found.verdict, found.why) == ("undecided", "1 of 8 runs are not complete")
+    assert (found.verdict, found.why) == ("undecided", "1 of 8 runs is not complete")
 
 
 def test_two_seeds_are_too_few():
@@ -112,6 +113,30 @@ def test_two_seeds_are_too_few():
     found = judged("head=crf beats linear on m/f1", *runs)
     assert found.verdict == "undecided"
     assert "fewer than 3 seeds" in found.why
+
+
+def test_what_too_few_seeds_cannot_decide_is_told_beforehand():
+    """As the tables and claims themselves say afterwards, in `contrast` and `answer`."""
+    tables = (
+        Table(("head",), over=("decay",), baseline={"head": "linear"}, test="hierarchical"),
+        Table(("head", "decay"), baseline={"head": "linear", "decay": "none"}, test="welch"),
+        Table(("head",), over=("decay",), baseline={"head": "linear"}, test="bootstrap"),
+    )
+    of = study("head=crf beats linear on m/f1", "linear: m/f1 > 0.5")
+    few, more, many = (
+        dataclasses.replace(of, seeds=tuple(range(n)), tables=tables) for n in (1, 2, 5)
+    )
+    read = claims.read(of)
+    assert claims.beyond_reach(few, read) == [
+        "tables.0: hierarchical needs 5 runs a side, and has 3: it will be undecided",
+        "tables.1: welch needs 3 runs a side, and has 1: it will be undecided",
+        "claims.0: there is no test of fewer than 3 seeds: it will be undecided",
+    ]
+    assert [line.partition(":")[0] for line in claims.beyond_reach(more, read)] == [
+        "tables.1",
+        "claims.0",
+    ]
+    assert claims.beyond_reach(many, read) == []
 
 
 def test_only_cells_of_both_sides_are_compared():

@@ -66,7 +66,7 @@ def test_what_need_not_be_said(tmp_path):
         ("columns: decay, ", "columns: decay, test: welch, ", 9, "differences to what"),
         ("columns: decay, ", "columns: decay, baseline: {head: crf}, test: welhc, ", 9, "'welch'"),
         ("columns: decay", "columns: [decay, head]", 9, "stands twice"),
-        ("crf: [task/head=crf]", "linear: [task/head=crf]", 4, "stands twice"),
+        ("crf: [task/head=crf]", "linear: [task/head=crf]", 4, "in line 4 already"),
         (
             "exclude: [{head: crf, decay: none}]",
             "exclude: [{head: crf}, {head: linear}]",
@@ -74,6 +74,7 @@ def test_what_need_not_be_said(tmp_path):
             "noth",
         ),
         ("title: CRF or linear?", "title: [", 3, "not YAML"),
+        ("seeds: [1, 2]", "seeds: [1, 2]\ntitle: B", 8, "in line 1 already"),
         ("axes:", "axis:", 3, "Did you mean 'axes'"),
     ],
 )

@@ -27,11 +27,23 @@ BUILDERS = {
     ".parquet": "parquet",
     ".txt": "text",
 }
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 CONVERTED = "refs/convert/parquet"
 """Where the hub keeps a plain copy of a set that was made by a script."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Let `datasets` ask nobody: of local files too it tells the hub that they are read."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -126,7 +138,8 @@ class HubSet(Source):
         if place.is_dir() and (place / "dataset_dict.json").is_file():
             return datasets.load_from_disk(str(place))
         if place.is_dir():
-            return datasets.load_dataset(str(place), self.config)
+            with offline():
+                return datasets.load_dataset(str(place), self.config)
         if place.is_file():
             suffix = files.bare_suffix(place)
             if suffix not in BUILDERS:
@@ -137,7 +150,8 @@ class HubSet(Source):
                     hint=f"Known are {', '.join(BUILDERS)}.",
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
-            return datasets.load_dataset(BUILDERS[suffix], data_files=str(place), **more)
+            with offline():
+                return datasets.load_dataset(BUILDERS[suffix], data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
@@ -152,12 +166,8 @@ class HubSet(Source):
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
         if not kept.is_dir():
             raise self._unreachable()
-        before = datasets.config.HF_HUB_OFFLINE
-        datasets.config.HF_HUB_OFFLINE = True  # or it would ask for half a minute
-        try:
+        with offline():  # or it would ask for half a minute
             return datasets.load_dataset(self.path, self.config, revision=self.revision)
-        finally:
-            datasets.config.HF_HUB_OFFLINE = before
 
     def _require_hub_id(self) -> None:
         if not _HUB_ID.fullmatch(self.path):
