@@ -35,14 +35,14 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan train -m experiment=sample/ner task/head=linear,crf seed=1,2,3
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
-test: $(INSTALLED)  ## the whole suite
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not cluster"
+test: $(INSTALLED)  ## the suite: under 30 minutes
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not long"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 faults: $(INSTALLED)  ## the fault matrix alone, and its table: docs/faults.md
-	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m fault -p tests.faults.matrix
+	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "fault or long" -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

@@ -25,12 +25,10 @@ for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """The quick tests of a file run in one process, which makes what they share only once."""
-    for item in items:
-        if item.get_closest_marker("slow") is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    if item.get_closest_marker("slow") is None:
+        item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.fixture(autouse=True)

@@ -300,7 +300,7 @@ class Experiment(pl.LightningModule):
         assert self.plan is not None
         ids = self.plan.table(self._epoch).column("id")
         names = [str(ids[i]) for i in sorted(set(batch["examples"]))]
-        return f"at step {self.global_step}; the batch's examples: {', '.join(names)}"
+        return f"at step {self.global_step}\n  The batch's examples: {', '.join(names)}"
 
     def take_running(self, scope: str = "") -> float:
         """The mean training loss since the last call; `scope` is empty or `epoch_`.

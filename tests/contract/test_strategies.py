@@ -77,7 +77,13 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *("ddp", "fsdp", "tensors"),
+        pytest.param("fsdp, added up often", marks=pytest.mark.long),
+    ],
+)
 def test_several_processes_train_as_one(strategy, alone, tmp_path):
     done = trained(tmp_path, *STRATEGIES[strategy], "name=several")
     assert len(losses(alone)) == 6
@@ -90,7 +96,9 @@ def alone_frozen(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "tensors"])
+@pytest.mark.parametrize(
+    "strategy", ["ddp", "fsdp", pytest.param("tensors", marks=pytest.mark.long)]
+)
 def test_weights_that_do_not_learn_are_left_alone_by_all(strategy, alone_frozen, tmp_path):
     done = trained(tmp_path, *STRATEGIES[strategy], FROZEN, "name=several")
     require_equal(done, alone_frozen)

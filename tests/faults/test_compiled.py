@@ -18,6 +18,7 @@ def losses(folder):
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
+@pytest.mark.long
 def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     assert jobs.carry_out(jobs.config(alone, *COMPILED)) == 0

@@ -156,7 +156,7 @@ def test_two_hosts(strategy, tmp_path):
 
 
 @pytest.mark.fault(57)
-@pytest.mark.cluster
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_node_of_ray_that_leaves(tmp_path):
     """Its job is begun on another one, and goes on from its last state."""

@@ -147,7 +147,10 @@ def test_others_take_it_up_where_their_command_permits_it(trained, lushan, place
     "launcher",
     [
         ["hydra/launcher=fork", "trainer=ddp_sim"],
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer=cpu"],
+        pytest.param(
+            ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer=cpu"],
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["fork, two ranks", "joblib"],
 )

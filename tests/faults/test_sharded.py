@@ -103,7 +103,13 @@ def exact(tmp_path_factory):
     return jobs.result(folder)["metrics"]
 
 
-@pytest.mark.parametrize(("begun", "ended"), [(GRID, ("trainer=cpu",)), (("trainer=cpu",), GRID)])
+@pytest.mark.parametrize(
+    ("begun", "ended"),
+    [
+        (GRID, ("trainer=cpu",)),
+        pytest.param(("trainer=cpu",), GRID, marks=pytest.mark.long),
+    ],
+)
 def test_other_processes_go_on_where_they_are_let(begun, ended, exact, tmp_path):
     assert jobs.carry_out(jobs.config(tmp_path, *EXACT, *begun), jobs.at_step(5)) == 137
     elastic = jobs.config(tmp_path, *EXACT, *ended, "trainer.elastic=true")

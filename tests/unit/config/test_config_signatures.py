@@ -102,6 +102,9 @@ def test_a_kind_in_words(kind, said):
     assert words(kind) == said
 
 
+QUOTED = "Text that reads like something else stands in quotes"
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "said"),
     [
@@ -114,6 +117,8 @@ def test_a_kind_in_words(kind, said):
         ("x", INT, None),
         (float("nan"), INT, None),
         (float("inf"), INT, None),
+        (12, ["str"], f"{QUOTED}: \"'12'\" in a shell."),
+        (False, ["str"], f"{QUOTED}: \"'false'\" in a shell."),
     ],
 )
 def test_a_repair(value, kind, said):
