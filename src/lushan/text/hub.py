@@ -104,7 +104,8 @@ def _with_own_code(place: Place, key: str) -> Place:
                 place.path, name, **options, _raise_exceptions_for_missing_entries=False
             )
             settings = {} if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
-        for reference in _texts(settings.get("auto_map")):
+            references = list(_texts(settings.get("auto_map")))
+        for reference in references:
             owner, mark, _ = reference.partition("--")
             if mark and owner != place.path:
                 raise UserError(
@@ -145,6 +146,8 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
         OSError,
         ValueError,
         KeyError,
+        TypeError,
+        AttributeError,  # of a config.json that is a list: what others made may be anything
         RuntimeError,
         ImportError,
         SafetensorError,
@@ -167,9 +170,10 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
                 value=place.path,
                 hint=f"Read that code; then write {trust.FLAG} on the command line.",
             ) from error
-        raise UserError(
-            f"the {what} cannot be read: {first_line(error)}", key=key, value=place.path
-        ) from error
+        # Whose field is wrong stands in one line, and how in the next.
+        whole = isinstance(error, StrictDataclassError)
+        said = " ".join(str(error).split()) if whole else first_line(error)
+        raise UserError(f"the {what} cannot be read: {said}", key=key, value=place.path) from error
 
 
 @functools.cache

@@ -92,3 +92,24 @@ def test_weights_in_a_pickle_are_not_read(tmp_path):
     torch.save(transformers.BertModel(config).state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match="safetensors"):
         encoders.pretrained(str(tmp_path), vocab_size=20, pad_token_id=0)
+
+
+@pytest.mark.parametrize("permitted", [False, True])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("[]", ""),
+        ("null", ""),
+        ('{"model_type": 3}', ""),
+        ('{"model_type": "bert", "auto_map": 3}', ""),
+        ('{"model_type": "bert", "id2label": [1]}', ""),
+        ('{"model_type": "bert", "hidden_size": "x"}', "'hidden_size' expected int, got str"),
+        ('{"model_type": "bert"', ""),
+    ],
+)
+def test_a_damaged_config_is_refused(config, said, permitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub.trust, "_permitted", permitted)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UserError, match=f"model cannot be read: .*{said}") as caught:
+        encoders.pretrained(str(tmp_path), vocab_size=10, pad_token_id=0)
+    assert caught.value.value == str(tmp_path)
