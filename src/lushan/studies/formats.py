@@ -224,6 +224,12 @@ _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    # At a row's beginning these would be taken for an argument of the end of the row before.
+    "[": "{[}",
+    "*": "{*}",
 }
 
 

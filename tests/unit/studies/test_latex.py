@@ -1,0 +1,52 @@
+"""Tables in LaTeX, compiled: whatever a row is called, and whatever is not there."""
+
+import shutil
+import subprocess
+
+import pytest
+from tests.helpers.runs import finished, labelled
+
+from lushan.studies.table import table
+
+pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+
+DOCUMENT = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage{booktabs}
+\begin{document}
+%s
+\end{document}
+"""
+ODD = ["plain", "[a, b]", "*", "100 % & more", "a_b^c", "{x}~#1$", r"\alpha", "<1|2>", "naïve"]
+
+
+def compiled(text, folder):
+    """What pdflatex had to say; the document must come to pages."""
+    (folder / "table.tex").write_text(DOCUMENT % text, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"],
+        cwd=folder,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+    assert (folder / "table.pdf").read_bytes().startswith(b"%PDF")
+    return (folder / "table.log").read_text(errors="replace")
+
+
+@pytest.mark.parametrize("test", [None, "welch"])
+def test_a_table_compiles(test, tmp_path):
+    for number, name in enumerate(ODD):
+        for seed in range(3 if number else 1):
+            right = [(i + number + seed) % 3 > 0 for i in range(30)]
+            records = labelled("ab" * 15, ["ab"[(i + r) % 2] for i, r in enumerate(right)])
+            metrics = {"test/accuracy": sum(right) / 30, "val/loss": float(number + seed)}
+            finished(tmp_path / "runs", {"kind": name, "seed": seed}, metrics, records)
+    options = {} if test is None else {"baseline": "plain", "test": test}
+    metrics = ["test/accuracy", "val/loss"]
+    made = table([tmp_path / "runs"], rows=["kind"], format="latex", metrics=metrics, **options)
+    said = compiled(made.text, tmp_path)
+    assert "Missing character" not in said
+    assert "Warning" not in said
+    assert made.text.count(r" \\") == 1 + len(ODD)
