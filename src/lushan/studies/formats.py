@@ -65,7 +65,7 @@ def caption(grid: Grid, style: Style) -> str:
     names = ", ".join(map(unit, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
     best = "the best in bold"
-    if grid.against and style.underlined != "{}":
+    if len(grid.rows) > 2 and style.underlined != "{}":
         best += ", the second underlined"
     text = f"{names}: mean ± standard deviation over {over}, n runs each; {best}."
     return f"{text} {grid.against.caption}" if grid.against else text
@@ -197,17 +197,17 @@ def to_csv(grid: Grid) -> str:
     """One line a cell and metric, numbers in full and as the runs have them."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    head = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best"]
-    writer.writerow([*head, "second", *grid.against.FIELDS] if grid.against else head)
+    head = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best", "second"]
+    writer.writerow([*head, *grid.against.FIELDS] if grid.against else head)
     for row in grid.rows:
         for column in grid.columns:
             for metric in grid.metrics:
                 cell = grid.cells[row, column, metric]
-                best = int(row in grid.best(column, metric))
+                ranks = [grid.best(column, metric), grid.second(column, metric)]
                 counts = [len(cell.numbers), cell.runs]
-                line = [*row, *column, metric, _full(cell.mean), _full(cell.sd), *counts, best]
+                line = [*row, *column, metric, _full(cell.mean), _full(cell.sd), *counts]
+                line += [int(row in rank) for rank in ranks]
                 if grid.against:
-                    line.append(int(row in grid.second(column, metric)))
                     line += [
                         x if isinstance(x, str) else _full(x)
                         for x in grid.against.fields((row, column, metric))

@@ -76,8 +76,8 @@ class Grid:
         return self._ranked(column, metric, 0)
 
     def second(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
-        """The second best; marked in tables with a baseline alone."""
-        return self._ranked(column, metric, 1) if self.against else set()
+        """The second best; of two rows the other one is no news, and none is."""
+        return self._ranked(column, metric, 1) if len(self.rows) > 2 else set()
 
     def _ranked(self, column: tuple[str, ...], metric: str, place: int) -> set[tuple[str, ...]]:
         means = {row: self.cells[row, column, metric].mean for row in self.rows}

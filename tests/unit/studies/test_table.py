@@ -108,6 +108,7 @@ def test_csv_has_all_digits(place):
     made = table([place], rows=["task.head"], format="csv", metrics=["test/entity_f1", "val/loss"])
     lines = list(csv.DictReader(io.StringIO(made.text)))
     assert [line["best"] for line in lines] == ["0", "0", "1", "1"]
+    assert {line["second"] for line in lines} == {"0"}  # of two the other one is no news
     assert float(lines[2]["mean"]) == statistics.fmean([0.60, 0.63])
     assert float(lines[2]["sd"]) == statistics.stdev([0.60, 0.63])
     assert (lines[2]["metric"], lines[2]["n"], lines[2]["runs"]) == ("test/entity_f1", "2", "2")
