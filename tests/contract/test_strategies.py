@@ -80,8 +80,8 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize(
     "strategy",
     [
-        *("ddp", "fsdp", "tensors"),
-        pytest.param("fsdp, added up often", marks=pytest.mark.long),
+        pytest.param(name, marks=pytest.mark.long if name == "fsdp, added up often" else ())
+        for name in STRATEGIES
     ],
 )
 def test_several_processes_train_as_one(strategy, alone, tmp_path):

@@ -15,10 +15,7 @@ from lushan.errors import UserError
 KEY = "trust_remote_code"
 FLAG = "--trust-remote-code"
 
-MODELLESS = (
-    *(("runs",), ("table",), ("compare",), ("report",), ("score",), ("sync",)),
-    *(("study", "status"), ("study", "table")),
-)
+MODELLESS = ("runs", "table", "compare", "report", "score", "sync", "study status", "study table")
 """Commands for which there is nothing to permit."""
 
 _permitted = False
@@ -47,8 +44,8 @@ def without_flag(arguments: Sequence[str]) -> list[str]:
     words = [word for word in arguments if word != FLAG]
     if len(words) < len(arguments):
         for command in MODELLESS:
-            if tuple(words[: len(command)]) == command:
-                raise UserError(f"`lushan {' '.join(command)}` opens no model", key=FLAG)
+            if f"{' '.join(words)} ".startswith(f"{command} "):
+                raise UserError(f"`lushan {command}` opens no model", key=FLAG)
         permit()
     return words
 

@@ -33,15 +33,14 @@ CONVERTED = "refs/convert/parquet"
 """Where the hub keeps a plain copy of a set that was made by a script."""
 
 
-@contextmanager
-def offline() -> Iterator[None]:
-    """Let `datasets` ask nobody: of local files too it tells the hub that they are read."""
+def load_here(*args: Any, **options: Any) -> Any:
+    """`load_dataset`, which asks nobody: of local files too it tells the hub that they are read."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = True
     try:
-        yield
+        return datasets.load_dataset(*args, **options)
     finally:
         datasets.config.HF_HUB_OFFLINE = before
 
@@ -138,8 +137,7 @@ class HubSet(Source):
         if place.is_dir() and (place / "dataset_dict.json").is_file():
             return datasets.load_from_disk(str(place))
         if place.is_dir():
-            with offline():
-                return datasets.load_dataset(str(place), self.config)
+            return load_here(str(place), self.config)
         if place.is_file():
             suffix = files.bare_suffix(place)
             if suffix not in BUILDERS:
@@ -150,8 +148,7 @@ class HubSet(Source):
                     hint=f"Known are {', '.join(BUILDERS)}.",
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
-            with offline():
-                return datasets.load_dataset(BUILDERS[suffix], data_files=str(place), **more)
+            return load_here(BUILDERS[suffix], data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
@@ -166,8 +163,8 @@ class HubSet(Source):
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
         if not kept.is_dir():
             raise self._unreachable()
-        with offline():  # or it would ask for half a minute
-            return datasets.load_dataset(self.path, self.config, revision=self.revision)
+        # Asked, the hub would be waited for, for half a minute.
+        return load_here(self.path, self.config, revision=self.revision)
 
     def _require_hub_id(self) -> None:
         if not _HUB_ID.fullmatch(self.path):

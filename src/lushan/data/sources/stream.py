@@ -17,7 +17,7 @@ from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, text_field
 from lushan.data.labelled import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
-from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, offline
+from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_here
 from lushan.data.store import write_table
 from lushan.data.streaming import Stream as Rows
 from lushan.errors import UserError
@@ -237,17 +237,13 @@ class Stream(HubSet):
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             names = [str(path) for path in local]
-            with offline():
-                return datasets.load_dataset(
-                    BUILDERS[suffix], data_files=names, streaming=True, **more
-                )
+            return load_here(BUILDERS[suffix], data_files=names, streaming=True, **more)
         place = Path(self.path).expanduser()
         if (place / "dataset_dict.json").is_file():
             kept = datasets.load_from_disk(str(place))
             return {name: table.to_iterable_dataset() for name, table in kept.items()}
         if place.is_dir():
-            with offline():
-                return datasets.load_dataset(str(place), self.config, streaming=True)
+            return load_here(str(place), self.config, streaming=True)
         self._require_hub_id()
         if not hub.reachable():
             raise self._unreachable()
