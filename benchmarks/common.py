@@ -37,17 +37,9 @@ def peer(name: str, *args: object) -> dict[str, Any]:
 
 def train(*overrides: str, cwd: Path | None = None) -> dict[str, Any]:
     """The result of one `lushan train`."""
-    return timed_train(*overrides, cwd=cwd)[0]
-
-
-def timed_train(
-    *overrides: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> tuple[dict[str, Any], float]:
-    """The result of one `lushan train`, and the wall time of the command."""
-    out, seconds = run([LUSHAN, "train", *overrides], cwd=cwd, env=env)
+    out, _ = run([LUSHAN, "train", *overrides], cwd=cwd)
     folder = out.strip().splitlines()[-1].removeprefix("run: ")
-    path = Path(cwd or ".") / folder / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")), seconds
+    return json.loads((Path(cwd or ".") / folder / "result.json").read_text(encoding="utf-8"))
 
 
 def alternate(systems: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:

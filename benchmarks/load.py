@@ -1,8 +1,8 @@
 """Many runs at once: 10,000 folders, 1,000 jobs in a sweep, 200 runs that processes contend for.
 
-Nothing is trained: a job owns its folder and leaves a result, as a training would. What is looked
-at is what lushan itself does with them. Each part ends with an error if a run is missing or done
-twice.
+Nothing is trained: a job owns its folder and leaves a result, as large as that of a training. What
+is looked at is what lushan itself does with them. Each part ends with an error if a run is missing
+or done twice.
 """
 
 from __future__ import annotations
@@ -26,43 +26,56 @@ from lushan.runs.identity import run_id
 from lushan.runs.result import Result
 
 OVERRIDES = ["data=sample_ner", "model=bert_tiny", "trainer=cpu", "name=load"]
+SPLITS = ("val", "test")
+TYPES = ("LOC", "ORG", "PER", "MISC")
 
 
 def leave_result(folder: RunFolder, config: dict[str, Any]) -> None:
     """What a run leaves, without one; the folder must be owned."""
     folder.start(config)
     chance = random.Random(config["seed"])
+    names = ("precision", "recall", "f1")
+    scores = {name: {score: chance.random() for score in names} for name in TYPES}
+    metrics = [f"entity_{score}" for score in names] + [f"{name}_f1" for name in TYPES]
     folder.complete(
         Result(
             name=config["name"],
             run_id=run_id(config),
             seed=config["seed"],
-            metrics={"test/entity_f1": chance.random(), "val/loss": chance.random()},
+            metrics={f"{split}/{name}": chance.random() for split in SPLITS for name in metrics},
             main_metric="test/entity_f1",
             config=config,
-            data_fingerprint={"train": "x", "test": "y"},
+            reports={split: {"entity": scores, "token": scores} for split in SPLITS},
+            data_fingerprint=dict.fromkeys(("train", "validation", "test"), "0" * 64),
             seconds=1.0,
         )
     )
 
 
-def small_config(output: Path, number: int) -> dict[str, Any]:
+def one_of_many(base: dict[str, Any], output: Path, number: int) -> dict[str, Any]:
     """One of many configs that differ in a rate and the seed."""
-    return {
-        "name": "load",
+    return base | {
         "seed": number // 10,
-        "optimizer": {"lr": (number % 10 + 1) * 1e-4},
-        "paths": {"output_dir": str(output)},
+        "optimizer": base["optimizer"] | {"lr": (number % 10 + 1) * 1e-4},
+        "paths": base["paths"] | {"output_dir": str(output)},
     }
+
+
+def composed() -> dict[str, Any]:
+    """The whole config of a run."""
+    from lushan.config.check import check
+    from lushan.config.compose import compose
+
+    return check(compose(OVERRIDES))
 
 
 # 10,000 folders
 
 
-def make_some(output: Path, numbers: range) -> None:
+def make_some(base: dict[str, Any], output: Path, numbers: range) -> None:
     """Runs of these numbers."""
     for number in numbers:
-        config = small_config(output, number)
+        config = one_of_many(base, output, number)
         folder = RunFolder.of(config)
         with folder.own():
             leave_result(folder, config)
@@ -73,13 +86,14 @@ def listing(count: int) -> list[str]:
     from lushan.runs.listing import list_runs
     from lushan.studies.table import table
 
+    base = composed()
     with tempfile.TemporaryDirectory() as place:
         output = Path(place)
         begun = time.perf_counter()
         workers = os.cpu_count() or 1
         parts = [range(i, count, workers) for i in range(workers)]
         spawned = multiprocessing.get_context("fork")
-        children = [spawned.Process(target=make_some, args=(output, part)) for part in parts]
+        children = [spawned.Process(target=make_some, args=(base, output, part)) for part in parts]
         for child in children:
             child.start()
         for child in children:
@@ -142,12 +156,12 @@ def sweep(count: int, jobs: int) -> list[str]:
 # 200 owners
 
 
-def contend(output: Path, count: int, seed: int, done: Any) -> None:
+def contend(base: dict[str, Any], output: Path, count: int, seed: int, done: Any) -> None:
     """Do whatever nobody has done, in an order of one's own."""
     order = list(range(count))
     random.Random(seed).shuffle(order)
     for number in order:
-        config = small_config(output, number)
+        config = one_of_many(base, output, number)
         folder = RunFolder.of(config)
         try:
             with folder.own():
@@ -160,12 +174,13 @@ def contend(output: Path, count: int, seed: int, done: Any) -> None:
 
 def owners(count: int, processes: int) -> list[str]:
     """Let processes contend for runs; each must be done once."""
+    base = composed()
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as place:
         done = context.SimpleQueue()
         begun = time.perf_counter()
         children = [
-            context.Process(target=contend, args=(Path(place), count, seed, done))
+            context.Process(target=contend, args=(base, Path(place), count, seed, done))
             for seed in range(processes)
         ]
         for child in children:
@@ -178,7 +193,7 @@ def owners(count: int, processes: int) -> list[str]:
                 counts[done.get()] += 1
         seconds = time.perf_counter() - begun
         states = collections.Counter(
-            RunFolder.of(small_config(Path(place), number)).state for number in range(count)
+            RunFolder.of(one_of_many(base, Path(place), number)).state for number in range(count)
         )
     if set(counts.values()) != {1} or len(counts) != count or states != {COMPLETE: count}:
         raise SystemExit(f"wrong: {len(counts)} of {count}, {max(counts.values())} times, {states}")

@@ -1,7 +1,9 @@
 """What a tracker costs that is down, slow or refuses the key: the time of training, and the rest.
 
-One small run, every step logged, without a tracker and with W&B in four states, in turn. What
-counts is the time of training, and that of all else from the command to its end.
+One small run, every step logged, without a tracker and with W&B in four states, in turn. While the
+first steps are taken, W&B is imported and begins: that costs once, however long a run is, and is
+told apart from what it costs at each of the later steps. The times are those of the run's own
+metrics.csv.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import alternate, machine, timed_train
+from common import LUSHAN, alternate, machine, run
+
+from lushan.runs.rows import read_rows
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 NONE = "none"
@@ -58,16 +62,30 @@ def states(silent: int, refusing: int) -> dict[str, dict[str, str] | None]:
     return {NONE: None, "offline": {"WANDB_MODE": "offline"}, **online}
 
 
+def measured(words: list[str], cwd: Path, env: dict[str, str]) -> tuple[float, float, float]:
+    """Train once: milliseconds of a later step, seconds that the first third took beyond its steps
+    at that rate, and seconds of all else from the command to its end."""
+    out, whole = run([LUSHAN, "train", *words], cwd=cwd, env=env)
+    folder = cwd / out.strip().splitlines()[-1].removeprefix("run: ")
+    rows = [row for row in read_rows(folder / "metrics.csv") if row["train/loss"]]
+    ends = {int(row["step"]): float(row["seconds"]) for row in rows}
+    last = max(ends)
+    begun = last // 3
+    rate = (ends[last] - ends[begun]) / (last - begun)
+    return 1000 * rate, ends[begun] - begun * rate, whole - ends[last]
+
+
 def main() -> None:
     """Take turns, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     args = parser.parse_args()
     words = ["task=causal_lm", "data=sample_text", "model=gpt2_tiny", "trainer=cpu"]
     words += [f"trainer.max_steps={args.steps}", "trainer.max_epochs=null"]
     words += ["trainer.log_every_n_steps=1", "~callbacks.samples", "test=false"]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    starts: dict[str, list[float]] = collections.defaultdict(list)
     others: dict[str, list[float]] = collections.defaultdict(list)
     with (
         tempfile.TemporaryDirectory() as place,
@@ -80,21 +98,21 @@ def main() -> None:
             variables = known[state]
             more = [f"name={state.replace(' ', '-')}-{number}"]
             more += [] if variables is None else ["logger=wandb"]
-            result, whole = timed_train(
-                *words, *more, cwd=Path(place), env=clean | (variables or {})
-            )
-            others[state].append(whole - result["train_seconds"])
-            return result["train_seconds"]
+            rate, start, rest = measured([*words, *more], Path(place), clean | (variables or {}))
+            starts[state].append(start)
+            others[state].append(rest)
+            return rate
 
-        times = alternate({s: functools.partial(once, s) for s in known}, args.rounds)
+        rates = alternate({s: functools.partial(once, s) for s in known}, args.rounds)
     print(machine())
     print(f"{args.steps} steps, each logged; medians of {args.rounds} rounds\n")
-    print("| W&B | training, s | against none | all else of the command, s |")
-    print("| --- | --: | --: | --: |")
-    for state in times:
-        ratios = [a / b for a, b in zip(times[state], times[NONE], strict=True)]
-        trained, rest = statistics.median(times[state]), statistics.median(others[state])
-        print(f"| {state} | {trained:.2f} | {statistics.median(ratios):.3f} × | {rest:.1f} |")
+    print("| W&B | a step, ms | against none | beginning, s | all else of the command, s |")
+    print("| --- | --: | --: | --: | --: |")
+    for state in rates:
+        ratios = [a / b for a, b in zip(rates[state], rates[NONE], strict=True)]
+        rate, start, rest = map(statistics.median, (rates[state], starts[state], others[state]))
+        ratio = statistics.median(ratios)
+        print(f"| {state} | {rate:.1f} | {ratio:.3f} × | {start:.1f} | {rest:.1f} |")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lushan.errors import RunFailed, UserError
 
 TEMPORARY = ".tmp-"
@@ -94,13 +96,28 @@ def read_json(path: str | Path) -> Any:
         FileNotFoundError: There is no such file.
         UserError: It is not JSON.
     """
-    path = Path(path)
+    content = Path(path).read_bytes()
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(content)
     except ValueError as error:  # also a UnicodeDecodeError
         raise UserError(
             f"not a JSON file: {error}", file=path, hint="It was changed or damaged after the run."
         ) from error
+
+
+def parse_json(content: bytes) -> Any:
+    """What JSON stands for, in half the time of `json`: tables read thousands of files.
+
+    What the quick parser refuses, Python's own judges: it reads the escapes for file names that are
+    not UTF-8, and says where a mistake is.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return json.loads(content)
 
 
 def jsonable(value: object) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,13 @@ import yaml
 
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 from lushan.runs import owner as owners
-from lushan.runs.files import atomic_write, check_writable, clean_leftovers, write_json
+from lushan.runs.files import (
+    atomic_write,
+    check_writable,
+    clean_leftovers,
+    parse_json,
+    write_json,
+)
 from lushan.runs.identity import run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
@@ -52,6 +57,16 @@ class Status:
     """All of `run.json`."""
 
 
+class _Inside:
+    """A file or folder of a run, looked up when it is asked for: most commands ask for few."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, kind: type[RunFolder]) -> Path:
+        return folder.path / self.name
+
+
 class RunFolder:
     """The folder of one run.
 
@@ -61,18 +76,19 @@ class RunFolder:
         path: The folder.
     """
 
+    run_json = _Inside("run.json")
+    result_json = _Inside("result.json")
+    manifest_json = _Inside("manifest.json")
+    config_yaml = _Inside("config.yaml")
+    overrides_yaml = _Inside("overrides.yaml")
+    metrics_csv = _Inside("metrics.csv")
+    log_txt = _Inside("log.txt")
+    predictions = _Inside("predictions")
+    checkpoints = _Inside("checkpoints")
+    plots = _Inside("plots")
+
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.run_json = self.path / "run.json"
-        self.result_json = self.path / "result.json"
-        self.manifest_json = self.path / "manifest.json"
-        self.config_yaml = self.path / "config.yaml"
-        self.overrides_yaml = self.path / "overrides.yaml"
-        self.metrics_csv = self.path / "metrics.csv"
-        self.log_txt = self.path / "log.txt"
-        self.predictions = self.path / "predictions"
-        self.checkpoints = self.path / "checkpoints"
-        self.plots = self.path / "plots"
+        self.path = path if isinstance(path, Path) else Path(path)
         self._claim: owners.Claim | None = None
         self._secrets: frozenset[str] | None = None
 
@@ -89,10 +105,11 @@ class RunFolder:
     def status(self) -> Status:
         """Read the state, and what is known beside it."""
         record, damage = self._record()
-        status = Status(**{name: record[name] for name in _RECORDED if name in record})
-        status = dataclasses.replace(status, record=record)
+        known = {name: record[name] for name in _RECORDED if name in record}
         if self.result_json.exists():
-            return dataclasses.replace(status, state=COMPLETE, reason=None, error=None)
+            known |= {"state": COMPLETE, "reason": None, "error": None}
+            return Status(**known, record=record)
+        status = Status(**known, record=record)
         if damage:
             return dataclasses.replace(status, state=INTERRUPTED, reason=damage)
         if status.state == COMPLETE:
@@ -206,6 +223,7 @@ class RunFolder:
     def complete(self, result: Result) -> None:
         """Write the result, and only then the state."""
         self.require_owner()
+        result.started = self._record()[0].get("started")
         result.write(self.result_json)
         metric = result.headline
         interval = result.ci.get(metric)
@@ -285,7 +303,7 @@ class RunFolder:
     def _record(self) -> tuple[dict[str, Any], str | None]:
         """Read `run.json`; a second value says what is wrong with it."""
         try:
-            record = json.loads(self.run_json.read_bytes())
+            record = parse_json(self.run_json.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}, None
         except ValueError as error:

@@ -201,9 +201,7 @@ def varying(configs: Sequence[Mapping[str, Any]], *, excluded: bool = False) -> 
 def _varying(nodes: list[Any], prefix: str) -> Iterable[str]:
     # Most groups are equal in all runs, and one comparison of whole groups says so: with
     # thousands of runs this is what keeps listing and tables quick.
-    first = nodes[0] if nodes else None
-    stamp = _stamp(first)
-    if all((stamp and _stamp(node) == stamp) or same(node, first) for node in nodes):
+    if _all_same(nodes):
         return
     if not all(isinstance(node, Mapping) for node in nodes):
         # A group in some runs and a plain value or nothing in others.
@@ -214,6 +212,15 @@ def _varying(nodes: list[Any], prefix: str) -> Iterable[str]:
     names = dict.fromkeys(name for node in nodes for name in node)
     for name in names:
         yield from _varying([node.get(name, ABSENT) for node in nodes], f"{prefix}{name}.")
+
+
+def _all_same(nodes: list[Any]) -> bool:
+    first = nodes[0] if nodes else None
+    if first is None or isinstance(first, str | bool | int):
+        kind = type(first)
+        return all(type(node) is kind and node == first for node in nodes)
+    stamp = _stamp(first)
+    return all((stamp and _stamp(node) == stamp) or same(node, first) for node in nodes)
 
 
 def _stamp(node: Any) -> bytes | None:

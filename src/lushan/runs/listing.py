@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import gc
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
-from lushan.runs.folder import COMPLETE, RunFolder
+from lushan.runs.folder import COMPLETE, RunFolder, Status
 from lushan.runs.identity import ABSENT, lookup, varying
 
 
@@ -46,8 +48,12 @@ class Listed:
     seconds: float | None = None
 
 
-def folders(root: str | Path) -> Iterator[Path]:
+def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
     """The run folders at and below a folder, sorted.
+
+    Args:
+        root: The folder.
+        resolved: As absolute paths without links: one folder is one path.
 
     Raises:
         UserError: There is no such folder.
@@ -59,7 +65,7 @@ def folders(root: str | Path) -> Iterator[Path]:
             file=root,
             hint="Runs are below outputs/, or where you put them.",
         )
-    for parent, inner, files in os.walk(root):
+    for parent, inner, files in os.walk(root.resolve() if resolved else root):
         if "run.json" in files or "result.json" in files:
             inner.clear()
             yield Path(parent)
@@ -73,9 +79,11 @@ def list_runs(root: str | Path) -> list[Listed]:
         UserError: There is no such folder.
     """
     found = []
-    for path in folders(root):
-        folder = RunFolder(path)
-        found.append((path, folder.status(), *_described(folder)))
+    with nothing_to_collect():
+        for path in folders(root):
+            folder = RunFolder(path)
+            status = folder.status()
+            found.append((path, status, *_described(folder, status)))
     keys = differing([config for *_, config, _ in found], [choices for *_, choices in found])
     listed = []
     for path, status, config, choices in found:
@@ -97,9 +105,24 @@ def list_runs(root: str | Path) -> list[Listed]:
     return sorted(listed, key=lambda run: run.started or "")
 
 
-def _described(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+@contextlib.contextmanager
+def nothing_to_collect() -> Iterator[None]:
+    """For reading thousands of runs: Python does not look for garbage among what has just come.
+
+    With ten thousand results that search is a fifth of the time of their table.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _described(folder: RunFolder, status: Status) -> tuple[dict[str, Any], dict[str, Any]]:
     """Config and choices, from what the run left: `run.json`, or else its result."""
-    record = folder.status().record
+    record = status.record
     if not record.get("config"):
         try:
             result = folder.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Result:
         reports: Split -> level -> class -> precision, recall, f1, support.
         choices: Hydra's group choices: `{"task/head": "crf"}`.
         data_fingerprint: Split -> SHA-256 of its data.
+        started: Start of the last attempt; None in results that do not tell.
         seconds: Time of the whole run, all attempts together.
         weights_sha256: SHA-256 over the weights that were tested.
         extra: What else a task wants kept; written beside the others.
@@ -42,6 +44,7 @@ class Result:
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
     data_fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
+    started: str | None = None
     seconds: float | None = None
     weights_sha256: str | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -74,8 +77,8 @@ class Result:
                 file=file,
                 hint="The file was changed after the run. Remove its folder and run again.",
             )
-        assert isinstance(content, Mapping)
-        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
+        assert isinstance(content, dict)
+        known = _fields()
         fields = {name: value for name, value in content.items() if name in known}
         extra = {k: v for k, v in content.items() if k not in known and k != "report"}
         return cls(**fields, extra=extra)
@@ -104,6 +107,11 @@ class Result:
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)
+
+
+@functools.cache
+def _fields() -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(Result)) - {"extra"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,25 +177,26 @@ def objective(result: Result, metric: str | None = None) -> float | None:
     return result.metrics[metric]
 
 
+_NUMBERS = {int, float, type(None)}
+
+
 def _problems(content: object) -> list[str]:
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         return ["not a JSON object"]
     kinds: dict[str, type | tuple[type, ...]] = {
         "state": str,
         "name": str,
         "run_id": str,
         "seed": int,
-        "metrics": Mapping,
+        "metrics": dict,
         "main_metric": str,
-        "config": Mapping,
+        "config": dict,
     }
     missing = [f"{name!r} is missing" for name in kinds if name not in content]
     if missing:
         return missing
     kinds |= {
-        name: Mapping
-        for name in ("ci", "reports", "choices", "data_fingerprint")
-        if name in content
+        name: dict for name in ("ci", "reports", "choices", "data_fingerprint") if name in content
     }
     found = [
         f"{name!r} is {type(content[name]).__name__}"
@@ -196,10 +205,12 @@ def _problems(content: object) -> list[str]:
     ]
     if found:
         return found
+    if not isinstance(content.get("started"), str | None):
+        return [f"'started' is {type(content['started']).__name__}"]
     if content["state"] != "complete":
         return [f"its state is {content['state']!r}"]
     return [
         f"metric {name!r} is {value!r}"
         for name, value in content["metrics"].items()
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float))
+        if type(value) not in _NUMBERS
     ]

@@ -11,7 +11,7 @@ from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import ABSENT, flat, run_id, varying
-from lushan.runs.listing import differing, folders, show, value_of
+from lushan.runs.listing import differing, folders, nothing_to_collect, show, value_of
 from lushan.runs.result import Result, headline
 
 SPLITS = {"val": "validation"}
@@ -57,8 +57,10 @@ def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
     """
     found: dict[str, Member] = {}
     notes = []
-    for path in dict.fromkeys(path.resolve() for place in places for path in folders(place)):
-        member = member_of(path)
+    paths = dict.fromkeys(path for place in places for path in folders(place, resolved=True))
+    with nothing_to_collect():
+        everything = [member_of(path) for path in paths]
+    for member in everything:
         other = found.get(member.run_id)
         if other is not None and (other.result is not None or member.result is None):
             notes.append(
@@ -82,19 +84,21 @@ def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
 def member_of(path: Path) -> Member:
     """The run of a folder, complete or not."""
     folder = RunFolder(path)
-    status = folder.status()
-    record = status.record
-    result, missing = None, None
+    damage = None
     try:
         result = folder.result()
     except UserError as error:
-        missing = f"its result is damaged: {error.problem}"
-    if result is None and missing is None:
-        missing = f"{status.state}{f', {status.reason}' if status.reason else ''}"
-    config = result.config if result else record.get("config") or {}
-    choices = result.choices if result else record.get("choices") or {}
-    number = result.run_id if result else record.get("run_id") or run_id(config)
-    return Member(path, str(number), config, choices, status.started or "", result, missing)
+        result, damage = None, f"its result is damaged: {error.problem}"
+    if result is not None and result.started is not None:  # one file says all: so with thousands
+        return Member(path, result.run_id, result.config, result.choices, result.started, result)
+    status = folder.status()
+    record, started = status.record, status.started or ""
+    if result is not None:
+        return Member(path, result.run_id, result.config, result.choices, started, result)
+    missing = damage or f"{status.state}{f', {status.reason}' if status.reason else ''}"
+    config = record.get("config") or {}
+    number = str(record.get("run_id") or run_id(config))
+    return Member(path, number, config, record.get("choices") or {}, started, None, missing)
 
 
 def shown(path: Path) -> str:

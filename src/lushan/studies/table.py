@@ -93,16 +93,14 @@ def arrange(
     metrics = collect.choose_metrics(runs, metrics)
     if not declared:
         collect.require_known(placed, {"--rows": rows, "--columns": columns, "--over": over})
-    row_of = {id(run): run.values(rows) for run in placed}
-    column_of = {id(run): run.values(columns) for run in placed}
-    row_values, column_values = in_order(row_of.values()), in_order(column_of.values())
-    cells = {}
-    for column in column_values:
-        inside = [run for run in placed if _texts(column_of[id(run)]) == column]
+    by_column = _apart(placed, columns)
+    row_values, cells = list(_apart(placed, rows)), {}
+    for column, inside in by_column.items():
         for metric in metrics:
             collect.require_same_data(inside, metric)
+        by_row = _apart(inside, rows)
         for row in row_values:
-            cell = [run for run in inside if _texts(row_of[id(run)]) == row]
+            cell = by_row.get(row, [])
             if not declared:
                 collect.require_alike([run for run in cell if run.result is not None], over)
             for metric in metrics:
@@ -110,7 +108,16 @@ def arrange(
         notes += collect.training_data(inside)
     notes += collect.own_code(placed)
     notes += left_out(runs, metrics)
-    return Grid(rows, columns, over, row_values, column_values, metrics, cells, notes)
+    return Grid(rows, columns, over, row_values, list(by_column), metrics, cells, notes)
+
+
+def _apart(runs: Sequence[Member], keys: Sequence[str]) -> dict[tuple[str, ...], list[Member]]:
+    """The runs by their values of some keys, as text, in the order of the values."""
+    values = [run.values(keys) for run in runs]
+    apart: dict[tuple[str, ...], list[Member]] = {text: [] for text in in_order(values)}
+    for run, its in zip(runs, values, strict=True):
+        apart[_texts(its)].append(run)
+    return apart
 
 
 def _cell(runs: Sequence[Member], metric: str) -> Cell:
