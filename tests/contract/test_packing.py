@@ -104,7 +104,7 @@ def test_the_probe_agrees(purpose, name, attention):
 
 def test_the_trap_is_seen():
     """A mask of ones switches the detection off, and then documents do see one another."""
-    encoder = model("causal_lm", "LlamaConfig", "sdpa")
+    encoder = model("causal_lm", "LlamaConfig", "eager")
     batch = CausalLM().collate([joined(features())], 0)
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     right = batch | {"attention_mask": None}

@@ -37,6 +37,7 @@ class Compiled(pl.Callback):
         torch._dynamo.config.optimize_ddp = False
         for block in blocks(pl_module.model.encoder):
             block.compile()
+        pl_module.model.encoder.compiled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Make the graphs, from what the run begins with."""
@@ -44,16 +45,22 @@ class Compiled(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Uncompiled."""
-        torch.compiler.set_stance("force_eager")
+        _use(pl_module, compiled=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Compiled again."""
-        torch.compiler.set_stance("default")
+        _use(pl_module, compiled=True)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Uncompiled."""
-        torch.compiler.set_stance("force_eager")
+        _use(pl_module, compiled=False)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """As it was."""
-        torch.compiler.set_stance("default")
+        _use(pl_module, compiled=True)
+
+
+def _use(pl_module: Any, *, compiled: bool) -> None:
+    """Run the layers as they were compiled, or as they are evaluated everywhere else."""
+    torch.compiler.set_stance("default" if compiled else "force_eager")
+    pl_module.model.encoder.compiled = compiled

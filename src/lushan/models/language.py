@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lushan.models import documents
+from lushan.errors import UserError
+from lushan.models import divided, documents
 
 IGNORED = -100
 _HELD = 2**24
@@ -24,7 +25,9 @@ _HELD = 2**24
 _LEAST = 256
 """Places whose logits are held together, however large the vocabulary."""
 _PROBE = 6
-"""Tokens by which a model is asked whether its logits are a projection of its hidden states."""
+"""Tokens of each text that a model is asked about, before anything is made of what it is."""
+_CLOSE = 1e-3
+"""By how much logits of the same may differ."""
 
 
 class LanguageModel(nn.Module):
@@ -41,6 +44,7 @@ class LanguageModel(nn.Module):
         config: Its config.
         width: Of the hidden states that are projected on the vocabulary.
         max_length: Tokens it can read, or None where positions set no bound.
+        compiled: Whether its layers are compiled, which then need a mask for rows of documents.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class LanguageModel(nn.Module):
         self.model = model
         self.config = model.config
         self.max_length = max_length
+        self.compiled = False
+        self._divides: bool | None = None
         self._segments = (getattr(self.config, "type_vocab_size", None) or 0) > 1
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         self.projects = _is_projection(model)
@@ -131,20 +137,27 @@ class LanguageModel(nn.Module):
         """Whether a row of two documents has the logits that the two have alone."""
         if self.bidirectional and not documents.takes_rows(self.config):
             return False
+        alone, packed = self._two_documents()
+        one, other = self._asked(alone), self._asked(packed)
+        return torch.allclose(one.flatten(0, 1), other[0], atol=_CLOSE)
+
+    def _two_documents(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Two documents as two rows, and as one."""
         device = next(self.model.parameters()).device
         ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.config.vocab_size)
         # RoBERTa gives padding no place of its own.
         ids[ids == self.config.pad_token_id] = (self.config.pad_token_id or 0) + 1
-        alone = {"input_ids": ids.view(2, _PROBE)}
         places = torch.arange(_PROBE, device=device).repeat(2)[None]
-        packed = {"input_ids": ids, "position_ids": places}
+        return {"input_ids": ids.view(2, _PROBE)}, {"input_ids": ids, "position_ids": places}
+
+    def _asked(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits without dropout."""
         training = self.model.training
         self.model.eval()
         try:
-            one, other = self.model(**self._known(alone)), self.model(**self._known(packed))
+            return self.model(**self._known(inputs)).logits
         finally:
             self.model.train(training)
-        return torch.allclose(one.logits.flatten(0, 1), other.logits[0], atol=1e-3)
 
     def _projection(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
         layer = self.model.get_output_embeddings()
@@ -158,12 +171,38 @@ class LanguageModel(nn.Module):
             known.pop("token_type_ids", None)
         if "use_cache" in self._takes:
             known["use_cache"] = False
-        if self.bidirectional and "position_ids" in inputs:
+        if "position_ids" in inputs and not self.bidirectional:
+            self._attend(inputs["position_ids"].device)
+        elif "position_ids" in inputs:
             places, dtype = inputs["position_ids"], next(self.model.parameters()).dtype
             known["attention_mask"] = documents.attention_mask(self.config, places, dtype)
             if "position_ids" in known:
                 known["position_ids"] = places + self.first_position
         return known
+
+    def _attend(self, device: torch.device) -> None:
+        """Have rows of documents attended to one by one, where that is quicker and the same."""
+        if self._divides is None:
+            self._divides = divided.possible(self.config, device) and self._may_divide()
+        kind = self.config._attn_implementation
+        if kind in (divided.NAME, divided.WHOLE):
+            wanted = divided.NAME if self._divides and not self.compiled else divided.WHOLE
+            if kind != wanted:
+                self.config._attn_implementation = wanted
+
+    @torch.no_grad()
+    def _may_divide(self) -> bool:
+        """Whether documents one by one have the logits that a mask gives them."""
+        divided.register()
+        _, packed = self._two_documents()
+        try:
+            self._divides = False
+            masked = self._asked(packed)
+            self._divides = True
+            return torch.allclose(self._asked(packed), masked, atol=_CLOSE)
+        # Prompts want no rows of documents at all, and some models a mask to add something to.
+        except (UserError, RuntimeError, TypeError, ValueError, AttributeError):
+            return False
 
 
 class WholeModel(nn.Module):

@@ -86,7 +86,8 @@ class LanguageTask(Task):
             "example": torch.tensor([int(row["example"]) for row in rows]),
         }
         if any(len(row.get("pieces", ())) > 1 for row in rows):
-            batch["position_ids"] = pad([positions(pieces_of(row)) for row in rows], 0)
+            width = batch["input_ids"].shape[1]
+            batch["position_ids"] = torch.stack([_places(pieces_of(row), width) for row in rows])
         return batch
 
     def inputs(self, batch: Batch) -> Batch:
@@ -164,6 +165,11 @@ def with_bytes(joined: Records, sizes: NDArray[np.float64] | None) -> Records:
 def pieces_of(row: dict[str, Any]) -> NDArray[np.int64]:
     """Lengths of the documents in a row."""
     return np.asarray(row.get("pieces", [len(row["input_ids"])]))
+
+
+def _places(pieces: NDArray[np.int64], width: int) -> Tensor:
+    """Places in each document of a row, counted from 0, (L,); padding is one document more."""
+    return torch.from_numpy(positions(np.append(pieces, width - pieces.sum())))
 
 
 @dataclasses.dataclass(frozen=True)
