@@ -18,7 +18,7 @@ import transformers
 from common import machine
 
 from lushan.data.packing import joined
-from lushan.models import divided, encoders
+from lushan.models import encoders
 from lushan.tasks.causal_lm import CausalLM
 
 TOKENS, VOCABULARY = 2048, 4000
@@ -53,7 +53,6 @@ def seconds(name: str, length: int, document: int, rounds: int) -> tuple[float, 
     task = CausalLM()
     whole, batch = task.build(model).train(), task.collate(rows(length, document), 0)
     times: dict[bool, list[float]] = {False: [], True: []}
-    divided.register()
     for number in range(rounds + 1):
         for divides, found in times.items():
             model._divides = divides

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lushan.models.documents import begins
+
 NAME = "by_document"
-"""What transformers calls this kind of attention, of which it is told by `register`."""
+"""What transformers calls this kind of attention, of which it is told by `choose`."""
 WHOLE = "sdpa"
 """The kind whose place it takes, and which does all that is no row of documents."""
 
@@ -30,40 +32,35 @@ def possible(config: Any, device: torch.device) -> bool:
     return kind == WHOLE and device.type == "cpu" and images is None
 
 
+def choose(config: Any, divides: bool) -> None:
+    """Have a model attend to documents one by one, or under its own mask again."""
+    if divides:
+        _register()
+    if config._attn_implementation in (NAME, WHOLE):
+        config._attn_implementation = NAME if divides else WHOLE
+
+
 @functools.cache
-def register() -> None:
-    """Tell transformers of it."""
+def _register() -> None:
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask)
 
 
-def mask(
-    *,
-    q_length: int,
-    kv_length: int,
-    attention_mask: Tensor | None = None,
-    local_size: int | None = None,
-    use_vmap: bool = False,
-    device: torch.device | str = "cpu",
-    **options: Any,
-) -> Tensor | None:
-    """None where each token sees all of its document before it; else the mask of `sdpa`."""
+def mask(**asked: Any) -> Tensor | None:
+    """None where each token sees all of its document before it; else the mask of `sdpa`.
+
+    Args:
+        asked: What transformers asks `sdpa_mask` for; all of it goes there.
+    """
     from transformers.masking_utils import sdpa_mask
 
-    plain = attention_mask is None and q_length == kv_length and not use_vmap
-    if plain and (local_size or q_length) >= q_length and torch.device(device).type == "cpu":
-        return None
-    return sdpa_mask(
-        q_length=q_length,
-        kv_length=kv_length,
-        attention_mask=attention_mask,
-        local_size=local_size,
-        use_vmap=use_vmap,
-        device=device,
-        **options,
-    )
+    length = asked["q_length"]
+    whole = asked["kv_length"] == length <= (asked.get("local_size") or length)
+    plain = asked.get("attention_mask") is None and not asked.get("use_vmap")
+    on_processor = torch.device(asked.get("device", "cpu")).type == "cpu"
+    return None if whole and plain and on_processor else sdpa_mask(**asked)
 
 
 def attention(
@@ -72,9 +69,6 @@ def attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    position_ids: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls for each layer.
@@ -85,51 +79,36 @@ def attention(
         key: (B, G, L, D), where G divides H.
         value: (B, G, L, D).
         attention_mask: None where `mask` said that positions tell all.
-        dropout: Share of attention that is dropped.
-        scaling: Of the products; D**-0.5 where it is None.
-        position_ids: (B, L) or (1, L), from 0 in each document.
-        options: What else transformers passes on.
+        options: As `sdpa` takes them; here `position_ids`, (B, L) or (1, L), from 0 in each
+            document, `dropout` and `scaling` count.
 
     Returns:
         The attended values (B, L, H, D), and no weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    lengths = None
-    if attention_mask is None and position_ids is not None and query.shape[2] == key.shape[2]:
-        lengths = _lengths(position_ids.expand(len(query), -1))
-    if lengths is None or len(lengths) == len(query):
-        return sdpa_attention_forward(
-            module,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=dropout,
-            scaling=scaling,
-            position_ids=position_ids,
-            **options,
-        )
-    rows = [torch.split(_in_a_row(part), lengths, 2) for part in (query, key, value)]
+    batch, heads, length, _ = query.shape
+    positions, lengths = options.get("position_ids"), None
+    if attention_mask is None and positions is not None and key.shape[2] == length:
+        lengths = _lengths(positions.expand(batch, -1))
+    if lengths is None or len(lengths) == batch:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     attend = functools.partial(
         F.scaled_dot_product_attention,
-        dropout_p=dropout,
-        scale=scaling,
+        dropout_p=options.get("dropout", 0.0),
+        scale=options.get("scaling"),
         is_causal=module.is_causal,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=key.shape[1] != heads,
     )
-    attended = torch.cat(
-        [attend(*piece) for piece in zip(*rows, strict=True)], 2
-    )  # (1, H, B * L, D)
-    batch, heads, length, _ = query.shape
+    rows = [torch.split(_in_a_row(part), lengths, 2) for part in (query, key, value)]
+    attended = torch.cat([attend(*piece) for piece in zip(*rows, strict=True)], 2)
     return attended.transpose(1, 2).reshape(batch, length, heads, -1), None
 
 
 def _lengths(position_ids: Tensor) -> list[int]:
-    """Tokens of each document, row after row; a row begins a document wherever its places begin."""
-    begins = torch.diff(position_ids, prepend=position_ids[:, :1]) != 1
-    starts = begins.flatten().nonzero()[:, 0]
-    return torch.diff(starts, append=starts.new_tensor([begins.numel()])).tolist()
+    """Tokens of each document, row after row."""
+    starts = begins(position_ids).flatten().nonzero()[:, 0]
+    return torch.diff(starts, append=starts.new_tensor([position_ids.numel()])).tolist()
 
 
 def _in_a_row(states: Tensor) -> Tensor:

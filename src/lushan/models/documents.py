@@ -24,9 +24,9 @@ def takes_rows(config: Any) -> bool:
     return (kind in MASKABLE or "flash" in kind) and not config.model_type.startswith("deberta")
 
 
-def documents(position_ids: Tensor) -> Tensor:
-    """The number of each token's document in its row, (B, L), where positions begin anew."""
-    return (torch.diff(position_ids, prepend=position_ids[:, :1] - 1) != 1).cumsum(-1)
+def begins(position_ids: Tensor) -> Tensor:
+    """Where in a row a document begins, (B, L): at its first token, and where positions go back."""
+    return torch.diff(position_ids, prepend=position_ids[:, :1]) != 1
 
 
 def attention_mask(config: Any, position_ids: Tensor, dtype: torch.dtype) -> Any:
@@ -42,7 +42,7 @@ def attention_mask(config: Any, position_ids: Tensor, dtype: torch.dtype) -> Any
     """
     if config._attn_implementation not in MASKABLE:
         return None
-    number = documents(position_ids)
+    number = begins(position_ids).cumsum(-1)
     together = number[:, :, None] == number[:, None, :]  # (B, L, L)
     if getattr(config, "layer_types", None) is None:
         return _additive(together, dtype)

@@ -183,20 +183,15 @@ class LanguageModel(nn.Module):
     def _attend(self, device: torch.device) -> None:
         """Have rows of documents attended to one by one, where that is quicker and the same."""
         if self._divides is None:
+            self._divides = False  # for the question itself, which comes by here
             self._divides = divided.possible(self.config, device) and self._may_divide()
-        kind = self.config._attn_implementation
-        if kind in (divided.NAME, divided.WHOLE):
-            wanted = divided.NAME if self._divides and not self.compiled else divided.WHOLE
-            if kind != wanted:
-                self.config._attn_implementation = wanted
+        divided.choose(self.config, self._divides and not self.compiled)
 
     @torch.no_grad()
     def _may_divide(self) -> bool:
         """Whether documents one by one have the logits that a mask gives them."""
-        divided.register()
         _, packed = self._two_documents()
         try:
-            self._divides = False
             masked = self._asked(packed)
             self._divides = True
             return torch.allclose(self._asked(packed), masked, atol=_CLOSE)

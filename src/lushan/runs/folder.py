@@ -223,12 +223,12 @@ class RunFolder:
     def complete(self, result: Result) -> None:
         """Write the result, and only then the state."""
         self.require_owner()
-        result.started = self._record()[0].get("started")
-        result.write(self.result_json)
+        record, _ = self._record()
+        dataclasses.replace(result, started=record.get("started")).write(self.result_json)
         metric = result.headline
         interval = result.ci.get(metric)
         self._write(
-            **self._record()[0]
+            **record
             | {
                 "state": COMPLETE,
                 "reason": None,

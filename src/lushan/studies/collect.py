@@ -89,16 +89,15 @@ def member_of(path: Path) -> Member:
         result = folder.result()
     except UserError as error:
         result, damage = None, f"its result is damaged: {error.problem}"
-    if result is not None and result.started is not None:  # one file says all: so with thousands
-        return Member(path, result.run_id, result.config, result.choices, result.started, result)
-    status = folder.status()
-    record, started = status.record, status.started or ""
-    if result is not None:
+    if result is not None:  # of thousands of runs one file is read, where it says when they began
+        started = result.started or folder.status().started or ""
         return Member(path, result.run_id, result.config, result.choices, started, result)
-    missing = damage or f"{status.state}{f', {status.reason}' if status.reason else ''}"
-    config = record.get("config") or {}
+    status = folder.status()
+    record = status.record
+    config, choices = record.get("config") or {}, record.get("choices") or {}
     number = str(record.get("run_id") or run_id(config))
-    return Member(path, number, config, record.get("choices") or {}, started, None, missing)
+    missing = damage or f"{status.state}{f', {status.reason}' if status.reason else ''}"
+    return Member(path, number, config, choices, status.started or "", None, missing)
 
 
 def shown(path: Path) -> str:

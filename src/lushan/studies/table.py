@@ -93,14 +93,14 @@ def arrange(
     metrics = collect.choose_metrics(runs, metrics)
     if not declared:
         collect.require_known(placed, {"--rows": rows, "--columns": columns, "--over": over})
-    by_column = _apart(placed, columns)
-    row_values, cells = list(_apart(placed, rows)), {}
+    by_row, by_column = _apart(placed, rows), _apart(placed, columns)
+    by_cell = _apart(placed, [*rows, *columns])
+    cells = {}
     for column, inside in by_column.items():
         for metric in metrics:
             collect.require_same_data(inside, metric)
-        by_row = _apart(inside, rows)
-        for row in row_values:
-            cell = by_row.get(row, [])
+        for row in by_row:
+            cell = by_cell.get((*row, *column), [])
             if not declared:
                 collect.require_alike([run for run in cell if run.result is not None], over)
             for metric in metrics:
@@ -108,7 +108,7 @@ def arrange(
         notes += collect.training_data(inside)
     notes += collect.own_code(placed)
     notes += left_out(runs, metrics)
-    return Grid(rows, columns, over, row_values, list(by_column), metrics, cells, notes)
+    return Grid(rows, columns, over, list(by_row), list(by_column), metrics, cells, notes)
 
 
 def _apart(runs: Sequence[Member], keys: Sequence[str]) -> dict[tuple[str, ...], list[Member]]:
