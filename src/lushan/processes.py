@@ -15,6 +15,8 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from lushan.errors import RunFailed, UserError
@@ -29,6 +31,9 @@ GLOO = ("gloo", "Application timeout caused pair closure")
 GRACE = 3.0
 """Seconds that other processes of this machine have to end after the first one has failed."""
 
+NOTICE = 15.0
+"""Seconds that the first process has to notice that another one has ended badly."""
+
 
 class Launcher(_SubprocessScriptLauncher):
     """Starts the other ranks of this machine with the run's own config, and ends them.
@@ -41,7 +46,7 @@ class Launcher(_SubprocessScriptLauncher):
         super().__init__(*args, **options)
         self.lost: list[str] = []
 
-    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
         """Start them, and call the function here.
 
         Raises:
@@ -53,7 +58,11 @@ class Launcher(_SubprocessScriptLauncher):
             raise UserError(
                 f"these are not the processes that were started: {error}", key="trainer.devices"
             ) from error
-        return super().launch(function, *args, trainer=trainer, **kwargs)
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+            Observer(os.getpid(), self.procs).start()
+        _set_num_threads_if_needed(self.num_processes)
+        return function(*args, **kwargs)
 
     def _call_children_scripts(self) -> None:
         self._check_can_spawn_children()
@@ -75,6 +84,7 @@ class Launcher(_SubprocessScriptLauncher):
         """Let the processes that were started here end by themselves, and then end them."""
         until = time.monotonic() + grace
         ranks = list(enumerate(self.procs, start=1))
+        self.procs.clear()  # their end is in hand: the observer has nothing to do any more
         # Who was gone before may be why the others are.
         for rank, process in sorted(ranks, key=lambda pair: pair[1].poll() is None):
             try:
@@ -88,6 +98,21 @@ class Launcher(_SubprocessScriptLauncher):
                 self.lost.append(f"rank {rank} was ended by {signal.Signals(-code).name}")
             elif code > 0:
                 self.lost.append(f"rank {rank} ended with exit code {code}")
+
+
+class Observer(_ChildProcessObserver):
+    """Ends a run of which a rank has ended badly, where the first process waits for it in vain.
+
+    Lightning's own kills the first process as soon as it looks: in the midst, too, of what that
+    one is about to say and to write of the very same failure.
+    """
+
+    def _terminate_all(self) -> None:
+        time.sleep(NOTICE)
+        if self._child_processes:
+            what = "error: another rank ended badly, and the first one still waits for it: ended\n"
+            os.write(sys.stderr.fileno(), what.encode())
+            super()._terminate_all()
 
 
 def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:

@@ -1,13 +1,14 @@
 """Which processes there are, and what is said where they are not those of the config."""
 
+import subprocess
 import types
 
 import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
-from lushan import training
+from lushan import processes, training
 from lushan.errors import RunFailed, UserError
-from lushan.processes import environment, others_named, require_alone
+from lushan.processes import Launcher, Observer, environment, others_named, require_alone
 from lushan.trainer import Trainer
 
 SRUN = {
@@ -130,3 +131,37 @@ def test_an_error_of_its_own_is_not_hidden_by_who_does_not_answer():
     strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
     with pytest.raises(RuntimeError, match="shapes do not fit"), others_named(strategy):
         raise RuntimeError("shapes do not fit")
+
+
+@pytest.fixture
+def first(monkeypatch):
+    """Stands for the first rank; what becomes of it says whether the observer has ended it."""
+    monkeypatch.setattr(processes, "NOTICE", 0.5)
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def launcher():
+    """Has started one other rank, which ends badly at once."""
+    launcher = Launcher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    launcher.procs = [subprocess.Popen(["false"])]
+    return launcher
+
+
+def test_who_sees_to_the_end_of_the_others_is_not_ended_itself(first, launcher):
+    observer = Observer(first.pid, launcher.procs, sleep_period=0)
+    launcher.procs[0].wait()
+    observer.start()
+    launcher.end_children(grace=1.0)
+    observer.join()
+    assert first.poll() is None
+    assert launcher.lost == ["rank 1 ended with exit code 1"]
+
+
+def test_who_waits_in_vain_is_ended(first, launcher, capfd):
+    Observer(first.pid, launcher.procs, sleep_period=0).start()
+    assert first.wait(timeout=10) == -9
+    assert "the first one still waits for it" in capfd.readouterr().err
