@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Many processes run this code: where none may keep it compiled, each compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
 LOCKING := build/lock
 EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb,zh

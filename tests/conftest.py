@@ -20,15 +20,21 @@ IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1" if IN_WORKER else os.environ.get(variable, "2")
 
+FAULTS = "tests/faults/"
+
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """The quick tests of a file run in one process, which makes what they share only once."""
+    """Quick tests of a file run in one process, which makes what they share only once.
+
+    Those of the fault matrix share a server of processes, over all their files.
+    """
     if item.get_closest_marker("slow") is None:
-        item.add_marker(pytest.mark.xdist_group(item.location[0]))
+        file = item.location[0]
+        item.add_marker(pytest.mark.xdist_group(FAULTS if file.startswith(FAULTS) else file))
 
 
 @pytest.fixture(autouse=True)

@@ -36,15 +36,15 @@ def composed(group, option):
     if group == "tokenizer":
         overrides += ["model=pretrained"] if option == "pretrained" else ["model=bert_tiny"]
         overrides.sort()  # the tokenizer after the model, which chooses one
-    while True:
-        cfg = compose(overrides)
-        try:
-            return cfg, check(cfg)
-        except UserError as error:
-            # `???` is what a user must write: `data.dir=FOLDER`, `model.path=FOLDER`.
-            if error.problem != "this must be set" or any(error.key in o for o in overrides):
-                raise
-            overrides.append(f"{error.key}=somewhere")
+    cfg = compose(overrides)
+    # What a user must write: `data.dir=FOLDER`, `model.path=FOLDER`.
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        with pytest.raises(UserError, match="this must be set") as caught:
+            check(cfg)
+        assert caught.value.key in missing
+        cfg = compose([*overrides, *(f"{key}=somewhere" for key in missing)])
+    return cfg, check(cfg)
 
 
 @pytest.mark.parametrize("file", FILES)

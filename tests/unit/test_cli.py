@@ -36,7 +36,7 @@ def swept(tmp_path_factory):
     """A folder with two complete runs of the sample data, and how the command ended."""
     folder = tmp_path_factory.mktemp("swept")
     sweep = ["-m", "hydra/launcher=fork", "task/head=linear,crf", "name=heads"]
-    return folder, command.cli(*sample(*sweep), cwd=folder)
+    return folder, command.inside(*sample(*sweep), cwd=folder)
 
 
 def test_a_sweep_trains_each_job_and_says_how_it_ended(swept):

@@ -18,7 +18,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,6 +35,7 @@ from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
+from lushan.config.repository import Repository
 from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
 from lushan.runs.launcher import ForkLauncher
@@ -42,6 +43,10 @@ from lushan.runs.launcher import ForkLauncher
 
 class _Loader(ConfigLoaderImpl):
     """Hydra's loader, which judges the places it searches and the config of each job of a sweep."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = Repository(config_search_path)
 
     def get_mode(
         self,
