@@ -21,6 +21,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1" if IN_WORKER else os.environ.get(variable, "2")
 
 FAULTS = "tests/faults/"
+TRAINED = {"ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"}
 
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
@@ -28,13 +29,19 @@ for variable in ("WANDB_API_KEY", "HF_TOKEN"):
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Quick tests of a file run in one process, which makes what they share only once.
+    """Quick tests that share what is made at length run in one process, which makes it once.
 
-    Those of the fault matrix share a server of processes, over all their files.
+    Those of a file do, those that look at trained runs, and those of the fault matrix, which have a
+    server of processes.
     """
-    if item.get_closest_marker("slow") is None:
-        file = item.location[0]
-        item.add_marker(pytest.mark.xdist_group(FAULTS if file.startswith(FAULTS) else file))
+    if item.get_closest_marker("slow") is not None:
+        return
+    group = item.location[0]
+    if group.startswith(FAULTS):
+        group = FAULTS
+    elif not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
+        group = "trained runs"
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pkgutil
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import lushan.tasks
 from lushan.config.build import build
@@ -29,7 +30,7 @@ def names(folder):
 
 @functools.cache
 def task_class(name):
-    return locate(compose([f"task={name}"])["task"]["_target_"], "task")
+    return locate(OmegaConf.load(built_in_conf() / f"task/{name}.yaml")["_target_"], "task")
 
 
 HEADS = {

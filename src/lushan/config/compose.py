@@ -19,6 +19,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,7 +36,7 @@ from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
-from lushan.config.repository import Repository
+from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
 from lushan.runs.launcher import ForkLauncher
@@ -47,6 +48,11 @@ class _Loader(ConfigLoaderImpl):
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.repository = Repository(config_search_path)
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: Any
+    ) -> DictConfig:
+        return merged(defaults, repo, super()._compose_config_from_defaults_list)
 
     def get_mode(
         self,

@@ -1,30 +1,50 @@
-"""Files of `conf/`, each of which is read once by a process, however many jobs it composes.
+"""Files of `conf/`: read, and merged, once for all jobs of a process that choose the same ones.
 
-Hydra reads some twenty files for a job. Most of the time that this takes goes into making nodes of
-them, sixteen times as much as into bringing nodes back that were made before.
+Hydra reads and merges some twenty files for a job, and again for the next, of which the command
+line says only another seed. Nodes that were made before are brought back in a tenth of the time.
 """
 
 from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import (
-    ImportlibResourcesConfigSource,
-)
+from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig
 
 SETTLED = 2.0
-"""Seconds after which one more change has another time, on any file system."""
+"""Seconds after which one more change of a file has another time, on any file system."""
 
-_Stamp = tuple[int, ...]
-_read: dict[tuple[str, str, str], tuple[_Stamp, bytes]] = {}
-"""Provider, folder and name of a file to when it was changed and what was in it."""
+
+class Memory:
+    """What was made before, given out as copies.
+
+    Args:
+        most: Things it remembers; with one more it forgets them all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[Hashable, bytes] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """A copy of what belongs to a key, made if it is not known."""
+        if key not in self._known:
+            made = pickle.dumps(make())
+            if len(self._known) >= self._most:
+                self._known.clear()
+            self._known[key] = made
+        return pickle.loads(self._known[key])  # by nobody but this process
+
+
+_read, _merged = Memory(most=1000), Memory(most=100)
 
 
 class Repository(ConfigRepository):
@@ -32,26 +52,44 @@ class Repository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """As Hydra's: a result that belongs to the caller, whatever becomes of it there."""
+        load = super().load_config
+        file = self.file(config_path)  # before it is read: what changes meanwhile is read again
+        if file is None:
+            return load(config_path)
+        return cast(ConfigResult, _read.get(file, lambda: load(config_path)))
+
+    def file(self, config_path: str) -> Hashable:
+        """What is another where a file's content is; None where its next change may not show."""
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        # Before it is read: what changes meanwhile is read again.
         stamp = None if source is None else _stamp(source, config_path)
         if source is None or stamp is None:
-            return super().load_config(config_path)
-        key = (source.provider, source.path, config_path)
-        known, content = _read.get(key, (None, b""))
-        if known != stamp:
-            content = pickle.dumps(super().load_config(config_path))
-            _read[key] = (stamp, content)
-        result: ConfigResult = pickle.loads(content)  # pickled by this process itself
-        return result
+            return None
+        return source.provider, source.path, config_path, *stamp
 
 
-def _stamp(source: ConfigSource, config_path: str) -> _Stamp | None:
-    """What changes when a file does; None where its next change may not show."""
-    if isinstance(source, ImportlibResourcesConfigSource):
-        return ()  # what is installed stays as it is
+def merged(
+    defaults: list[ResultDefault],
+    repo: CachingConfigRepository,
+    merge: Callable[[list[ResultDefault], CachingConfigRepository], DictConfig],
+) -> DictConfig:
+    """The config of some files, merged only once.
+
+    Args:
+        defaults: The files, and where each one's keys go.
+        repo: Where they are.
+        merge: Merges them.
+    """
+    files = [cast(Repository, repo.delegate).file(str(one.config_path)) for one in defaults]
+    if None in files:
+        return merge(defaults, repo)
+    places = [(one.package, one.primary) for one in defaults]
+    key = (*zip(files, places, strict=True),)
+    return cast(DictConfig, _merged.get(key, lambda: merge(defaults, repo)))
+
+
+def _stamp(source: ConfigSource, config_path: str) -> tuple[int, ...] | None:
     if not isinstance(source, FileConfigSource):
-        return None
+        return ()  # what is installed stays as it is
     named: Any = source._normalize_file_name(config_path)
     status = Path(source.path, named).stat()
     if time.time() - status.st_mtime < SETTLED:

@@ -67,3 +67,21 @@ def test_what_becomes_of_a_config_does_not_stay(written):
     cfg = compose(["optimizer=mine"])
     cfg.optimizer.lr = 3.0
     assert rate() == 0.5
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=chat/sgd", "optimizer.lr=0.1"],
+        ["experiment=sample/ner", "peft=lora", "+note=x"],
+        ["task=masked_lm", "model=t5_tiny", "~callbacks"],
+    ],
+)
+def test_what_is_remembered_is_what_hydra_makes(overrides, monkeypatch):
+    remembered = [compose(overrides) for _ in range(2)]
+    monkeypatch.setattr(repository, "_stamp", lambda *_: None)
+    made = compose(overrides)
+    assert remembered == [made, made]
+    text = OmegaConf.to_yaml(made, resolve=False)
+    assert [OmegaConf.to_yaml(cfg, resolve=False) for cfg in remembered] == [text, text]
+    assert OmegaConf.is_struct(remembered[1]) == OmegaConf.is_struct(made)

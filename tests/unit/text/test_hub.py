@@ -47,19 +47,18 @@ def test_what_is_no_hub_id_has_no_commit(cache):
     }
 
 
-def calls():
+def test_every_call_that_reads_says_that_no_code_is_run():
+    found = []
     for path in sorted(Path(lushan.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in READERS:
-                yield f"{path.name}:{node.lineno}", ast.unparse(node)
-
-
-@pytest.mark.parametrize(("place", "call"), list(calls()))
-def test_every_call_that_reads_says_that_no_code_is_run(place, call):
-    own = "PeftModel." in call  # on a model of ours, from a folder that we have written
-    passed_on = "**more" in call  # a place's options, in `reading.read`
-    said = "trust.options()" in call or "place.options" in call
-    assert own or passed_on or said, place
+                found.append((f"{path.name}:{node.lineno}", ast.unparse(node)))
+    assert len(found) > 5
+    for place, call in found:
+        own = "PeftModel." in call  # on a model of ours, from a folder that we have written
+        passed_on = "**more" in call  # a place's options, in `reading.read`
+        said = "trust.options()" in call or "place.options" in call
+        assert own or passed_on or said, place
 
 
 def hostile_code(folder, marker):
