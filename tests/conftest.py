@@ -20,12 +20,13 @@ IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1" if IN_WORKER else os.environ.get(variable, "2")
 
-FAULTS = "tests/faults/"
-TRAINED = {"ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"}
-
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
+
+FAULTS = "tests/faults/"
+TRAINED = {"ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"}
+"""The fixtures below that train; each process that wants one makes its own."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

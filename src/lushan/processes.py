@@ -110,8 +110,8 @@ class Observer(_ChildProcessObserver):
     def _terminate_all(self) -> None:
         time.sleep(NOTICE)
         if self._child_processes:
-            what = "error: another rank ended badly, and the first one still waits for it: ended\n"
-            os.write(sys.stderr.fileno(), what.encode())
+            what = "another rank ended badly, and the first one still waits for it: ended"
+            print(f"error: {what}", file=sys.stderr, flush=True)  # noqa: T201
             super()._terminate_all()
 
 

@@ -44,7 +44,8 @@ class Memory:
         return pickle.loads(self._known[key])  # by nobody but this process
 
 
-_read, _merged = Memory(most=1000), Memory(most=100)
+_read = Memory(most=1000)
+_merged = Memory(most=100)
 
 
 class Repository(ConfigRepository):
@@ -61,10 +62,10 @@ class Repository(ConfigRepository):
     def file(self, config_path: str) -> Hashable:
         """What is another where a file's content is; None where its next change may not show."""
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        stamp = None if source is None else _stamp(source, config_path)
-        if source is None or stamp is None:
+        if source is None:
             return None
-        return source.provider, source.path, config_path, *stamp
+        stamp = _stamp(source, config_path)
+        return None if stamp is None else (source.provider, source.path, config_path, *stamp)
 
 
 def merged(
