@@ -58,6 +58,9 @@ app = typer.Typer(
 def main() -> int:
     """Do what `sys.argv` says; the exit code."""
     arguments = sys.argv[1:]
+    # Python processes that are started from here (ranks, workers of launchers and libraries) do not
+    # import from the working folder, which may be somebody else's.
+    os.environ["PYTHONSAFEPATH"] = "1"
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
@@ -28,6 +29,7 @@ _FACTOR = re.compile(r"\.ia3_l\.")
 """Factors that begin as 1: a decay towards 0 would take the model away."""
 
 
+@configurable
 def grouped(
     algorithm: Callable[..., torch.optim.Optimizer],
     lr: float,
@@ -178,6 +180,7 @@ def _in_its_own_way(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
 # first one of a warm-up of w steps has 1 / (w + 1), the last one before zero is not zero.
 
 
+@configurable
 def linear(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
     """Up over the warm-up, then straight down to `final`.
 
@@ -193,6 +196,7 @@ def linear(step: int, *, total_steps: int, warmup: int | float = 0, final: float
     return final + (1 - final) * _left(step, steps, total_steps)
 
 
+@configurable
 def cosine(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
     """Up over the warm-up, then down half a cosine to `final`; see `linear`."""
     steps = _count(warmup, total_steps, "warmup")
@@ -202,6 +206,7 @@ def cosine(step: int, *, total_steps: int, warmup: int | float = 0, final: float
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+@configurable
 def wsd(
     step: int,
     *,
@@ -232,6 +237,7 @@ def wsd(
     return final + (1 - final) * min(1.0, max(0, total_steps - step) / (down + 1))
 
 
+@configurable
 def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
     """Up over the warm-up, then level; see `linear`."""
     steps = _count(warmup, total_steps, "warmup")

@@ -74,7 +74,15 @@ class Launcher(_SubprocessScriptLauncher):
             "WORLD_SIZE": str(self.num_processes * self.num_nodes),
         }
         os.environ.update(shared)
-        command = [sys.executable, "-m", "lushan.worker", *trust.flag(), os.environ[RUN_FOLDER]]
+        # -P: the working folder is not searched for modules.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "lushan.worker",
+            *trust.flag(),
+            os.environ[RUN_FOLDER],
+        ]
         self.procs = [
             subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
             for rank in range(1, self.num_processes)

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
+from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.processes import environment, require_alone
 from lushan.strategies import DDP, Sharded
@@ -23,6 +24,7 @@ OURS: dict[str, Any] = {
 """Arguments that exact resuming needs as they are; they cannot be configured."""
 
 
+@configurable
 class Trainer(pl.Trainer):
     """`pytorch_lightning.Trainer`; takes the same arguments, but for these.
 

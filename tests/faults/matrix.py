@@ -66,6 +66,9 @@ ROWS = {
     55: "a tracker that takes nothing",
     56: "code that comes with a model",
     57: "a node of Ray's leaves",
+    58: "launcher and sweeper settings from a file that start programs",
+    59: "a config, or a working folder, that sends keys or numbers to another host",
+    60: "modules in the working folder with the names of others",
 }
 """Number to fault; 47 to 50 are of a server."""
 

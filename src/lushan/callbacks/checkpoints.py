@@ -25,6 +25,7 @@ import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import Tensor
 
+from lushan.configurable import configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
 from lushan.models.weights import (
@@ -153,6 +154,7 @@ def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str
     return None, complaints
 
 
+@configurable
 class Checkpoints(pl.Callback):
     """Saves state to resume from, and the best weights.
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lushan.configurable import configurable
 from lushan.models.ema import EMA
 
 
+@configurable
 class WeightAverage(pl.Callback):
     """Keep an average of the weights (Polyak and Juditsky, 1992) and judge it, not the last ones.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 
+from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ WARM = 20
 MOST_IN_A_ROW = 10
 
 
+@configurable
 class Guard(pl.Callback):
     """Leave out steps that are not finite or that spike, count them, and name their examples.
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytorch_lightning as pl
 
+from lushan.configurable import configurable
 from lushan.models.generation import Settings, Written, generate, grouped
 from lushan.runs.files import atomic_write, json_line
 from lushan.runs.rows import SAMPLES, read_samples
@@ -20,6 +21,7 @@ SHOWN = 160
 """Characters of a text that the log shows."""
 
 
+@configurable
 class Samples(pl.Callback):
     """Lets the model write at each validation, from the first examples of that split.
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import netrc
 import os
 import queue
-import socket
 import threading
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pytorch_lightning.loggers import Logger
 
+from lushan.callbacks.wandb_server import answers, api_key, base_url, refuse_workspace_settings
 from lushan.config.build import build
+from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result
@@ -31,8 +30,6 @@ from lushan.runs.secrets import redact, redact_config
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 3.0
-"""How long a tracker's server has to accept a connection."""
 CLOSE_SECONDS = 20.0
 """How long a tracker has to take what is left when its run is over."""
 STOP_SECONDS = 5.0
@@ -82,6 +79,7 @@ class Tracker(Protocol):
         """End; with a result, take its numbers, tables and plots."""
 
 
+@configurable
 class WandB:
     """Weights & Biases: online where there is a key and a server, else offline; never a prompt.
 
@@ -103,6 +101,7 @@ class WandB:
 
     def start(self, about: About) -> None:
         """Open W&B's run, under the run id."""
+        refuse_workspace_settings()
         import wandb
 
         self.run = wandb.init(
@@ -117,6 +116,7 @@ class WandB:
             resume="allow",
             mode=self._mode(),
             settings=wandb.Settings(
+                base_url=base_url(),
                 silent=True,
                 console="off",
                 # They would hold the command line and the working tree; the manifest has both,
@@ -174,6 +174,7 @@ class WandB:
         self.run.finish(exit_code=0)
 
 
+@configurable
 class TensorBoard:
     """TensorBoard's event files, in the run folder's `tensorboard/`."""
 
@@ -363,34 +364,6 @@ def sync(folder: str | Path) -> str:
         tracker.samples(written, int(written[-1]["step"]))
     tracker.finish(run.result(), run.path)
     return url
-
-
-def api_key() -> str | None:
-    """The key that W&B would use: from the environment, or where `wandb login` keeps it."""
-    if key := os.environ.get("WANDB_API_KEY"):
-        return key
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        found = netrc.netrc(path).authenticators(urllib.parse.urlsplit(base_url()).hostname or "")
-    except (OSError, netrc.NetrcParseError):
-        return None
-    return found[2] if found else None
-
-
-def base_url() -> str:
-    """W&B's server."""
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-
-
-def answers(url: str) -> bool:
-    """Whether a server accepts a connection, within three seconds."""
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        with socket.create_connection((parts.hostname or "", port), timeout=PROBE_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def class_rows(result: Result) -> list[dict[str, Any]]:

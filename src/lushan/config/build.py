@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.config.signatures import read
-from lushan.config.targets import locate
+from lushan.config.targets import locate, require_arguments
 from lushan.errors import UserError
 
 TARGET = "_target_"
@@ -50,6 +50,7 @@ def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:
             arguments.
     """
     target = locate(node[TARGET], key)
+    require_arguments(node, key)
     inside = _built if node.get("_recursive_", True) else _as_it_is
     values = {name: inside(value) for name, value in node.items() if not is_reserved(name)}
     positional = [inside(value) for value in node.get("_args_") or ()]

@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lushan.config import kinds, mistakes, verdicts
 from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
+from lushan.config.launchers import require_storage
 from lushan.config.signatures import Parameter, Signature, signature
-from lushan.config.targets import locate, nodes
+from lushan.config.targets import locate, nodes, require_arguments
 from lushan.errors import UserError, did_you_mean, nearest
 from lushan.runs import trust
 
@@ -165,6 +166,7 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
         UserError: See `check`.
     """
     found = signature(node[TARGET], key)
+    require_arguments(node, key)
     given = GIVEN.get(key, ())
     own = {n: p for n, p in found.parameters.items() if n not in given}
     for name, value in node.items():
@@ -309,6 +311,8 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
             value=False,
             hint="Write ckpt_path=outputs/NAME/RUN/checkpoints/best.",
         )
+    if cfg.get("trial"):
+        require_storage(cfg["trial"].get("storage"), "trial.storage")
     monitored = [
         (f"callbacks.{name}", node)
         for name, node in (cfg.get("callbacks") or {}).items()

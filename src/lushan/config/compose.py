@@ -34,8 +34,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lushan.config import completion, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
-from lushan.config.folders import PRIMARY, built_in_conf, user_conf
+from lushan.config.folders import PRIMARY, built_in_conf, personal_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
+from lushan.config.launchers import Typed, typed_values
 from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
@@ -45,8 +46,9 @@ from lushan.runs.launcher import ForkLauncher
 class _Loader(ConfigLoaderImpl):
     """Hydra's loader, which judges the places it searches and the config of each job of a sweep."""
 
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+    def __init__(self, config_search_path: ConfigSearchPath, typed: Typed = ()) -> None:
         super().__init__(config_search_path)
+        self.typed = typed  # goes with the jobs of a sweep into other processes
         self.repository = Repository(config_search_path)
 
     def _compose_config_from_defaults_list(
@@ -71,7 +73,7 @@ class _Loader(ConfigLoaderImpl):
         """As Hydra's, judged: a preset that only this job has may ask something of Hydra, too."""
         lines = [emptied(line) for line in sweep_overrides]
         cfg = super().load_sweep_config(master_config, lines)
-        judge_hydra(cfg.hydra)
+        judge_hydra(cfg.hydra, self.typed)
         return cfg
 
     def _process_config_searchpath(
@@ -85,18 +87,27 @@ class _Loader(ConfigLoaderImpl):
 class Composer(Hydra):
     """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
 
-    def __init__(self, config_dir: str | None = None) -> None:
+    def __init__(self, config_dir: str | None = None, typed: Sequence[str] = ()) -> None:
+        """Search our folders.
+
+        Args:
+            config_dir: A further folder.
+            typed: Overrides that the person at the command line wrote, and no file.
+        """
         path = create_config_search_path(str(built_in_conf()))
-        if (theirs := user_conf()) is not None:
-            path.prepend("user", f"file://{theirs}", anchor=SearchPathQuery(provider="main"))
+        theirs = (("user", user_conf()), ("personal", personal_conf()))
+        for provider, folder in theirs:  # each right before ours
+            if folder is not None and folder.is_dir():
+                path.prepend(provider, f"file://{folder}", anchor=SearchPathQuery(provider="main"))
         if config_dir is not None:
-            folder = Path(config_dir).resolve()
-            if not folder.is_dir():
+            chosen = Path(config_dir).resolve()
+            if not chosen.is_dir():
                 raise UserError("there is no such folder", key="--config-dir", value=config_dir)
             path.prepend(
-                "command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema")
+                "command-line", f"file://{chosen}", anchor=SearchPathQuery(provider="schema")
             )
-        super().__init__(task_name=PRIMARY, config_loader=_Loader(path))
+        self.typed = typed_values(self.parse_quietly(typed))
+        super().__init__(task_name=PRIMARY, config_loader=_Loader(path, self.typed))
 
     def compose_config(  # type: ignore[override]  # the flags in between go through as they are
         self,
@@ -133,10 +144,9 @@ class Composer(Hydra):
                 self._judge(cfg.hydra)
             return cfg
 
-    @staticmethod
-    def _judge(hydra: DictConfig) -> None:
+    def _judge(self, hydra: DictConfig) -> None:
         try:
-            judge_hydra(hydra)
+            judge_hydra(hydra, self.typed)
         except UserError as error:
             raise mistakes.with_origin(error) from error.__cause__
 
@@ -332,7 +342,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
         return None
     name = flags.config_name or PRIMARY
     register_own()
-    composer = Composer(flags.config_dir)
+    composer = Composer(flags.config_dir, flags.overrides)
     GlobalHydra.instance().initialize(composer)
     try:
         with (

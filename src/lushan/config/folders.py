@@ -1,7 +1,12 @@
-"""Where config files are: the `conf/` of the folder the user works in, then the package's own."""
+"""Where config files are.
+
+Searched are, in this order, the `conf/` of the working folder, the person's own configuration
+folder, and the package's. The working folder may be somebody else's; the person's own is trusted.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import lushan
@@ -24,6 +29,16 @@ def user_conf() -> Path | None:
     return None
 
 
+def personal_conf() -> Path:
+    """Return the person's own configuration folder, which need not exist.
+
+    It is `$XDG_CONFIG_HOME/lushan`, or `~/.config/lushan`.
+    """
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "lushan"
+
+
 def conf_folders() -> list[Path]:
-    """Both, in the order in which they are searched."""
-    return [folder for folder in (user_conf(), built_in_conf()) if folder is not None]
+    """Return all that exist, in the order in which they are searched."""
+    folders = (user_conf(), personal_conf(), built_in_conf())
+    return [folder for folder in folders if folder is not None and folder.is_dir()]

@@ -7,7 +7,7 @@ is a way for a config to run code, and each is judged before Hydra acts on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,10 +15,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lushan.config import launchers
+from lushan.config.launchers import Typed
 from lushan.config.targets import HYDRA_RULES, locate, nodes, user_prefixes
 from lushan.errors import UserError
 
-TRUSTED = [f"{rule.named}*" for rule in HYDRA_RULES]
+TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
 """Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
 
 ENVIRONMENT = (
@@ -44,18 +46,22 @@ _ALLOWED_VALUES: Mapping[str, tuple[object, ...]] = {
 }
 
 
-def judge_hydra(node: DictConfig) -> None:
+def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
     """Refuse what Hydra must not do for a config.
 
     Args:
         node: The composed `hydra` node.
+        typed: What the person at the command line has set.
 
     Raises:
         UserError: It names code that did not come with Hydra or us, or changes what is ours.
     """
     for part in ("launcher", "sweeper", "callbacks"):
-        for key, inner in nodes(_as_written(node[part], f"hydra.{part}"), f"hydra.{part}"):
+        written = _as_written(node[part], f"hydra.{part}")
+        for key, inner in nodes(written, f"hydra.{part}"):
             locate(str(inner["_target_"]), key)
+        if part != "callbacks" and isinstance(written, Mapping):
+            launchers.require(written, _resolved(node[part]), part, typed)
     for part in ("job_logging", "hydra_logging"):
         _judge_logging(node[part], f"hydra.{part}")
     for name in node.job.env_set:
@@ -81,8 +87,20 @@ def _as_written(node: Any, key: str) -> Any:
         return node
     if node._is_none() or node._is_missing():
         return None
-    keys: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
-    return {name: _member(node, name, f"{key}.{name}") for name in keys}
+    if isinstance(node, ListConfig):
+        return [_member(node, place, f"{key}.{place}") for place in range(len(node))]
+    return {name: _member(node, name, f"{key}.{name!s}") for name in node}
+
+
+def _resolved(node: Any) -> Any:
+    """Return a node in plain values; without those that cannot be resolved before a job begins."""
+    if not isinstance(node, DictConfig):
+        return node
+    found = {}
+    for name in node:
+        with suppress(OmegaConfBaseException):
+            found[name] = _resolved(node[name])
+    return found
 
 
 def _member(node: Any, name: Any, key: str) -> Any:

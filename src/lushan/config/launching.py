@@ -31,7 +31,8 @@ def launch(
     Args:
         jobs: The overrides of each.
         task: What to do with a job's config; it must catch its own exceptions.
-        options: Overrides that choose and set the launcher: `["hydra/launcher=joblib"]`.
+        options: Overrides that choose and set the launcher, as the person typed them:
+            `["hydra/launcher=joblib"]`.
 
     Returns:
         What the jobs returned, in their order.
@@ -60,7 +61,7 @@ def _launcher(
 ) -> Iterator[tuple[Composer, Launcher]]:
     """The launcher that options choose, and what composes the config of its jobs."""
     register_own()
-    composer = Composer()
+    composer = Composer(typed=options)
     GlobalHydra.instance().initialize(composer)
     try:
         with (

@@ -26,7 +26,7 @@ import lushan
 from lushan.config.kinds import ANY, Kind, kind_of, writable
 from lushan.config.targets import Identity, identify, judge, judge_name, locate
 
-FORMAT = 2
+FORMAT = 3
 """Of the entries; a change makes old ones unread."""
 
 _PRETRAINED_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
@@ -299,7 +299,7 @@ def _encode(found: Signature, files: list[list[Any]]) -> dict[str, Any]:
     what = found.identity
     return {
         "files": files,
-        "identity": [what.module, what.qualname, what.kind, list(what.bases)],
+        "identity": [what.module, what.qualname, what.kind, list(what.bases), what.marked],
         "parameters": [
             [p.name, p.kind, p.positional, p.required] for p in found.parameters.values()
         ],
@@ -309,9 +309,9 @@ def _encode(found: Signature, files: list[list[Any]]) -> dict[str, Any]:
 
 
 def _decode(entry: dict[str, Any]) -> Signature:
-    module, qualname, kind, bases = entry["identity"]
+    module, qualname, kind, bases, marked = entry["identity"]
     return Signature(
-        Identity(module, qualname, kind, tuple(bases)),
+        Identity(module, qualname, kind, tuple(bases), marked),
         {p[0]: Parameter(*p) for p in entry["parameters"]},
         entry["open"],
         tuple(entry["checks"]),

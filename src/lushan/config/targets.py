@@ -1,12 +1,13 @@
 """What a `_target_` may name.
 
 A config is data that names code, and code can do anything. So a name must begin with an allowed
-prefix before anything is imported for it; and what it resolves to must be a class (or a function
-of ours), defined where the rule says, whatever the name that led there:
-`torch.optim.lr_scheduler.torch.load` begins well and is `torch.serialization.load`.
+prefix before anything is imported for it; and what it resolves to must be a class of the kind that
+the rule names, defined where the rule says, whatever the name that led there:
+`torch.optim.lr_scheduler.torch.load` begins well and is `torch.serialization.load`. Of lushan
+itself only what is marked `@configurable` where it is defined may be named.
 
 A user allows a package of their own by the environment, `LUSHAN_TARGETS=my_package.`, or by
-`conf/targets.yaml` (a list) in the folder they work in; a config cannot.
+`targets.yaml` (a list) in their own configuration folder; a config or a working folder cannot.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from lushan.config.folders import personal_conf
+from lushan.config.launchers import SETTINGS
+from lushan.configurable import is_configurable
 from lushan.errors import UserError, did_you_mean
 
 ENVIRONMENT = "LUSHAN_TARGETS"
-FILE = Path("conf") / "targets.yaml"
+FILE = "targets.yaml"
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -39,31 +43,29 @@ class Rule:
         lives: Where the object may really be defined: beginnings of module and qualified name.
         bases: Full names of classes, one of which it must derive from; empty for any class.
         functions: Whether functions defined there may be called too.
+        marked: Whether only what is `@configurable` may be called.
+        arguments: The arguments that a config may set; None allows all of the signature.
     """
 
     named: str
     lives: tuple[str, ...]
     bases: tuple[str, ...] = ()
     functions: bool = False
+    marked: bool = False
+    arguments: tuple[str, ...] | None = None
 
 
-def _own(prefix: str) -> Rule:
-    return Rule(prefix, (prefix,), functions=True)
+def _logger(name: str, module: str, *arguments: str) -> Iterator[Rule]:
+    """Yield the rules for one of Lightning's loggers, by both of its names."""
+    full = f"pytorch_lightning.loggers.{module}.{name}"
+    for named in (f"pytorch_lightning.loggers.{name}", full):
+        yield Rule(named, (full,), arguments=("save_dir", "name", "version", "prefix", *arguments))
 
 
-_LOGGER = "lightning_fabric.loggers.logger.Logger"
 _CONFIG = "transformers.configuration_utils.PreTrainedConfig"
 
 RULES = (
-    # Ours, less what writes files, runs runs or reads configs.
-    _own("lushan.data.sources."),
-    _own("lushan.text.tokenizers."),
-    _own("lushan.models."),
-    _own("lushan.tasks."),
-    _own("lushan.optim."),
-    Rule("lushan.trainer.Trainer", ("lushan.trainer.Trainer",)),
-    Rule("lushan.callbacks.", ("lushan.callbacks.",)),
-    Rule("lushan.tracking.", ("lushan.tracking.",)),
+    Rule("lushan.", ("lushan.",), functions=True, marked=True),
     Rule(
         "torch.optim.",
         ("torch.optim.",),
@@ -89,7 +91,10 @@ RULES = (
         ("pytorch_lightning.callbacks.",),
         ("pytorch_lightning.callbacks.callback.Callback",),
     ),
-    Rule("pytorch_lightning.loggers.", ("pytorch_lightning.loggers.",), (_LOGGER,)),
+    # Loggers that write files and send nothing anywhere. What sends is ours: it takes the address
+    # and the key from the environment, and no config can lead them to another host.
+    *_logger("CSVLogger", "csv_logs", "flush_logs_every_n_steps"),
+    *_logger("TensorBoardLogger", "tensorboard", "log_graph", "default_hp_metric", "sub_dir"),
     Rule(
         "pytorch_lightning.strategies.",
         ("pytorch_lightning.strategies.",),
@@ -108,16 +113,17 @@ RULES = (
 )
 
 HYDRA_RULES = (
-    Rule("hydra._internal.core_plugins.", ("hydra._internal.core_plugins.",)),
-    Rule("hydra_plugins.", ("hydra_plugins.",)),
-    Rule("hydra.experimental.callbacks.", ("hydra.experimental.callbacks.",)),
+    *(Rule(name, (name,)) for name in SETTINGS),
+    Rule(
+        "hydra.experimental.callbacks.",
+        ("hydra.experimental.callbacks.",),
+        ("hydra.experimental.callback.Callback",),
+    ),
     Rule("optuna.samplers.", ("optuna.samplers.",), ("optuna.samplers._base.BaseSampler",)),
     Rule("optuna.pruners.", ("optuna.pruners.",), ("optuna.pruners._base.BasePruner",)),
-    Rule("lushan.runs.launcher.", ("lushan.runs.launcher.",)),
-    Rule("lushan.runs.combinations.", ("lushan.runs.combinations.",)),
-    Rule("lushan.search.sweeper.", ("lushan.search.sweeper.",)),
 )
-"""What may stand under `hydra`: launchers, sweepers and callbacks that came with Hydra or us."""
+"""What may stand under `hydra`: launchers and sweepers whose settings are known, and callbacks,
+samplers and pruners that came with Hydra and Optuna."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +135,14 @@ class Identity:
         qualname: Its name there.
         kind: `class`, `function` (written in Python at the top of a module), or else its type.
         bases: Full names of the classes it derives from, itself first.
+        marked: Whether it is `@configurable`.
     """
 
     module: str
     qualname: str
     kind: str
     bases: tuple[str, ...] = ()
+    marked: bool = False
 
     @property
     def full(self) -> str:
@@ -148,28 +156,28 @@ def identify(thing: object) -> Identity:
     qualname = str(getattr(thing, "__qualname__", None) or "")
     if isinstance(thing, type):
         bases = tuple(f"{c.__module__}.{c.__qualname__}" for c in inspect.getmro(thing))
-        return Identity(module, qualname, "class", bases)
+        return Identity(module, qualname, "class", bases, is_configurable(thing))
     if isinstance(thing, FunctionType):
         # A dot in the name: a method, or something made inside another function.
-        return Identity(module, qualname, "method" if "." in qualname else "function")
+        kind = "method" if "." in qualname else "function"
+        return Identity(module, qualname, kind, marked=is_configurable(thing))
     if isinstance(thing, ModuleType):
         return Identity(thing.__name__, "", "module")
     return Identity(module, qualname, type(thing).__name__)
 
 
 def user_prefixes() -> tuple[str, ...]:
-    """The beginnings that the user allows, from the environment and `conf/targets.yaml`.
+    """Return the prefixes that the user allows, from the environment and their own `targets.yaml`.
 
     Raises:
         UserError: The file is no list of dotted names.
     """
-    return _user_prefixes(os.environ.get(ENVIRONMENT, ""), Path.cwd())
+    return _user_prefixes(os.environ.get(ENVIRONMENT, ""), personal_conf() / FILE, Path.cwd())
 
 
 @functools.cache
-def _user_prefixes(environment: str, folder: Path) -> tuple[str, ...]:
+def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...]:
     entries: list[object] = [part for part in re.split(r"[,\s]+", environment) if part]
-    file = folder / FILE
     if file.is_file():
         import yaml
 
@@ -247,6 +255,12 @@ def judge(name: str, what: Identity, key: str) -> None:
     rule = judge_name(name, key)
     at = f"{key}._target_" if key else "_target_"
     allowed_kind = what.kind == "class" or (what.kind == "function" and rule.functions)
+    if rule.marked and allowed_kind and not what.marked:
+        raise UserError(
+            "this target is not allowed: of lushan only what is marked @configurable is",
+            key=at,
+            value=name,
+        )
     home = any(_begins(what.full, place) for place in rule.lives)
     if not home:
         raise UserError(
@@ -269,6 +283,32 @@ def judge(name: str, what: Identity, key: str) -> None:
             key=at,
             value=name,
         )
+
+
+def require_arguments(node: Mapping[str, Any], key: str) -> None:
+    """Refuse arguments that a config may not give to what it names.
+
+    Args:
+        node: With its `_target_`.
+        key: Its dotted key.
+
+    Raises:
+        UserError: Names the first argument that is not listed.
+    """
+    rule = judge_name(node["_target_"], key)
+    if rule.arguments is None:
+        return
+    given = [str(name) for name in node if not str(name).startswith("_")]
+    given += ["_args_"] if node.get("_args_") else []
+    for name in given:
+        if name not in rule.arguments:
+            raise UserError(
+                "a config may not set this argument",
+                key=f"{key}.{name}" if key else name,
+                value=node[name],
+                hint=f"It may set {', '.join(rule.arguments)}. An address or a key for a server "
+                "comes from the environment.",
+            )
 
 
 def locate(name: str, key: str = "") -> Any:
@@ -349,5 +389,7 @@ def _how_to_allow(name: str, rules: tuple[Rule, ...]) -> str:
         near = did_you_mean(name, [rule.named for rule in RULES])
         return near or "Allowed are: " + ", ".join(rule.named for rule in RULES) + "."
     package = name.partition(".")[0]
-    return f"If you trust that package: {ENVIRONMENT}={package}. in the environment, or `- \
-{package}.` in conf/targets.yaml."
+    return (
+        f"If you trust that package: {ENVIRONMENT}={package}. in the environment, or "
+        f"`- {package}.` in {personal_conf() / FILE}."
+    )

@@ -16,6 +16,7 @@ import peft
 import torch
 from torch import Tensor
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.tuned import Tuned
 
@@ -23,6 +24,7 @@ _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 """What peft's allocator remembers: weight to importance, and the averages of it."""
 
 
+@configurable
 @dataclasses.dataclass
 class AdaLora(peft.AdaLoraConfig):
     """`peft.AdaLoraConfig`, whose steps follow from the training.

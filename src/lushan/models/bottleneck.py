@@ -20,6 +20,7 @@ from typing import Any, Literal
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.adaptation import Adaptation
 
@@ -48,6 +49,7 @@ _TARGETS = {family: ends for families, ends in _ENDS.items() for family in famil
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
+@configurable
 @dataclasses.dataclass
 class Bottleneck:
     """What the adapters are like.

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models import reading
 from lushan.models.architectures import (
@@ -67,6 +68,7 @@ class Encoder(nn.Module):
         return self.model(**inputs).last_hidden_state
 
 
+@configurable
 def fresh(
     config: Callable[..., Any],
     attention: str | None = None,
@@ -107,6 +109,7 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
         return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
 
 
+@configurable
 def pretrained(
     path: str,
     dropout: float | None = None,

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.models import crf
 from lushan.text.tags import Transitions
 
@@ -19,6 +20,7 @@ _STD = 0.02
 """Of the weights of a fresh head's scores, as in BERT: the first scores are nearly even."""
 
 
+@configurable
 class Linear(nn.Module):
     """One linear layer over the encoder.
 
@@ -40,6 +42,7 @@ class Linear(nn.Module):
         return self.scores(self.dropout(hidden))
 
 
+@configurable
 class MLP(nn.Module):
     """Two layers with a GELU between them; the first one begins as He et al. (2015) have it.
 
@@ -72,6 +75,7 @@ class MLP(nn.Module):
         return self.layers(hidden)
 
 
+@configurable
 class CRF(nn.Module):
     """A linear layer and a linear-chain CRF over its scores.
 

@@ -7,6 +7,7 @@ from typing import Any
 import peft
 from torch import nn
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.adalora import AdaLora, Allocated
 from lushan.models.adaptation import Adaptation, attach
@@ -25,6 +26,7 @@ _PEFT_NAMES = {
 """What peft calls the purposes; it has no word for masked language models."""
 
 
+@configurable
 def adapt(
     config: peft.PeftConfig | Bottleneck,
     quantize: FourBit | None = None,

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lushan.configurable import configurable
 from lushan.errors import UserError
 
 
+@configurable
 class FourBit:
     """Keeps the weights of linear modules in four bits, and computes in bfloat16.
 

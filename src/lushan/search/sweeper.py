@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 STEADY = ("GridSampler", "QMCSampler", "CmaEsSampler")
 """Samplers whose next proposal is a place in one sequence, which the seed stands for."""
+
+STORAGE = "LUSHAN_STORAGE"
+"""Environment variable with the place of the search, for its jobs."""
 
 ATTEMPTS = 3
 """So often a trial is started whose process dies; a search that is stopped does not count."""
@@ -200,6 +204,8 @@ class Search(Sweeper):
         import optuna
 
         place = self.storage or str((plan.folder / JOURNAL).absolute())
+        # Jobs send their numbers only to a database that this command names, wherever they run.
+        os.environ[STORAGE] = place
         storage = opened(place)
         study = optuna.create_study(
             study_name=plan.name,

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lushan.configurable import configurable
 from lushan.data.source import Corpus
 from lushan.models.architectures import Purpose
 from lushan.tasks.base import IGNORED, Features, Limits
 from lushan.tasks.language import METRICS, LanguageTask, borders, cut, demo_corpus, tokens_of
 
 
+@configurable
 class CausalLM(LanguageTask):
     """Predict the next token of raw text.
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.data.batching import mix
 from lushan.data.encoding import code_version
 from lushan.data.source import Corpus
@@ -29,6 +30,7 @@ SEED = 1
 """Of the sample that answers are generated for: the same dialogues in every run."""
 
 
+@configurable
 class Chat(LanguageTask):
     """Learn to answer: the loss is that of the assistant's turns alone, each with its end.
 

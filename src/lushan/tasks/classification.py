@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
@@ -33,6 +34,7 @@ Kind = Literal["single", "multilabel", "regression"]
 MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
 
 
+@configurable
 class Classification(Task):
     """Label texts.
 

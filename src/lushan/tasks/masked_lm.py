@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from lushan.configurable import configurable
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.architectures import Purpose
@@ -21,6 +22,7 @@ _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
 """Of SpanBERT's spans (Joshi et al., 2020): lengths are geometric, mean 3.8."""
 
 
+@configurable
 class MaskedLM(LanguageTask):
     """Predict hidden tokens (Devlin et al., 2019), chosen anew in each epoch.
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.metrics import entities
@@ -35,6 +36,7 @@ from lushan.text import tags as tagging
 MAIN_METRIC = "entity_f1"
 
 
+@configurable
 class NER(Task):
     """Tag words, read entities off the tags, judge entities.
 

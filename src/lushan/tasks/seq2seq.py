@@ -11,6 +11,7 @@ import torch
 from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
+from lushan.configurable import configurable
 from lushan.data.source import Corpus
 from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
@@ -30,6 +31,7 @@ _OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer"
 """Options of transformers' `generate` that are not the user's here: one text a source is judged."""
 
 
+@configurable
 class Seq2Seq(LanguageTask):
     """Write a target text from a source (`supervised`), or learn from raw text (`spans`).
 

@@ -14,12 +14,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
 from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
 
+@configurable
 def pretrained(
     path: str,
     prefix_space: bool = True,
@@ -68,6 +70,7 @@ def pretrained(
     return tokenizer
 
 
+@configurable
 def train(
     kind: Kind,
     vocab_size: int = 30000,

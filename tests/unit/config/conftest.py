@@ -11,6 +11,20 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def personal(here, monkeypatch):
+    """Write a file below the person's own configuration folder."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here / "home"))
+
+    def written(path, text):
+        file = here / "home" / "lushan" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return written
+
+
+@pytest.fixture
 def write(here):
     """Write a file below that folder's `conf/`."""
 

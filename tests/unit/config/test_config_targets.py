@@ -1,6 +1,7 @@
 """What a `_target_` may name: nothing is imported for another, and no config extends the list."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -11,8 +12,10 @@ from lushan.config import signatures, targets
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.config.folders import built_in_conf
 from lushan.config.signatures import cache_file, signature
 from lushan.config.targets import identify, locate, nodes, rules_for, user_prefixes
+from lushan.configurable import configurable
 from lushan.errors import UserError
 
 HOSTILE = """
@@ -48,6 +51,12 @@ lushan.text.tokenizers.Path.write_text lushan.trainer.Trainer.fit lushan.trainer
 hydra.utils.call hydra.utils.get_method hydra.utils.instantiate hydra._internal.utils._locate
 hydra._internal.core_plugins.basic_launcher.BasicLauncher omegaconf.OmegaConf.load
 hydra.experimental.callbacks.PickleJobInfoCallback
+lushan.data.sources.table.load_here lushan.tasks.base.Task lushan.models.encoders.load
+lushan.models.encoders.warm_up lushan.models.heads.constrained_decode lushan.optim.freeze_weights
+lushan.callbacks.trackers.sync lushan.callbacks.checkpoints.FolderIO lushan.models.encoders.Encoder
+pytorch_lightning.loggers.WandbLogger pytorch_lightning.loggers.CometLogger
+pytorch_lightning.loggers.MLFlowLogger pytorch_lightning.loggers.NeptuneLogger
+pytorch_lightning.loggers.wandb.WandbLogger pytorch_lightning.loggers.logger.DummyLogger
 """
 
 
@@ -71,7 +80,7 @@ def test_what_is_no_dotted_name(name):
 
 NEARLY = """
 os_evil.AdamW torch.optimizer.AdamW torchmetricsx.A transformers_evil.BertConfig peftx.a
-lushan.models_evil.a lushan.trainer.TrainerX Torch.optim.AdamW
+lushanx.models.a lushan_evil.a Torch.optim.AdamW
 """
 
 
@@ -166,9 +175,9 @@ def test_nor_is_one_from_a_file(write, evil, here, cli_inside, where):
         "# @package _global_\ncallbacks:\n  mine:\n    _target_: evilpkg.run\n",
     )
     flags = []
+    # Its own list of targets counts for nothing: only the person's own does.
+    write("targets.yaml", "- evilpkg.\n")
     if where == "--config-dir":
-        # Its own list of targets counts for nothing: only one in the working folder's conf/ does.
-        write("targets.yaml", "- evilpkg.\n")
         (here / "conf").rename(here / "other")
         flags = ["--config-dir", "other"]
     done = cli_inside("train", "experiment=e", *flags)
@@ -190,11 +199,11 @@ def test_nor_is_one_from_a_file(write, evil, here, cli_inside, where):
     ],
 )
 @pytest.mark.parametrize("by", ["environment", "file"])
-def test_a_user_adds_a_prefix(write, evil, monkeypatch, setting, allowed, by):
+def test_a_user_adds_a_prefix(personal, evil, monkeypatch, setting, allowed, by):
     if by == "environment":
         monkeypatch.setenv("LUSHAN_TARGETS", setting)
     else:
-        write("targets.yaml", "".join(f"- {part.strip()}\n" for part in setting.split(",")))
+        personal("targets.yaml", "".join(f"- {part.strip()}\n" for part in setting.split(",")))
     monkeypatch.delitem(sys.modules, "evilpkg", raising=False)
     targets._user_prefixes.cache_clear()
     try:
@@ -227,16 +236,16 @@ def test_a_prefix_of_theirs_does_not_reach_what_they_import(here, monkeypatch):
 
 
 @pytest.mark.parametrize("entry", ["a b", "*", ".", "[", "3.x", "a-b"])
-def test_a_wrong_prefix(write, monkeypatch, entry):
-    write("targets.yaml", f"- {entry!r}\n")
+def test_a_wrong_prefix(personal, entry):
+    personal("targets.yaml", f"- {entry!r}\n")
     with pytest.raises(UserError, match="dotted name") as caught:
         user_prefixes()
-    assert str(caught.value.file).endswith("conf/targets.yaml")
+    assert str(caught.value.file).endswith("lushan/targets.yaml")
 
 
 @pytest.mark.parametrize("text", ["a: b\n", "evilpkg\n", "[\n"])
-def test_a_wrong_list_of_prefixes(write, text):
-    write("targets.yaml", text)
+def test_a_wrong_list_of_prefixes(personal, text):
+    personal("targets.yaml", text)
     with pytest.raises(UserError, match=r"list|cannot be read"):
         user_prefixes()
 
@@ -263,11 +272,40 @@ def test_a_remembered_identity_is_judged_as_well(monkeypatch, here):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here))
     signature("torch.optim.SGD")
     memory = json.loads(cache_file().read_text())
-    memory["signatures"]["torch.optim.SGD"]["identity"] = ["posix", "system", "function", []]
+    memory["signatures"]["torch.optim.SGD"]["identity"] = ["posix", "system", "function", [], False]
     cache_file().write_text(json.dumps(memory))
     signatures._entries.clear()
     with pytest.raises(UserError, match=r"really posix\.system"):
         signature("torch.optim.SGD")
+
+
+@pytest.mark.parametrize("argument", ["_args_: [x]", "experiment: x", "agg_key_funcs: x"])
+def test_a_logger_takes_only_listed_arguments(argument):
+    node = f"{{_target_: pytorch_lightning.loggers.CSVLogger, save_dir: a, {argument}}}"
+    assert refusal(f"+logger.mine={node}").key == f"logger.mine.{argument.partition(':')[0]}"
+    with pytest.raises(UserError, match="may not set this argument"):
+        build({"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "a", "x": 1})
+
+
+def test_what_derives_from_a_permitted_class_is_not_permitted_by_that():
+    @configurable
+    class Above: ...
+
+    class Below(Above): ...
+
+    assert identify(Above).marked
+    assert not identify(Below).marked
+
+
+def test_every_target_of_our_configs_is_permitted():
+    """Each `_target_` in conf/, whichever file it stands in, and none that is not marked."""
+    names = set()
+    for file in built_in_conf().rglob("*.yaml"):
+        names |= set(re.findall(r"_target_: (lushan\.[\w.]+)", file.read_text(encoding="utf-8")))
+    ours = {name for name in names if not name.startswith(("lushan.runs.", "lushan.search."))}
+    assert len(ours) > 40
+    for name in ours:
+        assert identify(locate(name)).marked
 
 
 def test_nodes_are_found_wherever_they_stand():

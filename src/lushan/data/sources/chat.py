@@ -6,6 +6,7 @@ import dataclasses
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.dialogues import Dialogues
 from lushan.data.source import FileSource
@@ -14,6 +15,7 @@ from lushan.data.sources.jsonl import parse_lines
 from lushan.data.sources.table import PARQUET, read_parquet
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Chat(Dialogues, FileSource):
     """Dialogues in JSON lines or Parquet."""
@@ -27,6 +29,7 @@ class Chat(Dialogues, FileSource):
         return self.table_of(parse_lines(text, path), split, notes)
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class ChatHub(Dialogues, HubSet):
     """Dialogues of a set of the Hugging Face hub."""

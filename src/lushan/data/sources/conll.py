@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import arrow, files
 from lushan.data.source import FileSource
 from lushan.data.tagged import Tagged
@@ -17,6 +18,7 @@ from lushan.errors import UserError
 DOCUMENT = "-DOCSTART-"
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Conll(Tagged, FileSource):
     """CoNLL-style columns.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
@@ -210,6 +211,7 @@ class HubSet(Source):
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Hub(Rows, HubSet):
     """Words with tags, texts with labels, or sources with targets, of a set of the hub."""

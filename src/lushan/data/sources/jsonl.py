@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.labelled import Columns
 from lushan.data.rows import Rows
@@ -16,6 +17,7 @@ from lushan.data.source import FileSource
 from lushan.errors import UserError
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Jsonl(Rows, FileSource):
     """Words with tags, texts with entities as spans or with labels, or sources with targets."""

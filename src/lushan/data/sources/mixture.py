@@ -8,12 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import arrow
 from lushan.data.mixing import Measure, Mix, Stopping
 from lushan.data.source import SPLITS, Corpus, Source, hash_json
 from lushan.errors import UserError, did_you_mean
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Mixture(Source):
     """Corpora side by side; the id of each example begins with the name of its corpus.

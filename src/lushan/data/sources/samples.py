@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import arrow
 from lushan.data.source import Source, hash_json
 from lushan.data.words import join_words
@@ -209,6 +210,7 @@ class _Sample(Source):
         return arrow.texts([f"{split}:{n}" for n in range(1, SIZES[split] + 1)])
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class SampleNER(_Sample):
     """Sentences in English and Chinese with people, places and organisations."""
@@ -227,6 +229,7 @@ class SampleNER(_Sample):
         return pa.table({**words, **self._places(split)})
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class SampleReviews(_Sample):
     """Reviews in English and Chinese: positive, negative or neutral."""
@@ -241,6 +244,7 @@ class SampleReviews(_Sample):
         return pa.table({**words, **self._places(split)})
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class SampleText(_Sample):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
@@ -273,6 +277,7 @@ Thank you .	You are welcome .
 """
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class SampleChat(_Sample):
     """Dialogues in English and Chinese: sums, counting and good manners."""
@@ -316,6 +321,7 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 """
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class SamplePairs(_Sample):
     """News in English and Chinese with their headlines; in evaluation two of each."""

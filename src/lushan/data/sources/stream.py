@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lushan.configurable import configurable
 from lushan.data import arrow, corpora, documents, files
 from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, text_field
@@ -27,6 +28,7 @@ KEPT = 2
 """Windows that stay on the disk: this one and the one before, for ranks that are still there."""
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Stream(HubSet):
     """Documents of a set of the hub, or of files that `datasets` reads, never all of them at once.

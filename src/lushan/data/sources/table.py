@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
@@ -20,6 +21,7 @@ _TABS = (".tsv", ".tab", ".txt")
 QUOTE = '"'
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Table(Rows, FileSource):
     """Texts and labels, or sources and targets, in columns.

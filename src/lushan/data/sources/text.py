@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from lushan.configurable import configurable
 from lushan.data import corpora, documents, files
 from lushan.data.corpora import Documents
 from lushan.data.documents import Format, Reading, Unit
@@ -18,6 +19,7 @@ from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json
 from lushan.data.store import only_one, open_table
 
 
+@configurable
 @dataclasses.dataclass(kw_only=True)
 class Text(FileSource):
     """Documents of one or many files, kept in the cache so that no size of them fills the memory.

@@ -1,0 +1,51 @@
+"""Modules in the working folder that have the names of others: nobody imports them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers import command
+
+TINY = ("data=sample_ner", "data.limit=12", *command.SMALL, "trainer.max_steps=1", "name=safe")
+STARTS = {
+    "ranks": ["train", *TINY, "trainer=ddp_sim"],
+    "fork": ["train", "-m", *TINY, "seed=1,2"],
+    "joblib": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=joblib"],
+    "submitit": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=submitit_local"],
+    "ray": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=ray"],
+}
+MODULES = ("psutil", "random", "yaml", "numpy", "_strptime")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A working folder with modules that leave a mark when they are imported."""
+    for name in MODULES:
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')\nraise SystemExit(3)\n"
+        )
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.fault(60)
+@pytest.mark.parametrize("start", STARTS)
+def test_no_process_imports_from_the_working_folder(folder, start):
+    if start not in ("ranks", "fork"):
+        pytest.importorskip(f"hydra_plugins.hydra_{start}_launcher")
+    done = command.cli(*STARTS[start], cwd=folder)
+    assert not (folder / "marker").exists(), (folder / "marker").read_text()
+    assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.fault(60)
+def test_nor_does_python_m(folder):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    words = [sys.executable, "-m", "lushan", "runs", "--help"]
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "marker").exists()
