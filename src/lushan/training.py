@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lushan.config import environment
 from lushan.config.build import source_of
 from lushan.errors import UserError
 from lushan.runs import trust
@@ -25,6 +26,8 @@ from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
 from lushan.text.hub import pinned
+
+log = logging.getLogger(__name__)
 
 DATA = "data.json"
 """In the run folder: the fingerprint of the data that the run was begun on."""
@@ -110,6 +113,8 @@ def carry_out(
         folder.manifest_json, fingerprints={"data": dict(fingerprint)}, started=now(), config=cfg
     )
     with logged(folder.log_txt):
+        for note in environment.notes():
+            log.info("note: %s", note)
         from lushan import fitting
         from lushan.callbacks import trackers
         from lushan.models.own_code import hashes

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lushan.config import kinds, mistakes, verdicts
+from lushan.config import environment, kinds, mistakes, verdicts
 from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.launchers import require_storage
 from lushan.config.signatures import Parameter, Signature, signature
@@ -71,6 +71,7 @@ def check(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = resolved(cfg)
         check_top(plain)
+        environment.require_visible(plain)
         found = {key: bind(key, node) for key, node in nodes(plain)}
         check_classes(plain, found)
         check_combinations(plain, found)

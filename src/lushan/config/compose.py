@@ -31,7 +31,7 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lushan.config import completion, mistakes, origin, usage
+from lushan.config import completion, environment, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, personal_conf, user_conf
@@ -41,6 +41,8 @@ from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
 from lushan.runs.launcher import ForkLauncher
+
+environment.register()  # in each process that composes or resolves
 
 
 class _Loader(ConfigLoaderImpl):

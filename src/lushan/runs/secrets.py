@@ -1,7 +1,8 @@
-"""What must not travel with a run: keys, tokens and passwords, and how they are blotted out.
+"""What must not travel with a run: keys, tokens and passwords, and how they are redacted.
 
 Run folders are shared, copied to trackers and attached to papers. Everything written there that
-comes from outside (command line, config, diff, traceback) passes through here first.
+comes from outside (command line, config, diff, traceback) passes through here first. All patterns
+take time in proportion to the text, whatever stands in it.
 """
 
 from __future__ import annotations
@@ -24,38 +25,74 @@ _SHAPES = [
     r"glpat-[A-Za-z0-9_-]{16,}",
     r"xox[abprs]-[A-Za-z0-9-]{10,}",
     r"AIza[0-9A-Za-z_-]{35}",
-    r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)",  # the user and password of a URL
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}",
 ]
 _SHAPE = re.compile("|".join(rf"(?<![A-Za-z0-9]){s}" for s in _SHAPES), re.DOTALL)
 
+# A JSON web token: parts between dots, each taken whole, so that nothing is read twice.
+_PART = r"[A-Za-z0-9_-]"
+_JWT = re.compile(rf"(?<!{_PART})(?P<head>{_PART}++)\.eyJ{_PART}{{8,}}+(?:\.{_PART}*+)?")
+
 # What is called a secret. `pad_token` and its kin are words of tokenizers.
 _NAME = (
-    r"(?:[\w.-]*[_.-])?(?:token|api[_-]?key|apikey|secret(?:[_-]?key)?|password|passwd|passphrase"
+    r"(?:.*[_.-])?(?:token|api[_-]?key|apikey|secret(?:[_-]?key)?|password|passwd|passphrase"
     r"|pwd|credentials?|private[_-]?key|access[_-]?key(?:[_-]?id)?|auth)"
 )
-_IS_NAME = re.compile(rf"[-+~]*{_NAME}", re.IGNORECASE)
+_IS_NAME = re.compile(_NAME, re.IGNORECASE | re.DOTALL)
+# Of a variable of the environment shorter words say as much: SMTP_PASS, GITHUB_PAT.
+_IS_VARIABLE = re.compile(r"(?:.*_)?(?:key|pass|pat|cookie|dsn|pin|sid|cert)", re.IGNORECASE)
 _TOKENIZER = re.compile(
     r"(?:.*[_.-])?(?:pad|mask|cls|sep|unk|bos|eos|eot|stop|special|image|start|end|per|prefix"
     r"|suffix|middle)_token",
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(
-    rf"(?<![\w.-])(?P<name>[-+~]*{_NAME})(?P<sign>[\"']?\s*[=:]\s*)"
-    r"(?P<quote>[\"']?)(?P<value>[^\s,;\"'&()\[\]{}]{6,})(?P=quote)",
-    re.IGNORECASE,
+    r"(?<![\w.+~-])(?P<name>[\w.+~-]++)(?P<sign>[\"']?+\s*+[=:]\s*+)"
+    r"(?P<quote>[\"']?+)(?P<value>[^\s,;\"'&()\[\]{}]{6,}+)(?P=quote)"
 )
 _FOLDERS = {"PWD", "OLDPWD"}  # of the shell: the working folder, and no password
 _HARMLESS = re.compile(
     r"none|null|true|false|~|\?\?\?|-?[\d.]{1,7}|\*+|\$\{.*|.{0,3}", re.IGNORECASE | re.DOTALL
 )
 
+PUBLIC = "LUSHAN_PUBLIC"
+"""Environment variable that lists variables whose interpolated values are no secrets."""
+_PUBLIC = re.compile(
+    r"(?:\w+_)?(?:HOME|DIR|PATH|ROOT|FOLDER|TMP|TMPDIR|TEMP|DATA|CACHE|RANK|WORLD_SIZE)"
+    r"|USER|LOGNAME|HOSTNAME|HOST|PWD|SCRATCH|WORK|LANG|SEED|(?:SLURM|OMP|MKL)_\w+"
+    r"|CUDA_VISIBLE_DEVICES"
+)
+_SHORT = 8
+"""Characters from which on a known secret is redacted within words too."""
+
+_interpolated: dict[str, str] = {}
+
+
+def remember_interpolated(variable: str, value: str) -> None:
+    """Take the value of an environment variable that a config has interpolated for a secret.
+
+    Its name may say nothing: `${oc.env:GITHUB_PAT}`. Folders, users, ranks and the like are no
+    secrets, nor are the variables that LUSHAN_PUBLIC lists.
+    """
+    _interpolated[variable] = value
+
+
+def interpolated_secrets() -> dict[str, str]:
+    """Return the variables that a config has interpolated, with their values, less public ones."""
+    listed = re.split(r"[,\s]+", os.environ.get(PUBLIC, ""))
+    return {
+        name: value
+        for name, value in _interpolated.items()
+        if name not in listed and not _PUBLIC.fullmatch(name) and not _HARMLESS.fullmatch(value)
+    }
+
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key or a variable of this name holds a secret: `WANDB_API_KEY`, `hub.token`."""
-    return bool(_IS_NAME.fullmatch(name)) and not _TOKENIZER.fullmatch(name)
+    """Return whether what has this name is a secret: `WANDB_API_KEY`, `hub.token`."""
+    bare = name.lstrip("-+~")
+    return bool(_IS_NAME.fullmatch(bare)) and not _TOKENIZER.fullmatch(bare)
 
 
 def secret_values(
@@ -71,10 +108,11 @@ def secret_values(
     found = [
         value
         for name, value in (os.environ if environ is None else environ).items()
-        if is_secret_name(name)
+        if (is_secret_name(name) or _IS_VARIABLE.fullmatch(name))
         and name not in _FOLDERS
-        and len(value) >= 8  # a short one would blot out plain words
+        and len(value) >= _SHORT  # a short one would redact plain words
     ]
+    found.extend(interpolated_secrets().values())
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, sign, value = argument.partition("=")
         if is_secret_name(name):
@@ -99,7 +137,7 @@ def _named(node: object) -> list[str]:
 
 
 def redact(text: str, known: frozenset[str] | None = None) -> str:
-    """Blot out the secrets in a free text: a diff, a traceback, a message.
+    """Redact the secrets in a free text: a diff, a traceback, a message.
 
     Three ways to know one: its value is known, its shape is that of a known kind of key, or it is
     a literal with digits in it given to a secret name. (`token = words[i]` in a diff is code and
@@ -110,8 +148,16 @@ def redact(text: str, known: frozenset[str] | None = None) -> str:
         known: What `secret_values` found; the environment's alone when not given.
     """
     for value in sorted(secret_values() if known is None else known, key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
-    return _ASSIGNED.sub(_hide_assigned, _SHAPE.sub(HIDDEN, text))
+        if len(value) >= _SHORT:
+            text = text.replace(value, HIDDEN)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, text)
+    return _ASSIGNED.sub(_hide_assigned, _JWT.sub(_hide_jwt, _SHAPE.sub(HIDDEN, text)))
+
+
+def _hide_jwt(match: re.Match[str]) -> str:
+    before, begins, rest = match["head"].partition("eyJ")
+    return f"{before}{HIDDEN}" if begins and len(rest) >= _SHORT else match[0]
 
 
 def _hide_assigned(match: re.Match[str]) -> str:
@@ -123,7 +169,7 @@ def _hide_assigned(match: re.Match[str]) -> str:
 
 
 def redact_arguments(arguments: Sequence[str]) -> list[str]:
-    """Blot out the secrets of a command line: `key=value`, `--key value`, `--key=value`."""
+    """Redact the secrets of a command line: `key=value`, `--key value`, `--key=value`."""
     known = secret_values(arguments=arguments)
     return [redact(argument, known) for argument in arguments]
 

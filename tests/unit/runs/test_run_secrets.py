@@ -1,5 +1,7 @@
 """What must not travel with a run."""
 
+import time
+
 import pytest
 
 from lushan.runs import secrets
@@ -73,3 +75,50 @@ def test_configs_keep_their_form():
         "pad_token": "[PAD]",
     }
     assert config["hub"]["token"] == "swordfish"
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("-", "a.", "-eyJ", "eyJaaaaaaaa.", "eyJa.eyJa.", "token-", 'token="', "_token", "a="),
+        *("a   ", "a'", ":", "://a:", "-hf_aaaa", "-sk-", "bearer "),
+        *("-----BEGIN ", "-----BEGIN PRIVATE KEY-----"),
+    ],
+)
+def test_the_time_grows_with_the_text_alone(unit):
+    def seconds(size):
+        text = unit * (size // len(unit))
+        begun = time.process_time()
+        secrets.redact(text, frozenset())
+        secrets.is_secret_name(text)
+        return time.process_time() - begun
+
+    seconds(1000)
+    small = min(seconds(20_000) for _ in range(3))
+    # Eight times the text: 64 times the time if each place were looked at from each other.
+    assert seconds(160_000) < 24 * small
+
+
+@pytest.mark.parametrize("name", ["OPENAI_KEY", "SMTP_PASS", "GITHUB_PAT", "SESSION_COOKIE"])
+def test_short_words_say_as_much_of_a_variable(monkeypatch, name):
+    monkeypatch.setenv(name, "correct-horse-battery")
+    assert "horse" not in secrets.redact("failed: correct-horse-battery")
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """No variable has been interpolated yet."""
+    monkeypatch.setattr(secrets, "_interpolated", {})
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_what_a_config_interpolates_is_a_secret_whatever_its_name(monkeypatch):
+    secrets.remember_interpolated("DATASET", "swordfish")
+    secrets.remember_interpolated("SCRATCH_DIR", "/scratch/me")
+    secrets.remember_interpolated("MODE", "fast")
+    assert secrets.redact("swordfish in /scratch/me, fast, fastest") == (
+        "*** in /scratch/me, ***, fastest"
+    )
+    monkeypatch.setenv("LUSHAN_PUBLIC", "OTHER,DATASET MODE")
+    assert secrets.redact("swordfish, fast") == "swordfish, fast"

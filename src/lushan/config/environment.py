@@ -1,0 +1,55 @@
+"""`${oc.env:NAME}` in a config: read as OmegaConf reads it, and remembered as a secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.resolvers import oc
+
+from lushan.errors import UserError
+from lushan.runs import secrets
+
+
+def _read(name: str, *default: Any) -> Any:
+    if name in os.environ:
+        secrets.remember_interpolated(name, os.environ[name])
+    return oc.env(name, *default)
+
+
+def register() -> None:
+    """Let OmegaConf read the environment by this module."""
+    OmegaConf.register_resolver("oc.env", _read, replace=True)
+
+
+def require_visible(cfg: Mapping[str, Any]) -> None:
+    """Refuse a secret in what becomes the name of a folder.
+
+    Raises:
+        UserError: Names the key, and not the value.
+    """
+    named = {"name": cfg.get("name")}
+    named |= {f"paths.{key}": value for key, value in (cfg.get("paths") or {}).items()}
+    for key, text in named.items():
+        for variable, value in secrets.interpolated_secrets().items():
+            if isinstance(text, str) and value in text:
+                raise UserError(
+                    f"this is the name of a folder, and it holds the value of {variable}",
+                    key=key,
+                    hint=f"If that is no secret: {secrets.PUBLIC}={variable} in the environment.",
+                )
+        if isinstance(text, str) and secrets.redact(text) != text:
+            raise UserError("this is the name of a folder, and it holds a secret", key=key)
+
+
+def notes() -> list[str]:
+    """Return what the person should know of the variables that a config has interpolated."""
+    names = ",".join(sorted(secrets.interpolated_secrets()))
+    if not names:
+        return []
+    return [
+        f"redacted wherever it would be stored: the value of {names}; "
+        f"{secrets.PUBLIC}={names} in the environment says that it is no secret"
+    ]
