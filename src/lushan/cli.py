@@ -204,10 +204,17 @@ def runs(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    unlock: Annotated[
+        Path | None,
+        typer.Option(help="Take the lock of a run whose process is gone, and say whose it was."),
+    ] = None,
 ) -> None:
     """What runs there are: state, what differs between them, main metric, age."""
-    from lushan.runs import listing
+    from lushan.runs import listing, owner
 
+    if unlock is not None:
+        typer.echo(f"unlocked: it was locked by {owner.unlock(unlock)}")
+        return
     if prune:
         _prune(root, older_than, yes=yes, as_json=as_json)
         return

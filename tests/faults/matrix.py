@@ -68,8 +68,9 @@ ROWS = {
     57: "a node of Ray's leaves",
     58: "launcher and sweeper settings from a file that start programs",
     59: "a config, or a working folder, that sends keys or numbers to another host",
-    63: "secrets that a config interpolates, and texts that slow their redaction down",
     60: "modules in the working folder with the names of others",
+    63: "secrets that a config interpolates, and texts that slow their redaction down",
+    68: "a lock from the future, a lock that is taken away, a terminal that is closed",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -4,6 +4,7 @@ import multiprocessing as mp
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import torch
 
 from lushan.callbacks import checkpoints as ck
 from tests.faults import jobs
+from tests.helpers import quick
 
 STEPS = 24
 
@@ -116,20 +118,27 @@ def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.fault(17)
-def test_a_small_disk_that_fills_up(tmp_path):
+@pytest.mark.parametrize("kilobytes", quick.only([14_000], [100, 700, 2500, 5000, 8000, 14_000]))
+@pytest.mark.parametrize("inside", [True, False], ids=["cache too", "cache elsewhere"])
+def test_a_small_disk_that_fills_up(kilobytes, inside, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=14m", "none", str(output)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(output)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this process may not mount")
     try:
-        cfg = jobs.config(output, f"paths.cache_dir={tmp_path}", "callbacks.checkpoints.keep=50")
+        cache = output if inside else tmp_path
+        cfg = jobs.config(output, f"paths.cache_dir={cache}", "callbacks.checkpoints.keep=50")
         assert jobs.carry_out(cfg) == 1
+        said = jobs.error(output)
+        assert "Traceback" not in said
+        assert re.search("no space left|cannot (be written|save)", said, re.IGNORECASE), said
         folder = jobs.run_folder(output) / "checkpoints"
         found, complaints = ck.newest(folder)
         assert complaints == []
-        ck.FolderIO().load_checkpoint(found)
-        assert [p.name for p in folder.iterdir() if p.name.startswith(".tmp-")] == []
+        if found is not None:
+            ck.FolderIO().load_checkpoint(found)
+        assert [p.name for p in folder.glob("*") if p.name.startswith(".tmp-")] == []
     finally:
         subprocess.run(["umount", str(output)], check=True)
 

@@ -114,6 +114,7 @@ SIGNALS = [
     pytest.param(signal.SIGTERM, 143, marks=pytest.mark.fault(20, 23)),
     pytest.param(signal.SIGINT, 130, marks=pytest.mark.fault(22)),
     pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.fault(54)),
+    pytest.param(signal.SIGHUP, 129, marks=pytest.mark.fault(68)),
 ]
 
 
@@ -129,6 +130,21 @@ def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
     assert jobs.carry_out(cfg) == 0
     assert numbers(tmp_path) == numbers(left_alone("callbacks.checkpoints.every_n_steps=null"))
     assert len(jobs.steps_seen(tmp_path)) == STEPS
+
+
+class Nohup(jobs.At):
+    """Ignore SIGHUP, as `nohup` has it, and get one."""
+
+    def __call__(self):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        super().__call__()
+
+
+@pytest.mark.slow
+@pytest.mark.fault(68)
+def test_a_run_that_ignores_the_end_of_its_terminal_goes_on(tmp_path):
+    fault = Nohup("lushan.module:Experiment.training_step", 6, signal.SIGHUP)
+    assert jobs.carry_out(jobs.config(tmp_path), fault) == 0
 
 
 @pytest.mark.slow

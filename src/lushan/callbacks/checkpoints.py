@@ -23,6 +23,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError
 from torch import Tensor
 
 from lushan.configurable import configurable
@@ -93,7 +94,7 @@ def writing(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         else:
             temporary.rename(folder)
         _sync(folder.parent)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         # torch and safetensors wrap the operating system's error in their own.
         raise RunFailed(f"cannot save the checkpoint {folder}: {error}") from error
     finally:

@@ -26,6 +26,8 @@ from lushan.errors import RunFailed, UserError
 
 TEMPORARY = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# As safetensors and other libraries in Rust put it; their exceptions carry no number.
+_FULL_WORDS = tuple(f"(os error {number})" for number in sorted(_FULL))
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 
 
@@ -51,8 +53,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         # safetensors and torch.save tell of a full disk in exceptions of their own, without the
         # number: the disk itself is asked, while the cut-off file still stands on it.
-        refused = isinstance(error, OSError) and error.errno in _FULL | _REFUSED
-        if refused or _is_full(path.parent):
+        refused = isinstance(error, OSError) and error.errno in _REFUSED
+        if refused or is_disk_full(error) or _is_full(path.parent):
             raise _write_error(path, error) from error
         raise
     finally:
@@ -204,6 +206,34 @@ def clean_leftovers(folder: str | Path) -> list[Path]:
                 Path(parent, name).unlink(missing_ok=True)
                 removed.append(Path(parent, name))
     return removed
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an exception, or one that led to it, is that of a full disk or quota."""
+    return any(
+        (isinstance(one, OSError) and one.errno in _FULL)
+        or any(words in str(one) for words in _FULL_WORDS)
+        for one in _chain(error)
+    )
+
+
+def disk_full(error: BaseException, folder: Path) -> RunFailed:
+    """Return the failure of a run whose disk is full, with the file that did not fit if known."""
+    named = (one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename)
+    return RunFailed(
+        f"{next(named, folder)}: no space left on the disk\n"
+        "  Free some (`lushan runs --prune` says what may go); the same command then resumes."
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
 
 
 def _is_full(folder: Path) -> bool:

@@ -26,6 +26,8 @@ from lushan.runs.files import (
     atomic_write,
     check_writable,
     clean_leftovers,
+    disk_full,
+    is_disk_full,
     parse_json,
     write_json,
 )
@@ -162,18 +164,23 @@ class RunFolder:
             RunFailed: The disk is full; exit code 1.
         """
         check_writable(self.path)
-        with owners.owning(self.path) as claim:
-            self._claim = claim
-            try:
-                clean_leftovers(self.path)
-                yield self
-                if self._running():
-                    self.interrupt("ended without a result")
-            except BaseException as error:
-                self._end_with(error)
+        try:
+            with owners.owning(self.path) as claim:
+                self._claim = claim
+                try:
+                    clean_leftovers(self.path)
+                    yield self
+                    if self._running():
+                        self.interrupt("ended without a result")
+                except BaseException as error:
+                    self._end_with(error)
+                    raise
+                finally:
+                    self._claim = None
+        except Exception as error:
+            if isinstance(error, RunFailed) or not is_disk_full(error):
                 raise
-            finally:
-                self._claim = None
+            raise disk_full(error, self.path) from error
 
     def start(
         self,

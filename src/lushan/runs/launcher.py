@@ -31,7 +31,7 @@ from lushan.runs.bar import Bar
 from lushan.runs.cores import usable_threads
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.runs.secrets import redact, redact_arguments
-from lushan.runs.signals import CAUGHT, end_with
+from lushan.runs.signals import CAUGHT, end_with, wanted
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -350,7 +350,7 @@ class _Stop:
                 os.kill(pid, signum)
 
     def __enter__(self) -> _Stop:
-        self._before = {signum: signal.signal(signum, self._handle) for signum in CAUGHT}
+        self._before = {signum: signal.signal(signum, self._handle) for signum in wanted()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -365,7 +365,7 @@ def leave_parent(parent: int) -> None:
     twice, from the terminal and from the parent, and a second one does not wait for saving.
     """
     os.setpgid(0, 0)
-    for signum in CAUGHT:
+    for signum in wanted():
         signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     end_with(parent)

@@ -7,6 +7,8 @@ a shared one. Numbers are never used twice, so a process that looked long ago ca
 
 The file's modification time is the heartbeat. On the same machine the process itself is asked
 (pid, and its start time, for pids are used again); of another machine only the heartbeat is known.
+A heartbeat in the future (the clock was set back) says nothing of its age: whoever wants the folder
+watches whether another one follows.
 """
 
 from __future__ import annotations
@@ -111,7 +113,20 @@ def is_alive(owner: Owner | None, beat: float, *, now: float | None = None) -> b
             return abs(_born(owner.pid) - owner.born) < 1.0
         except psutil.Error:  # hidden from us, or gone just now: its heartbeat will tell
             pass
-    return (time.time() if now is None else now) - beat < GRACE
+    return abs((time.time() if now is None else now) - beat) < GRACE
+
+
+def _beats(path: Path, beat: float) -> bool:
+    """Watch for a heartbeat after `beat`, for as long as two of them may take."""
+    until = time.monotonic() + 2 * BEAT
+    while time.monotonic() < until:
+        try:
+            if path.stat().st_mtime != beat:
+                return True
+        except FileNotFoundError:  # replaced by another owner's
+            return True
+        time.sleep(BEAT / 20)
+    return False
 
 
 class Claim:
@@ -187,13 +202,15 @@ def _claim(folder: Path) -> Claim:
     while True:
         number = _highest(place)
         owner, beat = current(folder)
-        if is_alive(owner, beat, now=_now(place)):
+        now = _now(place)
+        unsure = owner is not None and not owner.released and beat - now >= GRACE
+        if is_alive(owner, beat, now=now) or (unsure and _beats(_file(place, number), beat)):
             assert owner is not None
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.since))
             raise UserError(
-                f"this run is being carried out by {owner} since {since}",
+                f"this run is locked by {owner} since {_in_words(owner.since)}",
                 file=folder,
-                hint="Wait until it ends, or end it; the same command then goes on from there.",
+                hint="Wait until it ends, or end it; the same command then resumes. If that "
+                f"process is gone: lushan runs --unlock {folder}",
             )
         path = _file(place, number + 1)
         if not _create(path, me):
@@ -205,6 +222,40 @@ def _claim(folder: Path) -> Claim:
             if old <= number:
                 _file(place, old).unlink(missing_ok=True)
         return Claim(path, me, owner if owner and not owner.released else None)
+
+
+def unlock(folder: Path) -> str:
+    """Take the lock of a run from a process that nobody can ask any more; say whose it was.
+
+    A process on this machine is asked; one elsewhere that is at work after all notices that it has
+    lost the folder before it writes a state or a result.
+
+    Raises:
+        UserError: Nothing is locked, or the lock holder is alive on this machine.
+    """
+    owner, beat = current(folder)
+    if owner is None or owner.released:
+        raise UserError("this run is not locked", file=folder)
+    here = owner.host == socket.gethostname() and owner.system == _system()
+    if here and is_alive(owner, beat):
+        raise UserError(
+            f"this run is locked by {owner} since {_in_words(owner.since)}",
+            file=folder,
+            hint=f"That process is alive. End it first: kill {owner.pid}",
+        )
+    place = folder / FOLDER
+    number = _highest(place)
+    me = dataclasses.replace(this_process(), released=True)
+    if not _create(_file(place, number + 1), me):
+        raise UserError("another process took the lock just now", file=folder)
+    _file(place, number).unlink(missing_ok=True)
+    age = time.time() - beat
+    heard = f"{age:.0f} s ago" if age >= 0 else f"{-age:.0f} s in the future"
+    return f"{owner}, since {_in_words(owner.since)}, last heartbeat {heard}"
+
+
+def _in_words(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def _file(place: Path, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C, SIGUSR1: stop with everything saved, and say so with the exit code."""
+"""SIGTERM, Ctrl-C, SIGHUP, SIGUSR1: stop with everything saved; the exit code says which."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from types import FrameType
 
 from lushan.errors import Interrupted
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""The last one is what many SLURM scripts ask for before a time limit: `--signal=USR1@120`."""
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""SIGHUP comes when a terminal is closed; SIGUSR1 is what many SLURM scripts ask for before a time
+limit: `--signal=USR1@120`."""
+
+
+def wanted() -> tuple[signal.Signals, ...]:
+    """Return those of `CAUGHT` that mean this process: `nohup` has SIGHUP ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(one for one in CAUGHT if not (ignored and one is signal.SIGHUP))
 
 
 class Signals:
@@ -38,7 +45,7 @@ class Signals:
 
     def install(self) -> None:
         """Take the signals; again after a library has put its own handlers in."""
-        for signum in CAUGHT:
+        for signum in wanted():
             signal.signal(signum, self._handle)
 
     @contextlib.contextmanager
@@ -47,7 +54,7 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {signum: signal.getsignal(signum) for signum in CAUGHT}
+        before = {signum: signal.getsignal(signum) for signum in wanted()}
         self.install()
         try:
             yield self

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -117,6 +118,56 @@ def test_a_pid_used_again_is_another_process():
     assert not owners.is_alive(dataclasses.replace(me, born=me.born - 500), 0.0)
     assert not owners.is_alive(dataclasses.replace(me, released=True), time.time())
     assert not owners.is_alive(None, 0.0)
+
+
+def elsewhere(folder, beat):
+    """The lock file of a process on another machine, with its last heartbeat."""
+    other = dataclasses.replace(owners.this_process(), host="elsewhere", system="another boot")
+    place = folder / owners.FOLDER
+    place.mkdir()
+    path = place / "000007.json"
+    path.write_text(json.dumps(dataclasses.asdict(other)))
+    os.utime(path, (beat, beat))
+    return path
+
+
+@pytest.mark.fault(68)
+def test_a_heartbeat_in_the_future_locks_a_run_only_if_another_follows(tmp_path, monkeypatch):
+    monkeypatch.setattr(owners, "BEAT", 0.1)
+    path = elsewhere(tmp_path, time.time() + 3600)
+    beating = threading.Timer(0.05, os.utime, [path, (time.time() + 3605, time.time() + 3605)])
+    beating.start()
+    with pytest.raises(UserError, match="elsewhere"), owners.owning(tmp_path):
+        pass
+    beating.join()
+    with owners.owning(tmp_path) as claim:
+        assert claim.dead is not None
+        assert claim.dead.host == "elsewhere"
+
+
+@pytest.mark.fault(68)
+def test_a_lock_that_nobody_holds_any_more_is_taken_away(tmp_path, holder):
+    with pytest.raises(UserError, match=f"process {holder.pid}") as caught:
+        owners.unlock(tmp_path)
+    assert f"kill {holder.pid}" in str(caught.value)
+    other = tmp_path / "other"
+    other.mkdir()
+    elsewhere(other, time.time() - 1)
+    with pytest.raises(UserError, match=f"--unlock {other}"), owners.owning(other):
+        pass
+    assert "on elsewhere, since" in owners.unlock(other)
+    with pytest.raises(UserError, match="not locked"):
+        owners.unlock(other)
+    with owners.owning(other) as claim:
+        assert claim.dead is None
+
+
+def test_who_was_unlocked_and_lives_notices(tmp_path, monkeypatch):
+    with owners.owning(tmp_path) as claim:
+        monkeypatch.setattr(owners, "_system", lambda: "another boot")
+        owners.unlock(tmp_path)
+        with pytest.raises(RunFailed, match="taken over"):
+            claim.require()
 
 
 def test_who_lost_the_folder_notices(tmp_path):
