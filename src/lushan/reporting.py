@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lushan import plotting
+from lushan.metrics.confusion import Confusion
 from lushan.plotting import save
 from lushan.runs.files import atomic_write
 from lushan.runs.folder import RunFolder
@@ -42,8 +42,8 @@ def keep(
         lines = (json.dumps(r, ensure_ascii=False, default=_plain) for r in evaluation.records)
         atomic_write(folder.predictions / f"{split}.jsonl", "".join(f"{r}\n" for r in lines))
         if evaluation.confusion is not None:
-            names, counts = evaluation.confusion
-            save(confusion_figure(names, counts, split), folder.plots / f"confusion_{split}.png")
+            figure = confusion_figure(evaluation.confusion, split)
+            save(figure, folder.plots / f"confusion_{split}.png")
     rows = read_rows(folder.metrics_csv)
     if rows:
         save(curves_figure(rows, main_metric, higher_is_better), folder.plots / "curves.png")
@@ -56,7 +56,8 @@ def _plain(value: Any) -> Any:
 def warm_up() -> None:
     """Draw once for nothing: fonts are found and read, for all figures of this process."""
     rows = [{"step": "1", "train/loss": "1", "val/x": "1"}]
-    confusion = confusion_figure(["a"], np.ones((1, 1), np.int64), "test")
+    once = np.zeros(1, np.int64)
+    confusion = confusion_figure(Confusion(["a"], once, once, once + 1), "test")
     for figure in (curves_figure(rows, "x"), confusion):
         plotting.draw(figure)
 
@@ -103,14 +104,13 @@ def series(rows: Sequence[Mapping[str, str]], column: str) -> tuple[list[int], l
     return [step for step, _ in found], [value for _, value in found]
 
 
-def confusion_figure(names: Sequence[str], counts: NDArray[np.int64], split: str) -> Figure:
-    """Gold against predicted; the colour is the share of the gold class, the number the count."""
-    counts = np.asarray(counts)
+def confusion_figure(confusion: Confusion, split: str) -> Figure:
+    """Draw gold against predicted: colours are shares of the gold class, numbers are counts."""
     title = f"Confusion on {split}"
-    if len(names) > MOST_CLASSES:
-        order = np.sort(np.argsort(-counts.sum(1), kind="stable")[:MOST_CLASSES])
-        title += f": the {MOST_CLASSES} most frequent of {len(names)} classes"
-        names, counts = [names[i] for i in order], counts[np.ix_(order, order)]
+    if len(confusion.names) > MOST_CLASSES:
+        title += f": the {MOST_CLASSES} most frequent of {len(confusion.names):,} classes"
+    shown = confusion.most_frequent(MOST_CLASSES)
+    names, counts = shown.names, shown.table()
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(3.6, 0.42 * len(names) + 1.8)
     figure = Figure(figsize=(side + 0.8, side), dpi=110, layout="constrained")

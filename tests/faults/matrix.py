@@ -70,6 +70,7 @@ ROWS = {
     59: "a config, or a working folder, that sends keys or numbers to another host",
     60: "modules in the working folder with the names of others",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
+    69: "a hundred thousand classes; files that are small and unpack to gigabytes",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
 }
 """Number to fault; 47 to 50 are of a server."""

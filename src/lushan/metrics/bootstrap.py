@@ -32,6 +32,7 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    width: int = 0,
 ) -> Interval:
     """Bootstrap interval of any statistic.
 
@@ -42,11 +43,12 @@ def interval(
         resamples: How many.
         seed: Of the draws; the same seed gives the same interval.
         level: Share of the resamples within the interval.
+        width: Numbers that the statistic holds of each resample, where they are more than K.
 
     Returns:
         (low, high); both nan where there is no example or no defined resample.
     """
-    values = resampled(statistic, sizes, resamples=resamples, seed=seed)
+    values = resampled(statistic, sizes, resamples=resamples, seed=seed, width=width)
     return percentiles(values, level)
 
 
@@ -56,13 +58,14 @@ def resampled(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    width: int = 0,
 ) -> Array:
     """The values (R,) of a statistic in the resamples where it is defined; see `interval`."""
     groups = np.ones(sizes, dtype=np.int64) if isinstance(sizes, int) else np.asarray(sizes)
     if not groups.sum():
         return np.zeros(0)
     rng = np.random.default_rng(seed)
-    at_once = max(1, _CHUNK // len(groups))
+    at_once = max(1, _CHUNK // max(len(groups), width))
     values: list[Array] = []
     for done in range(0, resamples, at_once):
         weights = _draw(rng, groups, min(at_once, resamples - done))

@@ -10,6 +10,7 @@ where either side does not vary.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.metrics import prf
-from lushan.metrics.bootstrap import Interval, grouped, interval, mean_interval
+from lushan.metrics.bootstrap import Interval, interval, mean_interval
+from lushan.metrics.confusion import Confusion
 
 AVERAGES = prf.AVERAGES
 Array = NDArray[np.float64]
@@ -31,13 +33,13 @@ class Judgement:
         metrics: Name to value.
         bounds: Name to a function that finds its interval; it takes a moment, so only when asked.
         report: Rows by label and averages; None for regression.
-        confusion: (labels, counts gold × predicted), where each text has one label.
+        confusion: Gold against predicted, where each text has one label.
     """
 
     metrics: dict[str, float]
     bounds: dict[str, Callable[[], Interval]]
     report: prf.Report | None = None
-    confusion: tuple[list[str], NDArray[np.int64]] | None = None
+    confusion: Confusion | None = None
 
     def intervals(self) -> dict[str, Interval]:
         """95 % bootstrap intervals over texts of the main numbers."""
@@ -81,40 +83,66 @@ def _names(labels: Iterable[str], found: Iterable[str]) -> dict[str, int]:
 
 def _single(gold: Sequence[str], predicted: Sequence[str], labels: Iterable[str]) -> Judgement:
     names = _names(labels, [*gold, *predicted])
-    width = len(names)
     g, p = (np.array([names[x] for x in side], dtype=np.int64) for side in (gold, predicted))
-    counts = np.bincount(g * width + p, minlength=width * width).reshape(width, width)
     # A text matters only by its cell of the confusion matrix: few cells, however many texts.
-    cells = np.flatnonzero(counts)
-    rows, columns = np.divmod(cells, max(width, 1))
-    shape = _Cells(rows, columns, width)
+    confusion = Confusion.of(list(names), g, p)
+    cells = _Cells(confusion)
 
     def statistic(name: str) -> Callable[[], Interval]:
-        return lambda: interval(lambda w: shape.metrics(w)[name], counts.ravel()[cells])
+        return lambda: interval(
+            lambda w: cells.metrics(w)[name], confusion.counts, width=cells.width
+        )
 
-    values = shape.metrics(counts.ravel()[cells][None, :].astype(float))
+    values = cells.metrics(confusion.counts[None, :].astype(float))
+    counts = (confusion.correct, confusion.of_predicted, confusion.of_gold)
     return Judgement(
         metrics={name: float(value[0]) for name, value in values.items()},
         bounds={name: statistic(name) for name in ("accuracy", "mcc", "f1_micro", "f1_macro")},
-        report=prf.report(list(names), counts.diagonal(), counts.sum(0), counts.sum(1)),
-        confusion=(list(names), counts),
+        report=prf.report(list(names), *counts),
+        confusion=confusion,
     )
 
 
 class _Cells:
-    """Metrics from the weights of the confusion matrix's cells."""
+    """Metrics from the weights of the confusion matrix's cells, over the classes that occur."""
 
-    def __init__(self, rows: NDArray[Any], columns: NDArray[Any], width: int) -> None:
-        classes = np.arange(width)
-        self.gold = (rows[:, None] == classes).astype(float)  # (K, C)
-        self.predicted = (columns[:, None] == classes).astype(float)
-        self.correct = self.gold * self.predicted
+    def __init__(self, confusion: Confusion) -> None:
+        gold, predicted = confusion.gold, confusion.predicted
+        present, places = np.unique(np.concatenate([gold, predicted]), return_inverse=True)
+        gold, predicted = np.split(places, [len(gold)])
+        self.width = len(present)
+        self.gold = _Members(gold, np.ones(len(gold), bool), self.width)
+        self.predicted = _Members(predicted, np.ones(len(gold), bool), self.width)
+        self.correct = _Members(gold, gold == predicted, self.width)
 
     def metrics(self, weights: Array) -> dict[str, Array]:
         """Name to (R,), from (R, K)."""
-        return of_labels(
-            *(weights @ side for side in (self.correct, self.predicted, self.gold))  # (R, C)
-        )
+        sides = (self.correct, self.predicted, self.gold)
+        return of_labels(*(side.sums(weights) for side in sides))  # (R, C)
+
+
+class _Members:
+    """Which of K groups count for which of C classes, each for one at most.
+
+    Args:
+        classes: (K,) class of each group.
+        counted: (K,) whether it counts.
+        width: Classes.
+    """
+
+    def __init__(self, classes: NDArray[Any], counted: NDArray[np.bool_], width: int) -> None:
+        order = np.argsort(classes, kind="stable")
+        self.order = order[counted[order]]
+        self.present, self.starts = np.unique(classes[self.order], return_index=True)
+        self.width = width
+
+    def sums(self, weights: Array) -> Array:
+        """(R, C) from (R, K)."""
+        sums = np.zeros((len(weights), self.width))
+        if len(self.starts):
+            found = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
+            sums[:, self.present] = found
+        return sums
 
 
 def of_labels(correct: Array, predicted: Array, gold: Array) -> dict[str, Array]:
@@ -140,20 +168,22 @@ def _multilabel(
     gold: Sequence[Iterable[str]], predicted: Sequence[Iterable[str]], labels: Iterable[str]
 ) -> Judgement:
     names = _names(labels, (x for side in (gold, predicted) for row in side for x in row))
-    g, p = _indicators(gold, names), _indicators(predicted, names)  # (N, C)
-    exact = (g == p).all(-1)
-    right = (g == p).mean(-1) if names else np.ones(len(g))
-    parts = (g & p, p, g)
-    # Texts with the same gold and predicted labels count alike.
-    distinct, sizes = grouped(np.concatenate([g, p], axis=1))
-    dg, dp = np.split(distinct, [len(names)], axis=1)
+    g, p = ([frozenset(names[x] for x in row) for row in side] for side in (gold, predicted))
+    exact = np.array([a == b for a, b in zip(g, p, strict=True)], dtype=bool)
+    wrong = np.array([len(a ^ b) for a, b in zip(g, p, strict=True)], dtype=float)
+    right = (len(names) - wrong) / len(names) if names else np.ones(len(g))
+    columns = [
+        np.bincount([x for row in side for x in row], minlength=len(names)).astype(np.int64)
+        for side in ([a & b for a, b in zip(g, p, strict=True)], p, g)
+    ]
+    sets = _Sets(g, p, len(names))
 
     def f1(average: str) -> Callable[[], Interval]:
-        return lambda: interval(
-            lambda w: prf.averages(w @ (dg * dp), w @ dp, w @ dg)[f"f1_{average}"], sizes
-        )
+        def statistic(weights: Array) -> Array:
+            return prf.averages(*sets.sums(weights))[f"f1_{average}"]
 
-    columns = [part.sum(0) for part in parts]
+        return lambda: interval(statistic, sets.sizes, width=sets.width)
+
     return Judgement(
         metrics={
             "accuracy": float(right.mean()) if len(g) else float("nan"),
@@ -170,11 +200,47 @@ def _multilabel(
     )
 
 
-def _indicators(rows: Sequence[Iterable[str]], names: dict[str, int]) -> NDArray[np.bool_]:
-    table = np.zeros((len(rows), len(names)), dtype=bool)
-    for i, row in enumerate(rows):
-        table[i, [names[x] for x in row]] = True
-    return table
+class _Sets:
+    """The K distinct pairs of gold and predicted labels, over the C classes that occur in them.
+
+    Attributes:
+        sizes: (K,) how many texts have each; texts with the same labels count alike.
+        width: Classes.
+    """
+
+    def __init__(
+        self, gold: Sequence[frozenset[int]], predicted: Sequence[frozenset[int]], labels: int
+    ) -> None:
+        from scipy.sparse import csr_matrix
+
+        # In the order of the rows of indicators that stand for them.
+        counted = Counter(
+            tuple(-x for x in (*sorted(g), *(labels + x for x in sorted(p))))
+            for g, p in zip(gold, predicted, strict=True)
+        )
+        keys = [[-x for x in key] for key in sorted(counted)]
+        self.sizes = np.array([counted[key] for key in sorted(counted)], dtype=np.int64)
+        sides = [
+            [{x for x in key if x < labels} for key in keys],
+            [{x - labels for x in key if x >= labels} for key in keys],
+        ]
+        present = sorted({x for side in sides for row in side for x in row})
+        place = {x: i for i, x in enumerate(present)}
+        self.width = len(present)
+
+        def indicators(rows: Sequence[set[int]]) -> Any:  # (K, C), sparse
+            ends = np.cumsum([0, *map(len, rows)])
+            columns = [place[x] for row in rows for x in sorted(row)]
+            ones = np.ones(len(columns))
+            return csr_matrix((ones, columns, ends), shape=(len(rows), self.width))
+
+        in_gold, in_predicted = sides
+        in_both = [g & p for g, p in zip(in_gold, in_predicted, strict=True)]
+        self._sides = [indicators(rows) for rows in (in_both, in_predicted, in_gold)]
+
+    def sums(self, weights: Array) -> list[Array]:
+        """Right, predicted and gold labels by class, each (R, C), from (R, K)."""
+        return [np.asarray(weights @ side) for side in self._sides]
 
 
 # A number a text

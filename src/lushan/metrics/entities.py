@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.metrics.confusion import Confusion
 from lushan.metrics.prf import Report, Scores, report
 from lushan.text.tags import Span, spans
 
@@ -37,7 +38,7 @@ class TokenReport:
         weighted: The same, by support.
         accuracy: Share of the words with the right tag; nan without words.
         accuracy_without_o: The same among words whose gold tag is not `O`; nan without such words.
-        confusion: (tags, counts gold × predicted).
+        confusion: Gold against predicted tags.
     """
 
     by_tag: dict[str, Scores]
@@ -45,7 +46,7 @@ class TokenReport:
     weighted: Scores
     accuracy: float
     accuracy_without_o: float
-    confusion: tuple[list[str], NDArray[np.int64]]
+    confusion: Confusion
 
     def as_dict(self) -> dict[str, dict[str, float | int]]:
         """Tag to precision, recall, f1, support; then `macro avg` and `weighted avg`."""
@@ -145,18 +146,18 @@ def score_tokens(gold: Sentences, predicted: Sentences) -> TokenReport:
         pairs.update(zip(g, p, strict=True))
     tags = sorted({tag for pair in pairs for tag in pair}, key=_order)
     index = {tag: i for i, tag in enumerate(tags)}
-    counts = np.zeros((len(tags), len(tags)), dtype=np.int64)
-    for (g, p), count in pairs.items():
-        counts[index[g], index[p]] = count
-    rows = report(tags, counts.diagonal(), counts.sum(0), counts.sum(1))
+    cells = np.array([(index[g], index[p], n) for (g, p), n in pairs.items()], dtype=np.int64)
+    confusion = Confusion(tags, *cells.reshape(-1, 3).T)
+    correct, there = confusion.correct, confusion.of_gold
+    rows = report(tags, correct, confusion.of_predicted, there)
     inside = np.array([tag != "O" for tag in tags], dtype=bool)
     return TokenReport(
         by_tag=rows.by_class,
         macro=rows.macro,
         weighted=rows.weighted,
-        accuracy=_share(counts.trace(), counts.sum()),
-        accuracy_without_o=_share(counts.diagonal()[inside].sum(), counts[inside].sum()),
-        confusion=(tags, counts),
+        accuracy=_share(correct.sum(), there.sum()),
+        accuracy_without_o=_share(correct[inside].sum(), there[inside].sum()),
+        confusion=confusion,
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.data.source import Corpus, Kind
+from lushan.metrics.confusion import Confusion
 from lushan.models.architectures import Purpose
 
 Batch = dict[str, Tensor]
@@ -33,7 +34,7 @@ class Evaluation:
         report: Level to class to precision, recall, f1, support.
         records: One row an example: id, gold, predicted, score.
         notes: What the reader of the numbers must know, such as words that were cut off.
-        confusion: (class names, counts gold × predicted), where the task has such a thing.
+        confusion: Gold against predicted classes, where the task has such a thing.
     """
 
     metrics: dict[str, float]
@@ -41,7 +42,7 @@ class Evaluation:
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: Records = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
-    confusion: tuple[list[str], NDArray[np.int64]] | None = None
+    confusion: Confusion | None = None
 
 
 class Task(abc.ABC):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -40,7 +42,7 @@ def test_single_by_hand() -> None:
     assert found.metrics["accuracy"] == 0.5
     assert found.metrics["f1_macro"] == pytest.approx((1 / 2 + 0 + 2 / 3) / 3)  # not "unseen"
     assert found.confusion is not None
-    names, counts = found.confusion
+    names, counts = found.confusion.names, found.confusion.table()
     assert names == ["bad", "fair", "good", "unseen"]
     assert counts.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     report = found.as_dict()["label"]
@@ -71,7 +73,7 @@ def test_single_is_sklearns(rows: list[tuple[str, str]]) -> None:
         check_averages(metrics, gold, predicted, average)
     assert found.confusion is not None
     want = quiet(sklearn.metrics.confusion_matrix, gold, predicted, labels=LABELS)
-    np.testing.assert_array_equal(found.confusion[1], want)
+    np.testing.assert_array_equal(found.confusion.table(), want)
 
 
 def check_averages(metrics: dict[str, float], gold: Any, predicted: Any, average: str) -> None:
@@ -175,3 +177,35 @@ def test_wrong_use() -> None:
         score("single", ["a", "b"], ["a"])
     with pytest.raises(ValueError, match="no such kind"):
         score("plural", ["a"], ["a"])
+
+
+MANY = """
+import functools, resource, sys
+import numpy as np
+from lushan.metrics import classification
+from lushan.metrics.classification import score
+classification.interval = functools.partial(classification.interval, resamples=100)
+kind, rng = sys.argv[1], np.random.default_rng(0)
+names = [f"c{i:06d}" for i in range(100_000)]
+gold, predicted = (rng.permutation(100_000) for _ in range(2))
+predicted[::2] = gold[::2]
+if kind == "single":
+    sides = [[names[i] for i in side] for side in (gold, predicted)]
+else:
+    sides = [[[names[i], names[i - 1]] for i in side] for side in (gold, predicted)]
+found = score(kind, *sides, labels=names)
+found.bounds["f1_macro"]()
+print(found.metrics["f1_micro"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(69)
+@pytest.mark.parametrize("kind", ["single", "multilabel"])
+def test_memory_does_not_grow_with_the_square_of_the_classes(kind):
+    command = [sys.executable, "-c", MANY, kind]
+    f1, kilobytes = subprocess.run(
+        command, capture_output=True, check=True, text=True
+    ).stdout.split()
+    assert 0.49 < float(f1) < 0.51
+    assert int(kilobytes) < 2_000_000

@@ -153,7 +153,7 @@ def test_both_agree_on_what_the_scheme_allows(
 
 def test_tokens_by_hand() -> None:
     token = score_tokens(GOLD, PREDICTED)
-    tags, counts = token.confusion
+    tags, counts = token.confusion.names, token.confusion.table()
     assert tags == ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"]
     assert counts.sum() == 10
     assert counts[tags.index("I-PER")].tolist() == [1, 0, 0, 0, 0, 0, 2]
@@ -170,5 +170,5 @@ def test_tokens_are_sklearns(case: tuple[list[list[str]], list[list[str]]]) -> N
     flat = [[tag for tags in side for tag in tags] for side in case]
     token = score_tokens(gold, predicted)
     agree(token.as_dict(), quiet(sklearn_report, *flat, output_dict=True, zero_division=0))
-    tags, counts = token.confusion
+    tags, counts = token.confusion.names, token.confusion.table()
     np.testing.assert_array_equal(counts, quiet(confusion_matrix, *flat, labels=tags))
