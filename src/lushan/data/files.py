@@ -27,7 +27,7 @@ BLOCK = 1 << 20
 
 GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_MARK = "\ufeff"
+MARK = "\ufeff"
 _LARGE = 1 << 26
 """Bytes from which on a file's hash is remembered."""
 
@@ -181,7 +181,7 @@ def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str
     """
     require_utf8_marks(data[:BLOCK], name)
     check_lines(data, name, longest)
-    return _decoded(data, name, 1).removeprefix(_MARK)
+    return _decoded(data, name, 1).removeprefix(MARK)
 
 
 def require_utf8_marks(start: bytes, name: str | Path) -> None:
@@ -209,7 +209,7 @@ def _decoded(data: bytes, name: str | Path, first: int) -> str:
             f"this is not UTF-8: byte 0x{data[error.start]:02x}",
             file=name,
             line=data.count(b"\n", 0, error.start) + first,
-            column=len(data[start : error.start].decode("utf-8").removeprefix(_MARK)) + 1,
+            column=len(data[start : error.start].decode("utf-8").removeprefix(MARK)) + 1,
             hint=_how_to_decode(data, error.start),
         ) from error
 
@@ -251,7 +251,7 @@ def blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, st
     """
     for first, data in _whole_lines(path, longest):
         text = _decoded(data, path, first)
-        text = text.removeprefix(_MARK) if first == 1 else text
+        text = text.removeprefix(MARK) if first == 1 else text
         yield first, text.replace("\r\n", "\n") if "\r" in text else text
 
 

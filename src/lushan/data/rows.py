@@ -183,7 +183,9 @@ class Rows(Tagged, Paired):
             words, offsets = split_words(text)
             try:
                 found = char_spans.parse(value, text, self.span_end)
-                marks, wider, loser = char_spans.to_tags(found, words, offsets, repair=self.repair)
+                marks, wider, loser = char_spans.to_tags(
+                    found, words, offsets, repair=bool(self.repair)
+                )
             except BadSpan as error:
                 raise columns.fail(error.problem, row, hint=error.hint) from None
             widened, lost = widened + wider, lost + loser

@@ -80,12 +80,17 @@ def test_schemes_may_differ(tmp_path: Path) -> None:
     assert any("schemes differ" in note for note in verdict.notes)
 
 
-def test_all_i_output_is_judged_in_the_scheme_of_gold(tmp_path: Path) -> None:
-    verdict = judge(tmp_path, GOLD, "李 I-人\n白 I-人\n\nNew I-LOC\nYork O\nis O\n")
-    assert verdict.schemes == ("iob2", "iob2")
+def test_all_i_output_is_iob1_unless_it_is_named(tmp_path: Path) -> None:
+    output = "李 I-人\n白 I-人\n\nNew I-LOC\nYork O\nis O\n"
+    verdict = judge(tmp_path, GOLD, output)
+    assert verdict.schemes == ("iob2", "iob1")
+    assert verdict.metrics["entity_f1"] == verdict.metrics["entity_f1_strict"] == 0.5
+    verdict = judge(tmp_path, GOLD, output, pred_scheme="iob2")
     assert verdict.metrics["entity_f1"] == 0.5
     assert verdict.metrics["entity_f1_strict"] == 0.0
-    assert verdict.notes[0].startswith("2 predicted tags stand where iob2 forbids them; the first:")
+    assert verdict.notes[0].startswith(
+        "2 predicted tags are ill-formed in iob2 (2 entities); the first:"
+    )
     assert "'I-人' at the start in line 1" in verdict.notes[0]
     assert "strict mode" in verdict.notes[1]
 
@@ -129,7 +134,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 columns (separated by blanks), and 2 in the lines before" in str(error)
+    assert "1 columns (separated by blanks), and most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")
@@ -147,6 +152,8 @@ def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
 
 
 def test_bad_tag_under_a_named_scheme(tmp_path: Path) -> None:
-    error = refusal(tmp_path, "a O\n", "a S-X\n", scheme="iob2")
-    assert "'S-X' is not a tag of the scheme iob2" in str(error)
+    error = refusal(tmp_path, "a O\n", "a Q-X\n", scheme="iob2")
+    assert "'Q-X' is not a tag of any scheme" in str(error)
     assert error.line == 1
+    notes = judge(tmp_path, "a O\n", "a S-X\n", scheme="iob2").notes
+    assert "'S-X' is not a tag of the scheme iob2 in line 1. iobes fits them better." in notes[0]
