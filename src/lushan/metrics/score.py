@@ -37,6 +37,7 @@ class Verdict:
         schemes: Tag schemes of the two.
         sentences: How many.
         tokens: How many.
+        differing: How many of them are not the same in both files, where that is allowed.
         entity: Entity level, ill-formed tags read as conlleval reads them.
         entity_strict: Entity level, ill-formed tags dropped as seqeval's strict mode does.
         token: Token level.
@@ -49,6 +50,7 @@ class Verdict:
     schemes: tuple[str, str]
     sentences: int
     tokens: int
+    differing: int
     entity: Report
     entity_strict: Report
     token: TokenReport
@@ -81,6 +83,7 @@ class Verdict:
             "counts": {
                 "sentences": self.sentences,
                 "tokens": self.tokens,
+                "differing_tokens": self.differing,
                 "gold": micro.support,
                 "predicted": micro.predicted,
                 "correct": micro.correct,
@@ -173,7 +176,8 @@ def score(
     gold = _read(Path(gold_path), token_column, gold_column, notes)
     predicted = _read(Path(other_path), token_column, pred_column, notes)
     notes = list(dict.fromkeys(notes))  # both sides may be one file
-    notes += _aligned(gold, predicted, align)
+    differing, said = _aligned(gold, predicted, align)
+    notes += said
     schemes = _schemes(gold, predicted, gold_scheme or scheme, pred_scheme or scheme)
     notes += _check_tags(gold, schemes[0], "gold") + _check_tags(predicted, schemes[1], "predicted")
     entity, strict = (
@@ -201,6 +205,7 @@ def score(
         schemes=schemes,
         sentences=len(gold.tags),
         tokens=sum(map(len, gold.tags)),
+        differing=differing,
         entity=entity,
         entity_strict=strict,
         token=score_tokens(*_comparable(gold.tags, predicted.tags, schemes)),
@@ -245,11 +250,11 @@ def _read(path: Path, token_column: int, tag_column: int, notes: list[str]) -> _
     return _Side(path, tokens, tags, lines)
 
 
-def _aligned(gold: _Side, predicted: _Side, align: Align) -> list[str]:
+def _aligned(gold: _Side, predicted: _Side, align: Align) -> tuple[int, list[str]]:
     """Both files must hold the same words, or as many, in as many sentences.
 
     Returns:
-        How many words differ, where they may.
+        How many words differ, where they may, and what to say of them.
     """
     differing, first = 0, ""
     for g, p, here, there in zip(
@@ -272,9 +277,9 @@ def _aligned(gold: _Side, predicted: _Side, align: Align) -> list[str]:
             line=longer.lines[len(shorter.tokens)][0],
         )
     if not differing:
-        return []
-    total = sum(map(len, gold.tokens))
-    return [f"{differing:,} of {total:,} tokens differ, compared by position; the first: {first}."]
+        return 0, []
+    note = f"{differing:,} of {sum(map(len, gold.tokens)):,} tokens differ, compared by position"
+    return differing, [f"{note}; the first: {first}."]
 
 
 def _differ(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Tokens
 
 from lushan.errors import UserError
@@ -103,6 +104,15 @@ def test_strict_is_seqevals(scheme: str, theirs: type) -> None:
         assert spans(tags, scheme, strict=True) == found
 
     compare()
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "iobes"])
+@given(st.lists(st.sampled_from(["O", *(f"{x}-{k}" for x in "BIES" for k in "XY")]), max_size=9))
+def test_letters_of_several_schemes_are_read_as_conlleval_reads_them(
+    scheme: str, tags: list[str]
+) -> None:
+    theirs = [Span(start, end + 1, label) for label, start, end in get_entities(tags)]
+    assert spans(tags, scheme) == theirs
 
 
 def test_iob1_strict_drops_the_whole_entity() -> None:
