@@ -325,17 +325,13 @@ def _how_to_decode(data: bytes, start: int) -> str:
 
 
 def _likely_encoding(data: bytes) -> str:
-    sample = data[:200_000]
-    try:
-        text = sample.decode("gb18030")
-    except UnicodeDecodeError as error:
-        if error.start < len(sample) - 4:
-            return "latin1"
-        text = sample[: error.start].decode("gb18030")
+    text = data[:200_000].decode("gb18030", "replace")
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
     strange = sum(ord(c) > 127 for c in text)
-    # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters.
-    return "gb18030" if chinese > 0.05 * len(text) and chinese > strange / 2 else "latin1"
+    # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters, and many
+    # bytes that are none; a damaged byte or two say nothing.
+    plausible = chinese > strange / 2 and text.count("\ufffd") < chinese / 20
+    return "gb18030" if plausible and chinese > 0.05 * len(text) else "latin1"
 
 
 def lines_of(text: str) -> list[str]:
