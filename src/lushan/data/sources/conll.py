@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -24,25 +24,21 @@ _RANGE = re.compile(r"\d+-\d+")
 _EMPTY_NODE = re.compile(r"\d+\.\d+")
 
 
-class _Row(NamedTuple):
-    """A line that is not blank."""
+SAMPLE = 2000
+"""Lines that show how the columns stand."""
 
-    number: int
-    line: str
-    fields: list[str]
-
-
-class _Word(NamedTuple):
-    line: int
-    token: str
-    tag: str
+# Plain tuples: a corpus has a million of them.
+_Row = tuple[int, str, list[str]]
+"""(number, text, fields) of a line that is not blank."""
+_Word = tuple[int, str, str]
+"""(line, token, tag)."""
 
 
 class _Layout(NamedTuple):
     """How the columns of a file stand.
 
     Attributes:
-        tab: Whether a tab separates them, or blanks do.
+        split: Parts a line into its fields.
         width: How many most lines have.
         token_at: The tokens' column.
         tag_at: The tags' one; None if tags are not read.
@@ -50,7 +46,7 @@ class _Layout(NamedTuple):
         comment: What a line starts with that is a comment unless it has the columns of a token.
     """
 
-    tab: bool
+    split: Callable[[str], list[str]]
     width: int
     token_at: int
     tag_at: int | None
@@ -59,11 +55,18 @@ class _Layout(NamedTuple):
 
     def is_comment(self, row: _Row) -> bool:
         """Whether a line is a comment: `#love O` is a token and its tag."""
-        if self.comment is None or not row.line.startswith(self.comment):
+        _, line, fields = row
+        if self.comment is None or not line.startswith(self.comment):
             return False
-        if len(row.fields) != self.width:
+        if len(fields) != self.width:
             return True
-        return self.tag_at is not None and not is_tag(row.fields[self.tag_at].strip())
+        return self.tag_at is not None and not is_tag(fields[self.tag_at].strip())
+
+    def left_out(self, row: _Row) -> str:
+        """What a line holds that is not a word; '' for a word."""
+        if self.is_comment(row):
+            return "comments"
+        return _of_words(row[2][0]) if self.ids else ""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -125,18 +128,18 @@ class Conll(Tagged, FileSource):
         if not sentences:
             raise files.empty(path, "the file holds no sentence")
         stem = Path(path).name
-        first = [words[0].line for words in sentences]
+        first = [words[0][0] for words in sentences]
         columns = {
             "id": arrow.texts([f"{stem}:{n}" for n in first]),
-            "tokens": arrow.text_lists([[word.token for word in words] for words in sentences]),
-            "tags": arrow.text_lists([[word.tag for word in words] for words in sentences]),
+            "tokens": arrow.text_lists([[token for _, token, _ in words] for words in sentences]),
+            "tags": arrow.text_lists([[tag for *_, tag in words] for words in sentences]),
             "line": arrow.numbers(first, pa.int64()),
             "file": arrow.texts([str(path)] * len(first)),
         }
         if not tagged:
             del columns["tags"]
-        elif any(words[-1].line - words[0].line >= len(words) for words in sentences):
-            lines = [[word.line for word in words] for words in sentences]
+        elif any(words[-1][0] - words[0][0] >= len(words) for words in sentences):
+            lines = [[line for line, *_ in words] for words in sentences]
             columns[TOKEN_LINES] = pa.array(lines, pa.list_(pa.int64()))
         return pa.table(columns)
 
@@ -144,95 +147,71 @@ class Conll(Tagged, FileSource):
         self, text: str, path: str | Path, tagged: bool, notes: list[str]
     ) -> Iterator[list[_Word]]:
         """The words of each sentence."""
-        rows, tab = self._rows(text, path, notes)
-        layout = self._layout(rows, tab, path, tagged)
+        lines = _lines(text, path, notes)
+        layout = self._layout(lines, path, tagged)
+        some_left_out = layout.comment is not None or layout.ids
         counts: Counter[str] = Counter()
         words: list[_Word] = []
-        for row in [*rows, None]:
-            if row is None:
+        for number, line in enumerate(lines, start=1):
+            if _ends_sentence(line):
                 if words:
                     yield words
                     words = []
-            elif layout.is_comment(row):
-                counts["comments"] += 1
-            elif len(row.fields) != layout.width:
-                raise self._ragged(row, layout, path)
-            elif kind := _no_word(row, layout):
+                continue
+            row = number, line, layout.split(line)
+            if some_left_out and (kind := layout.left_out(row)):
                 counts[kind] += 1
             else:
                 words.append(self._word_of(row, layout, path))
+        if words:
+            yield words
         notes += _said(counts, layout)
 
-    def _rows(
-        self, text: str, path: str | Path, notes: list[str]
-    ) -> tuple[list[_Row | None], bool]:
-        """The lines in columns, None where a sentence ends; and whether tabs separate them."""
-        lines = files.lines_of(text)
-        if "\r" in text:
-            _require_line_ends(lines, path)
-        marked = [n for n, line in enumerate(lines, 1) if line.startswith(files.MARK)]
-        if marked:
-            notes.append(
-                f"{len(marked):,} byte order marks at the start of a line, as joined files have "
-                f"them, were removed; the first in {path}:{marked[0]}"
-            )
-            lines = [line.removeprefix(files.MARK) for line in lines]
-        found = [
-            None if not line.strip(" \t") or line.startswith(DOCUMENT) else line for line in lines
-        ]
-        tab = self._by_tab([line for line in found if line is not None])
-        return [
-            None if line is None else _Row(n, line, line.split("\t") if tab else _by_blanks(line))
-            for n, line in enumerate(found, start=1)
-        ], tab
-
-    def _by_tab(self, lines: Sequence[str]) -> bool:
-        if self.separator != "auto":
-            return self.separator == "tab"
-        lines = [line for line in lines if not line.startswith(self._comments())] or lines
-        return 2 * sum("\t" in line for line in lines) >= len(lines)
-
-    def _comments(self) -> tuple[str, ...]:
-        """What lines may start with that say nothing of the columns."""
-        return (COMMENT, self.comment) if self.comment else (COMMENT,)
-
-    def _layout(
-        self, rows: Sequence[_Row | None], tab: bool, path: str | Path, tagged: bool
-    ) -> _Layout:
+    def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
         """The columns that most lines have: one odd line does not decide for all others."""
-        every = [row for row in rows if row is not None]
-        if not every:
+        marks = (COMMENT, self.comment) if self.comment else (COMMENT,)
+        sample = _sample(lines)
+        plain = [line for line in sample if not _ends_sentence(line)]
+        if not plain:
             raise files.empty(path, "the file holds no sentence")
-        plain = [row for row in every if not row.line.startswith(self._comments())] or every
-        width = Counter(len(row.fields) for row in plain).most_common(1)[0][0]
-        example = next(row for row in plain if len(row.fields) == width)
-        token_at, tag_at = self._columns(example.fields, path, example.number, tab, tagged)
-        ids = width > 2 and _counts_words(rows, width)
+        plain = [line for line in plain if not line.startswith(marks)] or plain
+        tab = self.separator == "tab"
+        if self.separator == "auto":
+            tab = 2 * sum("\t" in line for line in plain) >= len(plain)
+        split = _by_tabs if tab else _by_blanks
+        width = Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        example = next(line for line in plain if len(split(line)) == width)
+        number = lines.index(example) + 1
+        token_at, tag_at = self._columns(split(example), path, number, tab, tagged)
+        ids = width > 2 and _counts_words(sample, split, width)
         if ids and token_at == 0:
             raise UserError(
                 "this column counts the words of each sentence",
                 key="data.token_column",
                 value=self.token_column,
                 file=path,
-                line=example.number,
+                line=number,
                 hint="In CoNLL-U and its kin the words stand in the second column: "
                 "data.token_column=1.",
             )
         comment = self.comment or (COMMENT if ids else None)
-        return _Layout(tab, width, token_at, tag_at if tagged else None, ids, comment)
+        return _Layout(split, width, token_at, tag_at if tagged else None, ids, comment)
 
     def _word_of(self, row: _Row, layout: _Layout, path: str | Path) -> _Word:
-        token = row.fields[layout.token_at]
+        number, line, fields = row
+        if len(fields) != layout.width:
+            raise self._ragged(row, layout, path)
+        token = fields[layout.token_at]
         if self.strip_digit:
-            token = self._stripped(token, path, row.number)
+            token = self._stripped(token, path, number)
         if not token:
-            raise UserError("the token is missing", file=path, line=row.number, value=row.line)
+            raise UserError("the token is missing", file=path, line=number, value=line)
         if layout.tag_at is None:
-            return _Word(row.number, token, "")
-        tag = row.fields[layout.tag_at].strip()
+            return number, token, ""
+        tag = fields[layout.tag_at].strip()
         if not tag:
-            raise UserError("the tag is missing", file=path, line=row.number, value=row.line)
-        return _Word(row.number, token, tag)
+            raise UserError("the tag is missing", file=path, line=number, value=line)
+        return number, token, tag
 
     def _columns(
         self, fields: Sequence[str], path: str | Path, line: int, tab: bool, tagged: bool
@@ -265,15 +244,16 @@ class Conll(Tagged, FileSource):
 
     @staticmethod
     def _ragged(row: _Row, layout: _Layout, path: str | Path) -> UserError:
-        separator = "tabs" if layout.tab else "blanks"
+        number, line, fields = row
+        tab = layout.split is _by_tabs
         return UserError(
-            f"{len(row.fields)} columns (separated by {separator}), and most lines have "
-            f"{layout.width}",
+            f"{len(fields)} columns (separated by {'tabs' if tab else 'blanks'}), and most lines "
+            f"have {layout.width}",
             file=path,
-            line=row.number,
-            value=row.line,
+            line=number,
+            value=line,
             hint="Each token needs its tag. If the columns are separated otherwise, write "
-            f"data.separator={'space' if layout.tab else 'tab'}; comments are left out by "
+            f"data.separator={'space' if tab else 'tab'}; comments are left out by "
             "data.comment='#'.",
         )
 
@@ -291,9 +271,29 @@ class Conll(Tagged, FileSource):
         return token[:-1]
 
 
+def _by_tabs(line: str) -> list[str]:
+    return line.split("\t")
+
+
 def _by_blanks(line: str) -> list[str]:
     # Not str.split(): it also splits at the wide blanks that may be part of a token.
     return [field for field in line.replace("\t", " ").split(" ") if field]
+
+
+def _lines(text: str, path: str | Path, notes: list[str]) -> list[str]:
+    """The lines of a file, without the byte order marks that joining files leaves in it."""
+    lines = files.lines_of(text)
+    if "\r" in text:
+        _require_line_ends(lines, path)
+    if files.MARK not in text:
+        return lines
+    marked = [number for number, line in enumerate(lines, 1) if line.startswith(files.MARK)]
+    if marked:
+        notes.append(
+            f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
+            f"were removed; the first in {path}:{marked[0]}"
+        )
+    return [line.removeprefix(files.MARK) for line in lines]
 
 
 def _require_line_ends(lines: Sequence[str], path: str | Path) -> None:
@@ -310,18 +310,34 @@ def _require_line_ends(lines: Sequence[str], path: str | Path) -> None:
             )
 
 
-def _counts_words(rows: Sequence[_Row | None], width: int) -> bool:
+def _ends_sentence(line: str) -> bool:
+    return not line.strip(" \t") or line.startswith(DOCUMENT)
+
+
+def _sample(lines: Sequence[str]) -> list[str]:
+    """The first lines, as many as hold `SAMPLE` tokens or comments."""
+    found: list[str] = []
+    count = 0
+    for line in lines:
+        found.append(line)
+        count += not _ends_sentence(line)
+        if count == SAMPLE:
+            break
+    return found
+
+
+def _counts_words(lines: Sequence[str], split: Callable[[str], list[str]], width: int) -> bool:
     """Whether the first column holds 1, 2, 3, ... in most sentences of several words."""
     counting = others = 0
     ids: list[str] = []
-    for row in [*rows, None]:
-        if row is None:
+    for line in [*lines, ""]:
+        if _ends_sentence(line):
             right = ids == [str(n) for n in range(1, len(ids) + 1)]
             counting += right and len(ids) > 1
             others += not right
             ids = []
-        elif len(row.fields) == width and not _of_words(row.fields[0]):
-            ids.append(row.fields[0])
+        elif len(fields := split(line)) == width and not _of_words(fields[0]):
+            ids.append(fields[0])
     return counting > others
 
 
@@ -330,10 +346,6 @@ def _of_words(identifier: str) -> str:
     if _RANGE.fullmatch(identifier):
         return "multiword tokens"
     return "empty nodes" if _EMPTY_NODE.fullmatch(identifier) else ""
-
-
-def _no_word(row: _Row, layout: _Layout) -> str:
-    return _of_words(row.fields[0]) if layout.ids else ""
 
 
 def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
