@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lushan.data.sources import Conll
+from lushan.data.unlabelled import read_unlabelled
 
 
 def rows(source: Conll) -> list[tuple[list[str], list[str], int]]:
@@ -255,3 +256,15 @@ def test_one_odd_line_among_many_is_the_one_refused(odd: int, write, refused) ->
         path = write("x", "\n".join(lines) + "\n")
         error = refused(Conll(train=path, **options).read)
         assert (error.line, "most lines have" in error.problem) == (odd, True)
+
+
+def test_words_without_tags(write, refused) -> None:
+    """As they are predicted on: `O` is no tag here, and a line with all columns no comment."""
+    notes: list[str] = []
+    table = Conll(token_column=1).table(CONLLU, "x.conllu", tagged=False, notes=notes)
+    assert table["tokens"].to_pylist() == [["Do", "n't", "go"], ["Hash", "#tag"]]
+    assert (table.column_names, len(notes)) == (["id", "tokens", "line", "file"], 3)
+    one = Conll(comment="#").table("#love\n# a text\nLi\n", "x", tagged=False)
+    assert one["tokens"].to_pylist() == [["#love", "Li"]]
+    error = refused(read_unlabelled, write("x.conllu", CONLLU), "tokens")
+    assert (error.key, error.line) == ("data.token_column", 3)
