@@ -344,6 +344,18 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
+def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[str]:
+    """Remove the byte order marks that joining files leaves at the start of lines; count them."""
+    marked = [number for number, line in enumerate(lines, 1) if line.startswith(MARK)]
+    if not marked:
+        return lines
+    notes.append(
+        f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
+        f"were removed; the first in {path}:{marked[0]}"
+    )
+    return [line.removeprefix(MARK) for line in lines]
+
+
 def read_text(path: Path, *, longest: int = LONGEST_LINE) -> str:
     """A whole file as text.
 

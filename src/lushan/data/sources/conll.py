@@ -285,15 +285,7 @@ def _lines(text: str, path: str | Path, notes: list[str]) -> list[str]:
     lines = files.lines_of(text)
     if "\r" in text:
         _require_line_ends(lines, path)
-    if files.MARK not in text:
-        return lines
-    marked = [number for number, line in enumerate(lines, 1) if line.startswith(files.MARK)]
-    if marked:
-        notes.append(
-            f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
-            f"were removed; the first in {path}:{marked[0]}"
-        )
-    return [line.removeprefix(files.MARK) for line in lines]
+    return files.without_marks(lines, path, notes)
 
 
 def _require_line_ends(lines: Sequence[str], path: str | Path) -> None:

@@ -63,6 +63,9 @@ class Table(Rows, FileSource):
             UserError: It has no rows, or rows of different length.
         """
         lines = files.lines_of(files.read_text(path, longest=self.longest_line))
+        found: list[str] = []
+        lines = files.without_marks(lines, path, found)
+        notes += [f"{split}: {note}" for note in found]
         separator = self.separator_of(path, lines)
         quote = self._quote(separator, lines, split, notes)
         rows = rows_of(lines, separator, quote, path)
@@ -74,6 +77,13 @@ class Table(Rows, FileSource):
         for number, row in rows:
             if len(row) != width:
                 raise ragged(path, number, row, names, separator)
+            if is_header and row == first:
+                raise UserError(
+                    "the header stands here once more",
+                    file=path,
+                    line=number,
+                    hint="Files were joined here; remove this line.",
+                )
             kept.append(row)
             numbers.append(number)
         if not kept:
