@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import auditing, commands, comparing, publishing, studying
+from lushan import auditing, commands, comparing, publishing, scoring, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain, gave_up
@@ -374,30 +374,7 @@ auditing.add_to(app)
 comparing.add_to(app)
 studying.add_to(app)
 publishing.add_to(app)
-
-
-@app.command(
-    epilog=examples(
-        "lushan score --gold test.conll --pred theirs.conll",
-    )
-)
-def score(
-    gold: Annotated[Path, typer.Option(help="Tokens and gold tags, in columns.")],
-    pred: Annotated[
-        Path | None,
-        typer.Option(help="Tokens and predicted tags; without it, --gold holds both tags."),
-    ] = None,
-    scheme: Annotated[str, typer.Option(help="iob1, iob2, iobes, bilou or auto.")] = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Judge any system's tags against gold tags; needs no model."""
-    from lushan.metrics.score import score as judge
-
-    verdict = judge(gold, pred, scheme=scheme)
-    if as_json:
-        typer.echo(json.dumps(verdict.as_dict(), ensure_ascii=False, indent=2))
-    else:
-        typer.echo(verdict.table())
+scoring.add_to(app)
 
 
 @app.command(

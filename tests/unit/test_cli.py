@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.helpers import command
 from tests.helpers.command import SMALL
+from tests.helpers.tagged import conll_2003, sentences
 
 from lushan import cli as program
 from lushan.errors import Interrupted, RunFailed, UserError
@@ -338,6 +339,22 @@ def test_score_needs_no_model(cli, conll_files):
     assert imported(done.err).isdisjoint(HEAVY)
     told = json.loads(cli("score", "--gold", gold, "--pred", theirs, "--json").out)
     assert told["metrics"]["entity_f1"] == 1.0
+
+
+def test_score_of_sides_that_differ(cli_inside, tmp_path):
+    tags = {scheme: sentences(50, scheme) for scheme in ("iob1", "iob2")}
+    (tmp_path / "gold.conll").write_text(conll_2003(tags["iob1"]), encoding="utf-8")
+    output = conll_2003(tags["iob2"])
+    (tmp_path / "theirs.conll").write_text(output.replace("w7x2 ", "W7x2 "), encoding="utf-8")
+    sides = ("score", "--gold", "gold.conll", "--pred", "theirs.conll", "--json")
+    assert "--align position" in cli_inside(*sides).err
+    for more in ((), ("--gold-scheme", "iob1", "--pred-scheme", "bio")):
+        done = cli_inside(*sides, "--align", "position", *more)
+        assert done.code == 0, done.err
+        found = json.loads(done.out)
+        assert set(found["metrics"].values()) == {1.0}
+        assert found["counts"]["differing_tokens"] == 1
+    assert cli_inside(*sides, "--align", "words").code == 2
 
 
 def test_who_has_read_enough_is_not_told_more(swept):

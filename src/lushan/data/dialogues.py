@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lushan.data import arrow, files
-from lushan.data.labelled import Columns, Labelled, halves, require_column, with_places
+from lushan.data.labelled import Columns, Labelled, halves, most, require_column, with_places
 from lushan.errors import UserError, did_you_mean
 
 Message = tuple[str, str]
@@ -145,7 +145,7 @@ class Dialogues:
         if self.instruction is not None or self.output is not None:
             return None
         for name in MESSAGES:
-            if any(isinstance(value, list | dict) for value in columns.values.get(name, ())):
+            if most(columns.values.get(name, ()), lambda value: isinstance(value, list | dict)):
                 return name
         if _first_of(INSTRUCTION, columns.values) and _first_of(OUTPUT, columns.values):
             return None
@@ -161,9 +161,8 @@ class Dialogues:
         if self.system is not None:
             require_column(self.system, list(columns.values), "data.system", columns.file)
             return self.system
-        values = columns.values.get("system")
-        is_text = values is not None and all(isinstance(v, str | None) for v in values)
-        return "system" if is_text else None
+        values = [value for value in columns.values.get("system", ()) if value is not None]
+        return "system" if most(values, lambda value: isinstance(value, str)) else None
 
     # An instruction with an output
 

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -222,19 +222,21 @@ def of_row(line: int, text: str, longest: int) -> Iterator[Part]:
 def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
     from lushan.data.sources.jsonl import parse_line  # the sources stand on this module
 
-    field = None
+    field = ""
     for first, block in files.blocks(path, longest=reading.longest_line):
+        rows: list[tuple[int, dict[str, Any]]] = []
         for line, content in enumerate(files.lines_of(block), first):
             if not content or content.isspace():
                 continue
-            row = parse_line(content, line, path)
-            field = field or text_field(list(row), reading.text, path)
+            rows.append((line, parse_line(content, line, path)))
+        field = field or usual_field([row for _, row in rows], reading.text, path)
+        for line, row in rows:
             text = require_text(row.get(field), field, line, path)
             yield from of_row(line, text, reading.longest_part)
 
 
 def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    from lushan.data.sources.table import QUOTE, Table, ragged, rows_of
+    from lushan.data.sources.table import QUOTE, SAMPLE, Table, ragged, rows_of
 
     blocks = files.blocks(path, longest=reading.longest_line)
     lines = (line for _, text in blocks for line in files.lines_of(text))
@@ -244,9 +246,10 @@ def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
         blank, first = blank + 1, next(lines, None)
     if first is None:
         return
-    separator = Table().separator_of(path, first)
+    head = [first, *itertools.islice(lines, SAMPLE - 1)]
+    separator = Table().separator_of(path, head)
     quote = None if separator == "\t" else QUOTE
-    whole = itertools.chain(itertools.repeat("", blank), [first], lines)
+    whole = itertools.chain(itertools.repeat("", blank), head, lines)
     rows = rows_of(whole, separator, quote, path)
     _, header = next(rows)
     names = [name.strip() for name in header]
@@ -318,6 +321,19 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
             hint=f"Write data.text=NAME; the fields are: {', '.join(names)}.",
         )
     return found
+
+
+def usual_field(rows: Sequence[Mapping[str, Any]], wanted: str | None, file: str | Path) -> str:
+    """Return the field of the texts, found among those that most of the rows have.
+
+    Raises:
+        UserError: See `text_field`.
+    """
+    if not rows:
+        return ""
+    counts = collections.Counter(name for row in rows for name in row)
+    names = [name for name, count in counts.items() if 2 * count >= len(rows) or name == wanted]
+    return text_field(names, wanted, file)
 
 
 def require_text(value: Any, field: str, line: int, file: str | Path) -> str:

@@ -27,7 +27,7 @@ BLOCK = 1 << 20
 
 GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_MARK = "\ufeff"
+MARK = "\ufeff"
 _LARGE = 1 << 26
 """Bytes from which on a file's hash is remembered."""
 
@@ -181,7 +181,7 @@ def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str
     """
     require_utf8_marks(data[:BLOCK], name)
     check_lines(data, name, longest)
-    return _decoded(data, name, 1).removeprefix(_MARK)
+    return _decoded(data, name, 1).removeprefix(MARK)
 
 
 def require_utf8_marks(start: bytes, name: str | Path) -> None:
@@ -209,7 +209,7 @@ def _decoded(data: bytes, name: str | Path, first: int) -> str:
             f"this is not UTF-8: byte 0x{data[error.start]:02x}",
             file=name,
             line=data.count(b"\n", 0, error.start) + first,
-            column=len(data[start : error.start].decode("utf-8").removeprefix(_MARK)) + 1,
+            column=len(data[start : error.start].decode("utf-8").removeprefix(MARK)) + 1,
             hint=_how_to_decode(data, error.start),
         ) from error
 
@@ -251,7 +251,7 @@ def blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, st
     """
     for first, data in _whole_lines(path, longest):
         text = _decoded(data, path, first)
-        text = text.removeprefix(_MARK) if first == 1 else text
+        text = text.removeprefix(MARK) if first == 1 else text
         yield first, text.replace("\r\n", "\n") if "\r" in text else text
 
 
@@ -325,17 +325,13 @@ def _how_to_decode(data: bytes, start: int) -> str:
 
 
 def _likely_encoding(data: bytes) -> str:
-    sample = data[:200_000]
-    try:
-        text = sample.decode("gb18030")
-    except UnicodeDecodeError as error:
-        if error.start < len(sample) - 4:
-            return "latin1"
-        text = sample[: error.start].decode("gb18030")
+    text = data[:200_000].decode("gb18030", "replace")
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
     strange = sum(ord(c) > 127 for c in text)
-    # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters.
-    return "gb18030" if chinese > 0.05 * len(text) and chinese > strange / 2 else "latin1"
+    # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters, and many
+    # bytes that are none; a damaged byte or two say nothing.
+    plausible = chinese > strange / 2 and text.count("\ufffd") < chinese / 20
+    return "gb18030" if plausible and chinese > 0.05 * len(text) else "latin1"
 
 
 def lines_of(text: str) -> list[str]:
@@ -346,6 +342,18 @@ def lines_of(text: str) -> list[str]:
     if "\r" in text:
         lines = [line.removesuffix("\r") for line in lines]
     return lines
+
+
+def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[str]:
+    """Remove the byte order marks that joining files leaves at the start of lines; count them."""
+    marked = [number for number, line in enumerate(lines, 1) if line.startswith(MARK)]
+    if not marked:
+        return lines
+    notes.append(
+        f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
+        f"were removed; the first in {path}:{marked[0]}"
+    )
+    return [line.removeprefix(MARK) for line in lines]
 
 
 def read_text(path: Path, *, longest: int = LONGEST_LINE) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,25 @@ class Columns:
     lines: Sequence[int]
     file: str | Path
 
+    def usual(
+        self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
+    ) -> list[str]:
+        """Return the columns that most rows have, so that one odd row adds none.
+
+        Args:
+            named: Columns that the config names, which count whatever rows have them.
+            among: Names of which one is looked for; where no usual column is called so, all count.
+        """
+        wanted = [named] if isinstance(named, str) else named or ()
+        found = [
+            name
+            for name, values in self.values.items()
+            if name in wanted or 2 * sum(value is None for value in values) <= len(values)
+        ]
+        if among and not any(name in wanted or name.lower() in among for name in found):
+            return list(self.values)
+        return found
+
     def fail(
         self, problem: str, row: int, *, hint: str | None = None, value: Any = None
     ) -> UserError:
@@ -74,9 +93,9 @@ class Labelled:
         Raises:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
-        names = list(columns.values)
-        label = self._label_column(names, columns.file) if labelled else None
-        texts = self._text_columns(names, label, columns.file)
+        labels = columns.usual(self.label, among=LABELS)
+        label = self._label_column(labels, columns.file) if labelled else None
+        texts = self._text_columns(columns.usual(self.text), label, columns.file)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
@@ -233,6 +252,12 @@ class Labelled:
                 hint="Names are learned by task.kind=single.",
             )
         return number
+
+
+def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
+    """Whether a test holds for at least half of some values, and for one."""
+    passed = sum(map(test, values))
+    return passed > 0 and 2 * passed >= len(values)
 
 
 def label_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.data import arrow, files
-from lushan.data.labelled import Columns, Labelled, halves, require_column, with_places
+from lushan.data.labelled import Columns, Labelled, halves, most, require_column, with_places
 from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
 
@@ -62,7 +62,7 @@ class Paired(Labelled):
         table["source"] = _texts(columns, [[text] for text in sources], longest).flatten()
         if targets:
             table["targets"] = _texts(columns, self._references(columns, source), longest)
-        if any(isinstance(value, list | tuple) for value in columns.values[source]):
+        if most(columns.values[source], lambda value: isinstance(value, list | tuple)):
             table["lead"] = arrow.texts([several[0] if several else "" for several in parts])
         return with_places(table, columns)
 
@@ -91,10 +91,10 @@ class Paired(Labelled):
 
 
 def _column(columns: Columns, option: str, known: Sequence[str], chosen: str | None) -> str:
-    names = list(columns.values)
     if chosen is not None:
-        require_column(chosen, names, f"data.{option}", columns.file)
+        require_column(chosen, list(columns.values), f"data.{option}", columns.file)
         return chosen
+    names = columns.usual(among=known)
     by_lower = {name.lower(): name for name in names}
     for name in known:
         if name in by_lower:
@@ -118,17 +118,19 @@ def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:
         rows = columns.values.get(outer, ())
         if name is None or name in values or not dot:
             continue
-        if rows and all(isinstance(row, Mapping) for row in rows):
-            near = did_you_mean(key, rows[0], prefix=f"{outer}.")
-            if key not in rows[0]:
+        if most(rows, lambda row: isinstance(row, Mapping)):
+            mappings = [row if isinstance(row, Mapping) else {} for row in rows]
+            keys = dict.fromkeys(key for row in mappings for key in row)
+            if key not in keys:
                 raise UserError(
                     f"{outer} has no {key!r}",
                     value=name,
                     file=columns.file,
                     line=columns.lines[0],
-                    hint=near or f"It has: {', '.join(rows[0])}.",
+                    hint=did_you_mean(key, keys, prefix=f"{outer}.")
+                    or f"It has: {', '.join(keys)}.",
                 )
-            values[name] = [row.get(key) for row in rows]
+            values[name] = [row.get(key) for row in mappings]
     return Columns(values, columns.lines, columns.file)
 
 

@@ -14,6 +14,7 @@ from lushan.data.labelled import (
     LABELS,
     Columns,
     halves,
+    most,
     require_column,
     strings,
     with_places,
@@ -97,11 +98,7 @@ class Rows(Tagged, Paired):
             return self.tokens
         if self.kind == "text":
             return None
-        found = (n for n in TOKENS if _is_list(_first(columns.values.get(n, ()))))
-        name = next(found, None)
-        # Texts with spans come with words too (Prodigy); their words are mappings.
-        has_words = name is not None and not isinstance(_first(_first(columns.values[name])), dict)
-        return name if has_words else None
+        return next((n for n in TOKENS if most(columns.values.get(n, ()), _holds_words)), None)
 
     def _spans_field(self, columns: Columns) -> str | None:
         if self.spans is not None:
@@ -109,9 +106,9 @@ class Rows(Tagged, Paired):
             return self.spans
         if self.kind == "text":
             return None
-        for name in SPANS:
-            values = [v for v in columns.values.get(name, ()) if v]
-            if values and isinstance(values[0], list | dict) and look_like_spans(values[0]):
+        usual = columns.usual()
+        for name in (n for n in SPANS if n in usual):
+            if most([value for value in columns.values[name] if value], _holds_spans):
                 return name
         return None
 
@@ -145,8 +142,9 @@ class Rows(Tagged, Paired):
         if self.tags is not None:
             require_column(self.tags, list(columns.values), "data.tags", columns.file)
             return self.tags
+        usual = columns.usual(among=TAGS)
         for name in TAGS:
-            if name in columns.values:
+            if name in usual:
                 return name
         raise UserError(
             "which field holds the tags?",
@@ -173,7 +171,7 @@ class Rows(Tagged, Paired):
     # Texts with spans
 
     def _from_spans(self, columns: Columns, field: str, split: str, notes: list[str]) -> pa.Table:
-        name = self._text_columns(list(columns.values), field, columns.file)[0]
+        name = self._text_columns(columns.usual(self.text), field, columns.file)[0]
         strings(columns, name)  # refuses what is no text
         tokens, tags = [], []
         widened = lost = 0
@@ -183,7 +181,9 @@ class Rows(Tagged, Paired):
             words, offsets = split_words(text)
             try:
                 found = char_spans.parse(value, text, self.span_end)
-                marks, wider, loser = char_spans.to_tags(found, words, offsets, repair=self.repair)
+                marks, wider, loser = char_spans.to_tags(
+                    found, words, offsets, repair=bool(self.repair)
+                )
             except BadSpan as error:
                 raise columns.fail(error.problem, row, hint=error.hint) from None
             widened, lost = widened + wider, lost + loser
@@ -223,6 +223,10 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _first(values: Any) -> Any:
-    """The first value that says something."""
-    return next((value for value in values or () if value is not None), None)
+def _holds_words(value: Any) -> bool:
+    # Texts with spans come with words too (Prodigy); their words are mappings.
+    return _is_list(value) and not any(isinstance(word, dict) for word in value[:1])
+
+
+def _holds_spans(value: Any) -> bool:
+    return isinstance(value, list | dict) and look_like_spans(value)

@@ -1,10 +1,10 @@
-"""Tags of any scheme into IOB2, refused or repaired where their scheme forbids them."""
+"""Tags of any scheme into IOB2: a few ill-formed ones are read and counted, many are refused."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +13,9 @@ from lushan.errors import UserError
 from lushan.text import tags as tagging
 
 Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes"]
+TOKEN_LINES = "token_lines"
+"""The column with the line of each token, where a sentence does not stand in lines that follow one
+another; gone once tags are read."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -20,33 +23,35 @@ class Tagged:
     """Options of a source that reads tags.
 
     Args:
-        scheme: The tag scheme of the files; `auto` tells it from the training split.
-        repair: Read tags that the scheme forbids as conlleval does, and count them, instead of
-            refusing them.
+        scheme: The tag scheme of the files; `auto` takes the one that fewest tags of the training
+            split contradict.
+        repair: Whether ill-formed tags are read as conlleval reads them, and counted: true reads
+            all, false none; null reads them up to 1 % of a split's entities, beyond which the
+            scheme is probably another.
     """
 
     line_per_token: ClassVar[bool] = False
     scheme: Scheme = "auto"
-    repair: bool = False
+    repair: bool | None = None
 
     def to_iob2(self, tables: dict[str, pa.Table], notes: list[str]) -> str:
         """Bring the tags of all splits into IOB2, in place; return the scheme they were in."""
         columns = {s: t.column("tags").to_pylist() for s, t in tables.items()}
         scheme = self._scheme(columns, tables)
         for split, sentences in columns.items():
-            reader = _Reader(scheme, self.repair)
-            converted = []
-            for number, tags in enumerate(sentences):
-                try:
-                    converted.append(reader.read(tags))
-                except _Forbidden as error:
-                    raise self._refused(error, tables[split], number, scheme) from None
-            if reader.repaired:
-                notes.append(f"{split}: {reader.repaired} tags that {scheme} forbids were repaired")
-            if scheme != "iob2" or reader.repaired:
-                place = tables[split].column_names.index("tags")
-                column = arrow.text_lists(converted)
-                tables[split] = tables[split].set_column(place, "tags", column)
+            table = tables[split]
+            read = _read(sentences, scheme)
+            if read.strange is not None:
+                raise self._no_tag(read.strange, table)
+            if read.first is not None:
+                self._require_few(read, table, sentences, scheme)
+                notes.append(f"{split}: {self._note(read, read.first, table, scheme)}")
+            if scheme != "iob2" or read.ill_formed:
+                place = table.column_names.index("tags")
+                table = table.set_column(place, "tags", arrow.text_lists(read.tags))
+            if TOKEN_LINES in table.column_names:
+                table = table.drop_columns([TOKEN_LINES])
+            tables[split] = table
         return scheme
 
     def asks_train_for_scheme(self) -> bool:
@@ -73,51 +78,113 @@ class Tagged:
             ) from None
 
     def _line(self, table: pa.Table, number: int, word: int) -> int:
+        if TOKEN_LINES in table.column_names:
+            return int(table.column(TOKEN_LINES)[number][word].as_py())
         line: int = table.column("line")[number].as_py()
         return line + word if self.line_per_token else line
 
-    def _refused(self, error: _Forbidden, table: pa.Table, number: int, scheme: str) -> UserError:
-        bad = error.violation
-        token = table.column("tokens")[number].as_py()[bad.position]
-        if bad.repaired is None:
-            hint = "Check the column and the scheme: data.tag_column, data.scheme."
-        else:
-            hint = (
-                f"Write {bad.repaired!r} there, name another scheme (data.scheme=...), or have all "
-                "such tags read as conlleval reads them: data.repair=true."
-            )
-        where = "" if self.line_per_token else f" (word {bad.position + 1}, {token!r})"
-        return UserError(
-            f"{bad.problem}{where}: {scheme} forbids it"
-            if bad.repaired is not None
-            else f"{bad.problem}{where}",
-            file=table.column("file")[number].as_py(),
-            line=self._line(table, number, bad.position),
-            hint=hint,
+    def _word(self, place: _Place, table: pa.Table) -> str:
+        """Which word it is, where the line does not tell."""
+        if self.line_per_token:
+            return ""
+        word = place.violation.position
+        return f" (word {word + 1}, {table.column('tokens')[place.sentence].as_py()[word]!r})"
+
+    def _note(self, read: _Read, first: _Place, table: pa.Table, scheme: str) -> str:
+        file = table.column("file")[first.sentence].as_py()
+        line = self._line(table, first.sentence, first.violation.position)
+        return (
+            f"{read.ill_formed:,} tags are ill-formed in {scheme} ({read.entities:,} entities) and "
+            f"were read as conlleval reads them; the first: {first.violation.problem}"
+            f"{self._word(first, table)} in {file}:{line}"
         )
 
+    def _no_tag(self, place: _Place, table: pa.Table) -> UserError:
+        return UserError(
+            f"{place.violation.problem}{self._word(place, table)}",
+            file=table.column("file")[place.sentence].as_py(),
+            line=self._line(table, place.sentence, place.violation.position),
+            value=place.violation.tag,
+            hint="Correct it there, or check the column of the tags: "
+            f"data.{'tag_column' if self.line_per_token else 'tags'}.",
+        )
 
-class _Forbidden(Exception):
-    def __init__(self, violation: tagging.Violation) -> None:
-        self.violation = violation
-        super().__init__(violation.problem)
+    def _require_few(
+        self, read: _Read, table: pa.Table, sentences: Sequence[Sequence[str]], scheme: str
+    ) -> None:
+        """Refuse ill-formed tags where none is allowed, or more than errors of annotation."""
+        limit = {None: tagging.TOLERATED * read.entities, True: read.ill_formed, False: 0}
+        if read.first is None or read.ill_formed <= limit[self.repair]:
+            return
+        bad = read.first.violation
+        many = (
+            f"; {read.ill_formed:,} tags are ill-formed, of {read.entities:,} entities"
+            if self.repair is None
+            else ""
+        )
+        raise UserError(
+            f"{bad.problem}{self._word(read.first, table)}: {scheme} forbids it{many}",
+            file=table.column("file")[read.first.sentence].as_py(),
+            line=self._line(table, read.first.sentence, bad.position),
+            hint=f"{self._better(read, sentences, scheme)} Or write {bad.repaired!r} there, or "
+            f"have {'all' if self.repair is None else 'a few'} such tags read as conlleval reads "
+            f"them: data.repair={'true' if self.repair is None else 'null'}.",
+        )
+
+    def _better(self, read: _Read, sentences: Sequence[Sequence[str]], scheme: str) -> str:
+        """The scheme that fits better, if there is one."""
+        best = tagging.fits(sentences)[0].scheme
+        count = _read(sentences, best).ill_formed
+        if best == scheme or count >= read.ill_formed:
+            return "No other scheme fits better."
+        if self.scheme == "auto":
+            return (
+                f"The training split is in {scheme} and this one in {best} (where {count:,} tags "
+                "are ill-formed): write them in one scheme."
+            )
+        return f"{best} fits better ({count:,} ill-formed tags): data.scheme={best}."
 
 
-class _Reader:
-    """Converts sentence by sentence; the same tags are looked at once."""
+class _Place(NamedTuple):
+    sentence: int
+    violation: tagging.Violation
 
-    def __init__(self, scheme: str, repair: bool) -> None:
-        self.scheme, self.repair, self.repaired = scheme, repair, 0
-        self._known: dict[tuple[str, ...], tuple[list[str], int]] = {}
 
-    def read(self, tags: Sequence[str]) -> list[str]:
+@dataclasses.dataclass
+class _Read:
+    """The tags of a split in IOB2.
+
+    Attributes:
+        tags: Of each sentence.
+        entities: How many there are.
+        ill_formed: How many tags were.
+        first: The first of these.
+        strange: The first tag of no scheme; nothing behind it was read.
+    """
+
+    tags: list[list[str]]
+    entities: int = 0
+    ill_formed: int = 0
+    first: _Place | None = None
+    strange: _Place | None = None
+
+
+def _read(sentences: Sequence[Sequence[str]], scheme: str) -> _Read:
+    found = _Read([])
+    known: dict[tuple[str, ...], tuple[list[str], int, int]] = {}  # many sentences are tagged alike
+    for number, tags in enumerate(sentences):
         key = tuple(tags)
-        if key not in self._known:
-            bad = tagging.violations(tags, self.scheme)
-            if bad and (not self.repair or bad[0].repaired is None):
-                raise _Forbidden(bad[0])
-            read = tagging.convert(tags, self.scheme, "iob2", lenient=True)
-            self._known[key] = read, len(bad)
-        read, count = self._known[key]
-        self.repaired += count
-        return read
+        if key not in known:
+            bad = tagging.violations(tags, scheme)
+            if bad and bad[0].repaired is None:
+                found.strange = _Place(number, bad[0])
+                return found
+            if bad and found.first is None:
+                found.first = _Place(number, bad[0])
+            entities = tagging.spans(tags, scheme)
+            known[key] = tagging.to_tags(entities, len(tags), "iob2"), len(entities), len(bad)
+        read, entity_count, ill_formed = known[key]
+        found.tags.append(read)
+        found.entities += entity_count
+        found.ill_formed += ill_formed
+    return found

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lushan.data import arrow, files
-from lushan.data.labelled import Columns, Labelled, strings, with_places
+from lushan.data.labelled import Columns, Labelled, most, strings, with_places
 from lushan.data.paired import Paired
 from lushan.data.rows import TOKENS, word_lists
 from lushan.data.source import Kind
@@ -119,15 +119,19 @@ def _texts(columns: Columns, text: str | list[str] | None, kind: str) -> pa.Tabl
 
 def _ids(columns: Columns) -> pa.Array:
     # Names given twice are the user's business here: every example is answered, in its order.
+    places = Labelled(id=None).ids(columns)
     given = columns.values.get("id")
-    if given is None or any(value is None for value in given):
-        return Labelled(id=None).ids(columns)
-    return arrow.texts([str(value) for value in given])
+    if given is None:
+        return places
+    pairs = zip(given, places.to_pylist(), strict=True)
+    return arrow.texts([place if value is None else str(value) for value, place in pairs])
 
 
 def _holds_words(columns: Columns, field: str) -> bool:
-    first = next(iter(columns.values.get(field, ())), None)
-    return isinstance(first, list) and all(isinstance(word, str) for word in first)
+    return most(
+        columns.values.get(field, ()),
+        lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value),
+    )
 
 
 def _words_table(columns: Columns, field: str, kind: str) -> pa.Table:

@@ -1,16 +1,17 @@
-"""Judge the CoNLL output of any system: `lushan score --gold a.conll --pred b.conll`."""
+"""Score the CoNLL output of any system: `lushan score --gold a.conll --pred b.conll`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lushan.data import files
 from lushan.data.sources.conll import Conll
+from lushan.data.tagged import TOKEN_LINES
 from lushan.errors import UserError, shorten
 from lushan.metrics.bootstrap import Interval, f1_interval
 from lushan.metrics.entities import (
@@ -23,10 +24,12 @@ from lushan.metrics.entities import (
 from lushan.metrics.prf import Report
 from lushan.text import tags as tagging
 
+Align = Literal["tokens", "position"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What a system's output is worth.
+    """The scores of a system's output.
 
     Attributes:
         gold: File of the gold tags.
@@ -34,8 +37,9 @@ class Verdict:
         schemes: Tag schemes of the two.
         sentences: How many.
         tokens: How many.
-        entity: Entity level, forbidden tags read as conlleval reads them.
-        entity_strict: Entity level, forbidden tags dropped as seqeval's strict mode does.
+        differing: How many of them are not the same in both files, where that is allowed.
+        entity: Entity level, ill-formed tags read as conlleval reads them.
+        entity_strict: Entity level, ill-formed tags dropped as seqeval's strict mode does.
         token: Token level.
         interval: 95 % bootstrap interval over sentences of the micro entity F1.
         notes: What the reader of the numbers must know.
@@ -46,6 +50,7 @@ class Verdict:
     schemes: tuple[str, str]
     sentences: int
     tokens: int
+    differing: int
     entity: Report
     entity_strict: Report
     token: TokenReport
@@ -78,6 +83,7 @@ class Verdict:
             "counts": {
                 "sentences": self.sentences,
                 "tokens": self.tokens,
+                "differing_tokens": self.differing,
                 "gold": micro.support,
                 "predicted": micro.predicted,
                 "correct": micro.correct,
@@ -131,18 +137,24 @@ def score(
     pred_path: str | Path | None = None,
     *,
     scheme: str = "auto",
+    gold_scheme: str | None = None,
+    pred_scheme: str | None = None,
+    align: Align = "tokens",
     token_column: int = 0,
     gold_column: int | None = None,
     pred_column: int = -1,
 ) -> Verdict:
-    """Judge predicted tags against gold tags.
+    """Compare predicted tags with gold tags.
 
     Args:
         gold_path: Columns parted by tabs or spaces, an empty line after each sentence; may be .gz.
         pred_path: The same tokens with predicted tags. Without it, `gold_path` holds both, as
             conlleval wants it.
-        scheme: Tag scheme of both files; `auto` tells it from the gold tags, and from the predicted
-            ones only where these do not fit it.
+        scheme: Tag scheme of both sides; `auto` finds it on each side by itself.
+        gold_scheme: Tag scheme of the gold tags, where it is not `scheme`.
+        pred_scheme: Tag scheme of the predicted tags, likewise.
+        align: What must be equal: `tokens`, or only how many there are in each sentence
+            (`position`), for a system that changed tokens; those that differ are counted.
         token_column: Where the token stands, from 0; negative numbers count from the end.
         gold_column: Where the gold tag stands; by default in the last column, and in the last but
             one if there is one file.
@@ -160,11 +172,14 @@ def score(
             file=gold_path,
             hint="Name another file, or the columns.",
         )
-    gold = _read(Path(gold_path), token_column, gold_column)
-    predicted = _read(Path(other_path), token_column, pred_column)
-    _same_tokens(gold, predicted)
-    schemes = _schemes(gold, predicted, scheme)
-    notes = _check_tags(gold, schemes[0], "gold") + _check_tags(predicted, schemes[1], "predicted")
+    notes: list[str] = []
+    gold = _read(Path(gold_path), token_column, gold_column, notes)
+    predicted = _read(Path(other_path), token_column, pred_column, notes)
+    notes = list(dict.fromkeys(notes))  # both sides may be one file
+    differing, said = _aligned(gold, predicted, align)
+    notes += said
+    schemes = _schemes(gold, predicted, gold_scheme or scheme, pred_scheme or scheme)
+    notes += _check_tags(gold, schemes[0], "gold") + _check_tags(predicted, schemes[1], "predicted")
     entity, strict = (
         score_entities(
             gold.tags, predicted.tags, scheme=schemes[0], predicted_scheme=schemes[1], strict=strict
@@ -176,17 +191,21 @@ def score(
     )
     if strict.micro != entity.micro:
         notes.append(
-            "Tags that the scheme forbids are read as conlleval does; seqeval's strict mode, which "
-            f"drops them, gives F1 {100 * strict.micro.f1:.2f}."
+            "Ill-formed tags are read as conlleval reads them; seqeval's strict mode, which drops "
+            f"them, gives F1 {100 * strict.micro.f1:.2f}."
         )
     if schemes[0] != schemes[1]:
-        notes.append(f"The schemes differ ({' and '.join(schemes)}): token level in iob2.")
+        notes.append(
+            f"The schemes differ ({schemes[0]} in gold, {schemes[1]} in predictions): the token "
+            "level compares both in iob2."
+        )
     return Verdict(
         gold=str(gold_path),
         predicted=str(other_path),
         schemes=schemes,
         sentences=len(gold.tags),
         tokens=sum(map(len, gold.tags)),
+        differing=differing,
         entity=entity,
         entity_strict=strict,
         token=score_tokens(*_comparable(gold.tags, predicted.tags, schemes)),
@@ -197,18 +216,20 @@ def score(
 
 @dataclasses.dataclass
 class _Side:
-    """One column of tags, with the tokens beside it and the line of each sentence's first."""
+    """One column of tags, with the tokens beside it and the line of each."""
 
     path: Path
     tokens: list[list[str]]
     tags: list[list[str]]
-    lines: list[int]
+    lines: list[Sequence[int]]
 
 
-def _read(path: Path, token_column: int, tag_column: int) -> _Side:
+def _read(path: Path, token_column: int, tag_column: int, notes: list[str]) -> _Side:
+    found: list[str] = []
     try:
         text = files.read_text(path)
-        table = Conll(token_column=token_column, tag_column=tag_column).table(text, path)
+        conll = Conll(token_column=token_column, tag_column=tag_column)
+        table = conll.table(text, path, notes=found)
     except UserError as error:  # it speaks of the keys of a run, and here there is none
         hint = None if error.key or "data." in (error.hint or "") else error.hint
         raise UserError(
@@ -219,45 +240,79 @@ def _read(path: Path, token_column: int, tag_column: int) -> _Side:
             column=error.column,
             hint=hint,
         ) from None
-    return _Side(path, *(table.column(name).to_pylist() for name in ("tokens", "tags", "line")))
+    notes += [f"{path}: {note}." for note in found]
+    tokens, tags = (table.column(name).to_pylist() for name in ("tokens", "tags"))
+    if TOKEN_LINES in table.column_names:
+        lines = table.column(TOKEN_LINES).to_pylist()
+    else:
+        starts = table.column("line").to_pylist()
+        lines = [range(n, n + len(words)) for n, words in zip(starts, tokens, strict=True)]
+    return _Side(path, tokens, tags, lines)
 
 
-def _same_tokens(gold: _Side, predicted: _Side) -> None:
-    """Both files must hold the same words in the same sentences."""
-    for g, p, start, at in zip(
+def _aligned(gold: _Side, predicted: _Side, align: Align) -> tuple[int, list[str]]:
+    """Both files must hold the same words, or as many, in as many sentences.
+
+    Returns:
+        How many words differ, where they may, and what to say of them.
+    """
+    differing, first = 0, ""
+    for g, p, here, there in zip(
         gold.tokens, predicted.tokens, predicted.lines, gold.lines, strict=False
     ):
         if g == p:
             continue
-        i = next(
-            (i for i, (a, b) in enumerate(zip(g, p, strict=False)) if a != b), min(len(g), len(p))
-        )
-        ours, theirs = (shorten(s[i]) if i < len(s) else "the end of the sentence" for s in (g, p))
-        raise UserError(
-            f"the files differ: {theirs} here, {ours} in {gold.path}:{at + i}",
-            file=predicted.path,
-            line=start + i,
-            hint="Both must hold the same tokens and the same empty lines; only tags may differ.",
-        )
+        if align == "tokens" or len(g) != len(p):
+            raise _differ(gold, predicted, (g, there), (p, here), align)
+        places = [i for i, (a, b) in enumerate(zip(g, p, strict=True)) if a != b]
+        differing += len(places)
+        i = places[0]
+        first = first or f"{shorten(p[i])} in {predicted.path}:{here[i]}, {shorten(g[i])} in gold"
     if len(gold.tokens) != len(predicted.tokens):
         longer, shorter = sorted((gold, predicted), key=lambda s: -len(s.tokens))
         raise UserError(
             f"{len(longer.tokens)} sentences, but {len(shorter.tokens)} in {shorter.path}; "
             "this is the first one too many",
             file=longer.path,
-            line=longer.lines[len(shorter.tokens)],
+            line=longer.lines[len(shorter.tokens)][0],
         )
+    if not differing:
+        return 0, []
+    note = f"{differing:,} of {sum(map(len, gold.tokens)):,} tokens differ, compared by position"
+    return differing, [f"{note}; the first: {first}."]
 
 
-def _schemes(gold: _Side, predicted: _Side, scheme: str) -> tuple[str, str]:
-    if scheme != "auto":
-        named = tagging.scheme_name(scheme)
-        return named, named
-    first = _detect(gold)
-    fits = not any(
-        v.repaired is None for tags in predicted.tags for v in tagging.violations(tags, first)
-    )
-    return first, first if fits else _detect(predicted)
+def _differ(
+    gold: _Side,
+    predicted: _Side,
+    ours: tuple[list[str], Sequence[int]],
+    theirs: tuple[list[str], Sequence[int]],
+    align: Align,
+) -> UserError:
+    """The error for two sentences that do not hold the same words."""
+    (g, there), (p, here) = ours, theirs
+    shared = min(len(g), len(p))
+    i = next((i for i in range(shared) if g[i] != p[i]), shared)
+    said = [shorten(words[i]) if i < len(words) else "the end of the sentence" for words in (p, g)]
+    lines = [lines[i] if i < len(lines) else lines[-1] + 1 for lines in (here, there)]
+    problem = f"the files differ: {said[0]} here, {said[1]} in {gold.path}:{lines[1]}"
+    hint = "Both must hold the same tokens and the same empty lines; only tags may differ."
+    if align == "position":
+        problem += f" ({len(p)} and {len(g)} tokens in this sentence)"
+        hint = "By position, each sentence must have as many tokens in both."
+    elif len(p) == len(g):
+        hint += " Where a system changed tokens, compare by position: --align position."
+    return UserError(problem, file=predicted.path, line=lines[0], hint=hint)
+
+
+def _schemes(gold: _Side, predicted: _Side, ours: str, theirs: str) -> tuple[str, str]:
+    """The scheme of each side; of those that fit predictions equally well, that of gold."""
+    first = _detect(gold) if ours == "auto" else tagging.scheme_name(ours)
+    if theirs != "auto":
+        return first, tagging.scheme_name(theirs)
+    second = _detect(predicted)
+    against = {fit.scheme: fit.against for fit in tagging.fits(predicted.tags)}
+    return first, first if against[first] == against[second] else second
 
 
 def _comparable(
@@ -277,27 +332,33 @@ def _detect(side: _Side) -> str:
     try:
         return tagging.detect(side.tags)
     except UserError as error:
-        place = next(
-            start + i
-            for start, tags in zip(side.lines, side.tags, strict=True)
-            for i, tag in enumerate(tags)
+        line = next(
+            line
+            for lines, tags in zip(side.lines, side.tags, strict=True)
+            for line, tag in zip(lines, tags, strict=True)
             if tag == error.value
         )
         raise UserError(
-            error.problem, value=error.value, file=side.path, line=place, hint=error.hint
+            error.problem, value=error.value, file=side.path, line=line, hint=error.hint
         ) from None
 
 
 def _check_tags(side: _Side, scheme: str, which: str) -> list[str]:
-    """Refuse tags of no scheme; count those that stand where theirs forbids them."""
+    """Refuse what is not a tag of any scheme; count those that are ill-formed in theirs."""
     count, first = 0, ""
-    for start, tags in zip(side.lines, side.tags, strict=True):
+    for lines, tags in zip(side.lines, side.tags, strict=True):
         for bad in tagging.violations(tags, scheme):
-            line = start + bad.position
+            line = lines[bad.position]
             if bad.repaired is None:
                 raise UserError(bad.problem, file=side.path, line=line)
             count += 1
             first = first or f"{bad.problem} in line {line}"
     if not count:
         return []
-    return [f"{count:,} {which} tags stand where {scheme} forbids them; the first: {first}."]
+    entities = sum(len(tagging.spans(tags, scheme)) for tags in side.tags)
+    best = tagging.fits(side.tags)[0].scheme
+    better = f" {best} fits them better." if best != scheme else ""
+    return [
+        f"{count:,} {which} tags are ill-formed in {scheme} ({entities:,} entities); the first: "
+        f"{first}.{better}"
+    ]

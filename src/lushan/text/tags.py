@@ -11,19 +11,25 @@
 A tag is `O`, `B-PER`, or `B` where there is only one type (its label is then empty). The label
 starts after the first hyphen: `B-creative-work`.
 
-Tags that a scheme forbids (`I-PER` after `O` in IOB2) are read in one of two ways:
+Ill-formed tags, which a scheme forbids where they stand (`I-PER` after `O` in IOB2) or does not
+have (`S-PER` in IOB2), are read in one of two ways:
 
 * leniently, as conlleval reads them: every word that is not `O` belongs to an entity, and an
   entity goes on only from B or I to I or E of the same type;
 * strictly, as seqeval's strict mode reads them: an entity that is not written as the scheme wants
   it is none.
 
-`violations` finds them with their places, `repair` writes down what the lenient reading sees.
+`violations` finds them with their places, `repair` writes down what the lenient reading sees. What
+no scheme has (`Q-PER`, `PER`) is not a tag, and is never read.
+
+Annotation has errors, so `detect` excludes no scheme because of one tag: of all schemes it takes
+the one that fewest tags contradict.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -40,8 +46,14 @@ _LETTERS = {
     "bilou": {"B": "B", "I": "I", "L": "E", "U": "S"},
     "bmes": {"B": "B", "M": "I", "E": "E", "S": "S"},
 }
+_MEANINGS = {letter: meaning for table in _LETTERS.values() for letter, meaning in table.items()}
 _ALIASES = {"bio": "iob2", "bioes": "iobes"}
 SCHEMES = tuple(_LETTERS)
+# Of schemes that fit equally well the first one is taken; they are then read the same.
+_ORDER = ("iob2", "iob1", "iobes", "bilou", "bmes")
+
+TOLERATED = 0.01
+"""Ill-formed tags, as a share of the entities, up to which they pass for errors of annotation."""
 
 
 class Span(NamedTuple):
@@ -59,7 +71,7 @@ class Violation(NamedTuple):
         position: Which word of the sentence, from 0.
         tag: What stands there.
         problem: What is wrong with it: `'I-PER' after 'O'`.
-        repaired: What `repair` writes instead; None where the tag is none of the scheme at all.
+        repaired: What `repair` writes instead; None where no scheme has such a tag.
     """
 
     position: int
@@ -86,23 +98,32 @@ class Transitions:
 class _Readings(dict[str, tuple[str, str]]):
     """Tag to (B, I, E or S; label), filled in as tags are met."""
 
-    def __init__(self, scheme: str) -> None:
-        super().__init__()
-        self.scheme, self.letters = scheme, _LETTERS[scheme]
-
     def __missing__(self, tag: str) -> tuple[str, str]:
         letter, hyphen, label = tag.partition("-")
-        if letter not in self.letters or (hyphen and not label):
+        if letter not in _MEANINGS or (hyphen and not label):
             raise UserError(
-                f"not a tag of the scheme {self.scheme}",
+                "not a tag of any scheme",
                 value=tag,
-                hint=f"Its tags are O and {', '.join(f'{x}-TYPE' for x in self.letters)}.",
+                hint=f"Tags are O and {', '.join(f'{x}-TYPE' for x in _MEANINGS)}.",
             )
-        self[tag] = self.letters[letter], label
+        self[tag] = _MEANINGS[letter], label
         return self[tag]
 
 
-_READINGS = {scheme: _Readings(scheme) for scheme in SCHEMES}
+_READINGS = _Readings()
+
+
+def is_tag(tag: str) -> bool:
+    """Whether some scheme has such a tag."""
+    if tag == "O":
+        return True
+    letter, hyphen, label = tag.partition("-")
+    return letter in _MEANINGS and bool(label or not hyphen)
+
+
+def has_letter(tag: str, scheme: str) -> bool:
+    """Whether a scheme, by its own name, has tags that start as this one does."""
+    return tag.partition("-")[0] in _LETTERS[scheme]
 
 
 def scheme_name(name: str) -> str:
@@ -122,47 +143,86 @@ def scheme_name(name: str) -> str:
     return known
 
 
-def detect(sentences: Iterable[Sequence[str]]) -> str:
-    """Tell the scheme from the data.
+class Fit(NamedTuple):
+    """How well a scheme fits.
 
-    E or S mean IOBES, L or U BILOU, M BMES. With only B and I it is IOB1 where some entity starts
-    with I *and* no B stands where IOB1 forbids it, which is anywhere but right after an entity of
-    its own type; else IOB2. So BIO data is never taken for IOB1 because of stray I, unless it has
-    not one proper B. What cannot be told apart makes no difference to the entities read: data of
-    nothing but I (`IO`) passes as IOB1, data without entities as IOB2, BMES without M as IOBES.
+    Attributes:
+        scheme: Its name.
+        against: Tags and neighbouring pairs of tags that contradict it.
+        foreign: Tags with a letter that it does not have.
+    """
+
+    scheme: str
+    against: int
+    foreign: int
+
+
+def fits(sentences: Iterable[Sequence[str]]) -> list[Fit]:
+    """Return how well each scheme fits the tags of a corpus, the best one first.
+
+    What is not a tag of any scheme counts against none.
+    """
+    return _fits(_pairs(sentences))
+
+
+def detect(sentences: Iterable[Sequence[str]]) -> str:
+    """Return the scheme that fewest tags contradict.
+
+    What cannot be told apart makes no difference to the entities read: data of nothing but I (`IO`)
+    passes as IOB1, data without entities as IOB2, BMES without M as IOBES.
 
     Raises:
         UserError: The letters belong to no one scheme.
     """
-    kinds: dict[tuple[str, str], None] = {}  # each neighbouring pair once: there are few
+    pairs = _pairs(sentences)
+    counts: Counter[str] = Counter()
+    for (_, tag), count in pairs.items():
+        counts[tag] += count
+    del counts["O"]
+    strange = sum(count for tag, count in counts.items() if not is_tag(tag))
+    best = _fits(pairs)[0]
+    known = counts.total() - strange
+    if strange > known or best.foreign > TOLERATED * known:
+        raise _mixture(counts, best.scheme)
+    return best.scheme
+
+
+def _pairs(sentences: Iterable[Sequence[str]]) -> Counter[tuple[str, str]]:
+    """Count neighbouring tags, with an O for each edge of a sentence: all schemes take it so."""
+    pairs: Counter[tuple[str, str]] = Counter()
     for tags in sentences:
-        kinds.update(dict.fromkeys(zip(["O", *tags], tags)))  # noqa: B905 (one longer is meant)
-    letters = {tag.partition("-")[0]: tag for _, tag in kinds}
-    letters.pop("O", None)
-    for scheme in ("iob2", "iobes", "bilou", "bmes"):
-        if letters.keys() <= _LETTERS[scheme].keys():
-            break
-    else:
-        raise UserError(
-            "the tags belong to no one scheme: they start with " + ", ".join(sorted(letters)),
-            value=_strangest(letters),
-            hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
-        )
-    if scheme != "iob2":
-        return scheme
-    starts_with_i = misplaced_b = False
-    for before, tag in kinds:
-        same = before != "O" and before.partition("-")[2] == tag.partition("-")[2]
-        starts_with_i |= tag[0] == "I" and not same
-        misplaced_b |= tag[0] == "B" and not same
-    return "iob1" if starts_with_i and not misplaced_b else "iob2"
+        pairs.update(zip(["O", *tags], [*tags, "O"], strict=True))
+    return pairs
 
 
-def _strangest(letters: dict[str, str]) -> str:
-    """A tag whose letter no scheme has, or else any."""
-    known = {letter for table in _LETTERS.values() for letter in table}
-    strange = [tag for letter, tag in letters.items() if letter not in known]
-    return min(strange or letters.values())
+def _fits(pairs: Counter[tuple[str, str]]) -> list[Fit]:
+    known: Counter[tuple[str, str]] = Counter()
+    for (before, after), count in pairs.items():
+        known[before if is_tag(before) else "O", after if is_tag(after) else "O"] += count
+    tags = sorted({"O"}.union(*known))
+    place = {tag: i for i, tag in enumerate(tags)}
+    counts = np.zeros((len(tags), len(tags)), dtype=np.int64)  # (C, C), from row to column
+    for (before, after), count in known.items():
+        counts[place[before], place[after]] = count
+    found = []
+    for scheme in _ORDER:
+        inside = np.array([tag == "O" or has_letter(tag, scheme) for tag in tags])
+        foreign = int(counts[:, ~inside].sum())
+        forbidden = int(counts[~transitions(tags, scheme).between].sum())
+        found.append(Fit(scheme, forbidden + foreign, foreign))
+    return sorted(found, key=lambda fit: fit.against)  # of equals the order stays
+
+
+def _mixture(counts: Counter[str], best: str) -> UserError:
+    letters = sorted({tag.partition("-")[0] for tag in counts})
+    strange = [tag for tag in counts if not is_tag(tag)]
+    foreign = [tag for tag in counts if is_tag(tag) and not has_letter(tag, best)]
+    shown = ", ".join(letters[:20]) + (", ..." if len(letters) > 20 else "")
+    return UserError(
+        f"the tags belong to no one scheme: they start with {shown}",
+        value=min(strange or foreign),
+        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
+    )
 
 
 def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Span]:
@@ -174,10 +234,10 @@ def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Spa
         strict: Leave out entities that are not written as the scheme wants them; see above.
 
     Raises:
-        UserError: A tag that the scheme does not have at all.
+        UserError: A tag that no scheme has.
     """
     scheme = scheme_name(scheme)
-    chunks = _chunks(tags, scheme)
+    chunks = _chunks(tags)
     if not strict:
         return [chunk[0] for chunk in chunks]
     kept = []
@@ -189,15 +249,14 @@ def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Spa
             good = first == "B"
         else:
             good = first == "S" or (first, last) == ("B", "E")
-        if good:
+        if good and all(has_letter(tag, scheme) for tag in tags[span.start : span.end]):
             kept.append(span)
         before = span
     return kept
 
 
-def _chunks(tags: Sequence[str], scheme: str) -> list[tuple[Span, str, str]]:
-    """Entities as conlleval sees them, each with its first and last letter."""
-    readings = _READINGS[scheme]
+def _chunks(tags: Sequence[str]) -> list[tuple[Span, str, str]]:
+    """Entities as conlleval sees them, each with what its first and its last letter mean."""
     found = []
     start, label, first, last = -1, "", "", ""
     for i, tag in enumerate(tags):
@@ -206,7 +265,7 @@ def _chunks(tags: Sequence[str], scheme: str) -> list[tuple[Span, str, str]]:
                 found.append((Span(start, i, label), first, last))
                 start = -1
             continue
-        letter, kind = readings[tag]
+        letter, kind = _READINGS[tag]
         if start >= 0:
             if last in "BI" and letter in "IE" and kind == label:
                 last = letter
@@ -270,31 +329,27 @@ def convert(tags: Sequence[str], source: str, target: str, *, lenient: bool = Fa
 
 
 def violations(tags: Sequence[str], scheme: str) -> list[Violation]:
-    """Find the tags of one sentence that the scheme forbids where they stand.
+    """Find the ill-formed tags of one sentence.
 
-    Where some are no tags of the scheme at all, only these are given: the others mean nothing yet.
+    Where some are tags of no scheme, only these are given: the others mean nothing yet.
     """
     scheme = scheme_name(scheme)
-    readings = _READINGS[scheme]
-    strange = []
-    for i, tag in enumerate(tags):
-        if tag != "O":
-            try:
-                readings[tag]
-            except UserError as error:
-                strange.append(Violation(i, tag, f"{tag!r} is {error.problem}", None))
+    strange = [i for i, tag in enumerate(tags) if not is_tag(tag)]
     if strange:
-        return strange
+        problem = "is not a tag of any scheme"
+        return [Violation(i, tags[i], f"{tags[i]!r} {problem}", None) for i in strange]
     wanted = repair(tags, scheme)
     return [
-        Violation(i, tag, _problem(tags, i, want, readings), want)
+        Violation(i, tag, _problem(tags, i, want, scheme), want)
         for i, (tag, want) in enumerate(zip(tags, wanted, strict=True))
         if tag != want
     ]
 
 
-def _problem(tags: Sequence[str], i: int, wanted: str, readings: _Readings) -> str:
-    starts, should_start = readings[tags[i]][0] in "BS", readings[wanted][0] in "BS"
+def _problem(tags: Sequence[str], i: int, wanted: str, scheme: str) -> str:
+    if not has_letter(tags[i], scheme):
+        return f"{tags[i]!r} is not a tag of the scheme {scheme}"
+    starts, should_start = (_READINGS[tag][0] in "BS" for tag in (tags[i], wanted))
     if starts != should_start:
         return f"{tags[i]!r} after {tags[i - 1]!r}" if i else f"{tags[i]!r} at the start"
     return f"{tags[i]!r} before {tags[i + 1]!r}" if i + 1 < len(tags) else f"{tags[i]!r} at the end"
@@ -304,7 +359,7 @@ def repair(tags: Sequence[str], scheme: str) -> list[str]:
     """Write the entities that the lenient reading sees as the scheme wants them.
 
     Raises:
-        UserError: A tag that the scheme does not have at all.
+        UserError: A tag that no scheme has.
     """
     return to_tags(spans(tags, scheme), len(tags), scheme)
 
@@ -316,9 +371,12 @@ def tag_set(types: Iterable[str], scheme: str) -> list[str]:
 
 
 def transitions(tags: Sequence[str], scheme: str) -> Transitions:
-    """Return which of these tags may follow which, start a sentence, or end it."""
+    """Return which of these tags may follow which, start a sentence, or end it.
+
+    Tags with a letter that the scheme does not have are taken for what they mean.
+    """
     scheme = scheme_name(scheme)
-    read = [("O", "") if tag == "O" else _READINGS[scheme][tag] for tag in tags]
+    read = [("O", "") if tag == "O" else _READINGS[tag] for tag in tags]
     letters = np.array([letter for letter, _ in read])
     kinds = np.array([kind for _, kind in read])
     same = (kinds[:, None] == kinds[None, :]) & (letters != "O")[:, None]

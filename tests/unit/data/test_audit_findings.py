@@ -157,7 +157,7 @@ def test_real_sets(name: str, shared: list, unseen: list | None) -> None:
         pytest.skip(f"no {name} in {DATA}; set LUSHAN_DATA to its folder")
     files = {"train": "train.conll", "validation": "dev.conll"}
     files |= {"test": "test.conll"} if unseen is None else {}
-    options = {} if unseen else {"strip_digit": True, "repair": True}
+    options = {} if unseen else {"strip_digit": True}
     splits = Conll(dir=str(DATA / name), **files, **options).read().splits
     found = duplicates_of(splits, forms_of(splits))
     assert [(across.exact, across.texts) for across in found.across] == shared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lushan.data.sources import Conll
+from lushan.data.unlabelled import read_unlabelled
 
 
 def rows(source: Conll) -> list[tuple[list[str], list[str], int]]:
@@ -89,6 +90,7 @@ def test_every_scheme_becomes_one(scheme: str, tags: str, write) -> None:
         assert tags_read == [["B-PER", "I-PER", "O", "B-LOC", "B-LOC"]]
 
 
+DIGIT = {"strip_digit": True}
 BAD_I = "a B-PER\nb O\nc I-LOC\n\nd B-LOC\n"
 
 
@@ -101,11 +103,14 @@ def test_inside_after_nothing(write, refused) -> None:
 
 
 def test_inside_after_nothing_repaired_and_counted(write) -> None:
-    read = Conll(train=write("x", BAD_I), test=write("y", BAD_I * 2), repair=True).read()
+    paths = write("x", BAD_I), write("y", BAD_I * 2)
+    read = Conll(train=paths[0], test=paths[1], repair=True).read()
     assert read.splits["train"]["tags"].to_pylist()[0] == ["B-PER", "O", "B-LOC"]
     assert read.notes[:2] == [
-        "train: 1 tags that iob2 forbids were repaired",
-        "test: 2 tags that iob2 forbids were repaired",
+        "train: 1 tags are ill-formed in iob2 (3 entities) and were read as conlleval reads them; "
+        f"the first: 'I-LOC' after 'O' in {paths[0]}:3",
+        "test: 2 tags are ill-formed in iob2 (6 entities) and were read as conlleval reads them; "
+        f"the first: 'I-LOC' after 'O' in {paths[1]}:3",
     ]
 
 
@@ -148,6 +153,118 @@ def test_only_documents_and_blanks(write, refused) -> None:
     assert "no sentence" in refused(Conll(train=path).read).problem
 
 
-def test_a_mark_in_the_middle_stays(write) -> None:
-    path = write("x", "\ufeffa O\n\ufeffb O\n")
-    assert rows(Conll(train=path))[0][0] == ["a", "\ufeffb"]
+def test_byte_order_marks_of_joined_files(write) -> None:
+    """Removed where a line starts, and counted; within a line the character is text."""
+    first = "\ufeffa O\nb\ufeffc O\n\n"
+    path = write("x", first + "\ufeff-DOCSTART- O\n\nd O\n" + "\ufeffe O\n")
+    assert rows(Conll(train=path)) == [
+        (["a", "b\ufeffc"], ["O", "O"], 1),
+        (["d", "e"], ["O", "O"], 6),
+    ]
+    assert Conll(train=path).read().notes == [
+        "train: 2 byte order marks at the start of a line, as joined files have them, were "
+        f"removed; the first in {path}:4"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column"),
+    [
+        ("a O\rb O\r\rc O\r", 1, 4),
+        ("a O\n" * 9 + "b O\rc O\n", 10, 4),
+        ("a O\r\r\nb O\r\r\n", 1, 4),
+        ("a\rb O\r\n", 1, 2),
+    ],
+)
+def test_a_carriage_return_alone(content: str, line: int, column: int, write, refused) -> None:
+    path = write("x", content)
+    error = refused(Conll(train=path).read)
+    assert (error.file, error.line, error.column) == (path, line, column)
+    assert r"tr '\r' '\n'" in error.hint
+
+
+@pytest.mark.parametrize(("content", "options"), [("a\tO\n\tO\n", {}), ("a0 O\n1 O\n", DIGIT)])
+def test_a_token_that_is_missing(content: str, options: dict, write, refused) -> None:
+    path = write("x", content)
+    error = refused(Conll(train=path, **options).read)
+    assert (error.problem, error.file, error.line) == ("the token is missing", path, 2)
+
+
+def test_what_has_the_columns_is_no_comment(write) -> None:
+    text = "# a text, and more\n#id\nAnna\tB-PER\n#love\tO\n# a\tno-tag\n#\tO\nLi\tB-PER\n"
+    path = write("x", text)
+    read = Conll(train=path, comment="#").read()
+    assert read.splits["train"]["tokens"].to_pylist() == [["Anna", "#love", "#", "Li"]]
+    assert read.notes == ["train: 3 comments (lines that start with '#') were left out"]
+
+
+def test_lines_are_those_of_the_file_below_comments(write, refused) -> None:
+    path = write("x", "# one\na\tB-PER\n# two\n# three\nb\tQ-PER\n")
+    assert refused(Conll(train=path, comment="#", scheme="iob2").read).line == 5
+
+
+CONLLU = """# sent_id = 1
+# text = Don't go
+1-2\tDon't\t_\t_\tO
+1\tDo\t_\t_\tO
+2\tn't\t_\t_\tO
+2.1\tyou\t_\t_\tO
+3\tgo\t_\t_\tB-X
+
+# sent_id = 2
+1\tHash\t_\t_\tO
+2\t#tag\t_\t_\tB-X
+"""
+
+
+@pytest.mark.parametrize("comment", [None, "#"])
+def test_ids_of_conllu(comment: str | None, write) -> None:
+    read = Conll(train=write("x.conllu", CONLLU), token_column=1, comment=comment).read()
+    assert read.splits["train"]["tokens"].to_pylist() == [["Do", "n't", "go"], ["Hash", "#tag"]]
+    assert read.splits["train"]["line"].to_pylist() == [4, 10]
+    assert read.notes == [
+        "train: 3 comments (lines that start with '#') were left out",
+        "train: 1 multiword tokens (ids such as 1-2) were left out: their words have lines of "
+        "their own",
+        "train: 1 empty nodes (ids such as 1.1) were left out",
+    ]
+
+
+def test_ids_are_not_taken_for_tokens(write, refused) -> None:
+    error = refused(Conll(train=write("x.conllu", CONLLU)).read)
+    assert (error.key, error.line) == ("data.token_column", 3)
+    assert "data.token_column=1" in error.hint
+
+
+@pytest.mark.parametrize("content", ["1 O\n2 O\n3 O\n", "1 x O\n\n1 x O\n", "7 x O\n8 x O\n"])
+def test_numbers_that_are_tokens(content: str, write) -> None:
+    tokens = [word for words, *_ in rows(Conll(train=write("x", content))) for word in words]
+    assert tokens == [line.split()[0] for line in content.splitlines() if line]
+
+
+@pytest.mark.parametrize("odd", [1, 5000, 9999])
+def test_one_odd_line_among_many_is_the_one_refused(odd: int, write, refused) -> None:
+    """It decides neither the separator nor the number of columns, wherever it stands."""
+    for plain, strange, options in (
+        ("a\tB-X", "b O", {}),
+        ("a x B-X", "b\tO", {}),
+        ("a x B-X", "# O", {}),
+        ("a x B-X", "# O", {"tag_column": 2}),
+    ):
+        lines = [plain] * 9999
+        lines.insert(odd - 1, strange)
+        path = write("x", "\n".join(lines) + "\n")
+        error = refused(Conll(train=path, **options).read)
+        assert (error.line, "most lines have" in error.problem) == (odd, True)
+
+
+def test_words_without_tags(write, refused) -> None:
+    """As they are predicted on: `O` is no tag here, and a line with all columns no comment."""
+    notes: list[str] = []
+    table = Conll(token_column=1).table(CONLLU, "x.conllu", tagged=False, notes=notes)
+    assert table["tokens"].to_pylist() == [["Do", "n't", "go"], ["Hash", "#tag"]]
+    assert (table.column_names, len(notes)) == (["id", "tokens", "line", "file"], 3)
+    one = Conll(comment="#").table("#love\n# a text\nLi\n", "x", tagged=False)
+    assert one["tokens"].to_pylist() == [["#love", "Li"]]
+    error = refused(read_unlabelled, write("x.conllu", CONLLU), "tokens")
+    assert (error.key, error.line) == ("data.token_column", 3)

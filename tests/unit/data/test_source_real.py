@@ -61,20 +61,22 @@ def test_weibo_ner(folder) -> None:
         validation="dev.conll",
         test="test.conll",
         strip_digit=True,
-        repair=True,
     ).read()
     assert sizes(read) == {"train": 1350, "validation": 270, "test": 270}
     # Of the authors' 1,885 and 414, and one more where a forbidden tag begins an entity.
     assert entities(read) == {"train": 1885 + 10, "validation": 389, "test": 414 + 4}
     assert "".join(read.splits["train"]["tokens"][0].as_py()).startswith("科技全方位资讯智能")
-    assert read.notes[:2] == [
-        "train: 10 tags that iob2 forbids were repaired",
-        "test: 4 tags that iob2 forbids were repaired",
+    assert [note.partition(" (")[0] for note in read.notes[:2]] == [
+        "train: 10 tags are ill-formed in iob2",
+        "test: 4 tags are ill-formed in iob2",
     ]
+    assert "'I-PER.NOM' after 'I-PER.NAM' in" in read.notes[0]
+    assert read.notes[0].endswith("train.conll:1266")
 
 
 def test_weibo_ner_has_tags_that_iob2_forbids(folder, refused) -> None:
-    error = refused(Conll(dir=folder("weibo_ner"), train="train.conll", strip_digit=True).read)
+    source = Conll(dir=folder("weibo_ner"), train="train.conll", strip_digit=True, repair=False)
+    error = refused(source.read)
     assert error.line == 1266
     assert "'I-PER.NOM' after 'I-PER.NAM'" in error.problem
 

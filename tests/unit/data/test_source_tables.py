@@ -253,3 +253,14 @@ def test_parquet_with_a_long_text(write, refused) -> None:
     path = parquet(write, {"text": ["a", "b" * 1_000_001], "label": ["x", "y"]})
     assert refused(Table(train=path).read).line == 2
     assert Path(path).stat().st_size < 1_000_000
+
+
+def test_joined_files(write, refused) -> None:
+    path = write("x.csv", "text,label\na,x\n\ufeffb,y\n")
+    read = Table(train=path).read()
+    assert read.splits["train"]["text"].to_pylist() == ["a", "b"]
+    assert "1 byte order marks" in read.notes[0]
+    assert f"{path}:3" in read.notes[0]
+    path = write("y.csv", "text,label\na,x\n\ufefftext,label\nb,y\n")
+    error = refused(Table(train=path).read)
+    assert (error.problem, error.file, error.line) == ("the header stands here once more", path, 3)

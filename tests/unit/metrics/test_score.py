@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.helpers.tagged import conll_2003, sentences, with_strays
 
 from lushan.errors import UserError
 from lushan.metrics.score import score
+from lushan.text.tags import SCHEMES, convert, repair
 
 GOLD = "李 B-人\n白 I-人\n\nNew B-LOC\nYork I-LOC\nis O\n"
 PREDICTED = "李 B-人\n白 I-人\n\nNew B-LOC\nYork O\nis O\n"
@@ -38,7 +40,7 @@ def test_two_files(tmp_path: Path) -> None:
     assert verdict.metrics["token_accuracy"] == 0.8
     content = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
     assert content["counts"] == {
-        "sentences": 2, "tokens": 5, "gold": 2, "predicted": 2, "correct": 1,
+        "sentences": 2, "tokens": 5, "differing_tokens": 0, "gold": 2, "predicted": 2, "correct": 1,
     }  # fmt: skip
     assert content["schemes"] == {"gold": "iob2", "predicted": "iob2"}
     assert content["report"]["entity"]["人"]["f1"] == 1.0
@@ -80,14 +82,77 @@ def test_schemes_may_differ(tmp_path: Path) -> None:
     assert any("schemes differ" in note for note in verdict.notes)
 
 
-def test_all_i_output_is_judged_in_the_scheme_of_gold(tmp_path: Path) -> None:
-    verdict = judge(tmp_path, GOLD, "李 I-人\n白 I-人\n\nNew I-LOC\nYork O\nis O\n")
-    assert verdict.schemes == ("iob2", "iob2")
+def test_all_i_output_is_iob1_unless_it_is_named(tmp_path: Path) -> None:
+    output = "李 I-人\n白 I-人\n\nNew I-LOC\nYork O\nis O\n"
+    verdict = judge(tmp_path, GOLD, output)
+    assert verdict.schemes == ("iob2", "iob1")
+    assert verdict.metrics["entity_f1"] == verdict.metrics["entity_f1_strict"] == 0.5
+    verdict = judge(tmp_path, GOLD, output, pred_scheme="iob2")
     assert verdict.metrics["entity_f1"] == 0.5
     assert verdict.metrics["entity_f1_strict"] == 0.0
-    assert verdict.notes[0].startswith("2 predicted tags stand where iob2 forbids them; the first:")
+    assert verdict.notes[0].startswith(
+        "2 predicted tags are ill-formed in iob2 (2 entities); the first:"
+    )
     assert "'I-人' at the start in line 1" in verdict.notes[0]
     assert "strict mode" in verdict.notes[1]
+
+
+@pytest.mark.parametrize("ours", SCHEMES)
+@pytest.mark.parametrize("theirs", SCHEMES)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_scheme_on_each_side(ours: str, theirs: str, named: bool, tmp_path: Path) -> None:
+    """The same entities are all right, on every level, in whatever schemes they are written."""
+    texts = [conll_2003(sentences(60, scheme)) for scheme in (ours, theirs)]
+    options = {"gold_scheme": ours, "pred_scheme": theirs} if named else {}
+    verdict = judge(tmp_path, *texts, **options)
+    assert verdict.schemes == (ours, theirs)
+    assert set(verdict.metrics.values()) == {1.0}
+    assert len(verdict.notes) == (ours != theirs)
+
+
+def test_wrong_output_scores_the_same_in_any_scheme(tmp_path: Path) -> None:
+    """Gold in IOB1 with strays, output in IOB2: as if both were in IOB2."""
+    gold = with_strays(sentences(300, "iob1"), "B-MISC", [50, 90])
+    output = sentences(300, "iob2")
+    for row in output[::7]:
+        row[0] = "B-PER"
+    same = [repair(row, "iob1") for row in gold]
+    wanted = judge(
+        tmp_path,
+        conll_2003([convert(row, "iob1", "iob2") for row in same]),
+        conll_2003(output),
+    )
+    found = judge(tmp_path, conll_2003(gold), conll_2003(output))
+    assert found.schemes == ("iob1", "iob2")
+    strict = {"entity_f1_strict"}  # which drops the two strays
+    assert {k: v for k, v in found.metrics.items() if k not in strict} == {
+        k: v for k, v in wanted.metrics.items() if k not in strict
+    }
+    assert 0.9 < found.metrics["entity_f1_strict"] != wanted.metrics["entity_f1_strict"]
+    assert found.notes[0].startswith("2 gold tags are ill-formed in iob1 (")
+
+
+def test_alignment_by_position(tmp_path: Path) -> None:
+    changed = PREDICTED.replace("York", "&amp;York")
+    error = refusal(tmp_path, GOLD, changed)
+    assert "--align position" in str(error.hint)
+    verdict = judge(tmp_path, GOLD, changed, align="position")
+    assert verdict.metrics == judge(tmp_path, GOLD, PREDICTED).metrics
+    assert verdict.as_dict()["counts"]["differing_tokens"] == 1
+    assert verdict.notes[0].startswith("1 of 5 tokens differ, compared by position; the first:")
+    assert f"'&amp;York' in {tmp_path / 'pred.conll'}:5, 'York' in gold" in verdict.notes[0]
+    error = refusal(tmp_path, GOLD, "李 B-人\n\nNew B-LOC\nYork O\nis O\n", align="position")
+    assert "(1 and 2 tokens in this sentence)" in error.problem
+    assert error.line == 2
+    error = refusal(tmp_path, GOLD, "李 B-人\n白 I-人\n", align="position")
+    assert "2 sentences, but 1 in" in error.problem
+
+
+def test_what_the_files_hold_besides_is_said_once(tmp_path: Path) -> None:
+    text = "a O O\n\n\ufeffb O O\n"
+    verdict = score(write(tmp_path, "both", text))
+    assert len(verdict.notes) == 1
+    assert "1 byte order marks" in verdict.notes[0]
 
 
 def test_named_scheme(tmp_path: Path) -> None:
@@ -129,7 +194,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 columns (separated by blanks), and 2 in the lines before" in str(error)
+    assert "1 columns (separated by blanks), and most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")
@@ -147,6 +212,8 @@ def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
 
 
 def test_bad_tag_under_a_named_scheme(tmp_path: Path) -> None:
-    error = refusal(tmp_path, "a O\n", "a S-X\n", scheme="iob2")
-    assert "'S-X' is not a tag of the scheme iob2" in str(error)
+    error = refusal(tmp_path, "a O\n", "a Q-X\n", scheme="iob2")
+    assert "'Q-X' is not a tag of any scheme" in str(error)
     assert error.line == 1
+    notes = judge(tmp_path, "a O\n", "a S-X\n", scheme="iob2").notes
+    assert "'S-X' is not a tag of the scheme iob2 in line 1. iobes fits them better." in notes[0]

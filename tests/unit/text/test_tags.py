@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Tokens
 
 from lushan.errors import UserError
@@ -105,6 +106,15 @@ def test_strict_is_seqevals(scheme: str, theirs: type) -> None:
     compare()
 
 
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "iobes"])
+@given(st.lists(st.sampled_from(["O", *(f"{x}-{k}" for x in "BIES" for k in "XY")]), max_size=9))
+def test_letters_of_several_schemes_are_read_as_conlleval_reads_them(
+    scheme: str, tags: list[str]
+) -> None:
+    theirs = [Span(start, end + 1, label) for label, start, end in get_entities(tags)]
+    assert spans(tags, scheme) == theirs
+
+
 def test_iob1_strict_drops_the_whole_entity() -> None:
     tags = ["B-PER", "I-PER", "O", "I-PER"]
     assert spans(tags, "iob1", strict=True) == [Span(3, 4, "PER")]
@@ -180,11 +190,22 @@ def test_violations_have_their_place(
 
 def test_what_is_no_tag_at_all() -> None:
     found = violations(["B-PER", "E-PER", "PER", "B-", ""], "iob2")
-    assert [(v.position, v.repaired) for v in found] == [(1, None), (2, None), (3, None), (4, None)]
-    with pytest.raises(UserError, match=r"not a tag of the scheme iob2.*'E-PER'"):
-        spans(["B-PER", "E-PER"], "iob2")
+    assert [(v.position, v.repaired) for v in found] == [(2, None), (3, None), (4, None)]
+    with pytest.raises(UserError, match=r"not a tag of any scheme.*'Q-PER'"):
+        spans(["B-PER", "Q-PER"], "iob2")
     with pytest.raises(UserError, match="not a tag"):
         transitions(["O", "PER"], "iob2")
+
+
+def test_letters_of_another_scheme_are_ill_formed() -> None:
+    tags = ["B-PER", "E-PER", "O", "S-LOC", "B-PER"]
+    found = violations(tags, "iob2")
+    assert [(v.position, v.problem, v.repaired) for v in found] == [
+        (1, "'E-PER' is not a tag of the scheme iob2", "I-PER"),
+        (3, "'S-LOC' is not a tag of the scheme iob2", "B-LOC"),
+    ]
+    assert spans(tags, "iob2") == [Span(0, 2, "PER"), Span(3, 4, "LOC"), Span(4, 5, "PER")]
+    assert spans(tags, "iob2", strict=True) == [Span(4, 5, "PER")]
 
 
 def test_convert_refuses_unless_lenient() -> None:
@@ -198,7 +219,9 @@ def test_convert_refuses_unless_lenient() -> None:
     [
         ([["B-PER", "I-PER", "O"], ["O", "B-LOC"]], "iob2"),
         ([["I-PER", "I-PER", "O"], ["I-LOC", "B-LOC"]], "iob1"),
-        ([["B-PER", "O"], ["O", "I-PER"], ["I-LOC"], ["I-PER"]], "iob2"),  # BIO with stray I
+        ([["B-PER"], ["B-LOC"], ["O", "I-PER"]], "iob2"),  # two against one
+        ([["B-PER", "O"], ["O", "I-PER"], ["I-LOC"], ["I-PER"]], "iob1"),  # one against three
+        ([["B-PER"], ["I-PER"]], "iob2"),  # as many against either
         ([["B-PER", "I-PER"], ["B-PER"]], "iob2"),
         ([["I-PER", "O"]], "iob1"),  # IO
         ([["B-PER"]], "iob2"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lushan.configurable import configurable
 from lushan.data import arrow, corpora, documents, files
 from lushan.data.corpora import KEY, SCHEMA, Documents
-from lushan.data.documents import require_text, text_field
+from lushan.data.documents import require_text, usual_field
 from lushan.data.labelled import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
 from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_here
@@ -182,7 +182,7 @@ class Stream(HubSet):
 
     def _columns(self, rows: list[dict[str, Any]], start: int, split: str) -> Columns:
         name = self._name(split)
-        field = text_field(list(rows[0]), self.text, name)
+        field = usual_field(rows, self.text, name)
         texts = [
             require_text(row.get(field), field, line, name)
             for line, row in enumerate(rows, start + 1)

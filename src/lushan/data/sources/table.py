@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from lushan.data.source import FileSource
 from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
+SAMPLE = 1000
+"""Lines that show what separates fields."""
 _TABS = (".tsv", ".tab", ".txt")
 QUOTE = '"'
 
@@ -32,8 +35,8 @@ class Table(Rows, FileSource):
         columns: Names of the columns, for a file without a header. A first row that holds just
             these names is taken for one.
         header: Whether the first row holds names; null finds out, see `columns`.
-        separator: What stands between fields; null is a tab for .tsv, and otherwise a comma, or
-            what the first line shows: tab or semicolon.
+        separator: What stands between fields; null is a tab for .tsv, and otherwise comma, tab or
+            semicolon: the one that gives most rows as many fields.
         quote: What fields may stand in; null is `"`, and nothing where fields are separated by
             tabs. '' is nothing.
     """
@@ -62,7 +65,10 @@ class Table(Rows, FileSource):
             UserError: It has no rows, or rows of different length.
         """
         lines = files.lines_of(files.read_text(path, longest=self.longest_line))
-        separator = self.separator_of(path, lines[0])
+        found: list[str] = []
+        lines = files.without_marks(lines, path, found)
+        notes += [f"{split}: {note}" for note in found]
+        separator = self.separator_of(path, lines)
         quote = self._quote(separator, lines, split, notes)
         rows = rows_of(lines, separator, quote, path)
         number, first = next(rows)
@@ -73,14 +79,21 @@ class Table(Rows, FileSource):
         for number, row in rows:
             if len(row) != width:
                 raise ragged(path, number, row, names, separator)
+            if is_header and row == first:
+                raise UserError(
+                    "the header stands here once more",
+                    file=path,
+                    line=number,
+                    hint="Files were joined here; remove this line.",
+                )
             kept.append(row)
             numbers.append(number)
         if not kept:
             raise files.empty(path, "the file has a header and no rows")
         return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
 
-    def separator_of(self, path: Path, first: str) -> str:
-        """What stands between fields; `first` is the first line."""
+    def separator_of(self, path: Path, lines: Sequence[str]) -> str:
+        """Return what stands between fields; `lines` are the first ones at least."""
         if self.separator is not None:
             known = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.separator, self.separator)
             if len(known) != 1:
@@ -93,7 +106,7 @@ class Table(Rows, FileSource):
             return known
         if files.bare_suffix(path) in _TABS:
             return "\t"
-        return next((mark for mark in ",\t;" if mark in first), ",")
+        return likely_separator(lines)
 
     def _quote(
         self, separator: str, lines: Sequence[str], split: str, notes: list[str]
@@ -145,13 +158,27 @@ class Table(Rows, FileSource):
         return self.columns, self.header
 
 
+def likely_separator(lines: Sequence[str]) -> str:
+    """Return the mark that gives most rows as many fields: comma, tab or semicolon."""
+    _lift_field_limit()
+    best, count = ",", 0
+    for mark in ",\t;":
+        reader = csv.reader((f"{line}\n" for line in lines[:SAMPLE]), delimiter=mark)
+        widths = Counter(len(row) for row in reader if row)
+        total = widths.total()
+        del widths[1]  # no such mark in the row
+        alike = max(widths.values(), default=0)
+        if alike > count and (mark in lines[0] or 2 * alike >= total):
+            best, count = mark, alike
+    return best
+
+
 def rows_of(
     lines: Iterable[str], separator: str, quote: str | None, path: Path
 ) -> Iterator[tuple[int, list[str]]]:
     """(the line it starts in, its fields) of each row that is not blank."""
     style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    # The longest line was bounded; a quoted field may hold many.
-    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
+    _lift_field_limit()
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)
     start = 1
     try:
@@ -169,6 +196,11 @@ def rows_of(
             line=start,
             hint="If the file quotes nothing, write data.quote=''.",
         ) from error
+
+
+def _lift_field_limit() -> None:
+    # The longest line was bounded; a quoted field may hold many.
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
 
 
 def ragged(
