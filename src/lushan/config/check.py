@@ -18,7 +18,7 @@ from lushan.config import kinds, mistakes, verdicts
 from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
-from lushan.errors import UserError, did_you_mean, nearest
+from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
 
 TOP: Mapping[str, kinds.Kind] = {
@@ -75,7 +75,8 @@ def check(cfg: DictConfig) -> dict[str, Any]:
         check_combinations(plain, found)
         check_data(plain)
     except UserError as error:
-        raise mistakes.with_origin(error) from error.__cause__
+        meant = mistakes.meant(error, cfg) if isinstance(error, UnknownKey) else error
+        raise mistakes.with_origin(meant) from error.__cause__
     return plain
 
 
@@ -220,14 +221,9 @@ def unknown(
     key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
 ) -> UserError:
     """The mistake of a key that does not exist."""
-    parent, _, name = key.rpartition(".")
-    names = [n for n in known if not n.startswith("_")]
-    near = nearest(name, names)
-    if near:
-        hint = f"Did you mean {f'{parent}.{near}' if parent else near!s}?"
-    else:
-        hint = f"There are: {', '.join(listed or names)}."
-    return UserError("there is no such key", key=key, value=value, hint=hint)
+    names = listed or [n for n in known if not n.startswith("_")]
+    hint = f"There are: {', '.join(names)}."
+    return UnknownKey("there is no such key", key=key, value=value, hint=hint)
 
 
 # What the targets know
