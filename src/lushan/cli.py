@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import auditing, commands, comparing, publishing, studying
+from lushan import __version__, auditing, commands, comparing, completing, publishing, studying
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain, gave_up
@@ -61,6 +61,8 @@ def main() -> int:
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
+        if (line := os.environ.get(completing.VARIABLE)) is not None:
+            return completing.complete(app, line)
         arguments = trust.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train_command(arguments[1:])
@@ -76,6 +78,28 @@ def main() -> int:
         complain(error, arguments)
         return code_of(error)
     return 0
+
+
+def _version(*, wanted: bool) -> None:
+    if not wanted:
+        return
+    typer.echo(f"lushan {__version__}")
+    raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _version(wanted=wanted),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Read what stands before the command."""
 
 
 # train
@@ -364,6 +388,7 @@ auditing.add_to(app)
 comparing.add_to(app)
 studying.add_to(app)
 publishing.add_to(app)
+completing.add_to(app)
 
 
 @app.command(

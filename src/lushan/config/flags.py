@@ -51,9 +51,14 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
             key="--config-path",
             hint="Use --config-dir, or a conf/ in the working folder.",
         )
-    shown = [bool(flags.cfg), bool(flags.info), flags.multirun, flags.shell_completion]
-    if sum(shown) > 1:
-        raise UserError("only one of --multirun, --cfg, --info and --shell-completion")
+    if flags.shell_completion:
+        raise UserError(
+            "all commands are completed together",
+            key="--shell-completion",
+            hint='Write eval "$(lushan completion bash)", or zsh or fish.',
+        )
+    if sum([bool(flags.cfg), bool(flags.info), flags.multirun]) > 1:
+        raise UserError("only one of --multirun, --cfg and --info")
     if flags.resolve and not flags.cfg:
         raise UserError("it goes with --cfg", key="--resolve", hint="--cfg job --resolve")
     return flags
