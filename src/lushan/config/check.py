@@ -20,6 +20,7 @@ from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
 from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
+from lushan.units import is_lower_better
 
 TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
@@ -284,9 +285,6 @@ def _at(cfg: Mapping[str, Any], key: str) -> Any:
 
 # What no one target can see
 
-_DOWN = ("loss", "mse", "mae", "perplexity", "bits_per_byte")
-"""Metrics that get better by getting smaller."""
-
 
 def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
     """Refuse parts that fit one by one, but not together."""
@@ -350,7 +348,7 @@ def _require_direction(key: str, node: Mapping[str, Any], found: Signature) -> N
     mode = node.get("mode", "min" if "mode" in found.parameters else None)
     if mode not in ("min", "max"):
         return
-    better = "min" if node["monitor"].rpartition("/")[2] in _DOWN else "max"
+    better = "min" if is_lower_better(node["monitor"]) else "max"
     if mode != better:
         raise UserError(
             f"{node['monitor']} is better when it is {'lower' if better == 'min' else 'higher'}",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lushan import units
 from lushan.data import files
 from lushan.data.sources.conll import Conll
 from lushan.errors import UserError, shorten
@@ -22,6 +23,9 @@ from lushan.metrics.entities import (
 )
 from lushan.metrics.prf import Report
 from lushan.text import tags as tagging
+
+SCORES = ("precision", "recall", "f1")
+"""Of each class."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +104,15 @@ class Verdict:
                 "entity level (an entity counts when its words and its type are right)",
                 self.entity.as_dict(),
             ),
-            f"entity F1 {100 * micro.f1:.2f}, 95 % interval {100 * low:.2f} to {100 * high:.2f}",
+            f"entity F1 {units.text(micro.f1, 'f1')}, "
+            f"95 % interval {units.interval(low, high, 'f1')}",
             "",
             *_rows(
                 "token level (each tag by itself; not to be quoted as entity F1)",
                 self.token.as_dict(),
             ),
-            f"token accuracy {100 * self.token.accuracy:.2f}, "
-            f"without O {100 * self.token.accuracy_without_o:.2f}",
+            f"token accuracy {units.text(self.token.accuracy, 'accuracy')}, "
+            f"without O {units.text(self.token.accuracy_without_o, 'accuracy')}",
         ]
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
@@ -115,10 +120,10 @@ class Verdict:
 def _rows(title: str, rows: dict[str, dict[str, float | int]]) -> Iterator[str]:
     width = max(map(_width, rows))
     yield title
-    yield f"{'':{width}}  precision   recall       f1  support"
+    yield f"{'':{width}} {''.join(f'{units.head(name):>14}' for name in SCORES)}  support"
     for name, row in rows.items():
-        cells = "".join(f"{100 * row[part]:9.2f}" for part in ("precision", "recall", "f1"))
-        yield f"{name}{' ' * (width - _width(name))}  {cells}{row['support']:9,}"
+        cells = "".join(f"{units.number(row[part], part):>14}" for part in SCORES)
+        yield f"{name}{' ' * (width - _width(name))} {cells}{row['support']:9,}"
 
 
 def _width(text: str) -> int:
@@ -177,7 +182,7 @@ def score(
     if strict.micro != entity.micro:
         notes.append(
             "Tags that the scheme forbids are read as conlleval does; seqeval's strict mode, which "
-            f"drops them, gives F1 {100 * strict.micro.f1:.2f}."
+            f"drops them, gives F1 {units.text(strict.micro.f1, 'f1')}."
         )
     if schemes[0] != schemes[1]:
         notes.append(f"The schemes differ ({' and '.join(schemes)}): token level in iob2.")
