@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan import __version__, auditing, commands, comparing, completing, publishing, studying
+from lushan import (
+    __version__,
+    auditing,
+    commands,
+    comparing,
+    completing,
+    options,
+    publishing,
+    studying,
+)
 from lushan.commands import examples
 from lushan.errors import Interrupted, UserError
 from lushan.job import Job, code_of, complain, gave_up
@@ -66,7 +75,7 @@ def main() -> int:
         arguments = trust.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train_command(arguments[1:])
-        app(arguments, prog_name="lushan")
+        return _carried_out(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
@@ -78,6 +87,21 @@ def main() -> int:
         complain(error, arguments)
         return code_of(error)
     return 0
+
+
+def _carried_out(arguments: list[str]) -> int:
+    """Carry out any command but `train`; the exit code."""
+    try:
+        return int(app(arguments, prog_name="lushan", standalone_mode=False) or 0)
+    except typer.Abort:
+        typer.echo("Aborted!", err=True)
+        return 1
+    except typer.TyperException as error:  # a mistake in the arguments
+        if (unknown := options.refusal(error)) is not None:
+            raise unknown from error
+        shown: Any = error  # a class of the parser that typer carries
+        shown.show()
+        return int(shown.exit_code)
 
 
 def _version(*, wanted: bool) -> None:
