@@ -321,7 +321,7 @@ def test_secrets_are_nowhere(cli, tmp_path):
 def test_judged_again_and_asked(ner_run, cli_inside, tmp_path):
     judged = cli_inside("eval", ner_run, "--split", "validation")
     assert judged.code == 0, judged.err
-    assert judged.out.splitlines()[1].startswith("val/entity_f1 ")
+    assert judged.out.splitlines()[1].startswith("val/entity_f1, % ")
     in_json = json.loads(cli_inside("eval", ner_run, "--json").out)
     assert "test/entity_f1" in in_json["metrics"]
     (tmp_path / "new.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")

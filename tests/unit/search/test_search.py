@@ -175,7 +175,7 @@ def test_a_database(tmp_path):
             ["hydra/sweeper/pruner=median", "optimized_metric=[val/loss,val/entity_f1]"],
             "pruned by one metric",
         ),
-        (["optimized_metric=val/entity"], "Did you mean val/entity"),
+        (["optimized_metric=val/entity"], "There are: val/loss, val/entity_f1"),
         (["hydra/sweeper/sampler=grid"], "a grid takes values"),
         (["hydra.sweeper.sampler._target_=os.system"], "not allowed"),
         (["optimizer.lr=abc"], "optimizer.lr"),
