@@ -67,7 +67,7 @@ def test_a_complete_run_is_answered_without_torch(swept):
     assert time.monotonic() - begun < 3
     assert done.code == 0
     assert done.out.splitlines()[0].startswith("metric")
-    assert done.out.splitlines()[1].startswith("test/entity_f1 ")
+    assert done.out.splitlines()[1].startswith("test/entity_f1, % ")
     assert any(line.startswith("test, entity  precision") for line in done.out.splitlines())
     assert done.result["choices"]["task/head"] == "linear"
     assert not any(group.startswith("hydra/") for group in done.result["choices"])

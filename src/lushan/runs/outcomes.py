@@ -110,10 +110,12 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     metrics = list(dict.fromkeys(outcome.metric for outcome in outcomes if outcome.metric))
     table = Table("job", "overrides", "state", box=None, pad_edge=False)
     for metric in metrics:
-        table.add_column(_plain(head(metric)), justify="right")
-    for name in ("s", "run", "reason"):
-        # A folder is copied from here: it is never cut.
-        table.add_column(name, overflow="fold")
+        table.add_column(_plain(head(metric)), justify="right", overflow="fold")
+    table.add_column("s")
+    # A folder is copied from here: it stays whole, on a narrow terminal too.
+    longest = max((len(outcome.folder or "") for outcome in outcomes), default=0)
+    table.add_column("run", min_width=longest, no_wrap=True)
+    table.add_column("reason")
     for outcome in outcomes:
         state = "complete (before)" if outcome.answered else outcome.state
         values = [
