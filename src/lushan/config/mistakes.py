@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
-_GENERAL = ("lushan.config", "lushan.cli")
+_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command")
 
 
 def is_of_composition(error: BaseException) -> bool:
