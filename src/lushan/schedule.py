@@ -54,7 +54,7 @@ class Schedule:
         self.encoded, self.corpus, self.batching = encoded, corpus, batching
         self.rows = self._made(0)
         self.waste = self.rows.waste(encoded.lengths)
-        self.notes = size_notes(self.rows.sums(encoded.lengths), batching.batch_tokens)
+        self.notes = size_notes(self.rows.sums(encoded.lengths), batching)
         self._kept = (0, self.rows)  # an epoch, and its rows
         self.steps: list[int] = []  # of each epoch
         total = 0
@@ -129,20 +129,21 @@ class Schedule:
         return self.corpus
 
 
-def size_notes(lengths: NDArray[np.int64], batch_tokens: int | None) -> list[str]:
-    """What to know of a batch's size beside what it is to hold.
+def size_notes(lengths: NDArray[np.int64], batching: Batching) -> list[str]:
+    """Count the rows that are longer than a batch is to be.
 
     Args:
         lengths: Tokens of each row, shape (N,).
-        batch_tokens: Of a global batch; None where it is measured in examples.
+        batching: With the size of a global batch.
 
     Raises:
-        UserError: Most rows do not fit into a batch: then the number was not meant in tokens.
+        UserError: Most examples do not fit into a batch: then the number was not meant in tokens.
     """
+    batch_tokens = batching.batch_tokens
     if batch_tokens is None or not len(lengths):
         return []
     over = int((lengths > batch_tokens).sum())
-    if 2 * over > len(lengths):
+    if batching.row_tokens is None and 2 * over > len(lengths):
         median, longest = int(np.median(lengths)), int(lengths.max())
         raise UserError(
             f"a batch of so few tokens does not hold one example: their median length is {median} "
@@ -154,7 +155,8 @@ def size_notes(lengths: NDArray[np.int64], batch_tokens: int | None) -> list[str
         )
     if not over:
         return []
-    what = "example is" if over == 1 else "examples are"
+    noun = "example" if batching.row_tokens is None else "packed row"
+    what = f"{noun} is" if over == 1 else f"{noun}s are"
     return [
         f"{over:,} {what} longer than data.batch_tokens={batch_tokens}: each is a batch of its own"
     ]
@@ -193,7 +195,7 @@ class Streamed(Schedule):
         self._kept = (0, self._made(0))
         self.rows = self._kept[1]
         self.waste = self.rows.waste(self.encoded.lengths)
-        self.notes = size_notes(self.rows.sums(self.encoded.lengths), batching.batch_tokens)
+        self.notes = size_notes(self.rows.sums(self.encoded.lengths), batching)
 
     @property
     def encoded(self) -> Encoded:  # type: ignore[override]

@@ -70,3 +70,9 @@ def test_a_batch_that_holds_no_example_is_refused(encoded):
 def test_examples_that_are_longer_than_a_batch_are_counted(encoded, batch_tokens, notes):
     batching = Batching(seed=3, batch_examples=None, batch_tokens=batch_tokens, max_epochs=1)
     assert Schedule(encoded, None, batching).notes == notes
+
+
+def test_packed_rows_that_are_longer_than_a_batch_are_counted(encoded):
+    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, max_epochs=1, row_tokens=9)
+    (note,) = Schedule(encoded, None, batching).notes
+    assert "packed rows are longer than data.batch_tokens=4" in note
