@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import gc
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from lushan import auditing, commands, comparing, publishing, scoring, studying
+from lushan import (
+    __version__,
+    auditing,
+    commands,
+    comparing,
+    completing,
+    options,
+    publishing,
+    scoring,
+    studying,
+)
 from lushan.commands import examples
-from lushan.errors import Interrupted, UserError
-from lushan.job import Job, code_of, complain, gave_up
+from lushan.errors import UserError
+from lushan.job import code_of, complain
 from lushan.runs import trust
-
-if TYPE_CHECKING:
-    from lushan.runs.outcomes import Outcome
+from lushan.train_command import train
 
 app = typer.Typer(
     name="lushan",
@@ -64,10 +70,12 @@ def main() -> int:
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
+        if (line := os.environ.get(completing.VARIABLE)) is not None:
+            return completing.complete(app, line)
         arguments = trust.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
-            return train_command(arguments[1:])
-        app(arguments, prog_name="lushan")
+            return train(arguments[1:])
+        return _carried_out(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
@@ -81,90 +89,41 @@ def main() -> int:
     return 0
 
 
-# train
-
-
-def train_command(args: Sequence[str]) -> int:
-    """`lushan train ARGS...`; the exit code."""
-    if "--help" in args or "-h" in args:
-        from lushan.config import usage
-
-        typer.echo(usage.text())
-        return 0
-    from lushan.config import compose
-    from lushan.runs import outcomes
-    from lushan.runs.launcher import set_apart
-
-    outcomes.clear()  # of an earlier command of this process
-    if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(args):
-        from hydra.core.plugins import Plugins
-
-        from lushan.search.sweeper import Search
-
-        Plugins.instance().register(Search)
-    if trust.permitted():
-        args = [*args, f"++{trust.KEY}=true"]
+def _carried_out(arguments: list[str]) -> int:
+    """Carry out any command but `train`; the exit code."""
     try:
-        done = compose.main(args, Job())
-    except Interrupted as stopped:
-        close_sweep(outcomes.collected())
-        return stopped.exit_code
-    except Exception as error:
-        if (failure := gave_up(error)) is not None:
-            raise failure from error
-        raise
-    if done is None:  # something was only shown
-        return 0
-    answers = [dict(job.return_value) for job in done]
-    if len(answers) == 1 and answers[0]["number"] is None:
-        return close_run(answers[0])
-    apart = set_apart([job.overrides or () for job in done])
-    found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
-    return close_sweep(found or outcomes.collected())
+        return int(app(arguments, prog_name="lushan", standalone_mode=False) or 0)
+    except typer.Abort:
+        typer.echo("Aborted!", err=True)
+        return 1
+    except typer.TyperException as error:  # a mistake in the arguments
+        if (unknown := options.refusal(error)) is not None:
+            raise unknown from error
+        shown: Any = error  # a class of the parser that typer carries
+        shown.show()
+        return int(shown.exit_code)
 
 
-def close_run(answer: Mapping[str, Any]) -> int:
-    """Print the result table of a single run, and its folder in the last line."""
-    from lushan import training
-    from lushan.runs.closing import closing_text
-    from lushan.runs.folder import RunFolder
-
-    if answer["state"] == "complete":
-        if training.rank() > 0 or answer.get("shown"):
-            return 0
-        result = RunFolder(answer["folder"]).result()
-        assert result is not None
-        typer.echo(closing_text(result))
-    if answer["state"] == "interrupted":
-        typer.echo("what was done is saved: the same command goes on from there", err=True)
-    if answer.get("folder") and Path(answer["folder"]).is_dir():
-        typer.echo(f"run: {answer['folder']}")
-    return int(answer["exit_code"])
+def _version(*, wanted: bool) -> None:
+    if not wanted:
+        return
+    typer.echo(f"lushan {__version__}")
+    raise typer.Exit
 
 
-def close_sweep(found: Sequence[Outcome]) -> int:
-    """Print how the jobs of a sweep ended."""
-    from rich.console import Console
-
-    from lushan.runs import outcomes
-
-    console = Console() if sys.stdout.isatty() else Console(width=240, no_color=True)
-    if found:
-        console.print()
-        console.print(outcomes.outcome_table(found))
-    typer.echo(outcomes.describe(found))
-    for note in outcomes.notes():
-        typer.echo(note)
-    return outcomes.exit_code(found)
-
-
-def _outcome(overrides: tuple[str, ...], answer: Mapping[str, Any]) -> Outcome:
-    """What a job came to whose launcher was not ours."""
-    from lushan.runs.outcomes import Outcome
-
-    names = {field.name for field in dataclasses.fields(Outcome)} - {"overrides"}
-    known = {name: value for name, value in answer.items() if name in names}
-    return Outcome(overrides=overrides, **known)
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _version(wanted=wanted),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Read what stands before the command."""
 
 
 # The other commands
@@ -375,6 +334,7 @@ comparing.add_to(app)
 studying.add_to(app)
 publishing.add_to(app)
 scoring.add_to(app)
+completing.add_to(app)
 
 
 @app.command(

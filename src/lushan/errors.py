@@ -6,7 +6,6 @@ there, and what to write instead. Everything else that fails is ours and keeps i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -77,6 +76,17 @@ def _rebuild(kind: type[UserError], fields: dict[str, object]) -> UserError:
     return error
 
 
+class UnknownKey(UserError):
+    """A key that does not exist: the value that it was to have is not at fault, and not shown."""
+
+    def _text(self) -> str:
+        shown, self.value = self.value, None
+        try:
+            return super()._text()
+        finally:
+            self.value = shown
+
+
 class RunFailed(Exception):
     """A run that cannot go on for a reason that is not a wrong input; exits with 1."""
 
@@ -128,5 +138,40 @@ def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "") -> str | 
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like another, where one is like it."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+    """The known word that another is a misspelling of, where there is one.
+
+    Only slips of the hand count: a letter too many, too few, another one, or two exchanged; one of
+    them in a short part of a dotted name, two in a long one. A word that merely looks alike has
+    another meaning: `batch_size` is no `batch_tokens`.
+    """
+    parts = word.split(".")
+    best, found = None, None
+    for other in known:
+        others = other.split(".")
+        if len(others) != len(parts):
+            continue
+        distances = [_slips(a, b) for a, b in zip(parts, others, strict=True)]
+        total = sum(d for d in distances if d is not None)
+        if None not in distances and (best is None or total < best):
+            best, found = total, other
+    return found
+
+
+def _slips(one: str, other: str) -> int | None:
+    """How many slips make one word of another; None where they are too many to be slips."""
+    longest = max(len(one), len(other))
+    allowed = min(longest - 1, 1 if longest < 8 else 2)
+    if one == other:
+        return 0
+    if abs(len(one) - len(other)) > allowed:
+        return None
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one):
+        earlier, before, row = before, row, [i + 1]
+        for j, b in enumerate(other):
+            steps = min(before[j] + (a != b), before[j + 1] + 1, row[j] + 1)
+            if i and j and a == other[j - 1] and one[i - 1] == b:
+                steps = min(steps, earlier[j - 1] + 1)
+            row.append(steps)
+    return row[-1] if row[-1] <= allowed else None

@@ -192,7 +192,7 @@ def describe(ready: Prepared, experiment: Experiment) -> None:
     assert experiment.plan is not None
     sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in ready.corpus.splits.items())
     counts = count_parameters(ready.model)
-    for note in ready.notes:
+    for note in [*ready.notes, *experiment.plan.notes]:
         log.info("note: %s", note)
     log.info("examples: %s", sizes)
     share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
@@ -352,7 +352,7 @@ def judge(
     return Outcome(
         task=ready.task,
         evaluations=evaluations,
-        notes=ready.notes + notes,
+        notes=[*ready.notes, *experiment.plan.notes, *notes],
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(record.trained, 3),

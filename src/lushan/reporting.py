@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lushan import plotting
+from lushan import plotting, units
 from lushan.metrics.confusion import Confusion
 from lushan.plotting import save
 from lushan.runs.files import atomic_write
@@ -83,18 +83,19 @@ def curves_figure(
         losses.legend(frameon=False)
     steps, values = series(rows, f"val/{main_metric}")
     if steps:
+        raw, values = values, [units.scaled(value, main_metric) for value in values]
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
         order = np.nan_to_num(values, nan=-np.inf) if higher_is_better else -np.asarray(values)
         best = int(np.argmax(order))
         scores.annotate(
-            f"{values[best]:.4f}",
+            units.number(raw[best], main_metric),
             (steps[best], values[best]),
             xytext=(0, 6),
             textcoords="offset points",
             ha="center",
         )
         scores.margins(y=0.15)  # room for the number
-    scores.set(xlabel="optimizer step", ylabel=main_metric, title="Validation")
+    scores.set(xlabel="optimizer step", ylabel=units.head(main_metric), title="Validation")
     return figure
 
 

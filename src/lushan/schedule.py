@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lushan.data.batching import Indices, plan_epoch
 from lushan.data.encoding import Encoded
@@ -53,6 +54,7 @@ class Schedule:
         self.encoded, self.corpus, self.batching = encoded, corpus, batching
         self.rows = self._made(0)
         self.waste = self.rows.waste(encoded.lengths)
+        self.notes = size_notes(self.rows.sums(encoded.lengths), batching)
         self._kept = (0, self.rows)  # an epoch, and its rows
         self.steps: list[int] = []  # of each epoch
         total = 0
@@ -127,6 +129,39 @@ class Schedule:
         return self.corpus
 
 
+def size_notes(lengths: NDArray[np.int64], batching: Batching) -> list[str]:
+    """Count the rows that are longer than a batch is to be.
+
+    Args:
+        lengths: Tokens of each row, shape (N,).
+        batching: With the size of a global batch.
+
+    Raises:
+        UserError: Most examples do not fit into a batch: then the number was not meant in tokens.
+    """
+    batch_tokens = batching.batch_tokens
+    if batch_tokens is None or not len(lengths):
+        return []
+    over = int((lengths > batch_tokens).sum())
+    if batching.row_tokens is None and 2 * over > len(lengths):
+        median, longest = int(np.median(lengths)), int(lengths.max())
+        raise UserError(
+            f"a batch of so few tokens does not hold one example: their median length is {median} "
+            f"tokens, the longest has {longest}",
+            key="data.batch_tokens",
+            value=batch_tokens,
+            hint=f"Write data.batch_examples={batch_tokens} data.batch_tokens=null for so many "
+            "examples an optimizer step.",
+        )
+    if not over:
+        return []
+    noun = "example" if batching.row_tokens is None else "packed row"
+    what = f"{noun} is" if over == 1 else f"{noun}s are"
+    return [
+        f"{over:,} {what} longer than data.batch_tokens={batch_tokens}: each is a batch of its own"
+    ]
+
+
 class Streamed(Schedule):
     """Epochs of a set that is never there as a whole: each is a window of its own.
 
@@ -160,6 +195,7 @@ class Streamed(Schedule):
         self._kept = (0, self._made(0))
         self.rows = self._kept[1]
         self.waste = self.rows.waste(self.encoded.lengths)
+        self.notes = size_notes(self.rows.sums(self.encoded.lengths), batching)
 
     @property
     def encoded(self) -> Encoded:  # type: ignore[override]

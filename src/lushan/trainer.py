@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
@@ -91,6 +92,7 @@ class Trainer(pl.Trainer):
             plugins += filter(None, [environment(nodes)])
         else:
             require_alone()
+        require_devices(accelerator, devices, nodes)
         if compile:
             options["callbacks"] = [Compiled(), *(options.get("callbacks") or [])]
         # The plan ends the training; Lightning's own limit is set to it in `follow`.
@@ -129,6 +131,44 @@ class Trainer(pl.Trainer):
     def follow(self, epochs: int) -> None:
         """Train as many epochs as the plan has."""
         self.fit_loop.max_epochs = epochs
+
+
+def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
+    """Refuse devices that this machine does not have, and say what to write.
+
+    Raises:
+        UserError: It has none of the kind, or fewer.
+    """
+    kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(accelerator, ())
+    if not kinds:
+        return
+    known = AcceleratorRegistry
+    there = [kind for kind in kinds if known[kind]["accelerator"].is_available()]
+    if not there:
+        several = nodes > 1 or devices not in (1, "1", [0])
+        more = " trainer=ddp_sim, fsdp_sim and tp_sim try several processes on it."
+        raise UserError(
+            f"this machine has no {' or '.join(kinds)} device that torch can use",
+            key="trainer.accelerator",
+            value=accelerator,
+            hint="Write trainer=default, which takes a device where there is one, or trainer=cpu."
+            + (more if several else ""),
+        )
+    count = known[there[0]]["accelerator"].auto_device_count()
+    wanted = (
+        devices if isinstance(devices, list) else [int(devices) - 1] if _counts(devices) else []
+    )
+    if any(isinstance(index, int) and index >= count for index in wanted):
+        raise UserError(
+            f"this machine has {count} of them",
+            key="trainer.devices",
+            value=devices,
+            hint=f"Write trainer.devices={count}, or trainer.devices=auto for all.",
+        )
+
+
+def _counts(devices: Any) -> bool:
+    return isinstance(devices, int) or (isinstance(devices, str) and devices.isdigit())
 
 
 def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:

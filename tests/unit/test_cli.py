@@ -68,7 +68,7 @@ def test_a_complete_run_is_answered_without_torch(swept):
     assert time.monotonic() - begun < 3
     assert done.code == 0
     assert done.out.splitlines()[0].startswith("metric")
-    assert done.out.splitlines()[1].startswith("test/entity_f1 ")
+    assert done.out.splitlines()[1].startswith("test/entity_f1, % ")
     assert any(line.startswith("test, entity  precision") for line in done.out.splitlines())
     assert done.result["choices"]["task/head"] == "linear"
     assert not any(group.startswith("hydra/") for group in done.result["choices"])
@@ -322,7 +322,7 @@ def test_secrets_are_nowhere(cli, tmp_path):
 def test_judged_again_and_asked(ner_run, cli_inside, tmp_path):
     judged = cli_inside("eval", ner_run, "--split", "validation")
     assert judged.code == 0, judged.err
-    assert judged.out.splitlines()[1].startswith("val/entity_f1 ")
+    assert judged.out.splitlines()[1].startswith("val/entity_f1, % ")
     in_json = json.loads(cli_inside("eval", ner_run, "--json").out)
     assert "test/entity_f1" in in_json["metrics"]
     (tmp_path / "new.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")

@@ -8,6 +8,7 @@ import pytest
 
 from lushan.data.encoding import encode
 from lushan.data.mixing import Mix
+from lushan.errors import UserError
 from lushan.schedule import Batching, Schedule
 
 SCHEMA = pa.schema([("length", pa.int32()), ("targets", pa.int32()), ("example", pa.int64())])
@@ -47,3 +48,31 @@ def test_without_a_mixture_an_epoch_has_everything_once(encoded):
     batching = Batching(seed=3, batch_examples=2, batch_tokens=None, max_epochs=2)
     schedule = Schedule(encoded, None, batching)
     assert [seen(schedule, epoch) for epoch in (0, 1)] == [list(range(6))] * 2
+
+
+def test_a_batch_that_holds_no_example_is_refused(encoded):
+    """16 where examples were meant: most of them do not fit."""
+    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, max_epochs=1)
+    with pytest.raises(UserError) as caught:
+        Schedule(encoded, None, batching)
+    assert caught.value.key == "data.batch_tokens"
+    assert caught.value.hint.startswith("Write data.batch_examples=4 data.batch_tokens=null")
+
+
+@pytest.mark.parametrize(
+    ("batch_tokens", "notes"),
+    [
+        (8, []),
+        (7, ["1 example is longer than data.batch_tokens=7: each is a batch of its own"]),
+        (6, ["2 examples are longer than data.batch_tokens=6: each is a batch of its own"]),
+    ],
+)
+def test_examples_that_are_longer_than_a_batch_are_counted(encoded, batch_tokens, notes):
+    batching = Batching(seed=3, batch_examples=None, batch_tokens=batch_tokens, max_epochs=1)
+    assert Schedule(encoded, None, batching).notes == notes
+
+
+def test_packed_rows_that_are_longer_than_a_batch_are_counted(encoded):
+    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, max_epochs=1, row_tokens=9)
+    (note,) = Schedule(encoded, None, batching).notes
+    assert "packed rows are longer than data.batch_tokens=4" in note

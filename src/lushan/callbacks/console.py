@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lushan.callbacks.record import epochs_done
+from lushan.units import text
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Console(pl.Callback):
         if not trainer.is_global_zero or trainer.state.fn != "fit":
             return
         metrics = trainer.callback_metrics
-        values = "  ".join(f"{k} {float(metrics[k]):.4f}" for k in self.shown if k in metrics)
+        values = "  ".join(f"{k} {text(float(metrics[k]), k)}" for k in self.shown if k in metrics)
         epoch = epochs_done(trainer) + 1
         log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
 

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 
 from lushan.errors import Pruned
 from lushan.runs.trials import Ongoing
+from lushan.units import text
 
 
 class Pruning(pl.Callback):
@@ -54,7 +55,7 @@ class Pruning(pl.Callback):
             hopeless = self.trial.is_hopeless(self.pruner)
         if trainer.world_size > 1:
             hopeless = bool(trainer.strategy.broadcast(hopeless))
-        said = f"{self.metric} {value:.4f} at validation {self.validations}"
+        said = f"{self.metric} {text(value, self.metric)} at validation {self.validations}"
         self._hopeless = said if hopeless else None
 
     def on_train_batch_end(

@@ -27,6 +27,7 @@ from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result
 from lushan.runs.rows import SAMPLES, read_rows, read_samples
 from lushan.runs.secrets import redact, redact_config
+from lushan.units import head, number
 
 log = logging.getLogger(__name__)
 
@@ -382,9 +383,9 @@ def class_rows(result: Result) -> list[dict[str, Any]]:
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
     columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines = ["| " + " | ".join(map(head, columns)) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
-        cells = (f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values())
+        cells = (number(v, k) if isinstance(v, float) else str(v) for k, v in row.items())
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

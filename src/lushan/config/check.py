@@ -19,8 +19,9 @@ from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.launchers import require_storage
 from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes, require_arguments
-from lushan.errors import UserError, did_you_mean, nearest
+from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
+from lushan.units import is_lower_better
 
 TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
@@ -77,7 +78,8 @@ def check(cfg: DictConfig) -> dict[str, Any]:
         check_combinations(plain, found)
         check_data(plain)
     except UserError as error:
-        raise mistakes.with_origin(error) from error.__cause__
+        meant = mistakes.meant(error, cfg) if isinstance(error, UnknownKey) else error
+        raise mistakes.with_origin(meant) from error.__cause__
     return plain
 
 
@@ -223,14 +225,9 @@ def unknown(
     key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
 ) -> UserError:
     """The mistake of a key that does not exist."""
-    parent, _, name = key.rpartition(".")
-    names = [n for n in known if not n.startswith("_")]
-    near = nearest(name, names)
-    if near:
-        hint = f"Did you mean {f'{parent}.{near}' if parent else near!s}?"
-    else:
-        hint = f"There are: {', '.join(listed or names)}."
-    return UserError("there is no such key", key=key, value=value, hint=hint)
+    names = listed or [n for n in known if not n.startswith("_")]
+    hint = f"There are: {', '.join(names)}."
+    return UnknownKey("there is no such key", key=key, value=value, hint=hint)
 
 
 # What the targets know
@@ -290,9 +287,6 @@ def _at(cfg: Mapping[str, Any], key: str) -> Any:
 
 
 # What no one target can see
-
-_DOWN = ("loss", "mse", "mae", "perplexity", "bits_per_byte")
-"""Metrics that get better by getting smaller."""
 
 
 def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
@@ -359,7 +353,7 @@ def _require_direction(key: str, node: Mapping[str, Any], found: Signature) -> N
     mode = node.get("mode", "min" if "mode" in found.parameters else None)
     if mode not in ("min", "max"):
         return
-    better = "min" if node["monitor"].rpartition("/")[2] in _DOWN else "max"
+    better = "min" if is_lower_better(node["monitor"]) else "max"
     if mode != better:
         raise UserError(
             f"{node['monitor']} is better when it is {'lower' if better == 'min' else 'higher'}",

@@ -31,7 +31,7 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lushan.config import completion, environment, mistakes, origin, usage
+from lushan.config import environment, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, personal_conf, user_conf
@@ -372,8 +372,6 @@ def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
         composer.show_cfg(name, flags.overrides, flags.cfg, flags.package, flags.resolve)
     elif flags.info:
         composer.show_info(flags.info, name, flags.overrides)
-    elif flags.shell_completion:
-        print(completion.complete(composer, name, flags.overrides))  # noqa: T201
     else:
         return False
     sys.stdout.flush()

@@ -8,7 +8,11 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from lushan.errors import UserError, did_you_mean
+from lushan.config import hints, origin
+from lushan.config.peers import VALUE
+from lushan.errors import UnknownKey, UserError, nearest
+
+_HELP = "`lushan train --help` shows what can be written."
 
 
 def flags_of(args: Sequence[str]) -> argparse.Namespace:
@@ -18,15 +22,19 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
         UserError: A flag is unknown, not allowed, or does not go with another.
     """
     parser = get_args_parser()
+    # `--experiment` is no short form of `--experimental-rerun`.
+    parser.allow_abbrev = False
     known = [flag for action in parser._actions for flag in action.option_strings]
 
     def fail(message: str) -> NoReturn:
-        wrong = next((a for a in args if a.startswith("-") and a not in known), None)
-        raise UserError(
-            message,
-            value=wrong,
-            hint=(did_you_mean(wrong, known) if wrong else None)
-            or "`lushan train --help` shows what can be written.",
+        given = enumerate(args)
+        place = next((i for i, a in given if a.startswith("-") and _name(a) not in known), None)
+        if place is None:
+            raise UserError(message, hint=_HELP)
+        raise UnknownKey(
+            "there is no such flag",
+            key=_name(args[place]),
+            hint=_meant(args[place:], known) or _HELP,
         )
 
     parser.error = fail  # type: ignore[method-assign]
@@ -43,9 +51,42 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
             key="--config-path",
             hint="Use --config-dir, or a conf/ in the working folder.",
         )
-    shown = [bool(flags.cfg), bool(flags.info), flags.multirun, flags.shell_completion]
-    if sum(shown) > 1:
-        raise UserError("only one of --multirun, --cfg, --info and --shell-completion")
+    if flags.shell_completion:
+        raise UserError(
+            "all commands are completed together",
+            key="--shell-completion",
+            hint='Write eval "$(lushan completion bash)", or zsh or fish.',
+        )
+    if sum([bool(flags.cfg), bool(flags.info), flags.multirun]) > 1:
+        raise UserError("only one of --multirun, --cfg and --info")
     if flags.resolve and not flags.cfg:
         raise UserError("it goes with --cfg", key="--resolve", hint="--cfg job --resolve")
     return flags
+
+
+def _name(argument: str) -> str:
+    return argument.partition("=")[0]
+
+
+def _meant(args: Sequence[str], known: Sequence[str]) -> str | None:
+    """What was meant by the unknown flag that some arguments begin with: most are overrides."""
+    from lushan.config.compose import Composer  # it reads flags too
+    from lushan.config.folders import PRIMARY
+
+    flag, equals, value = args[0].partition("=")
+    if near := nearest(flag, known):
+        return f"Did you mean {near}?"
+    if flag in ("--config", "--config-file"):
+        return "A file below conf/experiment is chosen by experiment=NAME, its name without .yaml."
+    follows = [a for a in args[1:2] if not a.startswith("-") and "=" not in a]
+    text = value if equals else next(iter(follows), None)
+    name = flag.lstrip("-")
+    composer = Composer()
+    base = composer.without_values(PRIMARY, composer.parse_quietly(args[1:]))
+    keys = list(origin.keys_of(base)) if base is not None else []
+    groups = origin.groups_of(composer)
+    for own in (name, name.replace("-", "_")):
+        if own in keys or own in groups:
+            return f"Overrides have no dashes: {own}={VALUE if text is None else text}."
+    values = origin.values_of(base) if base is not None else {}
+    return hints.hint_for(name.replace("-", "_"), text, keys, groups, values)

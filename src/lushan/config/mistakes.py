@@ -17,14 +17,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from lushan.config import origin
-from lushan.errors import UserError, nearest
+from lushan.config import hints, origin
+from lushan.errors import UnknownKey, UserError, nearest
 
 if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
-_GENERAL = ("lushan.config", "lushan.cli")
+_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command")
 
 
 def is_of_composition(error: BaseException) -> bool:
@@ -106,7 +106,7 @@ def with_origin(error: UserError) -> UserError:
     place = origin.origin(error.key)
     if place is None:
         return error
-    return UserError(
+    return type(error)(
         error.problem,
         key=error.key,
         value=error.value,
@@ -114,6 +114,14 @@ def with_origin(error: UserError) -> UserError:
         line=place.line,
         hint=error.hint or _slash_instead_of_a_dot(error),
     )
+
+
+def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
+    """The same mistake, with what was meant by the key, where the rest of the config tells it."""
+    wrong = str(error.key)
+    keys = [k for k in origin.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
+    hint = hints.hint_for(wrong, error.value, keys, origin.known_groups(), origin.values_of(cfg))
+    return UnknownKey(error.problem, key=wrong, value=error.value, hint=hint or error.hint)
 
 
 def _slash_instead_of_a_dot(error: UserError) -> str | None:
@@ -280,26 +288,41 @@ def _no_such_key(
     value = next((o for o in parsed if o.key_or_group == name.partition("@")[0]), None)
     if value is not None and composer.is_group(value) and not value.is_delete():
         return _not_an_option(value, composer)
+    given = None if value is None or value.is_delete() else value.get_value_string()
+    return UnknownKey(
+        "there is no such key",
+        key=name,
+        value=given,
+        file=origin.COMMAND_LINE,
+        hint=_key_hint(sign, name, given, composer, config_name, parsed),
+    )
+
+
+def _key_hint(
+    sign: str,
+    name: str,
+    value: str | None,
+    composer: Composer,
+    config_name: str | None,
+    parsed: list[Override],
+) -> str:
+    if name.partition(".")[0] == "hydra":
+        return "`lushan train --cfg hydra` shows what there is."
     base = composer.without_values(config_name, parsed)
     keys = [] if base is None else list(origin.keys_of(base))
     groups = origin.groups_of(composer)
-    near = nearest(name, [*groups, *keys])
-    first = name.split(".")[0]
-    if near:
-        hint = f"Did you mean {sign}{near}?"
-    elif base is not None and isinstance(inside := _deepest(base, name), DictConfig):
-        hint = f"There are: {', '.join(str(k) for k in inside)}."
+    if sign:
+        near = nearest(name, [*groups, *keys])
+        hint = f"Did you mean {sign}{near}?" if near else None
     else:
-        hint = f"There are: {', '.join(k for k in keys if '.' not in k)}."
-    if first == "hydra":
-        hint = "`lushan train --cfg hydra` shows what there is."
-    return UserError(
-        "there is no such key",
-        key=name,
-        value=None if value is None or value.is_delete() else value.get_value_string(),
-        file=origin.COMMAND_LINE,
-        hint=hint,
-    )
+        values = {} if base is None else origin.values_of(base)
+        values |= {o.key_or_group: o.value() for o in parsed if not o.is_delete()}
+        hint = hints.hint_for(name, value, keys, groups, values)
+    if hint is not None:
+        return hint
+    if base is not None and isinstance(inside := _deepest(base, name), DictConfig):
+        return f"There are: {', '.join(str(k) for k in inside)}."
+    return f"There are: {', '.join(k for k in keys if '.' not in k)}."
 
 
 def _deepest(base: DictConfig, key: str) -> Any:

@@ -210,6 +210,25 @@ def groups_of(composer: Composer, group: str = "") -> list[str]:
     return found
 
 
+def known_groups() -> list[str]:
+    """The names of all groups, by who composed last; none where that is not known."""
+    return groups_of(_latest[0].composer) if _latest else []
+
+
+def values_of(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted key to value, of single values that are set."""
+    plain = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
+    found: dict[str, Any] = {}
+
+    def walk(node: Any, prefix: str) -> None:
+        for name, value in node.items() if isinstance(node, dict) else ():
+            found[f"{prefix}{name}"] = value
+            walk(value, f"{prefix}{name}.")
+
+    walk(plain, "")
+    return found
+
+
 def keys_of(cfg: DictConfig) -> Iterator[str]:
     """All dotted keys that may be set: those of the files, and those that targets take."""
     plain = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from lushan.config import origin
+from lushan.config import hints, origin
 from lushan.config.check import check
 from lushan.errors import UserError, did_you_mean
 
@@ -41,10 +42,20 @@ def overridden(
                 "a trained run has this settled; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
-                hint=did_you_mean(group, groups) or f"As in {groups[0]}.KEY=VALUE.",
+                hint=_meant(cfg, parsed, groups)
+                or did_you_mean(group, groups)
+                or f"As in {groups[0]}.KEY=VALUE.",
             )
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)
         OmegaConf.update(changed, parsed.key_or_group, parsed.value(), force_add=True)
     origin.forget()
     return check(changed)
+
+
+def _meant(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
+    """What was meant by a key that is not below `groups`: one that is."""
+    base = OmegaConf.create({name: cfg[name] for name in groups if name in cfg})
+    keys = list(origin.keys_of(base))
+    given = override.get_value_string()
+    return hints.hint_for(override.key_or_group, given, keys, (), origin.values_of(base))

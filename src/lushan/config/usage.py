@@ -5,6 +5,7 @@ Neither Hydra nor anything else that takes time is imported for it.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -31,10 +32,14 @@ Flags:
   --info defaults        show which files it is made of
   --config-dir FOLDER    search a further folder for config files
   --trust-remote-code    run the code that comes with a model; read it first
-  -sc install=bash       completion: eval "$(lushan train -sc install=bash)"
 
 Groups (a conf/ in this folder is searched first):
 """
+
+
+def flags() -> list[str]:
+    """The long flags that the help names."""
+    return sorted(set(re.findall(r"--[a-z][a-z-]+", _HEAD)))
 
 
 def text() -> str:

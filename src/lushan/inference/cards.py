@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lushan.inference.loading import Loaded
+from lushan.runs.closing import metric_cells
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
@@ -91,10 +92,8 @@ def _numbers(result: Result | None) -> str:
         return "## Numbers\n\nThe run is not complete: it has not been judged."
     lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
     for row in summary(result):
-        value = "-" if row.value is None else f"{row.value:.4f}"
-        known = row.low is not None and row.high is not None
-        interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
-        name = f"**{row.metric}**" if row.metric == result.headline else row.metric
+        name, value, interval = metric_cells(row)
+        name = f"**{name}**" if row.metric == result.headline else name
         lines.append(f"| {name} | {value} | {interval} |")
     lines += ["", "Intervals are by bootstrap over examples, for the main numbers."]
     lines += [f"- {note}" for note in result.extra.get("notes") or ()]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lushan import units
 from lushan.data import files
 from lushan.data.sources.conll import Conll
 from lushan.data.tagged import TOKEN_LINES
@@ -23,6 +24,9 @@ from lushan.metrics.entities import (
 )
 from lushan.metrics.prf import Report
 from lushan.text import tags as tagging
+
+SCORES = ("precision", "recall", "f1")
+"""Of each class."""
 
 Align = Literal["tokens", "position"]
 
@@ -106,14 +110,15 @@ class Verdict:
                 "entity level (an entity counts when its words and its type are right)",
                 self.entity.as_dict(),
             ),
-            f"entity F1 {100 * micro.f1:.2f}, 95 % interval {100 * low:.2f} to {100 * high:.2f}",
+            f"entity F1 {units.text(micro.f1, 'f1')}, "
+            f"95 % interval {units.interval(low, high, 'f1')}",
             "",
             *_rows(
                 "token level (each tag by itself; not to be quoted as entity F1)",
                 self.token.as_dict(),
             ),
-            f"token accuracy {100 * self.token.accuracy:.2f}, "
-            f"without O {100 * self.token.accuracy_without_o:.2f}",
+            f"token accuracy {units.text(self.token.accuracy, 'accuracy')}, "
+            f"without O {units.text(self.token.accuracy_without_o, 'accuracy')}",
         ]
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
@@ -121,10 +126,10 @@ class Verdict:
 def _rows(title: str, rows: dict[str, dict[str, float | int]]) -> Iterator[str]:
     width = max(map(_width, rows))
     yield title
-    yield f"{'':{width}}  precision   recall       f1  support"
+    yield f"{'':{width}} {''.join(f'{units.head(name):>14}' for name in SCORES)}  support"
     for name, row in rows.items():
-        cells = "".join(f"{100 * row[part]:9.2f}" for part in ("precision", "recall", "f1"))
-        yield f"{name}{' ' * (width - _width(name))}  {cells}{row['support']:9,}"
+        cells = "".join(f"{units.number(row[part], part):>14}" for part in SCORES)
+        yield f"{name}{' ' * (width - _width(name))} {cells}{row['support']:9,}"
 
 
 def _width(text: str) -> int:
@@ -192,7 +197,7 @@ def score(
     if strict.micro != entity.micro:
         notes.append(
             "Ill-formed tags are read as conlleval reads them; seqeval's strict mode, which drops "
-            f"them, gives F1 {100 * strict.micro.f1:.2f}."
+            f"them, gives F1 {units.text(strict.micro.f1, 'f1')}."
         )
     if schemes[0] != schemes[1]:
         notes.append(

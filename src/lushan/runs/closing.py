@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from lushan.runs.columns import aligned
-from lushan.runs.result import Result, summary
+from lushan.runs.result import Result, SummaryRow, summary
+from lushan.units import head, interval, number
 
 CLASSES = 20
 """As many classes are shown; all are in `result.json`."""
+
+SCORES = ("precision", "recall", "f1")
+"""Of each class."""
+
+
+METRIC_HEADS = ("metric", "value", "95 % interval")
+
+
+def metric_cells(row: SummaryRow) -> list[str]:
+    """The name of a metric with its unit, its value, and its interval."""
+    name = row.metric
+    return [head(name), number(row.value, name), interval(row.low, row.high, name)]
 
 
 def closing_text(result: Result, *, every_level: bool = False) -> str:
@@ -16,12 +29,9 @@ def closing_text(result: Result, *, every_level: bool = False) -> str:
         result: Of a run, or of a split judged again.
         every_level: Show the tags of tokens too, not only entities.
     """
-    rows = [["metric", "value", "95 % interval", ""]]
+    rows = [[*METRIC_HEADS, ""]]
     for row in summary(result):
-        value = "-" if row.value is None else f"{row.value:.4f}"
-        known = row.low is not None and row.high is not None
-        interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
-        rows.append([row.metric, value, interval, "main metric" if row.is_main else ""])
+        rows.append([*metric_cells(row), "main metric" if row.is_main else ""])
     lines = aligned(rows, right={1})
     for classes in report_texts(result)[: None if every_level else 1]:
         lines += ["", *classes]
@@ -41,15 +51,11 @@ def report_texts(result: Result) -> list[list[str]]:
         classes = {name: s for name, s in scores.items() if not name.endswith(" avg")}
         if not classes:
             continue
-        rows = [[f"{split}, {level}", "precision", "recall", "f1", "support"]]
+        rows = [[f"{split}, {level}", *map(head, SCORES), "support"]]
         for name, score in list(classes.items())[:CLASSES]:
-            numbers = [_shown(score[key]) for key in ("precision", "recall", "f1")]
+            numbers = [number(score[key], key) for key in SCORES]
             rows.append([name, *numbers, str(score["support"])])
         more = len(classes) - CLASSES
         rest = [f"and {more} more, in result.json"] if more > 0 else []
         tables.append(aligned(rows, right=range(1, 5)) + rest)
     return tables
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

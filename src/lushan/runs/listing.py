@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan import units
 from lushan.errors import UserError
 from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
@@ -230,12 +231,12 @@ def to_text(found: Sequence[Listed], root: str | Path) -> str:
     lines = [head]
     for run in found:
         low, high = run.interval or (None, None)
-        known = low is not None and high is not None
+        metric = run.metric or ""
         values = [show(run.differs[key]) for key in keys]
-        value = "" if run.value is None else f"{run.value:.4f}"
-        interval = f"{low:.4f} to {high:.4f}" if known else ""
+        value = "" if run.value is None else units.number(run.value, metric)
+        within = units.interval(low, high, metric)
         lines.append(
-            [run.state, run.folder, *values, run.metric or "", value, interval, age(run.started)]
+            [run.state, run.folder, *values, units.head(metric), value, within, age(run.started)]
         )
     text = aligned(lines)
     text += [f"{run.folder}: {run.state}, {run.reason}" for run in found if run.reason]

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lushan.errors import UserError
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED
+from lushan.units import head, number
 
 STYLES = {
     COMPLETE: "green",
@@ -34,6 +35,7 @@ class Outcome:
         exit_code: Its own: 0, 1, 2, 130, 143; negative for a signal that killed it.
         folder: Its run folder, where one is known.
         seconds: Its time.
+        metric: The metric of `value`.
         value: What it returned.
         answered: Whether it was complete before.
     """
@@ -45,6 +47,7 @@ class Outcome:
     exit_code: int = 0
     folder: str | None = None
     seconds: float = 0.0
+    metric: str | None = None
     value: Any = None
     answered: bool = False
 
@@ -103,17 +106,31 @@ def exit_reason(code: int) -> str:
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    """Return the closing table of a sweep."""
-    table = Table("job", "overrides", "state", "value", "s", "reason", box=None, pad_edge=False)
+    """Return the closing table of a sweep: a column for each metric, and the run folders."""
+    metrics = list(dict.fromkeys(outcome.metric for outcome in outcomes if outcome.metric))
+    table = Table("job", "overrides", "state", box=None, pad_edge=False)
+    for metric in metrics:
+        table.add_column(_plain(head(metric)), justify="right", overflow="fold")
+    table.add_column("s")
+    # A folder is copied from here: it stays whole, on a narrow terminal too.
+    longest = max((len(outcome.folder or "") for outcome in outcomes), default=0)
+    table.add_column("run", min_width=longest, no_wrap=True)
+    table.add_column("reason")
     for outcome in outcomes:
         state = "complete (before)" if outcome.answered else outcome.state
-        is_number = isinstance(outcome.value, float)
+        values = [
+            number(outcome.value, metric)
+            if metric == outcome.metric and isinstance(outcome.value, float)
+            else ""
+            for metric in metrics
+        ]
         table.add_row(
             str(outcome.number),
             _plain(" ".join(outcome.overrides)),
             f"[{STYLES.get(outcome.state, 'default')}]{state}",
-            f"{outcome.value:.4f}" if is_number else "",
+            *values,
             "" if outcome.answered else f"{outcome.seconds:.1f}",
+            _plain(outcome.folder or ""),
             _plain(outcome.reason or ""),
         )
     return table

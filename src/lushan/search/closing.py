@@ -20,6 +20,7 @@ from lushan.runs.files import atomic_write
 from lushan.runs.identity import run_id
 from lushan.runs.secrets import redact_arguments
 from lushan.search import space
+from lushan.units import text
 
 if TYPE_CHECKING:
     from lushan.runs.trials import Trials
@@ -79,7 +80,7 @@ def best_of(study: Any) -> list[Any]:
 
 
 def _described(plan: Plan, trial: Any) -> str:
-    scores = ", ".join(f"{m} {v:.4f}" for m, v in zip(plan.metrics, trial.values, strict=True))
+    scores = ", ".join(f"{m} {text(v, m)}" for m, v in zip(plan.metrics, trial.values, strict=True))
     values = " ".join(redact_arguments(space.lines(_bare(trial.params))))
     return f"trial {trial.number}, {scores}: {values}\n  run: {trial.user_attrs.get('run')}"
 
@@ -140,7 +141,7 @@ def write_preset(plan: Plan, trial: Any, name: str) -> str:
         return f"no preset: {problem}; to run it: {command}"
     conf = user_conf() or Path("conf")
     path = conf / "experiment" / f"{name}.yaml"
-    scores = ", ".join(f"{m} {v:.4f}" for m, v in zip(plan.metrics, trial.values, strict=True))
+    scores = ", ".join(f"{m} {text(v, m)}" for m, v in zip(plan.metrics, trial.values, strict=True))
     head = f"# @package _global_\n# Trial {trial.number} of the search {plan.name}: {scores}.\n"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before is not None and "of the search " not in before:

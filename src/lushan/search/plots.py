@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
+from lushan.units import head, scaled
 
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
 
@@ -48,20 +49,25 @@ def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for place, axes in enumerate(rows):
         numbers = [t.number for t in complete]
-        values = [t.values[place] for t in complete]
+        metric = metrics[place]
+        values = [scaled(t.values[place], metric) for t in complete]
         axes.plot(numbers, values, "o", color=BLUE, markersize=4, label="complete")
         better = max if directions[place].name == "MAXIMIZE" else min
         best = list(itertools.accumulate(values, better))
         axes.step(numbers, best, where="post", color=ORANGE, label="best so far")
         pruned = [t for t in trials if t.state.name == "PRUNED" and t.intermediate_values]
         if pruned and len(metrics) == 1:
-            last = [t.intermediate_values[max(t.intermediate_values)] for t in pruned]
+            last = [scaled(_last(t), metric) for t in pruned]
             at = [t.number for t in pruned]
             axes.plot(at, last, "x", color=GREY, markersize=5, label="pruned")
-        axes.set(xlabel="trial", ylabel=metrics[place])
+        axes.set(xlabel="trial", ylabel=head(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
     return figure
+
+
+def _last(trial: Any) -> float:
+    return float(trial.intermediate_values[max(trial.intermediate_values)])
 
 
 def shares(importance: Mapping[str, float]) -> Figure:
@@ -78,7 +84,8 @@ def front(trials: Sequence[Any], best: Sequence[Any], metrics: Sequence[str]) ->
     figure, (axes,) = sheet(5.2, 4.4)
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for chosen, colour, label in ((complete, GREY, "trials"), (best, ORANGE, "not beaten")):
-        axes.plot(*zip(*(t.values for t in chosen), strict=True), "o", color=colour, label=label)
-    axes.set(xlabel=metrics[0], ylabel=metrics[1])
+        points = [[scaled(v, m) for v, m in zip(t.values, metrics, strict=True)] for t in chosen]
+        axes.plot(*zip(*points, strict=True), "o", color=colour, label=label)
+    axes.set(xlabel=head(metrics[0]), ylabel=head(metrics[1]))
     axes.legend(frameon=False)
     return figure

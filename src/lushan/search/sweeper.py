@@ -34,7 +34,7 @@ from lushan.runs.identity import lookup, run_id
 from lushan.runs.result import objective
 from lushan.runs.trials import JOURNAL, Trials, opened
 from lushan.search import closing, space
-from lushan.studies.numbers import is_lower_better
+from lushan.units import is_lower_better
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from lushan.errors import UserError, did_you_mean
 from lushan.studies import contrast
 from lushan.studies.contrast import LEVEL, OVER_RUNS, TESTS, Contrast
-from lushan.studies.numbers import p_text, signed
+from lushan.studies.numbers import p_text
+from lushan.units import signed
 
 if TYPE_CHECKING:
     from lushan.studies.grid import Grid

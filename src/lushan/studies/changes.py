@@ -14,9 +14,9 @@ from lushan.studies import records
 from lushan.studies.collect import Member
 from lushan.studies.contrast import Read, count_together
 from lushan.studies.counting import is_tagging, set_of
-from lushan.studies.numbers import is_lower_better, signed
 from lushan.studies.records import Records, Undecided
 from lushan.text import tags
+from lushan.units import is_lower_better, signed
 
 LONGEST = 160
 """Characters that are shown of a text."""

@@ -1,11 +1,12 @@
 """Claims of a study, and whether its runs bear them out.
 
     crf beats linear on test/entity_f1, p < 0.05
-    head=crf,decay=layerwise: test/entity_f1 == 0.41 ± 0.02
-    head=crf: test/entity_f1 > 0.4
+    head=crf,decay=layerwise: test/entity_f1 == 41 % ± 2 %
+    head=crf: test/entity_f1 > 40 %
 
 A side names levels, `axis=level` or the level alone where only one axis has it. Axes that it does
 not name are averaged over, cell by cell; a comparison is made over the cells that both sides have.
+A share is written in percent, or as it stands in `result.json`: 0.41.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections.abc import Iterable, Sequence
 from lushan.errors import did_you_mean
 from lushan.metrics import significance
 from lushan.studies.contrast import FEWEST_RUNS
-from lushan.studies.numbers import is_lower_better
 from lushan.studies.plan import Plan, Run
 from lushan.studies.study import Levels, Study
+from lushan.units import PERCENT, difference, is_lower_better, measure, signed, text
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
@@ -32,8 +33,8 @@ FEWEST = FEWEST_RUNS["welch"]
 _BEATS = re.compile(r"(?P<one>.+?) beats (?P<other>.+) on (?P<metric>[^\s,]+)(?P<p>.*)")
 _P = re.compile(r",\s*p\s*<\s*(?P<alpha>[\d.eE+-]+)")
 _VALUE = re.compile(
-    r"(?P<side>[^:]+):\s*(?P<metric>\S+)\s*(?P<sign>==|<=|>=|<|>)\s*(?P<value>[\d.eE+-]+)"
-    r"(?:\s*(?:±|\+-|\+/-)\s*(?P<within>[\d.eE+-]+))?"
+    r"(?P<side>[^:]+):\s*(?P<metric>\S+)\s*(?P<sign>==|<=|>=|<|>)\s*(?P<value>[\d.eE+-]+\s*%?)"
+    r"(?:\s*(?:±|\+-|\+/-)\s*(?P<within>[\d.eE+-]+\s*%?))?"
 )
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -107,15 +108,16 @@ def _read(study: Study, text: str, key: str) -> Claim:
             raise study.mistake(
                 "a mean is never just a number", key, value=text, hint="METRIC == VALUE ± WITHIN"
             )
-        within = _number(study, found["within"] or "0", key)
+        metric = found["metric"]
+        within = _value(study, found["within"] or "0", metric, key)
         if within < 0:
             raise study.mistake("how far off is 0 or more", key, value=within)
         return Claim(
             text,
-            found["metric"],
+            metric,
             _levels(study, found["side"], key),
             sign=found["sign"],
-            value=_number(study, found["value"], key),
+            value=_value(study, found["value"], metric, key),
             within=within,
         )
     raise study.mistake(
@@ -131,6 +133,21 @@ def _number(study: Study, text: str, key: str) -> float:
         return float(text)
     except ValueError as error:
         raise study.mistake("not a number", key, value=text) from error
+
+
+def _value(study: Study, text: str, metric: str, key: str) -> float:
+    """The raw value of a metric that a claim names, in percent or as it stands in files."""
+    unit = measure(metric).unit
+    bare = text.rstrip("% ")
+    value = _number(study, bare, key)
+    if bare != text.rstrip():
+        if unit is not PERCENT:
+            raise study.mistake(f"{metric} is no share", key, value=text, hint=f"Write {bare}.")
+        return value / unit.scale
+    if unit is PERCENT and abs(value) > 1:
+        hint = f"Write {bare} %, or {value / unit.scale:g}."
+        raise study.mistake(f"{metric} is a share: 1 at most", key, value=text, hint=hint)
+    return value
 
 
 def _levels(study: Study, text: str, key: str) -> Levels:
@@ -193,7 +210,9 @@ def _measured(plan: Plan, claim: Claim) -> Answer:
         holds = abs(mean - claim.value) <= claim.within
     else:
         holds = _SIGNS[claim.sign](mean, claim.value)
-    return Answer(claim, HOLDS if holds else FAILS, f"mean {mean:.4f} over {n} runs")
+    return Answer(
+        claim, HOLDS if holds else FAILS, f"mean {text(mean, claim.metric)} over {n} runs"
+    )
 
 
 def _compared(plan: Plan, claim: Claim) -> Answer:
@@ -209,7 +228,7 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
         (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
     ]
     effect = statistics.fmean(statistics.fmean(a) - statistics.fmean(b) for a, b in pairs)
-    told = f"difference {effect:+.4f}"
+    told = f"difference {difference(effect, claim.metric)}"
     if len(both) < max(len(ones), len(others)):
         told += f" over the {len(both)} cells that both sides have"
     if min(len(side) for pair in pairs for side in pair) < FEWEST:
@@ -217,7 +236,8 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
     found = significance.stratified_welch(pairs)
     if math.isnan(found.p):
         return Answer(claim, UNDECIDED, f"{told}; nothing varies from which chance could be told")
-    told += f", 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g} (Welch)"
+    within = f"{signed(found.low, claim.metric)} to {signed(found.high, claim.metric)}"
+    told += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
     if found.p >= claim.alpha:
         return Answer(claim, UNDECIDED, told)
     better = (effect < 0) == is_lower_better(claim.metric)

@@ -17,7 +17,8 @@ from lushan.studies import collect, contrast, records
 from lushan.studies.changes import Changes, changes
 from lushan.studies.collect import Member
 from lushan.studies.contrast import Contrast
-from lushan.studies.numbers import is_lower_better, number, p_text, signed, unit
+from lushan.studies.numbers import p_text
+from lushan.units import head, is_lower_better, number, signed
 
 PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}
 
@@ -219,10 +220,10 @@ def _table(found: Comparison) -> list[str]:
     rows = [["metric", "A", "B", "B - A", "95 % interval", p, ""]]
     for row in found.rows:
         m, c = row.metric, row.contrast
-        values = ["-" if x is None else number(x, m) for x in (row.a, row.b)]
+        values = [number(x, m) for x in (row.a, row.b)]
         known = row.a is not None and row.b is not None
         effect = row.b - row.a if known else None  # type: ignore[operator]
-        line = [unit(m), *values, "-" if effect is None else signed(effect, m)]
+        line = [head(m), *values, "-" if effect is None else signed(effect, m)]
         rows.append([*line, *_judged(c, m), _better(effect, m) if c and c.is_marked else ""])
     return [
         *aligned(rows, right=range(1, 4)),

@@ -8,10 +8,10 @@ import html
 import io
 from collections.abc import Sequence
 
+from lushan import units
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import display_width, padded
 from lushan.studies.grid import Grid
-from lushan.studies.numbers import number, unit
 
 FORMATS = ("md", "latex", "csv", "html")
 
@@ -62,7 +62,7 @@ def written(grid: Grid, format: str) -> Made:
 
 def caption(grid: Grid, style: Style) -> str:
     """What the numbers are, in a sentence or two."""
-    names = ", ".join(map(unit, grid.metrics)) if grid.column_keys else "Each number"
+    names = ", ".join(map(units.head, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
     best = "the best in bold"
     if len(grid.rows) > 2 and style.underlined != "{}":
@@ -79,7 +79,7 @@ def heads(grid: Grid) -> list[str]:
         for metric in grid.metrics:
             parts = [where] if where else []
             if not where or len(grid.metrics) > 1:
-                parts.append(unit(metric))
+                parts.append(units.head(metric))
             found.append(" ".join(parts))
             if grid.against:
                 found.append(f"difference to {grid.against.name}")
@@ -107,9 +107,9 @@ def _mean(
     grid: Grid, row: tuple[str, ...], column: tuple[str, ...], metric: str, style: Style
 ) -> str:
     cell = grid.cells[row, column, metric]
-    text = "–" if cell.mean is None else number(cell.mean, metric)
+    text = "–" if cell.mean is None else units.number(cell.mean, metric)
     if cell.sd is not None:
-        text += f" {style.plus_minus} {number(cell.sd, metric)}"
+        text += f" {style.plus_minus} {units.number(cell.sd, metric)}"
     if row in grid.best(column, metric):
         return style.bold.format(text)
     return style.underlined.format(text) if row in grid.second(column, metric) else text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lushan.studies.collect import Member
-from lushan.studies.numbers import is_lower_better, number
+from lushan.units import is_lower_better, number
 
 if TYPE_CHECKING:
     from lushan.studies.baseline import Against

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lushan.errors import UserError
+from lushan.runs.closing import METRIC_HEADS, metric_cells
 from lushan.runs.files import atomic_write, read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
@@ -116,12 +117,10 @@ def _facts(folder: RunFolder, result: Result) -> str:
 
 
 def _metrics(result: Result) -> str:
-    rows = [["metric", "value", "95 % interval"], ["---", "--:", "---"]]
+    rows = [list(METRIC_HEADS), ["---", "--:", "---"]]
     for row in summary(result):
-        known = row.low is not None and row.high is not None
-        value = "-" if row.value is None else f"{row.value:.4f}"
-        name = f"**{row.metric}**" if row.is_main else row.metric
-        rows.append([name, value, f"{row.low:.4f} to {row.high:.4f}" if known else ""])
+        name, *numbers = metric_cells(row)
+        rows.append([f"**{name}**" if row.is_main else name, *numbers])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

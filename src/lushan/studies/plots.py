@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from lushan.plotting import LINES, fonts, sheet
 from lushan.studies.grid import Grid
-from lushan.studies.numbers import is_share, unit
 from lushan.studies.plan import Plan
 from lushan.studies.showing import arranged
 from lushan.studies.study import Plot, Table, number_in
+from lushan.units import head, scaled
 
 MARKERS = "osD^vPX"
 
@@ -54,7 +54,7 @@ def drawn(plan: Plan) -> list[Drawn]:
 def _caption(grid: Grid, plot: Plot) -> str:
     counts = sorted({len(cell.numbers) for cell in grid.cells.values()})
     n = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{unit(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
+    return f"{head(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
 
 
 def _figure(grid: Grid, plot: Plot) -> Figure:
@@ -71,7 +71,7 @@ def _figure(grid: Grid, plot: Plot) -> Figure:
     axes.set_xticks(places, levels, fontfamily=family)
     axes.minorticks_off()
     axes.set_xlabel(plot.x, fontfamily=family)
-    axes.set_ylabel(unit(grid.metrics[0]))
+    axes.set_ylabel(head(grid.metrics[0]))
     if grid.keys:
         axes.legend(frameon=False, prop={"family": family})
     return figure
@@ -82,9 +82,8 @@ def _line(
 ) -> None:
     """The cells of a row that have a number; those of one run have no deviation."""
     metric = grid.metrics[0]
-    factor = 100 if is_share(metric) else 1
     points = [
-        (x, cell.mean * factor, (cell.sd or 0.0) * factor)
+        (x, scaled(cell.mean, metric), scaled(cell.sd or 0.0, metric))
         for x, column in zip(places, grid.columns, strict=True)
         if (cell := grid.cells[row, column, metric]).mean is not None
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lushan import units
 from lushan.errors import UserError
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
@@ -169,9 +170,11 @@ class Comparison:
         Args:
             every: Also those that are bit-equal.
         """
-        width = max(map(len, self.metrics), default=0)
+        heads = {name: units.head(name) for name in self.metrics}
+        width = max(map(len, heads.values()), default=0)
         found = [
-            f"{name.ljust(width)}  {_number(then)}  {_number(now)}  {self.of(name)}"
+            f"{heads[name].ljust(width)}  {_number(then, name)}  {_number(now, name)}  "
+            f"{self.of(name)}"
             for name, (then, now) in self.metrics.items()
         ]
         if self.weights is not None:
@@ -215,5 +218,6 @@ def _lines(one: Path, other: Path) -> tuple[int, int]:
     return sum(a != b for a, b in pairs), len(pairs)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else repr(value)
+def _number(value: float | None, metric: str) -> str:
+    """A value with all its digits but the last, which scaling would change."""
+    return "-" if value is None else f"{units.scaled(value, metric):.15g}"

@@ -5,6 +5,7 @@ import sys
 import pytest
 from tests.helpers.configs import refusal
 
+from lushan.completing import VARIABLE as LINE
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError
@@ -137,14 +138,13 @@ def test_nor_for_a_primary_config(cli_inside, write, monkeypatch, places, flags)
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("by", ["line", "file"])
 def test_nor_for_completion(cli_inside, write, monkeypatch, by):
-    line = "lushan train model=bert_t"
+    line = "lushan train --config-name own model=bert_t"
     if by == "line":
         line = "lushan train hydra.searchpath=[pkg://evilpkg.conf] model=bert_t"
     else:
         write("own.yaml", "defaults: [train, _self_]\nhydra:\n  searchpath: [pkg://evilpkg.conf]\n")
-    monkeypatch.setenv("COMP_LINE", line)
-    flags = [] if by == "line" else ["--config-name", "own"]
-    done = cli_inside("train", "-sc", "query=bash", *flags)
+    monkeypatch.setenv(LINE, line)
+    done = cli_inside()
     assert done.code == 2
     assert done.out == ""
 

@@ -27,7 +27,7 @@ ON_THE_COMMAND_LINE = [
     (["foo.bar=1"], "foo.bar", "1", "There are: name, seed, "),
     (["sed=2"], "sed", "2", "Did you mean seed?"),
     (["~optimizer.rl"], "optimizer.rl", None, "Did you mean ~optimizer.lr?"),
-    (["paths.output=x"], "paths.output", "x", "Did you mean paths.output_dir?"),
+    (["paths.output=x"], "paths.output", "x", "There are: output_dir, cache_dir."),
     (["+optimizer._partail_=true"], "optimizer._partail_", True, "There are"),
     (["model=bert_tinny"], "model", "bert_tinny", "Did you mean model=bert_tiny?"),
     (["task/head=crff"], "task/head", "crff", "Did you mean task/head=crf?"),
@@ -66,7 +66,7 @@ ON_THE_COMMAND_LINE = [
     (["=1"], None, "=1", "KEY=VALUE"),
     (["--seed"], None, "--seed", "--help"),
     (["hydra.run.dir=x"], "hydra.run.dir", "x", "paths.output_dir"),
-    (["hydra/launcher=bas"], "hydra/launcher", "bas", "hydra/launcher=basic"),
+    (["hydra/launcher=bas"], "hydra/launcher", "bas", "There are: basic, "),
     (["task.monitor=entity_f2"], "task.monitor", "entity_f2", "Did you mean entity_f1?"),
     (
         ["optimized_metric=test/entity_f"],
@@ -309,7 +309,7 @@ def test_the_command_line_exits_with_2(cli_inside, write, monkeypatch):
     shown = cli_inside("train", "experiment=mine")
     assert shown.code == 2
     assert shown.err.startswith("Traceback")
-    assert "UserError: conf/experiment/mine.yaml:2, optimiser: " in shown.err
+    assert "UnknownKey: conf/experiment/mine.yaml:2, optimiser: " in shown.err
 
 
 @pytest.mark.parametrize(

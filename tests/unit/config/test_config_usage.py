@@ -1,18 +1,11 @@
 """Help and completion list what there is, the user's own included."""
 
-import os
-import shlex
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from lushan.config import usage
-from lushan.config.completion import COMMANDS, SCRIPT, query
+from lushan.config.completion import query
 from lushan.config.compose import Composer
 from lushan.config.folders import built_in_conf
-from lushan.errors import UserError
 
 MINE = "# mine\n_target_: lushan.models.encoders.pretrained\npath: x\n"
 CONF = built_in_conf()
@@ -91,70 +84,3 @@ def test_an_empty_word_has_all_groups():
 def test_completion_knows_the_users_own(write):
     write("model/zz_mine.yaml", MINE)
     assert queried("lushan train model=zz") == ["model=zz_mine"]
-
-
-def test_wrong_shells():
-    from lushan.config.completion import complete
-
-    for wrong in (["install=zsh"], [], ["query=bash", "x"]):
-        with pytest.raises(UserError, match="bash"):
-            complete(Composer(), "train", wrong)
-    assert complete(Composer(), "train", ["install=bash"]) == SCRIPT
-
-
-def completed(line, cwd):
-    """What bash offers for the last word of a line, with the script sourced."""
-    words = line.split()
-    if line.endswith(" "):
-        words.append("")
-    # As readline breaks words: `=` stands alone.
-    broken = []
-    for word in words:
-        parts = word.partition("=")
-        broken += [part for part in parts if part] or [""]
-    script = "\n".join(
-        [
-            SCRIPT,
-            f"COMP_LINE={shlex.quote(line)}",
-            f"COMP_POINT={len(line)}",
-            f"COMP_WORDS=({' '.join(map(shlex.quote, broken))})",
-            f"COMP_CWORD={len(broken) - 1}",
-            "COMP_WORDBREAKS=$' \\t\\n\"\\'><=;|&(:'",
-            "_lushan_completion",
-            'printf "%s\\n" "${COMPREPLY[@]}"',
-            "complete -p lushan >&2",
-        ]
-    )
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script],
-        cwd=cwd,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "-F _lushan_completion lushan" in done.stderr
-    return done.stdout.split()
-
-
-def test_bash_completes_an_option(write, here):
-    write("model/bert_tuned.yaml", MINE)
-    # What stands before the `=` is there already.
-    assert completed("lushan train model=bert_t", here) == ["bert_tiny", "bert_tuned"]
-    assert completed("lushan train experiment=ner/wn", here) == ["ner/wnut17"]
-
-
-def test_bash_completes_a_key_and_a_command(here):
-    assert completed("lushan train trainer.max_ep", here) == ["trainer.max_epochs="]
-    assert completed("lushan ta", here) == ["table"]
-    assert completed("lushan ", here) == list(COMMANDS)
-    assert completed("lushan runs ou", here) == []
-
-
-def test_every_command_is_completed():
-    from lushan import cli
-
-    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
-    names |= {group.name for group in cli.app.registered_groups}
-    assert names == set(COMMANDS)

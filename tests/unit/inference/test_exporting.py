@@ -246,7 +246,7 @@ def test_the_card(reviews_run, folder):
     assert card.startswith("---\nlicense:  # yours to choose\n")
     assert "pipeline_tag: text-classification" in card
     assert "Labels: bad, good." in card
-    assert "| **test/accuracy** |" in card
+    assert "| **test/accuracy, %** |" in card
     assert "SHA-256" in card
     assert "output_dir" not in card
     assert "seed: 1" in card

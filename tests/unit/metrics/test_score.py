@@ -52,9 +52,9 @@ def test_two_files(tmp_path: Path) -> None:
 def test_table(tmp_path: Path) -> None:
     lines = judge(tmp_path, GOLD, PREDICTED).table().split("\n")
     assert lines[0] == "2 sentences, 5 tokens, 2 entities; 2 found, 1 of them right"
-    assert "人               100.00   100.00   100.00        1" in lines
-    assert any(line.startswith("entity F1 50.00, 95 % interval") for line in lines)
-    assert any(line.startswith("token accuracy 80.00, without O 75.00") for line in lines)
+    assert "人                   100.00        100.00        100.00        1" in lines
+    assert any(line.startswith("entity F1 50.00 %, 95 % interval") for line in lines)
+    assert any(line.startswith("token accuracy 80.00 %, without O 75.00 %") for line in lines)
 
 
 def test_one_file_like_conlleval(tmp_path: Path) -> None:

@@ -31,14 +31,14 @@ def done(carried_out):
 
 def test_metrics_with_intervals_then_classes_then_notes(done):
     assert closing_text(done).splitlines() == [
-        "metric           value  95 % interval",
-        "test/entity_f1  0.5000  0.4000 to 0.6000  main metric",
-        "val/entity_f1   0.6000                    main metric",
-        "test/loss       0.5000",
+        "metric              value  95 % interval",
+        "test/entity_f1, %   50.00  40.00 to 60.00  main metric",
+        "val/entity_f1, %    60.00                  main metric",
+        "test/loss          0.5000",
         "",
-        "test, entity  precision  recall      f1  support",
-        "地名             0.5000       -  0.2500        4",
-        "PER              0.5000       -  1.0000       10",
+        "test, entity  precision, %  recall, %   f1, %  support",
+        "地名                 50.00          -   25.00        4",
+        "PER                  50.00          -  100.00       10",
         "note: 2 words were cut off",
     ]
 
@@ -47,8 +47,8 @@ def test_who_judges_again_sees_the_tags_of_tokens_too(done):
     lines = closing_text(done, every_level=True).splitlines()
     assert lines[-4:-1] == [
         "",
-        "test, token  precision  recall      f1  support",
-        "B-PER           0.5000       -  0.7500       10",
+        "test, token  precision, %  recall, %  f1, %  support",
+        "B-PER               50.00          -  75.00       10",
     ]
 
 
@@ -63,7 +63,7 @@ def test_the_plain_report_is_that_of_the_main_number(done):
 def test_a_number_that_is_none_is_a_dash(done):
     done.metrics["test/entity_f1"] = None
     done.ci["test/entity_f1"] = [None, None]
-    assert "test/entity_f1       -" in closing_text(done)
+    assert "test/entity_f1, %       -" in closing_text(done)
 
 
 @pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"entity": {}}}, {"val": {"a": {}}}])
@@ -76,7 +76,7 @@ def test_a_task_without_classes_has_no_such_table(done, report):
 def test_many_classes_are_counted(done, monkeypatch):
     monkeypatch.setattr(closing, "CLASSES", 1)
     assert report_texts(done)[0][1:] == [
-        "地名             0.5000       -  0.2500        4",
+        "地名                 50.00          -  25.00        4",
         "and 1 more, in result.json",
     ]
 

@@ -31,7 +31,7 @@ def test_states_differences_and_metrics(carried_out, config, tmp_path):
     )
     assert found[2].reason == "ended without a result"
     text = listing.to_text(found, tmp_path)
-    assert "0.7500  0.6500 to 0.8500" in text
+    assert "75.00  65.00 to 85.00" in text
     assert text.splitlines()[-1].endswith("interrupted, ended without a result")
     read = json.loads(listing.to_json(found))
     assert read[1]["differs"] == {"task/head": "linear", "seed": 2}

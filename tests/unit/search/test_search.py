@@ -53,7 +53,8 @@ def test_a_search_and_what_it_leaves(tmp_path):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     (told,) = outcomes.notes()
     assert "6 of 6 trials: 6 complete" in told
-    assert f"best: trial {best['trial']}, val/entity_f1 {float(best['val/entity_f1']):.4f}" in told
+    score = 100 * float(best["val/entity_f1"])
+    assert f"best: trial {best['trial']}, val/entity_f1 {score:.2f} %" in told
     # The preset describes the very run, outside of the search.
     made = check(compose(["experiment=search/stub", f"paths.output_dir={tmp_path}/outputs"]))
     assert run_id(made) == best["run"].rpartition("/")[2]
@@ -175,7 +176,7 @@ def test_a_database(tmp_path):
             ["hydra/sweeper/pruner=median", "optimized_metric=[val/loss,val/entity_f1]"],
             "pruned by one metric",
         ),
-        (["optimized_metric=val/entity"], "Did you mean val/entity"),
+        (["optimized_metric=val/entity"], "There are: val/loss, val/entity_f1"),
         (["hydra/sweeper/sampler=grid"], "a grid takes values"),
         (["hydra.sweeper.sampler._target_=os.system"], "not allowed"),
         (["optimizer.lr=abc"], "optimizer.lr"),

@@ -87,12 +87,39 @@ def test_over_cells_it_keeps_its_level():
         ("head=crf: m/f1 == 0.5 +- 0.01", "fails"),
         ("head=crf: m/f1 > 0.5", "holds"),
         ("head=crf,decay=none: m/f1 <= 0.5", "fails"),
+        ("head=crf: m/f1 == 50 % ± 2 %", "holds"),
+        ("head=crf: m/f1 == 50% +- 1%", "fails"),
+        ("head=crf: m/f1 > 50 %", "holds"),
+        ("head=crf: m/f1 == 0.5 ± 2 %", "holds"),
         ("decay=layerwise: m/f1 > 0.5", "undecided"),
     ],
 )
 def test_verdicts(text, verdict):
     runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
     assert judged(text, *runs).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("head=crf: m/f1 > 50", "Write 50 %, or 0.5."),
+        ("head=crf: m/f1 == 50 % ± 2", "Write 2 %, or 0.02."),
+        ("head=crf: m/loss < 50 %", "Write 50."),
+    ],
+)
+def test_a_number_on_the_wrong_scale_is_refused(text, hint):
+    with pytest.raises(UserError) as caught:
+        claims.read(study(text))
+    assert caught.value.hint == hint
+
+
+def test_its_numbers_are_written_as_tables_write_them():
+    runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
+    assert judged("head=crf: m/f1 > 0.4", *runs).why == "mean 51.50 % over 4 runs"
+    why = judged("head=crf beats linear on m/f1", *runs).why
+    assert why.startswith("difference +10.17 points, 95 % interval +7.")
+    runs = several("crf", "none", HIGH, metric="m/loss")
+    assert judged("head=crf: m/loss > 0.4", *runs).why == "mean 0.5150 over 4 runs"
 
 
 def test_less_is_better_of_a_loss():

@@ -13,7 +13,7 @@ def test_it_tells_what_the_run_has_recorded(ner_run, tmp_path):
     page.write(ner_run, output, title="A title", command=["page", "RUN"])
     text = output.read_text(encoding="utf-8")
     assert text.startswith("# A title\n\n```\nlushan train ")
-    assert "| **test/entity_f1** |" in text
+    assert "| **test/entity_f1, %** |" in text
     assert "tokens trained on" in text
     assert text.endswith("This page was made by `lushan page RUN`.\n")
     assert (output.parent / "curves.png").read_bytes()[:4] == b"\x89PNG"

@@ -10,7 +10,6 @@ from lushan.errors import UserError
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_id
 from lushan.runs.result import Result
-from lushan.studies.numbers import is_lower_better, is_share, number
 from lushan.studies.table import table
 
 SCORES = {("linear", 1): 0.50, ("linear", 2): 0.54, ("crf", 1): 0.60, ("crf", 2): 0.63}
@@ -228,17 +227,3 @@ def test_nothing_to_show(place, write, tmp_path):
     write("crf", 1, None)
     with pytest.raises(UserError, match="no run is complete yet"):
         table([place], rows=["seed"])
-
-
-def test_kinds_of_metrics():
-    assert is_share("test/entity_f1_macro")
-    assert is_share("val/token_accuracy_without_o")
-    assert is_share("test/rougeLsum_lead1")
-    assert is_share("test/exact_match")
-    assert not is_share("test/pearson")
-    assert (number(0.25, "test/rouge1"), number(25, "test/bleu")) == ("25.00", "25.00")
-    assert is_lower_better("val/loss")
-    assert is_lower_better("test/mse")
-    assert is_lower_better("test/repetition")
-    assert is_lower_better("val/bits_per_byte")
-    assert not is_lower_better("test/entity_f1")

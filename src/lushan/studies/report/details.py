@@ -15,8 +15,8 @@ from lushan.runs.identity import flat, varying
 from lushan.runs.listing import show
 from lushan.runs.result import Result, summary
 from lushan.studies.collect import shown
-from lushan.studies.numbers import is_lower_better, is_share, number
 from lushan.studies.report.gathering import Shown
+from lushan.units import head, measure
 
 
 def of_run(run: Shown, group: int) -> dict[str, Any]:
@@ -102,9 +102,10 @@ def metrics(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How each metric is written, as tables do."""
     return {
         name: {
-            "scale": 100 if is_share(name) else 1,
-            "digits": len(number(0.5, name).partition(".")[2]),
-            "lower": is_lower_better(name),
+            "head": head(name),
+            "scale": (known := measure(name)).unit.scale,
+            "digits": known.unit.digits,
+            "lower": known.lower_is_better,
         }
         for name in names
     }

@@ -80,7 +80,7 @@ function plural(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }
 
-/** A metric as tables write it: shares in percent. */
+/** A metric as tables write it, on the scale that lushan.units has for it. */
 function written(value, metric) {
   if (value === null || value === undefined) return "–";
   const how = lushan.get("report").metrics[metric] || { scale: 1, digits: 4 };
@@ -94,8 +94,7 @@ function plain(value, digits = 4) {
 
 /** The name of a metric with its unit. */
 function named(metric) {
-  const how = lushan.get("report").metrics[metric];
-  return how && how.scale === 100 ? `${metric}, %` : metric;
+  return lushan.get("report").metrics[metric]?.head ?? metric;
 }
 
 function duration(seconds) {

@@ -1,0 +1,37 @@
+"""Figures of a run are on the scale that its tables have."""
+
+from lushan.reporting import curves_figure
+from lushan.search.plots import history
+
+ROWS = [
+    {"step": "1", "train/loss": "2.0", "val/entity_f1": "0.25", "val/loss": "1.5"},
+    {"step": "2", "train/loss": "1.0", "val/entity_f1": "0.5", "val/loss": "1.25"},
+]
+
+
+def test_the_curve_of_a_share_is_in_percent():
+    _, scores = curves_figure(ROWS, "entity_f1").axes
+    assert scores.get_ylabel() == "entity_f1, %"
+    assert scores.lines[0].get_ydata().tolist() == [25.0, 50.0]
+    assert [note.get_text() for note in scores.texts] == ["50.00"]
+
+
+def test_the_curve_of_a_loss_is_as_it_is():
+    _, scores = curves_figure(ROWS, "loss", higher_is_better=False).axes
+    assert scores.get_ylabel() == "loss"
+    assert [note.get_text() for note in scores.texts] == ["1.2500"]
+
+
+def test_the_history_of_a_search_is_too():
+    class State:
+        name = "COMPLETE"
+
+    class Trial:
+        number, values, state, intermediate_values = 0, [0.5], State, {}
+
+    class Maximise:
+        name = "MAXIMIZE"
+
+    (axes,) = history([Trial], [Maximise], ["val/entity_f1"]).axes
+    assert axes.get_ylabel() == "val/entity_f1, %"
+    assert axes.lines[0].get_ydata().tolist() == [50.0]
