@@ -129,7 +129,7 @@ def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:
                     hint=near or f"It has: {', '.join(rows[0])}.",
                 )
             values[name] = [row.get(key) for row in rows]
-    return Columns(values, columns.lines, columns.file)
+    return dataclasses.replace(columns, values=values)
 
 
 def _texts(columns: Columns, rows: list[list[str]], longest: int) -> pa.Array:

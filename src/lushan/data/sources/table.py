@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lushan.data import files
+from lushan.data.classes import Classes, class_names
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import FileSource
@@ -51,7 +52,7 @@ class Table(Rows, FileSource):
         rows = self.read_text(path, split, notes)
         if self.reads_pairs:
             return self.pairs_table(rows, longest=self.longest_line)
-        return self.texts_table(rows)
+        return self.texts_table(rows, split, notes)
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.
@@ -196,4 +197,7 @@ def read_parquet(path: Path) -> Columns:
     if not table.num_rows:
         raise files.empty(path, "the file has no rows")
     values = {name: table.column(name).to_pylist() for name in table.column_names}
-    return Columns(values, range(1, table.num_rows + 1), path)
+    names = class_names(table.schema.metadata or {})
+    classes = {column: Classes(known, values[column]) for column, known in names.items()}
+    values |= {column: coded.named() for column, coded in classes.items()}
+    return Columns(values, range(1, table.num_rows + 1), path, classes)
