@@ -6,25 +6,21 @@ two indicators. What cannot be told is refused.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import io
 import json
 import math
 import re
-import tokenize
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lushan.data.written_lists import BRACKETS, NUMBER, as_list
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from lushan.data.labelled import Columns
 
-_BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BITS: Mapping[Any, bool] = {0: False, 1: True, "0": False, "1": True}  # 0.0 and False are 0
 _TRUTH = {"false": False, "true": True}
 _SEVERAL = "Several labels are learned by task.kind=multilabel."
@@ -182,7 +178,7 @@ class LabelReader:
             if written in self.names:
                 return written
         # Of names that are numbers, 1 could be the name as well as the place.
-        places = not any(map(_NUMBER.fullmatch, self.names))
+        places = not any(map(NUMBER.fullmatch, self.names))
         if places and text.isdecimal() and int(text) < len(self.names):
             return self.names[int(text)]
         if len(self.names) == 2 and text.lower() in _TRUTH:
@@ -247,7 +243,7 @@ class LabelReader:
         text = value.strip()
         inside = self.separator is None or self.separator in text
         begun = text[:1] == "[" and "]" not in text
-        if inside and (begun or (text and _BRACKETS.get(text[0]) == text[-1])):
+        if inside and (begun or (text and BRACKETS.get(text[0]) == text[-1])):
             raise self.columns.fail(
                 "this looks like a list, and cannot be read as one",
                 row,
@@ -354,44 +350,6 @@ def label_text(value: Any) -> str:
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
-def as_list(text: str) -> list[Any] | None:
-    """A list that was written as JSON, by Python or by numpy; None where a text is no list."""
-    text = text.strip()
-    if not text or _BRACKETS.get(text[0]) != text[-1]:
-        return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            found = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return _numpy_numbers(text)
-    if not isinstance(found, list | tuple | set):
-        return None
-    return _numpy_texts(text) or (sorted(found, key=str) if isinstance(found, set) else list(found))
-
-
-def _numpy_texts(text: str) -> list[str] | None:
-    """`['a' 'b']`, which to Python is one text: 'ab'."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return None
-    inner = [t for t in tokens if t.type not in (tokenize.NL, tokenize.NEWLINE)][1:-2]
-    alone = len(inner) > 1 and all(t.type == tokenize.STRING for t in inner)
-    return [str(ast.literal_eval(t.string)) for t in inner] if alone else None
-
-
-def _numpy_numbers(text: str) -> list[Any] | None:
-    """`[0 1 0]`, `[0. 1.]` and `[False True]`."""
-    words = text[1:-1].split()
-    if text[0] != "[" or not words:
-        return None
-    if all(word in ("True", "False") for word in words):
-        return [word == "True" for word in words]
-    return [float(word) for word in words] if all(map(_NUMBER.fullmatch, words)) else None
-
-
 def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -402,7 +360,7 @@ def _parsed(value: Any) -> Any:
 def _type(value: Any, text: str) -> str:
     if isinstance(value, bool):
         return "truth"
-    if not _NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text):
         return "name"
     return "fraction" if _FRACTION.fullmatch(text) else "whole"
 
