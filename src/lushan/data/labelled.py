@@ -36,21 +36,27 @@ class Columns:
         lines: The line each row starts in, from 1.
         file: The file, as the user named it.
         classes: Of columns whose values were class numbers, these and their names.
+        elements: The rows' numbers in a JSON array, where they are elements of one.
     """
 
     values: Mapping[str, Sequence[Any]]
     lines: Sequence[int]
     file: str | Path
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
+    elements: Sequence[int] | None = None
 
     def fail(
         self, problem: str, row: int, *, hint: str | None = None, value: Any = None
     ) -> UserError:
         """The error about a row."""
+        if self.elements is not None:
+            problem = f"{problem} (element {self.elements[row]})"
         return UserError(problem, file=self.file, line=self.lines[row], hint=hint, value=value)
 
     def place(self, row: int) -> str:
         """Where a row stands."""
+        if self.elements is not None:
+            return f"element {self.elements[row]}"
         return f"line {self.lines[row]}"
 
 
@@ -154,7 +160,8 @@ class Labelled:
             if self.id not in (None, "id"):
                 require_column(self.id, list(columns.values), "data.id", columns.file)
             stem = Path(columns.file).name
-            return arrow.texts([f"{stem}:{line}" for line in columns.lines])
+            numbers = columns.lines if columns.elements is None else columns.elements
+            return arrow.texts([f"{stem}:{number}" for number in numbers])
         values = columns.values[self.id]
         seen: dict[str, int] = {}
         for row, value in enumerate(values):
@@ -163,7 +170,7 @@ class Labelled:
                 raise columns.fail(f"the {self.id} is missing", row, hint="Or write data.id=null.")
             if name in seen:
                 raise columns.fail(
-                    f"the {self.id} {name!r} stands already in line {columns.lines[seen[name]]}",
+                    f"the {self.id} {name!r} stands already in {columns.place(seen[name])}",
                     row,
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )

@@ -1,4 +1,4 @@
-"""Lists that were written as text: `['a', 'b']` in a field of CSV, as pandas and numpy leave them."""
+"""Lists that were written as text: `['a', 'b']` in CSV, as pandas and numpy leave them."""
 
 from __future__ import annotations
 

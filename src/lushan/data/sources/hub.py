@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.classes import Classes
+from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
@@ -152,6 +153,8 @@ class HubSet(Source):
                     hint=f"Known are {', '.join(BUILDERS)}.",
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
+            if suffix in SUFFIXES and is_wrapper(place):
+                more = {"field": DATA}
             return load_here(BUILDERS[suffix], data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():

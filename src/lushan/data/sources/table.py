@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV and Parquet."""
+"""Tables: CSV, TSV, Parquet and JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.classes import Classes, class_names
+from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import FileSource
@@ -25,7 +26,8 @@ QUOTE = '"'
 class Table(Rows, FileSource):
     """Texts and labels, or sources and targets, in columns.
 
-    Parquet may also hold lists: words with their tags, sentences of a source, several targets.
+    Parquet and JSON may also hold lists: words with their tags, sentences of a source, several
+    targets.
 
     Args:
         columns: Names of the columns, for a file without a header. A first row that holds just
@@ -48,6 +50,9 @@ class Table(Rows, FileSource):
         if files.bare_suffix(path) in PARQUET:
             columns = read_parquet(path)
             require_short(columns, self.longest_line)
+            return self.table_of(columns, split, notes)
+        if files.bare_suffix(path) in SUFFIXES:
+            columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
             return self.table_of(columns, split, notes)
         rows = self.read_text(path, split, notes)
         if self.reads_pairs:
