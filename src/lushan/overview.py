@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lushan runs",
             "lushan runs outputs/wnut17 --where task.head=crf --where 'test/entity_f1>=0.4'",
-            "lushan runs --sort -value --last 10",
+            "lushan runs --sort value --last 10",
             "lushan runs --columns run,optimizer.lr,test/entity_f1",
             "lushan runs outputs/wnut17 --json",
             "lushan runs --prune --older-than 30 --yes",
@@ -48,8 +48,8 @@ def runs(
     sort: Annotated[
         str | None,
         typer.Option(
-            help="A key, group or metric, or value (of the main metric); -KEY from high to low. "
-            "When not given, the latest run is the last."
+            help="A key, group or metric, or value (of the main metric), the highest last; "
+            "-KEY the lowest. When not given, the latest."
         ),
     ] = None,
     last: Annotated[int | None, typer.Option(help="Only so many, from the end.", min=1)] = None,
@@ -86,8 +86,8 @@ def runs(
     from lushan.runs import layout, listing
     from lushan.runs.where import parse
 
-    found = listing.list_runs(root, where=parse(where or ()), sort=sort, last=last)
     names = [] if columns == ALL else _names(columns)
+    found = listing.list_runs(root, where=parse(where or ()), sort=sort, last=last, columns=names)
     if as_json:
         typer.echo(listing.to_json(found, names))
         return

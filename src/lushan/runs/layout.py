@@ -13,7 +13,6 @@ from lushan.runs.columns import aligned, display_width, padded
 from lushan.runs.identity import ABSENT
 from lushan.runs.listing import Listed, age
 from lushan.runs.values import show
-from lushan.runs.where import values_of
 
 LONGEST = 24
 """Places of the longest value of a key, where the table has to fit."""
@@ -43,9 +42,6 @@ def to_text(
         width: Places of a line; columns that tell least for their width give way to it, and are
             named below the table. None shows all.
         columns: Keys, groups and metrics to show instead of those in which the runs differ.
-
-    Raises:
-        UserError: No run has a column that is asked for.
     """
     if not found:
         return f"There are no runs in {root}."
@@ -90,8 +86,7 @@ def _asked(found: Sequence[Listed], name: str) -> Column:
         return name, [age(run.started) for run in found]
     if name == "value":
         return name, ["" if run.value is None else f"{run.value:.4f}" for run in found]
-    values = values_of([run.facts for run in found], name, "--columns")
-    return name, [_cell(name, value) for value in values]
+    return name, [_cell(name, run.facts.get(name)) for run in found]
 
 
 def _cell(name: str, value: Any) -> str:

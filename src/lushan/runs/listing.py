@@ -18,7 +18,10 @@ from lushan.runs.files import jsonable
 from lushan.runs.folder import COMPLETE, RunFolder, Status
 from lushan.runs.identity import ABSENT, lookup, varying
 from lushan.runs.values import value_of
-from lushan.runs.where import Condition, Facts, ordered, select
+from lushan.runs.where import Condition, Facts, ordered, select, values_of
+
+MADE = ("interval", "age")
+"""Columns that are no key of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,7 @@ def list_runs(
     where: Sequence[Condition] = (),
     sort: str | None = None,
     last: int | None = None,
+    columns: Sequence[str] = (),
 ) -> list[Listed]:
     """All runs below a folder, the latest last.
 
@@ -92,6 +96,7 @@ def list_runs(
         where: Those alone that fit all of these.
         sort: A key, group or metric to sort by; `-KEY` from high to low.
         last: So many of the end of the list alone.
+        columns: What will be shown of them.
 
     Raises:
         UserError: There is no such folder, or no run has a key that is asked for.
@@ -99,6 +104,9 @@ def list_runs(
     with nothing_to_collect():
         found = [_listed(path) for path in folders(root)]
     found.sort(key=lambda run: run.started or "")
+    for name in columns:
+        if name not in MADE:
+            values_of([run.facts for run in found], name, "--columns")
     found = select(found, _facts, where)
     if sort is not None:
         found = ordered(found, _facts, sort)

@@ -181,7 +181,8 @@ def values_of(known: Sequence[Facts], key: str, option: str) -> list[Any]:
 def ordered(items: Sequence[T], facts: Callable[[T], Facts], key: str) -> list[T]:
     """Sorted by a key, group or metric, with `-` before it from high to low.
 
-    Numbers come before texts, and those without a value last.
+    Those without a value come first, so that the end of the list is what was asked for; then
+    numbers, then texts.
 
     Raises:
         UserError: No run has it.
@@ -190,12 +191,17 @@ def ordered(items: Sequence[T], facts: Callable[[T], Facts], key: str) -> list[T
     values = values_of([facts(item) for item in items], name, "--sort")
     numbers = [as_number(value) for value in values]
     places = range(len(items))
+    backwards = key != name
     by_number = sorted(
         (i for i in places if numbers[i] is not None),
         key=lambda i: numbers[i] or 0.0,
-        reverse=key != name,
+        reverse=backwards,
     )
-    texts = [i for i in places if numbers[i] is None and values[i] not in (None, ABSENT, "")]
-    by_text = sorted(texts, key=lambda i: str(values[i]), reverse=key != name)
+    texts = [i for i in places if numbers[i] is None and not _is_missing(values[i])]
+    by_text = sorted(texts, key=lambda i: show(values[i]), reverse=backwards)
     there = {*by_number, *by_text}
-    return [items[i] for i in [*by_number, *by_text, *(i for i in places if i not in there)]]
+    return [items[i] for i in [*(i for i in places if i not in there), *by_number, *by_text]]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value))

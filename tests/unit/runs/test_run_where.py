@@ -106,7 +106,7 @@ def test_keys_that_no_run_has(several):
         found(several, "lr=1")
     assert "'optimizer.lr'" in caught.value.hint
     with pytest.raises(UserError) as caught:
-        layout.to_text(found(several), several, columns=["optimiser.lr"])
+        found(several, columns=["age", "optimiser.lr"])
     assert caught.value.key == "--columns"
 
 
@@ -121,7 +121,12 @@ def test_order_and_end(several, config):
     with half.own():
         half.start(config | {"seed": 9})
     for sort in ("value", "-value"):
-        assert found(several, sort=sort)[-1].state == "interrupted"
+        assert found(several, sort=sort)[0].state == "interrupted"
+    (alone,) = found(several, "seed=9", columns=["test/loss"])
+    assert layout.to_text([alone], several, columns=["test/loss", "seed"]).split()[2:4] == [
+        "-",
+        "9",
+    ]
 
 
 def test_only_those_chosen_say_what_differs(several):
