@@ -42,6 +42,12 @@ class Classes:
         """The column with names; a negative number says that there is none."""
         return [self._name(value) for value in self.numbers]
 
+    @property
+    def fits(self) -> bool:
+        """Whether all numbers are whole and have a name: a file may have been changed since."""
+        flat = (v for row in self.numbers for v in (row if isinstance(row, list) else [row]))
+        return all(v is None or (type(v) is int and v < len(self.names)) for v in flat)
+
     def _name(self, value: Any) -> Any:
         if isinstance(value, list):
             return [self._name(item) for item in value]

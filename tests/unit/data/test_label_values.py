@@ -332,3 +332,17 @@ def test_whole_numbers_as_tags(write) -> None:
     path = write("x.jsonl", json.dumps({"tokens": ["x", "y"], "tags": [0.0, 1.0]}) + "\n")
     read = Jsonl(train=path, label_names=["O", "B-X"]).read()
     assert read.splits["train"]["tags"].to_pylist() == [["O", "B-X"]]
+
+
+def test_names_in_a_file_that_was_changed_since(tmp_path: Path) -> None:
+    path = dataset(tmp_path / "set", ABC, [2, 0])
+    table = pq.read_table(path)
+    for column in (["x", "y"], [7, 0]):
+        changed = table.set_column(1, "label", pa.array(column))
+        changed = changed.replace_schema_metadata(table.schema.metadata)
+        pq.write_table(changed, path)
+        read = Table(train=str(path)).read()
+        assert labels(read) == [str(value) for value in column]
+    pq.write_table(table.drop_columns(["label"]), path)
+    with pytest.raises(UserError, match="which column holds the labels"):
+        Table(train=str(path)).read()

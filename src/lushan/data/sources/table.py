@@ -203,6 +203,7 @@ def read_parquet(path: Path) -> Columns:
         raise files.empty(path, "the file has no rows")
     values = {name: table.column(name).to_pylist() for name in table.column_names}
     names = class_names(table.schema.metadata or {})
-    classes = {column: Classes(known, values[column]) for column, known in names.items()}
+    found = {c: Classes(known, values[c]) for c, known in names.items() if c in values}
+    classes = {column: coded for column, coded in found.items() if coded.fits}
     values |= {column: coded.named() for column, coded in classes.items()}
     return Columns(values, range(1, table.num_rows + 1), path, classes)
