@@ -20,6 +20,7 @@ from lushan import (
     comparing,
     completing,
     options,
+    overview,
     publishing,
     scoring,
     studying,
@@ -135,126 +136,8 @@ def _train() -> None:
     raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
 
 
-Folders = Annotated[
-    list[Path], typer.Argument(help="Folders with runs in them, at any depth.", show_default=False)
-]
 Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
-
-
-@app.command(
-    epilog=examples(
-        "lushan runs",
-        "lushan runs outputs/wnut17 --json",
-        "lushan runs --prune",
-        "lushan runs --prune --older-than 30 --yes",
-    )
-)
-def runs(
-    root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
-    as_json: AsJson = False,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Say what could be removed to free disk.")
-    ] = False,
-    older_than: Annotated[
-        float | None,
-        typer.Option(
-            help="Days: with --prune, also states of runs that were not completed, and caches."
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
-    unlock: Annotated[
-        Path | None,
-        typer.Option(help="Take the lock of a run whose process is gone, and say whose it was."),
-    ] = None,
-) -> None:
-    """What runs there are: state, what differs between them, main metric, age."""
-    from lushan.runs import listing, owner
-
-    if unlock is not None:
-        typer.echo(f"unlocked: it was locked by {owner.unlock(unlock)}")
-        return
-    if prune:
-        _prune(root, older_than, yes=yes, as_json=as_json)
-        return
-    if yes or older_than is not None:
-        name = "--yes" if yes else "--older-than"
-        raise UserError("it goes with --prune", key=name, hint="lushan runs --prune ...")
-    found = listing.list_runs(root)
-    typer.echo(listing.to_json(found) if as_json else listing.to_text(found, root))
-
-
-def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) -> None:
-    from lushan.runs import pruning
-
-    if older_than is not None and older_than < 0:
-        raise UserError("must be 0 or more", key="--older-than", value=older_than)
-    removals = pruning.plan(root, older_than)
-    typer.echo(pruning.as_json(removals) if as_json else pruning.as_text(removals))
-    if not yes:
-        if removals:
-            typer.echo("nothing was removed: --yes does it", err=True)
-        return
-    freed, left = pruning.carry_out(removals)
-    for line in left:
-        typer.echo(f"left as it is: {line}", err=True)
-    typer.echo(f"freed {pruning.in_words(freed)}", err=as_json)
-    raise typer.Exit(int(bool(left)))
-
-
-@app.command(
-    epilog=examples(
-        "lushan table outputs/wnut17 --rows task.head --over seed",
-        "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex",
-        "lushan table outputs/a outputs/b --rows data --metric test/entity_f1,test/token_accuracy",
-        "lushan table outputs/wnut17 --rows model --baseline bert --test bootstrap",
-    )
-)
-def table(
-    folders: Folders,
-    rows: Annotated[str, typer.Option(help="Keys or groups, one row for each of their values.")],
-    columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
-    over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
-    metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
-    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="The row to compare with: its value, or key=value,key=value."),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option(
-            help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
-            "runs; hierarchical over both."
-        ),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
-) -> None:
-    """Mean, standard deviation and number of runs, for each value of some keys."""
-    from lushan.studies.table import table as make
-
-    made = make(
-        folders,
-        rows=_names(rows),
-        columns=_names(columns),
-        over=_names(over),
-        metrics=_names(metric),
-        format=format,
-        baseline=baseline,
-        test=test,
-    )
-    if output is None:
-        typer.echo(made.text)
-    else:
-        from lushan.runs.files import atomic_write
-
-        atomic_write(output, made.text + "\n")
-    for note in made.apart:
-        typer.echo(note, err=True)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command(
@@ -328,6 +211,7 @@ def predict(
         typer.echo(f"{count} examples: {output}", err=True)
 
 
+overview.add_to(app)
 commands.add_to(app)
 auditing.add_to(app)
 comparing.add_to(app)

@@ -36,6 +36,15 @@ Stop = Annotated[
 Penalty = Annotated[
     float, typer.Option(help="Above 1 makes tokens that are there already less likely.")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
+        "also != and, of numbers, > < >= <=. Several must all fit.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
 

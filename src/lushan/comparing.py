@@ -5,12 +5,13 @@ What takes time to import is imported inside them, as in `lushan.cli`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lushan.commands import examples
+from lushan.commands import Where, examples
 from lushan.errors import UserError
 
 
@@ -21,13 +22,23 @@ def add_to(app: typer.Typer) -> None:
             "lushan compare outputs/wnut17/0a1b2c3d4e outputs/wnut17/5f6a7b8c9d",
             "lushan compare RUN_A RUN_B --metric entity_f1,token_accuracy --test randomisation",
             "lushan compare RUN_A RUN_B --split validation --examples 20",
+            "lushan compare outputs/wnut17 --where seed=1 --where 'task.head!=softmax'",
         )
     )(compare)
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
-    run_b: Annotated[Path, typer.Argument(help="Another's.", show_default=False)],
+    run_a: Annotated[
+        Path,
+        typer.Argument(
+            help="A complete run's folder; with --where, a folder with runs at any depth.",
+            show_default=False,
+        ),
+    ],
+    run_b: Annotated[
+        Path | None,
+        typer.Argument(help="Another's; with --where it may be left out.", show_default=False),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(help="test or validation; when not given, test where both were tested."),
@@ -39,6 +50,7 @@ def compare(
     examples: Annotated[
         int, typer.Option(help="So many of the examples that changed, of each kind.")
     ] = 5,
+    where: Where = None,
     as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
 ) -> None:
     """Two runs: what was asked differently, what came out, which examples changed sides.
@@ -51,6 +63,38 @@ def compare(
     from lushan.studies import compare as comparing
 
     names = [name.strip() for name in metric.split(",") if name.strip()]
-    found = comparing.compare(run_a, run_b, split=split, metrics=names, test=test)
+    one, other = _two_runs(run_a, run_b, where or ())
+    found = comparing.compare(one, other, split=split, metrics=names, test=test)
     written = comparing.to_json if as_json else comparing.to_text
     typer.echo(written(found, examples))
+
+
+def _two_runs(run_a: Path, run_b: Path | None, where: Sequence[str]) -> tuple[Path, Path]:
+    """The runs that are meant: those named, or the two that fit.
+
+    Raises:
+        UserError: There are not two.
+    """
+    if not where:
+        if run_b is None:
+            raise UserError(
+                "two runs are compared",
+                value=str(run_a),
+                hint="Name another one, or choose two with --where KEY=VALUE.",
+            )
+        return run_a, run_b
+    from lushan.runs.where import parse
+    from lushan.studies import collect
+
+    conditions = parse(where)
+    places = [run_a] if run_b is None else [run_a, run_b]
+    found = [member for place in places for member in collect.members([place], conditions)[0]]
+    if len(found) != 2:
+        shown = ", ".join(collect.shown(member.folder) for member in found[:10])
+        raise UserError(
+            f"two runs are compared, and {len(found)} fit: {shown}",
+            key="--where",
+            value=" ".join(where),
+            hint="`lushan runs` with the same --where shows in what they differ.",
+        )
+    return found[0].folder, found[1].folder

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.commands import examples
+from lushan.commands import Where, examples
 from lushan.errors import UserError
 from lushan.runs.bar import Bar
 from lushan.studying import planned
@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
             "lushan report experiments/ner_heads/study.yaml -o site",
             "lushan report outputs/wnut17 outputs/weibo -o site --title 'Entities in posts'",
             "lushan report outputs/wnut17/0a1b2c3d4e -o site",
+            "lushan report outputs/wnut17 --where task.head=crf -o site",
         )
     )(report)
 
@@ -44,6 +45,7 @@ def report(
         Path, typer.Option("--output", "-o", help="The folder to write; an earlier report goes.")
     ],
     title: Annotated[str | None, typer.Option(help="The heading of a report on folders.")] = None,
+    where: Where = None,
 ) -> None:
     """A page to look at runs: tables, curves, scores, errors and configs; needs no server.
 
@@ -53,7 +55,7 @@ def report(
     from lushan.studies.report import site
 
     site.require_ours(output.resolve())
-    made = _gathered(places, title)
+    made = _gathered(places, title, where or ())
     with Bar("runs") as told:
         written = site.write(made, output, told)
     for problem in written.problems:
@@ -65,19 +67,27 @@ def report(
     typer.echo(str(output / "index.html"))
 
 
-def _gathered(places: Sequence[Path], title: str | None) -> Gathered:
+def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -> Gathered:
+    from lushan.runs.where import parse
     from lushan.studies.report import gathering
 
     files = [place for place in places if place.is_file()]
     if not files:
         for place in places:
             _require_runs(place)
-        return gathering.of_folders(places, title)
+        return gathering.of_folders(places, title, parse(where))
     if len(places) > 1:
         hint = "Write one study, or folders alone."
         raise UserError("a report is of one study", file=files[0], hint=hint)
     if title is not None:
         raise UserError("a study has a title of its own", key="--title", value=title)
+    if where:
+        raise UserError(
+            "a report of a study is of all its runs",
+            key="--where",
+            value=" ".join(where),
+            hint="Name the folders of the runs instead of the study.",
+        )
     return gathering.of_study(planned(files[0]))
 
 

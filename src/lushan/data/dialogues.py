@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lushan.data import arrow, files
+from lushan.data.history import HISTORY, earlier_turns
 from lushan.data.labelled import Columns, Labelled, halves, most, require_column, with_places
 from lushan.errors import UserError, did_you_mean
 
@@ -54,6 +55,8 @@ class Dialogues:
         instruction: The field with what the user wants, of a row without messages.
         input: The field with what it is about; it may be empty.
         output: The field with the answer.
+        history: The field with earlier pairs of both, of a row with an instruction; null finds
+            `history`.
         system: The field with a system message, put before the others; null finds `system`.
         id: The field with the dialogues' names; null numbers them by their lines.
         longest_line: Bytes of the longest line, or of the longest message, that is read.
@@ -67,6 +70,7 @@ class Dialogues:
     instruction: str | None = None
     input: str | None = None
     output: str | None = None
+    history: str | None = None
     system: str | None = None
     id: str | None = "id"
     longest_line: int = files.LONGEST_LINE
@@ -174,12 +178,16 @@ class Dialogues:
         extra = self.input or _first_of(INPUT, columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
+        history = self.history or _first_of((HISTORY,), columns.values)
+        if self.history is not None:
+            require_column(self.history, list(columns.values), "data.history", columns.file)
         for row in range(len(columns.lines)):
             wanted, answer = (self._text(columns, row, f, columns.values[f][row]) for f in fields)
             about = None if extra is None else columns.values[extra][row]
             if about is not None and (text := self._text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{text}"
-            yield [("user", wanted), ("assistant", answer)]
+            before = [] if history is None else earlier_turns(columns, history, row)
+            yield [*before, ("user", wanted), ("assistant", answer)]
 
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from lushan.data import files
+from lushan.data.json_rows import rows_of
 from lushan.data.labelled import TEXTS, require_column
 from lushan.errors import UserError
 
@@ -27,6 +28,8 @@ Format = Literal["txt", "jsonl", "csv", "parquet"]
 LONGEST_PART = 1 << 16
 _ROWS = 1000
 """Rows of a Parquet file that are read at a time."""
+_FIRST = 200
+"""Rows of JSON that the field of the texts is found by."""
 
 _FORMATS: dict[str, Format] = {
     **dict.fromkeys((".txt", ".text", ".md", ".raw", ".tokens", ""), "txt"),
@@ -45,17 +48,20 @@ class Part(NamedTuple):
         text: Not blank, where it is plain text.
         number: Of the part in its document, from 0.
         of_row: Whether all parts of the document begin in one line.
+        element: The document's number in a JSON array, where it is an element of one.
     """
 
     line: int
     text: str
     number: int = 0
     of_row: bool = False
+    element: int | None = None
 
     @property
     def place(self) -> str:
         """What tells it from all others of its file."""
-        return f"{self.line}/{self.number + 1}" if self.of_row and self.number else str(self.line)
+        row = self.line if self.element is None else self.element
+        return f"{row}/{self.number + 1}" if self.of_row and self.number else str(row)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -220,19 +226,13 @@ def of_row(line: int, text: str, longest: int) -> Iterator[Part]:
 
 
 def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    from lushan.data.sources.jsonl import parse_line  # the sources stand on this module
-
-    field = ""
-    for first, block in files.blocks(path, longest=reading.longest_line):
-        rows: list[tuple[int, dict[str, Any]]] = []
-        for line, content in enumerate(files.lines_of(block), first):
-            if not content or content.isspace():
-                continue
-            rows.append((line, parse_line(content, line, path)))
-        field = field or usual_field([row for _, row in rows], reading.text, path)
-        for line, row in rows:
-            text = require_text(row.get(field), field, line, path)
-            yield from of_row(line, text, reading.longest_part)
+    rows = rows_of(files.unpacked(path), path, longest=reading.longest_line)
+    first = list(itertools.islice(rows, _FIRST))
+    field = usual_field([row.value for row in first], reading.text, path)
+    for row in itertools.chain(first, rows):
+        text = require_text(row.value.get(field), field, row.line, path)
+        for part in of_row(row.line, text, reading.longest_part):
+            yield part._replace(element=row.element)
 
 
 def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:

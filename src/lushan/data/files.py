@@ -13,7 +13,7 @@ import glob
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.errors import UserError
@@ -204,14 +204,20 @@ def _decoded(data: bytes, name: str | Path, first: int) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        start = data.rfind(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"this is not UTF-8: byte 0x{data[error.start]:02x}",
-            file=name,
-            line=data.count(b"\n", 0, error.start) + first,
-            column=len(data[start : error.start].decode("utf-8").removeprefix(MARK)) + 1,
-            hint=_how_to_decode(data, error.start),
-        ) from error
+        raise not_utf8(error, name, first) from error
+
+
+def not_utf8(error: UnicodeDecodeError, name: str | Path, first: int) -> UserError:
+    """The error for bytes that are no text; `first` is the number of their first line."""
+    data, place = error.object, error.start
+    start = data.rfind(b"\n", 0, place) + 1
+    return UserError(
+        f"this is not UTF-8: byte 0x{data[place]:02x}",
+        file=name,
+        line=data.count(b"\n", 0, place) + first,
+        column=len(data[start:place].decode("utf-8", "replace").removeprefix(MARK)) + 1,
+        hint=_how_to_decode(data, place),
+    )
 
 
 def check_lines(data: bytes, name: str | Path, longest: int, *, first: int = 1) -> None:
@@ -249,29 +255,37 @@ def blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, st
     Raises:
         UserError: See `decode`; or the file cannot be read, or is gzip and cut off.
     """
-    for first, data in _whole_lines(path, longest):
-        text = _decoded(data, path, first)
+    return blocks_of(unpacked(path), path, longest=longest)
+
+
+def blocks_of(
+    source: Iterable[bytes], name: str | Path, *, longest: int = LONGEST_LINE
+) -> Iterator[tuple[int, str]]:
+    """The same of bytes that are unpacked already, in pieces of any size."""
+    for first, data in _whole_lines(iter(source), name, longest):
+        text = _decoded(data, name, first)
         text = text.removeprefix(MARK) if first == 1 else text
         yield first, text.replace("\r\n", "\n") if "\r" in text else text
 
 
-def _whole_lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
+def _whole_lines(
+    source: Iterator[bytes], name: str | Path, longest: int
+) -> Iterator[tuple[int, bytes]]:
     first = 1
     held = b""  # the beginning of a line that a later block ends
-    source = unpacked(path)
     for number, data in enumerate(source):
         if number == 0:
-            require_utf8_marks(data, path)
+            require_utf8_marks(data[:BLOCK], name)
         end = data.rfind(b"\n") + 1
         if not end and len(held) + len(data) > longest:
-            raise too_long(path, first, len(held) + len(data) + _rest_of_line(source), longest)
+            raise too_long(name, first, len(held) + len(data) + _rest_of_line(source), longest)
         whole, held = (held + data[:end], data[end:]) if end else (b"", held + data)
         if whole:
-            check_lines(whole, path, longest, first=first)
+            check_lines(whole, name, longest, first=first)
             yield first, whole
             first += whole.count(b"\n")
     if held:
-        check_lines(held, path, longest, first=first)
+        check_lines(held, name, longest, first=first)
         yield first, held
 
 

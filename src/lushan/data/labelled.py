@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lushan.data import arrow, files
+from lushan.data.classes import Classes, LabelReader
 from lushan.errors import UserError, did_you_mean
 
 LabelKind = Literal["single", "multilabel", "regression"]
@@ -35,11 +35,15 @@ class Columns:
         values: Name to values, all of one length.
         lines: The line each row starts in, from 1.
         file: The file, as the user named it.
+        classes: Of columns whose values were class numbers, these and their names.
+        elements: The rows' numbers in a JSON array, where they are elements of one.
     """
 
     values: Mapping[str, Sequence[Any]]
     lines: Sequence[int]
     file: str | Path
+    classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
+    elements: Sequence[int] | None = None
 
     def usual(
         self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
@@ -64,7 +68,15 @@ class Columns:
         self, problem: str, row: int, *, hint: str | None = None, value: Any = None
     ) -> UserError:
         """The error about a row."""
+        if self.elements is not None:
+            problem = f"{problem} (element {self.elements[row]})"
         return UserError(problem, file=self.file, line=self.lines[row], hint=hint, value=value)
+
+    def place(self, row: int) -> str:
+        """Where a row stands."""
+        if self.elements is not None:
+            return f"element {self.elements[row]}"
+        return f"line {self.lines[row]}"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -77,7 +89,9 @@ class Labelled:
         id: The column of the examples' names; null numbers them by their lines.
         label_kind: What a label is: one class, several, or a number.
         label_separator: What stands between several labels in one field: `,`.
-        label_names: Names of labels that are written as numbers from 0.
+        label_names: Names of labels that are written as numbers from 0, or as indicators.
+        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null looks at
+            them.
     """
 
     text: str | list[str] | None = None
@@ -86,9 +100,23 @@ class Labelled:
     label_kind: LabelKind = "single"
     label_separator: str | None = None
     label_names: list[str] | None = None
+    multi_hot: bool | None = None
 
-    def texts_table(self, columns: Columns, *, labelled: bool = True) -> pa.Table:
+    def texts_table(
+        self,
+        columns: Columns,
+        split: str = "input",
+        notes: list[str] | None = None,
+        *,
+        labelled: bool = True,
+    ) -> pa.Table:
         """Rows of texts in a corpus's columns.
+
+        Args:
+            columns: As they were read.
+            split: Their name in notes.
+            notes: Takes what the reader of the numbers must know.
+            labelled: Whether there are labels.
 
         Raises:
             UserError: A column is not there, a label or text is missing or no such thing.
@@ -100,7 +128,7 @@ class Labelled:
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
         if label is not None:
-            table["label"] = self._labels(columns, label)
+            table["label"] = self._labels(columns, label, split, [] if notes is None else notes)
         return with_places(table, columns)
 
     def _text_columns(
@@ -151,7 +179,8 @@ class Labelled:
             if self.id not in (None, "id"):
                 require_column(self.id, list(columns.values), "data.id", columns.file)
             stem = Path(columns.file).name
-            return arrow.texts([f"{stem}:{line}" for line in columns.lines])
+            numbers = columns.lines if columns.elements is None else columns.elements
+            return arrow.texts([f"{stem}:{number}" for number in numbers])
         values = columns.values[self.id]
         seen: dict[str, int] = {}
         for row, value in enumerate(values):
@@ -160,7 +189,7 @@ class Labelled:
                 raise columns.fail(f"the {self.id} is missing", row, hint="Or write data.id=null.")
             if name in seen:
                 raise columns.fail(
-                    f"the {self.id} {name!r} stands already in line {columns.lines[seen[name]]}",
+                    f"the {self.id} {name!r} stands already in {columns.place(seen[name])}",
                     row,
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )
@@ -169,106 +198,48 @@ class Labelled:
 
     # Labels
 
-    def _labels(self, columns: Columns, name: str) -> pa.Array:
-        values = columns.values[name]
-        if self.label_kind == "regression":
-            numbers = [self._number(columns, row, v) for row, v in enumerate(values)]
-            return arrow.numbers(numbers, pa.float64())
-        if self.label_kind == "multilabel":
-            several = [self._several(columns, row, v) for row, v in enumerate(values)]
-            return arrow.text_lists(several)
-        known: dict[Any, str] = {}
-        labels = []
-        for row, value in enumerate(values):
-            if type(value) is not str or value not in known:
-                text = self._one(columns, row, value)
-                if type(value) is str:
-                    known[value] = text
-            else:
-                text = known[value]
-            labels.append(text)
-        return arrow.texts(labels)
-
-    def _one(self, columns: Columns, row: int, value: Any) -> str:
-        if isinstance(value, list | dict):
-            raise columns.fail(
-                "one label is expected, and this is a list or mapping",
-                row,
-                value=value,
-                hint="Several labels are learned by task.kind=multilabel.",
-            )
-        text = label_text(value)
-        if not text:
-            raise columns.fail(
-                "the label is missing",
-                row,
-                hint="Give it one, or leave the example out; a test split without any: "
-                "data.test=null.",
-            )
-        return self._named(columns, row, text)
-
-    def _named(self, columns: Columns, row: int, text: str) -> str:
-        if self.label_names is None or text in self.label_names:
-            return text
-        if text.isdecimal() and int(text) < len(self.label_names):
-            return self.label_names[int(text)]
-        raise columns.fail(
-            f"data.label_names has no name for the label {text!r}",
-            row,
-            hint=f"It names 0 to {len(self.label_names) - 1}: {', '.join(self.label_names)}.",
+    def _labels(self, columns: Columns, name: str, split: str, notes: list[str]) -> pa.Array:
+        coded = columns.classes.get(name)
+        values: Sequence[Any] = columns.values[name]
+        names: Sequence[str] | None = self.label_names
+        if coded is not None and (names is not None or self.label_kind == "multilabel"):
+            # Lists of class numbers may be indicators: they are named once that is known.
+            values, names = coded.numbers, names or coded.names
+        reader = LabelReader(
+            columns, values, names, self.label_separator, self.multi_hot, self._width()
         )
+        if self.label_kind == "regression":
+            return arrow.numbers(reader.numbers(), pa.float64())
+        several = self.label_kind == "multilabel"
+        found = arrow.text_lists(reader.several()) if several else arrow.texts(reader.single())
+        self._require_one_width(columns, reader.width)
+        notes += [f"{split}: {remark}" for remark in reader.remarks]
+        return found
 
-    def _several(self, columns: Columns, row: int, value: Any) -> list[str]:
-        if isinstance(value, str) and self.label_separator is None:
-            raise columns.fail(
-                "several labels are expected, and this is one text",
-                row,
-                value=value,
-                hint="Write what stands between labels: 'data.label_separator=\";\"'.",
-            )
-        if isinstance(value, str):
-            value = [part for part in value.split(self.label_separator) if part.strip()]
-        if not isinstance(value, list | tuple):
-            if value is None:
-                raise columns.fail(
-                    "the labels are missing", row, hint="An example without labels has []."
+    def _width(self) -> int | None:
+        """Places of an indicator of the files that were read before."""
+        known: dict[str, int | None] = self.__dict__.setdefault("_widths", {})
+        return next(iter(known.values()), None)
+
+    def _require_one_width(self, columns: Columns, width: int | None) -> None:
+        known: dict[str, int | None] = self.__dict__["_widths"]
+        for file, other in known.items():
+            if other != width:
+                here, there = (
+                    f"indicators of {n} labels" if n else "no indicators" for n in (width, other)
                 )
-            raise columns.fail("a list of labels is expected", row, value=value)
-        found = [self._one(columns, row, item) for item in value]
-        return list(dict.fromkeys(found))
-
-    def _number(self, columns: Columns, row: int, value: Any) -> float:
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise columns.fail("the number is missing", row)
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise columns.fail(
-                "regression learns numbers, and this is none",
-                row,
-                value=value,
-                hint="Names are learned by task.kind=single.",
-            )
-        return number
+                raise UserError(
+                    f"the labels are {here}, and {there} in {file}",
+                    file=columns.file,
+                    hint="All splits are encoded in one way; see data.multi_hot.",
+                )
+        known[str(columns.file)] = width
 
 
 def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
     """Whether a test holds for at least half of some values, and for one."""
     passed = sum(map(test, values))
     return passed > 0 and 2 * passed >= len(values)
-
-
-def label_text(value: Any) -> str:
-    """A label as text: 1, 1.0 and '1 ' are the same one; '' where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
 
 
 def require_column(name: str, names: Collection[str], key: str, file: str | Path) -> None:

@@ -131,7 +131,7 @@ def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:
                     or f"It has: {', '.join(keys)}.",
                 )
             values[name] = [row.get(key) for row in mappings]
-    return Columns(values, columns.lines, columns.file)
+    return dataclasses.replace(columns, values=values)
 
 
 def _texts(columns: Columns, rows: list[list[str]], longest: int) -> pa.Array:

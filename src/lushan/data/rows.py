@@ -74,7 +74,7 @@ class Rows(Tagged, Paired):
                 hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
                 f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
             )
-        return self.texts_table(columns)
+        return self.texts_table(columns, split, notes)
 
     @property
     def reads_pairs(self) -> bool:
@@ -157,6 +157,8 @@ class Rows(Tagged, Paired):
         if isinstance(value, str) and value:
             return value
         names = self.label_names
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if type(value) is int and names is None:
             raise columns.fail(
                 "the tags are numbers, and their names are not known",

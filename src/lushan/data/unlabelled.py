@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from lushan.data import arrow, files
+from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, Labelled, most, strings, with_places
 from lushan.data.paired import Paired
 from lushan.data.rows import TOKENS, word_lists
 from lushan.data.source import Kind
 from lushan.data.sources.conll import Conll
-from lushan.data.sources.jsonl import parse_lines
 from lushan.data.sources.table import PARQUET, Table, read_parquet
 from lushan.data.words import Offsets, join_words, locate_words, split_words
 from lushan.errors import UserError
@@ -24,7 +24,7 @@ Format = Literal["txt", "jsonl", "conll", "table"]
 
 _SUFFIXES: dict[str, Format] = {
     **dict.fromkeys((".txt", ".text", ""), "txt"),
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys(SUFFIXES, "jsonl"),
     **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".conllu", ".ner"), "conll"),
     **dict.fromkeys((".csv", ".tsv", *PARQUET), "table"),
 }
@@ -58,16 +58,15 @@ def read_unlabelled(
     chosen = format or _format_of(name)
     if chosen == "table":
         return _of_kind(_texts(_table(name), text, kind), kind)
-    content = _content(path, name)
     if chosen == "txt":
-        columns = _lines(content, name)
+        columns = _lines(_content(path, name), name)
     elif chosen == "jsonl":
-        columns = parse_lines(content, name)
+        columns = columns_of(_unpacked(path, name), name)
         field = next((t for t in TOKENS if _holds_words(columns, t)), None)
         if field is not None and kind != "pairs":
             return _words_table(columns, field, kind)
     else:
-        table = (conll or Conll(tag_column=0)).table(content, name, tagged=False)
+        table = (conll or Conll(tag_column=0)).table(_content(path, name), name, tagged=False)
         values = {n: table.column(n).to_pylist() for n in ("id", "tokens", "line")}
         columns = Columns({"tokens": values["tokens"]}, values["line"], name)
         return _words_table(columns, "tokens", kind)
@@ -85,12 +84,14 @@ def _format_of(name: str) -> Format:
     return _SUFFIXES[suffix]
 
 
-def _content(path: str | Path, name: str) -> str:
+def _unpacked(path: str | Path, name: str) -> Iterable[bytes]:
     if name == "<stdin>":
-        data = files.unpack(sys.stdin.buffer.read(), name)
-    else:
-        data = files.read_bytes(files.find(str(path), None, key="--input"))
-    content = files.decode(data, name)
+        return [files.unpack(sys.stdin.buffer.read(), name)]
+    return files.unpacked(files.find(str(path), None, key="--input"))
+
+
+def _content(path: str | Path, name: str) -> str:
+    content = files.decode(b"".join(_unpacked(path, name)), name)
     if not content.strip():
         raise files.empty(name, "there is no text")
     return content

@@ -6,13 +6,13 @@ import collections
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lushan.data import files
+from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, Labelled
-from lushan.data.sources.jsonl import parse_lines
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.predicting import writing
 from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
@@ -283,21 +283,21 @@ def read_prompts(
         UserError: It cannot be read, or holds no prompts; names file and line.
     """
     name = "<stdin>" if str(path) == "-" else str(path)
+    source: Iterable[bytes]
     if name == "<stdin>":
-        data = files.unpack(sys.stdin.buffer.read(), name)
+        source = [files.unpack(sys.stdin.buffer.read(), name)]
     else:
-        data = files.read_bytes(files.find(name, None, key="--input"))
-    content = files.decode(data, name)
-    if not content.strip():
-        raise files.empty(name, "there is no prompt")
-    endings = (".jsonl", ".ndjson", ".json")
+        source = files.unpacked(files.find(name, None, key="--input"))
     if format is None:
-        format = "jsonl" if files.bare_suffix(name) in endings else "txt"
+        format = "jsonl" if files.bare_suffix(name) in SUFFIXES else "txt"
     if format == "txt":
+        content = files.decode(b"".join(source), name)
+        if not content.strip():
+            raise files.empty(name, "there is no prompt")
         lines = files.lines_of(content)
         columns = Columns({"prompt": lines}, range(1, len(lines) + 1), name)
     else:
-        columns = parse_lines(content, name)
+        columns = columns_of(source, name)
     names = list(columns.values)
     field = next((field for field in FIELDS[kind] if field in names), None)
     if field is None:

@@ -149,6 +149,17 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, which others may be removing because they are empty."""
+    for last in (False, False, True):
+        try:
+            return folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            if last:
+                raise
+    return None
+
+
 def check_writable(folder: str | Path, *, room: int = 0) -> None:
     """Find out before the first step, not after the last, that a folder can be written to.
 
@@ -163,7 +174,7 @@ def check_writable(folder: str | Path, *, room: int = 0) -> None:
     folder = Path(folder)
     probe = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-probe"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             # By its descriptor alone: the folder's owner may clean the name away meanwhile.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import shutil
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -157,12 +158,14 @@ class RunFolder:
         """Own the folder for the length of the block, and record how the block ends.
 
         An exception in the block marks a running run as failed, a signal or Ctrl-C as interrupted,
-        and goes on its way. A run that was started in the block and not ended is marked too.
+        and goes on its way. A run that was started in the block and not ended is marked too. A
+        mistake of the user's that ends a new run before its first step leaves nothing behind.
 
         Raises:
             UserError: Another live process owns it, or it cannot be written to; exit code 2.
             RunFailed: The disk is full; exit code 1.
         """
+        missing = [place for place in (self.path, *self.path.parents) if not place.exists()]
         check_writable(self.path)
         try:
             with owners.owning(self.path) as claim:
@@ -174,6 +177,8 @@ class RunFolder:
                         self.interrupt("ended without a result")
                 except BaseException as error:
                     self._end_with(error)
+                    if missing and isinstance(error, UserError) and not self._has_trained():
+                        _remove(missing)
                     raise
                 finally:
                     self._claim = None
@@ -181,6 +186,10 @@ class RunFolder:
             if isinstance(error, RunFailed) or not is_disk_full(error):
                 raise
             raise disk_full(error, self.path) from error
+
+    def _has_trained(self) -> bool:
+        """Whether a step was begun, or there is anything that was trained."""
+        return self.metrics_csv.exists() or self.checkpoints.exists() or self.result_json.exists()
 
     def start(
         self,
@@ -331,6 +340,16 @@ class RunFolder:
 
 
 _RECORDED = ("state", "reason", "error", "started", "ended", "seconds", "attempts")
+
+
+def _remove(made: Sequence[Path]) -> None:
+    """Remove a run folder and the folders above it that were made for it, where they are empty."""
+    shutil.rmtree(made[0], ignore_errors=True)
+    for place in made[1:]:
+        try:
+            place.rmdir()
+        except OSError:  # another run is there by now
+            return
 
 
 def stored(config: Mapping[str, Any]) -> Result | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import gc
 import json
 import os
@@ -12,12 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan import units
 from lushan.errors import UserError
-from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
 from lushan.runs.folder import COMPLETE, RunFolder, Status
 from lushan.runs.identity import ABSENT, lookup, varying
+from lushan.runs.values import value_of
+from lushan.runs.where import Condition, Facts, ordered, select, values_of
+
+MADE = ("interval", "age")
+"""Columns that are no key of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Listed:
         interval: 95 % interval of the value.
         started: Start of its last attempt.
         seconds: Its time.
+        facts: What can be asked of it.
     """
 
     folder: str
@@ -47,6 +52,9 @@ class Listed:
     interval: Sequence[float | None] | None = None
     started: str | None = None
     seconds: float | None = None
+    facts: Facts = dataclasses.field(
+        default_factory=lambda: Facts({}, {}, {}, dict), repr=False, compare=False
+    )
 
 
 def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
@@ -73,37 +81,87 @@ def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
         inner[:] = sorted(name for name in inner if not name.startswith("."))
 
 
-def list_runs(root: str | Path) -> list[Listed]:
+def list_runs(
+    root: str | Path,
+    *,
+    where: Sequence[Condition] = (),
+    sort: str | None = None,
+    last: int | None = None,
+    columns: Sequence[str] = (),
+) -> list[Listed]:
     """All runs below a folder, the latest last.
 
+    Args:
+        root: The folder.
+        where: Those alone that fit all of these.
+        sort: A key, group or metric to sort by; `-KEY` from high to low.
+        last: So many of the end of the list alone.
+        columns: What will be shown of them.
+
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or no run has a key that is asked for.
     """
-    found = []
     with nothing_to_collect():
-        for path in folders(root):
-            folder = RunFolder(path)
-            status = folder.status()
-            found.append((path, status, *_described(folder, status)))
-    keys = differing([config for *_, config, _ in found], [choices for *_, choices in found])
-    listed = []
-    for path, status, config, choices in found:
-        main = _main_metric(RunFolder(path), status.record) if status.state == COMPLETE else {}
-        listed.append(
-            Listed(
-                folder=str(path),
-                name=str(config.get("name") or path.parent.name),
-                state=status.state,
-                reason=status.reason,
-                differs={key: value_of(key, config, choices) for key in keys},
-                metric=main.get("name"),
-                value=main.get("value"),
-                interval=main.get("interval"),
-                started=status.started,
-                seconds=status.seconds,
-            )
+        found = [_listed(path) for path in folders(root)]
+    found.sort(key=lambda run: run.started or "")
+    for name in columns:
+        if name not in MADE:
+            values_of([run.facts for run in found], name, "--columns")
+    found = select(found, _facts, where)
+    if sort is not None:
+        found = ordered(found, _facts, sort)
+    if last is not None:
+        found = found[len(found) - last :] if last < len(found) else found
+    known = [run.facts for run in found]
+    keys = differing([facts.config for facts in known], [facts.choices for facts in known])
+    return [
+        dataclasses.replace(
+            run, differs={key: value_of(key, run.facts.config, run.facts.choices) for key in keys}
         )
-    return sorted(listed, key=lambda run: run.started or "")
+        for run in found
+    ]
+
+
+def _facts(run: Listed) -> Facts:
+    return run.facts
+
+
+def _listed(path: Path) -> Listed:
+    folder = RunFolder(path)
+    status = folder.status()
+    config, choices = _described(folder, status)
+    main = _main_metric(folder, status.record) if status.state == COMPLETE else {}
+    name = str(config.get("name") or path.parent.name)
+    own = {
+        "state": status.state,
+        "run": str(path),
+        "id": path.name,
+        "name": name,
+        "metric": main.get("name"),
+        "value": main.get("value"),
+        "started": status.started,
+        "seconds": status.seconds,
+    }
+    return Listed(
+        folder=str(path),
+        name=name,
+        state=status.state,
+        reason=status.reason,
+        metric=main.get("name"),
+        value=main.get("value"),
+        interval=main.get("interval"),
+        started=status.started,
+        seconds=status.seconds,
+        facts=Facts(own, config, choices, functools.partial(_metrics, folder)),
+    )
+
+
+def _metrics(folder: RunFolder) -> Mapping[str, Any]:
+    try:
+        result = folder.result()
+    except UserError:  # damaged: a table says what is wrong
+        return {}
+    return {} if result is None else result.metrics
 
 
 @contextlib.contextmanager
@@ -186,61 +244,21 @@ def _follows(
     return True
 
 
-def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
-    """The value of a key or group: `task/head` and `task.head` are the option that was chosen.
-
-    Returns:
-        `ABSENT` where the run has neither such a choice nor such a key.
-    """
-    group = key.replace(".", "/")
-    if choices.get(group) is not None:
-        return choices[group]
-    return lookup(config, key.replace("/", "."))
-
-
-def show(value: Any) -> str:
-    """A value as a person would write it."""
-    if value is ABSENT or value is None:
-        return "-"
-    if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
-        return str(value["_target_"]).rpartition(".")[2]
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple | Mapping):
-        return json.dumps(jsonable(value), ensure_ascii=False)
-    return str(value)
-
-
-def to_json(found: Sequence[Listed]) -> str:
-    """The runs as a JSON list."""
+def to_json(found: Sequence[Listed], columns: Sequence[str] = ()) -> str:
+    """The runs as a JSON list; `columns` are keys, groups and metrics to add as `columns`."""
+    names = [field.name for field in dataclasses.fields(Listed) if field.name != "facts"]
     rows = []
     for run in found:
-        differs = {key: None if v is ABSENT else v for key, v in run.differs.items()}
-        rows.append(dataclasses.asdict(dataclasses.replace(run, differs=differs)))
+        row = {name: getattr(run, name) for name in names}
+        row["differs"] = _plain(run.differs)
+        if columns:
+            row["columns"] = _plain({key: run.facts.get(key) for key in columns})
+        rows.append(row)
     return json.dumps(jsonable(rows), ensure_ascii=False, indent=2)
 
 
-def to_text(found: Sequence[Listed], root: str | Path) -> str:
-    """The runs as a table for the terminal."""
-    if not found:
-        return f"There are no runs in {root}."
-    keys = list(found[0].differs)
-    head = ["state", "run", *keys, "metric", "value", "95 % interval", "age"]
-    lines = [head]
-    for run in found:
-        low, high = run.interval or (None, None)
-        metric = run.metric or ""
-        values = [show(run.differs[key]) for key in keys]
-        value = "" if run.value is None else units.number(run.value, metric)
-        within = units.interval(low, high, metric)
-        lines.append(
-            [run.state, run.folder, *values, units.head(metric), value, within, age(run.started)]
-        )
-    text = aligned(lines)
-    text += [f"{run.folder}: {run.state}, {run.reason}" for run in found if run.reason]
-    return "\n".join(text)
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if value is ABSENT else value for key, value in values.items()}
 
 
 def age(started: str | None, now: datetime.datetime | None = None) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
-from lushan.runs.folder import RunFolder
+from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import ABSENT, flat, run_id, varying
-from lushan.runs.listing import differing, folders, nothing_to_collect, show, value_of
+from lushan.runs.listing import differing, folders, nothing_to_collect
 from lushan.runs.result import Result, headline
+from lushan.runs.values import show, value_of
+from lushan.runs.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
 """What a metric's prefix is called among the data's fingerprints, where it differs."""
@@ -49,11 +51,17 @@ class Member:
         return None if self.result is None else self.result.metrics.get(metric)
 
 
-def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
+def members(
+    places: Sequence[str | Path], where: Sequence[Condition] = ()
+) -> tuple[list[Member], list[str]]:
     """The runs at and below some folders, in the order they were started; notes on those twice.
 
+    Args:
+        places: The folders.
+        where: Those alone that fit all of these.
+
     Raises:
-        UserError: There is no such folder, or no run in it.
+        UserError: There is no such folder, or no run in it that fits.
     """
     found: dict[str, Member] = {}
     notes = []
@@ -78,7 +86,34 @@ def members(places: Sequence[str | Path]) -> tuple[list[Member], list[str]]:
             file=", ".join(map(str, places)),
             hint="Name the folder of an experiment: outputs/NAME.",
         )
-    return sorted(found.values(), key=lambda member: member.started), notes
+    fitting = select(sorted(found.values(), key=lambda member: member.started), facts_of, where)
+    if not fitting:
+        conditions = " ".join(f"{c.key}{c.operator}{c.value}" for c in where)
+        raise UserError(
+            f"none of {len(found)} runs fits",
+            key="--where",
+            value=conditions,
+            hint="`lushan runs` with the same --where shows what there is.",
+        )
+    return fitting, notes
+
+
+def facts_of(member: Member) -> Facts:
+    """What can be asked of a run."""
+    result = member.result
+    main = None if result is None else result.headline
+    own = {
+        "state": COMPLETE if result is not None else RunFolder(member.folder).state,
+        "run": str(member.folder),
+        "id": member.folder.name,
+        "name": str(member.config.get("name") or member.folder.parent.name),
+        "metric": main,
+        "value": None if result is None else result.metrics.get(str(main)),
+        "started": member.started or None,
+        "seconds": None if result is None else result.seconds,
+    }
+    metrics: Mapping[str, Any] = {} if result is None else result.metrics
+    return Facts(own, member.config, member.choices, lambda: metrics)
 
 
 def member_of(path: Path) -> Member:

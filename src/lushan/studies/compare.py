@@ -12,7 +12,8 @@ from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
 from lushan.runs.identity import ABSENT
-from lushan.runs.listing import differing, show
+from lushan.runs.listing import differing
+from lushan.runs.values import show
 from lushan.studies import collect, contrast, records
 from lushan.studies.changes import Changes, changes
 from lushan.studies.collect import Member

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.runs.listing import show
+from lushan.runs.values import show
+from lushan.runs.where import Condition
 from lushan.studies import collect
 from lushan.studies.collect import Member
 from lushan.studies.formats import Made, require_format, written
@@ -25,6 +26,7 @@ def table(
     format: str = "md",
     baseline: str | None = None,
     test: str | None = None,
+    where: Sequence[Condition] = (),
 ) -> Made:
     """Make a table of the runs below some folders.
 
@@ -38,6 +40,7 @@ def table(
         baseline: The row that the others are compared with: a value of its key, or
             `key=value,key=value`.
         test: By which: one of `contrast.TESTS`; the bootstrap when not given.
+        where: Runs alone that fit all of these.
 
     Raises:
         UserError: A key, metric, format, baseline or test is unknown, no run is complete, runs of
@@ -51,7 +54,7 @@ def table(
         raise UserError(
             "a test of differences to what?", key="--test", value=test, hint="--baseline VALUE"
         )
-    grid = arrange(*collect.members(folders), rows, columns, over, metrics)
+    grid = arrange(*collect.members(folders, where), rows, columns, over, metrics)
     return written(grid if baseline is None else compared(grid, baseline, test), format)
 
 

@@ -250,7 +250,8 @@ def test_cut_json(line: str, column: int, write, refused) -> None:
 
 
 def test_json_that_is_no_object(write, refused) -> None:
-    assert "jq" in refused(Jsonl(train=write("x", '[\n{"text": "a"}\n]\n')).read).hint
-    assert "jq" in refused(Jsonl(train=write("y", '["a"]\n')).read).hint
+    path = write("x", '{"text": "a", "label": "b"}\n["a"]\n')
+    error = refused(Jsonl(train=path).read)
+    assert (error.line, error.value) == (2, ["a"])
     deep = refused(Jsonl(train=write("z", "[" * 100_000)).read)
     assert deep.line == 1

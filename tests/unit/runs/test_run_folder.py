@@ -1,5 +1,6 @@
 """The states of a run folder, and what makes them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -82,6 +83,35 @@ def test_an_exception_is_recorded_and_goes_on(folder, config, error, state, reas
     if state == "failed":
         assert status.error == type(error).__name__
         assert "Traceback" in folder.log_txt.read_text()
+
+
+def test_a_mistake_before_the_first_step_leaves_nothing_behind(folder, config, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError):
+        end_with(UserError("no such column"), folder, config)
+    assert sorted(tmp_path.iterdir()) == before
+    (folder.path.parent / "other").mkdir(parents=True)
+    with pytest.raises(UserError):
+        end_with(UserError("no such column"), folder, config)
+    assert [place.name for place in folder.path.parent.iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("kept", ["metrics.csv", "checkpoints", "log.txt"])
+def test_what_a_mistake_does_not_remove(folder, config, kept):
+    if kept == "log.txt":  # of an earlier attempt
+        with contextlib.suppress(ValueError):
+            end_with(ValueError("no"), folder, config)
+
+    def trained():
+        with folder.own():
+            folder.start(config)
+            (folder.path / kept).mkdir() if kept == "checkpoints" else (folder.path / kept).touch()
+            raise UserError("the disk is another one")
+
+    with pytest.raises(UserError):
+        trained()
+    assert folder.status().state == "failed"
+    assert folder.status().reason == "the disk is another one"
 
 
 def test_a_killed_process_reads_as_interrupted(folder, config):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs import listing
+from lushan.runs import layout, listing, values
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import ABSENT
 
@@ -30,8 +30,8 @@ def test_states_differences_and_metrics(carried_out, config, tmp_path):
         [0.65, 0.85],
     )
     assert found[2].reason == "ended without a result"
-    text = listing.to_text(found, tmp_path)
-    assert "75.00  65.00 to 85.00" in text
+    text = layout.to_text(found, tmp_path)
+    assert "75.00 %  65.00 to 85.00" in text
     assert text.splitlines()[-1].endswith("interrupted, ended without a result")
     read = json.loads(listing.to_json(found))
     assert read[1]["differs"] == {"task/head": "linear", "seed": 2}
@@ -58,7 +58,7 @@ def test_a_run_that_lost_its_record_is_listed_by_its_result(carried_out, tmp_pat
 
 
 def test_no_runs_and_no_folder(tmp_path):
-    assert listing.to_text(listing.list_runs(tmp_path), tmp_path).startswith("There are no runs")
+    assert layout.to_text(listing.list_runs(tmp_path), tmp_path).startswith("There are no runs")
     assert listing.to_json([]) == "[]"
     with pytest.raises(UserError, match="no such folder"):
         listing.list_runs(tmp_path / "not there")
@@ -79,9 +79,9 @@ def test_a_key_and_a_group_have_one_value():
     config = {"task": {"head": {"_target_": "lushan.models.heads.CRF"}}, "model": {"a": 1}}
     choices = {"task/head": "crf", "debug": None}
     for name in ("task/head", "task.head"):
-        assert listing.value_of(name, config, choices) == "crf"
-    assert listing.value_of("model.a", config, choices) == 1
-    assert listing.value_of("debug", config, choices) is ABSENT
+        assert values.value_of(name, config, choices) == "crf"
+    assert values.value_of("model.a", config, choices) == 1
+    assert values.value_of("debug", config, choices) is ABSENT
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_key_and_a_group_have_one_value():
     ],
 )
 def test_values_as_a_person_writes_them(value, text):
-    assert listing.show(value) == text
+    assert values.show(value) == text
 
 
 @pytest.mark.parametrize(

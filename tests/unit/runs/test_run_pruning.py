@@ -106,7 +106,7 @@ def test_a_run_that_is_at_work_is_left_alone(make, tmp_path):
         (folder.path / ".tmp-encoder").mkdir()
         freed, left = pruning.carry_out(removals)
     assert freed == 0
-    assert "this run is being carried out by" in left[0]
+    assert "this run is locked by" in left[0]
 
 
 def test_a_cache_that_was_not_read(tmp_path):

@@ -9,24 +9,24 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.dialogues import Dialogues
+from lushan.data.json_rows import columns_of
 from lushan.data.source import FileSource
 from lushan.data.sources.hub import HubSet
-from lushan.data.sources.jsonl import parse_lines
 from lushan.data.sources.table import PARQUET, read_parquet
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
 class Chat(Dialogues, FileSource):
-    """Dialogues in JSON lines or Parquet."""
+    """Dialogues in JSON (an object a line, or one array) or Parquet."""
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
             return self.table_of(read_parquet(path), split, notes)
-        text = files.read_text(path, longest=self.longest_line)
-        return self.table_of(parse_lines(text, path), split, notes)
+        columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
+        return self.table_of(columns, split, notes)
 
 
 @configurable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import files
+from lushan.data.classes import Classes
+from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
@@ -79,12 +81,15 @@ class HubSet(Source):
         table = data[name]
         if not len(table):
             raise files.empty(f"{self.path}[{name}]", "the split has no rows")
-        values = {
-            column: _named(feature, list(table[column]))
-            for column, feature in table.features.items()
-            if not _is_media(feature)
+        features = {c: f for c, f in table.features.items() if not _is_media(f)}
+        values = {column: list(table[column]) for column in features}
+        classes = {
+            column: Classes(names, values[column])
+            for column, feature in features.items()
+            if (names := _names(feature)) is not None
         }
-        columns = Columns(values, range(1, len(table) + 1), f"{self.path}[{name}]")
+        values |= {column: coded.named() for column, coded in classes.items()}
+        columns = Columns(values, range(1, len(table) + 1), f"{self.path}[{name}]", classes)
         require_short(columns, self.longest_line)
         return self.table_of(columns, split, notes)
 
@@ -149,6 +154,8 @@ class HubSet(Source):
                     hint=f"Known are {', '.join(BUILDERS)}.",
                 )
             more = {"sep": "\t"} if suffix == ".tsv" else {}
+            if suffix in SUFFIXES and is_wrapper(place):
+                more = {"field": DATA}
             return load_here(BUILDERS[suffix], data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
@@ -217,19 +224,10 @@ class Hub(Rows, HubSet):
     """Words with tags, texts with labels, or sources with targets, of a set of the hub."""
 
 
-def _named(feature: Any, values: list[Any]) -> list[Any]:
-    """Class numbers as names; -1 is how sets say that there is none."""
-    names = getattr(feature, "names", None)
-    if names is not None:
-        return [_name(v, names) for v in values]
-    inner = getattr(getattr(feature, "feature", None), "names", None)
-    if inner is not None:
-        return [None if row is None else [_name(v, inner) for v in row] for row in values]
-    return values
-
-
-def _name(value: int | None, names: list[str]) -> str | None:
-    return None if value is None or value < 0 else names[value]
+def _names(feature: Any) -> Sequence[str] | None:
+    """The names of class numbers, or of those in lists."""
+    names: Sequence[str] | None = getattr(feature, "names", None)
+    return names or getattr(getattr(feature, "feature", None), "names", None)
 
 
 def _is_media(feature: Any) -> bool:

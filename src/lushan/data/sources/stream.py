@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lushan.configurable import configurable
 from lushan.data import arrow, corpora, documents, files
 from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, usual_field
+from lushan.data.json_rows import SUFFIXES, is_array, rows_of
 from lushan.data.labelled import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
 from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_here
@@ -237,6 +238,12 @@ class Stream(HubSet):
                     value=self.path,
                     hint=f"Known are {', '.join(BUILDERS)}.",
                 )
+            if suffix in SUFFIXES and any(map(is_array, local)):
+                # `datasets` would read each whole.
+                rows = datasets.IterableDataset.from_generator(
+                    _elements, gen_kwargs={"paths": local, "longest": self.longest_line}
+                )
+                return {"train": rows}
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             names = [str(path) for path in local]
             return load_here(BUILDERS[suffix], data_files=names, streaming=True, **more)
@@ -282,3 +289,10 @@ class Stream(HubSet):
     def _folder(self) -> Path:
         assert self.cache_dir is not None
         return self.cache_dir / "streams" / hash_json(self._identity())[:24]
+
+
+def _elements(paths: Sequence[Path], longest: int) -> Iterator[dict[str, Any]]:
+    """The rows of JSON files, of which at least one is an array."""
+    for path in paths:
+        for row in rows_of(files.unpacked(path), path, longest=longest):
+            yield row.value

@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV and Parquet."""
+"""Tables: CSV, TSV, Parquet and JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import files
+from lushan.data.classes import Classes, class_names
+from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import FileSource
@@ -29,7 +31,8 @@ QUOTE = '"'
 class Table(Rows, FileSource):
     """Texts and labels, or sources and targets, in columns.
 
-    Parquet may also hold lists: words with their tags, sentences of a source, several targets.
+    Parquet and JSON may also hold lists: words with their tags, sentences of a source, several
+    targets.
 
     Args:
         columns: Names of the columns, for a file without a header. A first row that holds just
@@ -53,10 +56,13 @@ class Table(Rows, FileSource):
             columns = read_parquet(path)
             require_short(columns, self.longest_line)
             return self.table_of(columns, split, notes)
+        if files.bare_suffix(path) in SUFFIXES:
+            columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
+            return self.table_of(columns, split, notes)
         rows = self.read_text(path, split, notes)
         if self.reads_pairs:
             return self.pairs_table(rows, longest=self.longest_line)
-        return self.texts_table(rows)
+        return self.texts_table(rows, split, notes)
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.
@@ -230,4 +236,8 @@ def read_parquet(path: Path) -> Columns:
     if not table.num_rows:
         raise files.empty(path, "the file has no rows")
     values = {name: table.column(name).to_pylist() for name in table.column_names}
-    return Columns(values, range(1, table.num_rows + 1), path)
+    names = class_names(table.schema.metadata or {})
+    found = {c: Classes(known, values[c]) for c, known in names.items() if c in values}
+    classes = {column: coded for column, coded in found.items() if coded.fits}
+    values |= {column: coded.named() for column, coded in classes.items()}
+    return Columns(values, range(1, table.num_rows + 1), path, classes)

@@ -12,8 +12,8 @@ from lushan.errors import UserError
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import flat, varying
-from lushan.runs.listing import show
 from lushan.runs.result import Result, summary
+from lushan.runs.values import show
 from lushan.studies.collect import shown
 from lushan.studies.report.gathering import Shown
 from lushan.units import head, measure

@@ -11,7 +11,9 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.runs import folder
 from lushan.runs.folder import COMPLETE, NEW, RunFolder, Status
-from lushan.runs.listing import differing, show
+from lushan.runs.listing import differing
+from lushan.runs.values import show
+from lushan.runs.where import Condition
 from lushan.studies import claims as claiming
 from lushan.studies import collect, showing
 from lushan.studies.claims import UNDECIDED, Answer
@@ -144,13 +146,15 @@ def _plots(plan: Plan) -> dict[str, bytes]:
     return {plot.caption: png(plot.figure) for plot in drawn(plan)}
 
 
-def of_folders(places: Sequence[str | Path], title: str | None = None) -> Gathered:
-    """The runs at and below some folders.
+def of_folders(
+    places: Sequence[str | Path], title: str | None = None, where: Sequence[Condition] = ()
+) -> Gathered:
+    """The runs at and below some folders, those that fit.
 
     Raises:
-        UserError: There is no such folder, or no run in it.
+        UserError: There is no such folder, or no run in it that fits.
     """
-    members, notes = collect.members(places)
+    members, notes = collect.members(places, where)
     parts: dict[str, list[Member]] = {}
     for member in members:
         parts.setdefault(_name(member), []).append(member)

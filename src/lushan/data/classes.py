@@ -1,0 +1,388 @@
+"""What a label column says: names, numbers of names, indicators, or lists that are kept as text.
+
+A column is looked at as a whole before its values are read: `[0, 1]` alone may be two numbers or
+two indicators. What cannot be told is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lushan.data.written_lists import BRACKETS, NUMBER, as_list
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.data.labelled import Columns
+
+_WHOLE = re.compile(r"[+-]?\d+\.0*")
+_FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
+_BITS: Mapping[Any, bool] = {0: False, 1: True, "0": False, "1": True}  # 0.0 and False are 0
+_TRUTH = {"false": False, "true": True}
+_SEVERAL = "Several labels are learned by task.kind=multilabel."
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """A column of class numbers whose names the file knows.
+
+    Attributes:
+        names: Of the classes, in the order of their numbers.
+        numbers: The column as it is kept: a number a row, or a list of them.
+    """
+
+    names: Sequence[str]
+    numbers: Sequence[Any]
+
+    def named(self) -> list[Any]:
+        """The column with names; a negative number says that there is none."""
+        return [self._name(value) for value in self.numbers]
+
+    @property
+    def fits(self) -> bool:
+        """Whether all numbers are whole and have a name: a file may have been changed since."""
+        flat = (v for row in self.numbers for v in (row if isinstance(row, list) else [row]))
+        return all(v is None or (type(v) is int and v < len(self.names)) for v in flat)
+
+    def _name(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._name(item) for item in value]
+        known = value is not None and value >= 0
+        return self.names[value] if known else None
+
+
+def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Column to the names of its class numbers, as `datasets` keeps them in Parquet files."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        found = {}
+        for column, feature in features.items():
+            inner = feature.get("feature") or feature
+            if inner.get("_type") == "ClassLabel":
+                found[column] = [str(name) for name in inner["names"]]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+    return found
+
+
+@dataclasses.dataclass
+class LabelReader:
+    """Reads the labels of one file.
+
+    Attributes:
+        columns: The file.
+        values: Its column of labels, as it was read.
+        names: `data.label_names`, or the names that the file has for numbers.
+        separator: What stands between labels in one text.
+        multi_hot: Whether lists are indicators; None looks at them.
+        width: Places of an indicator; None where there are none. Given, it is that of another
+            split, and decides where the values do not.
+        remarks: What the reader of the numbers must know.
+    """
+
+    columns: Columns
+    values: Sequence[Any]
+    names: Sequence[str] | None = None
+    separator: str | None = None
+    multi_hot: bool | None = None
+    width: int | None = None
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def single(self) -> list[str]:
+        """One label a row."""
+        values = [_parsed(value) for value in self.values]
+        lists = [row for row, value in enumerate(values) if isinstance(value, list | dict)]
+        if lists and self.multi_hot is not False and _are_bits(values) and len(values[0]) > 1:
+            return [one for (one,) in map(self._hot_alone, *zip(*enumerate(values), strict=True))]
+        if lists and not self._is_name(self.values[lists[0]]):
+            raise self.columns.fail(
+                "one label is expected, and this is a list or mapping",
+                lists[0],
+                value=values[lists[0]],
+                hint=_SEVERAL,
+            )
+        self.width = None
+        return self._labels(list(enumerate(self.values)))
+
+    def several(self) -> list[list[str]]:
+        """Any number of labels a row, none twice."""
+        values = [self._list(row, value) for row, value in enumerate(self.values)]
+        if self._are_indicators(values):
+            return [self._hot(row, value) for row, value in enumerate(values)]
+        self.width = None
+        flat = [(row, item) for row, value in enumerate(values) for item in value]
+        found = iter(self._labels(flat))
+        return [list(dict.fromkeys(next(found) for _ in value)) for value in values]
+
+    def numbers(self) -> list[float]:
+        """A number a row."""
+        if self.names is not None:
+            raise UserError(
+                "regression learns numbers, which have no names",
+                key="data.label_names",
+                value=list(self.names),
+                hint="Write data.label_names=null, or task.kind=single.",
+            )
+        return [self._number(row, value) for row, value in enumerate(self.values)]
+
+    def _number(self, row: int, value: Any) -> float:
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise self.columns.fail("the number is missing", row)
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.columns.fail(
+                "regression learns numbers, and this is none",
+                row,
+                value=value,
+                hint="Names are learned by task.kind=single.",
+            )
+        return number
+
+    # Names
+
+    def _labels(self, items: Sequence[tuple[int, Any]]) -> list[str]:
+        """The labels of (row, value)."""
+        known: dict[str, str] = {}
+        found = []
+        for row, value in items:
+            if type(value) is not str:
+                found.append(self._label(row, value))
+                continue
+            if value not in known:
+                known[value] = self._label(row, value)
+            found.append(known[value])
+        if self.names is None:
+            self._require_one_type(items, found)
+        return found
+
+    def _label(self, row: int, value: Any) -> str:
+        if isinstance(value, list | dict):
+            raise self.columns.fail("a label is no list or mapping", row, value=value)
+        text = label_text(value)
+        if not text:
+            raise self.columns.fail(
+                "the label is missing",
+                row,
+                hint="Give it one, or leave the example out; a test split without any: "
+                "data.test=null.",
+            )
+        return text if self.names is None else self._named(row, value, text)
+
+    def _is_name(self, value: Any) -> bool:
+        return isinstance(value, str) and value.strip() in (self.names or ())
+
+    def _named(self, row: int, value: Any, text: str) -> str:
+        assert self.names is not None
+        for written in (str(value).strip(), text):
+            if written in self.names:
+                return written
+        # Of names that are numbers, 1 could be the name as well as the place.
+        places = not any(map(NUMBER.fullmatch, self.names))
+        if places and text.isdecimal() and int(text) < len(self.names):
+            return self.names[int(text)]
+        if len(self.names) == 2 and text.lower() in _TRUTH:
+            return self.names[_TRUTH[text.lower()]]
+        listed = ", ".join(self.names)
+        raise self.columns.fail(
+            f"data.label_names has no name for the label {text!r}",
+            row,
+            value=value,
+            hint=f"It names 0 to {len(self.names) - 1}: {listed}."
+            if places
+            else f"Its names are numbers themselves, and are looked up as such: {listed}.",
+        )
+
+    def _require_one_type(self, items: Sequence[tuple[int, Any]], found: Sequence[str]) -> None:
+        """Refuse fractions and mixtures that no labels are; remark on numbers among names."""
+        first: dict[str, int] = {}
+        for place, ((_, value), text) in enumerate(zip(items, found, strict=True)):
+            first.setdefault(_type(value, text), place)
+        if "fraction" in first and "name" not in first:
+            row, value = items[first["fraction"]]
+            raise self.columns.fail(
+                "this number has a fraction, and is no class",
+                row,
+                value=value,
+                hint="Numbers are learned by task.kind=regression; if each is a class, name them: "
+                "data.label_names=['0.5','1.0',...].",
+            )
+        number = min((first[kind] for kind in ("whole", "fraction") if kind in first), default=None)
+        if number is None:
+            return
+        if "truth" in first:
+            row, value = items[max(first["truth"], number)]
+            raise self.columns.fail(
+                "the labels are booleans and numbers",
+                row,
+                value=value,
+                hint="Write them all as true and false, or all as numbers.",
+            )
+        if "name" in first:
+            shown = " and ".join(
+                f"{kind} such as {found[place]!r} ({self.columns.place(items[place][0])})"
+                for kind, place in (("names", first["name"]), ("numbers", number))
+            )
+            self.remarks.append(f"the labels are {shown}, each read as it is written")
+
+    # Lists
+
+    def _list(self, row: int, value: Any) -> list[Any]:
+        value = _parsed(value)
+        if isinstance(value, str):
+            return self._split(row, value)
+        if value is None:
+            raise self.columns.fail(
+                "the labels are missing", row, hint="An example without labels has []."
+            )
+        if not isinstance(value, list | tuple):
+            raise self.columns.fail("a list of labels is expected", row, value=value)
+        return list(value)
+
+    def _split(self, row: int, value: str) -> list[str]:
+        text = value.strip()
+        inside = self.separator is None or self.separator in text
+        begun = text[:1] == "[" and "]" not in text
+        if inside and (begun or (text and BRACKETS.get(text[0]) == text[-1])):
+            raise self.columns.fail(
+                "this looks like a list, and cannot be read as one",
+                row,
+                value=value,
+                hint='A list as text is written as in JSON or Python: ["a", "b"].',
+            )
+        if self.separator is None:
+            raise self.columns.fail(
+                "several labels are expected, and this is one text",
+                row,
+                value=value,
+                hint="Write what stands between labels: 'data.label_separator=\";\"'.",
+            )
+        return [part for part in value.split(self.separator) if part.strip()]
+
+    # Indicators
+
+    def _are_indicators(self, values: Sequence[Sequence[Any]]) -> bool:
+        """Whether lists have a place for each label.
+
+        Raises:
+            UserError: Some can be nothing else, and others cannot be such; or all could be both.
+        """
+        if self.multi_hot is not None:
+            return self.multi_hot
+        bits = [_is_bits(value) for value in values]
+        sure = next((i for i, v in enumerate(values) if bits[i] and _can_be_nothing_else(v)), None)
+        width = len(values[0]) if sure is None else len(values[sure])
+        odd = (i for i, v in enumerate(values) if not bits[i] or len(v) != width)
+        other = next(odd, None)
+        if sure is None:
+            if other is not None or width != 2:
+                return False
+            if self.width == 2 or len({tuple(map(_BITS.__getitem__, v)) for v in values}) > 1:
+                return True  # as numbers, [0, 1] and [1, 0] would be the same two labels
+            raise self.columns.fail(
+                "these may be the labels 0 and 1, or indicators of two labels",
+                0,
+                value=values[0],
+                hint="Say which: data.multi_hot=false or data.multi_hot=true.",
+            )
+        if other is not None:
+            raise self.columns.fail(
+                f"{self.columns.place(sure)} holds indicators of {width} labels, and this is none",
+                other,
+                value=list(values[other]),
+                hint="Write 0 or 1 in as many places; if the numbers are labels: "
+                "data.multi_hot=false.",
+            )
+        return True
+
+    def _hot_alone(self, row: int, value: Sequence[Any]) -> list[str]:
+        found = self._hot(row, value)
+        if len(found) != 1:
+            raise self.columns.fail(
+                f"one label is expected, and {len(found)} of these {len(value)} places are set",
+                row,
+                value=list(value),
+                hint=_SEVERAL,
+            )
+        return found
+
+    def _hot(self, row: int, value: Sequence[Any]) -> list[str]:
+        """The labels whose places are set."""
+        if row == 0:
+            self._name_places(len(value))
+        if not _is_bits(value) or len(value) != self.width:
+            raise self.columns.fail(
+                f"an indicator of {self.width} labels holds 0 or 1 in as many places",
+                row,
+                value=list(value),
+                hint="If these are labels, write data.multi_hot=false.",
+            )
+        names = self.names or [str(place) for place in range(len(value))]
+        return [name for name, bit in zip(names, value, strict=True) if _BITS[bit]]
+
+    def _name_places(self, width: int) -> None:
+        if self.names is not None and len(self.names) != width:
+            raise UserError(
+                f"an indicator has {width} places, and there are {len(self.names)} names",
+                key="data.label_names",
+                value=list(self.names),
+                file=self.columns.file,
+                hint="Name all labels, in the order of their places.",
+            )
+        self.width = width
+        ways = (
+            f", named by their places, 0 to {width - 1}; data.label_names=[...] names them"
+            if self.names is None
+            else f": {', '.join(self.names)}"
+        )
+        self.remarks.append(f"the labels are indicators of {width} labels{ways}")
+
+
+def label_text(value: Any) -> str:
+    """A label as text: 1, 1.0, '1.0' and '1 ' are the same one; '' where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = as_list(value)
+    return value if found is None else found
+
+
+def _type(value: Any, text: str) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    if not NUMBER.fullmatch(text):
+        return "name"
+    return "fraction" if _FRACTION.fullmatch(text) else "whole"
+
+
+def _is_bit(value: Any) -> bool:
+    return isinstance(value, int | float | str) and value in _BITS
+
+
+def _is_bits(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(map(_is_bit, value))
+
+
+def _are_bits(values: Sequence[Any]) -> bool:
+    return all(_is_bits(value) and len(value) == len(values[0]) for value in values)
+
+
+def _can_be_nothing_else(bits: Sequence[Any]) -> bool:
+    """Whether zeros and ones are no set of labels: one comes twice, or they are booleans."""
+    return len(set(bits)) < len(bits) or any(isinstance(bit, bool) for bit in bits)

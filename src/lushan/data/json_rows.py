@@ -1,0 +1,331 @@
+"""Rows of JSON: an object a line, or one array of them, read piece by piece.
+
+An array may stand alone, `[{...}, ...]`, or as `data` in one object, `{"data": [{...}, ...]}`; its
+elements may be spread over lines, or all stand in one. What is held is a piece of the file and the
+element at hand.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lushan.data import files
+from lushan.data.labelled import Columns
+from lushan.errors import UserError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+DATA = "data"
+"""The key of an object that holds the rows of a file."""
+
+_DECODER = json.JSONDecoder()
+_BLANK = re.compile(r"[ \t\n\r]*")
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_WRAPPER = re.compile(
+    rf'\{{\s*(?:{_TEXT}\s*:\s*(?:{_TEXT}|[-+.\w]+)\s*,\s*)*"{DATA}"\s*:\s*\[\s*[{{\]]'
+)
+_NEAR = 16
+"""Characters from the end of what was read in which an error may be one of cutting."""
+
+
+class Row(NamedTuple):
+    """An object.
+
+    Attributes:
+        line: The line that it begins in, from 1.
+        value: Its keys and values.
+        element: Its number in the array, from 1; None where each line is an object.
+    """
+
+    line: int
+    value: dict[str, Any]
+    element: int | None = None
+
+
+def columns_of(
+    source: Iterable[bytes], name: str | Path, *, longest: int = files.LONGEST_LINE
+) -> Columns:
+    """The fields of a file's rows; one that a row lacks is None there.
+
+    Args:
+        source: The file's bytes, unpacked, in pieces of any size.
+        name: Of the file, for errors.
+        longest: Bytes of the longest line, or characters of the longest element.
+
+    Raises:
+        UserError: It is no such JSON, or there is none; names file and line.
+    """
+    found = list(rows_of(source, name, longest=longest))
+    if not found:
+        raise files.empty(name)
+    names = dict.fromkeys(key for row in found for key in row.value)
+    return Columns(
+        {key: [row.value.get(key) for row in found] for key in names},
+        [row.line for row in found],
+        name,
+        elements=None if found[0].element is None else range(1, len(found) + 1),
+    )
+
+
+def rows_of(source: Iterable[bytes], name: str | Path, *, longest: int) -> Iterator[Row]:
+    """The rows of a file, one after the other; see `columns_of`."""
+    source = iter(source)
+    head = next(source, b"")
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    whole = itertools.chain([head], source)
+    if start[:1] == b"[":
+        yield from _Scanner(whole, name, longest).array()
+    elif start[:1] == b"{" and _is_wrapper(start.decode(errors="ignore")):
+        yield from _Scanner(whole, name, longest).wrapper()
+    else:
+        yield from _lines(whole, name, longest)
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file is an array of rows, alone or as `data`, and not a row a line."""
+    return _start(path)[:1] == "[" or is_wrapper(path)
+
+
+def is_wrapper(path: Path) -> bool:
+    """Whether a file is one object with its rows as `data`."""
+    return _is_wrapper(_start(path))
+
+
+def _start(path: Path) -> str:
+    head = next(files.unpacked(path), b"").removeprefix(codecs.BOM_UTF8)
+    return head.lstrip(b" \t\r\n").decode(errors="ignore")
+
+
+def _is_wrapper(head: str) -> bool:
+    """Whether a file begins as `{"data": [{`, and is not a row a line."""
+    found = _WRAPPER.match(head)
+    if found is None:
+        return False
+    first, _, rest = head.partition("\n")
+    if found.end() > len(first) or rest.isspace() or not rest:
+        return True
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return False  # a whole object in the first line, and more below it
+
+
+# A row a line
+
+
+def _lines(source: Iterable[bytes], name: str | Path, longest: int) -> Iterator[Row]:
+    for first, block in files.blocks_of(source, name, longest=longest):
+        for line, content in enumerate(files.lines_of(block), first):
+            if content and not content.isspace():
+                yield Row(line, parse_line(content, line, name))
+
+
+def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
+    """The object that stands in a line.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"this is no whole JSON: {error.msg}",
+            file=path,
+            line=number,
+            column=error.colno,
+            hint="An object stands in one line, or all in one array. Was the line cut? Of one "
+            "object over many lines the rows are got by jq -c '.KEY[]' IN > OUT."
+            if number == 1
+            else "An object stands in one line; was this one cut?",
+        ) from None
+    except RecursionError:
+        raise UserError("this JSON is nested too deeply", file=path, line=number) from None
+    if not isinstance(row, dict):
+        raise UserError("a JSON object is expected in each line", file=path, line=number, value=row)
+    return row
+
+
+# An array
+
+
+class _Scanner:
+    """JSON text that is read as it is needed.
+
+    Args:
+        source: The file's bytes in pieces.
+        name: Of the file.
+        longest: Characters of the longest element.
+    """
+
+    def __init__(self, source: Iterable[bytes], name: str | Path, longest: int) -> None:
+        self.pieces, self.name, self.longest = _decoded(source, name), name, longest
+        self.text = ""
+        self.at = 0  # what comes before it has been read
+        self.line = 1  # that `at` stands in
+        self.begun = 0  # place of that line's first character; negative where it was let go
+
+    def array(self) -> Iterator[Row]:
+        """The elements of an array that is all of the file."""
+        yield from self._elements()
+        if self._next():
+            raise self._bad(
+                "something stands behind the end of the array",
+                hint="A file is one array, or has an object in each line.",
+            )
+
+    def wrapper(self) -> Iterator[Row]:
+        """The elements of the array that is `data` in the object that is all of the file."""
+        self._expect("{", "an object")
+        mark = ","
+        while mark == ",":
+            key = self._value()
+            self._expect(":", "a colon behind the key")
+            if key == DATA:
+                yield from self._elements()
+            elif self._is_rows(self._value()):
+                raise self._bad(
+                    f"both {DATA!r} and {key!r} could be the rows",
+                    hint=f"Take out those that are meant: jq -c '.{DATA}[]' IN > OUT.",
+                )
+            mark = self._expect(",}", "a comma or the end of the object")
+        if self._next():
+            raise self._bad(
+                "something stands behind the end of the object",
+                hint="A file is one array, or has an object in each line.",
+            )
+
+    @staticmethod
+    def _is_rows(value: Any) -> bool:
+        return isinstance(value, list) and any(isinstance(item, dict) for item in value)
+
+    def _elements(self) -> Iterator[Row]:
+        self._expect("[", "an array")
+        number = 0
+        if self._next() == "]":
+            self._expect("]", "")
+            return
+        mark, texts = ",", False
+        while mark == ",":
+            number += 1
+            self._next()
+            line = self.line
+            value = self._value(number)
+            texts = texts or (number == 1 and isinstance(value, str))
+            if texts and isinstance(value, str):
+                value = {"text": value}
+            if not isinstance(value, dict):
+                raise UserError(
+                    f"element {number} of the array is no object",
+                    file=self.name,
+                    line=line,
+                    value=value,
+                    hint="Each is an object with the fields of a row, or all are texts.",
+                )
+            yield Row(line, value, number)
+            mark = self._expect(",]", f"a comma or the end of the array after element {number}")
+
+    # Characters
+
+    def _next(self) -> str:
+        """Go to the next character that is not blank; '' at the end of the file."""
+        while True:
+            found = _BLANK.match(self.text, self.at)
+            assert found is not None
+            self._go(found.end())
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self._more():
+                return ""
+
+    def _expect(self, marks: str, what: str) -> str:
+        mark = self._next()
+        if not mark or mark not in marks:
+            raise self._bad(
+                f"{what} is expected" if mark else f"the file ends where {what} is expected",
+                hint="Was the file cut off?" if not mark else None,
+            )
+        self._go(self.at + 1)
+        return mark
+
+    def _go(self, place: int) -> None:
+        if lines := self.text.count("\n", self.at, place):
+            self.line += lines
+            self.begun = self.text.rfind("\n", self.at, place) + 1
+        self.at = place
+
+    def _more(self) -> bool:
+        """Read on, at least as much as is held: a long element is tried few times."""
+        wanted = len(self.text) - self.at
+        found = []
+        for piece in self.pieces:
+            found.append(piece)
+            wanted -= len(piece)
+            if wanted <= 0:
+                break
+        self.text = "".join([self.text[self.at :], *found])
+        self.begun -= self.at
+        self.at = 0
+        return bool(found)
+
+    def _value(self, number: int | None = None) -> Any:
+        """The value that comes next."""
+        self._next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except RecursionError:
+                raise self._bad("this JSON is nested too deeply") from None
+            except json.JSONDecodeError as error:
+                open_text = error.msg.startswith("Unterminated string")
+                reached = len(self.text) if open_text else error.pos
+                self._require_short(reached, number)
+                offset = error.pos - self.at
+                if reached + _NEAR < len(self.text) or not self._more():
+                    self._go(self.at + offset)
+                    what = "the file" if number is None else f"element {number}"
+                    raise self._bad(
+                        f"{what} is no whole JSON: {error.msg}",
+                        hint="Was the file cut off?" if open_text else None,
+                    ) from None
+                continue
+            self._require_short(end, number)
+            # A number that ends with what was read may go on.
+            if end == len(self.text) and not isinstance(value, str | list | dict) and self._more():
+                continue
+            self._go(end)
+            return value
+
+    def _require_short(self, end: int, number: int | None) -> None:
+        if (length := end - self.at) > self.longest:
+            what = "this value" if number is None else f"element {number}"
+            raise self._bad(
+                f"{what} has {length:,} characters or more; at most {self.longest:,} are read",
+                hint="Check that quotes and brackets close; for elements that really are so long, "
+                f"write data.longest_line={2 * length}.",
+            )
+
+    def _bad(self, problem: str, *, hint: str | None = None) -> UserError:
+        column = self.at - self.begun + 1
+        return UserError(problem, file=self.name, line=self.line, column=column, hint=hint)
+
+
+def _decoded(source: Iterable[bytes], name: str | Path) -> Iterator[str]:
+    """Bytes as text; a character may be spread over two pieces."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    for number, data in enumerate(itertools.chain(source, [b""])):
+        if number == 0:
+            files.require_utf8_marks(data, name)
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            raise files.not_utf8(error, name, line) from error
+        line += text.count("\n")
+        yield text.removeprefix("\ufeff") if number == 0 else text

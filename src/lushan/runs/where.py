@@ -1,0 +1,207 @@
+"""Conditions on runs, `KEY=VALUE`: a key of the config, a chosen group, a metric, the state."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from lushan.errors import UserError, did_you_mean
+from lushan.runs.identity import ABSENT, flat
+from lushan.runs.result import headline
+from lushan.runs.values import show, value_of
+
+_CONDITION = re.compile(r"\s*([^=!<>~\s]+)\s*(!=|>=|<=|=|>|<)(.*)", re.DOTALL)
+_ORDER: Mapping[str, Callable[[float, float], bool]] = {
+    ">": lambda a, b: a > b,
+    "<": lambda a, b: a < b,
+    ">=": lambda a, b: a >= b,
+    "<=": lambda a, b: a <= b,
+}
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What can be asked of a run.
+
+    Attributes:
+        own: What is known beside config and metrics: `state`, `run`, `name`, ...
+        config: Resolved.
+        choices: Hydra's group choices.
+        metrics: Gives its metrics; asked for only where nothing else has the name.
+    """
+
+    own: Mapping[str, Any]
+    config: Mapping[str, Any]
+    choices: Mapping[str, Any]
+    metrics: Callable[[], Mapping[str, Any]]
+
+    def get(self, key: str) -> Any:
+        """The value of a key, group or metric; `ABSENT` where the run has none of that name.
+
+        A metric may be named without its split: that of test then, or else of validation.
+        """
+        if key in self.own:
+            return self.own[key]
+        found = value_of(key, self.config, self.choices)
+        if found is not ABSENT:
+            return found
+        metrics = self.metrics()
+        name = key if key in metrics or "/" in key else headline(key, metrics)
+        return metrics.get(name, ABSENT)
+
+    def names(self) -> set[str]:
+        """All that can be asked."""
+        groups = {group.replace("/", ".") for group in self.choices}
+        return {*self.own, *flat(self.config), *groups, *self.metrics()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """One condition.
+
+    Attributes:
+        key: See `Facts.get`.
+        operator: `=`, `!=`, `>`, `<`, `>=` or `<=`.
+        value: As it was written; for `=` and `!=`, `*` and `?` stand for any characters.
+    """
+
+    key: str
+    operator: str
+    value: str
+
+    def holds(self, found: Any) -> bool:
+        """Whether a value fits; a run without one fits `!=` alone."""
+        if self.operator in ("=", "!="):
+            return self._equals(found) == (self.operator == "=")
+        number = as_number(found)
+        wanted = as_number(self.value)
+        assert wanted is not None
+        return number is not None and _ORDER[self.operator](number, wanted)
+
+    def _equals(self, found: Any) -> bool:
+        if found is ABSENT:
+            return False
+        if found is None:
+            return self.value.lower() in ("null", "none", "-", "")
+        text = show(found)
+        if text == self.value or str(found) == self.value:
+            return True
+        if isinstance(found, bool):
+            return text == self.value.lower()
+        number, wanted = as_number(found), as_number(self.value)
+        if number is not None and wanted is not None:
+            return number == wanted
+        return any(mark in self.value for mark in "*?") and fnmatchcase(text, self.value)
+
+
+def as_number(value: Any) -> float | None:
+    """A value as a number, where it is one: 3e-5 and '0.00003' are the same."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def parse(texts: Iterable[str], *, option: str = "--where") -> list[Condition]:
+    """Conditions as they are written on the command line.
+
+    Raises:
+        UserError: One is no condition, or compares with what is no number.
+    """
+    found = []
+    for text in texts:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
+            raise UserError(
+                "this is no condition",
+                key=option,
+                value=text,
+                hint=f"Write {option} KEY=VALUE, or '{option} \"KEY>=NUMBER\"'; also !=, >, <, <=.",
+            )
+        key, operator, value = match.groups()
+        condition = Condition(key, operator, value.strip())
+        if operator in _ORDER and as_number(condition.value) is None:
+            raise UserError(
+                f"{operator} compares numbers",
+                key=option,
+                value=text,
+                hint=f"Write {key}{operator}NUMBER, or {key}={condition.value}.",
+            )
+        found.append(condition)
+    return found
+
+
+def select(
+    items: Sequence[T], facts: Callable[[T], Facts], conditions: Sequence[Condition]
+) -> list[T]:
+    """Those that fit all conditions.
+
+    Raises:
+        UserError: No run has a key that is asked for.
+    """
+    if not conditions:
+        return list(items)
+    known = [facts(item) for item in items]
+    keep = [True] * len(known)
+    for condition in conditions:
+        values = values_of(known, condition.key, "--where")
+        keep = [k and condition.holds(value) for k, value in zip(keep, values, strict=True)]
+    return [item for item, kept in zip(items, keep, strict=True) if kept]
+
+
+def values_of(known: Sequence[Facts], key: str, option: str) -> list[Any]:
+    """The values of a key over runs.
+
+    Raises:
+        UserError: No run has it.
+    """
+    values = [facts.get(key) for facts in known]
+    if known and all(value is ABSENT for value in values):
+        names = sorted(set().union(*(facts.names() for facts in known)))
+        ends = [name for name in names if name.endswith(f".{key}")]
+        raise UserError(
+            "no run has such a key, group or metric",
+            key=option,
+            value=key,
+            hint=f"Did you mean {' or '.join(map(repr, ends[:3]))}?"
+            if ends
+            else did_you_mean(key, names) or "`lushan runs` shows in what the runs differ.",
+        )
+    return values
+
+
+def ordered(items: Sequence[T], facts: Callable[[T], Facts], key: str) -> list[T]:
+    """Sorted by a key, group or metric, with `-` before it from high to low.
+
+    Those without a value come first, so that the end of the list is what was asked for; then
+    numbers, then texts.
+
+    Raises:
+        UserError: No run has it.
+    """
+    name = key.removeprefix("-")
+    values = values_of([facts(item) for item in items], name, "--sort")
+    numbers = [as_number(value) for value in values]
+    places = range(len(items))
+    backwards = key != name
+    by_number = sorted(
+        (i for i in places if numbers[i] is not None),
+        key=lambda i: numbers[i] or 0.0,
+        reverse=backwards,
+    )
+    texts = [i for i in places if numbers[i] is None and not _is_missing(values[i])]
+    by_text = sorted(texts, key=lambda i: show(values[i]), reverse=backwards)
+    there = {*by_number, *by_text}
+    return [items[i] for i in [*(i for i in places if i not in there), *by_number, *by_text]]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value))
