@@ -38,6 +38,30 @@ Penalty = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
+FORMATS = ("txt", "jsonl", "conll", "table")
+InputFormat = Annotated[
+    str | None,
+    typer.Option(help=f"Of the input: {', '.join(FORMATS)}; by its ending when not given."),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="How --input is read, where not as the run's data: data.text=NAME.",
+        show_default=False,
+    ),
+]
+
+
+def require_format(format: str | None) -> None:
+    """Refuse a format that is not known, before anything heavy is loaded."""
+    if format not in (None, *FORMATS):
+        raise UserError(
+            "no such format",
+            key="--format",
+            value=format,
+            hint=f"There are {', '.join(FORMATS)}; table is CSV, TSV and Parquet.",
+        )
+
 
 def examples(*lines: str) -> str:
     """What stands at the end of a command's help, each line as it is."""
@@ -80,12 +104,11 @@ def generate(
     ] = None,
     input: Annotated[
         str | None,
-        typer.Option(help="A file of prompts, or -: JSON lines, or a prompt a line."),
+        typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
     ] = None,
+    overrides: DataOverrides = None,
     output: Annotated[str | None, typer.Option(help="A file for JSON lines, or -.")] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Of the input: txt or jsonl; by its ending when not given.")
-    ] = None,
+    format: InputFormat = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option("--max-new-tokens", "-n", help="The longest text; 64 when not given."),
@@ -118,10 +141,7 @@ def generate(
     A sequence-to-sequence model gets sources, and writes as it was judged where neither
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
-    if format not in (None, "txt", "jsonl"):
-        raise UserError(
-            "no such format", key="--format", value=format, hint="There are txt and jsonl."
-        )
+    require_format(format)
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -143,6 +163,7 @@ def generate(
         system=system,
         input=input,
         format=format,  # type: ignore[arg-type]
+        overrides=overrides or (),
         output=output,
         batch_size=batch_size,
         dtype=_dtype(dtype),

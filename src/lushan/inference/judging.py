@@ -8,6 +8,7 @@ from typing import Any
 
 from lushan.config.build import build, source_of
 from lushan.config.override import overridden
+from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.errors import UserError, did_you_mean
@@ -45,6 +46,7 @@ def evaluate(
     cfg = overridden(read_config(run), overrides, groups=CHANGEABLE)
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
+    remember(source, **loaded.columns)
     corpus = source.read(only=split)
     require_kind(loaded.task, corpus)
     if split not in corpus.splits:

@@ -59,7 +59,12 @@ class Table(Rows, FileSource):
         Raises:
             UserError: It has no rows, or rows of different length.
         """
-        lines = files.lines_of(files.read_text(path, longest=self.longest_line))
+        text = files.read_text(path, longest=self.longest_line)
+        return self.parse(text, path, split, notes)
+
+    def parse(self, text: str, path: Path, split: str, notes: list[str]) -> Columns:
+        """The columns of the text of a CSV or TSV file; see `read_text`."""
+        lines = files.lines_of(text)
         separator = self.separator_of(path, lines[0])
         quote = self._quote(separator, lines, split, notes)
         rows = rows_of(lines, separator, quote, path)
