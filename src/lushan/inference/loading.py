@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lushan.config.build import build
+from lushan.config.check import CALLED
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.weights import Damaged, load_weights
@@ -44,6 +46,22 @@ class Loaded:
     columns: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def config_of(folder: str | Path) -> dict[str, Any]:
+    """Read the config of a run that is to be used.
+
+    Raises:
+        UserError: It is not the folder of a run, or its config is not that of one.
+    """
+    cfg = read_config(folder)
+    if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
+        raise UserError(
+            f"this is not the config of a run: it has no {missing[0]}",
+            file=Path(folder) / "config.yaml",
+            hint="`lushan runs` lists the runs that there are.",
+        )
+    return cfg
+
+
 def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     """Read a run's model from its folder alone: no training data, no pretrained checkpoint.
 
@@ -55,7 +73,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         UserError: It is not the folder of a run, or has no whole checkpoint yet.
     """
     folder = Path(folder)
-    cfg = read_config(folder) if cfg is None else cfg
+    cfg = config_of(folder) if cfg is None else cfg
     trust.require(cfg)
     weights = best_weights(folder)
     learned = read_json(folder / TASK_STATE)

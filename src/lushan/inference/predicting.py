@@ -18,11 +18,10 @@ from lushan.data.batching import mix, plan_evaluation
 from lushan.data.raw_input import Format
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
-from lushan.inference.loading import Loaded, load
+from lushan.inference.loading import Loaded, config_of, load
 from lushan.module import JUDGED
 from lushan.runs import trust
 from lushan.runs.files import replacing
-from lushan.runs.folder import read_config
 from lushan.tasks.base import Limits, Records
 from lushan.trainer import best_precision
 
@@ -65,7 +64,7 @@ def predict(
         UserError: There is no such run, or the input cannot be read; names file and line.
     """
     notes = [] if notes is None else notes
-    cfg = read_config(run)
+    cfg = config_of(run)
     trust.require(cfg)
     if stride is not None:
         overrides = [*overrides, f"++data.stride={stride}"]
