@@ -333,48 +333,6 @@ def _plain(value: object) -> Any:
     return jsonable(value)
 
 
-@app.command(
-    epilog=examples(
-        "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
-        'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
-        "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
-    )
-)
-def predict(
-    run: Run,
-    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
-    overrides: commands.DataOverrides = None,
-    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
-    format: commands.InputFormat = None,
-    stride: Annotated[
-        int | None,
-        typer.Option(help="Read long texts in windows that share so many tokens."),
-    ] = None,
-) -> None:
-    """Entities with offsets and scores, or labels with probabilities: one JSON line a text.
-
-    The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
-    """
-    commands.require_format(format)
-    from lushan import inference
-
-    notes: list[str] = []
-    count = inference.predict(
-        run,
-        input=input,
-        output=output,
-        format=format,  # type: ignore[arg-type]
-        stride=stride,
-        overrides=overrides or (),
-        notes=notes,
-    )
-    sys.stdout.flush()
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
-    if output != "-":
-        typer.echo(f"{count} examples: {output}", err=True)
-
-
 commands.add_to(app)
 auditing.add_to(app)
 comparing.add_to(app)

@@ -1,4 +1,4 @@
-"""The commands that use language models: `generate`, `chat`, `export` and `page`.
+"""The commands that use a trained model: `predict`, `generate`, `chat`, `export` and `page`.
 
 What takes time to import is imported inside them, as in `lushan.cli`.
 """
@@ -72,6 +72,13 @@ def add_to(app: typer.Typer) -> None:
     """Give an application these commands."""
     app.command(
         epilog=examples(
+            "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
+            'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
+            "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
+        )
+    )(predict)
+    app.command(
+        epilog=examples(
             'lushan generate RUN --prompt "明月" --max-new-tokens 64 --temperature 0.8 --seed 1',
             r'lushan generate RUN --prompt "Once" --num-samples 4 --stop "\n" --seed 1',
             "lushan generate RUN --input prompts.jsonl --output out.jsonl --beams 4",
@@ -95,6 +102,43 @@ def add_to(app: typer.Typer) -> None:
             "lushan page outputs/zh_classics/0a1b2c3d4e --output page.md --prompt 明月",
         )
     )(page)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
+    overrides: DataOverrides = None,
+    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
+    format: InputFormat = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Read long texts in windows that share so many tokens."),
+    ] = None,
+) -> None:
+    """Entities with offsets and scores, or labels with probabilities: one JSON line a text.
+
+    The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
+    """
+    require_format(format)
+    import sys
+
+    from lushan import inference
+
+    notes: list[str] = []
+    count = inference.predict(
+        run,
+        input=input,
+        output=output,
+        format=format,  # type: ignore[arg-type]
+        stride=stride,
+        overrides=overrides or (),
+        notes=notes,
+    )
+    sys.stdout.flush()
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    if output != "-":
+        typer.echo(f"{count} examples: {output}", err=True)
 
 
 def generate(
