@@ -26,7 +26,6 @@ from lushan import (
     studying,
 )
 from lushan.commands import examples
-from lushan.errors import UserError
 from lushan.job import code_of, complain
 from lushan.runs import trust
 from lushan.train_command import train
@@ -183,32 +182,6 @@ def _plain(value: object) -> Any:
     from lushan.runs.files import jsonable
 
     return jsonable(value)
-
-
-@app.command(
-    epilog=examples(
-        "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
-        'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
-    )
-)
-def predict(
-    run: Run,
-    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
-    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
-    format: Annotated[
-        str | None, typer.Option(help="txt, jsonl or conll; by the file's ending when not given.")
-    ] = None,
-) -> None:
-    """Entities with offsets and scores, or labels with probabilities: one JSON line a text."""
-    if format not in (None, "txt", "jsonl", "conll"):
-        raise UserError(
-            "no such format", key="--format", value=format, hint="There are txt, jsonl and conll."
-        )
-    from lushan import inference
-
-    count = inference.predict(run, input=input, output=output, format=format)  # type: ignore[arg-type]
-    if output != "-":
-        typer.echo(f"{count} examples: {output}", err=True)
 
 
 overview.add_to(app)

@@ -1,4 +1,4 @@
-"""The commands that use language models: `generate`, `chat`, `export` and `page`.
+"""The commands that use a trained model: `predict`, `generate`, `chat`, `export` and `page`.
 
 What takes time to import is imported inside them, as in `lushan.cli`.
 """
@@ -47,6 +47,30 @@ Where = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
+FORMATS = ("txt", "jsonl", "conll", "table")
+InputFormat = Annotated[
+    str | None,
+    typer.Option(help=f"Of the input: {', '.join(FORMATS)}; by its ending when not given."),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="How --input is read, where not as the run's data: data.text=NAME.",
+        show_default=False,
+    ),
+]
+
+
+def require_format(format: str | None) -> None:
+    """Refuse a format that is not known, before anything heavy is loaded."""
+    if format not in (None, *FORMATS):
+        raise UserError(
+            "no such format",
+            key="--format",
+            value=format,
+            hint=f"There are {', '.join(FORMATS)}; table is CSV, TSV and Parquet.",
+        )
+
 
 def examples(*lines: str) -> str:
     """What stands at the end of a command's help, each line as it is."""
@@ -55,6 +79,13 @@ def examples(*lines: str) -> str:
 
 def add_to(app: typer.Typer) -> None:
     """Give an application these commands."""
+    app.command(
+        epilog=examples(
+            "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
+            'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
+            "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
+        )
+    )(predict)
     app.command(
         epilog=examples(
             'lushan generate RUN --prompt "明月" --max-new-tokens 64 --temperature 0.8 --seed 1',
@@ -82,6 +113,43 @@ def add_to(app: typer.Typer) -> None:
     )(page)
 
 
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
+    overrides: DataOverrides = None,
+    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
+    format: InputFormat = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Read long texts in windows that share so many tokens."),
+    ] = None,
+) -> None:
+    """Entities with offsets and scores, or labels with probabilities: one JSON line a text.
+
+    The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
+    """
+    require_format(format)
+    import sys
+
+    from lushan import inference
+
+    notes: list[str] = []
+    count = inference.predict(
+        run,
+        input=input,
+        output=output,
+        format=format,  # type: ignore[arg-type]
+        stride=stride,
+        overrides=overrides or (),
+        notes=notes,
+    )
+    sys.stdout.flush()
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    if output != "-":
+        typer.echo(f"{count} examples: {output}", err=True)
+
+
 def generate(
     run: RunOrModel,
     prompt: Annotated[
@@ -89,12 +157,11 @@ def generate(
     ] = None,
     input: Annotated[
         str | None,
-        typer.Option(help="A file of prompts, or -: JSON lines, or a prompt a line."),
+        typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
     ] = None,
+    overrides: DataOverrides = None,
     output: Annotated[str | None, typer.Option(help="A file for JSON lines, or -.")] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Of the input: txt or jsonl; by its ending when not given.")
-    ] = None,
+    format: InputFormat = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option("--max-new-tokens", "-n", help="The longest text; 64 when not given."),
@@ -127,10 +194,7 @@ def generate(
     A sequence-to-sequence model gets sources, and writes as it was judged where neither
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
-    if format not in (None, "txt", "jsonl"):
-        raise UserError(
-            "no such format", key="--format", value=format, hint="There are txt and jsonl."
-        )
+    require_format(format)
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -152,6 +216,7 @@ def generate(
         system=system,
         input=input,
         format=format,  # type: ignore[arg-type]
+        overrides=overrides or (),
         output=output,
         batch_size=batch_size,
         dtype=_dtype(dtype),

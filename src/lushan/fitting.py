@@ -23,6 +23,7 @@ from lushan.callbacks.checkpoints import Checkpoints, FolderIO, newest, write_we
 from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
 from lushan.config.build import build
+from lushan.data.labelled import remembered
 from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
 from lushan.models.adaptation import adaptation_of
@@ -225,7 +226,8 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
 def keep_for_later(ready: Prepared, folder: Path) -> None:
     """What prediction needs besides the weights: labels, tokenizer, the encoder's shape."""
     state = {"state": ready.task.state(), "limits": dataclasses.asdict(ready.limits)}
-    write_json(folder / TASK_STATE, state)
+    # Columns that were found by their names in training are read by these names ever after.
+    write_json(folder / TASK_STATE, {**state, "columns": remembered(ready.source)})
     encoder: Any = ready.model.encoder
     for name, save in (
         (TOKENIZER, ready.tokenizer.save_pretrained),

@@ -86,6 +86,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     task.use(tokenizer)
     encoder = make_encoder(cfg, task, tokenizer)
     limits = limits_of(source, encoder)
+    require_stride(limits, tokenizer)
     encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     # Seeded anew: the head's first weights are the same whatever encoder came before it.
     torch.manual_seed(cfg["seed"])
@@ -227,6 +228,22 @@ def limits_of(source: Source, encoder: Any) -> Limits:
             hint=f"Write data.max_length={bound} or less; data.stride=64 reads on in windows.",
         )
     return Limits(source.max_length or bound or LONGEST, source.stride)
+
+
+def require_stride(limits: Limits, tokenizer: Any) -> None:
+    """Refuse windows that share more than they hold.
+
+    Raises:
+        UserError: They do.
+    """
+    room = limits.max_length - int(tokenizer.num_special_tokens_to_add())
+    if limits.stride is not None and not 0 <= limits.stride < room:
+        raise UserError(
+            f"windows hold {room} tokens of text, and share from 0 to {max(0, room - 1)} of them",
+            key="data.stride",
+            value=limits.stride,
+            hint=f"Write data.stride={max(0, room // 4)}.",
+        )
 
 
 def encode_all(

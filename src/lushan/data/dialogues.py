@@ -11,7 +11,16 @@ import pyarrow as pa
 
 from lushan.data import arrow, files
 from lushan.data.history import HISTORY, earlier_turns
-from lushan.data.labelled import Columns, Labelled, halves, most, require_column, with_places
+from lushan.data.labelled import (
+    Columns,
+    Labelled,
+    halves,
+    most,
+    remember,
+    remembered,
+    require_column,
+    with_places,
+)
 from lushan.errors import UserError, did_you_mean
 
 Message = tuple[str, str]
@@ -81,16 +90,8 @@ class Dialogues:
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        self._require_roles()
         counts: Counter[str] = Counter()
-        dialogues = [_joined(messages, counts) for messages in self._read(columns, counts)]
-        table = with_places(
-            {
-                "id": Labelled(id=self.id).ids(columns),
-                "messages": message_lists(columns, dialogues),
-            },
-            columns,
-        )
+        table, dialogues = self.dialogues_of(columns, counts)
         answered = [any(role == "assistant" for role, _ in d) for d in dialogues]
         notes += self._notes(split, counts, len(dialogues) - sum(answered), len(dialogues))
         if not any(answered):
@@ -102,6 +103,31 @@ class Dialogues:
             )
         kept = [row for row, answers in enumerate(answered) if answers]
         return table if all(answered) else table.take(arrow.numbers(kept, pa.int64()))
+
+    def dialogues_of(
+        self, columns: Columns, counts: Counter[str], *, answered: bool = True
+    ) -> tuple[pa.Table, list[list[Message]]]:
+        """Every row as a dialogue: as a table with id, messages, line and file, and as a list.
+
+        Args:
+            columns: As they were read.
+            counts: What is counted on the way.
+            answered: Whether an instruction must have its output.
+
+        Raises:
+            UserError: A field is not there, or a row does not hold what it should.
+        """
+        self._require_roles()
+        read = self._read(columns, counts, answered=answered)
+        dialogues = [_joined(messages, counts) for messages in read]
+        table = with_places(
+            {
+                "id": Labelled(id=self.id).ids(columns),
+                "messages": message_lists(columns, dialogues),
+            },
+            columns,
+        )
+        return table, dialogues
 
     @staticmethod
     def _notes(split: str, counts: Counter[str], unanswered: int, total: int) -> Iterator[str]:
@@ -130,10 +156,16 @@ class Dialogues:
 
     # Rows
 
-    def _read(self, columns: Columns, counts: Counter[str]) -> Iterator[list[Message]]:
-        field = self._messages_field(columns)
+    def _read(
+        self, columns: Columns, counts: Counter[str], *, answered: bool = True
+    ) -> Iterator[list[Message]]:
+        field = self._messages_field(columns, answered=answered)
+        remember(self, messages=field)
         system = self._system_field(columns)
-        rows = self._instructions(columns) if field is None else self._turns(columns, field)
+        if field is None:
+            rows = self._instructions(columns, answered=answered)
+        else:
+            rows = self._turns(columns, field)
         for row, messages in enumerate(rows):
             counts["empty"] += sum(not content.strip() for _, content in messages)
             head = "" if system is None else columns.values[system][row] or ""
@@ -141,17 +173,19 @@ class Dialogues:
                 raise columns.fail(f"{system} must be a text", row, value=head)
             yield [("system", head), *messages] if head.strip() else messages
 
-    def _messages_field(self, columns: Columns) -> str | None:
+    def _messages_field(self, columns: Columns, *, answered: bool = True) -> str | None:
         """The field with lists of messages; None where rows have an instruction instead."""
         if self.messages is not None:
             require_column(self.messages, list(columns.values), "data.messages", columns.file)
             return self.messages
         if self.instruction is not None or self.output is not None:
             return None
-        for name in MESSAGES:
+        before = remembered(self).get("messages")
+        for name in (before, *MESSAGES) if before else MESSAGES:
             if most(columns.values.get(name, ()), lambda value: isinstance(value, list | dict)):
                 return name
-        if _first_of(INSTRUCTION, columns.values) and _first_of(OUTPUT, columns.values):
+        has_output = not answered or _first_of(OUTPUT, columns.values)
+        if _first_of(INSTRUCTION, columns.values) and has_output:
             return None
         raise UserError(
             "which field holds the messages?",
@@ -170,11 +204,10 @@ class Dialogues:
 
     # An instruction with an output
 
-    def _instructions(self, columns: Columns) -> Iterator[list[Message]]:
-        fields = [
-            self._field(columns, "instruction", INSTRUCTION),
-            self._field(columns, "output", OUTPUT),
-        ]
+    def _instructions(self, columns: Columns, *, answered: bool = True) -> Iterator[list[Message]]:
+        fields = [self._field(columns, "instruction", INSTRUCTION)]
+        if answered:
+            fields.append(self._field(columns, "output", OUTPUT))
         extra = self.input or _first_of(INPUT, columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
@@ -182,12 +215,12 @@ class Dialogues:
         if self.history is not None:
             require_column(self.history, list(columns.values), "data.history", columns.file)
         for row in range(len(columns.lines)):
-            wanted, answer = (self._text(columns, row, f, columns.values[f][row]) for f in fields)
+            wanted, *answer = (self._text(columns, row, f, columns.values[f][row]) for f in fields)
             about = None if extra is None else columns.values[extra][row]
             if about is not None and (text := self._text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{text}"
-            before = [] if history is None else earlier_turns(columns, history, row)
-            yield [*before, ("user", wanted), ("assistant", answer)]
+            turns = [] if history is None else earlier_turns(columns, history, row)
+            yield [*turns, ("user", wanted), *(("assistant", text) for text in answer)]
 
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)

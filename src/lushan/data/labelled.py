@@ -122,16 +122,40 @@ class Labelled:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
         labels = columns.usual(self.label, among=LABELS)
-        label = self._label_column(labels, columns.file) if labelled else None
+        label = self._label_column(labels, columns.file) if labelled else self._known_label(labels)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
-        if label is not None:
+        if labelled and label is not None:
             table["label"] = self._labels(columns, label, split, [] if notes is None else notes)
         return with_places(table, columns)
 
     def _text_columns(
+        self, names: Sequence[str], label: str | None, file: str | Path
+    ) -> Sequence[str]:
+        """The column of the texts, or two: named, or those of the file before, or by their names.
+
+        Raises:
+            UserError: They are not there, or cannot be told apart.
+        """
+        before = remembered(self).get("text")
+        if self.text is None and before and set(before) <= set(names):
+            return list(before)
+        texts = self._named_texts(names, label, file)
+        if before and len(before) != len(texts):
+            raise UserError(
+                f"{' and '.join(before)} were read before, and this file has not both of them"
+                if len(before) > 1
+                else f"{before[0]} was read before, and here it would be {' and '.join(texts)}",
+                key="data.text",
+                file=file,
+                hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
+            )
+        remember(self, text=list(texts))
+        return texts
+
+    def _named_texts(
         self, names: Sequence[str], label: str | None, file: str | Path
     ) -> Sequence[str]:
         if self.text is not None:
@@ -158,14 +182,18 @@ class Labelled:
             hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
         )
 
+    def _known_label(self, names: Sequence[str]) -> str | None:
+        """The column of the labels, where there is one besides others."""
+        if self.label is not None:
+            return self.label if self.label in names else None
+        by_lower = {name.lower(): name for name in names}
+        return next((by_lower[known] for known in LABELS if known in by_lower), None)
+
     def _label_column(self, names: Sequence[str], file: str | Path) -> str:
         if self.label is not None:
             require_column(self.label, names, "data.label", file)
-            return self.label
-        by_lower = {name.lower(): name for name in names}
-        for known in LABELS:
-            if known in by_lower:
-                return by_lower[known]
+        if (found := self._known_label(names)) is not None:
+            return found
         raise UserError(
             "which column holds the labels?",
             key="data.label",
@@ -242,11 +270,21 @@ def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
     return passed > 0 and 2 * passed >= len(values)
 
 
+def remember(source: object, /, **columns: Any) -> None:
+    """Record which columns a source has read, so that other files are read by the same ones."""
+    vars(source).setdefault("found", {}).update(columns)
+
+
+def remembered(source: object) -> dict[str, Any]:
+    """Return what a source has read so far: option to column, or columns."""
+    return dict(vars(source).get("found", {}))
+
+
 def require_column(name: str, names: Collection[str], key: str, file: str | Path) -> None:
     """Refuse the name of a column that is not there."""
     if name not in names:
         near = did_you_mean(name, names)
-        hint = f"The columns are: {', '.join(names)}."
+        hint = f"Write {key}=NAME; the columns are: {', '.join(names)}."
         raise UserError(
             f"there is no column {name!r}",
             key=key,

@@ -9,7 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.data import arrow, files
-from lushan.data.labelled import Columns, Labelled, halves, most, require_column, with_places
+from lushan.data.labelled import (
+    Columns,
+    Labelled,
+    halves,
+    most,
+    remember,
+    remembered,
+    require_column,
+    with_places,
+)
 from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
 
@@ -55,7 +64,7 @@ class Paired(Labelled):
         self._require_no_label()
         named = self.target if isinstance(self.target, list) else [self.target]
         columns = _flattened(columns, [self.source, *named])
-        source = _column(columns, "source", SOURCES, self.source)
+        source = self._source_column(columns)
         parts = [_parts(columns, row, source, v) for row, v in enumerate(columns.values[source])]
         sources = [join_words(several)[0] for several in parts]
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
@@ -65,6 +74,14 @@ class Paired(Labelled):
         if most(columns.values[source], lambda value: isinstance(value, list | tuple)):
             table["lead"] = arrow.texts([several[0] if several else "" for several in parts])
         return with_places(table, columns)
+
+    def _source_column(self, columns: Columns) -> str:
+        """The column of the sources: named, or that of the file before, or by its name."""
+        before = remembered(self).get("source")
+        known = before if self.source is None and before in columns.values else self.source
+        source = _column(columns, "source", SOURCES, known)
+        remember(self, source=source)
+        return source
 
     def _require_no_label(self) -> None:
         for option in ("text", "label"):

@@ -15,6 +15,7 @@ from lushan.data.labelled import (
     Columns,
     halves,
     most,
+    remember,
     require_column,
     strings,
     with_places,
@@ -62,6 +63,7 @@ class Rows(Tagged, Paired):
             return self.pairs_table(columns, longest=self.longest_line)
         tokens = self._tokens_field(columns)
         if tokens is not None:
+            remember(self, tokens=tokens)
             return self._from_tokens(columns, tokens)
         spans = self._spans_field(columns)
         if spans is not None:

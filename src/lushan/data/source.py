@@ -351,17 +351,3 @@ def remarks(tables: Mapping[str, pa.Table]) -> list[str]:
         elif shared := sum(key in train for key in keys):
             notes.append(f"{split}: {shared} of {len(keys)} texts also stand in train")
     return notes
-
-
-def read_unlabelled(
-    path: str | Path,
-    kind: Kind,
-    *,
-    format: Any = None,
-    **options: Any,
-) -> pa.Table:
-    """Read text to predict on; see `lushan.data.unlabelled`."""
-    # It reads by way of the sources, which stand on this module.
-    from lushan.data import unlabelled
-
-    return unlabelled.read_unlabelled(path, kind, format=format, **options)

@@ -1,178 +1,297 @@
-"""Text to predict on: lines, JSONL, columns or tables, from a file or the standard input."""
+"""Text to predict on: lines, JSONL, columns or tables, from a file or the standard input.
+
+The source of a run reads it with its own settings. What a run has read in training stands in
+`remembered`; a file in another format may call its one column of texts otherwise, and that is told.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
+import dataclasses
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from lushan.data import arrow, files
-from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, Labelled, most, strings, with_places
-from lushan.data.paired import Paired
-from lushan.data.rows import TOKENS, word_lists
-from lushan.data.source import Kind
+from lushan.data import arrow, corpora
+from lushan.data.dialogues import Dialogues
+from lushan.data.labelled import (
+    IDS,
+    LABELS,
+    TEXTS,
+    Columns,
+    Labelled,
+    most,
+    remember,
+    remembered,
+    require_column,
+    strings,
+    with_places,
+)
+from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
+from lushan.data.rows import TOKENS, Rows, word_lists
+from lushan.data.source import Kind, Source
+from lushan.data.sources.chat import Chat
 from lushan.data.sources.conll import Conll
-from lushan.data.sources.table import PARQUET, Table, read_parquet
+from lushan.data.sources.jsonl import Jsonl
+from lushan.data.sources.table import Table
+from lushan.data.sources.text import Text
 from lushan.data.words import Offsets, join_words, locate_words, split_words
 from lushan.errors import UserError
 
-Format = Literal["txt", "jsonl", "conll", "table"]
+T = TypeVar("T")
 
-_SUFFIXES: dict[str, Format] = {
-    **dict.fromkeys((".txt", ".text", ""), "txt"),
-    **dict.fromkeys(SUFFIXES, "jsonl"),
-    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".conllu", ".ner"), "conll"),
-    **dict.fromkeys((".csv", ".tsv", *PARQUET), "table"),
+READERS: Mapping[Format, type[Source]] = {
+    "txt": Jsonl,
+    "jsonl": Jsonl,
+    "conll": Conll,
+    "table": Table,
 }
+
+
+def reader_class(format: Format, kind: Kind) -> type[Source]:
+    """Return the source that reads a format, for what a task reads."""
+    return Chat if kind == "messages" and format != "conll" else READERS[format]
 
 
 def read_unlabelled(
     path: str | Path,
     kind: Kind,
     *,
+    source: Source | None = None,
     format: Format | None = None,
-    text: str | list[str] | None = None,
-    conll: Conll | None = None,
+    notes: list[str] | None = None,
 ) -> pa.Table:
     """Read text to predict on; tags and labels that it may hold are not looked at.
 
     Args:
-        path: A file (perhaps .gz), or `-` for the standard input, which is `txt` by default.
+        path: A file (perhaps .gz), or `-` for the standard input.
         kind: What the task reads.
+        source: How it is read; by the usual names otherwise.
         format: `txt` (a text a line), `jsonl`, `conll` or `table`; by the file's ending otherwise.
-        text: The field of the texts, or two for pairs; found by its name otherwise.
-        conll: How columns are read.
+        notes: Gets what was found out about the file, and how it is read.
 
     Returns:
         Columns id, text, line, file; for two texts text_pair; for tokens also tokens and offsets, a
-        list of [start, end] in characters of text; for pairs source instead of text.
+        list of [start, end] in characters of text; for pairs source instead of text, for messages
+        messages.
 
     Raises:
         UserError: The input cannot be read; names file and line.
     """
-    name = "<stdin>" if str(path) == "-" else str(path)
-    chosen = format or _format_of(name)
-    if chosen == "table":
-        return _of_kind(_texts(_table(name), text, kind), kind)
-    if chosen == "txt":
-        columns = _lines(_content(path, name), name)
-    elif chosen == "jsonl":
-        columns = columns_of(_unpacked(path, name), name)
-        field = next((t for t in TOKENS if _holds_words(columns, t)), None)
-        if field is not None and kind != "pairs":
-            return _words_table(columns, field, kind)
-    else:
-        table = (conll or Conll(tag_column=0)).table(_content(path, name), name, tagged=False)
-        values = {n: table.column(n).to_pylist() for n in ("id", "tokens", "line")}
-        columns = Columns({"tokens": values["tokens"]}, values["line"], name)
-        return _words_table(columns, "tokens", kind)
-    return _of_kind(_texts(columns, text, kind), kind)
+    name = STDIN if str(path) == "-" else str(path)
+    data = standard_input() if name == STDIN else None
+    chosen = format or format_of(name, data=data)
+    given = reader_class(chosen, kind)() if source is None else source
+    told = [] if notes is None else notes
+    return Reading(name, chosen, given, notes=told, data=data, kind=kind).read()
 
 
-def _format_of(name: str) -> Format:
-    suffix = "" if name == "<stdin>" else files.bare_suffix(name)
-    if suffix not in _SUFFIXES:
-        raise UserError(
-            "the ending of this file tells no format",
-            file=name,
-            hint="Say which it is: --format txt, jsonl or conll.",
+@dataclasses.dataclass
+class Reading(Input):
+    """One input being read.
+
+    Attributes:
+        kind: What the task reads.
+    """
+
+    kind: Kind = "text"
+
+    def read(self) -> pa.Table:
+        """Return rows as the task reads them; see `read_unlabelled`."""
+        return self.documents() if isinstance(self.source, Text) else self.table(self.columns())
+
+    # The task's columns
+
+    def table(self, columns: Columns) -> pa.Table:
+        """Return rows as the task reads them, from raw columns."""
+        if self.kind == "messages":
+            return self._dialogues(columns)
+        if self.format == "conll":
+            return self._of_words(columns, "tokens")
+        if self.format == "txt":
+            return self._of_lines(columns)
+        if self.kind == "pairs":
+            return self._of_texts(columns, "source")
+        field = self._tokens_field(columns)
+        return self._of_texts(columns, "text") if field is None else self._of_words(columns, field)
+
+    def _tell(self, what: str) -> None:
+        self.notes.append(f"{self.name}: {what}")
+
+    def _of_lines(self, columns: Columns) -> pa.Table:
+        before = self.wanted("text") if self.kind == "text" else None
+        if isinstance(before, list) and len(before) > 1:
+            raise UserError(
+                f"the run reads pairs of texts ({', '.join(before)}), and a line of plain text is "
+                "one",
+                file=self.name,
+                hint="Write JSON lines or CSV with these fields; of standard input say which by "
+                "--format jsonl or --format table.",
+            )
+        self._tell("read as plain text, an example in each line")
+        lines = Rows(text="text", id=None)
+        if self.kind == "pairs":
+            return Rows(source="text", id=None).pairs_table(columns, targets=False)
+        return self._of_kind(lines.texts_table(columns, labelled=False))
+
+    def wanted(self, option: str) -> Any:
+        """Return the column, or two, that the config names for an option, or training has read."""
+        return getattr(self.source, option, None) or remembered(self.source).get(option)
+
+    def _settled(self, reader: T, columns: Columns, option: str) -> T:
+        """Return a reader that names its columns, with the one that stands for it elsewhere.
+
+        Raises:
+            UserError: The column is not there, and it is not certain which one stands for it.
+        """
+        wanted = self.wanted(option)
+        if not wanted:
+            return reader
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        there = list(columns.values)
+        lacking = next((n for n in names if n not in there and n.split(".")[0] not in there), None)
+        if lacking is not None:
+            others = [n for n in there if n.lower() not in (*IDS, *LABELS, self.wanted("label"))]
+            strict = self.is_own or option in self.stated
+            if strict or len(names) > 1 or len(others) != 1:
+                require_column(lacking, there, f"data.{option}", columns.file)
+            names = others
+        changed: Any = reader
+        return cast("T", dataclasses.replace(changed, **{option: _one_or_list(names, wanted)}))
+
+    def _of_texts(self, columns: Columns, option: Literal["text", "source"]) -> pa.Table:
+        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
+        plain: Any = dataclasses.replace(self._settled(reader, columns, option), id=None)
+        remember(plain, **remembered(self.source))
+        if option == "source":
+            table = plain.pairs_table(columns, targets=False)
+        else:
+            table = plain.texts_table(columns, labelled=False)
+        used = remembered(plain)[option]
+        if option not in self.stated and not (self.is_own and getattr(self.source, option)):
+            names = [used] if isinstance(used, str) else used
+            what = {"text": "texts", "source": "sources"}[option]
+            self._tell(f"the {what} are read from {' and '.join(map(repr, names))}")
+        return self._of_kind(table.set_column(0, "id", self._ids(columns)))
+
+    def _tokens_field(self, columns: Columns) -> str | None:
+        """Return the field with lists of words; None where texts are split into words."""
+        wanted = self.wanted("tokens") if self.kind == "tokens" else None
+        known = [name for name in TOKENS if _holds_words(columns, name)]
+        if self.kind == "text":
+            names = [name.lower() for name in columns.values]
+            has_text = self.wanted("text") or any(name in names for name in TEXTS)
+            return None if has_text else next(iter(known), None)
+        if wanted is None or wanted in columns.values:
+            return wanted or next(iter(known), None)
+        if (self.is_own or "tokens" in self.stated) and known:
+            require_column(wanted, list(columns.values), "data.tokens", columns.file)
+        return next(iter(known), None)
+
+    def _dialogues(self, columns: Columns) -> pa.Table:
+        if self.format in ("txt", "conll"):
+            raise UserError(
+                "this run reads dialogues, and this is plain text",
+                file=self.name,
+                hint="Write JSON lines with messages (of standard input, with --format jsonl); "
+                "lushan generate RUN --input FILE answers plain lines.",
+            )
+        reader: Any = self.source if isinstance(self.source, Dialogues) else Chat()
+        plain = self._settled(dataclasses.replace(reader, id=None), columns, "messages")
+        counts: Counter[str] = Counter()
+        table, _ = plain.dialogues_of(columns, counts, answered=False)
+        return table.set_column(0, "id", self._ids(columns))
+
+    def _ids(self, columns: Columns) -> pa.Array:
+        # Names given twice are the user's business here: every example is answered, in its order.
+        field = getattr(self.source, "id", "id")
+        given = None if field is None else columns.values.get(field)
+        places = Labelled(id=None).ids(columns)
+        if given is None:
+            return places
+        pairs = zip(given, places.to_pylist(), strict=True)
+        return arrow.texts([place if value is None else str(value) for value, place in pairs])
+
+    def _of_words(self, columns: Columns, field: str) -> pa.Table:
+        """Rows whose words are given; their text is theirs, or written from the words."""
+        texts: list[Any] = []
+        offsets: list[Offsets] = []
+        given = columns.values.get(self.wanted("text") or "text")
+        for row, words in enumerate(columns.values[field]):
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise columns.fail(f"{field} must be a list of words", row, value=words)
+            own = given[row] if given is not None else None
+            places = locate_words(words, own) if isinstance(own, str) else None
+            if places is None:
+                written, places = join_words(words)
+                texts.append(written)
+            else:
+                texts.append(own)
+            offsets.append(places)
+        tokens = word_lists(columns, columns.values[field])
+        table: dict[str, pa.Array] = {
+            "id": self._ids(columns),
+            "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),
+        }
+        if self.kind == "tokens":
+            table |= {"tokens": tokens, "offsets": arrow.pair_lists(offsets)}
+        made = with_places(table, columns)
+        if self.kind == "pairs":
+            return made.rename_columns([_SOURCE.get(name, name) for name in made.column_names])
+        return made
+
+    def _of_kind(self, table: pa.Table) -> pa.Table:
+        """Texts, split into words where the task reads words."""
+        if self.kind != "tokens":
+            return table
+        split: Callable[[str], tuple[list[str], Offsets]] = split_words
+        words, offsets = zip(*map(split, table.column("text").to_pylist()), strict=True)
+        names = [name for name in table.column_names if name != "text_pair"]
+        return (
+            table.select(names)
+            .append_column("tokens", arrow.text_lists(words))
+            .append_column("offsets", arrow.pair_lists(offsets))
         )
-    return _SUFFIXES[suffix]
+
+    # Raw text
+
+    def documents(self) -> pa.Table:
+        """Read documents, as the source of raw text does: `data.document` says what one is."""
+        assert isinstance(self.source, Text)
+        formats: Mapping[Format, Any] = {"txt": "txt", "jsonl": "jsonl", "table": None}
+        if self.format == "conll":
+            raise UserError("this run reads raw text", file=self.name, hint="Write --format txt.")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, STDIN)
+            if self.name == STDIN:
+                path.write_bytes(self.content())
+            else:
+                path = self.path()
+            named: Any = formats[self.format] or ("csv" if self.name == STDIN else None)
+            source = dataclasses.replace(self.source, format=named, cache_dir=None)
+            found = corpora.read_files([path], source.reading(), None)
+        for note in found.notes:
+            self._tell(note)
+        if self.format == "txt":
+            unit = {"file": "the file is one text"}.get(
+                source.document, f"each {source.document} is a text"
+            )
+            self._tell(f"read as plain text, {unit} (data.document)")
+        return found.table.select(["id", "text", "line", "file"])
 
 
-def _unpacked(path: str | Path, name: str) -> Iterable[bytes]:
-    if name == "<stdin>":
-        return [files.unpack(sys.stdin.buffer.read(), name)]
-    return files.unpacked(files.find(str(path), None, key="--input"))
+_SOURCE = {"text": "source"}
 
 
-def _content(path: str | Path, name: str) -> str:
-    content = files.decode(b"".join(_unpacked(path, name)), name)
-    if not content.strip():
-        raise files.empty(name, "there is no text")
-    return content
-
-
-def _lines(content: str, name: str) -> Columns:
-    lines = files.lines_of(content)
-    return Columns({"text": lines}, range(1, len(lines) + 1), name)
-
-
-def _table(name: str) -> Columns:
-    path = files.find(name, None, key="--input")
-    if files.bare_suffix(path) in PARQUET:
-        return read_parquet(path)
-    return Table().read_text(path, "input", [])
-
-
-def _texts(columns: Columns, text: str | list[str] | None, kind: str) -> pa.Table:
-    if kind == "pairs":
-        source = text[0] if isinstance(text, list) else text
-        table = Paired(source=source, id=None).pairs_table(columns, targets=False)
-    else:
-        table = Labelled(text=text, id=None).texts_table(columns, labelled=False)
-    return table.set_column(0, "id", _ids(columns))
-
-
-def _ids(columns: Columns) -> pa.Array:
-    # Names given twice are the user's business here: every example is answered, in its order.
-    places = Labelled(id=None).ids(columns)
-    given = columns.values.get("id")
-    if given is None:
-        return places
-    pairs = zip(given, places.to_pylist(), strict=True)
-    return arrow.texts([place if value is None else str(value) for value, place in pairs])
+def _one_or_list(names: list[str], like: Any) -> Any:
+    return names[0] if isinstance(like, str) else names
 
 
 def _holds_words(columns: Columns, field: str) -> bool:
     return most(
         columns.values.get(field, ()),
         lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value),
-    )
-
-
-def _words_table(columns: Columns, field: str, kind: str) -> pa.Table:
-    """Rows whose words are given; their text is theirs, or written from the words."""
-    texts: list[Any] = []
-    offsets: list[Offsets] = []
-    given = columns.values.get("text")
-    for row, words in enumerate(columns.values[field]):
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise columns.fail(f"{field} must be a list of words", row, value=words)
-        own = given[row] if given is not None else None
-        places = locate_words(words, own) if isinstance(own, str) else None
-        if places is None:
-            written, places = join_words(words)
-            texts.append(written)
-        else:
-            texts.append(own)
-        offsets.append(places)
-    tokens = word_lists(columns, columns.values[field])
-    table: dict[str, pa.Array] = {
-        "id": _ids(columns),
-        "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),
-    }
-    if kind == "tokens":
-        table |= {"tokens": tokens, "offsets": arrow.pair_lists(offsets)}
-    return with_places(table, columns)
-
-
-def _of_kind(table: pa.Table, kind: str) -> pa.Table:
-    """Texts, split into words where the task reads words."""
-    if kind == "text":
-        return table
-    if kind == "pairs":
-        called = {"text": "source"}
-        return table.rename_columns([called.get(name, name) for name in table.column_names])
-    split: Callable[[str], tuple[list[str], Offsets]] = split_words
-    words, offsets = zip(*map(split, table.column("text").to_pylist()), strict=True)
-    names = [name for name in table.column_names if name != "text_pair"]
-    return (
-        table.select(names)
-        .append_column("tokens", arrow.text_lists(words))
-        .append_column("offsets", arrow.pair_lists(offsets))
     )

@@ -6,43 +6,22 @@ import collections
 import dataclasses
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lushan.data import files
-from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, Labelled
-from lushan.errors import UserError, did_you_mean
+from lushan.data.raw_input import Format
+from lushan.errors import UserError
 from lushan.inference.predicting import writing
+from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
+from lushan.runs.earlier import is_run
 from lushan.runs.files import json_line
 
 AT_ONCE = 512
 """Prompts that are read, sorted by length and written out together."""
-FIELDS: Mapping[Kind, tuple[str, ...]] = {
-    "text": ("prompt", "text"),
-    "source": ("source", "prompt", "text"),
-    "messages": ("messages", "prompt", "text"),
-}
-"""Where JSON lines have their prompts, by what the model goes on from."""
 ROLES = ("system", "user", "assistant", "tool")
-
-
-@dataclasses.dataclass(frozen=True)
-class Prompt:
-    """What a model goes on from.
-
-    Attributes:
-        id: Its name.
-        value: A text; for a chat run, a list of messages.
-        place: For errors: `key`, or `file` and `line`.
-    """
-
-    id: str
-    value: Any
-    place: Mapping[str, Any]
 
 
 def generate(
@@ -52,7 +31,8 @@ def generate(
     prompts: Sequence[str] = (),
     system: str | None = None,
     input: str | Path | None = None,
-    format: Literal["txt", "jsonl"] | None = None,
+    format: Format | None = None,
+    overrides: Sequence[str] = (),
     output: str | Path | None = None,
     batch_size: int = 16,
     dtype: Dtype = "auto",
@@ -65,8 +45,10 @@ def generate(
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
         system: Of a chat run, a system message before each prompt that is a text.
-        input: A file of prompts, or `-`: a text a line, or JSON lines.
+        input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
+            `prompt` is read where the run's own is not there.
         format: Of the input; by its ending when not given.
+        overrides: Of the keys below `data` in the run's config: how the input is read.
         output: A file for JSON lines, or `-`. Without one, `prompts` are answered as plain text
             on standard output, as it is written.
         batch_size: Texts that are written at a time.
@@ -86,12 +68,18 @@ def generate(
         raise UserError(
             "there is nothing to go on from", key="--prompt", hint="Write --prompt or --input."
         )
+    if overrides and input is None:
+        raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
     speaker = open_speaker(run, dtype=dtype)
     if raw:
         speaker = speaker.as_text()
     given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
+    notes: list[str] = []
     if input is not None:
-        given += read_prompts(input, speaker.kind, format)
+        own = speaker.place if is_run(speaker.place) else None
+        given += read_prompts(
+            input, speaker.kind, format, run=own, overrides=overrides, notes=notes
+        )
     given = [dataclasses.replace(p, value=as_kind(p, speaker.kind, system)) for p in given]
     settings = settings_of(options, speaker)
     settings.require_sound(option)
@@ -107,7 +95,7 @@ def generate(
         job.stream(given[0])
     else:
         job.show(given)
-    for note in job.notes:
+    for note in [*notes, *job.notes]:
         _tell(f"note: {note}")
     return job.goes_on
 
@@ -267,51 +255,6 @@ class Shown:
 
 
 # Prompts
-
-
-def read_prompts(
-    path: str | Path, kind: Kind, format: Literal["txt", "jsonl"] | None = None
-) -> list[Prompt]:
-    """The prompts of a file.
-
-    Args:
-        path: A file, perhaps .gz, or `-` for standard input.
-        kind: What the model goes on from.
-        format: `txt` has a prompt in each line, `jsonl` in a field; by the ending otherwise.
-
-    Raises:
-        UserError: It cannot be read, or holds no prompts; names file and line.
-    """
-    name = "<stdin>" if str(path) == "-" else str(path)
-    source: Iterable[bytes]
-    if name == "<stdin>":
-        source = [files.unpack(sys.stdin.buffer.read(), name)]
-    else:
-        source = files.unpacked(files.find(name, None, key="--input"))
-    if format is None:
-        format = "jsonl" if files.bare_suffix(name) in SUFFIXES else "txt"
-    if format == "txt":
-        content = files.decode(b"".join(source), name)
-        if not content.strip():
-            raise files.empty(name, "there is no prompt")
-        lines = files.lines_of(content)
-        columns = Columns({"prompt": lines}, range(1, len(lines) + 1), name)
-    else:
-        columns = columns_of(source, name)
-    names = list(columns.values)
-    field = next((field for field in FIELDS[kind] if field in names), None)
-    if field is None:
-        raise UserError(
-            "no field holds the prompts",
-            file=name,
-            hint=did_you_mean(FIELDS[kind][0], names)
-            or f"One of {', '.join(FIELDS[kind])} is expected; there are: {', '.join(names)}.",
-        )
-    ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
-    return [
-        Prompt(str(i), value, {"file": name, "line": line})
-        for i, value, line in zip(ids, columns.values[field], columns.lines, strict=True)
-    ]
 
 
 def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:

@@ -8,15 +8,15 @@ from typing import Any
 
 from lushan.config.build import build, source_of
 from lushan.config.override import overridden
+from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.errors import UserError, did_you_mean
 from lushan.fitting import batching_of, quiet_lightning
 from lushan.fitting import evaluate as judge
-from lushan.inference.loading import load
+from lushan.inference.loading import config_of, load
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.preparation import encode_all, encoding_notes, require_kind
-from lushan.runs.folder import read_config
 from lushan.trainer import Trainer
 
 CHANGEABLE = ("data", "trainer", "task", "paths")
@@ -42,9 +42,10 @@ def evaluate(
     """
     quiet_lightning()
     split = {"val": VALIDATION}.get(split, split)
-    cfg = overridden(read_config(run), overrides, groups=CHANGEABLE)
+    cfg = overridden(config_of(run), overrides, groups=CHANGEABLE)
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
+    remember(source, **loaded.columns)
     corpus = source.read(only=split)
     require_kind(loaded.task, corpus)
     if split not in corpus.splits:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lushan.config.build import build
+from lushan.config.check import CALLED
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.weights import Damaged, load_weights
-from lushan.preparation import make_encoder
+from lushan.preparation import make_encoder, require_stride
 from lushan.runs import trust
 from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
 from lushan.runs.files import read_json
@@ -32,6 +34,7 @@ class Loaded:
         tokenizer: Of transformers.
         model: With the judged weights, in evaluation mode.
         limits: How long a feature may be.
+        columns: Option of the data to the column, or columns, that training has read.
     """
 
     folder: Path
@@ -40,6 +43,23 @@ class Loaded:
     tokenizer: Any
     model: torch.nn.Module
     limits: Limits
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def config_of(folder: str | Path) -> dict[str, Any]:
+    """Read the config of a run that is to be used.
+
+    Raises:
+        UserError: It is not the folder of a run, or its config is not that of one.
+    """
+    cfg = read_config(folder)
+    if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
+        raise UserError(
+            f"this is not the config of a run: it has no {missing[0]}",
+            file=Path(folder) / "config.yaml",
+            hint="`lushan runs` lists the runs that there are.",
+        )
+    return cfg
 
 
 def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
@@ -53,7 +73,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         UserError: It is not the folder of a run, or has no whole checkpoint yet.
     """
     folder = Path(folder)
-    cfg = read_config(folder) if cfg is None else cfg
+    cfg = config_of(folder) if cfg is None else cfg
     trust.require(cfg)
     weights = best_weights(folder)
     learned = read_json(folder / TASK_STATE)
@@ -81,5 +101,19 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         task=task,
         tokenizer=tokenizer,
         model=model.eval(),
-        limits=Limits(**learned["limits"]),
+        limits=_limits(cfg, Limits(**learned["limits"]), model, tokenizer),
+        columns=learned.get("columns", {}),
     )
+
+
+def _limits(cfg: dict[str, Any], trained: Limits, model: Any, tokenizer: Any) -> Limits:
+    """Return how long a feature may be: as in training, unless the config was changed."""
+    longest = cfg["data"].get("max_length") or trained.max_length
+    bound = model.encoder.max_length
+    if longest > trained.max_length and bound is not None and longest > bound:
+        raise UserError(
+            f"the encoder reads at most {bound} tokens", key="data.max_length", value=longest
+        )
+    limits = Limits(longest, cfg["data"].get("stride"))
+    require_stride(limits, tokenizer)
+    return limits

@@ -6,18 +6,77 @@ A head takes `width` and `num_labels`; one with `structured = True` also `allowe
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
+from lushan.errors import UserError
 from lushan.models import crf
 from lushan.text.tags import Transitions
 
 _STD = 0.02
 """Of the weights of a fresh head's scores, as in BERT: the first scores are nearly even."""
+
+
+def make_head(
+    head: Callable[..., nn.Module],
+    *,
+    width: int,
+    num_labels: int,
+    allowed: Transitions | None = None,
+) -> nn.Module:
+    """Make a head, and make sure of it before anything is trained.
+
+    Args:
+        head: A partial of its class; `structured` may be left out there, and is then false.
+        width: Of the hidden states.
+        num_labels: Scores a word or text gets.
+        allowed: Which tags may stand where; None where a text is scored and not its words.
+
+    Raises:
+        UserError: It takes other arguments, lacks what a structured head has, or gives other
+            scores than (..., num_labels).
+    """
+    name = getattr(head, "func", head)
+    arguments: dict[str, Any] = {"width": width, "num_labels": num_labels}
+    if is_structured(name):
+        if allowed is None:
+            raise _no_head(name, "it scores sequences of tags; a text has one row of scores")
+        arguments["allowed"] = allowed
+    try:
+        inspect.signature(head).bind(**arguments)
+    except TypeError as error:
+        raise _no_head(name, f"it cannot be called with {', '.join(arguments)}: {error}") from error
+    made = head(**arguments)
+    lacking = [n for n in ("nll", "decode", "marginals") if not hasattr(made, n)]
+    if is_structured(made) and lacking:
+        raise _no_head(name, f"it is structured, and has no {lacking[0]}")
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        shape = (1, 2, width) if allowed is not None else (2, width)
+        found = made(torch.zeros(shape))
+    if not isinstance(found, Tensor) or found.shape != (*shape[:-1], num_labels):
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise _no_head(name, f"of states {shape} it makes {got}, not {(*shape[:-1], num_labels)}")
+    return made
+
+
+def is_structured(head: object) -> bool:
+    """Whether a head scores whole sequences of tags."""
+    return bool(getattr(head, "structured", False))
+
+
+def _no_head(head: Any, problem: str) -> UserError:
+    return UserError(
+        f"{getattr(head, '__qualname__', head)} is no head: {problem}",
+        key="task.head",
+        hint="A head takes width and num_labels and makes (..., num_labels) of (..., width); a "
+        "structured one also takes allowed, and has nll, decode and marginals.",
+    )
 
 
 @configurable

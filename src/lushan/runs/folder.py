@@ -366,17 +366,32 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "config.yaml"
     try:
         content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise UserError(
-            "not the folder of a run",
-            file=folder,
-            hint="`lushan runs` lists the runs that there are.",
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise no_run(Path(folder)) from error
     except yaml.YAMLError as error:
         raise UserError(f"not a YAML file: {error}", file=path) from error
     if not isinstance(content, dict):
         raise UserError("not a config", file=path)
     return content
+
+
+def no_run(folder: Path) -> UserError:
+    """Return the error for what is not the folder of a run, by what it is instead."""
+    problem, hint = "not the folder of a run", "`lushan runs` lists the runs that there are."
+    if folder.is_file():
+        problem = f"a file, {problem}"
+    elif not folder.exists():
+        problem = f"there is no such folder, so it is {problem}"
+    elif (folder / "adapter_config.json").is_file():
+        problem = f"an exported adapter, {problem}"
+        hint = "peft loads it on its base, as its README.md says; name the run that it came from."
+    elif (folder / "config.json").is_file():
+        problem = f"a model in Hugging Face format, {problem}"
+        hint = (
+            "`lushan generate` and `lushan chat` open one that writes text, and transformers opens "
+            "all, as its README.md says; name the run that it came from."
+        )
+    return UserError(problem, file=folder, hint=hint)
 
 
 def _yaml(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import aligned
 from lushan.runs.files import jsonable
+from lushan.runs.folder import no_run
 from lushan.runs.identity import ABSENT
 from lushan.runs.listing import differing
 from lushan.runs.values import show
@@ -124,11 +125,7 @@ def compare(
 
 def _complete(path: Path) -> Member:
     if not any((path / name).is_file() for name in ("run.json", "result.json")):
-        raise UserError(
-            "not the folder of a run",
-            file=path,
-            hint="`lushan runs` lists the runs that there are.",
-        )
+        raise no_run(path)
     run = collect.member_of(path)
     if run.result is None:
         raise UserError(

@@ -14,7 +14,7 @@ import yaml
 from lushan.errors import UserError
 from lushan.runs.closing import METRIC_HEADS, metric_cells
 from lushan.runs.files import atomic_write, read_json
-from lushan.runs.folder import RunFolder
+from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result, summary
 
 CURVES = "curves.png"
@@ -45,6 +45,7 @@ def write(
     folder = RunFolder(run)
     result = folder.result()
     if result is None:
+        read_config(run)  # refuses what is no run at all
         raise UserError(
             "the run is not complete",
             file=run,

@@ -67,6 +67,9 @@ class Task(abc.ABC):
     generates_in_validation: bool = False
     """Whether each validation does, because the best checkpoint is chosen by it."""
 
+    writes: bool = False
+    """Whether a prediction is a text: `predict` alone then says nothing of a new example."""
+
     labels: list[str]
     """The labels that were learned: entity types, classes; none for numbers."""
 

@@ -130,6 +130,13 @@ class Chat(LanguageTask):
         features: Features = {field.name: [] for field in self.schema}
         for number, found in enumerate(self._windows(rows, limits)):
             messages = rows["messages"][number]
+            if not any(m["role"] == "assistant" for m in messages):
+                raise UserError(
+                    "this dialogue has no turn of the assistant's to evaluate",
+                    file=rows["file"][number],
+                    line=rows["line"][number],
+                    hint="lushan generate RUN --input FILE writes the next one.",
+                )
             sizes = iter([_bytes(m["content"]) for m in messages if m["role"] == "assistant"])
             asked = self._asked(first + number, sum(len(window.turns) for window in found))
             for place, window in enumerate(found):

@@ -16,6 +16,7 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
 from lushan.models import losses
+from lushan.models.heads import make_head
 from lushan.models.joined import TextModel
 from lushan.models.pooling import pooler
 from lushan.tasks.base import (
@@ -226,7 +227,7 @@ class Classification(Task):
 
     def build(self, encoder: nn.Module) -> nn.Module:
         width: Any = encoder.width
-        head = self.head(width=width, num_labels=self.width)
+        head = make_head(self.head, width=width, num_labels=self.width)
         return TextModel(encoder, pooler(self.pooling, width), head)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.bootstrap import f1_interval
-from lushan.models.heads import constrained_decode
+from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.joined import WordModel
 from lushan.models.losses import cross_entropy
 from lushan.tasks.base import (
@@ -163,9 +163,8 @@ class NER(Task):
     # Model
 
     def build(self, encoder: nn.Module) -> nn.Module:
-        structured = getattr(getattr(self.head, "func", self.head), "structured", False)
-        extra = {"allowed": self.allowed} if structured else {}
-        head = self.head(width=encoder.width, num_labels=len(self.tags), **extra)
+        width: Any = encoder.width
+        head = make_head(self.head, width=width, num_labels=len(self.tags), allowed=self.allowed)
         return WordModel(encoder, head)
 
     def _scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -176,7 +175,7 @@ class NER(Task):
         return self._loss(model.head, scores, batch["labels"], mask)
 
     def _loss(self, head: Any, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        if head.structured:
+        if is_structured(head):
             return head.nll(scores, labels.masked_fill(~mask, 0), mask).sum()
         return cross_entropy(
             scores.flatten(0, 1), labels.flatten(), label_smoothing=self.label_smoothing
@@ -193,7 +192,7 @@ class NER(Task):
         scores, mask = self._scores(model, batch)
         head: Any = model.head
         loss = self._loss(head, scores, batch["labels"], mask)
-        if head.structured:
+        if is_structured(head):
             best, share = head.decode(scores, mask), head.marginals(scores, mask)
         else:
             share = scores.float().softmax(-1)

@@ -91,7 +91,8 @@ class Seq2Seq(LanguageTask):
         self.reads = "pairs" if objective == "supervised" else "text"
         self.objective, self.prefix, self.max_target = objective, prefix, max_target
         self.decoding = {k: v for k, v in (decoding or {}).items() if v is not None}
-        self.generates = generates and objective == "supervised"
+        self.writes = objective == "supervised"
+        self.generates = generates and self.writes
         self.generates_in_validation = self.generates and self.main_metric not in METRICS
         self.higher_is_better = self.main_metric not in (*DOWN, "repetition")
         self.language, self.stem, self.baseline = language, stem, baseline

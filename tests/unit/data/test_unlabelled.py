@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lushan.data.source import read_unlabelled
+from lushan.data.sources import Jsonl
+from lushan.data.unlabelled import read_unlabelled
 from lushan.data.words import join_words, locate_words, split_words
 
 
@@ -115,7 +116,7 @@ def test_jsonl_texts(write) -> None:
     other = write("y.jsonl", '{"sentence": "a"}\n')
     assert read_unlabelled(other, "text")["text"].to_pylist() == ["a"]
     odd = write("z.jsonl", '{"x": "a", "y": "b"}\n')
-    assert read_unlabelled(odd, "text", text="y")["text"].to_pylist() == ["b"]
+    assert read_unlabelled(odd, "text", source=Jsonl(text="y"))["text"].to_pylist() == ["b"]
 
 
 def test_jsonl_pairs(write) -> None:

@@ -9,7 +9,7 @@ from tests.conftest import trained
 from tests.helpers import command
 from torch import nn
 
-from lushan.data.source import read_unlabelled
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import RunFailed, UserError
 from lushan.inference import exporting, headed
 from lushan.inference.exporting import export

@@ -7,7 +7,8 @@ import pytest
 
 from lushan.commands import unescaped
 from lushan.errors import UserError
-from lushan.inference.generating import Prompt, as_kind, read_prompts
+from lushan.inference.generating import as_kind
+from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.inference.speaking import open_speaker
 from lushan.models.generation import Settings
 

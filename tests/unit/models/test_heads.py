@@ -1,12 +1,15 @@
 """Heads, and the CRF's manners as a head."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import torch
 
+from lushan.errors import UserError
 from lushan.models import heads
+from lushan.tasks.ner import NER
 from lushan.text import tags as tagging
 
 TAGS = tagging.tag_set(["LOC", "PER"], "iob2")
@@ -116,3 +119,85 @@ def test_the_end_of_a_sentence_is_ruled_too() -> None:
     anything = dataclasses.replace(rules, end=np.ones(len(tags), dtype=bool))
     free = heads.constrained_decode(scores, anything, torch.ones(1, 2, dtype=torch.bool))
     assert tags[free[0, -1]] == "B-PER"
+
+
+# Heads of others
+
+
+class Bare(torch.nn.Module):
+    """What a head must have, and no word of being structured or not."""
+
+    def __init__(self, *, width: int, num_labels: int) -> None:
+        super().__init__()
+        self.scores = torch.nn.Linear(width, num_labels)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.scores(hidden)
+
+
+class Other(Bare):
+    def __init__(self, *, hidden_size: int, num_labels: int) -> None:
+        super().__init__(width=hidden_size, num_labels=num_labels)
+
+
+class Narrow(Bare):
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.scores(hidden)[..., :-1]
+
+
+class Unfinished(Bare):
+    structured = True
+
+    def __init__(self, *, width: int, num_labels: int, allowed: object) -> None:
+        super().__init__(width=width, num_labels=num_labels)
+
+
+def test_a_head_need_not_say_that_it_is_not_structured() -> None:
+    made = heads.make_head(functools.partial(Bare), width=8, num_labels=3, allowed=ALLOWED)
+    assert made(torch.randn(2, 5, 8)).shape == (2, 5, 3)
+    assert not heads.is_structured(made)
+
+
+@pytest.mark.parametrize(
+    ("head", "allowed", "said"),
+    [
+        (Other, ALLOWED, "width"),
+        (Narrow, ALLOWED, "(1, 2, 2), not (1, 2, 3)"),
+        (Narrow, None, "(2, 2), not (2, 3)"),
+        (Unfinished, ALLOWED, "has no nll"),
+        (heads.CRF, None, "sequences of tags"),
+    ],
+)
+def test_what_is_no_head_is_refused_before_training(head, allowed, said) -> None:
+    with pytest.raises(UserError) as refused:
+        heads.make_head(functools.partial(head), width=8, num_labels=3, allowed=allowed)
+    assert said in str(refused.value)
+    assert refused.value.key == "task.head"
+
+
+def test_looking_at_a_head_draws_nothing() -> None:
+    torch.manual_seed(3)
+    heads.Linear(width=8, num_labels=3)
+    alone = torch.rand(1)
+    torch.manual_seed(3)
+    heads.make_head(functools.partial(heads.Linear), width=8, num_labels=3, allowed=ALLOWED)
+    assert torch.rand(1) == alone
+
+
+def test_a_tagger_learns_and_predicts_with_such_a_head() -> None:
+    task = NER(head=functools.partial(Bare))
+    task.restore({"labels": ["LOC", "PER"]})
+    encoder = torch.nn.Embedding(10, 8)
+    encoder.width, encoder.forward = 8, lambda input_ids, **_: encoder.weight[input_ids]
+    model = task.build(encoder)
+    batch = {
+        "input_ids": torch.tensor([[1, 2, 3]]),
+        "attention_mask": torch.ones(1, 3, dtype=torch.long),
+        "positions": torch.tensor([[0, 1]]),
+        "labels": torch.tensor([[0, 1]]),
+        "start": torch.tensor([0]),
+        "example": torch.tensor([0]),
+    }
+    task.loss(model, batch).backward()
+    _, (record,) = task.predict(model, batch)
+    assert len(record["tags"]) == 2

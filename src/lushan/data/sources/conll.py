@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import arrow, files
+from lushan.data.labelled import remember
 from lushan.data.source import FileSource
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
@@ -242,6 +243,7 @@ class Conll(Tagged, FileSource):
                     hint=f"Columns are 0 to {width - 1}, or -1 for the last; the line is: "
                     + " | ".join(fields),
                 )
+        remember(self, width=width)
         return self.token_column % width, self.tag_column % width
 
     @staticmethod

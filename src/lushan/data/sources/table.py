@@ -70,9 +70,13 @@ class Table(Rows, FileSource):
         Raises:
             UserError: It has no rows, or rows of different length.
         """
-        lines = files.lines_of(files.read_text(path, longest=self.longest_line))
+        text = files.read_text(path, longest=self.longest_line)
+        return self.parse(text, path, split, notes)
+
+    def parse(self, text: str, path: Path, split: str, notes: list[str]) -> Columns:
+        """The columns of the text of a CSV or TSV file; see `read_text`."""
         found: list[str] = []
-        lines = files.without_marks(lines, path, found)
+        lines = files.without_marks(files.lines_of(text), path, found)
         notes += [f"{split}: {note}" for note in found]
         separator = self.separator_of(path, lines)
         quote = self._quote(separator, lines, split, notes)

@@ -107,7 +107,7 @@ class Text(FileSource):
 
     def _whole(self, split: str, store: Path | None) -> Documents:
         """The documents of a split's files."""
-        return corpora.read_files(self.paths_of(split), self._how(), store, prefix=self.prefix)
+        return corpora.read_files(self.paths_of(split), self.reading(), store, prefix=self.prefix)
 
     def _shared(self) -> dict[str, Documents]:
         """The training split and those that are taken from it."""
@@ -154,7 +154,8 @@ class Text(FileSource):
         place = self._place(origin, split, [*how, size, len(found)])
         return corpora.select(found, rows, place, counts=found.counts)
 
-    def _how(self) -> Reading:
+    def reading(self) -> Reading:
+        """How a file is read as documents."""
         return Reading(
             unit=self.document,
             format=self.format,
@@ -170,7 +171,7 @@ class Text(FileSource):
         paths = self.paths_of(origin)
         # Ids and errors name files, so their names count beside what they hold.
         content = [[str(path), self._sha256(path)] for path in paths]
-        how = [dataclasses.asdict(self._how()), self.prefix, code_hash()]
+        how = [dataclasses.asdict(self.reading()), self.prefix, code_hash()]
         return self.cache_dir / "documents" / f"{hash_json([content, how, *parts])[:24]}.arrow"
 
     def _sha256(self, path: Path) -> str:

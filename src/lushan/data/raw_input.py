@@ -1,0 +1,183 @@
+"""An input as raw columns: which format it has, and its lines, fields or words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from lushan.data import files
+from lushan.data.json_rows import SUFFIXES, columns_of
+from lushan.data.labelled import Columns, remembered
+from lushan.data.source import Source
+from lushan.data.sources.conll import Conll
+from lushan.data.sources.table import PARQUET, Table, read_parquet
+from lushan.errors import UserError
+
+Format = Literal["txt", "jsonl", "conll", "table"]
+FORMATS: Sequence[Format] = ("txt", "jsonl", "conll", "table")
+STDIN = "<stdin>"
+
+ENDINGS: Mapping[str, Format] = {
+    **dict.fromkeys((".txt", ".text", ""), "txt"),
+    **dict.fromkeys(SUFFIXES, "jsonl"),
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".conllu", ".ner"), "conll"),
+    **dict.fromkeys((".csv", ".tsv", *PARQUET), "table"),
+}
+"""What a file's ending says where a run's own files have another one."""
+
+
+def standard_input() -> bytes:
+    """Return all of the standard input, unpacked where it is gzip."""
+    return files.unpack(sys.stdin.buffer.read(), STDIN)
+
+
+def format_of(
+    name: str,
+    own: Format | None = None,
+    endings: Collection[str] = (),
+    data: bytes | None = None,
+) -> Format:
+    """Return the format of an input.
+
+    Args:
+        name: Of a file, or of the standard input.
+        own: The format of the run's data.
+        endings: Of the run's files. These, and those that are not known, are of its format.
+        data: Of the standard input, all of it: lines of text, or of JSON where its first line
+            is a JSON object.
+
+    Raises:
+        UserError: The ending tells none.
+    """
+    if data is not None:
+        return "jsonl" if looks_like_json(data) else "txt"
+    suffix = files.bare_suffix(name)
+    if own is not None and (suffix in endings or suffix not in ENDINGS):
+        return own
+    if suffix not in ENDINGS:
+        raise UserError(
+            "the ending of this file tells no format",
+            file=name,
+            hint=f"Say which it is: --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
+        )
+    return ENDINGS[suffix]
+
+
+def looks_like_json(content: bytes) -> bool:
+    """Return whether this begins as JSON: an array, or a first line that is an object."""
+    if content.lstrip()[:1] == b"[":
+        return True
+    first = next((line for line in content.splitlines() if line.strip()), b"")
+    try:
+        return isinstance(json.loads(first), dict)
+    except ValueError:
+        return False
+
+
+@dataclasses.dataclass
+class Input:
+    """A file, or the standard input.
+
+    Attributes:
+        name: The file, or `<stdin>`.
+        format: Of the input.
+        source: The options that it is read by.
+        is_own: Whether that is the run's own reader: the columns that it names must be there.
+        stated: Options that were stated for this input: likewise.
+        notes: What the user is told.
+        data: Of the standard input, all of it.
+        what: What an example is called in errors.
+    """
+
+    name: str
+    format: Format
+    source: Source
+    is_own: bool = False
+    stated: Collection[str] = ()
+    notes: list[str] = dataclasses.field(default_factory=list)
+    data: bytes | None = None
+    what: str = "text"
+
+    def columns(self) -> Columns:
+        """Read the input as columns: those of the file, or `text` of lines, `tokens` of words."""
+        if self.format == "table" and files.bare_suffix(self.name) in PARQUET:
+            return read_parquet(self.path())
+        if self.format == "jsonl":
+            return columns_of(self.pieces(), self.name, longest=self.longest)
+        content = self.text()
+        if self.format == "txt":
+            return _lines(content, self.name)
+        if self.format == "conll":
+            return self._words(content)
+        table = self.source if isinstance(self.source, Table) else Table()
+        return table.parse(content, Path(self.name), "input", self.notes)
+
+    def path(self) -> Path:
+        """Find the file."""
+        return files.find(self.name, None, key="--input")
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest line that is read."""
+        return int(getattr(self.source, "longest_line", files.LONGEST_LINE))
+
+    def pieces(self) -> Iterable[bytes]:
+        """Return the bytes, unpacked where they are gzip, in pieces."""
+        return files.unpacked(self.path()) if self.data is None else [self.data]
+
+    def content(self) -> bytes:
+        """Return the bytes, unpacked where they are gzip."""
+        return b"".join(self.pieces())
+
+    def text(self) -> str:
+        """Return the text."""
+        content = files.decode(self.content(), self.name, longest=self.longest)
+        if not content.strip():
+            raise files.empty(self.name, f"there is no {self.what}")
+        return content
+
+    def _words(self, content: str) -> Columns:
+        reader = self.source if isinstance(self.source, Conll) else Conll()
+        first = dataclasses.replace(reader, token_column=0, tag_column=0, strip_digit=False)
+        sentences = first.table(content, self.name, tagged=False)
+        width = remembered(first).get("width", 1)
+        column = self._token_column(reader, width, sentences.column("tokens").to_pylist())
+        if column or reader.strip_digit:
+            plain = dataclasses.replace(reader, token_column=column, tag_column=column)
+            sentences = plain.table(content, self.name, tagged=False, notes=self.notes)
+        values = {n: sentences.column(n).to_pylist() for n in ("tokens", "line")}
+        return Columns({"tokens": values["tokens"]}, values["line"], self.name)
+
+    def _token_column(self, reader: Conll, width: int, first: list[list[str]]) -> int:
+        """Which column holds the words; refused where the file may have them in another place."""
+        column, before = reader.token_column, remembered(reader).get("width")
+        if "token_column" in self.stated or width == before:
+            return column
+        if width == 1:
+            return 0
+        hint = f"Write data.token_column=N, from 0 to {width - 1}, or -1 for the last."
+        if before is not None and (width > before or column):
+            raise UserError(
+                f"{width} columns, and the run's files have {before}: which one holds the words?",
+                key="data.token_column",
+                file=self.name,
+                hint=hint,
+            )
+        numbered = sum(words == [str(n) for n in range(1, len(words) + 1)] for words in first)
+        if not column and 2 * numbered > len(first):
+            raise UserError(
+                "the first column counts the words: which one holds them?",
+                key="data.token_column",
+                file=self.name,
+                hint=hint,
+            )
+        return column
+
+
+def _lines(content: str, name: str) -> Columns:
+    lines = files.lines_of(content)
+    return Columns({"text": lines}, range(1, len(lines) + 1), name)

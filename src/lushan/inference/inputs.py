@@ -1,0 +1,148 @@
+"""What a trained run is asked about, read as its own data is read.
+
+The settings of the run's source hold for every format that has them; `data.KEY=VALUE` changes one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lushan.config.build import TARGET, source_of
+from lushan.config.override import overridden
+from lushan.config.signatures import signature
+from lushan.config.targets import locate
+from lushan.data import files, raw_input
+from lushan.data.labelled import remember
+from lushan.data.raw_input import STDIN, Format
+from lushan.data.source import SPLITS, Kind, Source
+from lushan.data.sources import Chat, Conll, Jsonl, Mixture, Table, Text
+from lushan.data.unlabelled import Reading, reader_class
+from lushan.runs.earlier import TASK_STATE
+from lushan.runs.files import read_json
+
+OWN: Sequence[tuple[type[Source], Format]] = (
+    (Conll, "conll"),
+    (Table, "table"),
+    (Jsonl, "jsonl"),
+    (Chat, "jsonl"),
+)
+"""Sources of files, and the format that each reads."""
+_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a run is asked about.
+
+    Attributes:
+        table: From `lushan.data.unlabelled`.
+        cfg: The run's config, with the source that has read the table and what was overridden.
+        notes: How the table was read, for the user.
+    """
+
+    table: pa.Table
+    cfg: dict[str, Any]
+    notes: list[str]
+
+
+def read_inputs(
+    run: str | Path,
+    cfg: Mapping[str, Any],
+    kind: Kind,
+    path: str | Path,
+    *,
+    format: Format | None = None,
+    overrides: Sequence[str] = (),
+) -> Inputs:
+    """Read a file, or the standard input, for a run.
+
+    Args:
+        run: The run's folder.
+        cfg: Its config.
+        kind: What its task reads.
+        path: A file, or `-`.
+        format: By the file's ending when not given; files that end as the run's own do are read
+            as these are.
+        overrides: Of the keys below `data`.
+
+    Raises:
+        UserError: It cannot be read; names file and line, or the key.
+    """
+    reader = reader_for(run, cfg, kind, path, format=format, overrides=overrides)
+    table = reader.reading.read()
+    return Inputs(table, reader.cfg, reader.reading.notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How an input is read.
+
+    Attributes:
+        reading: The input, with the options that it is read by.
+        cfg: The run's config, with the reader's node as its data.
+    """
+
+    reading: Reading
+    cfg: dict[str, Any]
+
+
+def reader_for(
+    run: str | Path,
+    cfg: Mapping[str, Any],
+    kind: Kind,
+    path: str | Path,
+    *,
+    format: Format | None = None,
+    overrides: Sequence[str] = (),
+) -> Reader:
+    """Return the reader of an input: the run's own source, or that of the input's format."""
+    node, notes = _one_node(cfg["data"])
+    own_class = locate(node[TARGET], "data")
+    own = next((form for cls, form in OWN if issubclass(own_class, cls)), None)
+    name = STDIN if str(path) == "-" else str(path)
+    endings = {files.bare_suffix(v) for s in SPLITS if isinstance(v := node.get(s), str)}
+    data = raw_input.standard_input() if name == STDIN else None
+    chosen = format or raw_input.format_of(name, own, endings, data)
+    if chosen == own or issubclass(own_class, Text):
+        target, target_name = own_class, node[TARGET]
+    else:
+        target = reader_class(chosen, kind)
+        target_name = f"lushan.data.sources.{target.__name__}"
+    settings = _settings(node, target_name)
+    changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
+    source: Source = source_of(changed)
+    learned = read_json(Path(run) / TASK_STATE) if Path(run, TASK_STATE).is_file() else {}
+    remember(source, **learned.get("columns", {}))
+    stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
+    is_own = target is own_class
+    reading = Reading(
+        name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, kind=kind
+    )
+    return Reader(reading, changed)
+
+
+def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the node of the source that reads: of a mixture, what all its sources agree in."""
+    if not issubclass(locate(node[TARGET], "data"), Mixture):
+        return node, []
+    inner = [_one_node(each)[0] for each in node["sources"].values()]
+    first = inner[0]
+    same = {k: v for k, v in first.items() if all(k in n and n[k] == v for n in inner[1:])}
+    own = {"max_length": node.get("max_length"), "stride": node.get("stride")}
+    if TARGET not in same:
+        return {TARGET: "lushan.data.sources.Jsonl", **own}, []
+    apart = sorted({k for n in inner for k in n} - set(same) - set(_OF_SPLITS))
+    notes = [f"the run's sources differ in data.{key}: it has its default here" for key in apart]
+    return {**same, **own}, notes
+
+
+def _settings(node: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the node of a target, with those settings of another node that it has too."""
+    known = signature(name, "data").parameters
+    kept = {k: v for k, v in node.items() if k in known and k not in _OF_SPLITS}
+    return {TARGET: name, **kept}

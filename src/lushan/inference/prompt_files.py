@@ -1,0 +1,123 @@
+"""Prompts of a file, read as the run's own data is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.data.labelled import Columns, Labelled
+from lushan.data.raw_input import STDIN, Format, format_of, standard_input
+from lushan.data.source import Kind as Reads
+from lushan.data.unlabelled import Reading, reader_class
+from lushan.errors import UserError, did_you_mean
+from lushan.inference.inputs import reader_for
+from lushan.inference.speaking import Kind
+from lushan.runs.folder import read_config
+
+FIELDS: Mapping[Kind, tuple[str, ...]] = {
+    "text": ("prompt", "text"),
+    "source": ("source", "prompt", "text"),
+    "messages": ("messages", "prompt", "text"),
+}
+"""Where JSON lines have their prompts, by what the model goes on from."""
+READS: Mapping[Kind, Reads] = {"text": "text", "source": "pairs", "messages": "messages"}
+"""What is read of a file, by what the model goes on from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What a model goes on from.
+
+    Attributes:
+        id: Its name.
+        value: A text; for a chat run, a list of messages.
+        place: For errors: `key`, or `file` and `line`.
+    """
+
+    id: str
+    value: Any
+    place: Mapping[str, Any]
+
+
+def read_prompts(
+    path: str | Path,
+    kind: Kind,
+    format: Format | None = None,
+    *,
+    run: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    notes: list[str] | None = None,
+) -> list[Prompt]:
+    """The prompts of a file.
+
+    Args:
+        path: A file, perhaps .gz, or `-` for standard input.
+        kind: What the model goes on from.
+        format: `txt` has a prompt in each line, others in a field; by the ending otherwise.
+        run: The folder of the run whose settings say how the file is read; None where there are
+            none, and the field is one of `FIELDS`.
+        overrides: Of the keys below `data` in the run's config.
+        notes: Gets how the file was read.
+
+    Raises:
+        UserError: It cannot be read, or holds no prompts; names file and line.
+    """
+    if run is None and overrides:
+        raise UserError(
+            "a model in Hugging Face format has no settings of data",
+            key=overrides[0],
+            hint=f"The field of the prompts is called {', '.join(FIELDS[kind])}.",
+        )
+    reads = READS[kind]
+    if run is None:
+        name = STDIN if str(path) == "-" else str(path)
+        data = standard_input() if name == STDIN else None
+        chosen = format or format_of(name, "txt", data=data)
+        reading = Reading(name, chosen, reader_class(chosen, reads)(), data=data, kind=reads)
+    else:
+        cfg = read_config(run)
+        reading = reader_for(run, cfg, reads, path, format=format, overrides=overrides).reading
+    reading.what = "prompt"
+    columns = reading.columns()
+    field = _field(reading, columns, kind)
+    if run is None:
+        field = _require_field(columns, field, kind)
+    if field is not None:
+        ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
+        values = columns.values[field]
+    else:
+        table = reading.table(columns)
+        ids, values = table.column("id").to_pylist(), table.column(kind).to_pylist()
+    if notes is not None:
+        notes += reading.notes
+    return [
+        Prompt(str(i), value, {"file": reading.name, "line": line})
+        for i, value, line in zip(ids, values, columns.lines, strict=True)
+    ]
+
+
+def _field(reading: Reading, columns: Columns, kind: Kind) -> str | None:
+    """The field that holds the prompts as they are; None where the run's source reads them."""
+    if reading.format in ("txt", "conll"):
+        return "text" if reading.format == "txt" else None
+    wanted = reading.wanted(kind)
+    if wanted is None:
+        return next((field for field in FIELDS[kind] if field in columns.values), None)
+    names = [wanted] if isinstance(wanted, str) else wanted
+    is_there = any(name.split(".")[0] in columns.values for name in names)
+    return "prompt" if "prompt" in columns.values and not is_there else None
+
+
+def _require_field(columns: Columns, field: str | None, kind: Kind) -> str:
+    """Refuse columns of which none is called as one of prompts is."""
+    if field is None:
+        names = list(columns.values)
+        raise UserError(
+            "no field holds the prompts",
+            file=columns.file,
+            hint=did_you_mean(FIELDS[kind][0], names)
+            or f"One of {', '.join(FIELDS[kind])} is expected; there are: {', '.join(names)}.",
+        )
+    return field

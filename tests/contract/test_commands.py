@@ -1,0 +1,229 @@
+"""Every command answers, or refuses in words: whatever kind of run or folder it is pointed at.
+
+Commands come from the application and tasks from `conf/task`, so that new ones are tested too.
+"""
+
+import functools
+import io
+import json
+import shutil
+import sys
+
+import pytest
+import typer
+from omegaconf import OmegaConf
+
+from lushan import cli
+from lushan.config.compose import built_in_conf
+from lushan.config.targets import locate
+from tests.conftest import trained
+from tests.helpers import command, quick
+
+SAMPLES = {"tokens": "sample_ner", "pairs": "sample_pairs", "messages": "sample_chat"}
+"""Data for what a task reads; texts with labels where it reads texts."""
+MODELS = {
+    "encoder": ["model=bert_tiny"],
+    "masked_lm": ["model=bert_tiny"],
+    "causal_lm": ["model=gpt2_tiny", "model.config.n_embd=32"],
+    "seq2seq_lm": ["model=t5_tiny", "model.config.d_model=32"],
+}
+INPUTS = {
+    "tokens": ("x.txt", "Anna lives in Paris .\n"),
+    "text": ("x.txt", "a clever film\n"),
+    "pairs": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
+    "messages": (
+        "x.jsonl",
+        json.dumps({"messages": [{"role": r, "content": "hi"} for r in ("user", "assistant")]})
+        + "\n",
+    ),
+}
+TEXTS = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
+VARIANTS = {
+    "ner with an adapter": ["task=ner", "data=sample_ner", "peft=lora"],
+    "causal_lm with an adapter": ["task=causal_lm", "data=sample_text", "peft=lora"],
+    "seq2seq with an adapter": ["task=seq2seq", "data=sample_pairs", "peft=lora"],
+    "several labels": [*TEXTS, "task.kind=multilabel", "data.label_separator=';'"],
+    "numbers": [*TEXTS, "task.kind=regression"],
+    "pairs of texts": [*TEXTS, "data.text=[sentence,other]"],
+    "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "tokenizer.sentinels=100"],
+}
+TASKS = sorted(path.stem for path in (built_in_conf() / "task").glob("*.yaml"))
+RUNS = [*TASKS, *VARIANTS]
+FIXTURES = ["ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"]
+ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "missing"]
+
+
+def all_commands(group=None, before=()):
+    """(its words, what it takes) of every command but `train`, whose words are Hydra's."""
+    group = typer.main.get_command(cli.app) if group is None else group
+    for name, found in group.commands.items():
+        if hasattr(found, "commands"):
+            yield from all_commands(found, (*before, name))
+        elif (*before, name) != ("train",):
+            yield (*before, name), found.params
+
+
+COMMANDS = dict(all_commands())
+HEAVY = [("reproduce",)]
+"""Commands that train."""
+
+
+def task_of(overrides):
+    name = next(o.removeprefix("task=") for o in overrides if o.startswith("task="))
+    return locate(OmegaConf.load(built_in_conf() / f"task/{name}.yaml")["_target_"], "task")
+
+
+@pytest.fixture(scope="session")
+def a_run(tmp_path_factory):
+    """Train a run of a kind; its folder."""
+
+    @functools.cache
+    def made(kind):
+        folder = tmp_path_factory.mktemp("run")
+        overrides = VARIANTS.get(kind, [f"task={kind}"])
+        if TEXTS[1] in overrides:
+            value = {"task.kind=regression": "{}", "task.kind=multilabel": "a;b{}"}
+            label = next((v for k, v in value.items() if k in overrides), "a{}")
+            rows = [f"film {i}\tday {i}\t{label.format(i % 3)}" for i in range(20)]
+            path = folder / "all.tsv"
+            path.write_text("\n".join(["sentence\tother\tlabel", *rows]) + "\n")
+            overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
+        task = task_of(overrides)
+        if not any(o.startswith("data=") for o in overrides):
+            reads = getattr(task, "reads", "pairs")
+            overrides = [*overrides, f"data={SAMPLES.get(reads, 'sample_reviews')}"]
+        return trained(folder, *overrides, *MODELS[task.purpose], "data.limit=16")
+
+    return made
+
+
+def invocations(params, place, work, content):
+    """The ways in which a command is called: with what it requires, and with prompts and input."""
+    (work / content[0]).write_text(content[1])
+    values = {
+        "input": content[0],
+        "output": "out",
+        "folder": "exported",
+        "rows": "seed",
+        "prompt": "hi",
+    }
+    words, more = [], [[]]
+    for param in params:
+        value = values.get(param.name, str(place))
+        is_argument = param.param_type_name == "argument"
+        if is_argument and (param.required or param.name == "root"):
+            words.append(value)
+        elif is_argument:
+            continue
+        elif param.required or param.name in ("run", "output"):
+            words += [param.opts[0], value]
+        elif param.name in ("prompt", "input"):
+            more.append([param.opts[0], value])
+        elif param.name == "max_new_tokens":
+            words += [param.opts[0], "3"]
+    assert str(place) in words, f"say how it is pointed at a run: {[p.name for p in params]}"
+    return [[*words, *extra] for extra in more]
+
+
+def try_all(names, place, work, monkeypatch, content=INPUTS["text"]):
+    wrong = []
+    for name in names:
+        for words in invocations(COMMANDS[name], place, work, content):
+            for left in ("out", "exported"):
+                if (work / left).is_dir():
+                    shutil.rmtree(work / left)
+                (work / left).unlink(missing_ok=True)
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hi\n")))
+            done = command.inside(*name, *words, cwd=work)
+            refused = done.code == 2 and done.err.startswith("error: ")
+            if "Traceback" in done.err or not (done.code == 0 or refused):
+                wrong.append(f"{' '.join([*name, *words])}: {done.code}\n{done.err[-600:]}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+def content_of(run):
+    from lushan.config.build import build
+    from lushan.runs.folder import read_config
+
+    cfg = read_config(run)
+    name, text = INPUTS[build(cfg["task"]).reads]
+    columns = cfg["data"].get("text")
+    if isinstance(columns, list):
+        return "x.jsonl", json.dumps(dict.fromkeys(columns, "film")) + "\n"
+    return name, text
+
+
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_the_usual_runs_are_predicted(fixture, request, tmp_path, monkeypatch):
+    run = request.getfixturevalue(fixture)
+    try_all([("predict",)], run, tmp_path, monkeypatch, content_of(run))
+    assert (tmp_path / "out").read_text().strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_command_on_every_kind_of_run(kind, a_run, tmp_path, monkeypatch):
+    run = a_run(kind)
+    names = [name for name in COMMANDS if name not in HEAVY or kind in TASKS]
+    try_all(names, run, tmp_path, monkeypatch, content_of(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--adapter"]])
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_command_on_every_exported_folder(kind, more, a_run, tmp_path, monkeypatch):
+    if more and "adapter" not in kind:
+        pytest.skip("it has none")
+    folder = tmp_path / "there"
+    done = command.inside("export", a_run(kind), folder, *more, cwd=tmp_path)
+    if done.code == 2:
+        pytest.skip(done.err)
+    assert done.code == 0, done.err
+    try_all(COMMANDS, folder, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def odd(tmp_path, ner_run):
+    """A folder that is no complete run, by its kind."""
+
+    def made(kind):
+        place = tmp_path / "there"
+        if kind == "empty":
+            place.mkdir()
+        elif kind == "file":
+            place.write_text("x")
+        elif kind == "other config":
+            place.mkdir()
+            (place / "config.yaml").write_text("a: 1\n")
+        elif kind in ("interrupted", "begun", "damaged"):
+            shutil.copytree(ner_run, place)
+        if kind in ("interrupted", "begun"):
+            record = json.loads((place / "run.json").read_text()) | {"state": "interrupted"}
+            (place / "run.json").write_text(json.dumps(record))
+            (place / "result.json").unlink()
+        if kind == "begun":
+            shutil.rmtree(place / "checkpoints")
+            (place / "task.json").unlink()
+        if kind == "damaged":
+            for name in ("task.json", "run.json", "result.json"):
+                (place / name).write_text("{")
+        return place
+
+    return made
+
+
+@pytest.mark.parametrize("kind", quick.only(["begun", "file"], ELSE))
+def test_every_command_on_what_is_no_complete_run(kind, odd, tmp_path, monkeypatch):
+    names = [name for name in COMMANDS if name not in HEAVY or kind != "interrupted"]
+    try_all(names, odd(kind), tmp_path, monkeypatch, INPUTS["tokens"])
+
+
+def test_what_is_no_run_is_called_what_it_is(cli_inside, tmp_path):
+    for name, file, said in (
+        ("model", "config.json", "Hugging Face"),
+        ("adapter", "adapter_config.json", "adapter"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("{}")
+        done = cli_inside("eval", name)
+        assert (done.code, said in done.err) == (2, True)
