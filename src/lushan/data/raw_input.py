@@ -142,17 +142,13 @@ class Input:
 
     def _words(self, content: str) -> Columns:
         reader = self.source if isinstance(self.source, Conll) else Conll()
-        first = dataclasses.replace(reader, token_column=0, tag_column=0, strip_digit=False)
-        sentences = first.table(content, self.name, tagged=False)
-        width = remembered(first).get("width", 1)
-        column = self._token_column(reader, width, sentences.column("tokens").to_pylist())
-        if column or reader.strip_digit:
-            plain = dataclasses.replace(reader, token_column=column, tag_column=column)
-            sentences = plain.table(content, self.name, tagged=False, notes=self.notes)
+        column = self._token_column(reader, reader.width(content, self.name))
+        plain = dataclasses.replace(reader, token_column=column, tag_column=column)
+        sentences = plain.table(content, self.name, tagged=False, notes=self.notes)
         values = {n: sentences.column(n).to_pylist() for n in ("tokens", "line")}
         return Columns({"tokens": values["tokens"]}, values["line"], self.name)
 
-    def _token_column(self, reader: Conll, width: int, first: list[list[str]]) -> int:
+    def _token_column(self, reader: Conll, width: int) -> int:
         """Which column holds the words; refused where the file may have them in another place."""
         column, before = reader.token_column, remembered(reader).get("width")
         if "token_column" in self.stated or width == before:
@@ -163,14 +159,6 @@ class Input:
         if before is not None and (width > before or column):
             raise UserError(
                 f"{width} columns, and the run's files have {before}: which one holds the words?",
-                key="data.token_column",
-                file=self.name,
-                hint=hint,
-            )
-        numbered = sum(words == [str(n) for n in range(1, len(words) + 1)] for words in first)
-        if not column and 2 * numbered > len(first):
-            raise UserError(
-                "the first column counts the words: which one holds them?",
                 key="data.token_column",
                 file=self.name,
                 hint=hint,

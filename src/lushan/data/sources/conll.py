@@ -170,10 +170,19 @@ class Conll(Tagged, FileSource):
             yield words
         notes += _said(counts, layout)
 
-    def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
-        """The columns that most lines have: one odd line does not decide for all others."""
+    def width(self, text: str, path: str | Path) -> int:
+        """Return how many columns most lines of a text have.
+
+        Raises:
+            UserError: It holds no sentence.
+        """
+        return self._shape(_sample(_lines(text, path, [])), path)[2]
+
+    def _shape(
+        self, sample: Sequence[str], path: str | Path
+    ) -> tuple[list[str], Callable[[str], list[str]], int]:
+        """The lines that are no comments, how they are split, and into how many columns."""
         marks = (COMMENT, self.comment) if self.comment else (COMMENT,)
-        sample = _sample(lines)
         plain = [line for line in sample if not _ends_sentence(line)]
         if not plain:
             raise files.empty(path, "the file holds no sentence")
@@ -182,7 +191,13 @@ class Conll(Tagged, FileSource):
         if self.separator == "auto":
             tab = 2 * sum("\t" in line for line in plain) >= len(plain)
         split = _by_tabs if tab else _by_blanks
-        width = Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        return plain, split, Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+
+    def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
+        """The columns that most lines have: one odd line does not decide for all others."""
+        sample = _sample(lines)
+        plain, split, width = self._shape(sample, path)
+        tab = split is _by_tabs
         example = next(line for line in plain if len(split(line)) == width)
         number = lines.index(example) + 1
         token_at, tag_at = self._columns(split(example), path, number, tab, tagged)
