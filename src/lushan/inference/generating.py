@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lushan.data import files
+from lushan.data.dialogues import SCHEMAS
 from lushan.data.labelled import Columns, Labelled
 from lushan.data.sources.jsonl import parse_lines
 from lushan.errors import UserError, did_you_mean
+from lushan.inference.dialogues import asked, messages_of, read_tools, tools_of, unseen_notes
 from lushan.inference.predicting import writing
 from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
 from lushan.runs.files import json_line
+from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
 """Prompts that are read, sorted by length and written out together."""
@@ -27,7 +30,6 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "messages": ("messages", "prompt", "text"),
 }
 """Where JSON lines have their prompts, by what the model goes on from."""
-ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +40,18 @@ class Prompt:
         id: Its name.
         value: A text; for a chat run, a list of messages.
         place: For errors: `key`, or `file` and `line`.
+        tools: Of a chat run, what may be called.
     """
 
     id: str
     value: Any
     place: Mapping[str, Any]
+    tools: Any = None
+
+    @property
+    def asked(self) -> Any:
+        """What a `Speaker` is asked."""
+        return asked(self.value, self.tools)
 
 
 def generate(
@@ -51,6 +60,7 @@ def generate(
     *,
     prompts: Sequence[str] = (),
     system: str | None = None,
+    tools: str | None = None,
     input: str | Path | None = None,
     format: Literal["txt", "jsonl"] | None = None,
     output: str | Path | None = None,
@@ -65,6 +75,7 @@ def generate(
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
         system: Of a chat run, a system message before each prompt that is a text.
+        tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, or JSON lines.
         format: Of the input; by its ending when not given.
         output: A file for JSON lines, or `-`. Without one, `prompts` are answered as plain text
@@ -86,13 +97,23 @@ def generate(
         raise UserError(
             "there is nothing to go on from", key="--prompt", hint="Write --prompt or --input."
         )
+    schemas = None if tools is None else read_tools(tools)
     speaker = open_speaker(run, dtype=dtype)
     if raw:
         speaker = speaker.as_text()
+    if tools is not None and speaker.kind != "messages":
+        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
     if input is not None:
         given += read_prompts(input, speaker.kind, format)
-    given = [dataclasses.replace(p, value=as_kind(p, speaker.kind, system)) for p in given]
+    given = [
+        dataclasses.replace(
+            p,
+            value=as_kind(p, speaker.kind, system),
+            tools=tools_of(p.tools, p.place) or schemas if speaker.kind == "messages" else None,
+        )
+        for p in given
+    ]
     settings = settings_of(options, speaker)
     settings.require_sound(option)
     job = _Job(speaker, settings, batch_size)
@@ -157,6 +178,7 @@ class _Job:
     def __init__(self, speaker: Speaker, settings: Settings, batch_size: int) -> None:
         self.speaker, self.settings, self.batch_size = speaker, settings, batch_size
         self.counts: collections.Counter[str] = collections.Counter()
+        self.unseen: collections.Counter[str] = collections.Counter()
         self.seconds = 0.0
 
     def records(self, prompts: Sequence[Prompt]) -> Iterator[dict[str, Any]]:
@@ -169,6 +191,7 @@ class _Job:
                         "id": prompt.id,
                         "sample": number,
                         "prompt": prompt.value,
+                        **({"tools": prompt.tools} if prompt.tools else {}),
                         "text": self._said(written),
                         "tokens": written.ids,
                         "finish_reason": written.finish,
@@ -199,7 +222,9 @@ class _Job:
 
     def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
         begun = time.perf_counter()
-        ids = self.speaker.encode([prompt.value for prompt in prompts])
+        given = [prompt.asked for prompt in prompts]
+        ids = self.speaker.encode(given)
+        self.unseen += self.speaker.unseen(given)
         fitted, cut = self.speaker.fitted(ids, [prompt.place for prompt in prompts])
         found = self.speaker.write(fitted, self.settings, batch_size=self.batch_size, show=show)
         self.seconds += time.perf_counter() - begun
@@ -232,7 +257,7 @@ class _Job:
     def notes(self) -> list[str]:
         """What the reader of the texts must know."""
         n, speaker = self.counts, self.speaker
-        found = []
+        found = list(unseen_notes(sorted(self.unseen.items())))
         unused = ignored(self.settings)
         if unused:
             found.append(f"nothing was drawn: {', '.join(map(option, unused))} had no part in it")
@@ -308,10 +333,10 @@ def read_prompts(
             or f"One of {', '.join(FIELDS[kind])} is expected; there are: {', '.join(names)}.",
         )
     ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
-    return [
-        Prompt(str(i), value, {"file": name, "line": line})
-        for i, value, line in zip(ids, columns.values[field], columns.lines, strict=True)
-    ]
+    schemas = next((f for f in SCHEMAS if kind == "messages" and f in names), None)
+    tools = [None] * len(columns.lines) if schemas is None else columns.values[schemas]
+    rows = zip(ids, columns.values[field], columns.lines, tools, strict=True)
+    return [Prompt(str(i), v, {"file": name, "line": n}, given) for i, v, n, given in rows]
 
 
 def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
@@ -331,19 +356,10 @@ def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
         return [*before, {"role": "user", "content": value}]
     if kind != "messages" or not isinstance(value, list):
         raise UserError("a prompt must be a text", value=value, **prompt.place)
-    for message in value:
-        fine = isinstance(message, Mapping) and message.get("role") in ROLES
-        if not fine or not isinstance(message.get("content"), str):
-            raise UserError(
-                "a message has a role and a content",
-                value=message,
-                **prompt.place,
-                hint=f"Roles are {', '.join(ROLES)}; the content is a text.",
-            )
-        _require_text(message["content"], prompt)
-    if not value:
-        raise UserError("there is no message", **prompt.place)
-    return [{"role": m["role"], "content": m["content"]} for m in value]
+    messages = messages_of(value, prompt.place)
+    for text in texts_in(messages):
+        _require_text(text, prompt)
+    return messages
 
 
 def _require_text(text: str, prompt: Prompt) -> None:

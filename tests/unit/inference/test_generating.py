@@ -199,7 +199,7 @@ def test_prompts_of_json_lines(tmp_path):
     path.write_text(json.dumps({"messages": messages, "id": 7}) + "\n")
     (prompt,) = read_prompts(path, "messages")
     assert prompt.id == "7"
-    assert as_kind(prompt, "messages") == [{"role": "user", "content": "hi"}]
+    assert as_kind(prompt, "messages") == messages
     path.write_text('{"source": ["One.", "Two."]}\n')
     (prompt,) = read_prompts(path, "source")
     assert as_kind(prompt, "source") == "One. Two."

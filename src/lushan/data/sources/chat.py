@@ -7,7 +7,8 @@ import dataclasses
 import pyarrow as pa
 
 from lushan.data import files
-from lushan.data.dialogues import Dialogues
+from lushan.data.dialogues import Dialogues, untyped
+from lushan.data.labelled import Columns
 from lushan.data.source import FileSource
 from lushan.data.sources.hub import HubSet
 from lushan.data.sources.jsonl import parse_lines
@@ -22,7 +23,7 @@ class Chat(Dialogues, FileSource):
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
-            return self.table_of(read_parquet(path), split, notes)
+            return self.table_of(untyped(read_parquet(path)), split, notes)
         text = files.read_text(path, longest=self.longest_line)
         return self.table_of(parse_lines(text, path), split, notes)
 
@@ -30,3 +31,7 @@ class Chat(Dialogues, FileSource):
 @dataclasses.dataclass(kw_only=True)
 class ChatHub(Dialogues, HubSet):
     """Dialogues of a set of the Hugging Face hub."""
+
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """Likewise; see `untyped`."""
+        return super().table_of(untyped(columns), split, notes)
