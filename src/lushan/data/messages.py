@@ -25,6 +25,8 @@ TOOLS = "tools"
 """A table's column of tools as JSON text; '' where a dialogue has none."""
 REASONING = ("reasoning_content", "reasoning", "thinking")
 CALLS = "tool_calls"
+_KEPT = {"role", "content", FIELDS}
+"""The keys of a table's message that has fields."""
 
 
 class Malformed(ValueError):
@@ -89,14 +91,15 @@ def tools_column(tools: Sequence[Any]) -> pa.Array:
 
 
 def unpacked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of a table as plain mappings, with all their fields."""
+    """Messages of a table as plain mappings, with all their fields; plain ones stay as they are."""
     return [_unpacked(message) for message in messages]
 
 
 def _unpacked(message: Mapping[str, Any]) -> dict[str, Any]:
-    fields = message.get(FIELDS)
-    plain = {"role": message["role"], "content": message["content"]}
-    return plain | json.loads(fields) if fields else plain
+    if message.keys() != _KEPT:
+        return dict(message)
+    fields = json.loads(message[FIELDS]) if message[FIELDS] else {}
+    return {"role": message["role"], "content": message["content"], **fields}
 
 
 def dialogues_of(rows: Mapping[str, Sequence[Any]]) -> tuple[list[Any], list[Any]]:

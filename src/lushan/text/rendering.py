@@ -237,7 +237,8 @@ class Writer:
         after = [user] if message["role"] == "system" else []
         less = {k: v for k, v in message.items() if k != name}
         less["content"] = less.get("content") or ""
-        pair = [[*before, m, *after] for m in ({**less, name: message[name]}, less)]
+        # Some templates look for calls only where the content is null: it stays so with the field.
+        pair = [[*before, m, *after] for m in (message, less)]
         return self.write(pair[0])[0], self.write(pair[1])[0]
 
     def _with_tools(self, tools: Tools) -> tuple[str, str]:

@@ -46,12 +46,14 @@ CHATML = """{% for m in messages %}<|im_start|>{{ m['role'] }}
 UNMARKED = CHATML.replace("BLOCK", "{{ m['content'] }}<|im_end|>\n")
 LLAMA = """{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] +
 '<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}{% endfor %}
-{%- if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
+{%- if add_generation_prompt %}
+{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
 MISTRAL = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
 {%- set system = messages[0]['content'] %}{% set messages = messages[1:] %}{% endif %}
 {%- for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}
 {{- raise_exception('roles must alternate') }}{% endif %}{% if m['role'] == 'user' %}
-{%- if loop.last and system is defined %}{{ '[INST] ' + system + '\n\n' + m['content'] + '[/INST]' }}
+{%- if loop.last and system is defined %}
+{{- '[INST] ' + system + '\n\n' + m['content'] + '[/INST]' }}
 {%- else %}{{ '[INST] ' + m['content'] + '[/INST]' }}{% endif %}
 {%- else %}{{ ' ' + m['content'] | trim + eos_token }}{% endif %}{% endfor %}"""
 GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
@@ -59,7 +61,8 @@ GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
 {%- set role = 'model' if m['role'] == 'assistant' else m['role'] %}
 {{- '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}
 {%- if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
-PHI = """{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}
+PHI = """{% for m in messages %}
+{{- '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"""
 QWEN3 = """{% set ns = namespace(last=0) %}{% for m in messages %}
 {%- if m['role'] == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}
@@ -146,9 +149,7 @@ SHAPES = {
     "half of the header in the block": Shape(
         CHATML.replace("<|im_start|>{{ m['role'] }}\n{% if", "<|im_start|>{{ m['role'] }}{% if", 1)
         .replace("{% else %}{{", "{% else %}{{ '\n' }}{{", 1)
-        .replace(
-            "BLOCK", "{% generation %}{{ '\n' }}" + SAY + "<|im_end|>\n{% endgeneration %}"
-        ),
+        .replace("BLOCK", "{% generation %}{{ '\n' }}" + SAY + "<|im_end|>\n{% endgeneration %}"),
         IM,
         "<|im_end|>",
         PLAIN,
