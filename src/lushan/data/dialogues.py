@@ -24,7 +24,7 @@ from lushan.data.messages import (
 )
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
-from lushan.text.rendering import WEIGHT
+from lushan.text.weights import WEIGHT
 
 MESSAGES = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "log")
 INSTRUCTION = ("instruction", "prompt", "question")

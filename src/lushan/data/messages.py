@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.data import arrow
-from lushan.text.rendering import WEIGHT
+from lushan.text.weights import WEIGHT
 
 FIELDS = "fields"
 """A message's key for its other fields as JSON text, in a table; '' where it has none."""

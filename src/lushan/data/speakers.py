@@ -18,7 +18,7 @@ from lushan.data.messages import (
     weight_from,
 )
 from lushan.errors import UserError, did_you_mean
-from lushan.text.rendering import WEIGHT
+from lushan.text.weights import WEIGHT
 
 ROLE = ("role", "from", "speaker")
 CONTENT = ("content", "value", "utterance", "text")

@@ -25,8 +25,9 @@ from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Reco
 from lushan.tasks.language import METRICS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
 from lushan.text.pieces import Pieces
-from lushan.text.rendering import WEIGHT, Messages, Tools, Unfit, Writer, is_learned, weight_of
+from lushan.text.rendering import Messages, Tools, Unfit, Writer
 from lushan.text.turns import Turns
+from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import Window, windows
 
 UNSEEN = "unseen"

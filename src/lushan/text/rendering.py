@@ -15,14 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lushan.text.weights import WEIGHT
+
 Messages = Sequence[Mapping[str, Any]]
 """Each with `role` and `content`, and perhaps other fields."""
 Tools = Sequence[Mapping[str, Any]] | None
 """JSON schemas of what may be called."""
 Span = tuple[int, int]
 
-WEIGHT = "weight"
-"""A message's key for the weight of its tokens in the loss; 1 where it has none."""
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _PRIVATE = (0xF0000, 0x100000)
 """Planes of characters that have no meaning: they stand for control tokens in what people wrote."""
@@ -49,16 +49,6 @@ CALL = {"type": "function", "function": {"name": "lookup", "arguments": {"word":
 
 class Unfit(ValueError):
     """A dialogue that a template cannot write, or whose assistant's turns it cannot mark."""
-
-
-def weight_of(message: Mapping[str, Any]) -> float:
-    """The weight of a message's tokens in the loss."""
-    return float(message.get(WEIGHT, 1))
-
-
-def is_learned(message: Mapping[str, Any]) -> bool:
-    """Whether a message is the assistant's and has a weight."""
-    return message["role"] == "assistant" and weight_of(message) > 0
 
 
 @dataclasses.dataclass(frozen=True)

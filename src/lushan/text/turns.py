@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lushan.text.rendering import CALL, TOOL, WEIGHT, Messages, Span, Tools, Unfit, Writer
+from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer
+from lushan.text.weights import WEIGHT
 
 _PROBE: Messages = [
     {"role": "user", "content": "alpha"},

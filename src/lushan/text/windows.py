@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from lushan.text.chat import ChatTemplate, Encoded, Rendered
-from lushan.text.rendering import Messages, Span, Tools, Unfit, is_learned
+from lushan.text.rendering import Messages, Span, Tools, Unfit
+from lushan.text.weights import is_learned
 
 
 @dataclasses.dataclass(frozen=True)
