@@ -30,6 +30,7 @@ MESSAGES = ("messages", "conversations", "conversation", "turns", "dialogue", "d
 INSTRUCTION = ("instruction", "prompt", "question")
 INPUT = ("input", "context")
 OUTPUT = ("output", "response", "completion", "answer")
+HISTORY = "history"
 SCHEMAS = ("tools", "functions")
 
 
@@ -202,7 +203,21 @@ class Dialogues:
             about = None if extra is None else columns.values[extra][row]
             if about is not None and (more := text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{more}"
-            yield [Message("user", wanted), Message("assistant", answer)]
+            before = self._history(columns, row)
+            yield [*before, Message("user", wanted), Message("assistant", answer)]
+
+    def _history(self, columns: Columns, row: int) -> list[Message]:
+        """What was said before an instruction: Alpaca's `history`, pairs of question and answer."""
+        value = columns.values[HISTORY][row] if HISTORY in columns.values else None
+        if value is not None and not isinstance(value, list):
+            raise columns.fail(f"{HISTORY} must be a list of pairs", row, value=value)
+        messages: list[Message] = []
+        for pair in value or []:
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise columns.fail(f"{HISTORY} must be a list of pairs", row, value=pair)
+            texts = [self.speakers.text(columns, row, HISTORY, text) for text in pair]
+            messages += map(Message, ("user", "assistant"), texts)
+        return messages
 
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)

@@ -230,6 +230,16 @@ def test_a_mixture_of_dialogues_with_and_without(tmp_path: Path) -> None:
     assert [bool(t) for t in tools] == [bool(d[1].get("tool_calls")) for d in dialogues]
 
 
+def test_the_history_of_an_instruction(read: Any, refused: Any) -> None:
+    row = {"instruction": "again", "output": "ho", "history": [["hello", "hi"]]}
+    ((messages, bare), _) = plain(read(row, row | {"history": None}))
+    last = [{"role": "user", "content": "again"}, {"role": "assistant", "content": "ho"}]
+    assert messages == [USER, SAID, *last]
+    assert bare == last
+    assert "history must be a list of pairs" in refused(read, row | {"history": "x"}).problem
+    assert "history must be a list of pairs" in refused(read, row | {"history": ["x"]}).problem
+
+
 def test_glaive(data_root: Path) -> None:
     corpus = Chat(train=str(data_root / "tool_calls" / "glaive_en.jsonl")).read()
     dialogues, tools = plain(corpus)
