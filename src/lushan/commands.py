@@ -183,6 +183,9 @@ def generate(
     system: Annotated[
         str | None, typer.Option(help="Of a chat run: a system message before each prompt.")
     ] = None,
+    tools: Annotated[
+        str | None, typer.Option(help="Of a chat run: a JSON file of tools that may be called.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Of a chat run: no template, the prompt as it is.")
     ] = False,
@@ -214,6 +217,7 @@ def generate(
         {name: value for name, value in options.items() if value is not None},
         prompts=prompt or (),
         system=system,
+        tools=tools,
         input=input,
         format=format,  # type: ignore[arg-type]
         overrides=overrides or (),
@@ -228,6 +232,9 @@ def chat(
     run: RunOrModel,
     system: Annotated[
         str | None, typer.Option(help="A system message.", show_default=False)
+    ] = None,
+    tools: Annotated[
+        str | None, typer.Option(help="A JSON file of tools that may be called.")
     ] = None,
     max_new_tokens: NewTokens = 256,
     temperature: Temperature = 0.8,
@@ -254,7 +261,7 @@ def chat(
         stop=tuple(unescaped(text) for text in stop or ()),
     )
 
-    chatting.chat(run, settings, system=system, dtype=_dtype(dtype))
+    chatting.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype))
 
 
 def export(

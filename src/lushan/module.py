@@ -195,7 +195,7 @@ class Experiment(pl.LightningModule):
             last = i + 1 == len(batch["micro"])
             weight = batch["weight"] if i < batch["real"] else 0.0
             # The ranks' gradients are averaged; times the number of ranks, that is their sum.
-            scale = weight * ranks / max(1, targets)
+            scale = weight * ranks / (targets or 1)
             with self._synchronised(last=last):
                 loss = self.through(self.task.loss, micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
@@ -215,7 +215,7 @@ class Experiment(pl.LightningModule):
             self.running[f"{scope}loss"] += float(total)
             self.running[f"{scope}targets"] += targets
 
-    def _left_out(self, total: Tensor, targets: int, batch: GlobalBatch) -> bool:
+    def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
         """Bound the gradient; whether the step is to be left out, by the guard's judgement."""
         if self.guard is None:
             self._require_finite(total, batch, "loss")
@@ -226,7 +226,7 @@ class Experiment(pl.LightningModule):
         if self.guard is None:
             self._require_finite(norm, batch, "gradient")
             return False
-        loss = self._summed(total) / max(1, targets)
+        loss = self._summed(total) / (targets or 1)
         return self.guard.refuses(loss, float(norm), where=self._where(batch))
 
     def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
@@ -234,8 +234,8 @@ class Experiment(pl.LightningModule):
         penalty = self.adaptation.penalty() if last and self.adaptation is not None else None
         return share if penalty is None else share + penalty
 
-    def _count_targets(self, batch: GlobalBatch) -> int:
-        """Loss terms of the global batch, over all ranks."""
+    def _count_targets(self, batch: GlobalBatch) -> float:
+        """Loss terms of the global batch, or the sum of their weights, over all ranks."""
         return round(self._summed(batch["targets"])) if batch["counted"] else batch["targets"]
 
     def _summed(self, value: Tensor | float) -> float:
@@ -309,7 +309,7 @@ class Experiment(pl.LightningModule):
         """
         loss, targets = self.running[f"{scope}loss"], self.running[f"{scope}targets"]
         self.running[f"{scope}loss"], self.running[f"{scope}targets"] = 0.0, 0
-        return self._summed(loss) / max(1, targets)
+        return self._summed(loss) / (targets or 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss counts the whole epoch, also over a resume."""

@@ -18,6 +18,7 @@ import torch
 from lushan.config.build import build, source_of
 from lushan.data.audit import shared
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
+from lushan.data.messages import TOOLS, said
 from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
 from lushan.tasks import base
@@ -214,7 +215,11 @@ def texts_of(corpus: Corpus) -> Iterator[str]:
     if corpus.kind == "messages":
         for messages in table.column("messages").to_pylist():
             for message in messages:  # with the words that some templates have for roles
-                yield f"{message['role'].capitalize()}: {message['content']}"
+                content, *others = said(message)
+                yield f"{message['role'].capitalize()}: {content}"
+                yield from others
+        if TOOLS in table.column_names:
+            yield from filter(None, table.column(TOOLS).to_pylist())
 
 
 def limits_of(source: Source, encoder: Any) -> Limits:
@@ -289,6 +294,10 @@ def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
             notes.append(
                 f"{split}: {disguised} dialogues hold the text of a control token, read as text"
             )
+        for name, number in data.meta.items():
+            if name.startswith("unseen "):
+                what = name.removeprefix("unseen ")
+                notes.append(f"{split}: the chat template does not show {what} ({number} times)")
         if unknown := data.meta.get("unknown"):
             notes.append(f"{split}: {unknown} texts hold no known token")
         if lost := data.meta.get("unknown_tokens"):

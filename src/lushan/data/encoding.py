@@ -89,9 +89,11 @@ class Encoded:
         return np.asarray(self.columns["length"], dtype=np.int64)
 
     @property
-    def targets(self) -> NDArray[np.int64]:
-        """Terms of the loss each feature contributes, shape (N,)."""
-        return np.asarray(self.columns["targets"], dtype=np.int64)
+    def targets(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Terms of the loss each feature contributes, or the sum of their weights, shape (N,)."""
+        found = np.asarray(self.columns["targets"])
+        whole = not np.issubdtype(found.dtype, np.floating) or bool((found % 1 == 0).all())
+        return found.astype(np.int64) if whole else found.astype(np.float64)
 
     @property
     def examples(self) -> NDArray[np.int64]:

@@ -21,15 +21,16 @@ Draw = Callable[[Features], Features]
 class GlobalBatch(TypedDict):
     """One rank's share of what one optimizer step sees.
 
-    `targets` counts the loss terms of the whole global batch, over all ranks: every rank divides
-    by the same number. Where only collating tells (`counted`), they are those of this rank alone.
-    `weight` is 0 for a stand-in (see `split_batch`), else 1. Of the micro-batches the first `real`
-    count; those after them keep this rank in step with one that has more.
+    `targets` counts the loss terms of the whole global batch over all ranks, or adds up their
+    weights: every rank divides by the same number. Where only collating tells (`counted`), they are
+    those of this rank alone. `weight` is 0 for a stand-in (see `split_batch`), else 1. Of the
+    micro-batches the first `real` count; those after them keep this rank in step with one that has
+    more.
     """
 
     micro: list[dict[str, Any]]
     real: int
-    targets: int
+    targets: float
     tokens: int
     counted: bool
     weight: float
@@ -84,7 +85,7 @@ class TrainingLoader:
         return {
             "micro": collated,
             "real": real,
-            "targets": int(sum(counts) * weight) if counts else int(self.targets[batch].sum()),
+            "targets": int(sum(counts) * weight) if counts else self.targets[batch].sum().item(),
             "tokens": int(self.lengths[batch].sum()),
             "counted": bool(counts),
             "weight": weight,

@@ -40,9 +40,10 @@ class Rows:
         """The features of several rows."""
         return np.concatenate([self[int(row)] for row in rows]) if len(rows) else self.members[:0]
 
-    def sums(self, values: NDArray[np.integer]) -> NDArray[np.int64]:
+    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
         """One number a feature, added up over the features of each row."""
-        totals = np.concatenate([[0], np.cumsum(values[self.members], dtype=np.int64)])
+        wide = np.float64 if np.issubdtype(values.dtype, np.floating) else np.int64
+        totals = np.concatenate([np.zeros(1, wide), np.cumsum(values[self.members], dtype=wide)])
         return totals[self.offsets[1:]] - totals[self.offsets[:-1]]
 
     def waste(self, lengths: NDArray[np.integer]) -> float:
@@ -101,7 +102,7 @@ def joined(features: list[dict[str, Any]]) -> dict[str, Any]:
     }
     for name in ("length", "targets"):
         if name in row:
-            row[name] = sum(int(f[name]) for f in features)
+            row[name] = sum(np.asarray([f[name] for f in features]).tolist())
     row["pieces"] = np.asarray([int(f["length"]) for f in features])
     return row
 

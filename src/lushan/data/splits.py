@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.data import arrow
+from lushan.data.messages import said
 from lushan.errors import UserError
 
 BINS = 10
@@ -139,7 +140,7 @@ def text_keys(table: pa.Table) -> list[tuple[str, ...]]:
         return [tuple(row) for row in table.column("tokens").to_pylist()]
     if "messages" in table.column_names:
         dialogues = table.column("messages").to_pylist()
-        return [tuple(message["content"] for message in row) for row in dialogues]
+        return [tuple(text for message in row for text in said(message)) for row in dialogues]
     # One source with two targets is still one text: what is learned of it must not be judged.
     names = [name for name in ("text", "text_pair", "source") if name in table.column_names]
     return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from lushan.errors import RunFailed, UserError
+from lushan.inference.dialogues import asked, read_tools, unseen_notes
 from lushan.inference.generating import Shown, option
 from lushan.inference.speaking import Dtype, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
@@ -25,6 +26,7 @@ from lushan.runs.files import atomic_write, json_line
 HELP = """\
 /reset         begin anew
 /system TEXT   say what holds for the whole conversation; without a text, take it back
+/tool TEXT     give the result of a tool that the model has called
 /save FILE     write the conversation as a line of JSON, as training reads it
 /help          this
 /exit          end; so does Ctrl-D. Ctrl-C stops an answer
@@ -42,14 +44,18 @@ class Conversation:
         speaker: A chat model; or one of plain text, which goes on from all that was written.
         settings: How answers are written.
         system: What holds for the whole conversation.
+        tools: What the model may call, as JSON schemas.
 
     Attributes:
         messages: What was said, without the system message.
         dropped: Messages that were left out of the last prompt because it was too long.
     """
 
-    def __init__(self, speaker: Speaker, settings: Settings, system: str | None = None) -> None:
+    def __init__(
+        self, speaker: Speaker, settings: Settings, system: str | None = None, tools: Any = None
+    ) -> None:
         self.speaker, self.settings, self.system = speaker, settings, system
+        self.tools = tools
         self.messages: list[dict[str, str]] = []
         self.dropped = 0
 
@@ -73,6 +79,7 @@ class Conversation:
         message: str,
         show: Callable[[str], Any] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        role: str = "user",
     ) -> Written:
         """Let the model answer, and remember both.
 
@@ -80,13 +87,14 @@ class Conversation:
             message: What the user says.
             show: Gets the answer as it comes.
             cancelled: Whether to end at once; what was said until then is remembered.
+            role: `tool`, where the message is the result of a call.
 
         Raises:
             TooLong: The message alone leaves no room.
             UserError: The chat template refuses the messages.
         """
         before = list(self.messages)
-        self.messages.append({"role": "user", "content": message})
+        self.messages.append({"role": role, "content": message})
         try:
             prompt, new_tokens = self._prompt()
             settings = self.settings.going_on(new_tokens)
@@ -123,12 +131,17 @@ class Conversation:
     def _encoded(self, messages: list[dict[str, str]]) -> list[int]:
         if self.speaker.kind == "messages":
             head = self.whole()[: len(self.whole()) - len(self.messages)]
-            return self.speaker.encode([head + messages])[0]
+            return self.speaker.encode([asked(head + messages, self.tools)])[0]
         return self.speaker.encode(["".join(m["content"] for m in messages)])[0]
 
 
 def chat(
-    run: str | Path, settings: Settings, *, system: str | None = None, dtype: Dtype = "auto"
+    run: str | Path,
+    settings: Settings,
+    *,
+    system: str | None = None,
+    tools: str | None = None,
+    dtype: Dtype = "auto",
 ) -> None:
     """Talk until the input ends.
 
@@ -136,12 +149,14 @@ def chat(
         run: A run folder, or a model in Hugging Face format.
         settings: How answers are written.
         system: What holds for the whole conversation.
+        tools: A JSON file of the tools that the model may call.
         dtype: See `open_speaker`.
 
     Raises:
         UserError: There is no model that could answer.
     """
     settings.require_sound(option)
+    schemas = None if tools is None else read_tools(tools)
     speaker = open_speaker(run, dtype=dtype)
     if speaker.is_whole:
         raise UserError(
@@ -154,8 +169,10 @@ def chat(
         raise UserError(
             "without a chat template there are no system messages", key="--system", value=system
         )
+    if tools is not None and speaker.kind != "messages":
+        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
-        Terminal(Conversation(speaker, settings, system)).talk()
+        Terminal(Conversation(speaker, settings, system, schemas)).talk()
 
 
 class Terminal:
@@ -183,6 +200,9 @@ class Terminal:
                 "this model has no chat template: it goes on from all that was written, yours and "
                 "its own"
             )
+        first = asked([{"role": "user", "content": ""}], self.conversation.tools)
+        for note in unseen_notes(speaker.unseen([first]).items()):
+            self.note(note)
         if self.is_terminal:
             self.note("/help shows what can be written; Ctrl-C stops an answer, Ctrl-D ends")
         while (line := self._read()) is not None:
@@ -222,14 +242,14 @@ class Terminal:
             self._interrupted = False
             return line
 
-    def _answer(self, message: str) -> None:
+    def _answer(self, message: str, role: str = "user") -> None:
         plain = self.conversation.speaker.kind == "text"
         if self.is_terminal and not plain:
             self.console.print("it:", style="bold green", end=" ")
         with stoppable() as stopped:
             try:
                 written = self.conversation.answer(
-                    message, show=Shown(leading=not plain), cancelled=stopped
+                    message, show=Shown(leading=not plain), cancelled=stopped, role=role
                 )
             except TooLong as error:
                 self.note(f"this message is too long: {error}")
@@ -261,6 +281,8 @@ class Terminal:
             self.note("begun anew")
         elif command == "/system":
             self._set_system(rest)
+        elif command == "/tool":
+            self._give_result(rest)
         elif command == "/save":
             self._save(rest)
         else:
@@ -273,6 +295,14 @@ class Terminal:
         self.conversation.system = text or None
         self.note("set, from the next answer on" if text else "taken back")
 
+    def _give_result(self, text: str) -> None:
+        if self.conversation.speaker.kind != "messages":
+            self.note("without a chat template there are no tools")
+        elif text:
+            self._answer(text, role="tool")
+        else:
+            self.note("what is the result? /tool TEXT")
+
     def _save(self, name: str) -> None:
         if not name:
             self.note("where to? /save FILE")
@@ -282,7 +312,8 @@ class Terminal:
             self.note(f"{path} is there already; choose another name")
             return
         try:
-            atomic_write(path, json_line({"messages": self.conversation.whole()}))
+            tools = {"tools": self.conversation.tools} if self.conversation.tools else {}
+            atomic_write(path, json_line({"messages": self.conversation.whole(), **tools}))
         except (OSError, RunFailed) as error:
             self.note(f"error: {error}")
             return

@@ -12,12 +12,14 @@ from typing import Any
 
 from lushan.data.raw_input import Format
 from lushan.errors import UserError
+from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
 from lushan.inference.predicting import writing
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
 from lushan.runs.earlier import is_run
 from lushan.runs.files import json_line
+from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
 """Prompts that are read, sorted by length and written out together."""
@@ -30,6 +32,7 @@ def generate(
     *,
     prompts: Sequence[str] = (),
     system: str | None = None,
+    tools: str | None = None,
     input: str | Path | None = None,
     format: Format | None = None,
     overrides: Sequence[str] = (),
@@ -45,6 +48,7 @@ def generate(
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
         system: Of a chat run, a system message before each prompt that is a text.
+        tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
             `prompt` is read where the run's own is not there.
         format: Of the input; by its ending when not given.
@@ -70,9 +74,12 @@ def generate(
         )
     if overrides and input is None:
         raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
+    schemas = None if tools is None else read_tools(tools)
     speaker = open_speaker(run, dtype=dtype)
     if raw:
         speaker = speaker.as_text()
+    if tools is not None and speaker.kind != "messages":
+        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
     notes: list[str] = []
     if input is not None:
@@ -80,7 +87,14 @@ def generate(
         given += read_prompts(
             input, speaker.kind, format, run=own, overrides=overrides, notes=notes
         )
-    given = [dataclasses.replace(p, value=as_kind(p, speaker.kind, system)) for p in given]
+    given = [
+        dataclasses.replace(
+            p,
+            value=as_kind(p, speaker.kind, system),
+            tools=tools_of(p.tools, p.place) or schemas if speaker.kind == "messages" else None,
+        )
+        for p in given
+    ]
     settings = settings_of(options, speaker)
     settings.require_sound(option)
     job = _Job(speaker, settings, batch_size)
@@ -145,6 +159,7 @@ class _Job:
     def __init__(self, speaker: Speaker, settings: Settings, batch_size: int) -> None:
         self.speaker, self.settings, self.batch_size = speaker, settings, batch_size
         self.counts: collections.Counter[str] = collections.Counter()
+        self.unseen: collections.Counter[str] = collections.Counter()
         self.seconds = 0.0
 
     def records(self, prompts: Sequence[Prompt]) -> Iterator[dict[str, Any]]:
@@ -157,6 +172,7 @@ class _Job:
                         "id": prompt.id,
                         "sample": number,
                         "prompt": prompt.value,
+                        **({"tools": prompt.tools} if prompt.tools else {}),
                         "text": self._said(written),
                         "tokens": written.ids,
                         "finish_reason": written.finish,
@@ -187,7 +203,9 @@ class _Job:
 
     def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
         begun = time.perf_counter()
-        ids = self.speaker.encode([prompt.value for prompt in prompts])
+        given = [prompt.asked for prompt in prompts]
+        ids = self.speaker.encode(given)
+        self.unseen += self.speaker.unseen(given)
         fitted, cut = self.speaker.fitted(ids, [prompt.place for prompt in prompts])
         found = self.speaker.write(fitted, self.settings, batch_size=self.batch_size, show=show)
         self.seconds += time.perf_counter() - begun
@@ -220,7 +238,7 @@ class _Job:
     def notes(self) -> list[str]:
         """What the reader of the texts must know."""
         n, speaker = self.counts, self.speaker
-        found = []
+        found = list(unseen_notes(sorted(self.unseen.items())))
         unused = ignored(self.settings)
         if unused:
             found.append(f"nothing was drawn: {', '.join(map(option, unused))} had no part in it")
@@ -274,19 +292,10 @@ def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
         return [*before, {"role": "user", "content": value}]
     if kind != "messages" or not isinstance(value, list):
         raise UserError("a prompt must be a text", value=value, **prompt.place)
-    for message in value:
-        fine = isinstance(message, Mapping) and message.get("role") in ROLES
-        if not fine or not isinstance(message.get("content"), str):
-            raise UserError(
-                "a message has a role and a content",
-                value=message,
-                **prompt.place,
-                hint=f"Roles are {', '.join(ROLES)}; the content is a text.",
-            )
-        _require_text(message["content"], prompt)
-    if not value:
-        raise UserError("there is no message", **prompt.place)
-    return [{"role": m["role"], "content": m["content"]} for m in value]
+    messages = messages_of(value, prompt.place)
+    for text in texts_in(messages):
+        _require_text(text, prompt)
+    return messages
 
 
 def _require_text(text: str, prompt: Prompt) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.data.dialogues import SCHEMAS
 from lushan.data.labelled import Columns, Labelled
+from lushan.data.messages import dialogues_of
 from lushan.data.raw_input import STDIN, Format, format_of, standard_input
 from lushan.data.source import Kind as Reads
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean
+from lushan.inference.dialogues import asked
 from lushan.inference.inputs import reader_for
 from lushan.inference.speaking import Kind
 from lushan.runs.folder import read_config
@@ -34,11 +37,18 @@ class Prompt:
         id: Its name.
         value: A text; for a chat run, a list of messages.
         place: For errors: `key`, or `file` and `line`.
+        tools: Of a chat run, what may be called.
     """
 
     id: str
     value: Any
     place: Mapping[str, Any]
+    tools: Any = None
+
+    @property
+    def asked(self) -> Any:
+        """What a `Speaker` is asked."""
+        return asked(self.value, self.tools)
 
 
 def read_prompts(
@@ -84,17 +94,22 @@ def read_prompts(
     field = _field(reading, columns, kind)
     if run is None:
         field = _require_field(columns, field, kind)
+    tools: Sequence[Any] = [None] * len(columns.lines)
     if field is not None:
         ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
-        values = columns.values[field]
+        values: Sequence[Any] = columns.values[field]
+        schemas = next((f for f in SCHEMAS if kind == "messages" and f in columns.values), None)
+        tools = tools if schemas is None else columns.values[schemas]
     else:
-        table = reading.table(columns)
-        ids, values = table.column("id").to_pylist(), table.column(kind).to_pylist()
+        rows = reading.table(columns).to_pydict()
+        ids, values = rows["id"], rows[kind]
+        if kind == "messages":
+            values, tools = dialogues_of(rows)
     if notes is not None:
         notes += reading.notes
     return [
-        Prompt(str(i), value, {"file": reading.name, "line": line})
-        for i, value, line in zip(ids, values, columns.lines, strict=True)
+        Prompt(str(i), value, {"file": reading.name, "line": line}, given)
+        for i, value, line, given in zip(ids, values, columns.lines, tools, strict=True)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from typing import Any, Literal
 import torch
 
 from lushan.errors import UserError
+from lushan.inference.dialogues import split
 from lushan.inference.loading import load
 from lushan.models.generation import Group, Settings, Written, endings_of, generate, grouped
 from lushan.runs.earlier import is_run
 from lushan.tasks.language import borders, tokens_of
 from lushan.text import hub
-from lushan.text.chat import ChatTemplate, Unfit, own
+from lushan.text.chat import ChatTemplate, own
+from lushan.text.rendering import Unfit
 
 Kind = Literal["text", "source", "messages"]
 Dtype = Literal["auto", "float32", "bf16"]
@@ -36,12 +39,14 @@ class Speaker:
         model: Of transformers, in evaluation mode.
         tokenizer: Its own.
         kind: What it goes on from: `text`, a `source`, or `messages`.
-        encode: From prompts of that kind to their tokens.
+        encode: From prompts of that kind to their tokens; messages may stand in a mapping with
+            `tools`.
         endings: Tokens that end a text.
         positions: Tokens that prompt and text may have together (of an encoder-decoder, each);
             None where nothing bounds them.
         trained: Tokens it has seen at a time; None where that is not known.
         peculiar: Whether its own `forward` was replaced, and wants a cache that grows.
+        template: How dialogues are written, where that is known.
     """
 
     place: Path | str
@@ -53,6 +58,7 @@ class Speaker:
     positions: int | None
     trained: int | None = None
     peculiar: bool = False
+    template: ChatTemplate | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -62,6 +68,13 @@ class Speaker:
     def as_text(self) -> Speaker:
         """The same model, going on from plain text without a chat template."""
         return dataclasses.replace(self, kind="text", encode=_from_text(self.tokenizer))
+
+    def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
+        """How often prompts have which field that the chat template does not show."""
+        if self.template is None or self.kind != "messages":
+            return Counter()
+        pairs = zip(*split(prompts), strict=True)
+        return sum((self.template.unseen(*pair) for pair in pairs), Counter[str]())
 
     # Room
 
@@ -212,8 +225,9 @@ def _of_run(folder: Path) -> Speaker:
         )
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        messages, tools = split(prompts) if kind == "messages" else (list(prompts), [])
         with _template_explained():
-            found = task.prompts({kind: list(prompts)})
+            found = task.prompts({kind: messages, **({"tools": tools} if tools else {})})
         assert found is not None
         return found
 
@@ -229,6 +243,7 @@ def _of_run(folder: Path) -> Speaker:
         positions=inner.max_length,
         trained=loaded.limits.max_length,
         peculiar=bool(loaded.cfg.get("peft")),
+        template=getattr(task, "template", None),
     )
 
 
@@ -275,11 +290,14 @@ def _of_checkpoint(path: str) -> Speaker:
     kind: Kind = "text"
     encode = _by_tokenizer(tokenizer)
     stops: list[int] = []
+    template: ChatTemplate | None = None
     if config.is_encoder_decoder:
         kind = "source"
     elif tokenizer.chat_template:
         kind = "messages"
-        encode, stops = _by_template(tokenizer)
+        template = _template_of(tokenizer)
+        encode = _by_template(tokenizer, template)
+        stops = [] if template is None else template.stops
     bound = getattr(config, "max_position_embeddings", None)
     return Speaker(
         place=path,
@@ -289,6 +307,7 @@ def _of_checkpoint(path: str) -> Speaker:
         encode=encode,
         endings=list(dict.fromkeys([*stops, *endings_of(model, tokenizer)])),
         positions=bound if isinstance(bound, int) and bound > 0 else None,
+        template=template,
     )
 
 
@@ -316,26 +335,28 @@ def _by_tokenizer(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
     return encode
 
 
-def _by_template(tokenizer: Any) -> tuple[Callable[[Sequence[Any]], list[list[int]]], list[int]]:
-    """By the tokenizer's chat template, and the tokens that end a turn."""
+def _template_of(tokenizer: Any) -> ChatTemplate | None:
+    """A tokenizer's own chat template; None where it can be used and not be learned from."""
     try:
-        template = ChatTemplate(own(tokenizer), tokenizer)
-    except UserError:  # it cannot be learned from, and can still be used
+        return ChatTemplate(own(tokenizer), tokenizer)
+    except UserError:
+        return None
 
-        def plainly(dialogues: Sequence[Any]) -> list[list[int]]:
-            return [
-                list(
-                    tokenizer.apply_chat_template(
-                        list(messages), add_generation_prompt=True, return_dict=True
-                    )["input_ids"]
-                )
-                for messages in dialogues
-            ]
 
-        return plainly, []
+def _by_template(
+    tokenizer: Any, template: ChatTemplate | None
+) -> Callable[[Sequence[Any]], list[list[int]]]:
+    """By the tokenizer's chat template."""
 
-    def encode(dialogues: Sequence[Any]) -> list[list[int]]:
+    def plainly(messages: Any, tools: Any) -> list[int]:
+        found = tokenizer.apply_chat_template(
+            list(messages), tools=tools, add_generation_prompt=True, return_dict=True
+        )
+        return list(found["input_ids"])
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        write = plainly if template is None else template.prompt
         with _template_explained():
-            return [template.prompt(messages) for messages in dialogues]
+            return [write(*pair) for pair in zip(*split(prompts), strict=True)]
 
-    return encode, template.stops
+    return encode

@@ -84,21 +84,28 @@ class LanguageModel(nn.Module):
         with _without_projection(self.model):
             return self.model(**self._known(inputs)).logits
 
-    def summed_loss(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    def summed_loss(
+        self, inputs: dict[str, Tensor], labels: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy summed over the labels that are not -100, a float32 scalar.
 
         Args:
             inputs: What the model takes.
             labels: (B, L), each where it is predicted: nothing is shifted here.
+            weights: (B, L), what each label's loss is multiplied by; None is 1.
         """
         if not self.projects:
             scores = _precise(self.model(**self._known(inputs)).logits)
-            return F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="sum")
+            how = "sum" if weights is None else "none"
+            loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction=how)
+            return loss if weights is None else (loss * weights.flatten()).sum()
         learned = labels != IGNORED
         hidden = self.hidden(**inputs)[learned]  # (T, H)
         weight, bias = self._projection(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
-            return cross_entropy(hidden, weight, bias, labels[learned])
+            if weights is None:
+                return cross_entropy(hidden, weight, bias, labels[learned])
+            return weighted(hidden, weight, bias, labels[learned], weights[learned])
 
     @torch.no_grad()
     def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,6 +241,25 @@ def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: T
         options=options if torch.is_grad_enabled() else None,
     )
     return _precise(loss)
+
+
+def weighted(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor
+) -> Tensor:
+    """`cross_entropy` with each label's loss times a weight, of which there are few values.
+
+    Args:
+        hidden: (T, H).
+        weight: (V, H).
+        bias: (V,), or None.
+        labels: (T,), each below V.
+        weights: (T,).
+    """
+    total = cross_entropy(hidden[:0], weight, bias, labels[:0])
+    for value in torch.unique(weights):
+        alike = weights == value
+        total = total + value * cross_entropy(hidden[alike], weight, bias, labels[alike])
+    return total
 
 
 def _precise(tensor: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,18 +15,26 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.data.batching import mix
 from lushan.data.encoding import code_version
+from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import generation
 from lushan.metrics import language as judge
 from lushan.models import generation as writing
 from lushan.models.architectures import Purpose
-from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records
+from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, pad
 from lushan.tasks.language import METRICS, LanguageTask, with_bytes
-from lushan.text.chat import ChatTemplate, Messages, Unfit, choose
+from lushan.text.chat import ChatTemplate, choose
 from lushan.text.pieces import Pieces
+from lushan.text.rendering import Messages, Tools, Unfit, Writer
+from lushan.text.turns import Turns
+from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import Window, windows
 
+UNSEEN = "unseen"
+"""Counts of fields that the template does not show: not stored, only told."""
+PLAIN = frozenset(("role", "content", WEIGHT))
+"""A message's keys that are all there is to most."""
 SEED = 1
 """Of the sample that answers are generated for: the same dialogues in every run."""
 
@@ -33,6 +42,12 @@ SEED = 1
 @configurable
 class Chat(LanguageTask):
     """Learn to answer: the loss is that of the assistant's turns alone, each with its end.
+
+    Turns of the weight 0 (`weight: 0`, `train: false`) are read, and not learned nor judged; the
+    losses of another weight's tokens are multiplied by it, in training and in all metrics of the
+    loss, and divided by the sum of the weights. Tool calls, tools, reasoning and whatever other
+    fields messages have are written by the template as far as it shows them; what it does not show
+    is counted.
 
     A dialogue that is longer than `data.max_length` is learned in windows, each turn in one of
     them, after as much of what was said as fits; see `lushan.text.windows`.
@@ -54,8 +69,9 @@ class Chat(LanguageTask):
         [
             ("tokens", pa.list_(pa.int32())),
             ("turns", pa.list_(pa.int32())),
+            ("weights", pa.list_(pa.float32())),
             ("length", pa.int32()),
-            ("targets", pa.int32()),
+            ("targets", pa.float64()),
             ("bytes", pa.int32()),
             ("asked", pa.int32()),
             ("example", pa.int64()),
@@ -116,7 +132,7 @@ class Chat(LanguageTask):
         self.source = tokenizer.chat_template = self.template.source
 
     def options(self) -> dict[str, Any]:
-        code = code_version(ChatTemplate, Pieces, Window)
+        code = code_version(ChatTemplate, Writer, Turns, Pieces, Window)
         asked = {"generate_turn": self.generate_turn}
         return {"task": "chat", "template": self.source, "code": code, **asked}
 
@@ -127,33 +143,40 @@ class Chat(LanguageTask):
     ) -> Features:
         assert self.template is not None
         unknown = tokenizer.unk_token_id
-        features: Features = {field.name: [] for field in self.schema}
-        for number, found in enumerate(self._windows(rows, limits)):
-            messages = rows["messages"][number]
-            if not any(m["role"] == "assistant" for m in messages):
+        features: Features = {field.name: [] for field in self.schema} | {UNSEEN: []}
+        dialogues, tools = dialogues_of(rows)
+        for number, found in enumerate(self._windows(rows, dialogues, tools, limits)):
+            messages, given = dialogues[number], tools[number]
+            if not any(is_learned(m) for m in messages):
                 raise UserError(
                     "this dialogue has no turn of the assistant's to evaluate",
                     file=rows["file"][number],
                     line=rows["line"][number],
                     hint="lushan generate RUN --input FILE writes the next one.",
                 )
-            sizes = iter([_bytes(m["content"]) for m in messages if m["role"] == "assistant"])
+            learned = iter([m for m in messages if is_learned(m)])
             asked = self._asked(first + number, sum(len(window.turns) for window in found))
             for place, window in enumerate(found):
-                ids = window.ids
+                ids, said = window.ids, [next(learned) for _ in window.turns]
+                weights = [weight_of(message) for message in said]
                 features["tokens"].append(ids)
                 features["turns"].append([border for span in window.turns for border in span])
+                features["weights"].append(weights)
                 # The last token is predicted and not read; the first is read and not predicted.
                 features["length"].append(max(1, len(ids) - 1))
-                features["targets"].append(sum(b - max(a, 1) for a, b in window.turns))
-                features["bytes"].append(sum(self._sizes(window, sizes)))
+                turns = zip(window.turns, weights, strict=True)
+                features["targets"].append(sum((b - max(a, 1)) * w for (a, b), w in turns))
+                features["bytes"].append(self._size(window, said))
                 here = 0 <= asked < len(window.turns)
                 features["asked"].append(window.turns[asked][0] if here else 0)
                 asked -= len(window.turns)
                 features["example"].append(first + number)
                 features["cut"].append(int(window.cut))
                 features["split"].append(int(place == 1))
-                features["disguised"].append(int(not place and self.template.disguised(messages)))
+                disguised = not place and self.template.disguised(messages, given)
+                features["disguised"].append(int(disguised))
+                unseen = Counter() if place else self.template.unseen(messages, given)
+                features[UNSEEN].append(unseen)
                 features["unknown_tokens"].append(0 if unknown is None else ids.count(unknown))
         return features
 
@@ -161,18 +184,29 @@ class Chat(LanguageTask):
         """Which of the assistant's turns is generated; -1 where there is none."""
         return mix(SEED, example) % turns if turns and self.generate_turn == "any" else turns - 1
 
-    def _windows(self, rows: dict[str, list[Any]], limits: Limits) -> list[list[Window]]:
-        def found(dialogues: Sequence[Messages]) -> list[list[Window]]:
+    def _windows(
+        self,
+        rows: dict[str, list[Any]],
+        dialogues: Sequence[Messages],
+        tools: Sequence[Tools],
+        limits: Limits,
+    ) -> list[list[Window]]:
+        def found(part: slice) -> list[list[Window]]:
             assert self.template is not None
-            limit = limits.max_length + 1
-            return windows(self.template, dialogues, limit=limit, stride=limits.stride)
+            return windows(
+                self.template,
+                dialogues[part],
+                limit=limits.max_length + 1,
+                stride=limits.stride,
+                tools=tools[part],
+            )
 
         try:
-            return found(rows["messages"])
+            return found(slice(None))
         except Unfit:
-            for number, messages in enumerate(rows["messages"]):
+            for number in range(len(dialogues)):
                 try:
-                    found([messages])
+                    found(slice(number, number + 1))
                 except Unfit as error:
                     raise UserError(
                         f"the chat template cannot write this dialogue: {error}",
@@ -182,16 +216,24 @@ class Chat(LanguageTask):
                     ) from error
             raise
 
-    def _sizes(self, window: Window, sizes: Iterator[int]) -> Iterator[int]:
-        """UTF-8 bytes of the turns that a window learns; `sizes` has those of whole turns."""
-        for start, end in window.turns:
-            whole, ids = next(sizes), window.ids[start:end]
-            cut = window.cut
-            yield _bytes(self.tokenizer.decode(ids, skip_special_tokens=True)) if cut else whole
+    def _size(self, window: Window, said: Sequence[Mapping[str, Any]]) -> int:
+        """UTF-8 bytes of the turns that a window learns, times their weights."""
+        size = 0.0
+        for (start, end), message in zip(window.turns, said, strict=True):
+            text = message["content"]
+            if window.cut or message.keys() - PLAIN:  # not all of it, or more than the content
+                text = self._text(window.ids[start:end])
+            size += _bytes(text) * weight_of(message)
+        return round(size)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def count(self, features: Features) -> dict[str, int]:
         names = ("split", "disguised")
-        return super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
+        unseen = sum(features.get(UNSEEN, ()), Counter[str]())
+        counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
+        return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
 
     def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Each token beside the one that follows it, where that is learned; nothing is random."""
@@ -201,19 +243,22 @@ class Chat(LanguageTask):
     def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
         batch = super().collate(rows, pad_id)
         more = {n: torch.tensor([int(row[n]) for row in rows]) for n in ("bytes", "asked")}
+        if any((row["weights"][row["labels"] != IGNORED] != 1).any() for row in rows):
+            more["weights"] = pad([row["weights"] for row in rows], 0, np.float32)
         return batch | more
 
     def inputs(self, batch: Batch) -> Batch:
-        return {k: v for k, v in super().inputs(batch).items() if k not in ("bytes", "asked")}
+        own = ("bytes", "asked", "weights")
+        return {k: v for k, v in super().inputs(batch).items() if k not in own}
 
     # Judging
 
     def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]]:
         assert self.template is not None
         found = []
-        for dialogue in rows["messages"]:
+        for dialogue, tools in zip(*dialogues_of(rows), strict=True):
             answered = bool(dialogue) and dialogue[-1]["role"] == "assistant"
-            found.append(self.template.prompt(dialogue[:-1] if answered else dialogue))
+            found.append(self.template.prompt(dialogue[:-1] if answered else dialogue, tools))
         return found
 
     def endings(self, model: Any) -> list[int]:
@@ -274,19 +319,30 @@ class Chat(LanguageTask):
     def join(self, table: pa.Table, records: Records) -> Records:
         joined = super().join(table, records)
         said = {r["example"]: r["generated"] for r in records if "generated" in r}
-        dialogues = table.column("messages")
         for example, text in said.items():
-            turns = [m["content"] for m in dialogues[example].as_py() if m["role"] == "assistant"]
-            gold = turns[self._asked(example, len(turns))]
-            joined[example] |= {"predicted": text, "gold": gold}
+            joined[example] |= {"predicted": text, "gold": self._gold(table, example)}
         return joined
 
+    def _gold(self, table: pa.Table, example: int) -> str:
+        """What was said in the turn that is generated; tool calls as the template writes them."""
+        rows = table.slice(example, 1).to_pydict()
+        (messages,), (tools,) = dialogues_of(rows)
+        turns = [place for place, m in enumerate(messages) if is_learned(m)]
+        place = turns[self._asked(example, len(turns))]
+        if not messages[place].keys() - PLAIN:
+            return str(messages[place]["content"])
+        assert self.template is not None
+        encoded = self.template.tokens_of([self.template.last(messages[: place + 1], tools)])[0]
+        start, end = encoded.turns[0]
+        return self._text(encoded.ids[start:end])
+
     def present(self, table: pa.Table, joined: Records) -> Records:
-        dialogues = table.column("messages").to_pylist()
+        names = [name for name in ("messages", TOOLS) if name in table.column_names]
+        dialogues = zip(*dialogues_of(table.select(names).to_pydict()), strict=True)
         shown = super().present(table, joined)
         return [
-            {"id": row["id"], "messages": messages, **row}
-            for messages, row in zip(dialogues, shown, strict=True)
+            {"id": row["id"], "messages": messages, **({TOOLS: tools} if tools else {}), **row}
+            for (messages, tools), row in zip(dialogues, shown, strict=True)
         ]
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
@@ -340,11 +396,11 @@ def _bytes(text: str) -> int:
 def _shifted(row: dict[str, Any]) -> dict[str, Any]:
     """A feature's tokens as what is read and what is learned, at each place."""
     tokens = row["tokens"]
-    learned = np.zeros(len(tokens), dtype=bool)
-    for start, end in row["turns"].reshape(-1, 2):
-        learned[start:end] = True
-    labels: NDArray[np.int64] = np.where(learned, tokens, IGNORED)[1:].astype(np.int64)
+    weights = np.zeros(len(tokens), dtype=np.float32)
+    for (start, end), weight in zip(row["turns"].reshape(-1, 2), row["weights"], strict=True):
+        weights[start:end] = weight
+    labels: NDArray[np.int64] = np.where(weights > 0, tokens, IGNORED)[1:].astype(np.int64)
     rest = {name: value for name, value in row.items() if name not in ("tokens", "turns")}
     if len(tokens) == 1:  # there is nothing to predict, and a row cannot be empty
-        return {**rest, "input_ids": tokens, "labels": np.array([IGNORED])}
-    return {**rest, "input_ids": tokens[:-1], "labels": labels}
+        return {**rest, "input_ids": tokens, "labels": np.array([IGNORED]), "weights": weights}
+    return {**rest, "input_ids": tokens[:-1], "labels": labels, "weights": weights[1:]}

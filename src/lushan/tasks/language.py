@@ -96,13 +96,17 @@ class LanguageTask(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         encoder: Any = model.encoder
-        return encoder.summed_loss(self.inputs(batch), batch["labels"])
+        more = {"weights": batch["weights"]} if "weights" in batch else {}
+        return encoder.summed_loss(self.inputs(batch), batch["labels"], **more)
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         encoder: Any = model.encoder
         losses, hits = encoder.token_losses(self.inputs(batch), batch["labels"])
-        sums = losses.double().sum(-1)
-        counts = (batch["labels"] != IGNORED).sum(-1)
+        counts, losses = batch["labels"] != IGNORED, losses.double()
+        if "weights" in batch:
+            weights = batch["weights"].double() * counts
+            counts, losses, hits = weights, losses * weights, hits * weights
+        sums, counts = losses.sum(-1), counts.sum(-1)
         found = zip(
             batch["example"].tolist(),
             sums.tolist(),
@@ -119,7 +123,7 @@ class LanguageTask(Task):
         losses, tokens, hits = self._sums(table, records)
         ids = table.column("id").to_pylist()
         return [
-            {"id": i, "loss": float(x), "tokens": int(n), "hits": int(h)}
+            {"id": i, "loss": float(x), "tokens": _whole(n), "hits": _whole(h)}
             for i, x, n, h in zip(ids, losses, tokens, hits, strict=True)
         ]
 
@@ -153,6 +157,11 @@ class LanguageTask(Task):
             result.intervals = found.intervals()
             result.records = with_bytes(self.join(table, records), sizes)
         return result
+
+
+def _whole(number: float) -> int | float:
+    """A number as an integer, where weights have left it one."""
+    return int(number) if float(number).is_integer() else float(number)
 
 
 def with_bytes(joined: Records, sizes: NDArray[np.float64] | None) -> Records:

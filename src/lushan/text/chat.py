@@ -1,25 +1,26 @@
 """Chat templates: a dialogue as the text that a model reads, and which of it is learned.
 
-Learned are the assistant's turns, each with the token that ends it. A template says where they are
-by `{% generation %}`; for one that does not, the text of the dialogue is compared with the texts of
-its beginnings. Templates are rendered by transformers, in its sandbox.
+Learned are the assistant's turns: what follows a prompt, up to the token that ends the turn. A
+template may mark them by `{% generation %}`; what its marks hold besides, such as the header that
+a prompt ends with, or white space behind the end, is not learned. For a template without marks,
+the text of the dialogue is compared with the texts of its beginnings. Some templates write a turn
+otherwise when another follows (Qwen leaves out its reasoning): then each turn has a text of its
+own, the one that the model would have written it in.
 """
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
-
-Messages = Sequence[Mapping[str, str]]
-"""Each with `role` and `content`."""
-Span = tuple[int, int]
+from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
+from lushan.text.turns import Rewritten, Turns
 
 FOLDER = Path(__file__).parent / "templates"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
@@ -30,20 +31,6 @@ NEEDS = {
 }
 """The tokens that built-in templates write."""
 
-_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_PRIVATE = (0xF0000, 0x100000)
-"""Planes of characters that have no meaning: they stand for control tokens in what people wrote."""
-_PROBE = [
-    {"role": "user", "content": "alpha"},
-    {"role": "assistant", "content": "beta"},
-    {"role": "user", "content": "gamma"},
-    {"role": "assistant", "content": "delta"},
-]
-
-
-class Unfit(ValueError):
-    """A dialogue that a template cannot write, or whose assistant's turns it cannot mark."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Rendered:
@@ -51,13 +38,15 @@ class Rendered:
 
     Attributes:
         text: What the template wrote.
-        turns: The characters [start, end) of each of the assistant's turns.
+        turns: The characters [start, end) of each of the assistant's turns that is learned here.
         plain: Stretches that only look like control tokens: a message holds them.
+        earlier: Turns before these, whose tokens end where the turn does, too.
     """
 
     text: str
     turns: list[Span]
     plain: list[Span]
+    earlier: Sequence[Span] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +67,7 @@ class ChatTemplate:
 
     Attributes:
         source: The Jinja text.
+        marks: Whether it says which of its text is learned.
         stops: The ids that end a turn.
 
     Args:
@@ -92,32 +82,23 @@ class ChatTemplate:
     def __init__(self, source: str, tokenizer: Any, name: str | None = None) -> None:
         self.source, self.tokenizer = source, tokenizer
         self.name = name
-        self.marks = bool(_GENERATION.search(source))
         self.control = control_tokens(tokenizer, source)
         self.pieces = Pieces(tokenizer, self.control)
-        self._hidden = re.compile(
-            "|".join(map(re.escape, sorted(self.control, key=len, reverse=True))) or "(?!)"
-        )
-        self.stops = self._probe()
-
-    def _probe(self) -> list[int]:
-        """Try the template on a dialogue of four turns; the ids that end a turn."""
+        self._writer = Writer(source, tokenizer)
+        self.marks = self._writer.tracks
         try:
-            rendered = self.render(_PROBE)
-            found = self._encode([rendered])[0]
+            self._turns = Turns(self._writer, self.control)
         except Unfit as error:
             raise self._unusable(str(error)) from error
-        for (start, end), said in zip(rendered.turns, ("beta", "delta"), strict=True):
-            if said not in rendered.text[start:end]:
-                raise self._unusable("what it marks as the assistant's turns are others")
-        end = found.ids[found.turns[0][1] - 1]
-        if end not in self.tokenizer.convert_tokens_to_ids(list(self.control)):
-            raise self._unusable(
-                "it ends the assistant's turns with no token of its own, and a model would never "
-                "learn to stop"
-            )
+        special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        structural = [t for t in self.control if t in special or t in self._turns.structure]
+        self._disguise = Disguise(self.control, structural)
+        self.stops = self._stops()
+
+    def _stops(self) -> list[int]:
+        ends = self.tokenizer.convert_tokens_to_ids(list(self._turns.ends))
         eos = self.tokenizer.eos_token_id
-        return [end] if eos in (None, end) else [end, eos]
+        return list(dict.fromkeys([*ends, *([] if eos is None else [eos])]))
 
     def _unusable(self, why: str) -> UserError:
         other = next(
@@ -134,128 +115,99 @@ class ChatTemplate:
 
     # Text
 
-    def render(self, messages: Messages, *, prompt: bool = False) -> Rendered:
+    def render(self, messages: Messages, tools: Tools = None, *, prompt: bool = False) -> Rendered:
         """A dialogue as text.
 
         Args:
-            messages: The dialogue.
+            messages: The dialogue; fields that the template does not show are left out.
+            tools: What may be called.
             prompt: Whether the assistant's next turn is begun at the end.
 
         Raises:
             Unfit: The template refuses it.
+            Rewritten: It writes a turn otherwise when another follows; see `parts`.
         """
-        base, hidden = self._hide(messages)
-        text, spans = self._write(hidden, prompt=prompt)
-        turns = self._marked(text, spans) if self.marks else self._compared(hidden, text)
-        said = sum(message["role"] == "assistant" for message in messages)
-        if len(turns) != said:
-            raise Unfit(f"of {said} turns of the assistant's it marks {len(turns)}")
-        shown, plain = self._show(text, base)
-        return Rendered(shown, turns, plain)
+        messages, tools, _ = self._writer.visible(messages, tools)
+        base, hidden, hidden_tools = self._disguise.put_on(messages, tools)
+        if prompt:
+            text, _ = self._writer.write(hidden, hidden_tools, prompt=True)
+            return self._shown(text, base, self._turns.before_prompt(hidden, hidden_tools, text))
+        text, spans = self._writer.write(hidden, hidden_tools)
+        return self._shown(text, base, self._turns.of(hidden, hidden_tools, text, spans))
 
-    def _write(self, messages: Messages, *, prompt: bool = False) -> tuple[str, list[Span]]:
-        from jinja2 import TemplateError
-        from transformers.utils.chat_template_utils import render_jinja_template
+    def parts(self, messages: Messages, tools: Tools = None) -> list[Rendered]:
+        """A dialogue as texts in which each of its turns is learned once: one, or one a turn.
 
-        render: Any = render_jinja_template  # it says `str`, and gives lists
+        Raises:
+            Unfit: The template refuses it.
+        """
         try:
-            texts, spans = render(
-                conversations=[list(messages)],
-                chat_template=self.source,
-                return_assistant_tokens_mask=self.marks,
-                add_generation_prompt=prompt,
-                **self.tokenizer.special_tokens_map,
-            )
-        except TemplateError as error:
-            raise Unfit(f"it says: {error}") from error
-        return texts[0], list(spans[0]) if self.marks else []
+            return [self.render(messages, tools)]
+        except Rewritten:
+            said = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+            return [self.last(messages[: i + 1], tools) for i in said]
 
-    def _marked(self, text: str, spans: Sequence[Span]) -> list[Span]:
-        """Spans as the template marks them, each with the token that ends the turn."""
-        return [(start, self._with_end(text, start, end)) for start, end in spans if start < end]
+    def last(self, messages: Messages, tools: Tools = None) -> Rendered:
+        """A dialogue that ends with the assistant's turn, which alone is learned.
 
-    def _with_end(self, text: str, start: int, end: int) -> int:
-        if any(text.endswith(token, start, end) for token in self.control):
-            return end
-        following = (token for token in self.control if text.startswith(token, end))
-        return end + len(max(following, key=len, default=""))
+        Raises:
+            Unfit: The template refuses it.
+        """
+        messages, tools, _ = self._writer.visible(messages, tools)
+        base, hidden, hidden_tools = self._disguise.put_on(messages, tools)
+        turn = self._turns.last(hidden, hidden_tools)
+        earlier = self._turns.before_prompt(hidden[:-1], hidden_tools, turn.before)
+        return self._shown(turn.text, base, [turn.span], earlier)
 
-    def _compared(self, messages: Messages, text: str) -> list[Span]:
-        """Spans of a template without marks: where the dialogue's beginnings end."""
-        turns = []
-        for i, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            before, _ = self._write(messages[:i], prompt=True)
-            upto, _ = self._write(messages[: i + 1])
-            if not (text.startswith(upto) and upto.startswith(before)):
-                raise Unfit("it has no marks, and writes a turn otherwise when another follows")
-            if message["content"].strip() not in text[len(before) : len(upto)]:
-                raise Unfit("it has no marks, and leaves out what the assistant says")
-            bare = upto.rstrip()
-            ended = any(bare.endswith(token) for token in self.control)
-            turns.append((len(before), len(bare) if ended else len(upto)))
-        return turns
+    def _shown(
+        self, text: str, base: int, turns: list[Span], earlier: Sequence[Span] = ()
+    ) -> Rendered:
+        shown, plain = self._disguise.take_off(text, base)
+        return Rendered(shown, turns, plain, earlier)
 
-    # What looks like a control token in a message and is none
+    def disguised(self, messages: Messages, tools: Tools = None) -> bool:
+        """Whether a message holds the text of a control token, which is then read as text."""
+        return self._disguise.needed(messages, tools)
 
-    def _hide(self, messages: Messages) -> tuple[int, Messages]:
-        """Put characters without meaning for control tokens, as many as each has."""
-        if not self.disguised(messages):
-            return 0, messages
-        free = (
-            base
-            for base in _PRIVATE
-            if not any(base <= ord(c) < base + 0xFFFE for m in messages for c in m["content"])
-        )
-        base = next(free, 0)
-        if not base:
-            raise Unfit("a message holds control tokens, and characters of both private planes")
-        codes = {token: chr(base + i) for i, token in enumerate(self.control)}
-
-        def hide(match: re.Match[str]) -> str:
-            return codes[match[0]] * len(match[0])
-
-        return base, [{**m, "content": self._hidden.sub(hide, m["content"])} for m in messages]
-
-    def _show(self, text: str, base: int) -> tuple[str, list[Span]]:
-        """Undo `_hide`; the places of what was hidden."""
-        if not base:
-            return text, []
-        last = chr(base + len(self.control) - 1)
-        plain: list[Span] = []
-
-        def show(match: re.Match[str]) -> str:
-            token = self.control[ord(match[1]) - base]
-            plain.append(match.span())
-            return (token * len(match[0]))[: len(match[0])]
-
-        return re.sub(f"([{chr(base)}-{last}])\\1*", show, text), plain
+    def unseen(self, messages: Messages, tools: Tools = None) -> Counter[str]:
+        """How often a dialogue has which field that the template does not show."""
+        return self._writer.visible(messages, tools)[2]
 
     # Tokens
 
-    def encode(self, dialogues: Sequence[Messages]) -> list[Encoded]:
+    def encode(
+        self, dialogues: Sequence[Messages], tools: Sequence[Tools] | None = None
+    ) -> list[Encoded]:
         """Dialogues as tokens.
+
+        Args:
+            dialogues: Lists of messages.
+            tools: Of each.
 
         Raises:
             Unfit: The template refuses one.
         """
-        return self._encode([self.render(messages) for messages in dialogues])
+        given = tools or [None] * len(dialogues)
+        return self.tokens_of([self.render(*d) for d in zip(dialogues, given, strict=True)])
 
-    def disguised(self, messages: Messages) -> bool:
-        """Whether a message holds the text of a control token, which is then read as text."""
-        return any(self._hidden.search(message["content"]) for message in messages)
-
-    def prompt(self, messages: Messages) -> list[int]:
+    def prompt(self, messages: Messages, tools: Tools = None) -> list[int]:
         """A dialogue as the tokens after which the assistant speaks.
 
         Raises:
             Unfit: The template refuses it.
         """
-        return self._encode([self.render(messages, prompt=True)])[0].ids
+        return self.tokens_of([self.render(messages, tools, prompt=True)])[0].ids
 
-    def _encode(self, rendered: Sequence[Rendered]) -> list[Encoded]:
-        marked = [Marked(r.text, [b for span in r.turns for b in span], r.plain) for r in rendered]
+    def tokens_of(self, rendered: Sequence[Rendered]) -> list[Encoded]:
+        """Texts as tokens.
+
+        Raises:
+            Unfit: A message can only be read as a control token.
+        """
+        marked = [
+            Marked(r.text, [b for span in (*r.earlier, *r.turns) for b in span], r.plain)
+            for r in rendered
+        ]
         try:
             found = self.pieces.encode(marked)
         except Forged as error:

@@ -6,7 +6,9 @@ import bisect
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from lushan.text.chat import ChatTemplate, Encoded, Messages, Span, Unfit
+from lushan.text.chat import ChatTemplate, Encoded, Rendered
+from lushan.text.rendering import Messages, Span, Tools, Unfit
+from lushan.text.weights import is_learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,53 +27,105 @@ class Window:
 
 
 def windows(
-    template: ChatTemplate, dialogues: Sequence[Messages], *, limit: int, stride: int | None = None
+    template: ChatTemplate,
+    dialogues: Sequence[Messages],
+    *,
+    limit: int,
+    stride: int | None = None,
+    tools: Sequence[Tools] | None = None,
 ) -> list[list[Window]]:
     """The windows of each dialogue: one, where it fits.
 
     A long one is split where messages end. A window begins with the system message, if there is
     one, and then so early that as much history as fits stands before the first turn that is learned
     in it; it goes on as far as it can. A turn that is too long with only what it answers is cut.
+    Where the template writes a turn otherwise when another follows, each turn has its own window.
 
     Args:
         template: With its tokenizer.
-        dialogues: Lists of messages; what follows the assistant's last turn is left out.
+        dialogues: Lists of messages; what follows the last turn that is learned is left out. The
+            assistant's turns of the weight 0 are read and not learned.
         limit: Tokens of a window.
         stride: Tokens at most before the first turn that is learned in a window, but for the
             first window: less is read twice. None is as many as fit.
+        tools: What may be called, of each dialogue.
 
     Raises:
         Unfit: The template refuses one.
     """
+    given = tools or [None] * len(dialogues)
     answered = [_to_last_turn(messages) for messages in dialogues]
-    found = template.encode(answered)
-    return [
-        [Window(encoded.ids, encoded.turns)]
-        if len(encoded.ids) <= limit
-        else list(_Long(template, messages, limit, stride).windows(encoded))
-        for messages, encoded in zip(answered, found, strict=True)
-    ]
+    parts = [template.parts(*pair) for pair in zip(answered, given, strict=True)]
+    encoded = iter(template.tokens_of([part for several in parts for part in several]))
+    found = []
+    for messages, schemas, several in zip(answered, given, parts, strict=True):
+        wholes = [next(encoded) for _ in several]
+        long = _Long(template, messages, schemas, limit, stride, alone=len(wholes) > 1)
+        found.append(list(long.windows(wholes)))
+    return found
 
 
 def _to_last_turn(messages: Messages) -> Messages:
-    last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)
+    last = max((i for i, m in enumerate(messages) if is_learned(m)), default=None)
     return messages if last is None else messages[: last + 1]
 
 
 class _Long:
-    """A dialogue that is longer than a window."""
+    """A dialogue that may be longer than a window.
+
+    Args:
+        template: With its tokenizer.
+        messages: Up to the last turn that is learned.
+        tools: What may be called.
+        limit: Tokens of a window.
+        stride: See `windows`.
+        alone: Whether each turn is learned in a window of its own.
+    """
 
     def __init__(
-        self, template: ChatTemplate, messages: Messages, limit: int, stride: int | None
+        self,
+        template: ChatTemplate,
+        messages: Messages,
+        tools: Tools,
+        limit: int,
+        stride: int | None,
+        *,
+        alone: bool,
     ) -> None:
-        self.template, self.messages, self.limit, self.stride = template, messages, limit, stride
-        self.head = messages[:1] if messages[0]["role"] == "system" else []
-        self.turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+        self.template, self.messages, self.tools = template, messages, tools
+        self.limit, self.stride, self.alone = limit, stride, alone
+        self.head = messages[:1] if messages and messages[0]["role"] == "system" else []
+        self.said = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+        self.turns = [i for i in self.said if is_learned(messages[i])]
 
-    def windows(self, whole: Encoded) -> Iterator[Window]:
-        """All of them, in order."""
-        if not self.turns:
-            yield Window(whole.ids[-self.limit :], [], cut=True)
+    def windows(self, wholes: Sequence[Encoded]) -> Iterator[Window]:
+        """All of them, in order.
+
+        Args:
+            wholes: The dialogue as tokens: once, or once for each of the assistant's turns.
+        """
+        if self.alone:
+            for turn, place in enumerate(self.turns):
+                whole = wholes[self.said.index(place)]
+                yield self._whole(whole, whole.turns) or self._one(turn)
+            return
+        spans = dict(zip(self.said, wholes[0].turns, strict=True))
+        if window := self._whole(wholes[0], [spans[place] for place in self.turns]):
+            yield window
+        elif self.turns:
+            yield from self._several()
+        else:
+            yield Window(wholes[0].ids[-self.limit :], [], cut=True)
+
+    def _whole(self, encoded: Encoded, turns: list[Span]) -> Window | None:
+        return Window(encoded.ids, turns) if len(encoded.ids) <= self.limit else None
+
+    def _one(self, turn: int) -> Window:
+        """The window of a turn alone."""
+        found = self._encode(self._start(turn), turn)
+        return self._whole(found, found.turns[-1:]) or self._cut(found)
+
+    def _several(self) -> Iterator[Window]:
         first = 0
         while first < len(self.turns):
             start = self._start(first)
@@ -86,8 +140,13 @@ class _Long:
                 if len(more.ids) > self.limit:
                     break
                 found, last = more, last + 1
-            yield Window(found.ids, found.turns[first - last - 1 :])
+            yield Window(found.ids, self._spans(found, start, self.turns[first : last + 1]))
             first = last + 1
+
+    def _spans(self, found: Encoded, start: int, places: Sequence[int]) -> list[Span]:
+        """The tokens of turns, in a part of the dialogue from a message on."""
+        said = [place for place in self.said if place >= start]
+        return [found.turns[said.index(place)] for place in places]
 
     def _start(self, turn: int) -> int:
         """Where the window begins whose first learned turn this is."""
@@ -106,7 +165,12 @@ class _Long:
 
     def _encode(self, start: int, turn: int) -> Encoded:
         part = [*self.head, *self.messages[start : self.turns[turn] + 1]]
-        return self.template.encode([part])[0]
+        return self.template.tokens_of([self._rendered(part)])[0]
+
+    def _rendered(self, part: Messages) -> Rendered:
+        if self.alone:
+            return self.template.last(part, self.tools)
+        return self.template.render(part, self.tools)
 
     def _cut(self, found: Encoded) -> Window:
         """The last turn alone, with the end of what it answers; each gets half at least."""
@@ -125,11 +189,11 @@ class _Long:
         )
 
     def _head_of(self, before: list[int]) -> list[int]:
-        """The tokens of the system message at the beginning of some."""
-        if not self.head:
+        """The tokens of the system message, and of the tools, at the beginning of some."""
+        if not self.head and not self.tools:
             return []
         try:
-            ids = self.template.encode([self.head])[0].ids
+            ids = self.template.encode([self.head], [self.tools])[0].ids
         except Unfit:
             return []
         return ids if before[: len(ids)] == ids else []

@@ -243,3 +243,15 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_ends(chat_run):
         assert watched.process.wait(timeout=60) == 0
     finally:
         watched.close()
+
+
+def test_tools_and_their_results(talk, tmp_path):
+    tool = {"type": "function", "function": {"name": "weather"}}
+    (tmp_path / "tools.json").write_text(json.dumps([tool]))
+    lines = ("hi", "/tool", "/tool 3 degrees", "/save talk.jsonl")
+    done = talk(*lines, ways=("-n", 2, "--greedy", "--tools", "tools.json"))
+    assert done.code == 0, done.err
+    saved = json.loads((tmp_path / "talk.jsonl").read_text(encoding="utf-8"))
+    assert saved["tools"] == [tool]
+    assert [m["role"] for m in saved["messages"]] == ["user", "assistant", "tool", "assistant"]
+    assert "what is the result?" in done.err

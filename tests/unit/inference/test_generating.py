@@ -7,6 +7,7 @@ import pytest
 
 from lushan.commands import unescaped
 from lushan.errors import UserError
+from lushan.inference.dialogues import asked
 from lushan.inference.generating import as_kind
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.inference.speaking import open_speaker
@@ -200,7 +201,7 @@ def test_prompts_of_json_lines(tmp_path):
     path.write_text(json.dumps({"messages": messages, "id": 7}) + "\n")
     (prompt,) = read_prompts(path, "messages")
     assert prompt.id == "7"
-    assert as_kind(prompt, "messages") == [{"role": "user", "content": "hi"}]
+    assert as_kind(prompt, "messages") == messages
     path.write_text('{"source": ["One.", "Two."]}\n')
     (prompt,) = read_prompts(path, "source")
     assert as_kind(prompt, "source") == "One. Two."
@@ -260,3 +261,63 @@ def test_a_prompt_is_what_the_model_was_trained_on(speaker):
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.eos_token_id not in ids
     assert as_kind(Prompt("0", "a", {}), "text") == "a"
+
+
+# Tools, and fields of messages
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+
+
+def test_tools_are_part_of_the_prompt(chat_run, cli_inside, tmp_path):
+    (tmp_path / "tools.json").write_text(json.dumps([TOOL["function"]]))
+    rows = [
+        {"messages": [{"role": "user", "content": "hi"}]},
+        {"prompt": "hi", "tools": json.dumps([{"name": "add"}])},
+    ]
+    (tmp_path / "p.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    (tmp_path / "q.jsonl").write_text(json.dumps(rows[1]) + "\n")
+    ways = ("-n", 2, "--greedy", "--output", "-", "--tools", "tools.json")
+    (own,) = records(cli_inside("generate", chat_run, "--input", "q.jsonl", *ways))
+    assert [tool["function"]["name"] for tool in own["tools"]] == ["add"]
+    (given,) = records(cli_inside("generate", chat_run, "--input", "p.jsonl", *ways))
+    assert given["tools"] == [TOOL]
+    speaker = open_speaker(chat_run)
+    bare, with_tools = speaker.encode([given["prompt"], asked(given["prompt"], [TOOL])])
+    assert "weather" in speaker.tokenizer.decode(with_tools)
+    assert len(with_tools) > len(bare)
+
+
+def test_calls_and_results_are_part_of_the_prompt(tmp_path, chat_run):
+    path = tmp_path / "p.jsonl"
+    row = [
+        {"from": "human", "value": "hi"},
+        {"from": "function_call", "value": json.dumps(CALL["function"])},
+        {"from": "observation", "value": "3 degrees"},
+    ]
+    path.write_text(json.dumps({"messages": row}) + "\n")
+    (prompt,) = read_prompts(path, "messages")
+    messages = as_kind(prompt, "messages")
+    assert messages[1] == {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    speaker = open_speaker(chat_run)
+    text = speaker.tokenizer.decode(speaker.encode([messages])[0])
+    assert "Oslo" in text
+    assert "None" not in text
+    mood = [{"role": "user", "content": "hi", "mood": "good"}]
+    assert speaker.unseen([mood, asked(messages, [TOOL])]) == {"mood": 1}
+
+
+@pytest.mark.parametrize("text", ["[", '["weather"]', "[]"])
+def test_what_are_no_tools(text, chat_run, cli_inside, tmp_path):
+    (tmp_path / "tools.json").write_text(text)
+    done = cli_inside("generate", chat_run, "--prompt", "a", "--tools", "tools.json")
+    assert done.code == 2
+    assert "--tools" in done.err
+
+
+def test_tools_without_a_template_are_refused(lm_run, cli_inside, tmp_path):
+    (tmp_path / "tools.json").write_text(json.dumps([TOOL]))
+    done = cli_inside("generate", lm_run, "--prompt", "a", "--tools", "tools.json")
+    assert done.code == 2
+    assert "there are no tools" in done.err

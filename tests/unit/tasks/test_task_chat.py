@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, LlamaConfig
 
-from lushan.data.packing import joined
+from lushan.data.encoding import encode
+from lushan.data.loader import TrainingLoader
+from lushan.data.messages import Message, message_lists, unpacked
+from lushan.data.packing import best_fit, joined
 from lushan.errors import UserError
 from lushan.models import encoders
-from lushan.preparation import texts_of
+from lushan.preparation import encoding_notes, texts_of
 from lushan.tasks.base import IGNORED, Limits
 from lushan.tasks.chat import Chat
 from lushan.text import chat as templates
@@ -317,3 +321,135 @@ def test_a_metric_of_generated_text_makes_validation_generate() -> None:
     assert not Chat().generates_in_validation
     assert Chat(monitor="bleu").generates_in_validation
     assert Chat(monitor="bleu").higher_is_better
+
+
+# Weights, and fields of messages
+
+
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+
+
+def weighed(*weights: float, **fields: Any) -> pa.Table:
+    """A dialogue with a turn of each weight; the fields are the last one's."""
+    messages = []
+    for number, weight in enumerate(weights):
+        messages.append(Message("user", f"one {number}"))
+        more = {"weight": weight} if weight != 1 else {}
+        more |= fields if number == len(weights) - 1 else {}
+        messages.append(Message("assistant", f"two {number} three", more))
+    table = {"id": ["a"], "messages": message_lists([messages]), "line": [1], "file": ["a"]}
+    return pa.table(table)
+
+
+def losses(made: Chat, net: Any, table: pa.Table, tokenizer: Any) -> tuple[float, Any]:
+    """The loss that is learned, and the record that is judged."""
+    batch = made.collate(features(made, tokenizer, table), tokenizer.pad_token_id)
+    with torch.no_grad():
+        loss, (record,) = made.predict(net, batch)
+        torch.testing.assert_close(made.loss(net, batch), loss.float(), rtol=1e-5, atol=1e-5)
+    return float(loss), record
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_weights_multiply_the_losses_of_their_turns(config: Any, tokenizer: Any) -> None:
+    made = task(tokenizer, generate_examples=0)
+    net = model(made, tokenizer, config)
+    whole, all_of_it = losses(made, net, weighed(1, 1), tokenizer)
+    first, of_first = losses(made, net, weighed(1, 0), tokenizer)
+    last, of_last = losses(made, net, weighed(0, 1), tokenizer)
+    assert first + last == pytest.approx(whole, rel=1e-5)
+    assert of_first["tokens"] + of_last["tokens"] == all_of_it["tokens"]
+    mixed, record = losses(made, net, weighed(0.25, 2), tokenizer)
+    assert mixed == pytest.approx(0.25 * first + 2 * last, rel=1e-5)
+    assert record["tokens"] == 0.25 * of_first["tokens"] + 2 * of_last["tokens"]
+    evaluation = made.evaluate(weighed(0.25, 2), [record], full=True)
+    assert evaluation.metrics["loss"] == pytest.approx(mixed / record["tokens"])
+    assert evaluation.records[0]["tokens"] == record["tokens"]
+    bits = mixed / np.log(2) / round(0.25 * len("two 0 three") + 2 * len("two 1 three"))
+    assert evaluation.metrics["bits_per_byte"] == pytest.approx(bits)
+
+
+def test_a_weight_that_all_share_changes_no_mean(tokenizer: Any, tmp_path: Any) -> None:
+    """The sum is divided by the weights' sum, also where it is less than 1."""
+    made = task(tokenizer, generate_examples=0)
+    net = model(made, tokenizer)
+    means = []
+    for weight in (1, 0.01):
+        table = pa.concat_tables([weighed(weight, weight)] * 2)
+        encoder = functools.partial(made.encode, tokenizer=tokenizer, limits=Limits(64))
+        encoded = encode(table, encoder, made.schema, fingerprint=str(weight), cache_dir=tmp_path)
+        collate = functools.partial(made.collate, pad_id=tokenizer.pad_token_id)
+        draw = functools.partial(made.corrupt, seed=0)
+        packed = best_fit(encoded.lengths, 200)
+        loader = TrainingLoader(encoded, [np.array([0])], collate, draw=draw, rows=packed)
+        (batch,) = loader
+        assert len(packed) == 1
+        means.append(float(made.loss(net, batch["micro"][0]).detach()) / batch["targets"])
+    assert means[0] == pytest.approx(means[1], rel=1e-5)
+
+
+def test_turns_that_are_not_learned_are_not_generated(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    table = weighed(1, 1, 0)
+    (row,) = features(made, tokenizer, table)
+    start = int(row["asked"])
+    said = made.template.prompt(unpacked(table.column("messages")[0].as_py())[:3])
+    assert row["input_ids"][:start].tolist() == said
+    records = [{"example": 0, "loss": 1.0, "tokens": 1, "hits": 0, "generated": "x"}]
+    assert made.join(table, records)[0]["gold"] == "two 1 three"
+
+
+def test_a_generated_call_is_compared_with_the_call(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    records = [{"example": 0, "loss": 1.0, "tokens": 1, "hits": 0, "generated": "x", "bytes": 1}]
+    table = weighed(1, tool_calls=[CALL])
+    (row,) = made.join(table, records)
+    assert row["gold"].startswith("two 0 three")
+    assert '"arguments": {"a": 1}' in row["gold"]
+    (shown,) = made.present(table, [row])
+    assert shown["messages"][1]["tool_calls"] == [CALL]
+    (feature,) = features(made, tokenizer, table, 200)
+    assert int(feature["bytes"]) == len(row["gold"].encode())
+
+
+def test_fields_that_the_template_does_not_show_are_told(tokenizer: Any) -> None:
+    made = task(tokenizer)
+    table = pa.concat_tables([weighed(1, mood="good", reasoning_content="why")] * 3)
+    counts = made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(64)))
+    assert {k: n for k, n in counts.items() if "unseen" in k} == {"unseen mood": 3}
+    encoded = SimpleNamespace(meta=counts)
+    assert encoding_notes({"train": encoded}) == [
+        "train: the chat template does not show mood (3 times)"
+    ]
+
+
+NEWLINE = """{% for message in messages %}{% if message['role'] == 'assistant' %}\
+<|im_start|>assistant
+{% generation %}{{ message['content'] }}<|im_end|>
+{% endgeneration %}{% else %}<|im_start|>{{ message['role'] }}
+{{ message['content'] }}<|im_end|>
+{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def test_it_stops_by_a_template_with_white_space_behind_the_end(
+    tokenizer: Any, tmp_path: Any
+) -> None:
+    path = tmp_path / "nl.jinja"
+    path.write_text(NEWLINE, encoding="utf-8")
+    made = task(tokenizer, template=str(path), max_new_tokens=16)
+    net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
+    table = demo().slice(0, 3)
+    rows = features(made, tokenizer, table)
+    batch = made.collate(rows, tokenizer.pad_token_id)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        made.loss(net, batch).backward()
+        optimizer.step()
+    made.begin(table)
+    said = made.generate(net, batch)
+    with torch.no_grad():
+        _, records = made.predict(net, batch)
+    records = [{**r, **s} for r, s in zip(records, said, strict=True)]
+    assert made.evaluate(table, records, full=False).metrics["exact_match"] == 1.0

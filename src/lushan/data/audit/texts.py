@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.data.messages import said
 from lushan.data.words import join_words
 
 FORM = "NFC, each run of white space as one blank"
@@ -70,7 +71,7 @@ def _texts(name: str, values: list[Any]) -> list[Sequence[str]]:
     if name == "tokens":
         return [(" ".join(tokens),) for tokens in values]
     if name == "messages":
-        return [[message["content"] for message in messages] for messages in values]
+        return [[t for message in messages for t in said(message)] for messages in values]
     return [(value,) for value in values]
 
 

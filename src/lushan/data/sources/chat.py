@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import files
-from lushan.data.dialogues import Dialogues
+from lushan.data.dialogues import Dialogues, untyped
 from lushan.data.json_rows import columns_of
+from lushan.data.labelled import Columns
 from lushan.data.source import FileSource
 from lushan.data.sources.hub import HubSet
 from lushan.data.sources.table import PARQUET, read_parquet
@@ -24,7 +25,7 @@ class Chat(Dialogues, FileSource):
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
-            return self.table_of(read_parquet(path), split, notes)
+            return self.table_of(untyped(read_parquet(path)), split, notes)
         columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
         return self.table_of(columns, split, notes)
 
@@ -33,3 +34,7 @@ class Chat(Dialogues, FileSource):
 @dataclasses.dataclass(kw_only=True)
 class ChatHub(Dialogues, HubSet):
     """Dialogues of a set of the Hugging Face hub."""
+
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """Likewise; see `untyped`."""
+        return super().table_of(untyped(columns), split, notes)

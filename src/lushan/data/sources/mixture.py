@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import arrow
+from lushan.data.messages import alike
 from lushan.data.mixing import Measure, Mix, Stopping
 from lushan.data.source import SPLITS, Corpus, Source, hash_json
 from lushan.errors import UserError, did_you_mean
@@ -176,6 +177,8 @@ def joined(tables: dict[str, pa.Table]) -> pa.Table:
     Raises:
         UserError: They have not the same columns.
     """
+    if all("messages" in table.column_names for table in tables.values()):
+        tables = dict(zip(tables, alike(list(tables.values())), strict=True))
     first, *others = tables
     names = tables[first].column_names
     for other in others:

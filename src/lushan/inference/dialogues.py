@@ -1,0 +1,78 @@
+"""Dialogues that a model goes on from: their messages and tools, as in training."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.data import files
+from lushan.data.labelled import Columns
+from lushan.data.messages import Malformed, tools_from
+from lushan.data.speakers import Speakers
+from lushan.errors import UserError
+
+
+def asked(messages: Any, tools: Any) -> Any:
+    """What a `Speaker` of dialogues is asked: messages, with their tools where there are any."""
+    return {"messages": messages, "tools": tools} if tools else messages
+
+
+def split(prompts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Messages and tools of each of what `asked` gave."""
+    pairs = [(p["messages"], p["tools"]) if isinstance(p, Mapping) else (p, None) for p in prompts]
+    return [messages for messages, _ in pairs], [tools for _, tools in pairs]
+
+
+def messages_of(value: Any, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A prompt's messages with all their fields.
+
+    Args:
+        value: What stands in the prompt's field.
+        place: `file` and `line`, for errors.
+
+    Raises:
+        UserError: They are no messages.
+    """
+    columns = Columns({}, [place.get("line", 1)], place.get("file", ""))
+    messages = Speakers().read(columns, 0, "messages", value, Counter())
+    if not messages:
+        raise UserError("there is no message", **place)
+    return [message.plain for message in messages]
+
+
+def tools_of(value: Any, place: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """A prompt's tools; None where it has none.
+
+    Raises:
+        UserError: They are no tools.
+    """
+    try:
+        return tools_from(value)
+    except Malformed as error:
+        hint = 'Tools are a list of JSON schemas: [{"name": "weather", "parameters": {...}}].'
+        raise UserError(str(error), value=value, **place, hint=hint) from None
+
+
+def read_tools(path: str) -> list[dict[str, Any]] | None:
+    """The tools that a file holds, as JSON.
+
+    Raises:
+        UserError: It cannot be read, or holds none.
+    """
+    text = files.read_text(files.find(path, None, key="--tools"))
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"this is no JSON: {error}", key="--tools", file=Path(path)) from None
+    if not (found := tools_of(value, {"key": "--tools", "file": path})):
+        raise UserError("there is no tool", key="--tools", file=path)
+    return found
+
+
+def unseen_notes(unseen: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """What the reader of an answer is told about fields that the template does not show."""
+    for name, number in unseen:
+        yield f"the chat template does not show {name} ({number} times)"
