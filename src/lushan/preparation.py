@@ -86,10 +86,11 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     task.use(tokenizer)
     encoder = make_encoder(cfg, task, tokenizer)
     limits = limits_of(source, encoder)
-    encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     # Seeded anew: the head's first weights are the same whatever encoder came before it.
     torch.manual_seed(cfg["seed"])
     model = task.build(encoder)
+    task.require_attention(model)
+    encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     notes = corpus.notes + encoding_notes(encoded)
     packs = task.packs if source.packing is None else source.packing
     row_tokens = limits.max_length if packs else None

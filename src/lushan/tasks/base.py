@@ -128,6 +128,14 @@ class Task(abc.ABC):
     def build(self, encoder: nn.Module) -> nn.Module:
         """The whole model: a module with `.encoder`, and `.head` where there is one."""
 
+    def require_attention(self, model: nn.Module) -> None:
+        """Refuse a model that does not attend as the loss assumes; called once, before training.
+
+        Raises:
+            UserError: It sees what it is to predict, or does not see what it is to predict from.
+        """
+        del model
+
     def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Features as they are drawn this time: masked, or otherwise new in each epoch.
 

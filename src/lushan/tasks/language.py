@@ -16,6 +16,7 @@ from lushan.data.packing import positions
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import language as judge
+from lushan.models import probing
 from lushan.models.generation import endings_of
 from lushan.models.language import WholeModel
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, Task, pad
@@ -67,6 +68,9 @@ class LanguageTask(Task):
 
     def build(self, encoder: nn.Module) -> nn.Module:
         return WholeModel(encoder)
+
+    def require_attention(self, model: nn.Module) -> None:
+        probing.require(model, self.purpose, probing.ordinary_tokens(self.tokenizer))
 
     def endings(self, model: Any) -> list[int]:
         return endings_of(model, self.tokenizer)
