@@ -195,6 +195,8 @@ def describe(ready: Prepared, experiment: Experiment) -> None:
     for note in ready.notes:
         log.info("note: %s", note)
     log.info("examples: %s", sizes)
+    for line in ready.origins:
+        log.info("%s", line)
     share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
     log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
     if (adaptation := adaptation_of(ready.model)) is not None:
