@@ -354,7 +354,7 @@ def judge(
     return Outcome(
         task=ready.task,
         evaluations=evaluations,
-        notes=ready.notes + notes,
+        notes=ready.notes + checkpoints.notes() + notes,
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(record.trained, 3),

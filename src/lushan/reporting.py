@@ -83,8 +83,8 @@ def curves_figure(
     steps, values = series(rows, f"val/{main_metric}")
     if steps:
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
-        order = np.nan_to_num(values, nan=-np.inf) if higher_is_better else -np.asarray(values)
-        best = int(np.argmax(order))
+        order = np.asarray(values) if higher_is_better else -np.asarray(values)
+        best = int(np.argmax(np.nan_to_num(order, nan=-np.inf)))
         scores.annotate(
             f"{values[best]:.4f}",
             (steps[best], values[best]),
