@@ -97,6 +97,15 @@ class Outcome:
         }
 
     @property
+    def not_comparable(self) -> dict[str, str]:
+        """Flat: `val/bits_per_byte` to the reason."""
+        return {
+            f"{PREFIX[split]}/{name}": reason
+            for split, evaluation in self.evaluations.items()
+            for name, reason in evaluation.not_comparable.items()
+        }
+
+    @property
     def reports(self) -> dict[str, Any]:
         """Split to level to class to scores."""
         return {PREFIX[s]: e.report for s, e in self.evaluations.items()}

@@ -34,6 +34,7 @@ class Evaluation:
         records: One row an example: id, gold, predicted, score.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: (class names, counts gold × predicted), where the task has such a thing.
+        not_comparable: Metric to the reason why it must not be compared between runs.
     """
 
     metrics: dict[str, float]
@@ -42,6 +43,7 @@ class Evaluation:
     records: Records = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: tuple[list[str], NDArray[np.int64]] | None = None
+    not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Task(abc.ABC):
