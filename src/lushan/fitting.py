@@ -98,6 +98,15 @@ class Outcome:
         }
 
     @property
+    def not_comparable(self) -> dict[str, str]:
+        """Flat: `val/bits_per_byte` to the reason."""
+        return {
+            f"{PREFIX[split]}/{name}": reason
+            for split, evaluation in self.evaluations.items()
+            for name, reason in evaluation.not_comparable.items()
+        }
+
+    @property
     def reports(self) -> dict[str, Any]:
         """Split to level to class to scores."""
         return {PREFIX[s]: e.report for s, e in self.evaluations.items()}
@@ -196,6 +205,8 @@ def describe(ready: Prepared, experiment: Experiment) -> None:
     for note in [*ready.notes, *experiment.plan.notes]:
         log.info("note: %s", note)
     log.info("examples: %s", sizes)
+    for line in ready.origins:
+        log.info("%s", line)
     share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
     log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
     if (adaptation := adaptation_of(ready.model)) is not None:
@@ -354,7 +365,7 @@ def judge(
     return Outcome(
         task=ready.task,
         evaluations=evaluations,
-        notes=[*ready.notes, *experiment.plan.notes, *notes],
+        notes=[*ready.notes, *experiment.plan.notes, *checkpoints.notes(), *notes],
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(record.trained, 3),

@@ -10,7 +10,7 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,10 +20,10 @@ from torch import nn
 from lushan.configurable import configurable
 from lushan.errors import UserError
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
-_EMBEDDING = re.compile(r"embed|(?:^|\.)w[tp]e\.|\.encoder\.LayerNorm\.")
-"""Also DeBERTa's norm of its relative embeddings, which every layer uses."""
-_PREFIX = re.compile(r"^encoder\.prefix\.")
+_EMBEDDING = re.compile(r"embed|\.encoder\.LayerNorm\.")
+"""Beside lookup tables themselves what belongs to them, such as their norm or projection; also
+DeBERTa's norm of its relative embeddings, which every layer uses."""
+_PREFIX = "prefix."
 """Learned keys and values of all layers in one matrix: it learns at the highest one's rate."""
 _FACTOR = re.compile(r"\.ia3_l\.")
 """Factors that begin as 1: a decay towards 0 would take the model away."""
@@ -45,7 +45,8 @@ def grouped(
     Args:
         algorithm: Partial of an optimizer's class. It is fused where that exists, unless it says
             otherwise.
-        lr: Learning rate of the encoder's highest layer, and of the head.
+        lr: Learning rate of the encoder's highest layer, and of the head. An encoder-decoder has
+            two highest layers: what the encoder's gives is read by all of the decoder's.
         weight_decay: Of matrices, embeddings included; norms and biases do not decay.
         layer_decay: Each layer learns at this many times the rate of the one above it, the
             embeddings at that of a layer below the lowest.
@@ -59,12 +60,13 @@ def grouped(
     """
     freeze_weights(model, freeze)
     _check(algorithm, lr, weight_decay, layer_decay, head_lr)
-    depths = _depths([name for name, _ in model.named_parameters()])
+    encoder: Any = model.encoder
+    depths = _depths(encoder)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue
-        below = depths.get(name)
+        below = depths.get(id(weight))
         rate = (lr if head_lr is None else head_lr) if below is None else lr * layer_decay**below
         # Norms and biases are vectors, and no matrix is one.
         decay = weight_decay if weight.ndim > 1 and not _FACTOR.search(name) else 0.0
@@ -131,21 +133,56 @@ def _check(
         )
 
 
-def _depths(names: Sequence[str]) -> dict[str, int]:
-    """Layers between a weight of the encoder and its top: 0 in the highest, most in embeddings."""
-    layers: dict[str, int | None] = {}
-    for name in names:
-        if not name.startswith("encoder."):
-            continue
-        found = _LAYER.search(name)
-        if found:
-            layers[name] = int(found[1])
-        elif _EMBEDDING.search(name) and not _PREFIX.search(name):
-            layers[name] = -1
-        else:
-            layers[name] = None  # what follows the layers, such as a last norm
-    top = max((n for n in layers.values() if n is not None), default=-1)
-    return {name: 0 if layer is None else top - layer for name, layer in layers.items()}
+def _depths(encoder: nn.Module) -> dict[int, int]:
+    """Layers between a weight and the top of its stack: 0 in the highest, most in embeddings.
+
+    Args:
+        encoder: With one stack of layers, or, as an encoder-decoder, with two.
+
+    Returns:
+        By the `id` of each weight. One that several modules share has the place of the lowest.
+    """
+    stacks = _stacks(encoder)
+    tables = {
+        id(w) for m in encoder.modules() if isinstance(m, nn.Embedding) for w in m.parameters()
+    }
+    depths: dict[int, int] = {}
+    for name, weight in encoder.named_parameters(remove_duplicate=False):
+        is_table = id(weight) in tables or bool(_EMBEDDING.search(f".{name}"))
+        depth = _depth(name, stacks, is_table=is_table)
+        depths[id(weight)] = max(depth, depths.get(id(weight), 0))
+    return depths
+
+
+def _depth(name: str, stacks: Mapping[str, Sequence[str]], *, is_table: bool) -> int:
+    for stack, layers in stacks.items():
+        if name.startswith(f"{stack}."):
+            layer = name.removeprefix(f"{stack}.").partition(".")[0]
+            return len(layers) - 1 - layers.index(layer)
+    if not is_table or name.startswith(_PREFIX):
+        return 0  # what follows the layers, such as a last norm
+    # BART's encoder and decoder have positions of their own; what they share is below both.
+    beside = [v for k, v in stacks.items() if name.startswith(f"{k.rpartition('.')[0]}.")]
+    return max(map(len, beside or stacks.values()), default=0)
+
+
+def _stacks(encoder: nn.Module) -> dict[str, list[str]]:
+    """The outermost lists of layers by name, each with the names of its layers, lowest first."""
+    found: dict[str, list[str]] = {}
+    for name, module in encoder.named_modules():
+        inside = any(name.startswith(f"{stack}.") for stack in found)
+        if name and not inside and not name.startswith(_PREFIX) and _is_stack(module):
+            found[name] = [layer for layer, _ in module.named_children()]
+    return found
+
+
+def _is_stack(module: nn.Module) -> bool:
+    layers = list(module.children())
+    if isinstance(module, nn.ModuleList):
+        return bool(layers) and not any(isinstance(layer, nn.Embedding) for layer in layers)
+    # In a row of modules of one kind, each made of others; `Sequential(Linear, GELU)` is none.
+    is_row = isinstance(module, nn.Sequential) and len({type(layer) for layer in layers}) == 1
+    return is_row and all(list(layer.children()) for layer in layers)
 
 
 def _class(algorithm: Any) -> Any:

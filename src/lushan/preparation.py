@@ -15,15 +15,20 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from lushan.config.build import build, source_of
+from lushan.config.build import TARGET, build, source_of
+from lushan.config.signatures import read
+from lushan.config.targets import locate
 from lushan.data.audit import shared
 from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.data.messages import TOOLS, said
 from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
+from lushan.models.origins import origins
+from lushan.runs.earlier import is_run
 from lushan.tasks import base
 from lushan.tasks.base import Limits, Task
 from lushan.text.tokenizers import fingerprint as tokenizer_fingerprint
+from lushan.text.tokenizers import require_same_ids
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,7 @@ class Prepared:
         model: Encoder and head.
         limits: How long a feature may be.
         notes: What the reader of the numbers must know.
+        origins: What of it is pretrained, and what is fresh; see `models.origins`.
         row_tokens: Tokens of a training row that holds several examples; None where each has its
             own.
         window: Of a stream, its windows by number.
@@ -59,6 +65,7 @@ class Prepared:
     model: torch.nn.Module
     limits: Limits
     notes: list[str]
+    origins: list[str]
     row_tokens: int | None = None
     window: Callable[[int], Encoded] | None = None
 
@@ -84,20 +91,26 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     tokenizer = build(
         cfg["tokenizer"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"
     )
+    corpus.notes = corpus.notes + tokenizer_notes(cfg, tokenizer)
     task.use(tokenizer)
     encoder = make_encoder(cfg, task, tokenizer)
+    require_room(encoder, tokenizer)
     limits = limits_of(source, encoder)
     require_stride(limits, tokenizer)
-    encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     # Seeded anew: the head's first weights are the same whatever encoder came before it.
     torch.manual_seed(cfg["seed"])
     model = task.build(encoder)
+    task.require_attention(model)
+    encoded = encode_all(corpus, source, task, tokenizer, limits, cache / "encoded")
     notes = corpus.notes + encoding_notes(encoded)
     packs = task.packs if source.packing is None else source.packing
     row_tokens = limits.max_length if packs else None
     if packs:
         require_apart(model)
-    ready = Prepared(source, corpus, task, tokenizer, encoded, model, limits, notes, row_tokens)
+    origin = origins(cfg, model, trains_tokenizer=is_trained(cfg["tokenizer"]))
+    ready = Prepared(
+        source, corpus, task, tokenizer, encoded, model, limits, notes, origin, row_tokens
+    )
     if corpus.windows is not None:
         ready.window = window_reader(
             corpus.windows,
@@ -105,6 +118,47 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
             encoded["train"],
         )
     return ready
+
+
+def is_trained(node: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer's node is one that is trained on the training text."""
+    return "texts" in read(locate(node[TARGET], "tokenizer")).parameters
+
+
+def tokenizer_notes(cfg: Mapping[str, Any], tokenizer: Any) -> list[str]:
+    """What the reader must know of a tokenizer beside weights that were trained with another.
+
+    Raises:
+        UserError: To these weights its ids are other tokens.
+    """
+    places = {"model.path": cfg["model"].get("path")}
+    if cfg["ckpt_path"]:  # a checkpoint's folder is two below its run's
+        places["ckpt_path"] = str(Path(cfg["ckpt_path"]).expanduser().absolute().parents[1])
+    notes = []
+    for key, place in places.items():
+        known = isinstance(place, str) and (key == "model.path" or is_run(place))
+        if known and cfg["tokenizer"].get("path") != place:
+            notes.append(require_same_ids(tokenizer, place, key=key))
+    return [note for note in notes if note is not None]
+
+
+def require_room(encoder: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer that has more ids than a model has embeddings.
+
+    Raises:
+        UserError: It has.
+    """
+    inner = getattr(encoder, "model", encoder)
+    table = inner.get_input_embeddings() if hasattr(inner, "get_input_embeddings") else None
+    rows = getattr(table, "num_embeddings", None)
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if rows is not None and highest >= rows:
+        raise UserError(
+            f"the tokenizer has ids up to {highest:,}, and this model has embeddings for "
+            f"{rows:,} tokens",
+            key="tokenizer",
+            hint="Write tokenizer=pretrained with the tokenizer.path that the weights came with.",
+        )
 
 
 def window_reader(

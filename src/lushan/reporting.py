@@ -85,8 +85,8 @@ def curves_figure(
     if steps:
         raw, values = values, [units.scaled(value, main_metric) for value in values]
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
-        order = np.nan_to_num(values, nan=-np.inf) if higher_is_better else -np.asarray(values)
-        best = int(np.argmax(order))
+        order = np.asarray(values) if higher_is_better else -np.asarray(values)
+        best = int(np.argmax(np.nan_to_num(order, nan=-np.inf)))
         scores.annotate(
             units.number(raw[best], main_metric),
             (steps[best], values[best]),

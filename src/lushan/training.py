@@ -146,6 +146,7 @@ def carry_out(
                 weights_sha256=outcome.weights_sha256,
                 extra={
                     "notes": outcome.notes,
+                    "not_comparable": outcome.not_comparable,
                     "final_weights_sha256": outcome.final_weights_sha256,
                     "best_step": outcome.best_step,
                     "steps": outcome.steps,

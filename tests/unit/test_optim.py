@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from typing import Any
 
 import pytest
@@ -69,30 +70,117 @@ def test_rates_fall_from_layer_to_layer() -> None:
     assert found["encoder.embeddings.word_embeddings.weight"][0] == 0.125
 
 
+SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+WIDE = SMALL | {"intermediate_size": 24}
+T5 = {"d_model": 16, "num_layers": 3, "num_heads": 2, "d_kv": 8, "d_ff": 24}
+BART = {
+    **{"d_model": 16, "encoder_layers": 3, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24},
+    **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_layers": 3},
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "BertConfig": WIDE,
+    "RobertaConfig": WIDE,
+    "ElectraConfig": WIDE | {"embedding_size": 8},
+    "DebertaV2Config": WIDE | {"relative_attention": True, "norm_rel_ebd": "layer_norm"},
+    "ModernBertConfig": WIDE,
+    "DistilBertConfig": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 24},
+    "XLMConfig": {"emb_dim": 16, "n_layers": 3, "n_heads": 2},
+    "GPT2Config": {"n_embd": 16, "n_layer": 3, "n_head": 2},
+    "GPTNeoXConfig": WIDE,
+    "BloomConfig": {"hidden_size": 16, "n_layer": 3, "n_head": 2},
+    "OPTConfig": SMALL | {"ffn_dim": 24, "word_embed_proj_dim": 16},
+    "LlamaConfig": WIDE | {"tie_word_embeddings": True},
+    "Qwen3Config": WIDE | {"head_dim": 8, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "MixtralConfig": WIDE | {"num_local_experts": 2, "num_key_value_heads": 2},
+    "T5Config": T5,
+    "MT5Config": T5,
+    "BartConfig": BART,
+}
+MASKED = ("BertConfig", "RobertaConfig", "ElectraConfig", "DebertaV2Config", "ModernBertConfig")
+ENCODER_DECODERS = ("T5Config", "MT5Config", "BartConfig")
+CAUSAL = ("GPT2Config", "GPTNeoXConfig", "BloomConfig", "LlamaConfig", "Qwen3Config")
+CASES = [
+    *((name, "encoder") for name in FAMILIES),
+    *((name, "masked_lm") for name in MASKED),
+    *((name, "causal_lm") for name in CAUSAL),
+    *((name, "seq2seq_lm") for name in ENCODER_DECODERS),
+]
+LAYER = re.compile(r"\.(?:layers?|h|block|attentions|layer_norm[12]|ffns)\.(\d)\.")
+
+
+def family(purpose: Any, name: str, **more: Any) -> nn.Module:
+    import transformers
+
+    from lushan.models import encoders
+
+    config = functools.partial(getattr(transformers, name), **FAMILIES[name] | more)
+    encoder = encoders.fresh(config, vocab_size=20, pad_token_id=0, purpose=purpose)
+    whole = nn.Module()
+    whole.encoder = encoder
+    return whole
+
+
+@pytest.mark.parametrize(("name", "purpose"), CASES)
+def test_rates_fall_in_every_family(name: str, purpose: str) -> None:
+    """From its names alone: layer i of 3 is 2 - i below the top, and embeddings 3."""
+    model = family(purpose, name)
+    found = rates(model, optim.grouped(ADAMW, 1.0, layer_decay=0.5, model=model))
+    inner: Any = model.encoder
+    layers = {n: float(m[1]) for n in found if (m := LAYER.search(n))}
+    assert set(layers.values()) == {0, 1, 2}
+    assert {n: found[n][0] for n in layers} == {n: 0.5 ** (2 - i) for n, i in layers.items()}
+    shared = {id(w) for w in inner.model.get_input_embeddings().parameters()}
+    for weight_name, weight in model.named_parameters():
+        if id(weight) in shared or ("embed" in weight_name and weight_name not in layers):
+            assert found[weight_name][0] == 0.125, weight_name
+    rest = {n for n in found if n not in layers and found[n][0] != 0.125}
+    assert {found[n][0] for n in rest} <= {1.0}
+
+
 @pytest.mark.parametrize(
-    ("name", "depth"),
+    ("name", "more", "below"),
     [
-        ("encoder.model.encoder.layer.0.attention.self.query.weight", 1),  # BERT, RoBERTa, ELECTRA
-        ("encoder.model.embeddings.LayerNorm.weight", 2),
-        ("encoder.model.embeddings_project.weight", 2),
-        ("encoder.model.encoder.rel_embeddings.weight", 2),  # DeBERTa
-        ("encoder.model.encoder.LayerNorm.weight", 2),
-        ("encoder.model.layers.0.attn.Wqkv.weight", 1),  # ModernBERT
-        ("encoder.model.embeddings.tok_embeddings.weight", 2),
-        ("encoder.model.final_norm.weight", 0),
-        ("encoder.model.transformer.layer.0.ffn.lin1.weight", 1),  # DistilBERT
-        ("encoder.model.h.0.attn.c_attn.weight", 1),  # GPT-2
-        ("encoder.model.wte.weight", 2),
-        ("encoder.model.block.0.layer.0.SelfAttention.q.weight", 1),  # T5
+        ("T5Config", {"num_decoder_layers": 1}, {"shared": 3}),
+        ("BartConfig", {"decoder_layers": 1}, {"encoder.embed_p": 3, "decoder.embed_p": 1}),
+        ("BartConfig", {"decoder_layers": 5}, {"encoder.embed_p": 3, "decoder.embed_p": 5}),
     ],
 )
-def test_depths_in_the_families(name: str, depth: int) -> None:
-    top = name.replace(".0.", ".1.", 1) if ".0." in name else "encoder.model.layer.1.weight"
-    other = [] if ".0." in name else ["encoder.model.layer.0.weight"]
-    found = optim._depths([name, top, *other, "head.weight"])
-    assert found[name] == depth
-    assert found[top] == 0
-    assert "head.weight" not in found
+def test_each_stack_of_an_encoder_decoder_counts_from_its_own_top(
+    name: str, more: dict[str, Any], below: dict[str, int]
+) -> None:
+    model = family("seq2seq_lm", name, **more)
+    found = rates(model, optim.grouped(ADAMW, 1.0, layer_decay=0.5, model=model))
+    sizes = {"encoder": 3, "decoder": next(iter(more.values()))}
+    for weight, (rate, _) in found.items():
+        if layer := re.search(r"\.(encoder|decoder)\.(?:layers|block)\.(\d)\.", weight):
+            assert rate == 0.5 ** (sizes[layer[1]] - 1 - int(layer[2])), weight
+    for part, depth in below.items():
+        of = {rate for weight, (rate, _) in found.items() if part in weight}
+        assert of == {0.5**depth}
+    shared = next(rate for weight, (rate, _) in found.items() if ".shared." in weight)
+    assert shared == 0.5 ** max(sizes.values())
+
+
+class Mine(nn.Module):
+    """A user's: its table has another name, and its output layer, tied to it, stands first."""
+
+    def __init__(self, stack: Any) -> None:
+        super().__init__()
+        self.out = nn.Linear(2, 5, bias=False)
+        self.words = nn.Embedding(5, 2)
+        self.out.weight = self.words.weight
+        self.steps = stack(Layer() for _ in range(3))
+        self.last = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("stack", [nn.ModuleList, lambda layers: nn.Sequential(*layers)])
+def test_rates_fall_in_a_model_of_ones_own(stack: Any) -> None:
+    model = nn.Module()
+    model.encoder = Mine(stack)
+    found = rates(model, optim.grouped(ADAMW, 1.0, layer_decay=0.5, model=model))
+    assert [found[f"encoder.steps.{i}.dense.bias"][0] for i in range(3)] == [0.25, 0.5, 1.0]
+    assert found["encoder.out.weight"][0] == 0.125
+    assert {found[f"encoder.last.{i}.weight"][0] for i in range(2)} == {1.0}
 
 
 def test_frozen_weights_are_in_no_group() -> None:

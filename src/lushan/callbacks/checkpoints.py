@@ -191,7 +191,9 @@ class Checkpoints(pl.Callback):
         self.elastic = False
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
         self.best_value: float | None = None
+        self.best_loss = math.inf
         self.best_step: int | None = None
+        self.undefined = 0
         self._stopped = False
         self._validated_inside = False
         self._epoch_over = False
@@ -309,13 +311,9 @@ class Checkpoints(pl.Callback):
                 value=self.monitor,
                 hint=f"choose one of {sorted(trainer.callback_metrics)}",
             )
-        value = float(trainer.callback_metrics[self.monitor])
-        # An undefined value (a correlation over constant predictions) is worse than any number.
-        score = float("-inf") if math.isnan(value) else self.sign * value
-        best = None if self.best_value is None else self.sign * self.best_value
-        if best is not None and not score > best:
+        metrics = trainer.callback_metrics
+        if not self._is_best(float(metrics[self.monitor]), float(metrics["val/loss"])):
             return
-        self.best_value = self.sign * score
         self.best_step = trainer.global_step
         kept = self.folder / f"best-{trainer.global_step:09d}"
         write_weights(kept, pl_module.judged_weights(), first=trainer.is_global_zero)
@@ -324,12 +322,44 @@ class Checkpoints(pl.Callback):
                 if old != kept:
                     shutil.rmtree(old, ignore_errors=True)
 
+    def _is_best(self, value: float, loss: float) -> bool:
+        """Whether these are the best numbers so far, which they are from now on.
+
+        Where the metric is undefined (a correlation of what does not vary), the loss decides; any
+        number of the metric is better than none.
+        """
+        if math.isnan(value):
+            self.undefined += 1
+            if self.best_value is not None or (
+                self.best_step is not None and not loss < self.best_loss
+            ):
+                return False
+            self.best_loss = math.inf if math.isnan(loss) else loss
+            return True
+        if self.best_value is not None and not self.sign * value > self.sign * self.best_value:
+            return False
+        self.best_value = value
+        return True
+
+    def notes(self) -> list[str]:
+        """What the reader must know of how the best weights were chosen."""
+        if not self.undefined:
+            return []
+        if self.best_value is None:
+            return [
+                f"{self.monitor} is undefined at every validation: the best checkpoint is the one "
+                "with the lowest val/loss"
+            ]
+        return [f"{self.monitor} was undefined at {self.undefined} validations: none is the best"]
+
     # State
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
         return {
             "best_value": self.best_value,
+            "best_loss": self.best_loss,
+            "undefined": self.undefined,
             "best_step": self.best_step,
             "stopped": self._trainer_stopped,
             "facts": self.facts,
@@ -347,6 +377,7 @@ class Checkpoints(pl.Callback):
                     "batches and other last digits.",
                 )
         self.best_value, self.best_step = state["best_value"], state["best_step"]
+        self.best_loss, self.undefined = state["best_loss"], state["undefined"]
         self._stopped = state["stopped"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -308,6 +308,7 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
         )
     if cfg.get("trial"):
         require_storage(cfg["trial"].get("storage"), "trial.storage")
+    _require_own_tokenizer(cfg, found["tokenizer"])
     monitored = [
         (f"callbacks.{name}", node)
         for name, node in (cfg.get("callbacks") or {}).items()
@@ -333,6 +334,19 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
                 value=node["monitor"],
                 hint="Write data.validation=FILE, or a share such as data.validation=0.1.",
             )
+
+
+def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
+    """Refuse a tokenizer that is trained anew beside weights that know another one's ids."""
+    path = cfg["model"].get("path")
+    if isinstance(path, str) and "texts" in found.parameters:
+        raise UserError(
+            f"this tokenizer is trained on the training text, and the weights of {path} know "
+            "the tokens of another",
+            key="tokenizer",
+            value=cfg["tokenizer"].get("kind", cfg["tokenizer"][TARGET]),
+            hint="Write tokenizer=pretrained, which reads the one that came with the weights.",
+        )
 
 
 def check_data(cfg: Mapping[str, Any]) -> None:

@@ -260,7 +260,10 @@ def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
     if isinstance(node, DictConfig) and "_target_" in node and name not in node:
         return True
     # `optimizer.algorithm={_target_: torch.optim.AdamW, betas: [0.9, 0.99]}`
-    inner = OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False)
+    # Taken as it stands: `tokenizer.path` is that of a model which has none before its key is set.
+    if not isinstance(node, DictConfig) or name not in list(node):  # the mapping itself resolves it
+        return False
+    inner = node._get_node(name)
     is_node = isinstance(inner, DictConfig) and "_target_" in inner
     return is_node and isinstance(override.value(), Mapping)
 

@@ -182,17 +182,33 @@ def _no_such_option(
             place = origin.Place(origin.COMMAND_LINE)
     if place is None:
         place = _choice_in_a_file(missing, composer, config_name, overrides)
-    options = origin.options_of(composer, group)
-    near = nearest(name, options)
-    listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
     return UserError(
         f"there is no {name!r} in the group {group}" if group else "there is no such config",
         key=group or None,
         value=name,
         file=place.file if place else None,
         line=place.line if place else None,
-        hint=f"Did you mean {group}={near}? {listed}" if near else listed,
+        hint=_options_near(group, name, origin.options_of(composer, group)),
     )
+
+
+_PRETRAINED = "pretrained"
+"""The option of a group that reads what a folder or the hub holds, by the key `path`."""
+
+
+def _options_near(group: str, name: str, options: Sequence[str]) -> str:
+    """What to write instead of an option that there is not."""
+    near = nearest(name, options)
+    listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
+    meant = f"Did you mean {group}={near}? {listed}" if near else listed
+    if _PRETRAINED not in options:
+        return meant
+    what = "weights" if group == "model" else group
+    by_path = f"{group}={_PRETRAINED} {group}.path={name}"
+    # No option is written like that: it is a hub id, or a folder.
+    if re.search(r"[^a-z0-9_]", name) and name.replace("-", "_") not in options:
+        return f"Write {by_path}. No option of the group is a name of the hub. {listed}"
+    return f"{meant} The {what} that the hub or a folder calls {name}: {by_path}."
 
 
 def _chosen_by(override: Override) -> list[str]:

@@ -41,7 +41,7 @@ def divide(
     chosen = _assign([keys[i] for i in originals], sizes, seed)
     by_row = dict(zip(originals, chosen, strict=True))
     owner = [by_row[j] for j in first]
-    _bring_back(table, owner)
+    _bring_back(table, first, owner)
     splits = {}
     for name in names:
         rows = [i for i, split in enumerate(owner) if split == name]
@@ -151,13 +151,20 @@ def _first_of_copies(table: pa.Table) -> list[int]:
     return [seen.setdefault(key, i) for i, key in enumerate(text_keys(table))]
 
 
-def _bring_back(table: pa.Table, owner: list[str]) -> None:
-    """A label that no training row was left for comes back: it could not be learned."""
+def _bring_back(table: pa.Table, first: Sequence[int], owner: list[str]) -> None:
+    """A label that no training row was left for comes back, with all copies of its row's text.
+
+    It could not be learned without; and a copy that stayed would be judged after it was learned.
+    """
     labels = labels_by_row(table)
     if labels is None:
         return
+    copies: dict[int, list[int]] = {}
+    for i, j in enumerate(first):
+        copies.setdefault(j, []).append(i)
     learned = {x for row, split in zip(labels, owner, strict=True) if split == "train" for x in row}
     for i, row in enumerate(labels):
         if owner[i] != "train" and not learned.issuperset(row):
-            owner[i] = "train"
-            learned.update(row)
+            for copy in copies[first[i]]:
+                owner[copy] = "train"
+                learned.update(labels[copy])

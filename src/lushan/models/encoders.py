@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ class Encoder(nn.Module):
         config: Its config.
         width: Of the hidden states.
         max_length: Tokens it can read, or None where positions set no bound.
+        new_weights: Names of weights that the checkpoint which it was read from has not.
     """
+
+    new_weights: Sequence[str] = ()
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -136,7 +139,7 @@ def pretrained(
         UserError: It cannot be read, does not hold all weights, or has fewer tokens than the
             tokenizer.
     """
-    model = reading.read(
+    model, new = reading.read(
         path,
         purpose,
         vocab_size=vocab_size,
@@ -144,7 +147,9 @@ def pretrained(
         dropout=dropout,
         attention=attention,
     )
-    return _checkpointed(_wrapped(model, purpose), gradient_checkpointing)
+    made = _checkpointed(_wrapped(model, purpose), gradient_checkpointing)
+    made.new_weights = new
+    return made
 
 
 def warm_up(config: Any, purpose: Purpose = "encoder") -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -45,7 +45,10 @@ class LanguageModel(nn.Module):
         width: Of the hidden states that are projected on the vocabulary.
         max_length: Tokens it can read, or None where positions set no bound.
         compiled: Whether its layers are compiled, which then need a mask for rows of documents.
+        new_weights: Names of weights that the checkpoint which it was read from has not.
     """
+
+    new_weights: Sequence[str] = ()
 
     def __init__(
         self,

@@ -34,8 +34,8 @@ def read(
     pad_token_id: int,
     dropout: float | None = None,
     attention: str | None = None,
-) -> Any:
-    """A model of transformers with the weights of a place, in float32.
+) -> tuple[Any, list[str]]:
+    """A model of transformers with the weights of a place, in float32, and which of them are new.
 
     Weights that are new and weights that were not used are listed.
 
@@ -79,9 +79,8 @@ def read(
     missing = sorted(found["missing_keys"])
     if purpose == "encoder" and not run:
         _refuse_missing(missing, path)
-    else:
-        _tell(model, missing, sorted(found["unexpected_keys"]), path)
-    return model
+        return model, []
+    return model, _tell(model, missing, sorted(found["unexpected_keys"]), path)
 
 
 def of_run(folder: Path) -> dict[str, Tensor]:
@@ -105,8 +104,12 @@ def of_run(folder: Path) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
 
-def _tell(model: Any, missing: list[str], unused: list[str], path: str) -> None:
-    """List weights that are new and weights that were not used; too many are a mistake."""
+def _tell(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
+    """List weights that are new and weights that were not used; too many are a mistake.
+
+    Returns:
+        The names of those that are new.
+    """
     sizes = {name: weight.numel() for name, weight in model.named_parameters()}
     new = [name for name in missing if name in sizes]
     share = sum(sizes[name] for name in new) / max(1, sum(sizes.values()))
@@ -120,6 +123,7 @@ def _tell(model: Any, missing: list[str], unused: list[str], path: str) -> None:
     for names, what in ((new, "new weights, not in"), (unused, "weights not used of")):
         if names:
             log.info("%d %s %s: %s", len(names), what, path, _some(names))
+    return new
 
 
 def _some(names: list[str]) -> str:
@@ -127,7 +131,7 @@ def _some(names: list[str]) -> str:
 
 
 def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
-    known = getattr(config, "vocab_size", None)
+    known = getattr(config.get_text_config(), "vocab_size", None)
     if known is not None and vocab_size > known:
         raise UserError(
             f"the tokenizer has {vocab_size} tokens and this model only {known}",

@@ -104,6 +104,11 @@ class Result:
         return dict(next(iter(levels.values()), {}))
 
     @property
+    def not_comparable(self) -> dict[str, str]:
+        """Metric to the reason why it must not be compared between runs."""
+        return dict(self.extra.get("not_comparable") or {})
+
+    @property
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from lushan.config.check import metric_names
-from lushan.errors import did_you_mean
+from lushan.errors import UserError, did_you_mean
 from lushan.studies.claims import Claim
 from lushan.studies.plan import Plan
+from lushan.text.vocabulary import forgets
 
+PER_BYTE = ("bits_per_byte",)
+"""Metrics that count what it takes to write a text down: all of it must be written."""
 SPLITS = ("val", "test")
 """What stands before a metric's name."""
 
@@ -31,6 +34,35 @@ def require(plan: Plan, claims: Sequence[Claim]) -> None:
             continue
         hint = did_you_mean(metric, [*known, *reported]) or f"There are {', '.join(known)}."
         raise plan.study.mistake("no run reports this metric", key, value=metric, hint=hint)
+    _require_comparable(plan, claims)
+
+
+def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
+    """No metric may be one that a run's tokenizer keeps from being compared.
+
+    Some lose text whatever it is; of others the runs that are complete have measured it.
+    """
+    named = list(_named(plan, claims))
+    for run in plan.runs if named else ():
+        try:
+            result = run.folder.result()
+        except UserError:  # told where its state is
+            result = None
+        measured = result.not_comparable if result else {}
+        lossy = forgets(run.config["tokenizer"])
+        for key, metric in named:
+            reasons = [why for name, why in measured.items() if name.endswith(f"/{metric}")]
+            reason = measured.get(metric) or next(iter(reasons), None)
+            if metric.rpartition("/")[2] in PER_BYTE:
+                reason = reason or lossy
+            if reason is not None:
+                raise plan.study.mistake(
+                    f"this metric does not compare between runs: of {run.label}, {reason}",
+                    key,
+                    value=metric,
+                    hint="Choose a tokenizer that gives every text back, such as tokenizer=bpe or "
+                    "tokenizer=chars_and_bytes, or another metric.",
+                )
 
 
 def _reported(plan: Plan) -> list[str]:

@@ -35,6 +35,7 @@ class Evaluation:
         records: One row an example: id, gold, predicted, score.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
+        not_comparable: Metric to the reason why it must not be compared between runs.
     """
 
     metrics: dict[str, float]
@@ -43,6 +44,7 @@ class Evaluation:
     records: Records = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
+    not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Task(abc.ABC):
@@ -131,6 +133,14 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def build(self, encoder: nn.Module) -> nn.Module:
         """The whole model: a module with `.encoder`, and `.head` where there is one."""
+
+    def require_attention(self, model: nn.Module) -> None:
+        """Refuse a model that does not attend as the loss assumes; called once, before training.
+
+        Raises:
+            UserError: It sees what it is to predict, or does not see what it is to predict from.
+        """
+        del model
 
     def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Features as they are drawn this time: masked, or otherwise new in each epoch.

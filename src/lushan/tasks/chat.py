@@ -368,6 +368,10 @@ class Chat(LanguageTask):
                     f"{shortened} of them after a part of what was said: the model reads no more"
                 )
         result.intervals = intervals
+        if full:
+            dialogues = table.column("messages").to_pylist()
+            said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
+            self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
         return result
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from lushan.data.packing import positions
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import language as judge
+from lushan.models import probing
 from lushan.models.generation import endings_of
 from lushan.models.language import WholeModel
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, Task, pad
+from lushan.text import roundtrip
 
 METRICS = ["loss", "perplexity", "token_accuracy"]
 DOWN = ("loss", "perplexity", "bits_per_byte")
@@ -67,6 +69,9 @@ class LanguageTask(Task):
 
     def build(self, encoder: nn.Module) -> nn.Module:
         return WholeModel(encoder)
+
+    def require_attention(self, model: nn.Module) -> None:
+        probing.require(model, self.purpose, probing.ordinary_tokens(self.tokenizer))
 
     def endings(self, model: Any) -> list[int]:
         return endings_of(model, self.tokenizer)
@@ -156,7 +161,19 @@ class LanguageTask(Task):
         if full:
             result.intervals = found.intervals()
             result.records = with_bytes(self.join(table, records), sizes)
+            if sizes is not None:
+                self.tell_loss(result, table.column("text").to_pylist())
         return result
+
+    def tell_loss(self, result: Evaluation, texts: Sequence[str]) -> None:
+        """Say beside bits per byte what the tokenizer loses of the texts that they count."""
+        if self.tokenizer is None:  # records alone are judged
+            return
+        if (loss := roundtrip.lost(self.tokenizer, texts)) is not None:
+            result.not_comparable["bits_per_byte"] = loss
+            result.notes.append(
+                f"bits_per_byte does not compare with that of another tokenizer: {loss}"
+            )
 
 
 def _whole(number: float) -> int | float:

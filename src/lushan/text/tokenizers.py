@@ -20,15 +20,12 @@ from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
+_MOST_RENAMED = 0.05
+"""Share of ids that may have got another meaning: BERT has 3 % that are unused."""
+
 
 @configurable
-def pretrained(
-    path: str,
-    prefix_space: bool = True,
-    *,
-    texts: Texts,  # noqa: ARG001  (every tokenizer is built alike)
-    cache_dir: Path,  # noqa: ARG001
-) -> Any:
+def pretrained(path: str, prefix_space: bool = True) -> Any:
     """The tokenizer of a checkpoint.
 
     Args:
@@ -36,8 +33,6 @@ def pretrained(
         prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
             every word of a sentence that is already split, as if a space stood before it. Others
             do not know the difference.
-        texts: The training text; not used.
-        cache_dir: Where trained tokenizers are kept; not used.
 
     Raises:
         UserError: There is none, or no fast one.
@@ -112,6 +107,45 @@ def train(
     if not path.exists():
         _write(path, vocabulary.train(options, texts))
     return _wrap(path, options.added)
+
+
+def require_same_ids(tokenizer: Any, path: str, *, key: str) -> str | None:
+    """Refuse a tokenizer whose ids are other tokens to the weights that will read them.
+
+    Args:
+        tokenizer: Of the run.
+        path: Where the weights come from, with the tokenizer that they were trained with; nothing
+            is compared where there is none.
+        key: What named `path`, for the error.
+
+    Returns:
+        A note where a few ids differ, as of unused ones that were given a meaning.
+
+    Raises:
+        UserError: More do.
+    """
+    try:
+        other = pretrained(path)
+    except UserError:
+        return None
+    mine = {number: token for token, number in tokenizer.get_vocab().items()}
+    theirs = {number: token for token, number in other.get_vocab().items()}
+    both = mine.keys() & theirs.keys()
+    differ = sorted(number for number in both if mine[number] != theirs[number])
+    if not differ:
+        return None
+    first = differ[0]
+    problem = (
+        f"{len(differ):,} of {len(both):,} ids are other tokens to the weights of {path}: "
+        f"{first} is {mine[first]!r} here and was {theirs[first]!r} there"
+    )
+    if len(differ) > _MOST_RENAMED * len(both):
+        raise UserError(
+            problem,
+            key="tokenizer",
+            hint=f"Write tokenizer=pretrained tokenizer.path={path}, or leave {key} away.",
+        )
+    return f"tokenizer: {problem}"
 
 
 def fingerprint(tokenizer: Any) -> str:

@@ -13,7 +13,7 @@ import collections
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
@@ -70,6 +70,19 @@ def train(options: Options, texts: Texts) -> Any:
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)],
     )
     return tokenizer
+
+
+def forgets(node: Mapping[str, Any]) -> str | None:
+    """What a tokenizer loses of nearly every text, by its config; None where the text decides.
+
+    Args:
+        node: Of a config, in plain values.
+    """
+    if node.get("lowercase"):
+        return "its tokenizer lower-cases every text"
+    if node.get("kind") == "wordpiece":
+        return "its tokenizer forgets white space"
+    return None
 
 
 def sentinel(number: int) -> str:

@@ -41,3 +41,9 @@ def test_a_run_is_known_by_its_id_wherever_it_lies(tmp_path):
         ids.add(run_id({"model": {"path": str(run)}}))
     assert len(ids) == 1
     assert run_id({"model": {"path": str(tmp_path)}}) not in ids
+
+
+def test_another_tokenizer_can_be_named_beside_keys_that_only_a_signature_has():
+    lines = ["init_from=some/model", "tokenizer.path=other", "data.batch_examples=8"]
+    cfg = compose([*lines, "data.batch_tokens=null"])
+    assert (cfg.tokenizer.path, cfg.data.batch_examples) == ("other", 8)

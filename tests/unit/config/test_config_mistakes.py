@@ -111,6 +111,41 @@ def test_a_wrong_override(overrides, key, value, hint):
     assert isinstance(error.value, type(value))
 
 
+TRAINED = [p.stem for p in sorted((built_in_conf() / "tokenizer").glob("*.yaml"))]
+TRAINED.remove("pretrained")
+NOT_OURS = ["bert-base-uncased", "google-bert/bert-base-uncased", "xlm-roberta-base", "T5"]
+"""Names of the hub, the nearest of which here would be a model with random weights."""
+
+
+@pytest.mark.parametrize("group", ["model", "tokenizer"])
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_a_name_of_the_hub_leads_to_what_is_pretrained(group, name):
+    hint = refusal(f"{group}={name}").hint
+    assert hint.startswith(f"Write {group}=pretrained {group}.path={name}. ")
+    assert "Did you mean" not in hint
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert_tinny", "bert-tiny"])
+def test_a_name_that_may_be_a_slip_leads_to_both(name):
+    hint = refusal(f"model={name}").hint
+    assert "Did you mean model=" in hint
+    assert f"model=pretrained model.path={name}" in hint
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_tokenizer_trained_anew_is_refused_beside_pretrained_weights(kind):
+    for model in (["model=minilm"], ["model=pretrained", "model.path=some/model"]):
+        error = refusal(*model, f"tokenizer={kind}")
+        assert error.key == "tokenizer"
+        assert "tokenizer=pretrained" in (error.hint or "")
+
+
+def test_also_where_an_experiment_has_chosen_it():
+    error = refusal("experiment=ner/weibo", "data.dir=x", "model=minilm")
+    assert (error.key, error.value) == ("tokenizer", "chars")
+    check(compose(["experiment=ner/weibo", "data.dir=x", "model=minilm", "tokenizer=pretrained"]))
+
+
 # A file and the line in it that is at fault, from what the package brings.
 IN_A_FILE = [
     (["data=conll"], "data.train", None, "data/conll.yaml", 3, "data.train=TRAIN"),

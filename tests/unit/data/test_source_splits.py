@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lushan.data.labels import labels_of
 from lushan.data.sources import Conll, SampleNER, SampleReviews, Table
-from lushan.data.splits import _assign
+from lushan.data.splits import _assign, divide
+from lushan.errors import UserError
 
 
 def table(labels: list[str], texts: list[str] | None = None) -> str:
@@ -73,6 +75,42 @@ def test_copies_stay_together(write) -> None:
     splits = Table(train=write("x.csv", table(LABELS, texts)), test=0.3).read().splits
     assert not set(splits["train"]["text"].to_pylist()) & set(splits["test"]["text"].to_pylist())
     assert splits["test"].num_rows == 30
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("aaaab"), st.integers(0, 12)), min_size=20, max_size=60),
+    st.lists(st.tuples(st.sampled_from("rst"), st.integers(0, 3)), max_size=8),
+    st.integers(0, 2**31),
+)
+def test_no_copy_is_ever_on_two_sides(common, rare, seed: int) -> None:
+    """Also where a rare label comes back to be learned, and its text has copies."""
+    rows = [*common, *((label, 100 + number) for label, number in rare)]
+    made = pa.table({"text": [f"t{n}" for _, n in rows], "label": [label for label, _ in rows]})
+    try:
+        splits = divide(made, {"validation": 0.2, "test": 0.2}, seed, file="x")
+    except UserError:
+        return
+    texts = {name: set(part["text"].to_pylist()) for name, part in splits.items()}
+    for one, other in itertools.combinations(texts.values(), 2):
+        assert not one & other
+    assert sum(part.num_rows for part in splits.values()) == len(rows)
+    learned = set(splits["train"]["label"].to_pylist())
+    assert learned == {label for label, _ in rows}
+
+
+@pytest.mark.parametrize("kind", ["text", "tokens"])
+def test_copies_of_a_rare_example_come_back_together(kind: str) -> None:
+    """The smallest case, for many seeds: two copies, of which one alone has the rare label."""
+    texts = [f"t{i}" for i in range(20)] + ["same", "same"]
+    labels = ["a"] * 20 + ["a", "rare"]
+    columns = {"text": texts, "label": labels}
+    if kind == "tokens":
+        columns = {"tokens": [[t] for t in texts], "tags": [[f"B-{label}"] for label in labels]}
+    for seed in range(100):
+        parts = divide(pa.table(columns), {"validation": 0.3}, seed, file="x")
+        train, held = (map(str, parts[name][kind].to_pylist()) for name in ("train", "validation"))
+        assert not set(train) & set(held), seed
 
 
 def test_every_label_is_trained_on(write) -> None:

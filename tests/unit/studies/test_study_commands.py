@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tests.helpers import quick
+from tests.helpers.runs import finished
 
 STUDY = """\
 title: Does a CRF help?
@@ -163,3 +164,55 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
         damaged = cli_inside(*words)
         assert damaged.code == 2
         assert "test.jsonl:41: not JSON" in damaged.err
+
+
+PER_BYTE = """\
+base: [task=causal_lm, data=sample_text, model=gpt2_tiny, trainer=cpu, name=lm]
+axes:
+  tokenizer: {pieces: [tokenizer=bpe], other: [OTHER]}
+tables:
+  - {rows: tokenizer, metrics: [METRIC]}
+"""
+
+
+def per_byte(folder, other, metric="val/bits_per_byte"):
+    text = PER_BYTE.replace("OTHER", other).replace("METRIC", metric)
+    path = folder / "bytes.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("metric", ["bits_per_byte", "val/bits_per_byte"])
+@pytest.mark.parametrize("other", ["tokenizer=wordpiece", "tokenizer=chars"])
+def test_bits_per_byte_of_a_tokenizer_that_loses_text_is_no_metric_of_a_study(
+    metric, other, cli_inside, tmp_path
+):
+    done = cli_inside("study", "run", per_byte(tmp_path, other, metric))
+    assert done.code == 2
+    assert "bytes.yaml:5" in done.err
+    assert "does not compare between runs: of tokenizer=other seed=1" in done.err
+    assert "tokenizer=chars_and_bytes" in done.err
+    assert not (tmp_path / "outputs").exists()
+    assert cli_inside("study", "status", per_byte(tmp_path, other, "perplexity")).code == 0
+
+
+def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
+    from lushan.config.check import check
+    from lushan.config.compose import compose
+
+    file = per_byte(tmp_path, "tokenizer=unigram")
+    assert cli_inside("study", "status", file).code == 0
+    lines = ["task=causal_lm", "data=sample_text", "model=gpt2_tiny", "trainer=cpu", "name=lm"]
+    places = [f"paths.output_dir={tmp_path}/outputs"]
+    config = check(compose([*lines, "tokenizer=unigram", "seed=1", *places]))
+    metrics = {"val/perplexity": 9.0, "val/bits_per_byte": 2.0}
+    config = {k: v for k, v in config.items() if k not in ("name", "seed", "paths")}
+    run = finished(tmp_path / "outputs", config | {"name": "lm"}, metrics)
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    result["not_comparable"] = {"val/bits_per_byte": "2 of 9 texts do not come back"}
+    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    done = cli_inside("study", "table", file)
+    assert (done.code, "2 of 9 texts do not come back" in done.err) == (2, True), done.err
+    told = cli_inside("table", run, "--rows", "tokenizer.kind", "--metric", "bits_per_byte")
+    assert told.code == 0, told.err
+    assert "2 of 9 texts do not come back" in told.out

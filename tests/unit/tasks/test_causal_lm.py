@@ -1,5 +1,7 @@
 """Pieces and windows: every token but the first is predicted, and once."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from lushan.tasks.base import IGNORED, Limits
 from lushan.tasks.causal_lm import CausalLM, shifted
 from lushan.tasks.language import cut
+from lushan.text import tokenizers
 
 
 @settings(max_examples=200, deadline=None)
@@ -73,3 +76,22 @@ def test_bytes_are_stored_for_each_example():
     found = CausalLM().evaluate(table, records, full=True).records
     texts = table.column("text").to_pylist()
     assert [row["bytes"] for row in found] == [len(text.encode()) for text in texts]
+
+
+def test_what_the_tokenizer_loses_stands_beside_bits_per_byte(lm_run):
+    """The samples' tokenizer is byte-level; one that lower-cases tells how much is lost."""
+    result = json.loads((lm_run / "result.json").read_text(encoding="utf-8"))
+    assert result["not_comparable"] == {}
+    task = CausalLM()
+    corpus = CausalLM.demo()
+    texts = ["One TWO", "three"]
+    task.use(
+        tokenizers.train(
+            "chars", lowercase=True, min_frequency=1, texts=lambda: texts, cache_dir=lm_run.parent
+        )
+    )
+    table = corpus.splits["test"].slice(0, 2).set_column(1, "text", [texts])
+    records = [{"example": i, "loss": 1.0, "tokens": 3, "hits": 1} for i in range(2)]
+    found = task.evaluate(table, records, full=True)
+    assert list(found.not_comparable) == ["bits_per_byte"]
+    assert "1 of 2 texts do not come back" in found.notes[-1]

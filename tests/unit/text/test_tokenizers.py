@@ -200,7 +200,7 @@ def test_a_small_vocabulary_keeps_its_bound(kind: str, tmp_path: Path) -> None:
 def test_read_again_it_is_the_same(kind: str, tmp_path: Path) -> None:
     tokenizer = train(kind, tmp_path / "cache")
     tokenizer.save_pretrained(tmp_path / "saved")
-    again = tokenizers.pretrained(str(tmp_path / "saved"), texts=list, cache_dir=tmp_path)
+    again = tokenizers.pretrained(str(tmp_path / "saved"))
     assert tokenizers.fingerprint(again) == tokenizers.fingerprint(tokenizer)
 
 
@@ -239,7 +239,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def read(path: Path | str, **options: Any) -> Any:
-    return tokenizers.pretrained(str(path), **options, texts=list, cache_dir=Path())
+    return tokenizers.pretrained(str(path), **options)
 
 
 def test_minilm() -> None:

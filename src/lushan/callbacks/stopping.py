@@ -1,0 +1,61 @@
+"""Early stopping that an undefined metric does not end."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning import callbacks
+from torch import Tensor
+
+from lushan.configurable import configurable
+
+log = logging.getLogger(__name__)
+
+
+@configurable
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's; while the monitored metric is undefined, it watches the loss on validation.
+
+    A correlation of what does not vary is no number: Lightning would end the training there, in
+    which the loss may be falling.
+
+    Attributes:
+        best_loss: The lowest loss that was seen while the metric was undefined.
+    """
+
+    best_loss = math.inf
+    _loss = math.nan
+    _told = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """As Lightning's, with the loss."""
+        return {**super().state_dict(), "best_loss": self.best_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As Lightning's, with the loss."""
+        rest = dict(state_dict)
+        self.best_loss = rest.pop("best_loss")
+        super().load_state_dict(rest)
+
+    # Both are private names of Lightning's, which has no others for when and by what it decides.
+
+    def _run_early_stopping_check(self, trainer: pl.Trainer) -> None:
+        self._loss = float(trainer.callback_metrics.get("val/loss", math.nan))
+        super()._run_early_stopping_check(trainer)
+
+    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
+        if not math.isnan(float(current)):
+            return super()._evaluate_stopping_criteria(current)
+        if self._loss < self.best_loss - abs(self.min_delta):
+            self.best_loss, self.wait_count = self._loss, 0
+        else:
+            self.wait_count += 1
+        if not self._told:
+            log.info("%s is undefined: early stopping watches val/loss meanwhile", self.monitor)
+            self._told = True
+        if self.wait_count < self.patience:
+            return False, None
+        return True, f"{self.monitor} is undefined, and val/loss has not improved"
