@@ -62,6 +62,7 @@ class Outcome:
         weights_sha256: Of the judged weights.
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the judged weights.
+        data_fingerprint: Split to a hash of its rows.
     """
 
     task: Task
@@ -77,6 +78,7 @@ class Outcome:
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
+    data_fingerprint: dict[str, str]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -363,6 +365,7 @@ def judge(
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,
+        data_fingerprint=ready.corpus.fingerprint(),
     )
 
 

@@ -88,7 +88,7 @@ def evaluate(
         "metrics": {f"{prefix}/{k}": v for k, v in found.metrics.items()},
         "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
         "reports": {prefix: found.report},
-        "notes": corpus.notes + encoding_notes(encoded) + found.notes,
+        "notes": loaded.notes + corpus.notes + encoding_notes(encoded) + found.notes,
         "records": found.records,
     }
 

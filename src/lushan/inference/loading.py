@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lushan.config import code
 from lushan.config.build import build
 from lushan.errors import UserError
 from lushan.models import encoders
@@ -32,6 +33,7 @@ class Loaded:
         tokenizer: Of transformers.
         model: With the judged weights, in evaluation mode.
         limits: How long a feature may be.
+        notes: What whoever reads its answers must know.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Loaded:
     tokenizer: Any
     model: torch.nn.Module
     limits: Limits
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
@@ -50,11 +53,13 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         cfg: Its config, where some of it was changed.
 
     Raises:
-        UserError: It is not the folder of a run, or has no whole checkpoint yet.
+        UserError: It is not the folder of a run, or has no whole checkpoint yet, or its code has
+            changed since.
     """
     folder = Path(folder)
     cfg = read_config(folder) if cfg is None else cfg
     trust.require(cfg)
+    notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     learned = read_json(folder / TASK_STATE)
     from transformers import AutoTokenizer
@@ -82,4 +87,5 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         tokenizer=tokenizer,
         model=model.eval(),
         limits=Limits(**learned["limits"]),
+        notes=notes,
     )

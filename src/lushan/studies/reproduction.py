@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs.changed import changes, in_words
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.manifest import describe_git, describe_machine, packages
@@ -76,19 +77,15 @@ class Original:
         config = dict(self.result.config)
         return config | {"trial": None, "paths": dict(config["paths"]) | {"output_dir": str(place)}}
 
-    def differences(self, fingerprints: Mapping[str, str]) -> list[str]:
-        """What is not as it was, in a line each.
+    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Return what is not as it was, in a line each.
 
         Args:
-            fingerprints: Of the data, now.
+            inputs: What the run would read now.
         """
         then, machine = self.manifest, dict(self.manifest.get("machine") or {})
         now = describe_machine()
-        found = []
-        before = self.result.data_fingerprint
-        for split in sorted(set(before) | set(fingerprints)):
-            if before.get(split) != fingerprints.get(split):
-                found.append(f"data: {split} has changed")
+        found = [in_words([change]) for change in changes(self.result.inputs, inputs)]
         found += _packages(then.get("packages") or [])
         code, _ = describe_git(Path(__file__).parent)
         commit = ((then.get("lushan") or {}).get("git") or {}).get("commit")
