@@ -23,7 +23,8 @@ from lushan.runs import trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.earlier import ENCODER, TOKENIZER
 from lushan.runs.files import read_json, write_json
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.folder import FAILED, RunFolder, read_config
+from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
@@ -88,8 +89,8 @@ def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
 def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
     """Make sure that an interrupted run is resumed with what it was begun with.
 
-    A run that has saved no checkpoint has learned nothing yet: it begins again with what is there
-    now.
+    A run that failed before its first checkpoint has learned nothing: its mistake may just have been
+    mended, and it begins again with what is there now.
 
     Raises:
         UserError: Names what has changed.
@@ -98,7 +99,8 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
     before = read_json(kept) if kept.exists() else {}
     if not changes(before, read):
         return
-    if folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir()):
+    saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+    if saved or folder.state != FAILED:
         require_unchanged(before, read, folder.path)
     for name in (TOKENIZER, ENCODER):
         shutil.rmtree(folder.path / name, ignore_errors=True)
@@ -152,7 +154,7 @@ def carry_out(
                 seed=int(cfg["seed"]),
                 metrics=dict(outcome.metrics),
                 main_metric=f"{split}/{task.main_metric}",
-                config=cfg,
+                config=cfg | {RESOLVED: outcome.resolved},
                 ci=outcome.intervals,
                 reports=outcome.reports,
                 choices=dict(choices),

@@ -20,6 +20,7 @@ from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes
 from lushan.errors import UserError, did_you_mean, nearest
 from lushan.runs import trust
+from lushan.runs.identity import RESOLVED
 
 TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
@@ -32,10 +33,11 @@ TOP: Mapping[str, kinds.Kind] = {
     "show": ["union", ["literal", "batch"], ["none"]],
     "trial": ["union", ["dict", ["any"]], ["none"]],
     trust.KEY: ["bool"],
+    RESOLVED: ["union", ["dict", ["any"]], ["none"]],
 }
 """The keys that are no group."""
 
-LATER = ("show", "trial", trust.KEY)
+LATER = ("show", "trial", trust.KEY, RESOLVED)
 """Keys that the configs of older runs have not, or most have not."""
 
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")

@@ -17,6 +17,7 @@ from lushan.data.batching import plan_evaluation
 from lushan.data.source import read_unlabelled
 from lushan.inference.loading import Loaded, load
 from lushan.runs.files import replacing
+from lushan.runs.identity import RESOLVED
 from lushan.tasks.base import Records
 from lushan.trainer import best_precision
 
@@ -95,7 +96,8 @@ def predict_rows(
 @contextmanager
 def autocast(loaded: Loaded, device: str) -> Iterator[None]:
     """The precision of the run's training, as far as this device has it."""
-    wanted = str(loaded.cfg["trainer"].get("precision", "auto"))
+    known = (loaded.cfg.get(RESOLVED) or {}).get("trainer.precision")
+    wanted = str(known or loaded.cfg["trainer"].get("precision", "auto"))
     best = best_precision("gpu" if device == "cuda" else device)
     mixed = best == "bf16-mixed" and (wanted == "auto" or wanted.startswith("bf16"))
     with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):

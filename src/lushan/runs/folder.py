@@ -27,9 +27,10 @@ from lushan.runs.files import (
     check_writable,
     clean_leftovers,
     parse_json,
+    read_json,
     write_json,
 )
-from lushan.runs.identity import run_id, run_path
+from lushan.runs.identity import RESOLVED, run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
 
@@ -351,6 +352,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError("not a config", file=path)
     return content
+
+
+def record_resolved(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add what `auto` and defaults came to, to a begun run's config and manifest."""
+    config, manifest = folder / "config.yaml", folder / "manifest.json"
+    if config.is_file():
+        atomic_write(config, _yaml(read_config(folder) | {RESOLVED: dict(facts)}))
+    if manifest.is_file():
+        write_json(manifest, read_json(manifest) | {RESOLVED: dict(facts)})
 
 
 def _yaml(value: object) -> str:

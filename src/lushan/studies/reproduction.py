@@ -13,9 +13,10 @@ from lushan.errors import UserError
 from lushan.runs.changed import changes, in_words
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
+from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import describe_git, describe_machine, packages
 from lushan.runs.result import Result
-from lushan.studies import records
+from lushan.studies import collect, records
 
 EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
 VERDICTS = (EQUAL, CLOSE, DIFFERENT)
@@ -74,7 +75,7 @@ class Original:
 
     def config_in(self, place: Path) -> dict[str, Any]:
         """Its config, with another place for runs, and no word to the search it was a trial of."""
-        config = dict(self.result.config)
+        config = {k: v for k, v in self.result.config.items() if k != RESOLVED}
         return config | {"trial": None, "paths": dict(config["paths"]) | {"output_dir": str(place)}}
 
     def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -134,12 +135,14 @@ class Comparison:
             noted none. The weights themselves need not be there any more.
         examples: Split to the number of predictions that differ, and of all.
         tolerance: See `TOLERANCE`.
+        resolved: Key to what it came to then and now, where the two differ.
     """
 
     metrics: Mapping[str, tuple[float | None, float | None]]
     weights: bool | None
     examples: Mapping[str, tuple[int, int]]
     tolerance: float
+    resolved: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -161,13 +164,14 @@ class Comparison:
         return CLOSE if close else DIFFERENT
 
     def lines(self, *, every: bool = True) -> list[str]:
-        """In words: each metric, the weights, the examples of each split.
+        """Return, in words, what was computed otherwise, each metric, the weights, the examples.
 
         Args:
             every: Also those that are bit-equal.
         """
         width = max(map(len, self.metrics), default=0)
-        found = [
+        found = [f"not as it was: {k} {old}, now {new}" for k, (old, new) in self.resolved.items()]
+        found += [
             f"{name.ljust(width)}  {_number(then)}  {_number(now)}  {self.of(name)}"
             for name, (then, now) in self.metrics.items()
         ]
@@ -202,6 +206,7 @@ def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANC
             for name in files
         },
         tolerance,
+        collect.resolved_apart([then.config, now.config]),
     )
 
 

@@ -106,6 +106,7 @@ def arrange(
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)
+    notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
     notes += left_out(runs, metrics)
     return Grid(rows, columns, over, list(by_row), list(by_column), metrics, cells, notes)

@@ -233,7 +233,10 @@ def test_another_project_s_package_of_the_same_name_is_another(cache, here, monk
 
 def test_what_another_process_has_written_meanwhile_is_kept(cache):
     signature("torch.optim.SGD")
-    here, signatures._entries[cache] = signatures._entries[cache], {"signatures": {}, "verdicts": {}}
+    here, signatures._entries[cache] = (
+        signatures._entries[cache],
+        {"signatures": {}, "verdicts": {}},
+    )
     signature("torch.optim.Adam")  # by a process that had begun before
     signatures._entries[cache] = here
     signatures.verdicts()["x"] = 1

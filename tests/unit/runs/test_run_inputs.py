@@ -121,9 +121,12 @@ def test_weights_are_not_used_by_other_code_without_a_word(
     assert "the code of helper has changed" in load(folder).notes[0]
 
 
-def test_a_run_that_has_saved_nothing_begins_again_with_what_is_there_now(tmp_path: Path) -> None:
+def test_a_run_that_failed_at_once_begins_again_with_what_is_there_now(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     write_json(folder.path / INPUTS, {"data": {"train": "a"}})
+    with pytest.raises(UserError, match="the data of train has changed"):
+        training.require_its_inputs(folder, {"data": {"train": "b"}})
+    write_json(folder.run_json, {"state": "failed"})
     (folder.path / "tokenizer").mkdir()
     training.require_its_inputs(folder, {"data": {"train": "a"}, "files": {}, "targets": {}})
     assert (folder.path / "tokenizer").is_dir()
