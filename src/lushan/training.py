@@ -89,8 +89,8 @@ def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
 def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
     """Make sure that an interrupted run is resumed with what it was begun with.
 
-    A run that failed before its first checkpoint has learned nothing: its mistake may just have been
-    mended, and it begins again with what is there now.
+    A run that failed before its first checkpoint has learned nothing, and its mistake may just have
+    been mended: it begins again with what is there now.
 
     Raises:
         UserError: Names what has changed.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.helpers import command
 
 from lushan import trainer
 from lushan.callbacks.facts import require_alike
@@ -17,7 +18,6 @@ from lushan.runs.identity import run_id
 from lushan.studies import collect
 from lushan.studies.reproduction import Original
 from lushan.studies.reproduction import compare as compared
-from tests.helpers import command
 
 AUTO = [word for word in command.SMALL if not word.startswith("trainer.precision")]
 
@@ -58,7 +58,8 @@ def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
     assert "resolved" not in original.config_in(other)
     found = compared(original, RunFolder(other))
     line = "not as it was: trainer.precision 32-true, now bf16-mixed"
-    assert line in found.lines() and line in found.lines(every=False)
+    assert line in found.lines()
+    assert line in found.lines(every=False)
 
 
 def test_numbers_side_by_side_are_told_apart(runs: dict[str, Path]) -> None:
@@ -83,8 +84,9 @@ def test_a_run_evaluated_in_another_precision_says_so(
 def test_a_run_is_not_resumed_in_another_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lushan.callbacks.checkpoints import Checkpoints
     from tests.conftest import trained
+
+    from lushan.callbacks.checkpoints import Checkpoints
 
     words = ["data.limit=16", "test=false", "callbacks.checkpoints.every_n_steps=1"]
     monkeypatch.setattr(trainer, "best_precision", lambda _: "bf16-mixed")

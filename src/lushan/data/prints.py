@@ -55,7 +55,7 @@ def _feed(digests: Digests, name: str, column: pa.Array) -> None:
         for field, values in zip(kind, column.flatten(), strict=True):
             _feed(digests, f"{name} {field.name}", values)
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        digests[name].update(_bytes(column.fill_null(0), np.int64))
+        digests[name].update(_bytes(column.cast(pa.int64(), safe=False).fill_null(0), np.int64))
     elif pa.types.is_floating(kind):
         digests[name].update(_bytes(column.fill_null(0.0), np.float64))
     else:

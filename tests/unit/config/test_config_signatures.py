@@ -241,7 +241,8 @@ def test_what_another_process_has_written_meanwhile_is_kept(cache):
     signatures._entries[cache] = here
     signatures.verdicts()["x"] = 1
     signatures.save()
-    assert kept(cache, "torch.optim.SGD") and kept(cache, "torch.optim.Adam")
+    assert kept(cache, "torch.optim.SGD")
+    assert kept(cache, "torch.optim.Adam")
 
 
 def test_a_folder_that_cannot_be_written_is_no_harm(here, monkeypatch):
