@@ -194,7 +194,7 @@ def still_inputs(cfg: Mapping[str, Any], read: Inputs) -> tuple[Inputs, list[str
     kept = {kind: dict(found) for kind, found in read.items()}
     notes = []
     for change in changes(read, inputs_of(cfg)):
-        if change.kind == "files" and change.key.startswith("callbacks."):
+        if change.kind == "files" and change.name.startswith("callbacks."):
             del kept["files"][change.name]
         else:
             notes.append(f"{change.what} changed while the run was training")

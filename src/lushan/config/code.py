@@ -111,7 +111,6 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
     if not os.environ.get(CHANGED):
         raise UserError(
             f"{said}; what it would say now is not what was measured",
-            key=found[0].key,
             hint="Bring the code back to what it was, or train again with name=NAME. To use the "
             f"old weights in the new code: {CHANGED}=1 in the environment.",
         )

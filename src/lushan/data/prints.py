@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 PLACES = ("id", "line", "file")
 """Columns that say where a row stood."""
@@ -49,7 +48,10 @@ def _feed(digests: Digests, name: str, column: pa.Array) -> None:
         if data := texts.buffers()[2]:
             digests[name].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        digests[f"{name} size"].update(_bytes(pc.list_value_length(column).fill_null(0), np.int64))
+        from pyarrow import compute  # slow to import, and answering a complete run needs it not
+
+        sizes = compute.list_value_length(column).fill_null(0)
+        digests[f"{name} size"].update(_bytes(sizes, np.int64))
         _feed(digests, f"{name} item", column.flatten())
     elif pa.types.is_struct(kind):
         for field, values in zip(kind, column.flatten(), strict=True):

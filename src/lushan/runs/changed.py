@@ -29,8 +29,10 @@ class Change(NamedTuple):
     how: str
 
     @property
-    def key(self) -> str:
-        """The config key that names it; of a module, the module."""
+    def key(self) -> str | None:
+        """The config key that names it; None of a module, which many may lead to."""
+        if self.kind == "targets":
+            return None
         return f"data.{self.name}" if self.kind == "data" else self.name.partition("/")[0]
 
     @property
