@@ -100,17 +100,16 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
             hint="Leave the overrides away, or --run.",
         )
     from lushan.config.build import source_of
+    from lushan.runs.changed import require_unchanged
     from lushan.runs.folder import RunFolder, read_config
-    from lushan.training import require_same_data
 
     cfg = read_config(run)
     folder = RunFolder(run)
     result = folder.result()
     if result is None:
         raise UserError("the run is not complete", key="--run", value=str(run))
-    fingerprint: dict[str, str] = source_of(cfg).fingerprint()
-    before = {s: h for s, h in result.data_fingerprint.items() if s in fingerprint}
-    require_same_data(before, fingerprint, folder)
+    before = {"data": result.inputs.get("data") or {}}
+    require_unchanged(before, {"data": source_of(cfg).fingerprint()}, run)
     return cfg
 
 

@@ -34,8 +34,10 @@ from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.optim import freeze_weights
 from lushan.preparation import Prepared, prepare
 from lushan.processes import RUN_FOLDER, others_named
+from lushan.resolved import resolved
 from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
 from lushan.runs.files import write_json
+from lushan.runs.folder import record_resolved
 from lushan.runs.signals import Signals
 from lushan.schedule import Batching, Schedule, Streamed
 from lushan.tasks.base import Evaluation, Task
@@ -63,6 +65,8 @@ class Outcome:
         weights_sha256: Of the judged weights.
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the judged weights.
+        data_fingerprint: Split to a hash of its rows.
+        resolved: What `auto` and defaults came to.
     """
 
     task: Task
@@ -78,6 +82,8 @@ class Outcome:
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
+    data_fingerprint: dict[str, str]
+    resolved: dict[str, Any]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -142,6 +148,8 @@ def fit(
     if trainer.is_global_zero:
         describe(ready, experiment)
         keep_for_later(ready, folder)
+        record_resolved(folder, checkpoints.facts)
+        log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in checkpoints.facts.items()))
     if cfg["ckpt_path"]:
         start_from(Path(cfg["ckpt_path"]), ready.model)
     with others_named(trainer.strategy):
@@ -283,7 +291,8 @@ def make_trainer(
         plugins=[FolderIO()],
         default_root_dir=str(folder),
     )
-    checkpoints.facts, checkpoints.elastic = trainer.facts, trainer.elastic
+    checkpoints.facts = resolved(trainer, ready.model)
+    checkpoints.elastic = trainer.elastic
     return trainer, checkpoints, record
 
 
@@ -376,6 +385,8 @@ def judge(
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,
+        data_fingerprint=ready.corpus.fingerprint(),
+        resolved=checkpoints.facts,
     )
 
 

@@ -287,7 +287,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
             raise UserError(
                 "there is a run already", key="--keep", value=str(again.path), hint="Name another."
             )
-        changed = original.differences(training.fingerprint_of(config))
+        changed = original.differences(training.inputs_of(config))
         for line in changed:
             typer.echo(f"  not as it was: {line}")
         if original.threads is not None:

@@ -115,9 +115,11 @@ class Trainer(pl.Trainer):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a resumed run must share to go on to the last bit, by config key."""
+        """What a resumed run must share to end with the same bits: what its keys came to."""
         ours = self.strategy if isinstance(self.strategy, Sharded) else None
         return {
+            "trainer.accelerator": self.strategy.root_device.type,
+            "trainer.precision": str(self.precision),
             "trainer.devices": self.world_size,
             "trainer.strategy": "fsdp" if ours else "ddp" if self.world_size > 1 else "auto",
             "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,22 +16,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lushan.config import environment
+from lushan.config import environment, inputs
 from lushan.config.build import source_of
-from lushan.errors import UserError
+from lushan.config.inputs import Inputs
 from lushan.runs import trust
-from lushan.runs.earlier import ENCODER, origin
+from lushan.runs.changed import INPUTS, changes, require_unchanged
+from lushan.runs.earlier import ENCODER, TOKENIZER
 from lushan.runs.files import read_json, write_json
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.folder import FAILED, RunFolder, read_config
+from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
 from lushan.text.hub import pinned
 
 log = logging.getLogger(__name__)
-
-DATA = "data.json"
-"""In the run folder: the fingerprint of the data that the run was begun on."""
 
 
 def run(
@@ -58,10 +58,10 @@ def run(
     if cfg.get("show") is not None:
         return shown(cfg)
     folder = RunFolder.of(cfg)
-    fingerprint = fingerprint_of(cfg)
+    read = inputs_of(cfg)
     result = folder.result()
     if result is not None:
-        require_same_data(result.data_fingerprint, fingerprint, folder)
+        require_unchanged(result.inputs, read, folder.path)
         return answer(result, folder)
     trust.require(cfg)
     if rank() > 0:
@@ -70,20 +70,42 @@ def run(
     with Signals().caught() as signals, folder.own():
         result = folder.result()  # another process may have completed it just now
         if result is None:
-            if (folder.path / DATA).exists():
-                require_same_data(read_json(folder.path / DATA), fingerprint, folder)
-            result = carry_out(cfg, folder, fingerprint, signals, choices or {}, overrides)
+            require_its_inputs(folder, read)
+            result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
     return answer(result, folder)
 
 
-def fingerprint_of(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """What a run begins with: its data by split, earlier weights, a template, the hub's commit.
+def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
+    """Return hashes of all that a run reads: data by split, files by key, code by module.
+
+    Of what is on the hub the commit stands for its files.
 
     Raises:
         UserError: A file is missing, or an earlier run is not complete.
     """
+    found = inputs.read_by(cfg)
     data: dict[str, str] = source_of(cfg).fingerprint()
-    return data | origin(cfg) | pinned(cfg["model"])
+    return {"data": data, **found, "files": found["files"] | pinned(cfg)}
+
+
+def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
+    """Make sure that an interrupted run is resumed with what it was begun with.
+
+    A run that failed before its first checkpoint has learned nothing, and its mistake may just have
+    been mended: it begins again with what is there now.
+
+    Raises:
+        UserError: Names what has changed.
+    """
+    kept = folder.path / INPUTS
+    before = read_json(kept) if kept.exists() else {}
+    if not changes(before, read):
+        return
+    saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+    if saved or folder.state != FAILED:
+        require_unchanged(before, read, folder.path)
+    for name in (TOKENIZER, ENCODER):
+        shutil.rmtree(folder.path / name, ignore_errors=True)
 
 
 def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +121,7 @@ def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
 def carry_out(
     cfg: dict[str, Any],
     folder: RunFolder,
-    fingerprint: Mapping[str, str],
+    read: Inputs,
     signals: Signals,
     choices: Mapping[str, str | None],
     overrides: Sequence[str],
@@ -108,10 +130,8 @@ def carry_out(
     begun = time.monotonic()
     spent = folder.status().seconds or 0.0
     folder.start(cfg, choices=choices, overrides=overrides)
-    write_json(folder.path / DATA, dict(fingerprint))
-    write_manifest(
-        folder.manifest_json, fingerprints={"data": dict(fingerprint)}, started=now(), config=cfg
-    )
+    write_json(folder.path / INPUTS, read)
+    write_manifest(folder.manifest_json, fingerprints=read, started=now(), config=cfg)
     with logged(folder.log_txt):
         for note in environment.notes():
             log.info("note: %s", note)
@@ -130,6 +150,7 @@ def carry_out(
                 main_metric=task.main_metric,
                 higher_is_better=task.higher_is_better,
             )
+            kept, noted = still_inputs(cfg, read)
             split = "test" if f"test/{task.main_metric}" in outcome.metrics else "val"
             result = Result(
                 name=str(cfg["name"]),
@@ -137,15 +158,16 @@ def carry_out(
                 seed=int(cfg["seed"]),
                 metrics=dict(outcome.metrics),
                 main_metric=f"{split}/{task.main_metric}",
-                config=cfg,
+                config=cfg | {RESOLVED: outcome.resolved},
                 ci=outcome.intervals,
                 reports=outcome.reports,
                 choices=dict(choices),
-                data_fingerprint=dict(fingerprint),
+                data_fingerprint=outcome.data_fingerprint,
+                inputs=kept,
                 seconds=round(spent + time.monotonic() - begun, 1),
                 weights_sha256=outcome.weights_sha256,
                 extra={
-                    "notes": outcome.notes,
+                    "notes": outcome.notes + noted,
                     "not_comparable": outcome.not_comparable,
                     "final_weights_sha256": outcome.final_weights_sha256,
                     "best_step": outcome.best_step,
@@ -156,7 +178,7 @@ def carry_out(
                     "parameters": outcome.parameters,
                 },
             )
-            known = {"data": dict(fingerprint), "tokenizer": outcome.tokenizer_sha256}
+            known: dict[str, Any] = {**kept, "tokenizer": outcome.tokenizer_sha256}
             if trust.is_stated(cfg):
                 known["code"] = hashes(folder.path / ENCODER)
             # Sums come out differently over another number of threads.
@@ -168,26 +190,25 @@ def carry_out(
     return result
 
 
+def still_inputs(cfg: Mapping[str, Any], read: Inputs) -> tuple[Inputs, list[str]]:
+    """Return what a run has read that is as it was when the run began, and notes on the rest.
+
+    A file that a callback has written is none of its inputs. What else has changed meanwhile stays
+    as it was at the beginning, so that the run is not taken for one of the new.
+    """
+    kept = {kind: dict(found) for kind, found in read.items()}
+    notes = []
+    for change in changes(read, inputs_of(cfg)):
+        if change.kind == "files" and change.name.startswith("callbacks."):
+            del kept["files"][change.name]
+        else:
+            notes.append(f"{change.what} changed while the run was training")
+    return kept, notes
+
+
 def answer(result: Result, folder: RunFolder) -> dict[str, Any]:
     """A result as callers get it."""
     return result.to_dict() | {"folder": str(folder.path)}
-
-
-def require_same_data(before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
-    """A run belongs to the data it was started on.
-
-    Raises:
-        UserError: Names the split whose content has changed since.
-    """
-    for split in sorted(set(before) | set(now)):
-        if before.get(split) != now.get(split):
-            is_key = split in ("init_from", "task.template", "model.path")
-            raise UserError(
-                f"{'this' if is_key else 'the data'} has changed since {folder.path} was begun; "
-                "that run belongs to the old",
-                key=split if is_key else f"data.{split}",
-                hint=f"Start another run with name=NAME, or remove {folder.path}.",
-            )
 
 
 def rank() -> int:

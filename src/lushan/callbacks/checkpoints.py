@@ -12,6 +12,7 @@ an epoch's end the loops' progress is written as that of the next epoch's beginn
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -26,6 +27,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.callbacks.facts import require_alike
 from lushan.configurable import configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
@@ -40,6 +42,8 @@ from lushan.models.weights import (
 )
 from lushan.runs.files import TEMPORARY, sha256_file, write_json
 from lushan.runs.signals import Signals
+
+log = logging.getLogger(__name__)
 
 STATE = "trainer.pt"
 
@@ -167,10 +171,12 @@ class Checkpoints(pl.Callback):
         monitor: The metric that chooses the best weights, such as `val/entity_f1`; given late.
         higher_is_better: Its direction; given late.
         signals: Where signals wait; given late.
-        facts: What a resumed run must share, field to value (`trainer.devices`); given late.
+        facts: What a resumed run must share, field to value (`trainer.devices`); given late. See
+            `facts.require_alike`.
 
     Attributes:
         elastic: Whether a run may go on with other facts than it had.
+        resumed: Notes of the other conditions in which the run was resumed.
     """
 
     def __init__(
@@ -189,6 +195,7 @@ class Checkpoints(pl.Callback):
         self.sign = 1.0 if higher_is_better else -1.0
         self.signals, self.facts = signals, facts
         self.elastic = False
+        self.resumed: list[str] = []
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
         self.best_value: float | None = None
         self.best_loss = math.inf
@@ -342,15 +349,16 @@ class Checkpoints(pl.Callback):
         return True
 
     def notes(self) -> list[str]:
-        """What the reader must know of how the best weights were chosen."""
+        """What the reader must know: how it was resumed, and how the best weights were chosen."""
         if not self.undefined:
-            return []
-        if self.best_value is None:
-            return [
-                f"{self.monitor} is undefined at every validation: the best checkpoint is the one "
-                "with the lowest val/loss"
-            ]
-        return [f"{self.monitor} was undefined at {self.undefined} validations: none is the best"]
+            return self.resumed
+        undefined = (
+            f"{self.monitor} is undefined at every validation: the best checkpoint is the one with "
+            "the lowest val/loss"
+            if self.best_value is None
+            else f"{self.monitor} was undefined at {self.undefined} validations: none is the best"
+        )
+        return [*self.resumed, undefined]
 
     # State
 
@@ -363,19 +371,15 @@ class Checkpoints(pl.Callback):
             "best_step": self.best_step,
             "stopped": self._trainer_stopped,
             "facts": self.facts,
+            "resumed": self.resumed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over, and refuse to go on with what has changed."""
-        for field, value in state["facts"].items():
-            if self.facts.get(field) != value and not self.elastic:
-                raise UserError(
-                    f"the interrupted run had {value!r} here; so it goes on to the last bit",
-                    key=field,
-                    value=self.facts.get(field),
-                    hint=f"Write {field}={value}, or trainer.elastic=true to go on with the same "
-                    "batches and other last digits.",
-                )
+        found = require_alike(state["facts"], self.facts, elastic=self.elastic)
+        self.resumed = list(dict.fromkeys([*state["resumed"], *found]))
+        for note in found:
+            log.warning("note: %s", note)
         self.best_value, self.best_step = state["best_value"], state["best_step"]
         self.best_loss, self.undefined = state["best_loss"], state["undefined"]
         self._stopped = state["stopped"]

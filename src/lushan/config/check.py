@@ -21,6 +21,7 @@ from lushan.config.signatures import Parameter, Signature, signature
 from lushan.config.targets import locate, nodes, require_arguments
 from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
+from lushan.runs.identity import RESOLVED
 from lushan.units import is_lower_better
 
 TOP: Mapping[str, kinds.Kind] = {
@@ -34,10 +35,11 @@ TOP: Mapping[str, kinds.Kind] = {
     "show": ["union", ["literal", "batch"], ["none"]],
     "trial": ["union", ["dict", ["any"]], ["none"]],
     trust.KEY: ["bool"],
+    RESOLVED: ["union", ["dict", ["any"]], ["none"]],
 }
 """The keys that are no group."""
 
-LATER = ("show", "trial", trust.KEY)
+LATER = ("show", "trial", trust.KEY, RESOLVED)
 """Keys that the configs of older runs have not, or most have not."""
 
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")

@@ -2,7 +2,8 @@
 
 Importing what a config names costs seconds (Lightning alone six); comparing a config with what was
 read last time costs milliseconds. An entry holds as long as the files it was read from do: their
-path, size and time of change stand in it.
+path, size and time of change stand in it. The same name may be found in several places (two
+checkouts, two projects with a package of one name): each has an entry of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from lushan.config.targets import Identity, identify, judge, judge_name, locate
 
 FORMAT = 3
 """Of the entries; a change makes old ones unread."""
+
+LIMIT = 4096
+"""Signatures that are kept, and verdicts, the latest ones."""
 
 _PRETRAINED_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
 
@@ -82,14 +86,13 @@ def signature(name: str, key: str = "") -> Signature:
         UserError: The target is not allowed, or there is no such thing.
     """
     judge_name(name, key)
-    entries = _cache()["signatures"]
-    entry = entries.get(name)
-    if entry is not None and _imported(name, entry["files"]) and _unchanged(entry["files"]):
+    entry = _entry(name)
+    if entry is not None and _unchanged(entry["files"]):
         found = _decode(entry)
     else:
         thing = locate(name, key)
         found = read(thing)
-        entries[name] = _encode(found, _files(thing, name))
+        _cache()["signatures"][_place(name)] = _encode(found, _files(thing, name))
         save()
     # Also what was remembered: the rules may have changed since.
     judge(name, found.identity, key)
@@ -217,12 +220,12 @@ _entries: dict[Path, dict[str, Any]] = {}
 
 def files_of(name: str) -> list[list[Any]]:
     """Path, size and time of the files that a target's signature was read from."""
-    return list(_cache()["signatures"][name]["files"])
+    return list(_cache()["signatures"][_place(name)]["files"])
 
 
 def known_parameters(name: object) -> list[str]:
     """What YAML can write of a target's arguments, where they were read before."""
-    entry = _cache()["signatures"].get(name) if isinstance(name, str) else None
+    entry = _entry(name) if isinstance(name, str) else None
     parameters = _decode(entry).parameters.values() if entry else ()
     return [p.name for p in parameters if writable(p.kind)]
 
@@ -244,20 +247,28 @@ def _load(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # absent, unreadable or damaged: read again
         found = None
-    if isinstance(found, dict) and isinstance(found.get("verdicts"), dict):
+    parts = ("signatures", "verdicts")
+    if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in parts):
         return found
-    return {"signatures": {}, "verdicts": {}}
+    return {part: {} for part in parts}
 
 
 def save() -> None:
-    """Write what was read; without a folder to write to, the next command reads again."""
+    """Write what was read beside what other processes have written meanwhile.
+
+    Without a folder to write to, the next command reads again.
+    """
     path = cache_file()
+    known = _load(path)
+    for part, own in _entries[path].items():
+        kept = {name: entry for name, entry in known[part].items() if name not in own} | own
+        known[part] = dict(list(kept.items())[-LIMIT:])
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(_entries[path], file)
+                json.dump(known, file)
             Path(temporary).replace(path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
@@ -281,11 +292,18 @@ def _stamp(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _imported(name: str, files: list[list[Any]]) -> bool:
-    """Whether an import would find these files: two projects may have a package of one name."""
-    spec = importlib.util.find_spec(name.partition(".")[0])
-    origin = None if spec is None else spec.origin
-    return origin is None or origin in [path for path, *_ in files]
+def _entry(name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = _cache()["signatures"].get(_place(name))
+    return found
+
+
+def _place(name: str) -> str:
+    """Return a target's name with the file that an import would find for its package."""
+    try:
+        spec = importlib.util.find_spec(name.partition(".")[0])
+    except ValueError:  # of a module that was put together by hand
+        spec = None
+    return f"{name} {None if spec is None else spec.origin}"
 
 
 def _unchanged(files: list[list[Any]]) -> bool:

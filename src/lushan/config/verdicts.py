@@ -13,9 +13,6 @@ from typing import Any
 
 from lushan.config import signatures
 
-LIMIT = 4096
-"""Verdicts that are kept, the latest ones."""
-
 
 def remembered(question: list[Any], name: str, ask: Callable[[], Any]) -> Any:
     """The answer to a question, asked only where it is not known.
@@ -31,7 +28,5 @@ def remembered(question: list[Any], name: str, ask: Callable[[], Any]) -> Any:
     known = signatures.verdicts()
     if digest not in known:
         known[digest] = ask()
-        for old in list(known)[:-LIMIT]:
-            del known[old]
         signatures.save()
     return known[digest]

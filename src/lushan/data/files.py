@@ -8,16 +8,14 @@ chew on it for long. `read_text` gives a file whole, `blocks` piece by piece.
 from __future__ import annotations
 
 import difflib
-import functools
 import glob
 import gzip
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.errors import UserError
-from lushan.runs.files import atomic_write
+from lushan.runs.hashes import unreadable
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
@@ -28,8 +26,6 @@ BLOCK = 1 << 20
 GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 MARK = "\ufeff"
-_LARGE = 1 << 26
-"""Bytes from which on a file's hash is remembered."""
 
 
 def find(name: str, folder: str | None, *, key: str) -> Path:
@@ -104,42 +100,6 @@ def _listing(folder: Path, intro: str) -> str:
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     return f"{intro}: {shown}." if names else f"{intro} no files."
-
-
-def sha256(path: Path, *, memory: Path | None = None) -> str:
-    """SHA-256 of a file's bytes, as they lie on disk.
-
-    Args:
-        path: The file.
-        memory: A folder where those of large files are remembered, so that a corpus is not read
-            whole to learn that it has not changed.
-    """
-    try:
-        status = path.stat()
-        place = path.resolve()
-        if memory is None or status.st_size < _LARGE:
-            return _sha256(place, status.st_size, status.st_mtime_ns)
-        # The time of the last change of anything cannot be set back, as that of the content can.
-        facts = (place, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        note = memory / hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
-        if not note.is_file():
-            found = _sha256(place, status.st_size, status.st_mtime_ns)
-            atomic_write(note, found)
-        return note.read_text(encoding="ascii")
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-@functools.lru_cache(maxsize=4096)
-def _sha256(path: Path, _size: int, _changed: int) -> str:
-    # A run asks several times, and a sweep for each of its jobs.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unreadable(path: Path, error: OSError) -> UserError:
-    """The error for a file that is there and cannot be read."""
-    return UserError(f"the file cannot be read: {error.strerror or error}", file=path)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -21,8 +21,10 @@ import pyarrow as pa
 from lushan.data import files
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.mixing import Mix
+from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample, text_keys
 from lushan.errors import UserError
+from lushan.runs import hashes
 
 SPLITS = ("train", "validation", "test")
 Kind = Literal["tokens", "text", "pairs", "messages"]
@@ -62,6 +64,18 @@ class Corpus:
     mix: Mix | None = None
     windows: Windows | None = None
 
+    def fingerprint(self) -> dict[str, str]:
+        """Return a hash of each split's rows, whatever they were read from and however it was said.
+
+        The rows of a stream have no end: the first one and the hash of all that is read stand for
+        them.
+        """
+        found = {split: rows_hash(table) for split, table in self.splits.items()}
+        if self.windows is not None and "train" in found:
+            first = rows_hash(self.splits["train"].slice(0, 1))
+            found["train"] = hash_json([first, self.windows.content_fingerprint()])
+        return found
+
 
 class Windows(Protocol):
     """A training split without end, in tables of bounded size; each is a function of its number."""
@@ -71,6 +85,9 @@ class Windows(Protocol):
 
     def window_fingerprint(self, number: int) -> str:
         """A hash of what decides a table."""
+
+    def content_fingerprint(self) -> str:
+        """Return a hash of what all tables together are read from."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -257,15 +274,15 @@ class Source(abc.ABC):
         Raises:
             UserError: A file is missing.
         """
-        hashes = {split: self.hash_of(split, name) for split, name in self.names().items()}
+        found = {split: self.hash_of(split, name) for split, name in self.names().items()}
         if shares := self.shares():
-            whole = hashes["train"]
+            whole = found["train"]
             reading = self._reading()
             share = reading.pop("train_share")
             for split in ("train", *shares):
                 own = {"train_share": share} if split == "train" and share is not None else {}
-                hashes[split] = hash_json([split, whole, shares, reading | own])
-        return {split: hashes[split] for split in SPLITS if split in hashes}
+                found[split] = hash_json([split, whole, shares, reading | own])
+        return {split: found[split] for split in SPLITS if split in found}
 
     def options(self) -> dict[str, Any]:
         """The fields that decide what the rows hold, and the version of the code that reads."""
@@ -295,7 +312,7 @@ class FileSource(Source):
 
     def hash_of(self, split: str, name: str) -> str:
         """SHA-256 of a split's file."""
-        return files.sha256(self.path_of(split, name))
+        return hashes.sha256(self.path_of(split, name))
 
 
 def hash_json(value: object) -> str:

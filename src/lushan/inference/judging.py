@@ -17,6 +17,7 @@ from lushan.fitting import evaluate as judge
 from lushan.inference.loading import config_of, load
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment
 from lushan.preparation import encode_all, encoding_notes, require_kind
+from lushan.runs.identity import RESOLVED
 from lushan.trainer import Trainer
 
 CHANGEABLE = ("data", "trainer", "task", "paths")
@@ -89,9 +90,20 @@ def evaluate(
         "metrics": {f"{prefix}/{k}": v for k, v in found.metrics.items()},
         "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
         "reports": {prefix: found.report},
-        "notes": corpus.notes + encoding_notes(encoded) + found.notes,
+        "notes": loaded.notes
+        + computed(cfg, trainer)
+        + corpus.notes
+        + encoding_notes(encoded)
+        + found.notes,
         "records": found.records,
     }
+
+
+def computed(cfg: Mapping[str, Any], trainer: Trainer) -> list[str]:
+    """Return a note where the run's numbers were computed in another precision."""
+    key = "trainer.precision"
+    then, now = (cfg.get(RESOLVED) or {}).get(key), trainer.facts[key]
+    return [] if then in (None, now) else [f"{key} is {now} here, and was {then} in training"]
 
 
 def alone(trainer: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lushan.config import code
 from lushan.config.build import build
 from lushan.config.check import CALLED
 from lushan.errors import UserError
@@ -35,6 +36,7 @@ class Loaded:
         model: With the judged weights, in evaluation mode.
         limits: How long a feature may be.
         columns: Option of the data to the column, or columns, that training has read.
+        notes: What whoever reads its answers must know.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Loaded:
     model: torch.nn.Module
     limits: Limits
     columns: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def config_of(folder: str | Path) -> dict[str, Any]:
@@ -70,11 +73,13 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         cfg: Its config, where some of it was changed.
 
     Raises:
-        UserError: It is not the folder of a run, or has no whole checkpoint yet.
+        UserError: It is not the folder of a run, or has no whole checkpoint yet, or its code has
+            changed since.
     """
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     trust.require(cfg)
+    notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     learned = read_json(folder / TASK_STATE)
     from transformers import AutoTokenizer
@@ -103,6 +108,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         model=model.eval(),
         limits=_limits(cfg, Limits(**learned["limits"]), model, tokenizer),
         columns=learned.get("columns", {}),
+        notes=notes,
     )
 
 

@@ -22,6 +22,7 @@ from lushan.inference.loading import Loaded, config_of, load
 from lushan.module import JUDGED
 from lushan.runs import trust
 from lushan.runs.files import replacing
+from lushan.runs.identity import RESOLVED
 from lushan.tasks.base import Limits, Records
 from lushan.trainer import best_precision
 
@@ -138,7 +139,8 @@ def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
 @contextmanager
 def autocast(loaded: Loaded, device: str) -> Iterator[None]:
     """The precision of the run's training, as far as this device has it."""
-    wanted = str(loaded.cfg["trainer"].get("precision", "auto"))
+    known = (loaded.cfg.get(RESOLVED) or {}).get("trainer.precision")
+    wanted = str(known or loaded.cfg["trainer"].get("precision", "auto"))
     best = best_precision("gpu" if device == "cuda" else device)
     mixed = best == "bf16-mixed" and (wanted == "auto" or wanted.startswith("bf16"))
     with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):

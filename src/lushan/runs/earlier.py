@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lushan.errors import UserError
-from lushan.runs.files import read_json
+from lushan.runs.hashes import files_in
 
 TASK_STATE = "task.json"
 TOKENIZER, ENCODER = "tokenizer", "encoder"
@@ -38,38 +35,22 @@ def best_weights(folder: Path) -> Path:
     return whole
 
 
-def origin(config: Mapping[str, Any]) -> dict[str, str]:
-    """What a run begins with besides its data: the weights of an earlier run, a template's file.
-
-    It belongs to them as it belongs to its data.
+def of_run(folder: Path) -> dict[str, Path]:
+    """Return what a new run may take from a complete one: its best weights, shape and tokenizer.
 
     Returns:
-        The key that names each, to its SHA-256.
+        Path inside the folder to the file.
 
     Raises:
-        UserError: The earlier run is not complete.
+        UserError: The run is not complete.
     """
-    return _weights(config) | _template(config)
-
-
-def _template(config: Mapping[str, Any]) -> dict[str, str]:
-    path = config.get("task", {}).get("template")
-    if not isinstance(path, str) or not Path(path).expanduser().is_file():
-        return {}
-    content = Path(path).expanduser().read_bytes()
-    return {"task.template": hashlib.sha256(content).hexdigest()}
-
-
-def _weights(config: Mapping[str, Any]) -> dict[str, str]:
-    path = config.get("model", {}).get("path")
-    if not isinstance(path, str) or not is_run(path):
-        return {}
-    result = Path(path).expanduser() / "result.json"
-    if not result.is_file():
+    folder = folder.expanduser()
+    if not (folder / "result.json").is_file():
         raise UserError(
             "the run to start from is not complete",
             key="init_from",
-            value=path,
-            hint="The command that began it goes on with it; `lushan runs` lists all.",
+            value=str(folder),
+            hint="The command that began it resumes it; `lushan runs` lists all.",
         )
-    return {"init_from": str(read_json(result)["weights_sha256"])}
+    parts = (ENCODER, TOKENIZER, str(best_weights(folder).relative_to(folder)))
+    return {f"{p}/{name}": file for p in parts for name, file in files_in(folder / p)}

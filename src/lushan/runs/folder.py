@@ -30,9 +30,10 @@ from lushan.runs.files import (
     disk_full,
     is_disk_full,
     parse_json,
+    read_json,
     write_json,
 )
-from lushan.runs.identity import run_id, run_path
+from lushan.runs.identity import RESOLVED, run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
 
@@ -392,6 +393,15 @@ def no_run(folder: Path) -> UserError:
             "all, as its README.md says; name the run that it came from."
         )
     return UserError(problem, file=folder, hint=hint)
+
+
+def record_resolved(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add what `auto` and defaults came to, to a begun run's config and manifest."""
+    config, manifest = folder / "config.yaml", folder / "manifest.json"
+    if config.is_file():
+        atomic_write(config, _yaml(read_config(folder) | {RESOLVED: dict(facts)}))
+    if manifest.is_file():
+        write_json(manifest, read_json(manifest) | {RESOLVED: dict(facts)})
 
 
 def _yaml(value: object) -> str:

@@ -20,6 +20,9 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.runs.earlier import is_run
 
+RESOLVED = "resolved"
+"""In the config of a run that was begun: what `auto` and defaults came to, by their keys."""
+
 EXCLUDED = (
     # Where things are kept and who is told.
     "hydra",
@@ -31,6 +34,8 @@ EXCLUDED = (
     "trial",
     "show",
     "*.cache_dir",
+    # What `auto` and defaults came to; the keys themselves count.
+    RESOLVED,
     # Which machine does the work: the global batch is configured, its division is not the result.
     "trainer.accelerator",
     "trainer.devices",

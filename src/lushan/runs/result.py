@@ -27,7 +27,8 @@ class Result:
         ci: 95 % interval of a metric: low, high.
         reports: Split -> level -> class -> precision, recall, f1, support.
         choices: Hydra's group choices: `{"task/head": "crf"}`.
-        data_fingerprint: Split -> SHA-256 of its data.
+        data_fingerprint: Split -> SHA-256 of its examples, whatever file they were read from.
+        inputs: What was read, as `lushan.config.inputs` has it; empty where it is not known.
         started: Start of the last attempt; None in results that do not tell.
         seconds: Time of the whole run, all attempts together.
         weights_sha256: SHA-256 over the weights that were tested.
@@ -44,6 +45,7 @@ class Result:
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
     data_fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
+    inputs: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     started: str | None = None
     seconds: float | None = None
     weights_sha256: str | None = None
@@ -201,7 +203,9 @@ def _problems(content: object) -> list[str]:
     if missing:
         return missing
     kinds |= {
-        name: dict for name in ("ci", "reports", "choices", "data_fingerprint") if name in content
+        name: dict
+        for name in ("ci", "reports", "choices", "data_fingerprint", "inputs")
+        if name in content
     }
     found = [
         f"{name!r} is {type(content[name]).__name__}"

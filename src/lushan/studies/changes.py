@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from lushan.errors import UserError
 from lushan.studies import records
 from lushan.studies.collect import Member
-from lushan.studies.contrast import Read, count_together
+from lushan.studies.contrast import count_together
 from lushan.studies.counting import is_tagging, set_of
-from lushan.studies.records import Records, Undecided
+from lushan.studies.records import Read, Records, Undecided
 from lushan.text import tags
 from lushan.units import is_lower_better, signed
 
@@ -73,8 +73,7 @@ def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | No
         read: From `contrast.reader`.
     """
     try:
-        split = records.split_of(metric)
-        ours, theirs = records.side_by_side([read(run.folder, split) for run in (a, b)])
+        ours, theirs = records.of_members([a, b], metric, read)
         found = _right(ours, theirs, metric)
         if found is not None:
             what, right = found

@@ -10,7 +10,7 @@ from typing import Any
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
 from lushan.runs.folder import COMPLETE, RunFolder
-from lushan.runs.identity import ABSENT, flat, run_id, varying
+from lushan.runs.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
 from lushan.runs.listing import differing, folders, nothing_to_collect
 from lushan.runs.result import Result, headline
 from lushan.runs.values import show, value_of
@@ -291,3 +291,25 @@ def training_data(runs: Sequence[Member]) -> list[str]:
     if len(prints) < 2:
         return []
     return [f"The runs were trained on {len(prints)} different sets of training data."]
+
+
+def resolved_apart(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the keys that came to different values in runs, and these; older ones have none."""
+    known = [found for config in configs if (found := config.get(RESOLVED))]
+    keys = dict.fromkeys(key for found in known for key in found)
+    values = {key: tuple(found.get(key) for found in known) for key in keys}
+    return {
+        key: found for key, found in values.items() if any(not same(found[0], v) for v in found)
+    }
+
+
+def computed_apart(runs: Sequence[Member]) -> list[str]:
+    """Return a note on keys that all runs have alike and that came to different values."""
+    configs = [run.config for run in runs if run.result is not None]
+    notes = []
+    for key, values in resolved_apart(configs).items():
+        settled = not is_excluded(key) and "." in key
+        if settled and all(same(lookup(c, key), lookup(configs[0], key)) for c in configs):
+            listed = ", ".join(dict.fromkeys(map(str, values)))
+            notes.append(f"The runs were not computed alike: {key} came to {listed}.")
+    return notes

@@ -10,8 +10,7 @@ import dataclasses
 import functools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
@@ -20,7 +19,7 @@ from lushan.metrics.significance import Difference
 from lushan.studies import collect, records
 from lushan.studies.collect import Member
 from lushan.studies.counting import Counted, counted
-from lushan.studies.records import Records, Undecided
+from lushan.studies.records import Read, Undecided
 
 TESTS = {
     "bootstrap": "paired bootstrap over examples",
@@ -37,8 +36,6 @@ FEWEST_EXAMPLES = 10
 """With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
 LEVEL = 0.05
 """A difference is marked where its corrected p is below."""
-
-Read = Callable[[Path, str], Records]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +173,7 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
             stored, or what is stored comes to another number than was reported.
         UserError: There is nothing stored, or it is damaged.
     """
-    rows = records.side_by_side([read(run.folder, records.split_of(metric)) for run in runs])
+    rows = records.of_members(runs, metric, read)
     task: Mapping[str, Any] = runs[0].config.get("task") or {}
     found = counted(metric.partition("/")[2], rows, task)
     for run, value in zip(runs, found.scores().tolist(), strict=True):

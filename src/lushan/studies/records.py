@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
 from lushan.runs.folder import RunFolder
-from lushan.studies.collect import SPLITS
+from lushan.studies.collect import SPLITS, Member
 
 Records = list[dict[str, Any]]
+Read = Callable[[Path, str], Records]
 
 
 class Undecided(Exception):
@@ -55,6 +56,36 @@ def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(record, dict) or "id" not in record:
         raise UserError("not the record of an example", file=path, line=number, hint=hint)
     return record
+
+
+def of_members(runs: Sequence[Member], metric: str, read: Read) -> list[Records]:
+    """Return the records of some runs on a metric's split, an example at the same place in all.
+
+    Runs that have read the same rows have the same examples in the same order, whatever their
+    files and columns were called: an id is made of these where the data has none.
+
+    Args:
+        runs: Complete ones.
+        metric: With its split.
+        read: Reads the records of a run's folder on a split.
+
+    Raises:
+        Undecided: See `side_by_side`.
+        UserError: There is nothing stored, or it is damaged.
+    """
+    split = split_of(metric)
+    found = [read(run.folder, split) for run in runs]
+    prints = {run.result.data_fingerprint.get(split) for run in runs if run.result is not None}
+    same_rows = len(prints) == 1 and None not in prints
+    return side_by_side([_named_like(found[0], rows) if same_rows else rows for rows in found])
+
+
+def _named_like(first: Records, rows: Records) -> Records:
+    """Return the records of the same rows under the ids of others, where they share none."""
+    ids = [row["id"] for row in first]
+    if len(rows) != len(ids) or not {row["id"] for row in rows}.isdisjoint(ids):
+        return rows
+    return [row | {"id": name} for row, name in zip(rows, ids, strict=True)]
 
 
 def side_by_side(runs: Sequence[Records]) -> list[Records]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from lushan import units
 from lushan.errors import UserError
+from lushan.runs.changed import changes, in_words
 from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
+from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import describe_git, describe_machine, packages
 from lushan.runs.result import Result
-from lushan.studies import records
+from lushan.studies import collect, records
 
 EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
 VERDICTS = (EQUAL, CLOSE, DIFFERENT)
@@ -74,22 +76,18 @@ class Original:
 
     def config_in(self, place: Path) -> dict[str, Any]:
         """Its config, with another place for runs, and no word to the search it was a trial of."""
-        config = dict(self.result.config)
+        config = {k: v for k, v in self.result.config.items() if k != RESOLVED}
         return config | {"trial": None, "paths": dict(config["paths"]) | {"output_dir": str(place)}}
 
-    def differences(self, fingerprints: Mapping[str, str]) -> list[str]:
-        """What is not as it was, in a line each.
+    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Return what is not as it was, in a line each.
 
         Args:
-            fingerprints: Of the data, now.
+            inputs: What the run would read now.
         """
         then, machine = self.manifest, dict(self.manifest.get("machine") or {})
         now = describe_machine()
-        found = []
-        before = self.result.data_fingerprint
-        for split in sorted(set(before) | set(fingerprints)):
-            if before.get(split) != fingerprints.get(split):
-                found.append(f"data: {split} has changed")
+        found = [in_words([change]) for change in changes(self.result.inputs, inputs)]
         found += _packages(then.get("packages") or [])
         code, _ = describe_git(Path(__file__).parent)
         commit = ((then.get("lushan") or {}).get("git") or {}).get("commit")
@@ -138,12 +136,14 @@ class Comparison:
             noted none. The weights themselves need not be there any more.
         examples: Split to the number of predictions that differ, and of all.
         tolerance: See `TOLERANCE`.
+        resolved: Key to what it came to then and now, where the two differ.
     """
 
     metrics: Mapping[str, tuple[float | None, float | None]]
     weights: bool | None
     examples: Mapping[str, tuple[int, int]]
     tolerance: float
+    resolved: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -165,14 +165,15 @@ class Comparison:
         return CLOSE if close else DIFFERENT
 
     def lines(self, *, every: bool = True) -> list[str]:
-        """In words: each metric, the weights, the examples of each split.
+        """Return, in words, what was computed otherwise, each metric, the weights, the examples.
 
         Args:
             every: Also those that are bit-equal.
         """
         heads = {name: units.head(name) for name in self.metrics}
         width = max(map(len, heads.values()), default=0)
-        found = [
+        found = [f"not as it was: {k} {old}, now {new}" for k, (old, new) in self.resolved.items()]
+        found += [
             f"{heads[name].ljust(width)}  {_number(then, name)}  {_number(now, name)}  "
             f"{self.of(name)}"
             for name, (then, now) in self.metrics.items()
@@ -208,6 +209,7 @@ def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANC
             for name in files
         },
         tolerance,
+        collect.resolved_apart([then.config, now.config]),
     )
 
 

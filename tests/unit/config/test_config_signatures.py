@@ -170,13 +170,19 @@ def cache(here, monkeypatch):
     return cache_file()
 
 
+def kept(cache, name):
+    """The entries of a target on disk: one for each place that it was found in."""
+    entries = json.loads(cache.read_text())["signatures"]
+    return [entry for key, entry in entries.items() if key.partition(" ")[0] == name]
+
+
 def remembered_by_another_process():
     signatures._entries.clear()
 
 
 def test_a_signature_is_remembered_on_disk(cache, monkeypatch):
     first = signature("torch.optim.SGD")
-    assert "torch.optim.SGD" in json.loads(cache.read_text())["signatures"]
+    assert kept(cache, "torch.optim.SGD")
     remembered_by_another_process()
     monkeypatch.setattr(signatures, "read", lambda _: pytest.fail("it was read again"))
     assert signature("torch.optim.SGD") == first
@@ -187,7 +193,7 @@ def test_a_damaged_memory_is_written_anew(cache, text):
     cache.parent.mkdir(parents=True)
     cache.write_text(text)
     assert "momentum" in signature("torch.optim.SGD").parameters
-    assert "torch.optim.SGD" in json.loads(cache.read_text())["signatures"]
+    assert kept(cache, "torch.optim.SGD")
 
 
 def test_a_changed_file_is_read_again(cache, here, monkeypatch):
@@ -216,6 +222,27 @@ def test_another_project_s_package_of_the_same_name_is_another(cache, here, monk
             assert set(signature("of_two_projects.A").parameters) == {name}
         del sys.modules["of_two_projects"]
         remembered_by_another_process()
+    assert len(kept(cache, "of_two_projects.A")) == 2
+    monkeypatch.setattr(signatures, "read", lambda _: pytest.fail("it was read again"))
+    for name in ("a", "b", "a"):  # neither forgets what the other has read
+        with monkeypatch.context() as project:
+            project.syspath_prepend(here / name)
+            assert set(signature("of_two_projects.A").parameters) == {name}
+        remembered_by_another_process()
+
+
+def test_what_another_process_has_written_meanwhile_is_kept(cache):
+    signature("torch.optim.SGD")
+    here, signatures._entries[cache] = (
+        signatures._entries[cache],
+        {"signatures": {}, "verdicts": {}},
+    )
+    signature("torch.optim.Adam")  # by a process that had begun before
+    signatures._entries[cache] = here
+    signatures.verdicts()["x"] = 1
+    signatures.save()
+    assert kept(cache, "torch.optim.SGD")
+    assert kept(cache, "torch.optim.Adam")
 
 
 def test_a_folder_that_cannot_be_written_is_no_harm(here, monkeypatch):

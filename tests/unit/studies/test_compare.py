@@ -247,3 +247,16 @@ def test_what_is_no_complete_run(labels, tmp_path):
     (b / "result.json").unlink()
     with pytest.raises(UserError, match=r"not complete \(interrupted"):
         compare(a, b)
+
+
+def test_the_same_rows_under_other_names_are_paired_by_their_place(labels):
+    a = labels(ONE)
+    rows = [row | {"id": f"other.csv.gz:{i}"} for i, row in enumerate(labelled(GOLD, OTHER))]
+    b = labels(OTHER, records=rows, lr=1e-2)
+    found = compare(a, b)
+    assert found.rows[0].contrast.why is None
+    assert found.changes is not None
+    # Where a part of the ids is the same, they are names, and some examples are others.
+    rows[0]["id"] = "test:5"
+    c = labels(OTHER, records=rows, lr=1e-1)
+    assert "judged different examples" in compare(a, c).rows[0].contrast.why

