@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import DoublePrecision
 
+from lushan import loops
 from lushan.callbacks.compiled import Compiled
 from lushan.errors import UserError
 from lushan.processes import environment, require_alone
@@ -103,6 +104,7 @@ class Trainer(pl.Trainer):
             **OURS,
             **options,
         )
+        loops.install(self)
 
     @property
     def shards(self) -> bool:

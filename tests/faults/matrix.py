@@ -66,6 +66,7 @@ ROWS = {
     55: "a tracker that takes nothing",
     56: "code that comes with a model",
     57: "a node of Ray's leaves",
+    58: "a run that dies between any two things that act",
 }
 """Number to fault; 47 to 50 are of a server."""
 

@@ -4,16 +4,18 @@ One checkpoint is a folder: `weights.safetensors`, `trainer.pt` (optimizer, sche
 callbacks; only tensors and plain values) and `checksums.json`. It is written under a temporary
 name beside its own, synced, and renamed; the one before it goes only afterwards.
 
-State is saved at two kinds of moments only, because from these Lightning's loops restart cleanly:
-after an optimizer step that is not its epoch's last, and after an epoch with its validation. At
-an epoch's end the loops' progress is written as that of the next epoch's beginning.
+State is saved at boundaries only (`lushan.loops`): after a step with its validation, or after an
+epoch, when everything has acted that acts there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
+import pickle
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,8 +25,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from lushan.callbacks.boundary import AtBoundary
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
 from lushan.models.weights import (
@@ -40,6 +44,8 @@ from lushan.runs.files import TEMPORARY, sha256_file, write_json
 from lushan.runs.signals import Signals
 
 STATE = "trainer.pt"
+LOSS = "val/loss"
+"""What decides between weights that the chosen metric finds equal."""
 
 
 def write_folder(folder: Path, files: dict[str, Any]) -> None:
@@ -153,7 +159,32 @@ def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str
     return None, complaints
 
 
-class Checkpoints(pl.Callback):
+def require_readable(name: str, state: Any) -> None:
+    """Read a state as a resumed run would, without its tensors.
+
+    Args:
+        name: Of the callback.
+        state: What its `state_dict` returned.
+
+    Raises:
+        UserError: It holds something that is only read by running code.
+    """
+    buffer = io.BytesIO()
+    torch.save(apply_to_collection(state, Tensor, lambda _: None), buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "something other"
+        raise UserError(
+            f"the state of {name} holds {what}, which a resumed run would not read",
+            key="callbacks",
+            hint="Let its state_dict() return numbers, text, lists, dictionaries and tensors only.",
+        ) from error
+
+
+class Checkpoints(AtBoundary):
     """Saves state to resume from, and the best weights.
 
     Args:
@@ -187,11 +218,11 @@ class Checkpoints(pl.Callback):
         self.signals, self.facts = signals, facts
         self.elastic = False
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
-        self.best_value: float | None = None
+        self.best_rank: tuple[float, float] | None = None
         self.best_step: int | None = None
         self._stopped = False
-        self._validated_inside = False
-        self._epoch_over = False
+        self._metrics: dict[str, Tensor] = {}
+        self._validated = False
         self._saved_at = time.monotonic()
 
     @property
@@ -202,9 +233,11 @@ class Checkpoints(pl.Callback):
     # Saving
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Honour an early stop that was saved; take the signals back from Lightning."""
+        """Put back what was saved of the trainer; take the signals back from Lightning."""
         if self._stopped:
             trainer.should_stop = True
+        connector: Any = trainer._logger_connector
+        connector._callback_metrics.update(self._metrics)
         self.signals.install()
         self.signals.deferred = True
         self._saved_at = time.monotonic()
@@ -219,24 +252,11 @@ class Checkpoints(pl.Callback):
         """From here on a signal stops at once."""
         self.signals.deferred = False
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save inside an epoch when it is time; the epoch's last step waits for its end."""
-        self._epoch_over = batch_idx + 1 >= trainer.num_training_batches
-        if self._epoch_over:
-            return
+    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+        """Save after an epoch, and inside one when it is time; then honour a signal."""
         pending = self._any_rank_stopped(trainer)
-        if pending or self._due(trainer):
+        if pending or epoch_over or self._due(trainer):
             self._save(trainer)
-        if pending:
-            raise Interrupted(pending)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save after the epoch and its validation."""
-        self._epoch_over = True
-        self._save(trainer)
-        pending = self._any_rank_stopped(trainer)
         if pending:
             raise Interrupted(pending)
 
@@ -250,7 +270,7 @@ class Checkpoints(pl.Callback):
         return int(shared)
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        if self._validated_inside:
+        if self._validated:
             return True
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             return True
@@ -261,7 +281,7 @@ class Checkpoints(pl.Callback):
         return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
 
     def _save(self, trainer: pl.Trainer) -> None:
-        self._validated_inside = False
+        self._validated = False
         model: Any = trainer.lightning_module.model
         if not all_finite(model.parameters()):
             raise RunFailed(
@@ -278,17 +298,9 @@ class Checkpoints(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """At an epoch's end, write the loops' progress as the next epoch's beginning."""
-        if not self._epoch_over:
-            return
-        loop = checkpoint["loops"]["fit_loop"]
-        for part in ("total", "current"):
-            progress = loop["epoch_progress"][part]
-            progress["completed"] = progress["processed"]
-        batches = loop["epoch_loop.batch_progress"]
-        batches["total"]["completed"] = batches["total"]["processed"]
-        batches["current"] = dict.fromkeys(batches["current"], 0)
-        batches["is_last_batch"] = False
+        """Refuse a callback's state that could be written, but not be read by a resumed run."""
+        for name, state in checkpoint["callbacks"].items():
+            require_readable(name, state)
 
     # The best weights
 
@@ -296,7 +308,7 @@ class Checkpoints(pl.Callback):
         """Keep the weights that were just judged, if they are the best so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        self._validated_inside = True
+        self._validated = True
         if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
@@ -307,13 +319,11 @@ class Checkpoints(pl.Callback):
                 hint=f"choose one of {sorted(trainer.callback_metrics)}",
             )
         value = float(trainer.callback_metrics[self.monitor])
-        # An undefined value (a correlation over constant predictions) is worse than any number.
-        score = float("-inf") if math.isnan(value) else self.sign * value
-        best = None if self.best_value is None else self.sign * self.best_value
-        if best is not None and not score > best:
+        loss = float(trainer.callback_metrics.get(LOSS, math.nan))
+        rank = self._rank(value, loss)
+        if self.best_rank is not None and not rank > self.best_rank:
             return
-        self.best_value = self.sign * score
-        self.best_step = trainer.global_step
+        self.best_rank, self.best_step = rank, trainer.global_step
         kept = self.folder / f"best-{trainer.global_step:09d}"
         write_weights(kept, pl_module.judged_weights(), first=trainer.is_global_zero)
         if trainer.is_global_zero:
@@ -321,14 +331,25 @@ class Checkpoints(pl.Callback):
                 if old != kept:
                     shutil.rmtree(old, ignore_errors=True)
 
+    def _rank(self, value: float, loss: float) -> tuple[float, float]:
+        """Order weights: by the metric, and where it is the same by the loss.
+
+        An undefined value (a correlation over constant predictions) is worse than any number.
+        """
+        parts = (self.sign * value, -loss)
+        one, other = (-math.inf if math.isnan(part) else part for part in parts)
+        return one, other
+
     # State
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
         return {
-            "best_value": self.best_value,
+            "best_rank": self.best_rank,
             "best_step": self.best_step,
-            "stopped": self._trainer_stopped,
+            "stopped": bool(self._trainer.should_stop),
+            # What watches a metric may look at it in an epoch without validation.
+            "metrics": {k: v.detach().cpu() for k, v in self._trainer.callback_metrics.items()},
             "facts": self.facts,
         }
 
@@ -343,13 +364,9 @@ class Checkpoints(pl.Callback):
                     hint=f"Write {field}={value}, or trainer.elastic=true to go on with the same "
                     "batches and other last digits.",
                 )
-        self.best_value, self.best_step = state["best_value"], state["best_step"]
-        self._stopped = state["stopped"]
+        self.best_rank, self.best_step = state["best_rank"], state["best_step"]
+        self._stopped, self._metrics = state["stopped"], state["metrics"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remember the trainer, whose wish to stop is part of the state."""
+        """Remember the trainer, whose decision to stop and metrics are part of the state."""
         self._trainer = trainer
-
-    @property
-    def _trainer_stopped(self) -> bool:
-        return bool(self._trainer.should_stop)
