@@ -23,6 +23,9 @@ OURS: dict[str, Any] = {
 }
 """Arguments that exact resuming needs as they are; they cannot be configured."""
 
+POINTS = 20
+"""Rows of training loss that a run has at least, if it has as many steps."""
+
 
 class Trainer(pl.Trainer):
     """`pytorch_lightning.Trainer`; takes the same arguments, but for these.
@@ -41,6 +44,8 @@ class Trainer(pl.Trainer):
         elastic: Whether an interrupted run may go on with other processes than it had: it sees
             the same batches, and its numbers differ in the last digits.
         compile: Whether the model's layers are compiled for training; see `Compiled`.
+        log_every_n_steps: Steps from one row of training loss to the next; null is 50, and less in
+            a short run, whose curve shall have some points.
         enable_progress_bar: Lightning's own bar, beside the console's.
         enable_model_summary: Lightning's table of layers.
         **options: Everything else goes to Lightning as it is.
@@ -59,11 +64,13 @@ class Trainer(pl.Trainer):
         group_timeout: float = 10.0,
         elastic: bool = False,
         compile: bool = False,
+        log_every_n_steps: int | None = None,
         enable_progress_bar: bool = False,
         enable_model_summary: bool = False,
         **options: Any,
     ) -> None:
         self.elastic = elastic
+        self.has_own_interval = log_every_n_steps is None
         self.clip_norm = gradient_clip_val
         self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
         if max_epochs is None and self.wanted_steps is None:
@@ -99,6 +106,7 @@ class Trainer(pl.Trainer):
             max_steps=-1,
             strategy=strategy,
             plugins=plugins,
+            log_every_n_steps=log_every_n_steps,
             enable_progress_bar=enable_progress_bar,
             enable_model_summary=enable_model_summary,
             **OURS,
@@ -126,9 +134,12 @@ class Trainer(pl.Trainer):
         callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
         callbacks.insert(0, callback)
 
-    def follow(self, epochs: int) -> None:
-        """Train as many epochs as the plan has."""
+    def follow(self, epochs: int, steps: int) -> None:
+        """Train as many epochs as the plan has, which is so many steps."""
         self.fit_loop.max_epochs = epochs
+        if self.has_own_interval:
+            usual: int = self.log_every_n_steps  # type: ignore[has-type]
+            self.log_every_n_steps = min(usual, max(1, steps // POINTS))
 
 
 def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:

@@ -22,7 +22,7 @@ def closing_text(result: Result, *, every_level: bool = False) -> str:
         known = row.low is not None and row.high is not None
         interval = f"{row.low:.4f} to {row.high:.4f}" if known else ""
         rows.append([row.metric, value, interval, "main metric" if row.is_main else ""])
-    lines = aligned(rows, right={1})
+    lines = aligned(rows, right={1}) if len(rows) > 1 else ["no metrics"]
     for classes in report_texts(result)[: None if every_level else 1]:
         lines += ["", *classes]
     lines += [f"note: {note}" for note in result.extra.get("notes") or ()]

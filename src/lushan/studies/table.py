@@ -107,6 +107,7 @@ def arrange(
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)
     notes += collect.own_code(placed)
+    notes += collect.cut_short(placed)
     notes += left_out(runs, metrics)
     return Grid(rows, columns, over, list(by_row), list(by_column), metrics, cells, notes)
 
