@@ -163,9 +163,9 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str
         UserError: There is no such tokenizer or model, or the task cannot read this data.
     """
     from lushan import preparation
+    from lushan.announcing import quiet_lightning
     from lushan.config.build import build
     from lushan.data.audit.lengths import unknown_characters
-    from lushan.fitting import quiet_lightning
 
     quiet_lightning()
     task: Task = build(cfg["task"])

@@ -11,7 +11,6 @@ import functools
 import logging
 import os
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from lushan.announcing import (
+    count_parameters,
+    describe,
+    evaluated_splits,
+    notes_before,
+    quiet_lightning,
+)
 from lushan.callbacks.checkpoints import Checkpoints, FolderIO, newest, write_weights
 from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
@@ -26,11 +32,10 @@ from lushan.config.build import build
 from lushan.data.labelled import remembered
 from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
-from lushan.models.adaptation import adaptation_of
 from lushan.models.own_code import save_shape
 from lushan.models.streamed import read_weights
 from lushan.models.weights import Damaged, load_weights, weights_hash
-from lushan.module import PREFIX, TEST, VALIDATION, Experiment
+from lushan.module import PREFIX, VALIDATION, Experiment
 from lushan.optim import freeze_weights
 from lushan.preparation import Prepared, prepare
 from lushan.processes import RUN_FOLDER, others_named
@@ -142,11 +147,13 @@ def fit(
     assert experiment.plan is not None
     # Nobody knows how many windows a stream will have: each has a step at least, and the last
     # one tells that it is the last.
-    trainer.follow(experiment.plan.epochs or experiment.plan.total_steps)
+    steps = experiment.plan.total_steps
+    trainer.follow(experiment.plan.epochs or steps, steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
-    trainer.observe(Console(experiment.plan.total_steps, shown))
+    trainer.observe(Console(steps, shown))
+    known = notes_before(cfg, ready, experiment)
     if trainer.is_global_zero:
-        describe(ready, experiment)
+        describe(ready, experiment, known)
         keep_for_later(ready, folder)
         record_resolved(folder, checkpoints.facts)
         log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in checkpoints.facts.items()))
@@ -155,7 +162,7 @@ def fit(
     with others_named(trainer.strategy):
         if cfg["train"]:
             trainer.fit(experiment, ckpt_path=where_to_resume(folder, trainer), weights_only=None)
-        return judge(cfg, trainer, experiment, checkpoints, ready, record)
+        return judge(cfg, trainer, experiment, checkpoints, ready, record, known)
 
 
 def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:
@@ -203,43 +210,6 @@ def batching_of(
         limit=trainer.wanted_train_limit,
         row_tokens=row_tokens,
     )
-
-
-def describe(ready: Prepared, experiment: Experiment) -> None:
-    """Say what is about to be trained."""
-    assert experiment.plan is not None
-    sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in ready.corpus.splits.items())
-    counts = count_parameters(ready.model)
-    for note in [*ready.notes, *experiment.plan.notes]:
-        log.info("note: %s", note)
-    log.info("examples: %s", sizes)
-    for line in ready.origins:
-        log.info("%s", line)
-    share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
-    log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
-    if (adaptation := adaptation_of(ready.model)) is not None:
-        log.info("peft: %s", adaptation)
-    plan = experiment.plan
-    if ready.row_tokens is not None:
-        rows, features = len(plan.rows), len(plan.rows.members)
-        log.info(
-            "packing: %s documents or parts in %s rows of %d tokens, %.1f %% empty",
-            *(f"{features:,}", f"{rows:,}", ready.row_tokens, 100 * plan.waste),
-        )
-    if plan.epochs is None:
-        log.info("steps: %d, window after window of the stream", plan.total_steps)
-    else:
-        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
-        log.info("steps: %d in %s", plan.total_steps, epochs)
-
-
-def count_parameters(model: torch.nn.Module) -> dict[str, int]:
-    """All numbers that make up a model, and those of them that learn."""
-    weights = list(model.parameters())
-    return {
-        "all": sum(w.numel() for w in weights),
-        "trained": sum(w.numel() for w in weights if w.requires_grad),
-    }
 
 
 def keep_for_later(ready: Prepared, folder: Path) -> None:
@@ -354,6 +324,7 @@ def judge(
     checkpoints: Checkpoints,
     ready: Prepared,
     record: Record,
+    known: Sequence[str],
 ) -> Outcome:
     """Score the best weights once: on validation with everything, on test where there is one."""
     steps = trainer.global_step
@@ -367,14 +338,13 @@ def judge(
         trainer.strategy.barrier()
         load_into(experiment.model, best)
     experiment.ema = None
-    splits = [VALIDATION, TEST] if cfg["test"] else [VALIDATION]
-    evaluations = {s: evaluate(trainer, experiment, s) for s in splits if s in experiment.encoded}
+    evaluations = {s: evaluate(trainer, experiment, s) for s in evaluated_splits(cfg, ready)}
     notes = [f"{s}: {note}" for s, e in evaluations.items() for note in e.notes]
     assert experiment.plan is not None
     return Outcome(
         task=ready.task,
         evaluations=evaluations,
-        notes=[*ready.notes, *experiment.plan.notes, *checkpoints.notes(), *notes],
+        notes=[*known, *checkpoints.notes(), *notes],
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(record.trained, 3),
@@ -429,16 +399,3 @@ def tidy(folder: Path, checkpoint: Path) -> None:
     checkpoint.rename(folder / BEST)
     for state in folder.glob("step-*"):
         shutil.rmtree(state, ignore_errors=True)
-
-
-def quiet_lightning() -> None:
-    """Keep the libraries' banners and advice off the terminal; errors still come through."""
-    from transformers import utils
-
-    transformers: Any = utils.logging
-    transformers.set_verbosity_error()  # it advises masks where none are right
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", module="lightning_fabric")
-    warnings.filterwarnings("ignore", message=".*treespec.*")

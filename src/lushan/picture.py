@@ -14,8 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from lushan.announcing import quiet_lightning
 from lushan.config.build import build
-from lushan.fitting import make_experiment, quiet_lightning
+from lushan.fitting import make_experiment
 from lushan.preparation import Prepared, prepare
 from lushan.tasks.base import IGNORED, Batch, Task
 from lushan.trainer import Trainer

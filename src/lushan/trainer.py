@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.plugins import DoublePrecision
 
+from lushan import loops
 from lushan.callbacks.compiled import Compiled
 from lushan.configurable import configurable
 from lushan.errors import UserError
@@ -23,6 +24,9 @@ OURS: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,  # each epoch has its own plan
 }
 """Arguments that exact resuming needs as they are; they cannot be configured."""
+
+POINTS = 20
+"""Rows of training loss that a run has at least, if it has as many steps."""
 
 
 @configurable
@@ -43,6 +47,8 @@ class Trainer(pl.Trainer):
         elastic: Whether an interrupted run may go on with other processes than it had: it sees
             the same batches, and its numbers differ in the last digits.
         compile: Whether the model's layers are compiled for training; see `Compiled`.
+        log_every_n_steps: Steps from one row of training loss to the next; null is 50, and less in
+            a short run, whose curve shall have some points.
         enable_progress_bar: Lightning's own bar, beside the console's.
         enable_model_summary: Lightning's table of layers.
         **options: Everything else goes to Lightning as it is.
@@ -61,11 +67,13 @@ class Trainer(pl.Trainer):
         group_timeout: float = 10.0,
         elastic: bool = False,
         compile: bool = False,
+        log_every_n_steps: int | None = None,
         enable_progress_bar: bool = False,
         enable_model_summary: bool = False,
         **options: Any,
     ) -> None:
         self.elastic = elastic
+        self.has_own_interval = log_every_n_steps is None
         self.clip_norm = gradient_clip_val
         self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
         if max_epochs is None and self.wanted_steps is None:
@@ -102,11 +110,13 @@ class Trainer(pl.Trainer):
             max_steps=-1,
             strategy=strategy,
             plugins=plugins,
+            log_every_n_steps=log_every_n_steps,
             enable_progress_bar=enable_progress_bar,
             enable_model_summary=enable_model_summary,
             **OURS,
             **options,
         )
+        loops.install(self)
 
     @property
     def shards(self) -> bool:
@@ -130,9 +140,12 @@ class Trainer(pl.Trainer):
         callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
         callbacks.insert(0, callback)
 
-    def follow(self, epochs: int) -> None:
-        """Train as many epochs as the plan has."""
+    def follow(self, epochs: int, steps: int) -> None:
+        """Train as many epochs as the plan has, which is so many steps."""
         self.fit_loop.max_epochs = epochs
+        if self.has_own_interval:
+            usual: int = self.log_every_n_steps  # type: ignore[has-type]
+            self.log_every_n_steps = min(usual, max(1, steps // POINTS))
 
 
 def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:

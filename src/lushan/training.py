@@ -256,6 +256,7 @@ def logged(path: Path) -> Iterator[None]:
         (root, to_file),
         (root, to_screen),
         (lightning, to_file),
+        (lightning, to_screen),
     ]
     for logger, handler in handlers:
         logger.addHandler(handler)

@@ -69,9 +69,10 @@ ROWS = {
     58: "launcher and sweeper settings from a file that start programs",
     59: "a config, or a working folder, that sends keys or numbers to another host",
     60: "modules in the working folder with the names of others",
+    61: "a run that dies between any two things that act",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
-    69: "a hundred thousand classes; files that are small and unpack to gigabytes",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
+    69: "a hundred thousand classes; files that are small and unpack to gigabytes",
 }
 """Number to fault; 47 to 50 are of a server."""
 

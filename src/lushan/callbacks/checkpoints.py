@@ -4,17 +4,19 @@ One checkpoint is a folder: `weights.safetensors`, `trainer.pt` (optimizer, sche
 callbacks; only tensors and plain values) and `checksums.json`. It is written under a temporary
 name beside its own, synced, and renamed; the one before it goes only afterwards.
 
-State is saved at two kinds of moments only, because from these Lightning's loops restart cleanly:
-after an optimizer step that is not its epoch's last, and after an epoch with its validation. At
-an epoch's end the loops' progress is written as that of the next epoch's beginning.
+State is saved at boundaries only (`lushan.loops`): after a step with its validation, or after an
+epoch, when everything has acted that acts there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import os
+import pickle
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,9 +26,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.callbacks.boundary import AtBoundary
 from lushan.callbacks.facts import require_alike
 from lushan.configurable import configurable
 from lushan.errors import Interrupted, RunFailed, UserError
@@ -46,6 +50,8 @@ from lushan.runs.signals import Signals
 log = logging.getLogger(__name__)
 
 STATE = "trainer.pt"
+LOSS = "val/loss"
+"""What decides between weights that the chosen metric finds equal."""
 
 
 def write_folder(folder: Path, files: dict[str, Any]) -> None:
@@ -159,8 +165,33 @@ def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str
     return None, complaints
 
 
+def require_readable(name: str, state: Any) -> None:
+    """Read a state as a resumed run would, without its tensors.
+
+    Args:
+        name: Of the callback.
+        state: What its `state_dict` returned.
+
+    Raises:
+        UserError: It holds something that is only read by running code.
+    """
+    buffer = io.BytesIO()
+    torch.save(apply_to_collection(state, Tensor, lambda _: None), buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "something other"
+        raise UserError(
+            f"the state of {name} holds {what}, which a resumed run would not read",
+            key="callbacks",
+            hint="Let its state_dict() return numbers, text, lists, dictionaries and tensors only.",
+        ) from error
+
+
 @configurable
-class Checkpoints(pl.Callback):
+class Checkpoints(AtBoundary):
     """Saves state to resume from, and the best weights.
 
     Args:
@@ -197,13 +228,12 @@ class Checkpoints(pl.Callback):
         self.elastic = False
         self.resumed: list[str] = []
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
-        self.best_value: float | None = None
-        self.best_loss = math.inf
+        self.best_rank: tuple[bool, float, float] | None = None
         self.best_step: int | None = None
         self.undefined = 0
         self._stopped = False
-        self._validated_inside = False
-        self._epoch_over = False
+        self._metrics: dict[str, Tensor] = {}
+        self._validated = False
         self._saved_at = time.monotonic()
 
     @property
@@ -214,9 +244,11 @@ class Checkpoints(pl.Callback):
     # Saving
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Honour an early stop that was saved; take the signals back from Lightning."""
+        """Put back what was saved of the trainer; take the signals back from Lightning."""
         if self._stopped:
             trainer.should_stop = True
+        connector: Any = trainer._logger_connector
+        connector._callback_metrics.update(self._metrics)
         self.signals.install()
         self.signals.deferred = True
         self._saved_at = time.monotonic()
@@ -231,24 +263,11 @@ class Checkpoints(pl.Callback):
         """From here on a signal stops at once."""
         self.signals.deferred = False
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save inside an epoch when it is time; the epoch's last step waits for its end."""
-        self._epoch_over = batch_idx + 1 >= trainer.num_training_batches
-        if self._epoch_over:
-            return
+    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+        """Save after an epoch, and inside one when it is time; then honour a signal."""
         pending = self._any_rank_stopped(trainer)
-        if pending or self._due(trainer):
+        if pending or epoch_over or self._due(trainer):
             self._save(trainer)
-        if pending:
-            raise Interrupted(pending)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save after the epoch and its validation."""
-        self._epoch_over = True
-        self._save(trainer)
-        pending = self._any_rank_stopped(trainer)
         if pending:
             raise Interrupted(pending)
 
@@ -262,7 +281,7 @@ class Checkpoints(pl.Callback):
         return int(shared)
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        if self._validated_inside:
+        if self._validated:
             return True
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             return True
@@ -273,7 +292,7 @@ class Checkpoints(pl.Callback):
         return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
 
     def _save(self, trainer: pl.Trainer) -> None:
-        self._validated_inside = False
+        self._validated = False
         model: Any = trainer.lightning_module.model
         if not all_finite(model.parameters()):
             raise RunFailed(
@@ -290,17 +309,9 @@ class Checkpoints(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """At an epoch's end, write the loops' progress as the next epoch's beginning."""
-        if not self._epoch_over:
-            return
-        loop = checkpoint["loops"]["fit_loop"]
-        for part in ("total", "current"):
-            progress = loop["epoch_progress"][part]
-            progress["completed"] = progress["processed"]
-        batches = loop["epoch_loop.batch_progress"]
-        batches["total"]["completed"] = batches["total"]["processed"]
-        batches["current"] = dict.fromkeys(batches["current"], 0)
-        batches["is_last_batch"] = False
+        """Refuse a callback's state that could be written, but not be read by a resumed run."""
+        for name, state in checkpoint["callbacks"].items():
+            require_readable(name, state)
 
     # The best weights
 
@@ -308,7 +319,7 @@ class Checkpoints(pl.Callback):
         """Keep the weights that were just judged, if they are the best so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        self._validated_inside = True
+        self._validated = True
         if self.monitor is None:
             return
         if self.monitor not in trainer.callback_metrics:
@@ -319,7 +330,8 @@ class Checkpoints(pl.Callback):
                 hint=f"choose one of {sorted(trainer.callback_metrics)}",
             )
         metrics = trainer.callback_metrics
-        if not self._is_best(float(metrics[self.monitor]), float(metrics["val/loss"])):
+        loss = float(metrics.get(LOSS, math.nan))
+        if not self._is_best(float(metrics[self.monitor]), loss):
             return
         self.best_step = trainer.global_step
         kept = self.folder / f"best-{trainer.global_step:09d}"
@@ -332,20 +344,16 @@ class Checkpoints(pl.Callback):
     def _is_best(self, value: float, loss: float) -> bool:
         """Whether these are the best numbers so far, which they are from now on.
 
-        Where the metric is undefined (a correlation of what does not vary), the loss decides; any
-        number of the metric is better than none.
+        The metric decides, and where it is the same, or undefined (a correlation of what does not
+        vary), the loss; any number of the metric is better than none.
         """
-        if math.isnan(value):
-            self.undefined += 1
-            if self.best_value is not None or (
-                self.best_step is not None and not loss < self.best_loss
-            ):
-                return False
-            self.best_loss = math.inf if math.isnan(loss) else loss
-            return True
-        if self.best_value is not None and not self.sign * value > self.sign * self.best_value:
+        is_defined = not math.isnan(value)
+        self.undefined += not is_defined
+        against = -math.inf if math.isnan(loss) else -loss
+        rank = (is_defined, self.sign * value if is_defined else 0.0, against)
+        if self.best_rank is not None and not rank > self.best_rank:
             return False
-        self.best_value = value
+        self.best_rank = rank
         return True
 
     def notes(self) -> list[str]:
@@ -353,10 +361,10 @@ class Checkpoints(pl.Callback):
         if not self.undefined:
             return self.resumed
         undefined = (
-            f"{self.monitor} is undefined at every validation: the best checkpoint is the one with "
-            "the lowest val/loss"
-            if self.best_value is None
-            else f"{self.monitor} was undefined at {self.undefined} validations: none is the best"
+            f"{self.monitor} was undefined at {self.undefined} validations: none is the best"
+            if self.best_rank is not None and self.best_rank[0]
+            else f"{self.monitor} is undefined at every validation: the best checkpoint is the one "
+            f"with the lowest {LOSS}"
         )
         return [*self.resumed, undefined]
 
@@ -365,11 +373,12 @@ class Checkpoints(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
         return {
-            "best_value": self.best_value,
-            "best_loss": self.best_loss,
+            "best_rank": self.best_rank,
             "undefined": self.undefined,
             "best_step": self.best_step,
-            "stopped": self._trainer_stopped,
+            "stopped": bool(self._trainer.should_stop),
+            # What watches a metric may look at it in an epoch without validation.
+            "metrics": {k: v.detach().cpu() for k, v in self._trainer.callback_metrics.items()},
             "facts": self.facts,
             "resumed": self.resumed,
         }
@@ -380,14 +389,10 @@ class Checkpoints(pl.Callback):
         self.resumed = list(dict.fromkeys([*state["resumed"], *found]))
         for note in found:
             log.warning("note: %s", note)
-        self.best_value, self.best_step = state["best_value"], state["best_step"]
-        self.best_loss, self.undefined = state["best_loss"], state["undefined"]
-        self._stopped = state["stopped"]
+        self.best_rank, self.best_step = state["best_rank"], state["best_step"]
+        self.undefined = state["undefined"]
+        self._stopped, self._metrics = state["stopped"], state["metrics"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remember the trainer, whose wish to stop is part of the state."""
+        """Remember the trainer, whose decision to stop and metrics are part of the state."""
         self._trainer = trainer
-
-    @property
-    def _trainer_stopped(self) -> bool:
-        return bool(self._trainer.should_stop)

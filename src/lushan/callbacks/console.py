@@ -41,7 +41,14 @@ class Console(pl.Callback):
     ) -> None:
         """Move the bar."""
         if self.bar is not None:
+            self._show_metrics(trainer)
             self.bar.update(trainer.global_step - self.bar.n)
+
+    def _show_metrics(self, trainer: pl.Trainer) -> None:
+        """Write behind the bar what was logged for it: the training loss, and a callback's own."""
+        assert self.bar is not None
+        values = {name: f"{value:.4g}" for name, value in trainer.progress_bar_metrics.items()}
+        self.bar.set_postfix(values, refresh=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line."""
@@ -53,9 +60,16 @@ class Console(pl.Callback):
         log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
+        """Close the bar, and say so where training ends before its plan does."""
         if self.bar is not None:
+            self._show_metrics(trainer)
             self.bar.close()
+        if trainer.is_global_zero and trainer.should_stop and trainer.global_step < self.total:
+            callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            found = (getattr(callback, "stopping_reason_message", None) for callback in callbacks)
+            reasons = "".join(f": {reason}" for reason in found if reason)
+            where = f"step {trainer.global_step}/{self.total}"
+            log.info("stopped early after %s%s", where, reasons)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

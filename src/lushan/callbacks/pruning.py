@@ -7,12 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lushan.callbacks.boundary import AtBoundary
 from lushan.errors import Pruned
 from lushan.runs.trials import Ongoing
 from lushan.units import text
 
 
-class Pruning(pl.Callback):
+class Pruning(AtBoundary):
     """Reports each validation to the search, and ends the run where its pruner says so.
 
     It stands behind the callback that saves: a pruned run has a checkpoint, and the same config
@@ -36,12 +37,13 @@ class Pruning(pl.Callback):
         return "Pruning"
 
     def state_dict(self) -> dict[str, Any]:
-        """Validations so far."""
-        return {"validations": self.validations}
+        """Validations so far, and what the pruner said after the last one."""
+        return {"validations": self.validations, "hopeless": self._hopeless}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on counting."""
         self.validations = int(state["validations"])
+        self._hopeless = state["hopeless"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report, and ask; the first rank does it for all."""
@@ -58,21 +60,16 @@ class Pruning(pl.Callback):
         said = f"{self.metric} {text(value, self.metric)} at validation {self.validations}"
         self._hopeless = said if hopeless else None
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """End inside an epoch, after a step whose state was saved."""
-        if batch_idx + 1 < trainer.num_training_batches:
-            self._end_if_hopeless(trainer)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End where the run was killed between the saving of its state and its end."""
+        self._end_if_hopeless(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End after an epoch that is not the last."""
-        is_last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-        if not is_last and not trainer.should_stop:
-            self._end_if_hopeless(trainer)
+    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+        """End, once the state is saved."""
+        self._end_if_hopeless(trainer)
 
     def _end_if_hopeless(self, trainer: pl.Trainer) -> None:
-        if self._hopeless is None:
+        if self._hopeless is None or trainer.fit_loop.done:
             return
         if trainer.is_global_zero:
             self.trial.mark_pruned(self._hopeless)

@@ -28,7 +28,7 @@ class Record(pl.Callback):
 
     def __init__(self, path: Path, metrics: list[str]) -> None:
         self.path = path
-        self.columns = FIXED + metrics
+        self.metrics, self.columns = metrics, FIXED + metrics
         self.seconds = 0.0
         self._since: float | None = None
 
@@ -77,6 +77,7 @@ class Record(pl.Callback):
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
         row = {"train/loss": pl_module.take_running(), "lr": rate}
         self._write(trainer, row)
+        pl_module.log("train/loss", row["train/loss"], prog_bar=True, logger=False)
         for logger in trainer.loggers:
             logger.log_metrics({**row, "epoch": trainer.current_epoch}, step=trainer.global_step)
 
@@ -84,7 +85,7 @@ class Record(pl.Callback):
         """A row with the validation's metrics; the trackers get them from Lightning."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.columns}
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.metrics}
         self._write(trainer, values | {"train/epoch_loss": pl_module.take_running("epoch_")})
 
     def _write(self, trainer: pl.Trainer, values: dict[str, Any]) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.announcing import quiet_lightning
 from lushan.config.build import build, source_of
 from lushan.config.override import overridden
 from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.errors import UserError, did_you_mean
-from lushan.fitting import batching_of, quiet_lightning
+from lushan.fitting import batching_of
 from lushan.fitting import evaluate as judge
 from lushan.inference.loading import config_of, load
 from lushan.module import PREFIX, TEST, VALIDATION, Experiment

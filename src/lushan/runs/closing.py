@@ -32,7 +32,7 @@ def closing_text(result: Result, *, every_level: bool = False) -> str:
     rows = [[*METRIC_HEADS, ""]]
     for row in summary(result):
         rows.append([*metric_cells(row), "main metric" if row.is_main else ""])
-    lines = aligned(rows, right={1})
+    lines = aligned(rows, right={1}) if len(rows) > 1 else ["no metrics"]
     for classes in report_texts(result)[: None if every_level else 1]:
         lines += ["", *classes]
     lines += [f"note: {note}" for note in result.extra.get("notes") or ()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ TRIAL = "trial"
 
 USUAL = "optimizer.lr"
 """What is searched where nothing is named: from a tenth of its value to ten times it."""
+
+DIGITS = 3
+"""Digits of a proposed number, such as a learning rate; more of them make no other model."""
 
 
 def split(
@@ -85,7 +89,53 @@ def around(value: object) -> dict[str, Any]:
             value=value,
             hint=f"Name what varies: {USUAL}='tag(log, interval(1e-5, 1e-3))'.",
         )
-    return {USUAL: FloatDistribution(value / 10, value * 10, log=True)}
+    low, high = rounded(value / 10, value), rounded(value * 10, value)
+    return {USUAL: FloatDistribution(low, high, log=True)}
+
+
+def rounded(value: float, width: float) -> float:
+    """A number as one would write it: with `DIGITS` digits of its own, or of a width if finer.
+
+    Args:
+        value: The number.
+        width: Of the range that it is from.
+    """
+    sizes = [abs(size) for size in (value, width) if size]
+    if not sizes:
+        return value
+    places = DIGITS - 1 - math.floor(math.log10(min(sizes)))
+    return round(value, places)
+
+
+def round_proposals(sampler: Any) -> Any:
+    """Let a sampler propose numbers as one would write them.
+
+    Optuna keeps what the sampler says, so what is recorded and what the trial is trained with are
+    the same number, and the sampler learns from it.
+
+    Args:
+        sampler: Of Optuna's.
+    """
+    relative, independent = sampler.sample_relative, sampler.sample_independent
+
+    def sample_relative(study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
+        found = relative(study, trial, search_space)
+        return {name: _written_down(value, search_space.get(name)) for name, value in found.items()}
+
+    def sample_independent(study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        return _written_down(independent(study, trial, name, distribution), distribution)
+
+    sampler.sample_relative, sampler.sample_independent = sample_relative, sample_independent
+    return sampler
+
+
+def _written_down(value: Any, distribution: Any) -> Any:
+    """A proposal rounded, where its range is one of all numbers; the ends stay in it."""
+    is_continuous = hasattr(distribution, "step") and distribution.step is None
+    if not is_continuous or not isinstance(value, float):
+        return value
+    short = rounded(value, distribution.high - distribution.low)
+    return min(max(short, distribution.low), distribution.high)
 
 
 def of_a_run(overrides: Sequence[str]) -> list[str]:

@@ -278,7 +278,9 @@ class Search(Sweeper):
             node["constant_liar"] = True  # else trials at the same time are all alike
         given = {k: v for k, v in node.items() if v is not None}
         made = build(given, "hydra.sweeper.sampler")
-        return made(space.grid(plan.space)) if self._kind == "GridSampler" else made
+        if self._kind == "GridSampler":
+            return made(space.grid(plan.space))
+        return space.round_proposals(made)
 
     @property
     def _kind(self) -> str:

@@ -13,6 +13,7 @@ from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
 from lushan.runs.listing import differing, folders, nothing_to_collect
 from lushan.runs.result import Result, headline
+from lushan.runs.shortened import shortened_by
 from lushan.runs.values import show, value_of
 from lushan.runs.where import Condition, Facts, select
 
@@ -268,8 +269,15 @@ def require_same_data(
     """Numbers that are compared must have been measured on the same data.
 
     Raises:
-        UserError: Names two runs whose data differ.
+        UserError: Names two runs whose data differ, or one that was cut short.
     """
+    cut = [run for run in column if shortened_by(run.config)]
+    if cut and len(cut) < len(column):
+        raise UserError(
+            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
+            f"{', '.join(shortened_by(cut[0].config))}",
+            hint="Leave that run out, or remove its folder.",
+        )
     prefix = metric.partition("/")[0]
     split = SPLITS.get(prefix, prefix)
     first: dict[str | None, Member] = {}
@@ -283,6 +291,15 @@ def require_same_data(
             f"{shown(other.folder)} have different {split} splits",
             hint=hint,
         )
+
+
+def cut_short(runs: Sequence[Member]) -> list[str]:
+    """A note on runs whose numbers are not those of whole splits."""
+    those = [run for run in runs if shortened_by(run.config)]
+    if not those:
+        return []
+    settings = ", ".join(shortened_by(those[0].config))
+    return [f"{len(those)} of {len(runs)} runs were cut short ({settings}): not comparable."]
 
 
 def training_data(runs: Sequence[Member]) -> list[str]:

@@ -119,7 +119,10 @@ def compare(
         _rows(a, b, dict(zip(tested, found, strict=True))),
         contrast.TESTS[test],
         told,
-        notes + collect.training_data([a, b]) + collect.computed_apart([a, b]),
+        notes
+        + collect.training_data([a, b])
+        + collect.computed_apart([a, b])
+        + collect.cut_short([a, b]),
     )
 
 

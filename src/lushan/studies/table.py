@@ -112,6 +112,7 @@ def arrange(
     notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
     notes += collect.not_comparable(placed, metrics)
+    notes += collect.cut_short(placed)
     notes += left_out(runs, metrics)
     return Grid(rows, columns, over, list(by_row), list(by_column), metrics, cells, notes)
 

@@ -46,7 +46,9 @@ def test_a_search_and_what_it_leaves(tmp_path):
     assert [number for number, _ in job.trials] == list(range(6))
     rows = trials(tmp_path)
     assert [row["state"] for row in rows] == ["complete"] * 6
-    assert len({row["optimizer.lr"] for row in rows}) == 6
+    rates = [float(row["optimizer.lr"]) for row in rows]
+    assert len(set(rates)) == 6
+    assert rates == [rate for _, rate in job.trials] == [float(f"{rate:.3g}") for rate in rates]
     best = max(rows, key=lambda row: float(row["val/entity_f1"]))
     folder = stub.the_folder(tmp_path)
     for name in ("history.png", "importance.png"):

@@ -59,3 +59,46 @@ def test_a_grid_of_what_can_be_counted():
     varied, _ = space.split({}, ["a=interval(0, 1.5)"])
     with pytest.raises(UserError, match="a: a grid takes values that can be counted"):
         space.grid(varied)
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "short"),
+    [
+        (3.281734e-05, 1e-3, 3.28e-05),
+        (0.0009999999, 1e-3, 0.001),
+        (0.237189, 0.5, 0.237),
+        (0.4999999, 0.5, 0.5),
+        (0.0, 0.5, 0.0),
+        (-1.23456, 10.0, -1.23),
+        (123456.7, 1e6, 123000.0),
+        # A range that is finer than three digits of its numbers.
+        (0.99912345, 0.0009, 0.999123),
+    ],
+)
+def test_numbers_as_one_would_write_them(value, width, short):
+    assert space.rounded(value, width) == short
+
+
+@pytest.mark.parametrize("kind", ["TPESampler", "RandomSampler", "QMCSampler", "CmaEsSampler"])
+def test_what_a_sampler_proposes_is_what_is_recorded(kind):
+    from optuna import create_study, samplers
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if kind == "CmaEsSampler":
+        pytest.importorskip("cmaes")
+    sampler = getattr(samplers, kind)(seed=3, **({"n_startup_trials": 2} if "TPE" in kind else {}))
+    study = create_study(sampler=space.round_proposals(sampler))
+    ranges = {
+        "lr": FloatDistribution(1e-6, 1e-2, log=True),
+        "dropout": FloatDistribution(0.0, 0.5),
+        "step": FloatDistribution(0.0, 1.0, step=0.125),
+        "layers": IntDistribution(1, 6),
+    }
+    for _ in range(6):
+        trial = study.ask(ranges)
+        assert float(f"{trial.params['lr']:.3g}") == trial.params["lr"]
+        assert float(f"{trial.params['dropout']:.3g}") == trial.params["dropout"]
+        assert trial.params["step"] % 0.125 == 0
+        assert isinstance(trial.params["layers"], int)
+        study.tell(trial, trial.params["dropout"])
+    assert len({trial.params["lr"] for trial in study.trials}) == 6

@@ -1,0 +1,24 @@
+"""What acts between steps, when nothing else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class AtBoundary(pl.Callback):
+    """A callback that is told of boundaries; see `lushan.loops`.
+
+    It may save, report or end the run. It must not change what is saved: of two such callbacks the
+    first one saves, and what the second one changes would be lost.
+    """
+
+    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+        """Act after a step or an epoch, when all else has acted.
+
+        Args:
+            trainer: Lightning's.
+            pl_module: The module in training.
+            epoch_over: Whether it is an epoch's end.
+        """

@@ -1,0 +1,31 @@
+"""Settings that try a run out, and whose numbers are not those of the whole data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SHARES = ("limit_val_batches", "limit_test_batches")
+"""Keys of the trainer: a share of the batches (1.0 is all of them) or their number."""
+SWITCHES = ("fast_dev_run", "overfit_batches")
+"""Keys of the trainer that are 0 or false where nothing is left out."""
+
+
+def shortened_by(config: Mapping[str, Any]) -> list[str]:
+    """Return the settings by which a run has left out part of validation or test.
+
+    Args:
+        config: Of the run.
+
+    Returns:
+        `trainer.fast_dev_run=True` and the like; nothing where the numbers are of whole splits.
+    """
+    trainer = config.get("trainer") or {}
+    found = [name for name in SWITCHES if trainer.get(name)]
+    found += [name for name in SHARES if _is_part(trainer.get(name))]
+    return [f"trainer.{name}={trainer[name]}" for name in found]
+
+
+def _is_part(value: Any) -> bool:
+    """Whether it is neither nothing nor everything."""
+    return bool(value) and not (isinstance(value, float) and value == 1.0)

@@ -1,0 +1,121 @@
+"""A run that dies between any two things that act ends as one left alone, to the last bit.
+
+Every preset of `conf/callbacks` is tried, found by its file, and callbacks of a user's own that act
+in each hook. The quick suite lets each run die at a few moments, drawn from the seed below; the
+whole suite at all of them.
+"""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+
+from lushan import fitting
+from lushan.callbacks.pruning import Pruning
+from lushan.config.check import check
+from lushan.config.compose import compose
+from lushan.errors import UserError
+from tests.helpers import command, deaths, quick
+
+SEED = 7
+APART = 10
+"""So many moments lie between two deaths of one run, where it dies at all of them."""
+PRESETS = sorted(
+    path.stem for path in (Path(__file__).parents[2] / "conf/callbacks").glob("*.yaml")
+)
+TINY = [
+    *command.SMALL,
+    *("task=ner", "data=sample_ner", "data.limit=20", "trainer.max_epochs=4"),
+    *("model.config.hidden_size=32", "model.config.intermediate_size=32"),
+    *("trainer.log_every_n_steps=1", "test=false"),
+]
+"""Three steps an epoch."""
+LANGUAGE = [
+    *("task=causal_lm", "model=gpt2_tiny", "model.config.n_embd=32", "data=sample_text"),
+    *("data.max_length=32", "data.batch_examples=4", "trainer.max_epochs=2"),
+    *("~model.config.hidden_size", "~model.config.intermediate_size"),
+]
+STOP = ["callbacks.early_stopping.min_delta=10", "callbacks.early_stopping.patience=2"]
+MORE = {
+    "early_stopping": STOP,
+    "guard": ["callbacks.guard.spike=0.1", "trainer.max_epochs=9"],
+    "samples": [*LANGUAGE, "callbacks.samples.max_new_tokens=4", "callbacks.samples.count=1"],
+}
+"""What makes a preset act within a few steps."""
+OWN = "+callbacks.own._target_=tests.helpers.deaths."
+INSIDE = "trainer.val_check_interval=2"
+CASES = {
+    **{name: [f"callbacks={name}", *MORE.get(name, [])] for name in PRESETS},
+    "one's own": [f"{OWN}Witness"],
+    "one's own, saved inside epochs": [f"{OWN}Witness", "callbacks.checkpoints.every_n_steps=2"],
+    "one's own, validated inside epochs": [f"{OWN}Witness", INSIDE],
+    "one's own that watches a metric": [f"{OWN}LateWitness"],
+    "early stopping inside epochs": ["callbacks=early_stopping", *STOP, INSIDE],
+    "early stopping in epochs without validation": [
+        *("callbacks=early_stopping", *STOP, "trainer.check_val_every_n_epoch=3"),
+        "callbacks.early_stopping.check_on_train_epoch_end=true",
+        "callbacks.early_stopping.strict=false",
+        "trainer.max_epochs=7",
+    ],
+    "an average without validation": ["callbacks=ema", "trainer.limit_val_batches=0"],
+    "a trial that is pruned": [],
+}
+
+
+@pytest.fixture
+def moments(monkeypatch):
+    """The moments of the runs of a test."""
+    monkeypatch.setenv("LUSHAN_TARGETS", "tests.")
+    return deaths.Moments(monkeypatch)
+
+
+def config(case, folder, monkeypatch):
+    """The config of a case."""
+    if "pruned" in case:
+        trial = deaths.Hopeless(after=2)
+        monkeypatch.setattr(
+            fitting, "pruning_of", lambda _: Pruning("val/entity_f1", trial, pruner=None)
+        )
+    return check(compose([*TINY, *CASES[case], f"paths.output_dir={folder}"]))
+
+
+def require_equal(case, fatal, alone, tmp_path, moments, monkeypatch):
+    cfg = config(case, tmp_path, monkeypatch)
+    again = deaths.lives(cfg, tmp_path / f"dies {len(list(tmp_path.iterdir()))}", moments, fatal)
+    assert moments.fatal == set(), "it did not come to these moments"
+    assert again == alone, fatal
+
+
+def after_saving(seen):
+    """The moments right after a state was saved."""
+    outside = [moment for moment in seen if not moment[2].endswith(".on_save_checkpoint")]
+    return [now for before, now in itertools.pairwise(outside) if before[2] == "save_checkpoint"]
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("case", quick.only(["early_stopping", "one's own"], CASES))
+def test_dies_at_some_moments(case, tmp_path, moments, monkeypatch):
+    alone = deaths.life(config(case, tmp_path, monkeypatch), tmp_path / "alone")
+    seen = list(moments.seen)
+    drawn = random.Random(f"{SEED} {case}").choice(seen)
+    require_equal(case, {drawn, *after_saving(seen)[-2:]}, alone, tmp_path, moments, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("case", CASES)
+def test_dies_at_every_moment(case, tmp_path, moments, monkeypatch):
+    """Moments that lie far from each other are of one run, which dies at each of them."""
+    alone = deaths.life(config(case, tmp_path, monkeypatch), tmp_path / "alone")
+    seen = list(moments.seen)
+    assert after_saving(seen)
+    for first in range(APART):
+        require_equal(case, seen[first::APART], alone, tmp_path, moments, monkeypatch)
+
+
+def test_a_state_that_could_not_be_read_is_refused_when_it_is_saved(tmp_path, moments):
+    cfg = check(compose([*TINY, f"{OWN}Unreadable", f"paths.output_dir={tmp_path}"]))
+    with pytest.raises(UserError, match=r"(?s)Unreadable holds pathlib\S+.*state_dict"):
+        deaths.life(cfg, tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").glob("step-*"))
