@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan import units
 from lushan.data.source import Corpus, Kind
 from lushan.metrics.confusion import Confusion
 from lushan.models.architectures import Purpose
@@ -81,7 +83,10 @@ class Task(abc.ABC):
     main_metric: str
     """The one that chooses the best checkpoint."""
 
-    higher_is_better: bool = True
+    @functools.cached_property
+    def higher_is_better(self) -> bool:
+        """The direction of the main metric; a task with a metric of its own may set it."""
+        return not units.is_lower_better(self.main_metric)
 
     @classmethod
     @abc.abstractmethod

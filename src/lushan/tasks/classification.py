@@ -81,7 +81,6 @@ class Classification(Task):
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.focal_gamma, self.threshold = focal_gamma, threshold
         self.main_metric = monitor or MAIN_METRIC[kind]
-        self.higher_is_better = self.main_metric not in ("loss", "mse", "mae")
         self.labels: list[str] = []
         self.weights: Tensor | None = None
 

@@ -23,8 +23,6 @@ from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Reco
 from lushan.text import roundtrip
 
 METRICS = ["loss", "perplexity", "token_accuracy"]
-DOWN = ("loss", "perplexity", "bits_per_byte")
-"""Metrics that get better by getting smaller."""
 
 
 class LanguageTask(Task):
@@ -38,7 +36,6 @@ class LanguageTask(Task):
 
     def __init__(self, *, monitor: str | None = None) -> None:
         self.main_metric = monitor or self.usual_metric
-        self.higher_is_better = self.main_metric not in DOWN
         self.labels: list[str] = []
         self.tokenizer: Any = None
 

@@ -19,7 +19,7 @@ from lushan.metrics import generation, rouge
 from lushan.models.architectures import Purpose
 from lushan.models.decoders import ended, with_decoder
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, pad, pad_inputs
-from lushan.tasks.language import DOWN, METRICS, LanguageTask, borders, tokens_of
+from lushan.tasks.language import METRICS, LanguageTask, borders, tokens_of
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.sentences import first_sentence
 from lushan.text.vocabulary import CLS
@@ -94,7 +94,6 @@ class Seq2Seq(LanguageTask):
         self.writes = objective == "supervised"
         self.generates = generates and self.writes
         self.generates_in_validation = self.generates and self.main_metric not in METRICS
-        self.higher_is_better = self.main_metric not in (*DOWN, "repetition")
         self.language, self.stem, self.baseline = language, stem, baseline
         self.spans = Spans(noise_density, mean_span)
         self.sentinels: list[int] = []

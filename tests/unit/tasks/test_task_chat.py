@@ -321,6 +321,8 @@ def test_a_metric_of_generated_text_makes_validation_generate() -> None:
     assert not Chat().generates_in_validation
     assert Chat(monitor="bleu").generates_in_validation
     assert Chat(monitor="bleu").higher_is_better
+    # The checkpoint that repeats itself least is the best, as a search has it.
+    assert not Chat(monitor="repetition").higher_is_better
 
 
 # Weights, and fields of messages
