@@ -90,14 +90,14 @@ def test_a_run_is_not_resumed_in_another_precision(
 
     words = ["data.limit=16", "test=false", "callbacks.checkpoints.every_n_steps=1"]
     monkeypatch.setattr(trainer, "best_precision", lambda _: "bf16-mixed")
-    saved = Checkpoints.on_train_batch_end
+    saved = Checkpoints.on_boundary
 
     def stopped(self: Checkpoints, *args: object, **more: object) -> None:
         saved(self, *args, **more)  # type: ignore[arg-type]
         raise Interrupted(15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "on_train_batch_end", stopped)
+        patch.setattr(Checkpoints, "on_boundary", stopped)
         with pytest.raises(Interrupted):
             trained(tmp_path, *words, small=AUTO)
     monkeypatch.setattr(trainer, "best_precision", lambda _: "32-true")

@@ -59,7 +59,7 @@ RAW = {
     "studies/changes.py": "a number that a task predicts, not a metric",
     "data/audit/page.py": "statistics of texts and labels",
     "data/audit/findings.py": "the same",
-    "fitting.py": "parameters and padding",
+    "announcing.py": "parameters and padding",
     "picture.py": "padding",
     "models": "distances between outputs",
     "inference/adapters.py": "the same",

@@ -47,7 +47,8 @@ class Console(pl.Callback):
     def _show_metrics(self, trainer: pl.Trainer) -> None:
         """Write behind the bar what was logged for it: the training loss, and a callback's own."""
         assert self.bar is not None
-        values = {name: f"{value:.4g}" for name, value in trainer.progress_bar_metrics.items()}
+        logged = trainer.progress_bar_metrics.items()
+        values = {name: text(float(value), name) for name, value in logged}
         self.bar.set_postfix(values, refresh=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

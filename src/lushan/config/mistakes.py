@@ -198,7 +198,8 @@ _PRETRAINED = "pretrained"
 
 def _options_near(group: str, name: str, options: Sequence[str]) -> str:
     """What to write instead of an option that there is not."""
-    near = nearest(name, options)
+    family = [option for option in options if option.startswith(f"{name}_")]
+    near = family[-1] if family else nearest(name, options)
     listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
     meant = f"Did you mean {group}={near}? {listed}" if near else listed
     if _PRETRAINED not in options:
