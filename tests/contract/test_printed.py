@@ -116,6 +116,7 @@ def test_the_curve_of_a_short_run_has_points(more, steps, tmp_path):
 
 
 def test_progress_bars_show_the_loss(tmp_path, monkeypatch, capsys):
+    from lushan import units
     from lushan.callbacks import console
 
     shown = []
@@ -133,6 +134,6 @@ def test_progress_bars_show_the_loss(tmp_path, monkeypatch, capsys):
         losses = [float(r["train/loss"]) for r in csv.DictReader(file) if r["train/loss"]]
     assert [values.get("train/loss") for values in shown] == [
         None,
-        *(f"{loss:.4g}" for loss in losses),
+        *(units.text(loss, "train/loss") for loss in losses),
     ]
     assert "train/loss" in capsys.readouterr().out  # Lightning's own bar
