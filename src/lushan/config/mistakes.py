@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
-_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command")
+_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command", "lushan.runs.combinations")
 
 
 def is_of_composition(error: BaseException) -> bool:
@@ -70,6 +70,12 @@ def explain(
             value=found[2],
             file=origin.COMMAND_LINE,
             hint=f"Write lushan train -m, or {found[1]}=[{found[2]}] for a list.",
+        )
+    if found := re.match(r"'(hydra\.[^']*)' must be configured before the sweep starts", text):
+        return UserError(
+            "one job of a sweep cannot have another one",
+            key=found[1],
+            hint="Write it on the command line, for the whole sweep.",
         )
     if found := re.match(r"(?:In '[^']*': )?You must specify '([^']*)'", text):
         options = ", ".join(origin.options_of(composer, found[1]))

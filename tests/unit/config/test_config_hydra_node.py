@@ -88,6 +88,16 @@ def test_a_preset_of_one_job_of_a_sweep_is_judged_too(write, cli_inside, monkeyp
     assert "hydra.job.env_set.LD_PRELOAD" in done.err
 
 
+@pytest.mark.parametrize("launcher", ["fork", "basic"])
+def test_a_job_of_a_sweep_does_not_change_its_launcher(write, cli_inside, launcher):
+    text = "# @package _global_\nhydra: {sweeper: {params: {hydra.launcher.jobs: '2,3'}}}\n"
+    write("experiment/e.yaml", text)
+    done = cli_inside("train", "-m", f"hydra/launcher={launcher}", "experiment=e")
+    assert done.code == 2, done.err
+    assert "Traceback" not in done.err
+    assert "hydra.launcher" in done.err
+
+
 @pytest.fixture
 def untouched(evil):
     """Whether that package was imported is seen at the end."""
