@@ -24,19 +24,25 @@ if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
-_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command", "lushan.runs.combinations")
+_GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command")
 
 
 def is_of_composition(error: BaseException) -> bool:
-    """Whether composing raised it: no job's own code, nor ours, was on the way."""
+    """Whether composing raised it: no job's own code, nor ours, was on the way.
+
+    A sweeper or launcher may have asked for the composing of a job.
+    """
     modules = [
         str(frame.f_globals.get("__name__", ""))
         for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    if any(m.startswith("lushan.") and not m.startswith(_GENERAL) for m in modules):
+    named = [module for module in modules if module.startswith("lushan.")]
+    if named and not named[-1].startswith(_GENERAL):
         return False
     if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
         return True
+    if not all(module.startswith(_GENERAL) for module in named):
+        return False
     ours = [i for i, m in enumerate(modules) if m.startswith("lushan.")]
     after = modules[ours[-1] + 1 :] if ours else modules
     is_plain = isinstance(error, ValueError | TypeError | LookupError | AssertionError | OSError)
