@@ -1,0 +1,222 @@
+"""Folders of others that name files outside of themselves, or of a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
+
+from lushan.data.sources import Hub, Stream
+from lushan.errors import UserError
+
+pytestmark = pytest.mark.fault(62)
+
+URL = "http://127.0.0.1:9/x.jsonl"
+Source = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is connected to, or looked up, in a test; nothing is by any of them."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    found: list[object] = []
+
+    def ask(*args: object, **_: object) -> None:
+        found.append(args)
+        raise OSError("no network in here")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, ask)
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder of data beside one that is private."""
+    for name, word in (("set", "open"), ("private", "SECRET")):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows(folder / "x.jsonl", *[f"{word} {i}" for i in range(4)])
+    return tmp_path / "set"
+
+
+def rows(path: Path, *texts: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": t, "label": "a"}) + "\n" for t in texts))
+
+
+def hub(place: Path) -> Any:
+    return Hub(path=str(place), validation=None, test=None)
+
+
+def stream(place: Path) -> Any:
+    return Stream(path=str(place), validation=None, test=None)
+
+
+SOURCES = [hub, stream]
+
+
+def refused(source: Any) -> UserError:
+    """Both what is read and what it is known by are refused."""
+    with pytest.raises(UserError):
+        source.fingerprint()
+    with pytest.raises(UserError) as found:
+        source.read()
+    return found.value
+
+
+def card(place: Path, path: object, *, name: str = "README.md", **more: object) -> None:
+    files = [{"split": "train", "path": path}] if path else None
+    entry = {"config_name": "default", **({"data_files": files} if files else {}), **more}
+    text = json.dumps({"configs": [entry]})
+    (place / name).write_text(f"---\n{text}\n---\n# A set\n" if name.endswith(".md") else text)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../private/x.jsonl",
+        "../private/*",
+        "sub/../../private/x.jsonl",
+        ["x.jsonl", "../private/x.jsonl"],
+        "ABSOLUTE",
+        URL,
+        "hf://datasets/owner/name/x.jsonl",
+        "zip://x.jsonl::../private/x.zip",
+        f"simplecache::{URL}",
+    ],
+)
+def test_a_readme_names_files_elsewhere(source, path, place, asked) -> None:
+    path = str(place.parent / "private" / "x.jsonl") if path == "ABSOLUTE" else path
+    card(place, path)
+    error = refused(source(place))
+    assert error.file == str(place / "README.md")
+    assert error.value == (path if isinstance(path, str) else path[1])
+    assert not asked
+
+
+@pytest.mark.parametrize("folder", ["../private", "/", "http://127.0.0.1:9/"])
+def test_a_readme_names_a_folder_elsewhere(folder, place, asked) -> None:
+    card(place, None, data_dir=folder)
+    assert refused(hub(place)).value == folder
+    assert not asked
+
+
+def test_another_file_with_the_same_say(place) -> None:
+    card(place, "../private/x.jsonl", name=".huggingface.yaml")
+    assert refused(hub(place)).file == str(place / ".huggingface.yaml")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("link", ["y.jsonl", "sub", "README.md"])
+def test_a_link_leads_elsewhere(source, link, place) -> None:
+    target = {"sub": ".", "README.md": "x.jsonl"}.get(link, "x.jsonl")
+    (place / link).symlink_to(Path("../private") / target)
+    assert refused(source(place)).file == str(place / link)
+
+
+def test_a_hidden_file_is_not_read_past_the_hashes(place) -> None:
+    rows(place / ".kept" / "y.jsonl", "hidden")
+    card(place, ".kept/y.jsonl")
+    with pytest.raises(UserError, match="not hidden"):
+        hub(place).read()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_lies_inside_is_read_and_counts(source, place, asked) -> None:
+    rows(place / "sub" / "y.jsonl", "inside")
+    (place / "z.jsonl").symlink_to("sub/y.jsonl")
+    card(place, ["sub/*.jsonl", "z.jsonl"])
+    texts = source(place).read().splits["train"].column("text").to_pylist()
+    assert texts == ["inside", "inside"]
+    before = source(place).fingerprint()
+    rows(place / "sub" / "y.jsonl", "changed")
+    assert source(place).fingerprint() != before
+    card(place, ["x.jsonl"])
+    assert source(place).fingerprint() != before
+    assert not asked
+
+
+def test_a_snapshot_of_the_hubs_cache_is_a_folder_of_links(tmp_path) -> None:
+    repository = tmp_path / "datasets--owner--name"
+    rows(repository / "blobs" / "abc", "kept")
+    snapshot = repository / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (snapshot / "train.jsonl").symlink_to("../../blobs/abc")
+    assert hub(snapshot).read().splits["train"].column("text").to_pylist() == ["kept"]
+
+
+@pytest.fixture
+def saved(place: Path) -> Path:
+    """A folder that `datasets` saved, beside another one."""
+    for name in ("kept", "private"):
+        part = datasets.Dataset.from_dict({"text": [name], "label": ["a"]})
+        datasets.DatasetDict({"train": part}).save_to_disk(place.parent / f"saved-{name}")
+    return place.parent / "saved-kept"
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_saved_set_names_parts_elsewhere(source, absolute, saved) -> None:
+    part = "saved-private/train/data-00000-of-00001.arrow"
+    name = str(saved.parent / part) if absolute else f"../../{part}"
+    parts = [{"filename": name}]
+    edit(saved / "train" / "state.json", lambda state: state.update(_data_files=parts))
+    error = refused(source(saved))
+    assert (error.file, error.value) == (str(saved / "train" / "state.json"), name)
+
+
+@pytest.mark.parametrize("name", ["../saved-private/train", "train::http://127.0.0.1:9/x"])
+def test_a_saved_set_names_splits_elsewhere(name, saved, asked) -> None:
+    edit(saved / "dataset_dict.json", lambda index: index.update(splits=[name]))
+    error = refused(hub(saved))
+    assert (error.file, error.value) == (str(saved / "dataset_dict.json"), name)
+    assert not asked
+
+
+def test_a_saved_set_is_read(saved) -> None:
+    assert hub(saved).read().splits["train"].column("text").to_pylist() == ["kept"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("deep", [False, True])
+def test_rows_that_name_images_open_none(source, deep, tmp_path, asked) -> None:
+    """Their cells are paths or URLs, which `datasets` would open to show them."""
+    cell = {"bytes": None, "path": "http://127.0.0.1:9/x.png"}
+    image: Any = datasets.Image()
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "label": datasets.Value("string"),
+            "seen": datasets.List({"a": image}) if deep else image,
+        }
+    )
+    columns = {"text": ["x"], "label": ["a"], "seen": [[{"a": cell}] if deep else cell]}
+    (tmp_path / "pictures").mkdir()
+    table = pa.table(columns, schema=features.arrow_schema)
+    pq.write_table(table, tmp_path / "pictures" / "train.parquet")
+    read = source(tmp_path / "pictures").read()
+    assert read.splits["train"].column("text").to_pylist() == ["x"]
+    assert not asked
+
+
+def test_formats_whose_files_name_others(place) -> None:
+    (place / "x.jsonl").rename(place / "x.h5")
+    with pytest.raises(UserError, match="this format"):
+        hub(place).read()
