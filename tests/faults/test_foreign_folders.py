@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import os
 import socket
 from collections.abc import Callable
@@ -12,10 +13,13 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pytest
+import transformers
 from pyarrow import parquet as pq
 
 from lushan.data.sources import Hub, Stream
 from lushan.errors import UserError
+from lushan.models import encoders, reading
+from lushan.text import tokenizers
 
 pytestmark = pytest.mark.fault(62)
 
@@ -220,3 +224,106 @@ def test_formats_whose_files_name_others(place) -> None:
     (place / "x.jsonl").rename(place / "x.h5")
     with pytest.raises(UserError, match="this format"):
         hub(place).read()
+
+
+# Models and tokenizers
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model, beside one whose weights and tokenizer are private."""
+    root = tmp_path_factory.mktemp("models")
+    for name, words in (("model", "abc"), ("private", "xyz")):
+        vocab = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
+        transformers.BertTokenizerFast(vocab=vocab).save_pretrained(root / name)
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        config = transformers.BertConfig(vocab_size=len(vocab), intermediate_size=8, **sizes)
+        transformers.BertModel(config).save_pretrained(root / name, max_shard_size="2KB")
+    return root / "model"
+
+
+@pytest.fixture
+def model(checkpoint: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    shutil.copytree(checkpoint.parent, tmp_path / "models")
+    return tmp_path / "models" / "model"
+
+
+def read_model(place: Path) -> None:
+    reading.read(str(place), "encoder", vocab_size=8, pad_token_id=0)
+
+
+def read_tokenizer(place: Path) -> None:
+    tokenizers.pretrained(str(place))
+
+
+def is_refused(place: Path, file: str, value: str | None = None) -> None:
+    """Both readers refuse a folder, by the name of the file that leads out of it."""
+    for read in (read_model, read_tokenizer):
+        with pytest.raises(UserError) as found:
+            read(place)
+        assert found.value.file == str(place / file)
+        assert value is None or found.value.value == value
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_an_index_of_weights_names_some_elsewhere(absolute, model, asked) -> None:
+    def move(index: dict[str, Any]) -> None:
+        index["weight_map"] = {k: f"{above}/{v}" for k, v in index["weight_map"].items()}
+
+    above = str(model.parent / "private") if absolute else "../private"
+    edit(model / "model.safetensors.index.json", move)
+    is_refused(model, "model.safetensors.index.json")
+    assert not asked
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors.index.json"])
+def test_a_file_of_a_model_is_a_link_that_leads_elsewhere(name, model) -> None:
+    (model / name).unlink()
+    (model / name).symlink_to(f"../private/{name}")
+    is_refused(model, name)
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("name", ["tokenizer_file", "vocab_file", "gguf_file", "added_tokens_file"])
+def test_settings_name_a_file_elsewhere(file, name, model) -> None:
+    value = "../private/tokenizer.json"
+    (model / file).touch()
+    content = json.loads((model / file).read_text() or "{}")
+    (model / file).write_text(json.dumps(content | {name: value}))
+    is_refused(model, file, value)
+
+
+def test_settings_name_what_was_on_another_machine(model) -> None:
+    edit(model / "config.json", lambda c: c.update(_name_or_path="/home/else/where"))
+    gone = {"special_tokens_map_file": "/root/.cache/gone", "name_or_path": "../private"}
+    edit(model / "tokenizer_config.json", lambda c: c.update(gone))
+    read_model(model)
+    read_tokenizer(model)
+
+
+@pytest.mark.parametrize("base", ["../private", "owner/name", "ABSOLUTE"])
+def test_an_adapters_base_is_elsewhere(base, model, asked) -> None:
+    base = str(model.parent / "private") if base == "ABSOLUTE" else base
+    (model / "config.json").unlink()
+    (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    is_refused(model, "adapter_config.json", base)
+    assert not asked
+
+
+def test_a_model_is_read_and_nobody_asked(model, asked) -> None:
+    edit(model / "config.json", lambda c: c.update(backbone="owner/name"))
+    read_model(model)
+    read_tokenizer(model)
+    assert not asked
+
+
+def test_a_run_that_lacks_a_part_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, asked) -> None:
+    """`owner/tokenizer` would be a name there."""
+    monkeypatch.chdir(tmp_path)
+    Path("owner").mkdir()
+    Path("owner/run.json").write_text("{}")
+    for read in (read_tokenizer, lambda place: encoders.load(place / "encoder")):
+        with pytest.raises(UserError, match="there is no such folder"):
+            read(Path("owner"))
+    assert not asked
