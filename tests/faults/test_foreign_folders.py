@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import transformers
 from pyarrow import parquet as pq
 
+from lushan.data import files
 from lushan.data.sources import Hub, Stream
 from lushan.errors import UserError
 from lushan.models import encoders, reading
@@ -224,6 +224,34 @@ def test_formats_whose_files_name_others(place) -> None:
     (place / "x.jsonl").rename(place / "x.h5")
     with pytest.raises(UserError, match="this format"):
         hub(place).read()
+
+
+# Patterns
+
+
+@pytest.mark.parametrize("pattern", ["set/*.txt", "set/**/*.txt", "*/*.txt"])
+def test_a_pattern_takes_no_link_that_leads_out_of_its_folder(
+    pattern, place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.parent)
+    (place.parent.parent / "far.txt").write_text("SECRET")
+    (place / "near.txt").write_text("near\n")
+    (place / "link.txt").symlink_to("../../far.txt")
+    with pytest.raises(UserError, match="leads out of") as found:
+        files.find_all(pattern, None, key="data.train")
+    assert (found.value.key, found.value.file) == ("data.train", "set/link.txt")
+    (place / "link.txt").unlink()
+    (place / "link.txt").symlink_to("near.txt")
+    named = files.find_all(pattern, None, key="data.train")
+    assert named == [Path("set/link.txt"), Path("set/near.txt")]
+
+
+def test_what_a_person_names_is_followed(place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    Path("one.jsonl").symlink_to("../private/x.jsonl")
+    Path("all").symlink_to("../private")
+    for named in ("one.jsonl", "../private/*", "../*/x.jsonl", "all/*.jsonl"):
+        assert files.find_all(named, None, key="data.train")
 
 
 # Models and tokenizers

@@ -17,6 +17,9 @@ from typing import IO
 
 from lushan.errors import UserError
 
+TRACKED = ("wandb",)
+"""Folders of trackers in a run folder: W&B links its logs to its cache, and returns to none."""
+
 SNAPSHOTS, BLOBS = "snapshots", "blobs"
 """Folders of a repository in the cache of the Hugging Face hub: its files link from one to the
 other."""
@@ -26,6 +29,16 @@ def is_inside(path: str | Path, folder: str | Path) -> bool:
     """Return whether a path, links followed, lies in a folder; what is not there may, too."""
     place = _real(path)
     return any(place.is_relative_to(root) for root in _roots(folder))
+
+
+def require(path: Path, folder: Path) -> None:
+    """Make sure that a file, links followed, lies in a folder.
+
+    Raises:
+        UserError: It does not.
+    """
+    if not is_inside(path, folder):
+        raise leads_out(path, folder)
 
 
 def _real(path: str | Path) -> Path:
@@ -88,7 +101,7 @@ def leads_out(path: Path, folder: Path, key: str | None = None) -> UserError:
         key=key,
         file=path,
         value=os.path.realpath(path),
-        hint="Put the file itself there, or remove the link.",
+        hint="Put the file itself there, or name what is meant instead of the link.",
     )
 
 
@@ -109,6 +122,15 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
                 raise leads_out(path, folder)
         if Path(parent).parent == folder and Path(parent).name in but:
             folders.clear()
+
+
+def require_own_run(folder: Path) -> None:
+    """Make sure that what is read, written and removed below a run folder is its own.
+
+    Raises:
+        UserError: A link in it leads out of it.
+    """
+    require_no_way_out(folder, but=TRACKED)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from lushan.config.build import build
 from lushan.config.check import check, main_metric
 from lushan.config.compose import Composer
 from lushan.errors import UserError
-from lushan.runs import outcomes
+from lushan.runs import inside, outcomes
 from lushan.runs.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
 from lushan.runs.identity import lookup, run_id
 from lushan.runs.result import objective
@@ -169,6 +169,7 @@ class Search(Sweeper):
         name = self.study_name or digest
         folder = Path(base["paths"]["output_dir"], *Path(base["name"]).parts, f"search-{name}")
         folder.mkdir(parents=True, exist_ok=True)
+        inside.require_no_way_out(folder)
         seed = self.sampler.get("seed")
         seed = int(base["seed"]) if seed is None else int(seed)
         whole = f"{base['name']}/{name}"
