@@ -184,17 +184,32 @@ def test_the_cache_is_emptied_within_itself(tmp_path, private, cli_inside) -> No
     assert (done.code, content(private)) == (1, before)
     assert "leads out of" in done.err
     cache.unlink()
-    run = cache / "0123456789"
-    (run / "checkpoints").mkdir(parents=True)
-    for path in (run / "run.json", run / "checkpoints" / "x", cache / "cached.arrow"):
-        path.write_text("{}")
-        os.utime(path, (OLD, OLD))
-    (cache / "link").symlink_to(private / "notes.txt")
-    os.utime(cache / "link", (OLD, OLD), follow_symlinks=False)
-    assert cli_inside("runs", "outputs", "--prune", "--older-than", "1", "--yes").code == 0
-    left = {path.name for path in cache.rglob("*") if path.is_file() and not path.is_symlink()}
-    assert left == {"run.json", "x"}
+    (cache / "hashes").mkdir(parents=True)
+    (cache / "encoded").symlink_to(private)
+    done = cli_inside("runs", "outputs", "--prune", "--older-than", "1", "--yes")
+    assert (done.code, content(private)) == (1, before)
+
+
+def test_what_others_cache_stays(tmp_path, private, cli_inside) -> None:
+    """`lushan runs ~ --prune` finds a `~/.cache`, and a run may have been called so."""
+    cache = tmp_path / ".cache"
+    for name in ("pip/x", "encoded/x.arrow", "0123456789/run.json", "0123456789/log.txt"):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_text("{}")
+        os.utime(cache / name, (OLD, OLD))
+    (cache / "hashes").mkdir()
+    (cache / "hashes" / "link").symlink_to(private / "notes.txt")
+    before = content(private)
+    assert cli_inside("runs", ".", "--prune", "--older-than", "1", "--yes").code == 0
+    left = [path.name for path in cache.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sorted(left) == ["log.txt", "run.json", "x"]
     assert content(private) == before
+
+
+def test_a_cache_holds_what_is_emptied(ner_run, lm_run) -> None:
+    for run in (ner_run, lm_run):
+        made = {path.name for path in (run.parents[2] / "cache").iterdir()}
+        assert {"encoded"} <= made <= set(pruning.CACHED)
 
 
 @pytest.mark.parametrize("name", [".cache", ".sweeps", ".hidden", "a/.b", ".cache/x"])
@@ -210,8 +225,7 @@ def test_names_that_are_reserved(name, tmp_path, cli_inside) -> None:
     [
         {"output_dir": "outputs/.cache"},
         {"output_dir": "outputs/.sweeps"},
-        {"cache_dir": "outputs", "output_dir": "outputs/x"},
-        {"cache_dir": "outputs", "output_dir": "outputs"},
+        {"output_dir": "x/.cache/"},
     ],
 )
 def test_folders_of_runs_that_are_reserved(paths, tmp_path, cli_inside) -> None:
@@ -238,6 +252,16 @@ def test_a_search_writes_through_no_link(tmp_path, private, cli_inside) -> None:
     assert done.code == 2
     assert "search-x/journal.log: this link leads out of" in done.err
     assert content(private) == before
+
+
+@pytest.mark.parametrize("name", ["../x", ".cache"])
+def test_a_search_is_kept_where_its_runs_are(name, tmp_path, cli_inside) -> None:
+    search = ("-m", "hydra/sweeper=search", "hydra.sweeper.preset=null", "optimizer.lr=1,2")
+    done = cli_inside(*TRAIN, *search, f"name={name}")
+    assert done.code == 2
+    assert "error: name: " in done.err
+    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "outputs").exists()
 
 
 SWEEP = ("train", "-m", "seed=1,2", "data=sample_ner", "show=batch")

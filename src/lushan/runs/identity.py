@@ -135,7 +135,13 @@ def run_path(config: Mapping[str, Any]) -> Path:
             hint="Write name=WORD.",
         )
     root = Path(config["paths"]["output_dir"]).expanduser()
-    _require_apart(root, Path(config["paths"].get("cache_dir") or root / CACHE).expanduser())
+    if root.name in RESERVED:
+        raise UserError(
+            "this folder is for what is cached, or printed by the jobs of a sweep",
+            key="paths.output_dir",
+            value=str(root),
+            hint="Runs need one of their own, such as paths.output_dir=outputs.",
+        )
     for depth in range(len(parts)):
         if is_run(above := root.joinpath(*parts[: depth + 1])):
             raise UserError(
@@ -145,18 +151,6 @@ def run_path(config: Mapping[str, Any]) -> Path:
                 hint="Write name=WORD.",
             )
     return root.joinpath(*parts, run_id(config))
-
-
-def _require_apart(root: Path, cache: Path) -> None:
-    """Refuse a folder of runs that is emptied as a cache, or that is not looked into."""
-    below = Path(os.path.realpath(root)).is_relative_to(os.path.realpath(cache))
-    if below or root.name in RESERVED:
-        raise UserError(
-            "this folder is for what is cached, or printed by the jobs of a sweep",
-            key="paths.output_dir",
-            value=str(root),
-            hint="Runs need one of their own, such as paths.output_dir=outputs.",
-        )
 
 
 def canonical(config: Mapping[str, Any]) -> str:

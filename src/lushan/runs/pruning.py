@@ -23,7 +23,8 @@ from lushan.runs.folder import COMPLETE, RUNNING, RunFolder
 from lushan.runs.identity import CACHE
 from lushan.runs.listing import folders
 
-_RUN = {"run.json", "result.json"}
+CACHED = ("documents", "encoded", "hashes", "streams", "tokenizers")
+"""Folders of a cache. Others in a folder of that name (`~/.cache`) belong to other programs."""
 DAY = 24 * 60 * 60.0
 
 
@@ -89,18 +90,15 @@ def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
 
 
 def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
-    if not inside.is_inside(cache, cache.parent):
-        problem = inside.leads_out(cache, cache.parent).problem
-        yield Removal(cache, None, 0, f"stays: {problem}", stays=True)
-        return
-    for parent, inner, names in os.walk(cache):
-        if _RUN.intersection(names):  # of a time when a run could be called so
-            inner.clear()
-            continue
-        for path in (Path(parent, name) for name in sorted(names)):
-            status = path.lstat()
-            if max(status.st_atime, status.st_mtime) < before:
-                yield Removal(path, None, status.st_size, "cached, and not read since")
+    for place in (cache, *(cache / name for name in CACHED)):
+        if not inside.is_inside(place, cache.parent):
+            problem = inside.leads_out(place, cache.parent).problem
+            yield Removal(place, None, 0, f"stays: {problem}", stays=True)
+            return
+    for path in (path for name in CACHED for path in sorted(_files(cache / name))):
+        status = path.lstat()
+        if max(status.st_atime, status.st_mtime) < before:
+            yield Removal(path, None, status.st_size, "cached, and not read since")
 
 
 def _latest(folder: Path) -> float:
