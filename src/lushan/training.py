@@ -19,7 +19,7 @@ from typing import Any
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.inputs import Inputs
-from lushan.runs import trust
+from lushan.runs import inside, trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.earlier import ENCODER, TOKENIZER
 from lushan.runs.files import read_json, write_json
@@ -247,7 +247,8 @@ def logged(path: Path) -> Iterator[None]:
     root = logging.getLogger("lushan")
     root.setLevel(logging.INFO)
     root.propagate = False
-    to_file = logging.FileHandler(path, encoding="utf-8")
+    file = inside.appending(path)
+    to_file = logging.StreamHandler(file)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
     to_screen = logging.StreamHandler(sys.stderr)
     to_screen.setFormatter(logging.Formatter("%(message)s"))
@@ -265,7 +266,7 @@ def logged(path: Path) -> Iterator[None]:
     finally:
         for logger, handler in handlers:
             logger.removeHandler(handler)
-        to_file.close()
+        file.close()
 
 
 def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:

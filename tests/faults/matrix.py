@@ -70,7 +70,9 @@ ROWS = {
     59: "a config, or a working folder, that sends keys or numbers to another host",
     60: "modules in the working folder with the names of others",
     61: "a run that dies between any two things that act",
+    62: "data and model folders that read outside themselves or ask a network",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
+    64: "links that lead out of a run folder, names that are reserved",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
 }

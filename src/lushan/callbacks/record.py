@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lushan.runs import inside
 from lushan.runs.files import atomic_write
 from lushan.runs.rows import read_rows
 
@@ -97,7 +98,7 @@ class Record(pl.Callback):
             "seconds": round(self.trained, 3),
             **values,
         }
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with inside.appending(self.path, newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
 

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 
 from lushan.configurable import configurable
 from lushan.models.generation import Settings, Written, generate, grouped
+from lushan.runs import inside
 from lushan.runs.files import atomic_write, json_line
 from lushan.runs.rows import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode
@@ -147,7 +148,7 @@ class Samples(pl.Callback):
             for (name, ids), text in zip(self.prompts, written, strict=True)
         ]
         self.rows += new
-        with _file(trainer).open("a", encoding="utf-8") as file:
+        with inside.appending(_file(trainer)) as file:
             file.writelines(map(json_line, new))
         log.info("sample: %s | %s", *(_shown(str(new[0][part])) for part in ("prompt", "text")))
         for logger in trainer.loggers:

@@ -35,7 +35,7 @@ from lushan.config import environment, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, personal_conf, user_conf
-from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path
+from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
 from lushan.config.launchers import Typed, typed_values
 from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
@@ -143,12 +143,14 @@ class Composer(Hydra):
                 cfg = self._compose(config_name, again, run_mode, options)
             origin.remember(origin.Composition(self, config_name, tuple(parsed)))
             if config_name is not None:  # else it is Hydra's own, and only shown
-                self._judge(cfg.hydra)
+                self._judge(cfg.hydra, run_mode)
             return cfg
 
-    def _judge(self, hydra: DictConfig) -> None:
+    def _judge(self, hydra: DictConfig, run_mode: RunMode) -> None:
         try:
             judge_hydra(hydra, self.typed)
+            if run_mode is RunMode.MULTIRUN:
+                require_own_sweep(hydra)
         except UserError as error:
             raise mistakes.with_origin(error) from error.__cause__
 

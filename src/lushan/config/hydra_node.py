@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -19,6 +20,8 @@ from lushan.config import launchers
 from lushan.config.launchers import Typed
 from lushan.config.targets import HYDRA_RULES, locate, nodes, user_prefixes
 from lushan.errors import UserError
+from lushan.runs import inside
+from lushan.runs.identity import SWEEPS
 
 TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
 """Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
@@ -75,6 +78,31 @@ def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
         value = OmegaConf.select(node, key)
         if value not in _ALLOWED_VALUES[key]:
             raise UserError("this is not configured", key=f"hydra.{key}", value=value, hint=hint)
+
+
+def require_own_sweep(node: DictConfig) -> None:
+    """Refuse a folder for a sweep in which Hydra's `multirun.yaml` would replace somebody's file.
+
+    Hydra writes it before the first job, which removes it again.
+
+    Args:
+        node: The composed `hydra` node.
+
+    Raises:
+        UserError: There is such a file, and it is not left by an earlier sweep.
+    """
+    with suppress(OmegaConfBaseException):
+        folder = Path(str(node.sweep.dir))
+        path = folder / "multirun.yaml"
+        ours = folder.name == SWEEPS and inside.is_inside(path, folder.parent)
+        if path.is_symlink() or (path.exists() and not ours):
+            raise UserError(
+                "Hydra would replace this file",
+                key="hydra.sweep.dir",
+                file=path,
+                value=str(folder),
+                hint="Name a folder without one, or leave hydra.sweep.dir as it is.",
+            )
 
 
 def _as_written(node: Any, key: str) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.errors import UserError
+from lushan.runs import inside
 from lushan.runs.hashes import unreadable
 
 LONGEST_LINE = 1_000_000
@@ -80,8 +81,19 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
         # Path.glob takes no pattern that begins at the root.
         matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
         if files := [match for match in matches if match.is_file()]:
+            _require_inside(files, pattern, key)
             return files
     raise UserError(f"no file is called like {below}", key=key, value=name, hint=_near(below))
+
+
+def _require_inside(files: list[Path], pattern: Path, key: str) -> None:
+    """A pattern takes what lies in its folder: what a link there leads to, nobody has named."""
+    parts = pattern.parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    folder = Path(*parts[:first])
+    for path in files:
+        if not inside.is_inside(path, folder):
+            raise inside.leads_out(path, folder, key)
 
 
 def _near(path: Path) -> str:

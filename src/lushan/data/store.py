@@ -20,6 +20,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from lushan.errors import RunFailed
+from lushan.runs import inside
 
 _META = b"meta"
 
@@ -142,7 +143,7 @@ def only_one(path: Path) -> Iterator[None]:
             import fcntl
 
             place.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(place.open("wb"))
+            lock = stack.enter_context(inside.appending(place))
             # Unlike flock, it is not handed on to forked children: they may outlive the parent.
             fcntl.lockf(lock, fcntl.LOCK_EX)
         except (ImportError, OSError):

@@ -86,7 +86,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    place = hub.Place(str(folder / TOKENIZER))
+    place = hub.local(folder / TOKENIZER, key="RUN")
     tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     task.use(tokenizer)
     if cfg.get("peft"):

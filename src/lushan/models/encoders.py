@@ -107,7 +107,7 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
     """A model with random weights, by the `config.json` of a folder; its weights come later."""
     from transformers import AutoConfig
 
-    place = hub.find(str(folder), key="RUN")
+    place = hub.local(Path(folder), key="RUN")
     with hub.explained(place, key="RUN", what="model"):
         return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
 

@@ -52,7 +52,8 @@ def read(
     """
     folder = Path(path).expanduser()
     run = is_run(folder)
-    place = hub.Place(str(folder / ENCODER)) if run else hub.find(path, key="model.path")
+    key = "model.path"
+    place = hub.local(folder / ENCODER, key=key) if run else hub.find(path, key=key)
     with hub.explained(place, key="model.path", what="model"), _silence():
         import transformers
 

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from lushan.errors import RunFailed, UserError
+from lushan.runs import inside
 
 TEMPORARY = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -208,14 +209,12 @@ def clean_leftovers(folder: str | Path) -> list[Path]:
     """
     removed = []
     for parent, folders, files in os.walk(folder):
-        for name in [name for name in folders if name.startswith(TEMPORARY)]:
-            shutil.rmtree(Path(parent, name), ignore_errors=True)
-            folders.remove(name)
+        for name in [name for name in (*folders, *files) if name.startswith(TEMPORARY)]:
+            with contextlib.suppress(OSError):
+                inside.remove(Path(parent, name), Path(folder))
+            if name in folders:
+                folders.remove(name)
             removed.append(Path(parent, name))
-        for name in files:
-            if name.startswith(TEMPORARY):
-                Path(parent, name).unlink(missing_ok=True)
-                removed.append(Path(parent, name))
     return removed
 
 

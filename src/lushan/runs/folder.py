@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
+from lushan.runs import inside
 from lushan.runs import owner as owners
 from lushan.runs.files import (
     atomic_write,
@@ -163,9 +164,11 @@ class RunFolder:
         mistake of the user's that ends a new run before its first step leaves nothing behind.
 
         Raises:
-            UserError: Another live process owns it, or it cannot be written to; exit code 2.
+            UserError: Another live process owns it, it cannot be written to, or a link in it leads
+                out of it; exit code 2.
             RunFailed: The disk is full; exit code 1.
         """
+        inside.require_own_run(self.path)
         missing = [place for place in (self.path, *self.path.parents) if not place.exists()]
         check_writable(self.path)
         try:
@@ -333,7 +336,7 @@ class RunFolder:
         write_json(self.run_json, record)
 
     def _append_log(self, text: str) -> None:
-        with self.log_txt.open("a", encoding="utf-8") as file:
+        with inside.appending(self.log_txt) as file:
             file.write(self._clean(text))
 
     def _clean(self, text: str) -> str:
@@ -359,11 +362,12 @@ def stored(config: Mapping[str, Any]) -> Result | None:
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """Read the `config.yaml` of a run folder.
+    """Read the `config.yaml` of a run folder, which is about to be used.
 
     Raises:
-        UserError: There is none: the folder is not that of a run.
+        UserError: There is none: the folder is not that of a run; or a link in it leads out of it.
     """
+    inside.require_own_run(Path(folder))
     path = Path(folder) / "config.yaml"
     try:
         content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

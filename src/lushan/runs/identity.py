@@ -82,6 +82,11 @@ LOCATIONS = ("data.path", "model.path", "tokenizer.path", "task.template")
 """Keys that name a file or folder, where there is one of that name, and else an id of the hub."""
 
 
+CACHE, SWEEPS = ".cache", ".sweeps"
+RESERVED = (CACHE, SWEEPS)
+"""Folders beside runs that hold none: what is cached, and what the jobs of a sweep print."""
+
+
 class _Absent(enum.Enum):
     ABSENT = "absent"
 
@@ -111,7 +116,7 @@ def run_path(config: Mapping[str, Any]) -> Path:
     """Return the folder of the run that a config describes: `paths.output_dir`/`name`/`run_id`.
 
     Raises:
-        UserError: The name cannot be that of a folder.
+        UserError: The name cannot be that of a folder, or the folder is for something else.
     """
     name = config["name"]
     parts = Path(str(name)).parts
@@ -122,7 +127,30 @@ def run_path(config: Mapping[str, Any]) -> Path:
             value=name,
             hint="Write name=WORD.",
         )
-    return Path(config["paths"]["output_dir"]).expanduser().joinpath(*parts, run_id(config))
+    if any(part.startswith(".") for part in parts):
+        raise UserError(
+            "names that begin with a dot are reserved: runs below them are not listed",
+            key="name",
+            value=name,
+            hint="Write name=WORD.",
+        )
+    root = Path(config["paths"]["output_dir"]).expanduser()
+    if root.name in RESERVED:
+        raise UserError(
+            "this folder is for what is cached, or printed by the jobs of a sweep",
+            key="paths.output_dir",
+            value=str(root),
+            hint="Runs need one of their own, such as paths.output_dir=outputs.",
+        )
+    for depth in range(len(parts)):
+        if is_run(above := root.joinpath(*parts[: depth + 1])):
+            raise UserError(
+                f"{above} is the folder of a run, and others are not kept in it",
+                key="name",
+                value=name,
+                hint="Write name=WORD.",
+            )
+    return root.joinpath(*parts, run_id(config))
 
 
 def canonical(config: Mapping[str, Any]) -> str:

@@ -377,7 +377,7 @@ def _redirect(output: Path | None) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     if output is not None:
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.close(file)

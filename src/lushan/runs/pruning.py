@@ -10,19 +10,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lushan.errors import UserError
+from lushan.runs import inside
 from lushan.runs import owner as owners
 from lushan.runs.columns import aligned
 from lushan.runs.files import TEMPORARY
 from lushan.runs.folder import COMPLETE, RUNNING, RunFolder
+from lushan.runs.identity import CACHE
 from lushan.runs.listing import folders
 
-CACHE = ".cache"
+CACHED = ("documents", "encoded", "hashes", "streams", "tokenizers")
+"""Folders of a cache. Others in a folder of that name (`~/.cache`) belong to other programs."""
 DAY = 24 * 60 * 60.0
 
 
@@ -34,13 +36,15 @@ class Removal:
         path: A file or a folder.
         run: The run that it is of; None for a cache's.
         size: Bytes.
-        why: What it is.
+        why: What it is, or why it stays.
+        stays: Whether it is only told of: it leads out of the folder that is pruned.
     """
 
     path: Path
     run: Path | None
     size: int
     why: str
+    stays: bool = False
 
 
 def plan(root: str | Path, older_than: float | None = None) -> list[Removal]:
@@ -66,6 +70,11 @@ def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
     state = folder.state
     if state == RUNNING or folder.owner() is not None:
         return
+    try:
+        inside.require_own_run(run)
+    except UserError as error:
+        yield Removal(Path(error.file or run), run, 0, f"stays: {error.problem}", stays=True)
+        return
     for path in sorted(run.rglob(f"{TEMPORARY}*")):
         if not any(part.startswith(TEMPORARY) for part in path.relative_to(run).parts[:-1]):
             yield _removal(path, run, "left by a killed writer")
@@ -81,9 +90,15 @@ def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
 
 
 def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
-    for path in sorted(cache.rglob("*")):
-        if path.is_file() and max(path.stat().st_atime, path.stat().st_mtime) < before:
-            yield _removal(path, None, "cached, and not read since")
+    for place in (cache, *(cache / name for name in CACHED)):
+        if not inside.is_inside(place, cache.parent):
+            problem = inside.leads_out(place, cache.parent).problem
+            yield Removal(place, None, 0, f"stays: {problem}", stays=True)
+            return
+    for path in (path for name in CACHED for path in sorted(_files(cache / name))):
+        status = path.lstat()
+        if max(status.st_atime, status.st_mtime) < before:
+            yield Removal(path, None, status.st_size, "cached, and not read since")
 
 
 def _latest(folder: Path) -> float:
@@ -92,14 +107,16 @@ def _latest(folder: Path) -> float:
 
 
 def _removal(path: Path, run: Path | None, why: str) -> Removal:
-    return Removal(path, run, sum(file.stat().st_size for file in _files(path)), why)
+    return Removal(path, run, sum(file.lstat().st_size for file in _files(path)), why)
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
+    """The files of a folder, or a file; of a link what it is, not what it names."""
+    if path.is_symlink() or path.is_file():
         yield path
+        return
     for parent, _, names in os.walk(path):
-        yield from (file for name in names if (file := Path(parent, name)).is_file())
+        yield from (Path(parent, name) for name in names)
 
 
 def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
@@ -108,28 +125,31 @@ def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
     Returns:
         The bytes freed, and what was left and why.
     """
-    freed, left = 0, []
+    left = [f"{r.path}: {r.why.removeprefix('stays: ')}" for r in removals if r.stays]
+    removals = [removal for removal in removals if not removal.stays]
+    freed = 0
     for run in dict.fromkeys(removal.run for removal in removals):
         those = [removal for removal in removals if removal.run == run]
-        if run is None:
-            freed += sum(map(_remove, those))
-            continue
         try:
+            if run is None:
+                freed += sum(_remove(removal, _cache_of(removal.path)) for removal in those)
+                continue
+            inside.require_own_run(run)  # it may have changed since it was planned
             with owners.owning(run):
-                freed += sum(map(_remove, those))
+                freed += sum(_remove(removal, run) for removal in those)
         except (UserError, OSError) as error:
-            left.append(f"{run}: {getattr(error, 'problem', error)}")
+            left.append(f"{run or CACHE}: {getattr(error, 'problem', error)}")
     return freed, left
 
 
-def _remove(removal: Removal) -> int:
-    if removal.path.is_dir():
-        # Out of sight at once: half a state must not look like a whole one.
-        hidden = removal.path.with_name(f"{TEMPORARY}{removal.path.name.removeprefix(TEMPORARY)}")
-        removal.path.rename(hidden)
-        shutil.rmtree(hidden)
-    else:
-        removal.path.unlink(missing_ok=True)
+def _cache_of(path: Path) -> Path:
+    return next(place for place in path.parents if place.name == CACHE)
+
+
+def _remove(removal: Removal, root: Path) -> int:
+    # Out of sight at once: half a state must not look like a whole one.
+    hidden = f"{TEMPORARY}{removal.path.name.removeprefix(TEMPORARY)}"
+    inside.remove(removal.path, root, hidden=hidden)
     return removal.size
 
 
@@ -137,14 +157,21 @@ def as_text(removals: Sequence[Removal]) -> str:
     """A line for each removal, and their sum."""
     rows = [(in_words(r.size), str(r.path), r.why) for r in removals]
     total = in_words(sum(removal.size for removal in removals))
+    going = sum(not removal.stays for removal in removals)
     lines = aligned(rows, right=[0]) if rows else []
-    return "\n".join([*lines, f"{total} in {len(removals)} places"])
+    return "\n".join([*lines, f"{total} in {going} places"])
 
 
 def as_json(removals: Sequence[Removal]) -> str:
     """The same for programs: a list of what may go, with its bytes."""
     rows = [
-        {"path": str(r.path), "run": r.run and str(r.run), "bytes": r.size, "why": r.why}
+        {
+            "path": str(r.path),
+            "run": r.run and str(r.run),
+            "bytes": r.size,
+            "why": r.why,
+            "stays": r.stays,
+        }
         for r in removals
     ]
     return json.dumps(rows, ensure_ascii=False, indent=2)

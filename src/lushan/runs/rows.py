@@ -8,12 +8,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lushan.runs import inside
+
 SAMPLES = "samples.jsonl"
 """In the run folder: what the model wrote at each validation."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a metrics file; a last line that a kill cut short is left out."""
+    """The whole rows of a metrics file; a last line that a kill cut short is left out.
+
+    Raises:
+        UserError: It is a link that leads out of its folder.
+    """
+    inside.require(path, path.parent)
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")

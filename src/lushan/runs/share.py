@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lushan.runs import manifest
+from lushan.runs import inside, manifest
 
 LOCAL = {
     "lushan.runs.launcher.ForkLauncher": "jobs",
@@ -66,7 +66,7 @@ def take_gpu(number: int) -> str | None:
     turn = number % len(cards)
     chosen = cards[turn]
     for card in [*cards[turn:], *cards[:turn]]:
-        lock = (folder / card.replace("/", "-")).open("w")
+        lock = inside.appending(folder / card.replace("/", "-"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

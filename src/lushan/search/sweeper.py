@@ -28,9 +28,9 @@ from lushan.config.build import build
 from lushan.config.check import check, main_metric
 from lushan.config.compose import Composer
 from lushan.errors import UserError
-from lushan.runs import outcomes
+from lushan.runs import inside, outcomes
 from lushan.runs.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
-from lushan.runs.identity import lookup, run_id
+from lushan.runs.identity import lookup, run_id, run_path
 from lushan.runs.result import objective
 from lushan.runs.trials import JOURNAL, Trials, opened
 from lushan.search import closing, space
@@ -167,8 +167,9 @@ class Search(Sweeper):
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         name = self.study_name or digest
-        folder = Path(base["paths"]["output_dir"], *Path(base["name"]).parts, f"search-{name}")
+        folder = run_path(base).parent / f"search-{name}"
         folder.mkdir(parents=True, exist_ok=True)
+        inside.require_no_way_out(folder)
         seed = self.sampler.get("seed")
         seed = int(base["seed"]) if seed is None else int(seed)
         whole = f"{base['name']}/{name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs import inside
 from lushan.runs.folder import RunFolder
 from lushan.studies.collect import SPLITS, Member
 
@@ -29,9 +30,10 @@ def read(folder: Path, split: str) -> Records:
     """The records of a run's split, in the order they were written.
 
     Raises:
-        UserError: The run has stored none, or the file is damaged.
+        UserError: The run has stored none, or the file is damaged, or is none of the run's.
     """
     path = RunFolder(folder).predictions / f"{split}.jsonl"
+    inside.require(path, folder)
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError as error:

@@ -6,6 +6,7 @@ it can be reached at all: its client retries for minutes on a machine without a 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -19,6 +20,7 @@ from lushan.errors import UserError, first_line
 from lushan.runs import trust
 from lushan.runs.identity import lookup
 from lushan.runs.places import PACKAGE, in_package
+from lushan.text.bounds import require_own_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WAIT = 3.0
@@ -68,7 +70,7 @@ def find(path: str, *, key: str) -> Place:
         return Place(str(in_package(path, key)))
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return _with_own_code(Place(str(folder)), key)
+        return local(folder, key=key)
     if folder.exists():
         raise UserError(
             "this is a file, not a folder", key=key, value=path, hint="Name the folder it is in."
@@ -83,6 +85,22 @@ def find(path: str, *, key: str) -> Place:
     offline = not reachable()
     place = Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
     return _with_own_code(place, key)
+
+
+def local(folder: Path, *, key: str) -> Place:
+    """Return the place that a folder is; nothing of it is looked for on the hub.
+
+    Args:
+        folder: The folder, which names no file outside of it.
+        key: The config key or argument it comes from, for the error.
+
+    Raises:
+        UserError: It is not there, or a link or file in it names another outside of it.
+    """
+    if not folder.is_dir():
+        raise UserError("there is no such folder", key=key, file=folder)
+    require_own_files(folder, key)
+    return _with_own_code(Place(str(folder)), key)
 
 
 def _with_own_code(place: Place, key: str) -> Place:
@@ -104,13 +122,17 @@ def _with_own_code(place: Place, key: str) -> Place:
             settings = {} if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
             references = list(_texts(settings.get("auto_map")))
         for reference in references:
-            owner, mark, _ = reference.partition("--")
+            owner, mark, own = reference.partition("--")
             if mark and owner != place.path:
                 raise UserError(
                     f"its code is that of {owner}, which nothing pins to a commit",
                     key=key,
                     value=place.path,
                     hint=f"Download it, with the code of {owner} beside it, and name the folder.",
+                )
+            if "/" in (own if mark else reference):
+                raise UserError(
+                    "its code is not in its folder", key=key, file=place.path, value=reference
                 )
     return place
 
@@ -137,7 +159,8 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        yield
+        with contextlib.nullcontext() if place.on_hub else _asking_nobody():
+            yield
     except UserError:
         raise
     except (
@@ -172,6 +195,18 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
         whole = isinstance(error, StrictDataclassError)
         said = " ".join(str(error).split()) if whole else first_line(error)
         raise UserError(f"the {what} cannot be read: {said}", key=key, value=place.path) from error
+
+
+@contextmanager
+def _asking_nobody() -> Iterator[None]:
+    """Let no hub be asked: a folder's settings may name what is on one."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @functools.cache

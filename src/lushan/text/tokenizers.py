@@ -40,7 +40,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     if is_run(path):
-        place = hub.Place(str(Path(path).expanduser() / TOKENIZER))
+        place = hub.local(Path(path).expanduser() / TOKENIZER, key="tokenizer.path")
     else:
         place = hub.find(path, key="tokenizer.path")
     with hub.explained(place, key="tokenizer.path", what="tokenizer"):

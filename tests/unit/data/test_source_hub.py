@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
 import pytest
 
 from lushan.data.labels import labels_of
-from lushan.data.sources import Hub
+from lushan.data.sources import Hub, Stream
 from lushan.text import hub as reach
 
 
@@ -142,6 +144,28 @@ def test_the_commit_that_the_local_cache_has(
     assert one == Hub(path="owner/name", revision="a" * 40).fingerprint()
 
 
+def builder_of(*names: str) -> Callable[..., object]:
+    """`load_dataset_builder`, of a set with these files."""
+    config = types.SimpleNamespace(data_files={"train": list(names)})
+    return lambda *_, **__: types.SimpleNamespace(config=config)
+
+
+@pytest.mark.fault(62)
+@pytest.mark.parametrize("name", ["/home/me/secret.txt", "https://elsewhere/x.jsonl"])
+@pytest.mark.parametrize("source", [Hub, Stream])
+def test_a_set_of_the_hub_reads_its_own_files_alone(
+    source: type[Hub], name: str, monkeypatch: pytest.MonkeyPatch, refused
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(reach, "reachable", lambda: True)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: asked.append("read"))
+    own = "hf://datasets/owner/name@abc/train.jsonl"
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder_of(own, name))
+    error = refused(source(path="owner/name", validation=None, test=None).read)
+    assert error.value == name
+    assert not asked
+
+
 def test_a_set_made_by_a_script_is_read_from_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -154,6 +178,7 @@ def test_a_set_made_by_a_script_is_read_from_its_copy(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(reach, "reachable", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder_of())
     read = Hub(path="conll2003", validation=None, test=None).read()
     assert asked == [("conll2003", None, None), ("conll2003", None, "refs/convert/parquet")]
     assert read.splits["train"]["tags"].to_pylist() == [["B-X"]]

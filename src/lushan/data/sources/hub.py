@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import files, folders
 from lushan.data.classes import Classes
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.labelled import Columns, require_short
@@ -39,14 +39,17 @@ CONVERTED = "refs/convert/parquet"
 
 def load_here(*args: Any, **options: Any) -> Any:
     """`load_dataset`, which asks nobody: of local files too it tells the hub that they are read."""
+    with folders.asking_nobody() as datasets:
+        return datasets.load_dataset(*args, **options)
+
+
+def load_from_hub(path: str, config: str | None, **options: Any) -> Any:
+    """`load_dataset` of a set of the hub, whose files are all its own."""
     import datasets
 
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = True
-    try:
-        return datasets.load_dataset(*args, **options)
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
+    pinned = {"revision": options.get("revision")}
+    folders.require_own(datasets.load_dataset_builder(path, config, **pinned), path)
+    return datasets.load_dataset(path, config, **options)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -82,7 +85,7 @@ class HubSet(Source):
         table = data[name]
         if not len(table):
             raise files.empty(f"{self.path}[{name}]", "the split has no rows")
-        features = {c: f for c, f in table.features.items() if not _is_media(f)}
+        features = {c: f for c, f in table.features.items() if not folders.is_media(f)}
         values = {column: list(table[column]) for column in features}
         classes = {
             column: Classes(names, values[column])
@@ -101,11 +104,7 @@ class HubSet(Source):
         if place.is_file():
             content: Any = hashes.sha256(place)
         elif place.is_dir():
-            content = {
-                str(p.relative_to(place)): hashes.sha256(p)
-                for p in sorted(place.rglob("*"))
-                if p.is_file() and not p.name.startswith(".")
-            }
+            content = folders.content(place)
         else:
             content = [self.path, self._commit()]
         return hash_json([content, self.config, name])
@@ -141,10 +140,10 @@ class HubSet(Source):
 
         datasets.disable_progress_bars()
         place = Path(self.path).expanduser()
-        if place.is_dir() and (place / "dataset_dict.json").is_file():
-            return datasets.load_from_disk(str(place))
+        if place.is_dir() and (place / folders.SAVED).is_file():
+            return folders.load_saved(place)
         if place.is_dir():
-            return load_here(str(place), self.config)
+            return folders.load(place, self.config)
         if place.is_file():
             suffix = files.bare_suffix(place)
             if suffix not in BUILDERS:
@@ -162,11 +161,11 @@ class HubSet(Source):
         if not hub.reachable():
             return self._from_cache(datasets)
         try:
-            return datasets.load_dataset(self.path, self.config, revision=self.revision)
+            return load_from_hub(self.path, self.config, revision=self.revision)
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error) or self.revision is not None:
                 raise
-        return datasets.load_dataset(self.path, self.config, revision=CONVERTED)
+        return load_from_hub(self.path, self.config, revision=CONVERTED)
 
     def _from_cache(self, datasets: Any) -> Any:
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
@@ -229,7 +228,3 @@ def _names(feature: Any) -> Sequence[str] | None:
     """The names of class numbers, or of those in lists."""
     names: Sequence[str] | None = getattr(feature, "names", None)
     return names or getattr(getattr(feature, "feature", None), "names", None)
-
-
-def _is_media(feature: Any) -> bool:
-    return type(feature).__name__ in ("Image", "Audio", "Video", "Pdf")

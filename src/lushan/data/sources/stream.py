@@ -13,13 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
-from lushan.data import arrow, corpora, documents, files
+from lushan.data import arrow, corpora, documents, files, folders
 from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, usual_field
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
 from lushan.data.labelled import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
-from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_here
+from lushan.data.sources.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
 from lushan.data.store import write_table
 from lushan.data.streaming import Stream as Rows
 from lushan.errors import UserError
@@ -227,7 +227,8 @@ class Stream(HubSet):
             data = self._opened()
             if name not in data:
                 raise self._no_split(split, name, list(data))
-            return data[name]
+            rows = data[name]
+            return rows.decode(False) if folders.is_media(rows.features or {}) else rows
 
     def _opened(self) -> Any:
         """Split to iterable dataset."""
@@ -253,22 +254,20 @@ class Stream(HubSet):
             names = [str(path) for path in local]
             return load_here(BUILDERS[suffix], data_files=names, streaming=True, **more)
         place = Path(self.path).expanduser()
-        if (place / "dataset_dict.json").is_file():
-            kept = datasets.load_from_disk(str(place))
+        if (place / folders.SAVED).is_file():
+            kept = folders.load_saved(place)
             return {name: table.to_iterable_dataset() for name, table in kept.items()}
         if place.is_dir():
-            return load_here(str(place), self.config, streaming=True)
+            return folders.load(place, self.config, streaming=True)
         self._require_hub_id()
         if not hub.reachable():
             raise self._unreachable()
         try:
-            return datasets.load_dataset(
-                self.path, self.config, revision=self.revision, streaming=True
-            )
+            return load_from_hub(self.path, self.config, revision=self.revision, streaming=True)
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error) or self.revision is not None:
                 raise
-        return datasets.load_dataset(self.path, self.config, revision=CONVERTED, streaming=True)
+        return load_from_hub(self.path, self.config, revision=CONVERTED, streaming=True)
 
     def _files(self) -> list[Path]:
         """The files that `path` names; none where it is a folder or a hub id."""

@@ -1,0 +1,98 @@
+"""What the folder of a model or tokenizer may name: files of its own.
+
+Its index of weights lists files, its settings have keys for files, an adapter's name its base, and
+any file may be a link. transformers opens what is named, wherever it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import UserError
+from lushan.runs import inside
+from lushan.runs.files import parse_json
+
+CONFIG, ADAPTER, INDEX = "config.json", "adapter_config.json", ".index.json"
+BASE = "base_model_name_or_path"
+_FILES = ("_file", "_files", "_path", "_dir")
+_PLAIN = ("tokenizer.json", "vocab.json")
+"""Files of tokens, which name no files, and may be large."""
+
+
+def require_own_files(folder: Path, key: str) -> None:
+    """Make sure that a folder names no file outside of it.
+
+    What is named and is not there counts in an index alone: settings hold paths of the machine
+    that they were saved on.
+
+    Args:
+        folder: Of a model or a tokenizer.
+        key: The config key that names it, for the error.
+
+    Raises:
+        UserError: It does; says which file names what.
+    """
+    files = inside.files_of(folder, key=key)
+    for name, path in files.items():
+        if "/" in name or path.suffix != ".json" or name in _PLAIN:
+            continue
+        with contextlib.suppress(ValueError, RecursionError, OSError):  # whoever reads it will say
+            settings = parse_json(path.read_bytes())
+            _require(settings, path, folder, key)
+    if ADAPTER in files and CONFIG not in files:
+        _require_base(files[ADAPTER], folder, key)
+
+
+def _require(settings: Any, path: Path, folder: Path, key: str) -> None:
+    if path.name.endswith(INDEX):
+        shards = settings.get("weight_map") if isinstance(settings, Mapping) else None
+        for shard in shards.values() if isinstance(shards, Mapping) else ():
+            if not inside.is_bound(str(shard)) or not inside.is_inside(folder / str(shard), folder):
+                raise _outside(shard, path, folder, key)
+        return
+    for name in _named(settings):
+        # Read from the folder by some, from the working folder by others.
+        for place in (folder / name, Path(name)):
+            if place.is_file() and not inside.is_inside(place, folder):
+                raise _outside(name, path, folder, key)
+
+
+def _named(node: Any, key: str = "") -> Iterator[str]:
+    """The texts of the keys that are for files, at any depth."""
+    if isinstance(node, str):
+        if key.endswith(_FILES) and "\0" not in node:
+            yield node
+    elif isinstance(node, Mapping):
+        for name, inner in node.items():
+            yield from _named(inner, str(name))
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _named(inner, key)
+
+
+def _require_base(path: Path, folder: Path, key: str) -> None:
+    with contextlib.suppress(ValueError, RecursionError, OSError):
+        settings = parse_json(path.read_bytes())
+        base = settings.get(BASE) if isinstance(settings, Mapping) else None
+        if base is not None and not inside.is_inside(str(base), folder):
+            raise UserError(
+                "this is an adapter, and its base is not in the folder",
+                key=key,
+                file=path,
+                value=base,
+                hint="Name the folder of the base model, or merge the adapter into it: "
+                "lushan export RUN FOLDER.",
+            )
+
+
+def _outside(name: object, path: Path, folder: Path, key: str) -> UserError:
+    return UserError(
+        f"this names a file that is not in {folder}",
+        key=key,
+        file=path,
+        value=name,
+        hint="Put the file into the folder, and name it there.",
+    )
