@@ -9,13 +9,13 @@ import datetime
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lushan import terminal
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.inputs import Inputs
@@ -248,9 +248,8 @@ def logged(path: Path) -> Iterator[None]:
     root.setLevel(logging.INFO)
     root.propagate = False
     to_file = logging.FileHandler(path, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
-    to_screen = logging.StreamHandler(sys.stderr)
-    to_screen.setFormatter(logging.Formatter("%(message)s"))
+    to_file.setFormatter(terminal.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
+    to_screen = terminal.screen()
     lightning = logging.getLogger("pytorch_lightning")
     handlers: list[tuple[logging.Logger, logging.Handler]] = [
         (root, to_file),

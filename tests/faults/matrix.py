@@ -71,6 +71,8 @@ ROWS = {
     60: "modules in the working folder with the names of others",
     61: "a run that dies between any two things that act",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
+    65: "terminal escapes and formulas in data",
+    66: "YAML and JSON that are bombs: aliases, depth, size",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
 }

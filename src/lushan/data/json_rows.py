@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 from lushan.data import files
 from lushan.data.labelled import Columns
 from lushan.errors import UserError
+from lushan.parsing import parse_json, parse_json_at
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 DATA = "data"
 """The key of an object that holds the rows of a file."""
 
-_DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\n\r]*")
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _WRAPPER = re.compile(
@@ -110,8 +110,8 @@ def _is_wrapper(head: str) -> bool:
     if found.end() > len(first) or rest.isspace() or not rest:
         return True
     try:
-        json.loads(first)
-    except (ValueError, RecursionError):
+        parse_json(first)
+    except ValueError:
         return True
     return False  # a whole object in the first line, and more below it
 
@@ -133,7 +133,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
         UserError: It is none.
     """
     try:
-        row = json.loads(line)
+        row = parse_json(line, bounded=False)
     except json.JSONDecodeError as error:
         raise UserError(
             f"this is no whole JSON: {error.msg}",
@@ -145,8 +145,8 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
             if number == 1
             else "An object stands in one line; was this one cut?",
         ) from None
-    except RecursionError:
-        raise UserError("this JSON is nested too deeply", file=path, line=number) from None
+    except ValueError as error:
+        raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
     if not isinstance(row, dict):
         raise UserError("a JSON object is expected in each line", file=path, line=number, value=row)
     return row
@@ -279,9 +279,7 @@ class _Scanner:
         self._next()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except RecursionError:
-                raise self._bad("this JSON is nested too deeply") from None
+                value, end = parse_json_at(self.text, self.at)
             except json.JSONDecodeError as error:
                 open_text = error.msg.startswith("Unterminated string")
                 reached = len(self.text) if open_text else error.pos
@@ -295,6 +293,8 @@ class _Scanner:
                         hint="Was the file cut off?" if open_text else None,
                     ) from None
                 continue
+            except ValueError as error:
+                raise self._bad(f"this JSON cannot be read: {error}") from None
             self._require_short(end, number)
             # A number that ends with what was read may go on.
             if end == len(self.text) and not isinstance(value, str | list | dict) and self._more():

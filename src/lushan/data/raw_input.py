@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from lushan.data.source import Source
 from lushan.data.sources.conll import Conll
 from lushan.data.sources.table import PARQUET, Table, read_parquet
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 
 Format = Literal["txt", "jsonl", "conll", "table"]
 FORMATS: Sequence[Format] = ("txt", "jsonl", "conll", "table")
@@ -73,7 +73,7 @@ def looks_like_json(content: bytes) -> bool:
         return True
     first = next((line for line in content.splitlines() if line.strip()), b"")
     try:
-        return isinstance(json.loads(first), dict)
+        return isinstance(parse_json(first), dict)
     except ValueError:
         return False
 

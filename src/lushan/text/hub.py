@@ -7,7 +7,6 @@ it can be reached at all: its client retries for minutes on a machine without a 
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lushan import parsing
 from lushan.errors import UserError, first_line
 from lushan.runs import trust
 from lushan.runs.identity import lookup
@@ -68,6 +68,7 @@ def find(path: str, *, key: str) -> Place:
         return Place(str(in_package(path, key)))
     folder = Path(path).expanduser()
     if folder.is_dir():
+        _require_bounded(folder)
         return _with_own_code(Place(str(folder)), key)
     if folder.exists():
         raise UserError(
@@ -83,6 +84,12 @@ def find(path: str, *, key: str) -> Place:
     offline = not reachable()
     place = Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
     return _with_own_code(place, key)
+
+
+def _require_bounded(folder: Path) -> None:
+    """Refuse what transformers would choke on: it reads a checkpoint's settings without bounds."""
+    for file in sorted({*folder.glob("*config.json"), *folder.glob("*tokens*.json")}):
+        parsing.read_json(file)
 
 
 def _with_own_code(place: Place, key: str) -> Place:
@@ -101,7 +108,7 @@ def _with_own_code(place: Place, key: str) -> Place:
             found = cached_file(
                 place.path, name, **options, _raise_exceptions_for_missing_entries=False
             )
-            settings = {} if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+            settings = {} if found is None else parsing.read_json(found)
             references = list(_texts(settings.get("auto_map")))
         for reference in references:
             owner, mark, _ = reference.partition("--")
@@ -146,7 +153,7 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
         KeyError,
         TypeError,
         AttributeError,  # of a config.json that is a list: what others made may be anything
-        RuntimeError,
+        RuntimeError,  # also a RecursionError
         ImportError,
         SafetensorError,
         HfHubHTTPError,
