@@ -15,6 +15,7 @@ import typer
 
 from lushan.commands import examples
 from lushan.errors import UserError
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from lushan.data.audit.apart import Apart
@@ -63,22 +64,22 @@ def audit(
     if not 0 < threshold <= 1:
         raise UserError("lies between 0 and 1", key="--threshold", value=threshold)
     from lushan.data.audit import page
-    from lushan.runs.files import atomic_write, write_json
+    from lushan.runs.files import write_json, write_page
 
     given = overrides or []
     found = audited(config_of(given, run), threshold)
     if run is not None:
         found = dataclasses.replace(found, apart=judged_apart(run))
     if not given and run is None:
-        typer.echo("of the data that `lushan train` reads where it is told nothing", err=True)
-    typer.echo(page.summary(found))
+        echo("of the data that `lushan train` reads where it is told nothing", err=True)
+    echo(page.summary(found))
     if output is not None:
         command = ["audit", *(given if run is None else ["--run", str(run)])]
-        atomic_write(output, page.page(found, command))
-        typer.echo(f"page: {output}", err=True)
+        write_page(output, page.page(found, command))
+        echo(f"page: {output}", err=True)
     if json is not None:
         write_json(json, found.to_dict())
-        typer.echo(f"json: {json}", err=True)
+        echo(f"json: {json}", err=True)
 
 
 def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:

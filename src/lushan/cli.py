@@ -28,6 +28,7 @@ from lushan import (
 from lushan.commands import examples
 from lushan.job import code_of, complain
 from lushan.runs import trust
+from lushan.terminal import echo, guard_warnings
 from lushan.train_command import train
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ def main() -> int:
     # Python processes that are started from here (ranks, workers of launchers and libraries) do not
     # import from the working folder, which may be somebody else's.
     os.environ["PYTHONSAFEPATH"] = "1"
+    guard_warnings()
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
@@ -94,7 +96,7 @@ def _carried_out(arguments: list[str]) -> int:
     try:
         return int(app(arguments, prog_name="lushan", standalone_mode=False) or 0)
     except typer.Abort:
-        typer.echo("Aborted!", err=True)
+        echo("Aborted!", err=True)
         return 1
     except typer.TyperException as error:  # a mistake in the arguments
         if (unknown := options.refusal(error)) is not None:
@@ -107,7 +109,7 @@ def _carried_out(arguments: list[str]) -> int:
 def _version(*, wanted: bool) -> None:
     if not wanted:
         return
-    typer.echo(f"lushan {__version__}")
+    echo(f"lushan {__version__}")
     raise typer.Exit
 
 
@@ -162,7 +164,7 @@ def evaluate(
     found = inference.evaluate(run, split=split, overrides=overrides or [])
     if as_json:
         told = {name: value for name, value in found.items() if name != "records"}
-        typer.echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
+        echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
         return
     result = Result(
         name="",
@@ -175,7 +177,7 @@ def evaluate(
         reports=found["reports"],
         extra={"notes": found["notes"]},
     )
-    typer.echo(closing_text(result, every_level=True))
+    echo(closing_text(result, every_level=True))
 
 
 def _plain(value: object) -> Any:
@@ -206,4 +208,4 @@ def sync(
     from lushan.callbacks import trackers
 
     for run in runs:
-        typer.echo(f"{run}: {trackers.sync(run)}")
+        echo(f"{run}: {trackers.sync(run)}")

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from lushan.errors import UserError, did_you_mean
+from lushan.parsing import parse_json
+from lushan.terminal import echo
 
 DTYPES = {
     "auto": "auto",
@@ -145,9 +147,9 @@ def predict(
     )
     sys.stdout.flush()
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if output != "-":
-        typer.echo(f"{count} examples: {output}", err=True)
+        echo(f"{count} examples: {output}", err=True)
 
 
 def generate(
@@ -286,7 +288,7 @@ def export(
         adapter=adapter,
         overwrite=overwrite,
     ):
-        typer.echo(line)
+        echo(line)
 
 
 def page(
@@ -304,7 +306,6 @@ def page(
     """A run as a page: what was asked, what came out, what its model writes."""
     import contextlib
     import io
-    import json
     import sys
     import tempfile
 
@@ -321,10 +322,10 @@ def page(
             written = Path(folder, "samples.jsonl")
             goes_on = generating.generate(run, options, prompts=prompt, output=written)
             lines = written.read_text(encoding="utf-8").splitlines()
-        samples = [json.loads(line) for line in lines]
+        samples = [parse_json(line) for line in lines]
     command = sys.argv[1:]
     pages.write(run, output, title=title, samples=samples, goes_on=goes_on, command=command)
-    typer.echo(f"{output}", err=True)
+    echo(f"{output}", err=True)
 
 
 def unescaped(text: str) -> str:

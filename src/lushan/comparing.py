@@ -13,6 +13,7 @@ import typer
 
 from lushan.commands import Where, examples
 from lushan.errors import UserError
+from lushan.terminal import echo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,7 +67,7 @@ def compare(
     one, other = _two_runs(run_a, run_b, where or ())
     found = comparing.compare(one, other, split=split, metrics=names, test=test)
     written = comparing.to_json if as_json else comparing.to_text
-    typer.echo(written(found, examples))
+    echo(written(found, examples))
 
 
 def _two_runs(run_a: Path, run_b: Path | None, where: Sequence[str]) -> tuple[Path, Path]:

@@ -15,6 +15,7 @@ import typer
 
 from lushan.commands import examples
 from lushan.errors import UserError, did_you_mean
+from lushan.terminal import echo
 
 VARIABLE = "LUSHAN_COMPLETE"
 
@@ -92,7 +93,7 @@ def completion(
         raise UserError(
             "there is no completion for this shell", key="SHELL", value=shell, hint=hint
         )
-    typer.echo(SCRIPTS[shell].strip())
+    echo(SCRIPTS[shell].strip())
 
 
 def complete(app: typer.Typer, line: str) -> int:
@@ -100,7 +101,7 @@ def complete(app: typer.Typer, line: str) -> int:
     words = line.split()
     if words[1:2] == ["train"] and (len(words) > 2 or line[-1:].isspace()):
         for way in _overrides(line):
-            typer.echo(way)
+            echo(way)
         return 0
     from typer.completion import completion_init  # type: ignore[attr-defined]
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line
 from lushan.runs import trust
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -172,7 +171,7 @@ def complain(
         text = f"error: {error}" if isinstance(error, UserError | RunFailed) else stopped_by(error)
     else:
         text = "".join(traceback.format_exception(error)).rstrip()
-    typer.echo(redact(text, secret_values(config, arguments)), err=True)
+    echo(redact(text, secret_values(config, arguments)), err=True)
 
 
 LIBRARIES = ("joblib", "ray", "submitit")

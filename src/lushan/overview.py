@@ -13,6 +13,7 @@ import typer
 
 from lushan.commands import Where, examples
 from lushan.errors import UserError
+from lushan.terminal import echo
 
 ALL = "all"
 """Of `--columns`: whatever sets the runs apart, however wide."""
@@ -80,7 +81,7 @@ def runs(
     if unlock is not None:
         from lushan.runs import owner
 
-        typer.echo(f"unlocked: it was locked by {owner.unlock(unlock)}")
+        echo(f"unlocked: it was locked by {owner.unlock(unlock)}")
         return
     chosen = {"--where": where, "--sort": sort, "--last": last, "--columns": columns}
     if prune:
@@ -98,13 +99,13 @@ def runs(
     names = [] if columns == ALL else _names(columns)
     found = listing.list_runs(root, where=parse(where or ()), sort=sort, last=last, columns=names)
     if as_json:
-        typer.echo(listing.to_json(found, names))
+        echo(listing.to_json(found, names))
         return
     width = None if columns else shutil.get_terminal_size((100, 24)).columns
     if where and not found:
-        typer.echo(f"No run in {root} fits {' '.join(where)}.")
+        echo(f"No run in {root} fits {' '.join(where)}.")
         return
-    typer.echo(layout.to_text(found, root, width=width, columns=names))
+    echo(layout.to_text(found, root, width=width, columns=names))
 
 
 def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) -> None:
@@ -113,15 +114,15 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
     if older_than is not None and older_than < 0:
         raise UserError("must be 0 or more", key="--older-than", value=older_than)
     removals = pruning.plan(root, older_than)
-    typer.echo(pruning.as_json(removals) if as_json else pruning.as_text(removals))
+    echo(pruning.as_json(removals) if as_json else pruning.as_text(removals))
     if not yes:
         if removals:
-            typer.echo("nothing was removed: --yes does it", err=True)
+            echo("nothing was removed: --yes does it", err=True)
         return
     freed, left = pruning.carry_out(removals)
     for line in left:
-        typer.echo(f"left as it is: {line}", err=True)
-    typer.echo(f"freed {pruning.in_words(freed)}", err=as_json)
+        echo(f"left as it is: {line}", err=True)
+    echo(f"freed {pruning.in_words(freed)}", err=as_json)
     raise typer.Exit(int(bool(left)))
 
 
@@ -165,13 +166,13 @@ def table(
         where=parse(where or ()),
     )
     if output is None:
-        typer.echo(made.text)
+        echo(made.text)
     else:
-        from lushan.runs.files import atomic_write
+        from lushan.runs.files import write_page
 
-        atomic_write(output, made.text + "\n")
+        write_page(output, made.text + "\n")
     for note in made.apart:
-        typer.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _names(text: str) -> list[str]:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from lushan.announcing import quiet_lightning
@@ -19,6 +18,7 @@ from lushan.config.build import build
 from lushan.fitting import make_experiment
 from lushan.preparation import Prepared, prepare
 from lushan.tasks.base import IGNORED, Batch, Task
+from lushan.terminal import console, echo
 from lushan.trainer import Trainer
 
 ROWS = 8
@@ -80,13 +80,12 @@ def show(cfg: Mapping[str, Any]) -> None:
 def write(lines: Sequence[Text], *, plain: bool) -> None:
     """Put lines on standard output, with their colours where it is a terminal."""
     if not plain:
-        console = Console(highlight=False, soft_wrap=True)
+        screen = console(highlight=False, soft_wrap=True)
         for line in lines:
-            console.print(line)
+            screen.print(line)
         return
     try:
-        sys.stdout.write("".join(f"{line.plain}\n" for line in lines))
-        sys.stdout.flush()
+        echo("".join(f"{line.plain}\n" for line in lines), end="")
     except BrokenPipeError:  # whoever read has read enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -21,6 +21,7 @@ from pytorch_lightning.strategies.launchers.subprocess_script import _Subprocess
 
 from lushan.errors import RunFailed, UserError
 from lushan.runs import trust
+from lushan.terminal import echo
 
 RUN_FOLDER = "LUSHAN_RUN"
 """Environment variable that tells the other ranks which run they take part in."""
@@ -119,7 +120,7 @@ class Observer(_ChildProcessObserver):
         time.sleep(NOTICE)
         if self._child_processes:
             what = "another rank ended badly, and the first one still waits for it: ended"
-            print(f"error: {what}", file=sys.stderr, flush=True)  # noqa: T201
+            echo(f"error: {what}", err=True)
             super()._terminate_all()
 
 

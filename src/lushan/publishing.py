@@ -15,6 +15,7 @@ from lushan.commands import Where, examples
 from lushan.errors import UserError
 from lushan.runs.bar import Bar
 from lushan.studying import planned
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from lushan.studies.report.gathering import Gathered
@@ -59,12 +60,12 @@ def report(
     with Bar("runs") as told:
         written = site.write(made, output, told)
     for problem in written.problems:
-        typer.echo(f"not shown: {problem}", err=True)
+        echo(f"not shown: {problem}", err=True)
     counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())
     size = written.size / 2**20
-    typer.echo(f"{len(made.runs)} runs: {counts}", err=True)
-    typer.echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
-    typer.echo(str(output / "index.html"))
+    echo(f"{len(made.runs)} runs: {counts}", err=True)
+    echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
+    echo(str(output / "index.html"))
 
 
 def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -> Gathered:

@@ -13,6 +13,7 @@ import typer
 
 from lushan.commands import examples
 from lushan.errors import UserError
+from lushan.terminal import echo
 
 _ALIGN = ("tokens", "position")
 
@@ -72,6 +73,6 @@ def score(
         align=align,  # type: ignore[arg-type]
     )
     if as_json:
-        typer.echo(json.dumps(verdict.as_dict(), ensure_ascii=False, indent=2))
+        echo(json.dumps(verdict.as_dict(), ensure_ascii=False, indent=2))
     else:
-        typer.echo(verdict.table())
+        echo(verdict.table())

@@ -16,6 +16,7 @@ from lushan.commands import examples
 from lushan.job import Job
 from lushan.runs import trust
 from lushan.runs.bar import Bar
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -105,7 +106,7 @@ def run(
     made = planned(file)
     for one in made.runs:
         trust.require(one.config)
-    typer.echo(str(progress(made.states())), err=True)
+    echo(str(progress(made.states())), err=True)
     _say_what_stays_open(made)
     refused: dict[Run, str] = {}
 
@@ -116,8 +117,8 @@ def run(
             if answer["state"] == FAILED and one.folder.state == NEW:  # it came to no folder
                 refused[one] = answer["reason"]
 
-    carry_out(made, start, retry=retry, told=lambda text: typer.echo(text, err=True))
-    typer.echo(_closing(made, refused))
+    carry_out(made, start, retry=retry, told=lambda text: echo(text, err=True))
+    echo(_closing(made, refused))
     raise typer.Exit(_exit_code(made))
 
 
@@ -138,7 +139,7 @@ def status(
     from lushan.studies.plan import as_text
 
     made = planned(file)
-    typer.echo(in_json(made) if as_json else as_text(made))
+    echo(in_json(made) if as_json else as_text(made))
     _say_what_stays_open(made)
 
 
@@ -161,7 +162,7 @@ def table(
 ) -> None:
     """The study's tables, and what has become of its claims."""
     from lushan.errors import UserError
-    from lushan.runs.files import atomic_write
+    from lushan.runs.files import write_page
     from lushan.studies import showing
     from lushan.studies.formats import require_format
 
@@ -176,20 +177,20 @@ def table(
     made = planned(file)
     text, apart = showing.tables(made, format)
     if output is not None:
-        atomic_write(output, text + "\n")
+        write_page(output, text + "\n")
     elif write is None:
-        typer.echo(text)
+        echo(text)
     else:
         target = write if write.is_absolute() or write.parent != Path() else file.parent / write
         _write_page(made, text, target)
-        typer.echo(str(target), err=True)
+        echo(str(target), err=True)
     for note in apart:
-        typer.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _write_page(made: Plan, text: str, target: Path) -> None:
     """A study's page, and its plots beside it."""
-    from lushan.runs.files import atomic_write
+    from lushan.runs.files import write_page
     from lushan.studies import showing
 
     shown = {}
@@ -200,7 +201,7 @@ def _write_page(made: Plan, text: str, target: Path) -> None:
         for plot in drawn(made):
             save(plot.figure, target.parent / plot.name)
             shown[plot.name] = plot.caption
-    atomic_write(target, showing.page(made, text, shown))
+    write_page(target, showing.page(made, text, shown))
 
 
 Tolerance = Annotated[
@@ -240,10 +241,10 @@ def verify(
     chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
     verdicts = []
     for run in chosen:
-        typer.echo(f"{run.label} ({run.folder.path})")
+        echo(f"{run.label} ({run.folder.path})")
         verdicts.append(_again(run.folder.path, None, tolerance, every=False))
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-    typer.echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
+    echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
     raise typer.Exit(int("different" in verdicts))
 
 
@@ -289,14 +290,14 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
             )
         changed = original.differences(training.inputs_of(config))
         for line in changed:
-            typer.echo(f"  not as it was: {line}")
+            echo(f"  not as it was: {line}")
         if original.threads is not None:
             training.limit_threads(original.threads)
         training.run(config, choices=original.result.choices)
         found = compare(original, again, tolerance=tolerance)
         for line in found.lines(every=every):
-            typer.echo(f"  {line}")
-        typer.echo(f"  {found.verdict}")
+            echo(f"  {line}")
+        echo(f"  {found.verdict}")
         return found.verdict
 
 
@@ -319,7 +320,7 @@ def _say_what_stays_open(made: Plan) -> None:
     from lushan.studies import claims
 
     for line in claims.beyond_reach(made.study, claims.read(made.study)):
-        typer.echo(line, err=True)
+        echo(line, err=True)
 
 
 def _closing(made: Plan, refused: Mapping[Run, str]) -> str:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from lushan.errors import Interrupted
 from lushan.job import Job, gave_up
 from lushan.runs import trust
+from lushan.terminal import console, echo
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -26,7 +25,7 @@ def train(args: Sequence[str]) -> int:
     if "--help" in args or "-h" in args:
         from lushan.config import usage
 
-        typer.echo(usage.text())
+        echo(usage.text())
         return 0
     from lushan.config import compose
     from lushan.runs import outcomes
@@ -71,27 +70,25 @@ def _close_run(answer: Mapping[str, Any]) -> int:
             return 0
         result = RunFolder(answer["folder"]).result()
         assert result is not None
-        typer.echo(closing_text(result))
+        echo(closing_text(result))
     if answer["state"] == "interrupted":
-        typer.echo("what was done is saved: the same command goes on from there", err=True)
+        echo("what was done is saved: the same command goes on from there", err=True)
     if answer.get("folder") and Path(answer["folder"]).is_dir():
-        typer.echo(f"run: {answer['folder']}")
+        echo(f"run: {answer['folder']}")
     return int(answer["exit_code"])
 
 
 def _close_sweep(found: Sequence[Outcome]) -> int:
     """Print how the jobs of a sweep ended."""
-    from rich.console import Console
-
     from lushan.runs import outcomes
 
-    console = Console() if sys.stdout.isatty() else Console(width=240, no_color=True)
+    screen = console() if sys.stdout.isatty() else console(width=240, no_color=True)
     if found:
-        console.print()
-        console.print(outcomes.outcome_table(found))
-    typer.echo(outcomes.describe(found))
+        screen.print()
+        screen.print(outcomes.outcome_table(found))
+    echo(outcomes.describe(found))
     for note in outcomes.notes():
-        typer.echo(note)
+        echo(note)
     return outcomes.exit_code(found)
 
 

@@ -9,13 +9,13 @@ import datetime
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lushan import terminal
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.inputs import Inputs
@@ -249,9 +249,8 @@ def logged(path: Path) -> Iterator[None]:
     root.propagate = False
     file = inside.appending(path)
     to_file = logging.StreamHandler(file)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
-    to_screen = logging.StreamHandler(sys.stderr)
-    to_screen.setFormatter(logging.Formatter("%(message)s"))
+    to_file.setFormatter(terminal.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
+    to_screen = terminal.screen()
     lightning = logging.getLogger("pytorch_lightning")
     handlers: list[tuple[logging.Logger, logging.Handler]] = [
         (root, to_file),

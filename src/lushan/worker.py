@@ -10,10 +10,12 @@ from lushan.errors import Pruned
 from lushan.job import code_of, complain
 from lushan.runs import trust
 from lushan.runs.signals import end_with
+from lushan.terminal import guard_warnings
 from lushan.training import follow
 
 if __name__ == "__main__":
     end_with(os.getppid())
+    guard_warnings()
     try:
         follow(Path(trust.without_flag(sys.argv[1:])[0]))
     except Pruned:

@@ -73,6 +73,8 @@ ROWS = {
     62: "data and model folders that read outside themselves or ask a network",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
     64: "links that lead out of a run folder, names that are reserved",
+    65: "terminal escapes and formulas in data",
+    66: "YAML and JSON that are bombs: aliases, depth, size",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
 }

@@ -138,7 +138,7 @@ def test_whoever_wants_long_lines_gets_them(write):
 @pytest.mark.parametrize("size", [7, 1 << 20])
 @pytest.mark.parametrize("document", ["file", "paragraph", "line"])
 def test_bytes_that_are_not_utf8(size, document, write, monkeypatch):
-    monkeypatch.setattr("lushan.data.files.BLOCK", size)
+    monkeypatch.setattr("lushan.data.unpacking.BLOCK", size)
     path = write("x.txt", "一二三\n山水之间 ".encode() * 100 + b"\xe9t\n")
     error = refusal(path, document=document)
     assert (error.file, error.line, error.column) == (path, 101, 6)
@@ -147,7 +147,7 @@ def test_bytes_that_are_not_utf8(size, document, write, monkeypatch):
 
 
 def test_a_character_on_the_border_of_two_blocks_is_whole(write, monkeypatch):
-    monkeypatch.setattr("lushan.data.files.BLOCK", 2)
+    monkeypatch.setattr("lushan.data.unpacking.BLOCK", 2)
     whole = "庐山🏔\n" * 20
     assert texts(write("x.txt", whole))[0] == [whole]
 

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lushan import parsing
 from lushan.config import environment, kinds, mistakes, verdicts
 from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.launchers import require_storage
@@ -248,7 +249,7 @@ def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> Non
 
 
 def _check_by(name: str, key: str, cfg: Mapping[str, Any]) -> None:
-    locate(name, key).check(json.loads(json.dumps(cfg)))
+    locate(name, key).check(parsing.parse_json(json.dumps(cfg)))
 
 
 def metric_names(cfg: Mapping[str, Any]) -> list[str]:

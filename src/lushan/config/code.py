@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lushan import parsing
 from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
 from lushan.runs.changed import INPUTS, changes, in_words
@@ -165,8 +166,8 @@ def _read(module: Module, memory: Path | None) -> tuple[str, list[str]]:
     status = module.file.stat()
     note = None if memory is None else memory / f"{noted(module.file, status)}.json"
     if note is not None:
-        with contextlib.suppress(OSError, ValueError):
-            found, imported = json.loads(note.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, UserError, TypeError, ValueError):
+            found, imported = parsing.read_json(note)
             return found, imported
     found, imported = _parsed(module, status.st_size, status.st_mtime_ns)
     if note is not None:

@@ -8,7 +8,8 @@ acts on it.
 from __future__ import annotations
 
 import argparse
-import sys
+import contextlib
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -41,6 +42,7 @@ from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
 from lushan.runs.combinations import Combinations
 from lushan.runs.launcher import ForkLauncher
+from lushan.terminal import echo
 
 environment.register()  # in each process that composes or resolves
 
@@ -345,7 +347,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
     flags = flags_of(args)
     flags.overrides = starting_from(flags.overrides)
     if flags.help:
-        print(usage.text())  # noqa: T201
+        echo(usage.text())
         return None
     name = flags.config_name or PRIMARY
     register_own()
@@ -371,15 +373,16 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
 
 
 def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
-    if flags.hydra_help:
-        composer.hydra_help(name, get_args_parser(), flags)
-    elif flags.cfg:
-        composer.show_cfg(name, flags.overrides, flags.cfg, flags.package, flags.resolve)
-    elif flags.info:
-        composer.show_info(flags.info, name, flags.overrides)
-    else:
+    if not (flags.hydra_help or flags.cfg or flags.info):
         return False
-    sys.stdout.flush()
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        if flags.hydra_help:
+            composer.hydra_help(name, get_args_parser(), flags)
+        elif flags.cfg:
+            composer.show_cfg(name, flags.overrides, flags.cfg, flags.package, flags.resolve)
+        else:
+            composer.show_info(flags.info, name, flags.overrides)
+    echo(shown.getvalue(), end="")
     return True
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from lushan import parsing
 from lushan.config.folders import personal_conf
 from lushan.errors import UserError
 from lushan.runs.secrets import redact_arguments
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -191,10 +192,8 @@ def _origin(key: str, value: Any, part: str, typed: Typed) -> str:
         raise refusal
     if any(_at(known, name, key) == value for name, known in typed):
         return "command line"
-    import yaml
-
     for file in sorted((personal_conf() / "hydra" / part).glob("*.yaml")):
-        node = yaml.safe_load(file.read_text(encoding="utf-8"))
+        node = parsing.read_yaml(file)
         if _at(node, f"hydra.{part}", key) == value:
             return str(file)
     raise refusal
@@ -215,7 +214,7 @@ def _at(value: Any, name: str, key: str) -> Any:
 
 @functools.cache
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
+    echo(line, err=True)
 
 
 def _show(key: str, value: Any, origin: str) -> None:

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lushan import parsing
 from lushan.config.signatures import known_parameters
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def path_of(composer: Composer, config_path: str | None) -> str | None:
 def line_of(file: Path, parts: Sequence[str]) -> int | None:
     """The line of a key in a YAML file, counted from 1; None where the file has no such key."""
     try:
-        node: Any = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):
+        node: Any = parsing.compose_yaml(file.read_bytes())
+    except (OSError, ValueError):
         return None
     line = 1
     for part in [p for p in parts if p]:
@@ -168,8 +169,8 @@ def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> 
 def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
     """What a defaults list chooses, `model/bert_tiny`, and on which line."""
     try:
-        node: Any = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):
+        node: Any = parsing.compose_yaml(file.read_bytes())
+    except (OSError, ValueError):
         return
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     lists = [v for k, v in pairs if k.value == "defaults" and isinstance(v, yaml.SequenceNode)]

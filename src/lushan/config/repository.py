@@ -19,6 +19,10 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
 
+from lushan import parsing
+from lushan.config.folders import built_in_conf
+from lushan.errors import UserError
+
 SETTLED = 2.0
 """Seconds after which one more change of a file has another time, on any file system."""
 
@@ -53,11 +57,26 @@ class Repository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """As Hydra's: a result that belongs to the caller, whatever becomes of it there."""
+        self._require_bounded(config_path)
         load = super().load_config
         file = self.file(config_path)  # before it is read: what changes meanwhile is read again
         if file is None:
             return load(config_path)
         return cast(ConfigResult, _read.get(file, lambda: load(config_path)))
+
+    def _require_bounded(self, config_path: str) -> None:
+        """Refuse a file of somebody's that Hydra, whose reader is OmegaConf's, would choke on."""
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if not isinstance(source, FileConfigSource) or source.path == str(built_in_conf()):
+            return
+        named: Any = source._normalize_file_name(config_path)
+        path = Path(source.path, named)
+        try:
+            parsing.require_bounded(parsing.read_bounded(path, parsing.MOST_YAML_BYTES))
+        except parsing.OutOfBounds as error:
+            raise UserError(f"not a config: {error}", file=path, line=error.line) from error
+        except ValueError:
+            return  # Hydra says what is wrong with it
 
     def file(self, config_path: str) -> Hashable:
         """What is another where a file's content is; None where its next change may not show."""

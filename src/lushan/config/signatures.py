@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import lushan
+from lushan import parsing
 from lushan.config.kinds import ANY, Kind, kind_of, writable
 from lushan.config.targets import Identity, identify, judge, judge_name, locate
+from lushan.errors import UserError
 
 FORMAT = 3
 """Of the entries; a change makes old ones unread."""
@@ -244,8 +246,8 @@ def _cache() -> dict[str, Any]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # absent, unreadable or damaged: read again
+        found = parsing.read_json(path)
+    except (OSError, UserError):  # absent, unreadable or damaged: read again
         found = None
     parts = ("signatures", "verdicts")
     if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in parts):

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from lushan import parsing
 from lushan.config.folders import personal_conf
 from lushan.config.launchers import SETTINGS
 from lushan.configurable import is_configurable
@@ -179,12 +180,7 @@ def user_prefixes() -> tuple[str, ...]:
 def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...]:
     entries: list[object] = [part for part in re.split(r"[,\s]+", environment) if part]
     if file.is_file():
-        import yaml
-
-        try:
-            listed = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"it cannot be read: {error}", file=file) from error
+        listed = parsing.read_yaml(file)
         if not isinstance(listed, list | None):
             raise UserError("it must be a list of prefixes", file=file, hint="- my_package.")
         entries += listed or []

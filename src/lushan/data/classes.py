@@ -7,7 +7,6 @@ two indicators. What cannot be told is refused.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.data.written_lists import BRACKETS, NUMBER, as_list
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 
 if TYPE_CHECKING:
     from lushan.data.labelled import Columns
@@ -58,7 +58,7 @@ class Classes:
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     """Column to the names of its class numbers, as `datasets` keeps them in Parquet files."""
     try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        features = parse_json(metadata[b"huggingface"])["info"]["features"]
         found = {}
         for column, feature in features.items():
             inner = feature.get("feature") or feature

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import TEXTS, require_column
 from lushan.errors import UserError
@@ -226,7 +226,7 @@ def of_row(line: int, text: str, longest: int) -> Iterator[Part]:
 
 
 def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    rows = rows_of(files.unpacked(path), path, longest=reading.longest_line)
+    rows = rows_of(unpacking.unpacked(path), path, longest=reading.longest_line)
     first = list(itertools.islice(rows, _FIRST))
     field = usual_field([row.value for row in first], reading.text, path)
     for row in itertools.chain(first, rows):
@@ -282,9 +282,9 @@ def _parquet(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 @contextmanager
 def _plain_file(path: Path) -> Iterator[Path]:
     """The file itself, or what it holds where it is gzip: Parquet is read here and there."""
-    source = files.unpacked(path)
+    source = unpacking.unpacked(path)
     with path.open("rb") as file:
-        packed = file.read(2) == files.GZIP
+        packed = file.read(2) == unpacking.GZIP
     if not packed:
         yield path
         return

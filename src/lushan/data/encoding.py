@@ -32,6 +32,7 @@ from lushan.data import arrow
 from lushan.data.columns import column_files
 from lushan.data.store import only_one, release
 from lushan.errors import RunFailed
+from lushan.parsing import parse_json
 from lushan.runs.cores import usable_threads
 
 ROWS_AT_ONCE = 1000
@@ -75,7 +76,7 @@ class Encoded:
         self.path = path
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
-        self.meta: dict[str, Any] = json.loads((table.schema.metadata or {}).get(b"meta", b"{}"))
+        self.meta: dict[str, Any] = parse_json((table.schema.metadata or {}).get(b"meta", b"{}"))
         self.columns: dict[str, Ragged | NDArray[Any]] = {
             name: _as_numpy(table.column(name)) for name in table.column_names
         }

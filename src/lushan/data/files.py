@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import difflib
 import glob
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
 from lushan.runs import inside
-from lushan.runs.hashes import unreadable
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
 
-BLOCK = 1 << 20
-"""Bytes that are read at a time where a file is not read whole."""
-
-GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 MARK = "\ufeff"
 
@@ -114,35 +108,13 @@ def _listing(folder: Path, intro: str) -> str:
     return f"{intro}: {shown}." if names else f"{intro} no files."
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
     """A file's content, unpacked where it is gzip.
 
     Raises:
-        UserError: It cannot be read or unpacked.
+        UserError: It cannot be read or unpacked, or is larger than `bounded` reads.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return unpack(data, path)
-
-
-def unpack(data: bytes, name: str | Path) -> bytes:
-    """Undo gzip, whatever the file is called."""
-    if not data.startswith(GZIP):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(name, error) from error
-
-
-def _damaged(name: str | Path, error: Exception) -> UserError:
-    return UserError(
-        f"the gzip file is damaged or cut off: {error}",
-        file=name,
-        hint="Fetch it again, or unpack what is left of it: gzip -dc FILE > OTHER.",
-    )
+    return b"".join(bounded(path, largest))
 
 
 def decode(data: bytes, name: str | Path, *, longest: int = LONGEST_LINE) -> str:
@@ -272,25 +244,6 @@ def _rest_of_line(source: Iterator[bytes]) -> int:
     return length
 
 
-def unpacked(path: Path) -> Iterator[bytes]:
-    """A file's content in blocks, unpacked where it is gzip.
-
-    Raises:
-        UserError: It cannot be read or unpacked.
-    """
-    try:
-        with path.open("rb") as file:
-            packed = file.read(len(GZIP)) == GZIP
-            file.seek(0)
-            source = gzip.GzipFile(fileobj=file) if packed else file
-            while data := source.read(BLOCK):
-                yield data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def too_long(name: str | Path, line: int, length: int, longest: int) -> UserError:
     """The error for a line or text beyond the bound."""
     return UserError(
@@ -342,13 +295,18 @@ def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[
     return [line.removeprefix(MARK) for line in lines]
 
 
-def read_text(path: Path, *, longest: int = LONGEST_LINE) -> str:
+def read_text(path: Path, *, longest: int = LONGEST_LINE, largest: int | None = None) -> str:
     """A whole file as text.
+
+    Args:
+        path: The file, gzip or not.
+        longest: Bytes of the longest line.
+        largest: Of the file; see `bounded`.
 
     Raises:
         UserError: It is empty, or no such text.
     """
-    text = decode(read_bytes(path), path, longest=longest)
+    text = decode(read_bytes(path, largest), path, longest=longest)
     if not text.strip():
         raise empty(path)
     return text

@@ -8,10 +8,12 @@ the folder and be among the files whose hashes stand for it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lushan import parsing
 from lushan.errors import UserError, first_line
 from lushan.runs import hashes, inside
 from lushan.runs.files import read_json
@@ -170,12 +172,12 @@ def _patterns(card: Path) -> Iterator[str]:
 
 def _head(card: Path) -> dict[str, Any]:
     if card.suffix == ".md":
-        from huggingface_hub import DatasetCard
-
-        return dict(DatasetCard.load(card).data.to_dict())
-    import yaml
-
-    found = yaml.safe_load(card.read_text(encoding="utf-8"))
+        text = parsing.read_bounded(card, parsing.MOST_YAML_BYTES).decode("utf-8-sig")
+        # Between two lines of dashes at the very beginning.
+        framed = re.match(r"\s*---\s*\r?\n(.*?)\r?\n---\s*(?:\r?\n|$)", text, re.DOTALL)
+        found = parsing.parse_yaml(framed[1]) if framed else {}
+    else:
+        found = parsing.read_yaml(card)
     return found if isinstance(found, dict) else {}
 
 

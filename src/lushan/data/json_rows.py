@@ -7,6 +7,7 @@ element at hand.
 
 from __future__ import annotations
 
+import array
 import codecs
 import itertools
 import json
@@ -15,20 +16,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.labelled import Columns
 from lushan.errors import UserError
+from lushan.parsing import parse_json, parse_json_at
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 DATA = "data"
 """The key of an object that holds the rows of a file."""
 
-_DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\n\r]*")
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _WRAPPER = re.compile(
     rf'\{{\s*(?:{_TEXT}\s*:\s*(?:{_TEXT}|[-+.\w]+)\s*,\s*)*"{DATA}"\s*:\s*\[\s*[{{\]]'
 )
+MOST_CELLS = 20_000_000
+"""Rows times different keys, beyond which most cells must hold something."""
+SPARSEST = 50
+"""Cells of the table for each that holds something, at most."""
 _NEAR = 16
 """Characters from the end of what was read in which an error may be one of cutting."""
 
@@ -60,16 +65,29 @@ def columns_of(
     Raises:
         UserError: It is no such JSON, or there is none; names file and line.
     """
-    found = list(rows_of(source, name, longest=longest))
-    if not found:
+    found: dict[str, list[Any]] = {}
+    lines = array.array("q")
+    is_array, held = False, 0
+    for row in rows_of(source, name, longest=longest):
+        for key, value in row.value.items():
+            column = found.setdefault(key, [])
+            column.extend(itertools.repeat(None, len(lines) - len(column)))
+            column.append(value)
+        held += len(row.value)
+        lines.append(row.line)
+        is_array = row.element is not None
+        if len(found) * len(lines) > max(MOST_CELLS, SPARSEST * held):
+            raise UserError(
+                f"the rows up to here have {len(found):,} different keys, each a few of them",
+                file=name,
+                line=row.line,
+                hint="A key is the name of a column; what differs from row to row is a value.",
+            )
+    if not lines:
         raise files.empty(name)
-    names = dict.fromkeys(key for row in found for key in row.value)
-    return Columns(
-        {key: [row.value.get(key) for row in found] for key in names},
-        [row.line for row in found],
-        name,
-        elements=None if found[0].element is None else range(1, len(found) + 1),
-    )
+    for column in found.values():
+        column.extend(itertools.repeat(None, len(lines) - len(column)))
+    return Columns(found, lines, name, elements=range(1, len(lines) + 1) if is_array else None)
 
 
 def rows_of(source: Iterable[bytes], name: str | Path, *, longest: int) -> Iterator[Row]:
@@ -97,7 +115,7 @@ def is_wrapper(path: Path) -> bool:
 
 
 def _start(path: Path) -> str:
-    head = next(files.unpacked(path), b"").removeprefix(codecs.BOM_UTF8)
+    head = next(unpacking.unpacked(path), b"").removeprefix(codecs.BOM_UTF8)
     return head.lstrip(b" \t\r\n").decode(errors="ignore")
 
 
@@ -110,8 +128,8 @@ def _is_wrapper(head: str) -> bool:
     if found.end() > len(first) or rest.isspace() or not rest:
         return True
     try:
-        json.loads(first)
-    except (ValueError, RecursionError):
+        parse_json(first)
+    except ValueError:
         return True
     return False  # a whole object in the first line, and more below it
 
@@ -133,7 +151,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
         UserError: It is none.
     """
     try:
-        row = json.loads(line)
+        row = parse_json(line, bounded=False)
     except json.JSONDecodeError as error:
         raise UserError(
             f"this is no whole JSON: {error.msg}",
@@ -145,8 +163,8 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
             if number == 1
             else "An object stands in one line; was this one cut?",
         ) from None
-    except RecursionError:
-        raise UserError("this JSON is nested too deeply", file=path, line=number) from None
+    except ValueError as error:
+        raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
     if not isinstance(row, dict):
         raise UserError("a JSON object is expected in each line", file=path, line=number, value=row)
     return row
@@ -279,9 +297,7 @@ class _Scanner:
         self._next()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except RecursionError:
-                raise self._bad("this JSON is nested too deeply") from None
+                value, end = parse_json_at(self.text, self.at)
             except json.JSONDecodeError as error:
                 open_text = error.msg.startswith("Unterminated string")
                 reached = len(self.text) if open_text else error.pos
@@ -295,6 +311,8 @@ class _Scanner:
                         hint="Was the file cut off?" if open_text else None,
                     ) from None
                 continue
+            except ValueError as error:
+                raise self._bad(f"this JSON cannot be read: {error}") from None
             self._require_short(end, number)
             # A number that ends with what was read may go on.
             if end == len(self.text) and not isinstance(value, str | list | dict) and self._more():

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.data import arrow
+from lushan.parsing import parse_json
 from lushan.text.weights import WEIGHT
 
 FIELDS = "fields"
@@ -98,7 +99,7 @@ def unpacked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _unpacked(message: Mapping[str, Any]) -> dict[str, Any]:
     if message.keys() != _KEPT:
         return dict(message)
-    fields = json.loads(message[FIELDS]) if message[FIELDS] else {}
+    fields = parse_json(message[FIELDS]) if message[FIELDS] else {}
     return {"role": message["role"], "content": message["content"], **fields}
 
 
@@ -106,14 +107,14 @@ def dialogues_of(rows: Mapping[str, Sequence[Any]]) -> tuple[list[Any], list[Any
     """The messages of each row as plain mappings, and its tools or None."""
     dialogues = [unpacked(messages) for messages in rows["messages"]]
     kept = rows.get(TOOLS) or [None] * len(dialogues)
-    return dialogues, [json.loads(t) if isinstance(t, str) and t else t or None for t in kept]
+    return dialogues, [parse_json(t) if isinstance(t, str) and t else t or None for t in kept]
 
 
 def said(message: Mapping[str, Any]) -> list[str]:
     """What a message of a table says: its content, its reasoning, its tool calls as JSON."""
     texts = [message["content"]]
     if fields := message.get(FIELDS):
-        known = json.loads(fields)
+        known = parse_json(fields)
         texts += [known[name] for name in REASONING if isinstance(known.get(name), str)]
         texts += [as_json(call) for call in known.get(CALLS, ())]
     return texts
@@ -229,6 +230,6 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value

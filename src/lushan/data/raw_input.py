@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import io
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, remembered
 from lushan.data.source import Source
 from lushan.data.sources.conll import Conll
 from lushan.data.sources.table import PARQUET, Table, read_parquet
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 
 Format = Literal["txt", "jsonl", "conll", "table"]
 FORMATS: Sequence[Format] = ("txt", "jsonl", "conll", "table")
@@ -31,8 +32,13 @@ ENDINGS: Mapping[str, Format] = {
 
 
 def standard_input() -> bytes:
-    """Return all of the standard input, unpacked where it is gzip."""
-    return files.unpack(sys.stdin.buffer.read(), STDIN)
+    """Return all of the standard input, unpacked where it is gzip.
+
+    Raises:
+        UserError: There is more than is held in memory.
+    """
+    data = sys.stdin.buffer.read(unpacking.LARGEST_FILE + 1)
+    return b"".join(unpacking.bounded_of(io.BytesIO(data), STDIN))
 
 
 def format_of(
@@ -73,7 +79,7 @@ def looks_like_json(content: bytes) -> bool:
         return True
     first = next((line for line in content.splitlines() if line.strip()), b"")
     try:
-        return isinstance(json.loads(first), dict)
+        return isinstance(parse_json(first), dict)
     except ValueError:
         return False
 
@@ -105,7 +111,7 @@ class Input:
     def columns(self) -> Columns:
         """Read the input as columns: those of the file, or `text` of lines, `tokens` of words."""
         if self.format == "table" and files.bare_suffix(self.name) in PARQUET:
-            return read_parquet(self.path())
+            return read_parquet(self.path(), self.largest)
         if self.format == "jsonl":
             return columns_of(self.pieces(), self.name, longest=self.longest)
         content = self.text()
@@ -125,9 +131,14 @@ class Input:
         """Bytes of the longest line that is read."""
         return int(getattr(self.source, "longest_line", files.LONGEST_LINE))
 
+    @property
+    def largest(self) -> int | None:
+        """Bytes of the largest file that is read."""
+        return getattr(self.source, "largest_file", None)
+
     def pieces(self) -> Iterable[bytes]:
         """Return the bytes, unpacked where they are gzip, in pieces."""
-        return files.unpacked(self.path()) if self.data is None else [self.data]
+        return unpacking.bounded(self.path(), self.largest) if self.data is None else [self.data]
 
     def content(self) -> bytes:
         """Return the bytes, unpacked where they are gzip."""

@@ -12,13 +12,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.mixing import Mix
 from lushan.data.prints import rows_hash
@@ -33,7 +33,7 @@ BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
 
 _ELSEWHERE = {
-    *("train", "validation", "test", "dir", "path", "longest_line", "cache_dir"),
+    *("train", "validation", "test", "dir", "path", "longest_line", "largest_file", "cache_dir"),
     *("max_length", "stride", "batch_tokens", "batch_examples"),
     *("micro_tokens", "eval_tokens", "bucket", "packing"),
 }
@@ -313,6 +313,22 @@ class FileSource(Source):
     def hash_of(self, split: str, name: str) -> str:
         """SHA-256 of a split's file."""
         return hashes.sha256(self.path_of(split, name))
+
+
+@dataclasses.dataclass(kw_only=True)
+class WholeFiles(FileSource):
+    """A source that holds its files in memory.
+
+    Args:
+        largest_file: Bytes, unpacked, of the largest file that is read; null is 2 GiB, of which a
+            packed file may fill 50 times its own size, or 64 MiB.
+    """
+
+    largest_file: int | None = None
+
+    def pieces_of(self, path: Path) -> Iterator[bytes]:
+        """Return a file's bytes, unpacked, in pieces."""
+        return unpacking.bounded(path, self.largest_file)
 
 
 def hash_json(value: object) -> str:

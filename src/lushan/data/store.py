@@ -20,6 +20,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from lushan.errors import RunFailed
+from lushan.parsing import parse_json
 from lushan.runs import inside
 
 _META = b"meta"
@@ -75,7 +76,7 @@ def open_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """A table that `write_table` has written, and its `meta`; nothing is read before it is used."""
     reader = pa.ipc.open_file(pa.BufferReader(map_file(path)))
     _, custom = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
-    return reader.read_all(), json.loads(custom[_META])
+    return reader.read_all(), parse_json(custom[_META])
 
 
 # Memory maps

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import RunFailed
+from lushan.parsing import read_json
 from lushan.runs.files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Stream:
             places |= {int(p.stem): p for p in self.memory.glob("*.json") if p.stem.isdigit()}
         place = max((p for p in places if p <= row), default=0)
         found = places.get(place)
-        return place, json.loads(found.read_bytes()) if isinstance(found, Path) else found
+        return place, read_json(found) if isinstance(found, Path) else found
 
     def _remember(self, row: int) -> None:
         if self.memory is None:

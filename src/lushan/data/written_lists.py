@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import tokenize
 from typing import Any
+
+from lushan.parsing import parse_json
 
 BRACKETS = {"[": "]", "(": ")", "{": "}"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -19,8 +20,8 @@ def as_list(text: str) -> list[Any] | None:
     if not text or BRACKETS.get(text[0]) != text[-1]:
         return None
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parse_json(text)
+    except ValueError:
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lushan import parsing
 from lushan.errors import RunFailed, UserError
 from lushan.inference.forms import TEXTS
 from lushan.inference.loading import Loaded
@@ -80,7 +80,7 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
 def _name_base(loaded: Loaded, config: Path) -> str:
     """Write down what the adapter belongs to; in words, what that is."""
     path = loaded.cfg["model"].get("path")
-    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings = parsing.read_json(config)
     if path is None:
         name, said = None, f"the model that seed {loaded.cfg['seed']} makes by the config below"
     elif is_run(path):

@@ -14,14 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
-
 from lushan.errors import RunFailed, UserError
 from lushan.inference.dialogues import asked, read_tools, unseen_notes
 from lushan.inference.generating import Shown, option
 from lushan.inference.speaking import Dtype, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
 from lushan.runs.files import atomic_write, json_line
+from lushan.terminal import console, echo
 
 HELP = """\
 /reset         begin anew
@@ -187,7 +186,7 @@ class Terminal:
         with contextlib.suppress(AttributeError):  # what is no file has no encoding
             sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        self.console = Console(stderr=not self.is_terminal, highlight=False, soft_wrap=True)
+        self.console = console(stderr=not self.is_terminal, highlight=False, soft_wrap=True)
         self.saved: set[Path] = set()
         self._dropped = 0
         self._interrupted = False
@@ -230,10 +229,10 @@ class Terminal:
             try:
                 line = input("\x01\x1b[1m\x02you:\x01\x1b[0m\x02 ")
             except EOFError:
-                print()  # noqa: T201
+                echo()
                 return None
             except KeyboardInterrupt:
-                print()  # noqa: T201
+                echo()
                 if self._interrupted:
                     return None
                 self._interrupted = True
@@ -257,7 +256,7 @@ class Terminal:
             except UserError as error:
                 self.note(f"error: {error}")
                 return
-        print(flush=True)  # noqa: T201
+        echo()
         self._interrupted = stopped()
         if written.finish == "cancelled":
             self.note("stopped; Ctrl-C once more, or Ctrl-D, ends")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lushan.data.labelled import Columns
 from lushan.data.messages import Malformed, tools_from
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 
 
 def asked(messages: Any, tools: Any) -> Any:
@@ -64,7 +64,7 @@ def read_tools(path: str) -> list[dict[str, Any]] | None:
     """
     text = files.read_text(files.find(path, None, key="--tools"))
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise UserError(f"this is no JSON: {error}", key="--tools", file=Path(path)) from None
     if not (found := tools_of(value, {"key": "--tools", "file": path})):

@@ -27,7 +27,7 @@ from lushan.inference.loading import Loaded, load
 from lushan.inference.speaking import DTYPES, quiet
 from lushan.runs import trust
 from lushan.runs.earlier import is_run
-from lushan.runs.files import TEMPORARY, atomic_write, read_json, write_json
+from lushan.runs.files import TEMPORARY, read_json, write_json, write_page
 from lushan.tasks.classification import Classification
 from lushan.tasks.ner import NER
 from lushan.text.hub import NO_PICKLE, Place
@@ -83,7 +83,7 @@ def export(
             _write(form, temporary, dtype)
             lines = [_prove(form, temporary, dtype)]
             card = card_of(loaded, form.usage, form.notes, pipeline=form.pipeline, dtype=dtype)
-        atomic_write(temporary / "README.md", card)
+        write_page(temporary / "README.md", card)
     return [*lines, f"exported: {folder}"]
 
 

@@ -19,6 +19,7 @@ from lushan.inference.speaking import Dtype, Kind, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
 from lushan.runs.earlier import is_run
 from lushan.runs.files import json_line
+from lushan.terminal import echo
 from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
@@ -150,7 +151,7 @@ def _counted(number: int, name: str) -> str:
 
 def _tell(text: str) -> None:
     sys.stdout.flush()
-    print(text, file=sys.stderr)  # noqa: T201
+    echo(text, err=True)
 
 
 class _Job:
@@ -184,14 +185,14 @@ class _Job:
         if self.goes_on:
             shown(prompt.value)
         self._written([prompt], show=shown)
-        print(flush=True)  # noqa: T201
+        echo()
 
     def show(self, prompts: Sequence[Prompt]) -> None:
         """Write several texts to standard output, one below the other."""
         records = list(self.records(prompts))
         for number, record in enumerate(records, start=1):
             before = record["prompt"] if self.goes_on else ""
-            print(f"--- {number} of {len(records)}\n{before}{record['text']}")  # noqa: T201
+            echo(f"--- {number} of {len(records)}\n{before}{record['text']}")
 
     @property
     def goes_on(self) -> bool:
@@ -268,8 +269,7 @@ class Shown:
         if self.leading:
             piece = piece.lstrip()
             self.leading = not piece
-        sys.stdout.write(piece)
-        sys.stdout.flush()
+        echo(piece, end="")
 
 
 # Prompts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from lushan.inference.forms import DIALOGUES, TEXTS, Form, plain_model, tokenizer_for
 from lushan.inference.loading import Loaded
+from lushan.parsing import parse_json
 from lushan.tasks.language import borders
 from lushan.tasks.seq2seq import Seq2Seq
 
@@ -71,7 +71,7 @@ def _beginning(tokenizer: Any) -> Any:
     wanted = [borders(tokenizer)[0], *tokenizer("a", add_special_tokens=False)["input_ids"]]
     if list(tokenizer("a")["input_ids"]) == wanted:
         return tokenizer
-    before = json.loads(backend.to_str())["post_processor"]
+    before = parse_json(backend.to_str(), bounded=False)["post_processor"]
     ours: Any = processors.TemplateProcessing(
         single=f"{begin} $A",
         pair=f"{begin} $A $B:1",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from lushan.runs import trust
 from lushan.runs.files import replacing
 from lushan.runs.identity import RESOLVED
 from lushan.tasks.base import Limits, Records
+from lushan.terminal import Output
 from lushan.trainer import best_precision
 
 ROWS_AT_ONCE = 5000
@@ -147,11 +148,21 @@ def autocast(loaded: Loaded, device: str) -> Iterator[None]:
         yield
 
 
+class Sink(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+
+    def flush(self) -> None:
+        """Have what was written be seen."""
+
+
 @contextmanager
-def writing(output: str | Path) -> Iterator[IO[str]]:
+def writing(output: str | Path) -> Iterator[Sink]:
     """Standard output, or a file that appears when it is whole."""
     if str(output) == "-":
-        yield sys.stdout
+        yield Output(sys.stdout)
         return
     with replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file

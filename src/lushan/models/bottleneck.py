@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.adaptation import Adaptation
+from lushan.parsing import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NAME = "bottleneck"
@@ -149,7 +150,7 @@ def insert(model: Any, config: Bottleneck) -> int:
 def load(model: Any, folder: str | Path) -> Any:
     """Put the adapters that `Bottlenecked.save` wrote into their base; the same model."""
     folder = Path(folder)
-    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    settings = read_json(folder / CONFIG)
     for name in ("peft_type", "base_model_name_or_path"):  # as in peft's own files
         settings.pop(name, None)
     insert(model, Bottleneck(**settings))

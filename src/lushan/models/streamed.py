@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lushan.models.sharded import any_sharded, is_sharded, load_into, local, part, whole, wrapped
 from lushan.models.weights import WEIGHTS, Damaged, load_weights, verify
+from lushan.parsing import parse_json
 
 _TYPES = {
     torch.float64: "F64",
@@ -66,7 +67,7 @@ def read_weights(model: nn.Module, folder: Path) -> None:
     _verify_once(folder)
     found: dict[str, Tensor] = {}
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+        aliases = parse_json((file.metadata() or {}).get("aliases", "{}"))
         for name in file.keys():  # noqa: SIM118 - it is no mapping
             piece = file.get_slice(name)
             target = state.get(name)

@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lushan import parsing
+from lushan.errors import UserError
 from lushan.models.sharded import whole
 from lushan.runs.files import sha256_file
 
@@ -65,7 +67,7 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     verify(folder, only=(WEIGHTS,))
     weights = load_file(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+        aliases = parsing.parse_json((file.metadata() or {}).get("aliases", "{}"))
     return weights | {name: weights[target] for name, target in aliases.items()}
 
 
@@ -78,7 +80,7 @@ def _from_shards(folder: Path) -> dict[str, Tensor]:
     from lushan.models import shards
 
     verify(folder)
-    aliases = json.loads((folder / SHARDS).read_text(encoding="utf-8"))["aliases"]
+    aliases = parsing.read_json(folder / SHARDS)["aliases"]
     prefix = f"{WEIGHTS_IN_SHARDS}/"
     found = shards.read_whole(folder, prefix)
     weights = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
@@ -99,8 +101,8 @@ def verify(
         Damaged: One differs, is missing, or is there without a record.
     """
     try:
-        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        sums = parsing.read_json(folder / SUMS)
+    except (OSError, UserError) as error:
         raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
     names = sorted(name for name in sums if only is None or name in only)
     for number, name in enumerate(names):

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from lushan.terminal import console
+
 
 class Bar:
     """A bar on a terminal while something is done to many.
@@ -21,10 +23,9 @@ class Bar:
         self.progress: Any = None
         if not sys.stderr.isatty():
             return None
-        from rich.console import Console
         from rich.progress import Progress
 
-        self.progress = Progress(console=Console(stderr=True), transient=True)
+        self.progress = Progress(console=console(stderr=True), transient=True)
         self.progress.start()
         task = self.progress.add_task(self.what, total=None)
         return lambda done, of: self.progress.update(task, completed=done, total=of)

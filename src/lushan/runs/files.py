@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from lushan import parsing
 from lushan.errors import RunFailed, UserError
 from lushan.runs import inside
+from lushan.terminal import visible
 
 TEMPORARY = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -74,6 +74,11 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
         temporary.write_bytes(data)
 
 
+def write_page(path: str | Path, text: str) -> None:
+    """Write a text for people, in which text from data is visible, atomically."""
+    atomic_write(path, visible(text))
+
+
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as JSON, atomically: UTF-8, indented, keys in the order given.
 
@@ -93,34 +98,13 @@ def json_line(value: object) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file of a run's folder.
 
     Raises:
         FileNotFoundError: There is no such file.
-        UserError: It is not JSON.
+        UserError: It is not JSON, or beyond the bounds of `parsing`.
     """
-    content = Path(path).read_bytes()
-    try:
-        return parse_json(content)
-    except ValueError as error:  # also a UnicodeDecodeError
-        raise UserError(
-            f"not a JSON file: {error}", file=path, hint="It was changed or damaged after the run."
-        ) from error
-
-
-def parse_json(content: bytes) -> Any:
-    """What JSON stands for, in half the time of `json`: tables read thousands of files.
-
-    What the quick parser refuses, Python's own judges: it reads the escapes for file names that are
-    not UTF-8, and says where a mistake is.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError):
-        return json.loads(content)
+    return parsing.read_json(path, hint="It was changed or damaged after the run.")
 
 
 def jsonable(value: object) -> Any:

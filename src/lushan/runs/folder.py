@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from lushan import parsing
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 from lushan.runs import inside
 from lushan.runs import owner as owners
@@ -30,13 +31,13 @@ from lushan.runs.files import (
     clean_leftovers,
     disk_full,
     is_disk_full,
-    parse_json,
     read_json,
     write_json,
 )
 from lushan.runs.identity import RESOLVED, run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
+from lushan.terminal import visible
 
 NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
 PRUNED = "pruned"
@@ -323,7 +324,7 @@ class RunFolder:
     def _record(self) -> tuple[dict[str, Any], str | None]:
         """Read `run.json`; a second value says what is wrong with it."""
         try:
-            record = parse_json(self.run_json.read_bytes())
+            record = parsing.parse_json(self.run_json.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}, None
         except ValueError as error:
@@ -337,7 +338,7 @@ class RunFolder:
 
     def _append_log(self, text: str) -> None:
         with inside.appending(self.log_txt) as file:
-            file.write(self._clean(text))
+            file.write(visible(self._clean(text)))
 
     def _clean(self, text: str) -> str:
         return redact(text, self._secrets)
@@ -370,11 +371,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     inside.require_own_run(Path(folder))
     path = Path(folder) / "config.yaml"
     try:
-        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = parsing.read_yaml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise no_run(Path(folder)) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"not a YAML file: {error}", file=path) from error
     if not isinstance(content, dict):
         raise UserError("not a config", file=path)
     return content

@@ -27,11 +27,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lushan.errors import Interrupted, UserError
+from lushan.parsing import parse_json
 from lushan.runs.bar import Bar
 from lushan.runs.cores import usable_threads
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.runs.secrets import redact, redact_arguments
 from lushan.runs.signals import CAUGHT, end_with, wanted
+from lushan.terminal import echo
 
 if TYPE_CHECKING:
     from lushan.runs.outcomes import Outcome
@@ -196,7 +198,7 @@ class ForkLauncher(Launcher):
                 time.sleep(POLL)
 
     def _fork(self, job: _Planned, threads: int | None, stop: _Stop) -> _Child:
-        print(f"#{job.number} {' '.join(job.apart)}", file=sys.stderr)  # noqa: T201
+        echo(f"#{job.number} {' '.join(job.apart)}", err=True)
         output = None
         if threads is not None:
             place = Path(str(self.config.hydra.sweep.dir))
@@ -243,7 +245,7 @@ class ForkLauncher(Launcher):
         except Interrupted as stopped:
             code = stopped.exit_code
         except BaseException:  # noqa: BLE001 - nothing may reach the parent's code in the child
-            sys.stderr.write(redact(traceback.format_exc()))
+            echo(redact(traceback.format_exc()).rstrip(), err=True)
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
@@ -256,7 +258,7 @@ class ForkLauncher(Launcher):
             "complete before" if outcome.answered else f"{outcome.state}, {outcome.seconds:.1f} s"
         )
         reason = f": {outcome.reason}" if outcome.reason else ""
-        print(f"#{job.number} {' '.join(job.apart)}  {said}{reason}", flush=True)  # noqa: T201
+        echo(f"#{job.number} {' '.join(job.apart)}  {said}{reason}")
 
     def _returned(self, job: _Planned, outcome: Outcome) -> JobReturn:
         done = JobReturn()
@@ -307,7 +309,7 @@ def _answer(child: _Child, code: int) -> dict[str, Any]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGTERM)
     try:
-        answer = dict(json.loads(text))
+        answer = dict(parse_json(text))
     except ValueError:
         answer = _answer_of_folder(child, code) | {"seconds": seconds}
     if child.output is not None:

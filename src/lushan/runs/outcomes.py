@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lushan.errors import UserError
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED
+from lushan.terminal import in_line
 from lushan.units import head, number
 
 STYLES = {
@@ -137,7 +138,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return in_line(text).replace("[", r"\[")
 
 
 def describe(outcomes: Sequence[Outcome]) -> str:

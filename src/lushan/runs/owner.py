@@ -29,6 +29,7 @@ from typing import Any
 import psutil
 
 from lushan.errors import RunFailed, UserError
+from lushan.parsing import parse_json
 from lushan.runs.files import TEMPORARY, write_json
 
 BEAT = 5.0
@@ -277,7 +278,7 @@ def _highest(place: Path) -> int:
 def _read(path: Path) -> Owner:
     text = path.read_bytes()
     try:
-        fields: dict[str, Any] = json.loads(text)
+        fields: dict[str, Any] = parse_json(text)
         return Owner(**fields)
     except (ValueError, TypeError):
         return Owner("an unknown host", "", 0, 0.0, path.stat().st_mtime)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
+from lushan.parsing import parse_json
 from lushan.runs import inside
 
 SAMPLES = "samples.jsonl"
@@ -34,4 +34,4 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
         return []
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in whole.split("\n")[:-1]]
+    return [parse_json(line) for line in whole.split("\n")[:-1]]

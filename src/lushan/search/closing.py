@@ -20,6 +20,7 @@ from lushan.runs.files import atomic_write
 from lushan.runs.identity import run_id
 from lushan.runs.secrets import redact_arguments
 from lushan.search import space
+from lushan.terminal import csv_cell
 from lushan.units import text
 
 if TYPE_CHECKING:
@@ -99,15 +100,14 @@ def as_csv(plan: Plan, known: Sequence[Any]) -> str:
         scores = trial.values or [None] * len(plan.metrics)
         params = _bare(trial.params)
         seconds = trial.duration.total_seconds() if trial.duration else None
-        writer.writerow(
-            [
-                *(trial.number, trial.state.name.lower(), seconds),
-                *scores,
-                *(params.get(key) for key in keys),
-                trial.user_attrs.get("run"),
-                trial.user_attrs.get("reason"),
-            ]
-        )
+        row = [
+            *(trial.number, trial.state.name.lower(), seconds),
+            *scores,
+            *(params.get(key) for key in keys),
+            trial.user_attrs.get("run"),
+            trial.user_attrs.get("reason"),
+        ]
+        writer.writerow(map(csv_cell, row))
     return out.getvalue()
 
 

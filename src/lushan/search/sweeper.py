@@ -34,6 +34,7 @@ from lushan.runs.identity import lookup, run_id, run_path
 from lushan.runs.result import objective
 from lushan.runs.trials import JOURNAL, Trials, opened
 from lushan.search import closing, space
+from lushan.terminal import echo
 from lushan.units import is_lower_better
 
 log = logging.getLogger(__name__)
@@ -392,4 +393,4 @@ def _require_prunable(metrics: Sequence[str], metric: str) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    echo(text)

@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 LANGUAGE = ("loss", "perplexity", "token_accuracy", "bits_per_byte")
 RIGHT = ("accuracy", "exact_match")
 """In the names of metrics that are shares of what is right."""
+MOST_COUNTS = 60_000_000
+"""Numbers of examples times classes that are held at once: half a GB, and copies of it."""
 _ENTITY = ("entity_precision", "entity_recall", "entity_f1")
 
 
@@ -166,7 +168,31 @@ def _labels(metric: str, runs: Sequence[Records]) -> Counted | None:
     of = classification.of_labels if isinstance(gold, str) else prf.averages
     if metric not in of(*np.zeros((3, 1))):
         return None
+    classes = {x for pair in pairs for side in pair for row in side for x in set_of(row)}
+    if 3 * len(classes) * len(pairs) * len(pairs[0][0]) > MOST_COUNTS:
+        return _of_many_classes(metric, pairs, len(classes))
     return _of_classes(_by_class(pairs), lambda *counts: of(*counts)[metric])
+
+
+def _of_many_classes(
+    metric: str, pairs: Sequence[tuple[list[Any], list[Any]]], classes: int
+) -> Counted:
+    """What can be counted without a column for each class: the micro averages."""
+    name, _, average = metric.rpartition("_")
+    if average != "micro":
+        raise Undecided(
+            f"{metric} needs counts of each of {classes:,} classes in each of {len(pairs[0][0]):,} "
+            "examples, which are too many to resample; accuracy and the micro averages can be"
+        )
+    counts = [
+        [
+            (len(g & p), len(p), len(g))
+            for g, p in zip(map(set_of, gold), map(set_of, predicted), strict=True)
+        ]
+        for gold, predicted in pairs
+    ]
+    place = ("precision", "recall", "f1").index(name)
+    return Counted(np.array(counts, float), lambda c: prf.prf(*np.moveaxis(c, -1, 0))[place])
 
 
 def _by_class(pairs: Sequence[tuple[list[Any], list[Any]]]) -> Array:
@@ -191,7 +217,9 @@ def _decisions(gold: Sequence[Any], predicted: Sequence[Any], rows: Records) -> 
     """Of each text the share of right yes-or-no decisions, over the labels that the run knows."""
     known = {name for row in rows for name in row.get("probabilities", ())}
     known |= {x for side in (gold, predicted) for row in side for x in row}
-    return [1 - len(set(g) ^ set(p)) / len(known) for g, p in zip(gold, predicted, strict=True)]
+    # Of very many labels the probabilities of few are stored, and how many there are.
+    total = max([len(known), *(row.get("of_classes", 0) for row in rows)])
+    return [1 - len(set(g) ^ set(p)) / total for g, p in zip(gold, predicted, strict=True)]
 
 
 def _numbers(metric: str, values: Array) -> Counted | None:

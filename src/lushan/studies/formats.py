@@ -12,6 +12,7 @@ from lushan import units
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import display_width, padded
 from lushan.studies.grid import Grid
+from lushan.terminal import csv_cell, in_line, visible
 
 FORMATS = ("md", "latex", "csv", "html")
 
@@ -122,8 +123,8 @@ def _n(grid: Grid, row: tuple[str, ...], column: tuple[str, ...]) -> str:
 
 def to_markdown(grid: Grid) -> str:
     """The table in Markdown, its columns aligned for the terminal too."""
-    head, lines = heads(grid), body(grid, MARKDOWN)
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
+    rows = [heads(grid), *body(grid, MARKDOWN)]
+    escaped = [[in_line(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(3, *map(display_width, column)) for column in zip(*escaped, strict=True)]
     keys = len(grid.keys)
 
@@ -142,7 +143,7 @@ def to_markdown(grid: Grid) -> str:
         "",
         caption(grid, MARKDOWN),
     ]
-    return "\n".join([*text, *(f"\n{note}" for note in grid.notes)])
+    return "\n".join([*text, *(f"\n{in_line(note)}" for note in grid.notes)])
 
 
 def to_latex(grid: Grid) -> str:
@@ -151,8 +152,8 @@ def to_latex(grid: Grid) -> str:
     keys = len(grid.keys)
     shown = [[*map(_tex, line[:keys]), *line[keys:]] for line in lines]
     text = [
-        "% " + caption(grid, LATEX),
-        *(f"% {note}" for note in grid.notes),
+        "% " + in_line(caption(grid, LATEX)),
+        *(f"% {in_line(note)}" for note in grid.notes),
         rf"\begin{{tabular}}{{{'l' * keys}{'r' * (len(heads(grid)) - keys)}}}",
         r"\toprule",
         " & ".join(map(_tex, heads(grid))) + r" \\",
@@ -189,8 +190,7 @@ def to_html(grid: Grid) -> str:
 
 def as_html(text: object) -> str:
     """Any text as text of a page."""
-    # Lone surrogates (file names that are not UTF-8) are no text that a file can hold.
-    return html.escape(str(text)).encode("utf-8", "replace").decode()
+    return html.escape(visible(str(text)))
 
 
 def to_csv(grid: Grid) -> str:
@@ -198,7 +198,8 @@ def to_csv(grid: Grid) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     head = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best", "second"]
-    writer.writerow([*head, *grid.against.FIELDS] if grid.against else head)
+    head = [*head, *grid.against.FIELDS] if grid.against else head
+    writer.writerow(map(csv_cell, head))
     for row in grid.rows:
         for column in grid.columns:
             for metric in grid.metrics:
@@ -212,7 +213,7 @@ def to_csv(grid: Grid) -> str:
                         x if isinstance(x, str) else _full(x)
                         for x in grid.against.fields((row, column, metric))
                     ]
-                writer.writerow(line)
+                writer.writerow(map(csv_cell, line))
     return buffer.getvalue().rstrip("\n")
 
 
@@ -234,4 +235,4 @@ _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)
+    return "".join(_TEX.get(c, c) for c in in_line(text))

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lushan import parsing
 from lushan.errors import UserError
 from lushan.runs.closing import METRIC_HEADS, metric_cells
-from lushan.runs.files import atomic_write, read_json
+from lushan.runs.files import read_json, write_page
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result, summary
 
@@ -58,7 +57,7 @@ def write(
     shown = [_sample(sample, goes_on=goes_on) for sample in samples]
     text = page(folder, result, title=title, samples=shown, drawn=curves.is_file())
     made = f"\nThis page was made by `lushan {shlex.join(command)}`.\n" if command else ""
-    atomic_write(output, text + made)
+    write_page(output, text + made)
 
 
 def page(
@@ -70,7 +69,7 @@ def page(
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    written = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    written = parsing.read_yaml(folder.overrides_yaml) or []
     overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 from lushan.runs import inside
 from lushan.runs.folder import RunFolder
 from lushan.studies.collect import SPLITS, Member
@@ -52,7 +52,7 @@ def read(folder: Path, split: str) -> Records:
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     hint = "The file was changed or damaged after the run."
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError as error:  # also a UnicodeDecodeError
         raise UserError(f"not JSON: {error}", file=path, line=number, hint=hint) from error
     if not isinstance(record, dict) or "id" not in record:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lushan import parsing
 from lushan.errors import UserError, did_you_mean
 from lushan.studies.contrast import TESTS
 
@@ -58,8 +59,6 @@ class Plot:
 
 
 SCALES = ("levels", "linear", "log")
-MOST_VALUES = 100_000
-"""Of a study's file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,28 +130,19 @@ def read(file: str | Path) -> Study:
     Raises:
         UserError: There is no such file, or something in it is wrong; names line and key.
     """
+    path = Path(file)
     try:
-        return _read(Path(file))
-    except RecursionError as error:
-        raise UserError("lists within lists, too many of them", file=file) from error
-
-
-def _read(path: Path) -> Study:
-    try:
-        text = path.read_text(encoding="utf-8")
-        node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = parsing.read_bounded(path, parsing.MOST_YAML_BYTES)
+        node: Any = parsing.compose_yaml(content.decode("utf-8"))
     except OSError as error:
         raise UserError(
             "there is no such study", file=path, hint="It is a YAML file; see docs/studies.md."
         ) from error
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise UserError("not UTF-8", file=path, line=line, hint="Save it as UTF-8.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = None if mark is None else mark.line + 1
-        problem = str(error).replace('in "<unicode string>", ', "").replace(":\n", "\n")
-        raise UserError(f"not YAML: {problem}", file=path, line=at) from error
+    except parsing.Unreadable as error:
+        raise UserError(f"not YAML: {error}", file=path, line=error.line) from error
     reader = _Reader(path, {})
     content = reader.plain(node, "") if node is not None else {}
     return reader.study(content)
@@ -163,8 +153,6 @@ class _Reader:
 
     def __init__(self, file: Path, lines: dict[str, int]) -> None:
         self.file, self.lines = file, lines
-        self.around: list[Any] = []
-        self.read = 0
 
     def wrong(self, problem: str, key: str, **more: Any) -> UserError:
         line = next((self.lines[k] for k in _above(key) if k in self.lines), 1)
@@ -173,26 +161,13 @@ class _Reader:
     def plain(self, node: Any, key: str) -> Any:
         """A node in plain values; keys are text as it is written, and none stands twice."""
         self.lines[key] = node.start_mark.line + 1
-        self.read += 1
-        # A few lines that name one another are as long as one likes, or endless.
-        if self.read > MOST_VALUES or any(node is other for other in self.around):
-            raise self.wrong("there is more in it than in any study", key)
-        self.around.append(node)
-        try:
-            return self.value(node, key)
-        finally:
-            self.around.pop()
-
-    def value(self, node: Any, key: str) -> Any:
-        """What a node holds; see `plain`."""
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(n, f"{key}.{i}") for i, n in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
             try:
-                return yaml.SafeLoader.construct_object(yaml.SafeLoader(""), node)
-            except (yaml.YAMLError, ValueError, OverflowError) as error:
-                problem = getattr(error, "problem", None) or str(error)
-                raise self.wrong(f"not a value: {problem}", key, value=node.value) from error
+                return parsing.value_of(node)
+            except parsing.Unreadable as error:
+                raise self.wrong(f"not a value: {error}", key, value=node.value) from error
         found: dict[str, Any] = {}
         for name, value in node.value:
             if not isinstance(name, yaml.ScalarNode):

@@ -19,6 +19,7 @@ from lushan.models import losses
 from lushan.models.heads import make_head
 from lushan.models.joined import TextModel
 from lushan.models.pooling import pooler
+from lushan.tasks import probable
 from lushan.tasks.base import (
     Batch,
     Evaluation,
@@ -32,6 +33,7 @@ from lushan.tasks.base import (
 )
 
 Kind = Literal["single", "multilabel", "regression"]
+_KNOWN = -1.0
 MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
 
 
@@ -160,6 +162,11 @@ class Classification(Task):
         """Scores a text gets."""
         return 1 if self.kind == "regression" else len(self.labels)
 
+    @property
+    def kept(self) -> int | None:
+        """How many of a text's classes are kept, the most probable ones; None for all."""
+        return probable.KEPT[self.kind] if self.width > probable.WIDE else None
+
     def options(self) -> dict[str, Any]:
         return {"task": "classification", "kind": self.kind, "labels": self.labels}
 
@@ -212,15 +219,25 @@ class Classification(Task):
             return [[float(v)] for v in values]
         if self.kind == "single":
             return [[float(self.label_ids[v])] for v in values]
-        return [[float(label in set(v)) for label in self.labels] for v in values]
+        # Numbers of labels, however many there are; the first says that they are known.
+        return [[_KNOWN, *sorted(float(self.label_ids[x]) for x in set(v))] for v in values]
 
     def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
         batch = pad_inputs(rows, pad_id)
         if not batch["token_type_ids"].any():  # the same as leaving it away, and not all take it
             del batch["token_type_ids"]
         if len(rows[0]["labels"]):
-            batch["labels"] = pad([row["labels"] for row in rows], 0, np.float32)  # (B, 1 or C)
+            labels = [row["labels"] for row in rows]
+            several = self.kind == "multilabel"
+            batch["labels"] = self._indicators(labels) if several else pad(labels, 0, np.float32)
         return batch
+
+    def _indicators(self, labels: list[Any]) -> Tensor:
+        """0 or 1 for each label, (B, C), from the numbers of those that each text has."""
+        found = torch.zeros(len(labels), self.width)
+        for row, numbers in zip(found, labels, strict=True):
+            row[torch.as_tensor(np.asarray(numbers[1:], dtype=np.int64))] = 1
+        return found
 
     # Model
 
@@ -269,12 +286,20 @@ class Classification(Task):
             scores = scores.softmax(-1)
         elif self.kind == "multilabel":
             scores = scores.sigmoid()
-        rows = zip(batch["example"].tolist(), scores.tolist(), strict=True)
+        examples = batch["example"].tolist()
+        if self.kept is not None:
+            best = scores.topk(self.kept)
+            kept = zip(best.indices.int().cpu().numpy(), best.values.cpu().numpy(), strict=True)
+            found = zip(examples, kept, strict=True)
+            return loss, [{"example": e, "classes": c, "scores": s} for e, (c, s) in found]
+        rows = zip(examples, scores.tolist(), strict=True)
         return loss, [{"example": example, "scores": values} for example, values in rows]
 
     # Judging
 
     def join(self, table: pa.Table, records: Records) -> Records:
+        if self.kept is not None:
+            return self._join_kept(table, records, self.kept)
         totals = np.zeros((table.num_rows, self.width))
         windows = np.zeros((table.num_rows, 1))
         for record in records:
@@ -284,19 +309,34 @@ class Classification(Task):
         ids = table.column("id").to_pylist()
         return [self._record(i, row) for i, row in zip(ids, scores, strict=True)]
 
-    def _record(self, identity: str, scores: Any) -> dict[str, Any]:
+    def _join_kept(self, table: pa.Table, records: Records, kept: int) -> Records:
+        windows: list[Records] = [[] for _ in range(table.num_rows)]
+        for record in records:
+            windows[record["example"]].append(record)
+        joined = []
+        for identity, parts in zip(table.column("id").to_pylist(), windows, strict=True):
+            classes, scores = probable.averaged(parts, kept)
+            joined.append(self._record(identity, scores, [self.labels[i] for i in classes]))
+        return joined
+
+    def _record(
+        self, identity: str, scores: Any, labels: list[str] | None = None
+    ) -> dict[str, Any]:
         if self.kind == "regression":
             return {"id": identity, "predicted": float(scores[0])}
+        names = self.labels if labels is None else labels
         record: dict[str, Any] = {
             "id": identity,
-            "probabilities": dict(zip(self.labels, map(float, scores), strict=True)),
+            "probabilities": dict(zip(names, map(float, scores), strict=True)),
         }
+        if labels is not None:
+            record["of_classes"] = len(self.labels)
         if self.kind == "single":
-            record["predicted"] = self.labels[int(np.argmax(scores))]
+            record["predicted"] = names[int(np.argmax(scores))]
             record["score"] = float(np.max(scores))
         else:
             chosen = [i for i, p in enumerate(scores) if p >= self.threshold]
-            record["predicted"] = [self.labels[i] for i in chosen]
+            record["predicted"] = [names[i] for i in chosen]
             record["score"] = float(min(max(p, 1 - p) for p in scores))
         return record
 
@@ -312,7 +352,7 @@ class Classification(Task):
         gold = table.column("label").to_pylist()
         predicted = [row["predicted"] for row in joined]
         report = judge.score(self.kind, gold, predicted, labels=self.labels)
-        result = Evaluation(report.metrics)
+        result = Evaluation(report.metrics, notes=probable.notes(joined, self.width, self.kept))
         if full:
             result.intervals = report.intervals()
             result.report = report.as_dict()

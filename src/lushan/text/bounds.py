@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.parsing import parse_json
 from lushan.runs import inside
-from lushan.runs.files import parse_json
 
 CONFIG, ADAPTER, INDEX = "config.json", "adapter_config.json", ".index.json"
 BASE = "base_model_name_or_path"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
+from lushan.parsing import read_bounded
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
 from lushan.text.turns import Rewritten, Turns
@@ -25,6 +26,8 @@ from lushan.text.turns import Rewritten, Turns
 FOLDER = Path(__file__).parent / "templates"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
 DEFAULT = "plain"
+LONGEST = 1 << 20
+"""Bytes of a template."""
 NEEDS = {
     "chatml": ("<|im_start|>", "<|im_end|>"),
     "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
@@ -283,7 +286,9 @@ def read(name: str) -> str:
     """
     path = FOLDER / f"{name}.jinja" if name in BUILT_IN else Path(name).expanduser()
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
+        return read_bounded(path, LONGEST).decode("utf-8").removesuffix("\n")
+    except ValueError as error:
+        raise UserError(f"no chat template: {error}", key="task.template", file=path) from error
     except FileNotFoundError:
         near = did_you_mean(name, BUILT_IN)
         ways = f"There are {', '.join(BUILT_IN)}, or write the path of a Jinja file."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lushan import parsing
 from lushan.errors import UserError, first_line
 from lushan.runs import trust
 from lushan.runs.identity import lookup
@@ -100,7 +100,14 @@ def local(folder: Path, *, key: str) -> Place:
     if not folder.is_dir():
         raise UserError("there is no such folder", key=key, file=folder)
     require_own_files(folder, key)
+    _require_bounded(folder)
     return _with_own_code(Place(str(folder)), key)
+
+
+def _require_bounded(folder: Path) -> None:
+    """Refuse what transformers would choke on: it reads a checkpoint's settings without bounds."""
+    for file in sorted({*folder.glob("*config.json"), *folder.glob("*tokens*.json")}):
+        parsing.read_json(file)
 
 
 def _with_own_code(place: Place, key: str) -> Place:
@@ -119,7 +126,7 @@ def _with_own_code(place: Place, key: str) -> Place:
             found = cached_file(
                 place.path, name, **options, _raise_exceptions_for_missing_entries=False
             )
-            settings = {} if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+            settings = {} if found is None else parsing.read_json(found)
             references = list(_texts(settings.get("auto_map")))
         for reference in references:
             owner, mark, own = reference.partition("--")
@@ -169,7 +176,7 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
         KeyError,
         TypeError,
         AttributeError,  # of a config.json that is a list: what others made may be anything
-        RuntimeError,
+        RuntimeError,  # also a RecursionError
         ImportError,
         SafetensorError,
         HfHubHTTPError,

@@ -16,6 +16,7 @@ from typing import Any
 
 from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
+from lushan.parsing import parse_json
 from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
@@ -150,7 +151,7 @@ def require_same_ids(tokenizer: Any, path: str, *, key: str) -> str | None:
 
 def fingerprint(tokenizer: Any) -> str:
     """A hash of everything that decides how a tokenizer splits."""
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state = parse_json(tokenizer.backend_tokenizer.to_str(), bounded=False)
     # Truncation and padding are of the last call, not of the tokenizer.
     state.pop("truncation", None)
     state.pop("padding", None)
@@ -166,7 +167,7 @@ def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
     from tokenizers import Tokenizer
 
     backend = tokenizer.backend_tokenizer
-    state = json.loads(backend.to_str())
+    state = parse_json(backend.to_str(), bounded=False)
     parts = [*_parts(state["pre_tokenizer"]), *_parts(state["post_processor"])]
     changed = [p for p in parts if p.get("add_prefix_space", wanted) != wanted]
     if not changed:

@@ -16,6 +16,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from lushan.parsing import parse_json
+
 Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
 Texts = Callable[[], Iterable[str]]
 
@@ -108,7 +110,7 @@ def _wordpiece(options: Options, texts: Texts) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(readable(), trainer)
-    state = json.loads(tokenizer.to_str())
+    state = parse_json(tokenizer.to_str(), bounded=False)
     state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] in SPECIAL]
     return Tokenizer.from_str(json.dumps(state))
 
@@ -161,7 +163,7 @@ def _unigram(options: Options, texts: Texts) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(readable(), trainer)
-    state = json.loads(tokenizer.to_str())
+    state = parse_json(tokenizer.to_str(), bounded=False)
     first, rest = state["model"]["vocab"][: len(SPECIAL)], state["model"]["vocab"][len(SPECIAL) :]
     rounded = [(piece, round(score, _DIGITS)) for piece, score in _level(rest)]
     state["model"]["vocab"] = first + sorted(rounded, key=lambda entry: (-entry[1], entry[0]))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.json_rows import Row, columns_of, rows_of
 from lushan.data.sources import Chat, Hub, Jsonl, Stream, Table, Text
 from lushan.data.unlabelled import read_unlabelled
@@ -337,5 +337,5 @@ def test_published_dialogues(suffix: str, tmp_path: Path, write) -> None:
     text = shared.read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     path = write(f"x.json{suffix}", packed(minified(rows), suffix))
-    found = list(rows_of(files.unpacked(Path(path)), path, longest=files.LONGEST_LINE))
+    found = list(rows_of(unpacking.unpacked(Path(path)), path, longest=files.LONGEST_LINE))
     assert [row.value for row in found] == rows

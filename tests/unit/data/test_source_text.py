@@ -103,7 +103,7 @@ def test_a_long_text_is_cut_at_line_ends(write):
 @pytest.mark.parametrize("size", [1, 7, 64, 10**6])
 def test_parts_do_not_hang_on_how_much_is_read_at_a_time(size, write, monkeypatch):
     whole = "".join("x" * (i % 40) + "山\n" for i in range(200))
-    monkeypatch.setattr("lushan.data.files.BLOCK", size)
+    monkeypatch.setattr("lushan.data.unpacking.BLOCK", size)
     read = Text(train=write("x.txt", whole), longest_part=100).read()
     monkeypatch.undo()
     assert rows(read) == rows(Text(train=write("x.txt", whole), longest_part=100).read())

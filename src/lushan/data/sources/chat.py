@@ -7,26 +7,28 @@ import dataclasses
 import pyarrow as pa
 
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.dialogues import Dialogues, untyped
 from lushan.data.json_rows import columns_of
 from lushan.data.labelled import Columns
-from lushan.data.source import FileSource
+from lushan.data.source import WholeFiles
 from lushan.data.sources.hub import HubSet
 from lushan.data.sources.table import PARQUET, read_parquet
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Chat(Dialogues, FileSource):
+class Chat(Dialogues, WholeFiles):
     """Dialogues in JSON (an object a line, or one array) or Parquet."""
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
-            return self.table_of(untyped(read_parquet(path)), split, notes)
-        columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
+            return self.table_of(untyped(read_parquet(path, self.largest_file)), split, notes)
+        columns = columns_of(
+            unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+        )
         return self.table_of(columns, split, notes)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data import arrow, files
 from lushan.data.labelled import remember
-from lushan.data.source import FileSource
+from lushan.data.source import WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
 from lushan.text.tags import is_tag
@@ -73,7 +73,7 @@ class _Layout(NamedTuple):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Conll(Tagged, FileSource):
+class Conll(Tagged, WholeFiles):
     """CoNLL-style columns.
 
     Lines that start with `-DOCSTART-`, and blank ones (stray blanks and tabs too), end a sentence.
@@ -101,7 +101,7 @@ class Conll(Tagged, FileSource):
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
-        text = files.read_text(path, longest=self.longest_line)
+        text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
         found: list[str] = []
         table = self.table(text, path, notes=found)
         notes += [f"{split}: {note}" for note in found]

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.configurable import configurable
-from lushan.data import files, folders
+from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.labelled import Columns, require_short
@@ -63,12 +63,14 @@ class HubSet(Source):
         config: Which part of the set.
         revision: Branch, tag or commit; a commit never changes.
         longest_line: Characters of the longest text that is read.
+        largest_file: Bytes of the largest split, or unpacked file, that is read; null is 2 GiB.
     """
 
     path: str
     config: str | None = None
     revision: str | None = None
     longest_line: int = files.LONGEST_LINE
+    largest_file: int | None = None
     train: str | None = "train"
     validation: str | float | None = "validation"
     test: str | float | None = "test"
@@ -85,6 +87,8 @@ class HubSet(Source):
         table = data[name]
         if not len(table):
             raise files.empty(f"{self.path}[{name}]", "the split has no rows")
+        most = self.largest_file or unpacking.LARGEST_FILE
+        unpacking.require_size(table.data.nbytes, most, f"{self.path}[{name}]")
         features = {c: f for c, f in table.features.items() if not folders.is_media(f)}
         values = {column: list(table[column]) for column in features}
         classes = {
@@ -142,6 +146,7 @@ class HubSet(Source):
         place = Path(self.path).expanduser()
         if place.is_dir() and (place / folders.SAVED).is_file():
             return folders.load_saved(place)
+        self._require_bounded(place)
         if place.is_dir():
             return folders.load(place, self.config)
         if place.is_file():
@@ -166,6 +171,13 @@ class HubSet(Source):
             if "scripts are no longer supported" not in str(error) or self.revision is not None:
                 raise
         return load_from_hub(self.path, self.config, revision=CONVERTED)
+
+    def _require_bounded(self, place: Path) -> None:
+        """Refuse local files that unpack to more than is read, before `datasets` unpacks them."""
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and path.suffix == ".gz":
+                for _ in unpacking.bounded(path, self.largest_file):
+                    pass
 
     def _from_cache(self, datasets: Any) -> Any:
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()

@@ -7,19 +7,21 @@ import dataclasses
 import pyarrow as pa
 
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import unpacking
 from lushan.data.json_rows import columns_of
 from lushan.data.rows import Rows
-from lushan.data.source import FileSource
+from lushan.data.source import WholeFiles
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Jsonl(Rows, FileSource):
+class Jsonl(Rows, WholeFiles):
     """Words with tags, texts with entities as spans or with labels, or sources with targets."""
 
     def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
-        columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
+        columns = columns_of(
+            unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+        )
         return self.table_of(columns, split, notes)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
-from lushan.data import arrow, corpora, documents, files, folders
+from lushan.data import arrow, corpora, documents, files, folders, unpacking
 from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, usual_field
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
@@ -298,5 +298,5 @@ class Stream(HubSet):
 def _elements(paths: Sequence[Path], longest: int) -> Iterator[dict[str, Any]]:
     """The rows of JSON files, of which at least one is an array."""
     for path in paths:
-        for row in rows_of(files.unpacked(path), path, longest=longest):
+        for row in rows_of(unpacking.unpacked(path), path, longest=longest):
             yield row.value

@@ -11,15 +11,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.classes import Classes, class_names
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
-from lushan.data.source import FileSource
+from lushan.data.source import WholeFiles
 from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
+_ROWS = 1024
+"""Of a Parquet file, read at a time."""
 SAMPLE = 1000
 """Lines that show what separates fields."""
 _TABS = (".tsv", ".tab", ".txt")
@@ -28,7 +30,7 @@ QUOTE = '"'
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Table(Rows, FileSource):
+class Table(Rows, WholeFiles):
     """Texts and labels, or sources and targets, in columns.
 
     Parquet and JSON may also hold lists: words with their tags, sentences of a source, several
@@ -53,11 +55,13 @@ class Table(Rows, FileSource):
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
-            columns = read_parquet(path)
+            columns = read_parquet(path, self.largest_file)
             require_short(columns, self.longest_line)
             return self.table_of(columns, split, notes)
         if files.bare_suffix(path) in SUFFIXES:
-            columns = columns_of(files.unpacked(path), path, longest=self.longest_line)
+            columns = columns_of(
+                unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+            )
             return self.table_of(columns, split, notes)
         rows = self.read_text(path, split, notes)
         if self.reads_pairs:
@@ -70,7 +74,7 @@ class Table(Rows, FileSource):
         Raises:
             UserError: It has no rows, or rows of different length.
         """
-        text = files.read_text(path, longest=self.longest_line)
+        text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
         return self.parse(text, path, split, notes)
 
     def parse(self, text: str, path: Path, split: str, notes: list[str]) -> Columns:
@@ -229,12 +233,15 @@ def ragged(
     )
 
 
-def read_parquet(path: Path) -> Columns:
-    """The columns of a Parquet file; a row's number stands for its line."""
-    import pyarrow.parquet as pq
+def read_parquet(path: Path, largest: int | None = None) -> Columns:
+    """The columns of a Parquet file; a row's number stands for its line.
 
+    Args:
+        path: The file, gzip or not.
+        largest: Bytes that its columns may unpack to; see `unpacking.bounded`.
+    """
     try:
-        table = pq.read_table(pa.BufferReader(files.read_bytes(path)))
+        table = _parquet_table(path, largest)
     except pa.ArrowException as error:
         raise UserError(f"this is no Parquet file: {error}", file=path) from error
     if not table.num_rows:
@@ -245,3 +252,21 @@ def read_parquet(path: Path) -> Columns:
     classes = {column: coded for column, coded in found.items() if coded.fits}
     values |= {column: coded.named() for column, coded in classes.items()}
     return Columns(values, range(1, table.num_rows + 1), path, classes)
+
+
+def _parquet_table(path: Path, largest: int | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    content = files.read_bytes(path, largest)
+    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+    most = unpacking.most_of(len(content), largest)
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    # A row has a byte at least, whatever its columns were packed to.
+    stated = max(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
+    unpacking.require_size(stated, most, path, packed=len(content))
+    batches, size = [], 0
+    for batch in file.iter_batches(batch_size=_ROWS):
+        size += batch.nbytes
+        unpacking.require_size(size, most, path, packed=len(content), more=True)
+        batches.append(batch)
+    return pa.Table.from_batches(batches, schema=file.schema_arrow)

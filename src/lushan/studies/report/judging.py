@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.metrics import bootstrap, prf
-from lushan.studies.counting import is_tagging, set_of
+from lushan.studies.counting import MOST_COUNTS, is_tagging, set_of
 from lushan.studies.records import Records
 from lushan.text import tags
 
@@ -25,6 +25,20 @@ NONE = ""
 """The name of no class at all; no class is called so but in tags without types."""
 
 Labelled = Sequence[tuple[int | None, ...]]
+
+
+class TooMany(Exception):
+    """There are too many classes and examples for scores by class with intervals.
+
+    Args:
+        classes: How many occur.
+        examples: How many there are.
+    """
+
+    def __init__(self, classes: int, examples: int) -> None:
+        super().__init__(
+            f"{classes:,} classes in {examples:,} examples are too many for scores by class"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +102,11 @@ def kind_of(records: Records) -> str | None:
 
 
 def judge(records: Records) -> Judged | None:
-    """Count a run's predictions by class; None where they have no classes."""
+    """Count a run's predictions by class; None where they have no classes.
+
+    Raises:
+        TooMany: There are too many of them.
+    """
     kind = kind_of(records)
     if kind == "tags":
         sides = [(spans(r["gold"]), spans(r["predicted"])) for r in records]
@@ -143,6 +161,8 @@ def _judged(
     entities: bool,
 ) -> Judged:
     classes = sorted({label for pair in pairs for side in pair for label in side})
+    if 3 * len(classes) * len(pairs) > MOST_COUNTS:
+        raise TooMany(len(classes), len(pairs))
     place = {label: i for i, label in enumerate(classes)}
     counts = np.zeros((len(pairs), 3, len(classes)))
     for row, (gold, predicted), found in zip(counts, pairs, right, strict=True):

@@ -182,7 +182,7 @@ class _Writer:
             try:
                 rows = records.read(folder.path, path.stem)
                 small = examples.compact(rows, _prompts(folder))
-                found = judging.judge(rows) if small else None
+                found = self._judged(rows, path) if small else None
             except UserError as error:
                 self._unreadable(path, error.problem)
                 continue
@@ -194,6 +194,13 @@ class _Writer:
             if small is not None and found is not None:
                 self._confusion(number, path.stem, found)
                 yield path.stem, found, small.hash
+
+    def _judged(self, rows: records.Records, path: Path) -> Judged | None:
+        try:
+            return judging.judge(rows)
+        except judging.TooMany as error:
+            self.problems.append(f"{path}: {error}")
+            return None
 
     def _unreadable(self, path: Path, problem: str) -> None:
         self.problems.append(f"{path}: cannot be read: {problem}")

@@ -1,0 +1,133 @@
+r"""The one place that prints: text that came from data cannot steer the terminal it is shown in.
+
+A label, a file's name or a model's answer may hold escape sequences that hide lines, set the
+window's title or write to the clipboard, and marks that turn the order of what is read around.
+They are shown as what they are, `\u001b`, which JSON reads back as the same character.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HIDDEN = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but line feed and tab
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of the direction of writing
+    "\u2028\u2029"  # ends of lines to some, not to others
+    "\ud800-\udfff"  # halves of surrogate pairs, which no encoding can write
+    "]"
+)
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+def visible(text: str) -> str:
+    """Return a text with what would steer a terminal as escapes; line feeds and tabs stay."""
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def in_line(text: str) -> str:
+    """Return a text that also stays one line, and one cell of a table."""
+    return visible(text).replace("\n", "\\u000a").replace("\t", "\\u0009")
+
+
+def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
+    """Print a text, and have it seen at once.
+
+    Args:
+        text: What is printed.
+        err: Whether to standard error.
+        end: What stands behind it.
+    """
+    stream = sys.stderr if err else sys.stdout
+    stream.write(visible(str(text)) + end)
+    stream.flush()
+
+
+class Output:
+    """A stream for text from data, for what writes to a file or to standard output alike."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, made visible."""
+        return self.stream.write(visible(text))
+
+    def flush(self) -> None:
+        """Have what was written be seen."""
+        self.stream.flush()
+
+
+@functools.cache
+def _console_class() -> type[Console]:
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Visible(Console):
+        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+            for part in super().render(renderable, options):
+                yield part if part.control else Segment(visible(part.text), part.style)
+
+    return Visible
+
+
+def console(**options: Any) -> Console:
+    """Make a console of rich's: its own colours reach the terminal, escapes in texts do not.
+
+    Args:
+        options: Of `rich.console.Console`.
+    """
+    return _console_class()(**options)
+
+
+class Formatter(logging.Formatter):
+    """Formats the records of a log, made visible."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        return visible(super().format(record))
+
+
+def screen() -> logging.Handler:
+    """Return a handler that shows a log on standard error, without times and names."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter("%(message)s"))
+    return handler
+
+
+def guard_warnings() -> None:
+    """Have the warnings of Python and libraries, which quote what they have read, shown visibly."""
+    before = warnings.formatwarning
+    if getattr(before, "guarded", False):
+        return
+
+    @functools.wraps(before)
+    def formatted(*args: Any, **options: Any) -> str:
+        return visible(before(*args, **options))
+
+    formatted.guarded = True  # type: ignore[attr-defined]
+    warnings.formatwarning = formatted
+
+
+def csv_cell(value: object) -> object:
+    """Return a cell of CSV that no spreadsheet takes for a formula.
+
+    A text that begins as one gets an apostrophe before it, as OWASP advises; numbers, and texts
+    that are numbers, stay.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return visible(value) if isinstance(value, str) else value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{visible(value)}"
+    return value

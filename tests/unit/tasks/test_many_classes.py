@@ -1,0 +1,152 @@
+"""Of very many classes the most probable ones are kept: the same numbers, in less memory."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from tests.helpers.runs import labelled
+
+from lushan.metrics import classification as metrics
+from lushan.studies import counting
+from lushan.studies.counting import counted
+from lushan.studies.records import Undecided
+from lushan.studies.report import judging
+from lushan.tasks import probable
+from lushan.tasks.classification import Classification
+
+pytestmark = pytest.mark.fault(69)
+
+CLASSES, TEXTS = 40, 60
+LABELS = [f"c{i:02}" for i in range(CLASSES)]
+
+
+def evaluated(kind, scores, gold, examples=None):
+    """Records and evaluation of some scores, (windows, C)."""
+    task = Classification(head=None, kind=kind)
+    task.restore({"labels": LABELS})
+    table = pa.table(
+        {"id": [f"t{i}" for i in range(len(gold))], "text": ["x"] * len(gold), "label": gold}
+    )
+    owners = torch.arange(len(scores)) if examples is None else torch.tensor(examples)
+    _, records = task.predict(lambda _: scores, {"example": owners})
+    return records, task.evaluate(table, records, full=True)
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """Classes are very many from three on."""
+
+    def become():
+        monkeypatch.setattr(probable, "WIDE", 3)
+        monkeypatch.setattr(probable, "KEPT", {"single": 5, "multilabel": 9})
+
+    return become
+
+
+def test_one_label(wide):
+    scores = torch.randn(TEXTS, CLASSES, generator=torch.Generator().manual_seed(1))
+    gold = [LABELS[i % CLASSES] for i in range(TEXTS)]
+    _, exact = evaluated("single", scores, gold)
+    wide()
+    records, kept = evaluated("single", scores, gold)
+    assert all(len(record["scores"]) == 5 for record in records)
+    assert (kept.metrics, kept.intervals, kept.report) == (
+        exact.metrics,
+        exact.intervals,
+        exact.report,
+    )
+    for one, other in zip(kept.records, exact.records, strict=True):
+        assert one.pop("of_classes") == CLASSES
+        best = sorted(other["probabilities"].items(), key=lambda x: -x[1])[:5]
+        assert list(one.pop("probabilities").items()) == best
+        other.pop("probabilities")
+        assert one == other
+    assert exact.notes == []
+    assert kept.notes == [
+        "of 40 classes, the 5 most probable of each text are kept: the stored probabilities are of "
+        "these"
+    ]
+    json.dumps(kept.records)
+
+
+def test_several_labels(wide):
+    scores = torch.randn(TEXTS, CLASSES, generator=torch.Generator().manual_seed(1)) - 2
+    gold = [[LABELS[i % CLASSES], LABELS[(i * 7 + 1) % CLASSES]] for i in range(TEXTS)]
+    _, exact = evaluated("multilabel", scores, gold)
+    assert max(len(row["predicted"]) for row in exact.records) < 9
+    wide()
+    _, kept = evaluated("multilabel", scores, gold)
+    assert kept.metrics == exact.metrics
+    assert [set(r["predicted"]) for r in kept.records] == [
+        set(r["predicted"]) for r in exact.records
+    ]
+    assert [r["score"] for r in kept.records] == [r["score"] for r in exact.records]
+    assert len(kept.notes) == 1
+    # What is stored comes to what was reported, though it holds a part of the probabilities.
+    for metric in ("accuracy", "exact_match", "f1_macro", "f1_micro"):
+        found = counted(metric, [kept.records], {}).scores()
+        assert found == pytest.approx(kept.metrics[metric])
+    _, full = evaluated("multilabel", scores + 4, gold)
+    assert f"{TEXTS} of {TEXTS} texts have 9 labels at or above task.threshold" in full.notes[1]
+
+
+def test_windows_of_a_text(wide):
+    scores = torch.tensor([[9.0, 1, 0] + [0] * 37, [0, 8.0, 0] + [0] * 37, [0, 0, 5.0] + [0] * 37])
+    _, exact = evaluated("single", scores, ["c00", "c02", "c01"][:2], [0, 0, 1])
+    wide()
+    _, kept = evaluated("single", scores, ["c00", "c02"], [0, 0, 1])
+    assert kept.metrics == exact.metrics
+    for one, other in zip(kept.records, exact.records, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=0.01)
+
+
+def test_a_text_without_a_window(wide):
+    wide()
+    _, kept = evaluated("multilabel", torch.zeros(1, CLASSES), [["c00"], []], [0])
+    assert kept.records[1]["predicted"] == []
+
+
+def test_labels_are_stored_by_their_numbers():
+    task = Classification(head=None, kind="multilabel")
+    task.restore({"labels": LABELS})
+    stored = task._labels([["c03", "c01"], [], ["c39", "c39"]], 3)
+    assert [len(row) for row in stored] == [3, 1, 2]
+    rows = [{"input_ids": np.array([1]), "labels": np.array(row), "example": 0} for row in stored]
+    for row in rows:
+        row |= {"token_type_ids": np.array([0])}
+    batch = task.collate(rows, 0)
+    want = [[float(x in labels) for x in LABELS] for labels in ({"c01", "c03"}, set(), {"c39"})]
+    assert batch["labels"].tolist() == want
+    assert task.lessons(batch) == ["c01, c03", "(none)", "c39"]
+
+
+# Tests over examples
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_counts_of_too_many_classes(several, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_COUNTS", 1000)
+    rng = np.random.default_rng(0)
+    gold, predicted = (rng.choice(LABELS, TEXTS).tolist() for _ in "ab")
+    predicted = [g if i % 2 else p for i, (g, p) in enumerate(zip(gold, predicted, strict=True))]
+    if several:
+        gold, predicted = (
+            [[x, LABELS[0]] if x != LABELS[0] else [x] for x in s] for s in (gold, predicted)
+        )
+    want = metrics.score("multilabel" if several else "single", gold, predicted).metrics
+    runs = [labelled(gold, predicted), labelled(gold, gold)]
+    for metric in ("f1_micro", "precision_micro", "recall_micro"):
+        found = counted(metric, runs, {})
+        assert found.counts.shape == (2, TEXTS, 3)
+        assert found.scores() == pytest.approx([want[metric], 1.0])
+    assert counted("exact_match" if several else "accuracy", runs, {}).scores()[1] == 1
+    for metric in ("f1_macro", "recall_weighted", *(() if several else ("mcc",))):
+        with pytest.raises(Undecided, match=r"each of \d\d classes in each of 60 examples"):
+            counted(metric, runs, {})
+    monkeypatch.setattr(judging, "MOST_COUNTS", 1000)
+    with pytest.raises(judging.TooMany, match=r"\d\d classes in 60 examples"):
+        judging.judge(runs[0])
