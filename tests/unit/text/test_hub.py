@@ -103,7 +103,6 @@ def test_weights_in_a_pickle_are_not_read(tmp_path):
         ('{"model_type": "bert", "auto_map": 3}', ""),
         ('{"model_type": "bert", "id2label": [1]}', ""),
         ('{"model_type": "bert", "hidden_size": "x"}', "'hidden_size' expected int, got str"),
-        ('{"model_type": "bert"', ""),
     ],
 )
 def test_a_damaged_config_is_refused(config, said, permitted, tmp_path, monkeypatch):
@@ -112,3 +111,10 @@ def test_a_damaged_config_is_refused(config, said, permitted, tmp_path, monkeypa
     with pytest.raises(UserError, match=f"model cannot be read: .*{said}") as caught:
         encoders.pretrained(str(tmp_path), vocab_size=10, pad_token_id=0)
     assert caught.value.value == str(tmp_path)
+
+
+def test_a_config_that_is_cut_is_refused_by_its_file(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"')
+    with pytest.raises(UserError, match="not a JSON file") as caught:
+        encoders.pretrained(str(tmp_path), vocab_size=10, pad_token_id=0)
+    assert caught.value.file == str(tmp_path / "config.json")
