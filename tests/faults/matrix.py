@@ -71,6 +71,7 @@ ROWS = {
     60: "modules in the working folder with the names of others",
     61: "a run that dies between any two things that act",
     63: "secrets that a config interpolates, and texts that slow their redaction down",
+    67: "damaged caches",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
 }

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
+from lushan.runs.caches import read_note, write_note
 from lushan.runs.changed import INPUTS, changes, in_words
-from lushan.runs.files import atomic_write, read_json
+from lushan.runs.files import read_json
 from lushan.runs.hashes import noted
 from lushan.runs.identity import is_excluded
 
@@ -164,14 +165,13 @@ def _read(module: Module, memory: Path | None) -> tuple[str, list[str]]:
     """Return the hash of a module's code, and the dotted names that it imports."""
     status = module.file.stat()
     note = None if memory is None else memory / f"{noted(module.file, status)}.json"
-    if note is not None:
-        with contextlib.suppress(OSError, ValueError):
-            found, imported = json.loads(note.read_text(encoding="utf-8"))
-            return found, imported
+    if note is not None and (known := read_note(note)) is not None:
+        found, imported = json.loads(known)
+        return found, imported
     found, imported = _parsed(module, status.st_size, status.st_mtime_ns)
     if note is not None:
-        with contextlib.suppress(OSError, RunFailed):
-            atomic_write(note, json.dumps([found, imported]))
+        with contextlib.suppress(RunFailed):
+            write_note(note, json.dumps([found, imported]))
     return found, imported
 
 
