@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
+from lushan.runs import checksums
 from lushan.runs.caches import read_note, write_note
 from lushan.runs.changed import INPUTS, changes, in_words
-from lushan.runs.files import read_json
 from lushan.runs.hashes import noted
 from lushan.runs.identity import is_excluded
 
@@ -101,8 +101,9 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: It has changed. Code that is gone is told by whatever imports it.
     """
-    kept = folder / INPUTS
-    before = read_json(kept) if kept.is_file() else {}
+    before: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        before = checksums.read_json(folder, INPUTS)
     known = {"targets": before.get("targets") or {}}
     now = {"targets": sources(config)} if known["targets"] else known
     found = [change for change in changes(known, now) if change.how != "gone"]

@@ -15,6 +15,7 @@ from torch import Tensor
 from lushan.errors import UserError
 from lushan.models.architectures import Purpose, auto, class_of, options_of
 from lushan.models.weights import Damaged, load_weights
+from lushan.runs import checksums
 from lushan.runs.earlier import ENCODER, best_weights, is_run
 from lushan.text import hub
 
@@ -52,7 +53,8 @@ def read(
     """
     folder = Path(path).expanduser()
     run = is_run(folder)
-    place = hub.Place(str(folder / ENCODER)) if run else hub.find(path, key="model.path")
+    own = str(checksums.verified(folder, ENCODER)) if run else None
+    place = hub.find(path, key="model.path") if own is None else hub.Place(own)
     with hub.explained(place, key="model.path", what="model"), _silence():
         import transformers
 

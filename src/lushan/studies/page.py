@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 
 from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.closing import METRIC_HEADS, metric_cells
-from lushan.runs.files import atomic_write, read_json
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.config_yaml import read_config
+from lushan.runs.files import atomic_write
+from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
 
 CURVES = "curves.png"
@@ -70,7 +72,7 @@ def page(
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    written = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    written = yaml.safe_load(checksums.read(folder.path, "overrides.yaml")) or []
     overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
@@ -97,7 +99,7 @@ def _from_here(override: str) -> str:
 
 def _facts(folder: RunFolder, result: Result) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
-    manifest = read_json(folder.manifest_json)
+    manifest = checksums.read_json(folder.path, "manifest.json")
     extra = result.extra
     machine = manifest.get("machine") or {}
     where = ", ".join(

@@ -14,6 +14,7 @@ from typing import Any
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.caches import provide, replacing
 from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
@@ -39,7 +40,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     if is_run(path):
-        place = hub.Place(str(Path(path).expanduser() / TOKENIZER))
+        place = hub.Place(str(checksums.verified(Path(path).expanduser(), TOKENIZER)))
     else:
         place = hub.find(path, key="tokenizer.path")
     with hub.explained(place, key="tokenizer.path", what="tokenizer"):
