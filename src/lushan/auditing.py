@@ -102,7 +102,8 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
         )
     from lushan.config.build import source_of
     from lushan.runs.changed import require_unchanged
-    from lushan.runs.folder import RunFolder, read_config
+    from lushan.runs.config_yaml import read_config
+    from lushan.runs.folder import RunFolder
 
     cfg = read_config(run)
     folder = RunFolder(run)
@@ -122,7 +123,8 @@ def judged_apart(run: Path) -> list[Apart]:
     """
     from lushan.config.build import source_of
     from lushan.data.audit.apart import scores_apart
-    from lushan.runs.folder import RunFolder, read_config
+    from lushan.runs.config_yaml import read_config
+    from lushan.runs.folder import RunFolder
     from lushan.studies import records
 
     splits = source_of(read_config(run)).read().splits

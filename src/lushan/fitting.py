@@ -34,15 +34,16 @@ from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
 from lushan.models.own_code import save_shape
 from lushan.models.streamed import read_weights
-from lushan.models.weights import Damaged, load_weights, weights_hash
+from lushan.models.weights import WEIGHTS, Damaged, load_weights, shapes, weights_hash
 from lushan.module import PREFIX, VALIDATION, Experiment
 from lushan.optim import freeze_weights
 from lushan.preparation import Prepared, prepare
 from lushan.processes import RUN_FOLDER, others_named
 from lushan.resolved import resolved
+from lushan.runs import checksums
+from lushan.runs.config_yaml import record_resolved
 from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
 from lushan.runs.files import write_json
-from lushan.runs.folder import record_resolved
 from lushan.runs.signals import Signals
 from lushan.schedule import Batching, Schedule, Streamed
 from lushan.tasks.base import Evaluation, Task
@@ -156,12 +157,14 @@ def fit(
         describe(ready, experiment, known)
         keep_for_later(ready, folder)
         record_resolved(folder, checkpoints.facts)
+        checksums.add(folder, checksums.AT_START)
         log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in checkpoints.facts.items()))
     if cfg["ckpt_path"]:
         start_from(Path(cfg["ckpt_path"]), ready.model)
     with others_named(trainer.strategy):
         if cfg["train"]:
-            trainer.fit(experiment, ckpt_path=where_to_resume(folder, trainer), weights_only=None)
+            state = where_to_resume(folder, trainer, experiment)
+            trainer.fit(experiment, ckpt_path=state, weights_only=None)
         return judge(cfg, trainer, experiment, checkpoints, ready, record, known)
 
 
@@ -222,11 +225,12 @@ def keep_for_later(ready: Prepared, folder: Path) -> None:
         (TOKENIZER, ready.tokenizer.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
-        if not (folder / name).exists():
-            temporary = folder / f".tmp-{name}"
-            shutil.rmtree(temporary, ignore_errors=True)
-            save(temporary)
-            temporary.rename(folder / name)
+        # Anew at every start: what lies there was not looked at since.
+        temporary = folder / f".tmp-{name}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        save(temporary)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        temporary.rename(folder / name)
 
 
 def make_trainer(
@@ -305,8 +309,12 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
         ) from error
 
 
-def where_to_resume(folder: Path, trainer: Trainer) -> Path | None:
-    """The newest whole checkpoint of this run; where many processes read it, they look closer."""
+def where_to_resume(folder: Path, trainer: Trainer, experiment: torch.nn.Module) -> Path | None:
+    """Return the newest whole checkpoint of this run; many processes that read it look closer.
+
+    Raises:
+        UserError: Its weights are those of another model.
+    """
     found, complaints = newest(folder / "checkpoints", glance=trainer.shards)
     for complaint in complaints:
         log.warning("refused a damaged checkpoint: %s", complaint)
@@ -314,7 +322,26 @@ def where_to_resume(folder: Path, trainer: Trainer) -> Path | None:
         log.warning("going on from %s", found or "the beginning")
     elif found:
         log.info("resuming from %s", found)
+    if found:
+        require_fitting(found, experiment)
     return found
+
+
+def require_fitting(folder: Path, module: torch.nn.Module) -> None:
+    """Compare the shapes of a checkpoint's weights with those of what is to take them.
+
+    Raises:
+        UserError: They differ; names the file and the first weight.
+    """
+    state = module.state_dict()
+    for name, shape in shapes(folder).items():
+        if name in state and list(state[name].shape) != shape:
+            raise UserError(
+                f"the state is that of another model: {name} is {shape} there and "
+                f"{list(state[name].shape)} here",
+                file=folder / WEIGHTS,
+                hint=f"Remove {folder}: the run resumes from the state before it.",
+            )
 
 
 def judge(
@@ -387,15 +414,3 @@ def evaluate(trainer: Trainer, experiment: Experiment, split: str) -> Evaluation
     experiment.judged_split = split
     trainer.test(experiment, verbose=False)
     return experiment.evaluations[split]
-
-
-def tidy(folder: Path, checkpoint: Path) -> None:
-    """Keep of a complete run's checkpoints the judged weights alone, as `best`.
-
-    Args:
-        folder: The run's `checkpoints/`.
-        checkpoint: The judged weights' folder in it.
-    """
-    checkpoint.rename(folder / BEST)
-    for state in folder.glob("step-*"):
-        shutil.rmtree(state, ignore_errors=True)

@@ -102,7 +102,7 @@ class Job:
 
         try:
             config = check(cfg)
-            return None if RunFolder.of(config).result_json.exists() else config
+            return None if RunFolder.of(config).result() is not None else config
         except UserError:
             return None
 
@@ -125,7 +125,7 @@ def _place(config: Mapping[str, Any]) -> dict[str, Any]:
     from lushan.runs.folder import RunFolder
 
     folder = RunFolder.of(config)
-    return {"folder": str(folder.path), "answered": folder.result_json.exists()}
+    return {"folder": str(folder.path), "answered": folder.result() is not None}
 
 
 def _value(result: Mapping[str, Any], trial: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from lushan import terminal
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.inputs import Inputs
-from lushan.runs import inside, trust
+from lushan.runs import checksums, inside, trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
+from lushan.runs.config_yaml import read_config
 from lushan.runs.earlier import ENCODER, TOKENIZER
-from lushan.runs.files import read_json, write_json
-from lushan.runs.folder import FAILED, RunFolder, read_config
+from lushan.runs.files import write_json
+from lushan.runs.folder import FAILED, RunFolder
 from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
@@ -62,6 +63,8 @@ def run(
     result = folder.result()
     if result is not None:
         require_unchanged(result.inputs, read, folder.path)
+        if rank() == 0:
+            folder.finish(result)
         return answer(result, folder)
     trust.require(cfg)
     if rank() > 0:
@@ -97,8 +100,10 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
     Raises:
         UserError: Names what has changed.
     """
-    kept = folder.path / INPUTS
-    before = read_json(kept) if kept.exists() else {}
+    try:
+        before = checksums.read_json(folder.path, INPUTS)
+    except FileNotFoundError:
+        return
     if not changes(before, read):
         return
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
@@ -184,8 +189,7 @@ def carry_out(
             # Sums come out differently over another number of threads.
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
-            folder.complete(result)
-            fitting.tidy(folder.checkpoints, outcome.checkpoint)
+            folder.complete(result, outcome.checkpoint)
             told.append(result)
     return result
 

@@ -143,7 +143,7 @@ def try_all(names, place, work, monkeypatch, content=INPUTS["text"]):
 
 def content_of(run):
     from lushan.config.build import build
-    from lushan.runs.folder import read_config
+    from lushan.runs.config_yaml import read_config
 
     cfg = read_config(run)
     name, text = INPUTS[build(cfg["task"]).reads]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.runs import checksums
+from lushan.runs.files import sha256_file
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_id
 from lushan.runs.result import Result
@@ -74,3 +76,10 @@ def curve(run: Path, column: str, values: Sequence[float | None]) -> None:
     lines = [f"step,epoch,seconds,{column}"]
     lines += [f"{10 * (i + 1)},{i},1,{'' if v is None else v}" for i, v in enumerate(values)]
     (run / "metrics.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def listed_anew(run: Path) -> None:
+    """List the files of a complete run as if it had written them as they are now."""
+    checksums.begin(run, checksums.run_id_of(run) or run.name)
+    result = {checksums.RESULT: sha256_file(run / checksums.RESULT)}
+    checksums.add(run, checksums.AT_END, result)

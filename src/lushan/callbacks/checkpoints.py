@@ -36,11 +36,13 @@ from lushan.configurable import configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
 from lushan.models.weights import (
+    RUN,
     SUMS,
     WEIGHTS,
     Damaged,
     is_in_shards,
     load_weights,
+    run_of,
     save_weights,
     verify,
 )
@@ -93,7 +95,8 @@ def writing(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             _sync(path)
             if path.name not in sums:
                 sums[path.name] = sha256_file(path)
-        write_json(temporary / SUMS, sums)
+        run = run_of(folder)
+        write_json(temporary / SUMS, sums if run is None else {RUN: run, **sums})
         _sync(temporary)
         if folder.exists():  # the same step again, after a resume
             old = folder.with_name(f"{TEMPORARY}old-{folder.name}")
@@ -390,8 +393,23 @@ class Checkpoints(AtBoundary):
         for note in found:
             log.warning("note: %s", note)
         self.best_rank, self.best_step = state["best_rank"], state["best_step"]
+        self._require_best()
         self.undefined = state["undefined"]
         self._stopped, self._metrics = state["stopped"], state["metrics"]
+
+    def _require_best(self) -> None:
+        """Make sure that the best weights so far are there before any more are trained."""
+        if self.best_step is None:
+            return
+        path = self.folder / f"best-{self.best_step:09d}"
+        try:
+            verify(path, share=(1, 1) if is_in_shards(path) else (0, 1))
+        except Damaged as error:
+            raise UserError(
+                f"the best weights of the interrupted run are damaged: {error}",
+                file=path,
+                hint=f"Remove {self.folder}: the run then begins anew.",
+            ) from error
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Remember the trainer, whose decision to stop and metrics are part of the state."""

@@ -23,7 +23,9 @@ from lushan.callbacks.wandb_server import answers, api_key, base_url, refuse_wor
 from lushan.config.build import build
 from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs import checksums
+from lushan.runs.config_yaml import read_config
+from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result
 from lushan.runs.rows import SAMPLES, read_rows, read_samples
 from lushan.runs.secrets import redact, redact_config
@@ -358,10 +360,10 @@ def sync(folder: str | Path) -> str:
     tracker = WandB(project=node.get("project", "lushan"), entity=node.get("entity"), mode="online")
     tracker.start(About.of(cfg, run.path.resolve()))
     url = str(tracker.run.url)
-    for row in read_rows(run.metrics_csv):
+    for row in read_rows(checksums.verified(run.path, "metrics.csv")):
         numbers = {k: float(v) for k, v in row.items() if v and k != "step"}
         tracker.log(numbers, int(row["step"]))
-    if written := read_samples(run.path / SAMPLES):
+    if written := read_samples(checksums.verified(run.path, SAMPLES)):
         tracker.samples(written, int(written[-1]["step"]))
     tracker.finish(run.result(), run.path)
     return url

@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 from lushan import parsing
 from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
+from lushan.runs import checksums
+from lushan.runs.caches import read_note, write_note
 from lushan.runs.changed import INPUTS, changes, in_words
-from lushan.runs.files import atomic_write, read_json
 from lushan.runs.hashes import noted
 from lushan.runs.identity import is_excluded
 
@@ -101,8 +102,9 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: It has changed. Code that is gone is told by whatever imports it.
     """
-    kept = folder / INPUTS
-    before = read_json(kept) if kept.is_file() else {}
+    before: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        before = checksums.read_json(folder, INPUTS)
     known = {"targets": before.get("targets") or {}}
     now = {"targets": sources(config)} if known["targets"] else known
     found = [change for change in changes(known, now) if change.how != "gone"]
@@ -165,14 +167,13 @@ def _read(module: Module, memory: Path | None) -> tuple[str, list[str]]:
     """Return the hash of a module's code, and the dotted names that it imports."""
     status = module.file.stat()
     note = None if memory is None else memory / f"{noted(module.file, status)}.json"
-    if note is not None:
-        with contextlib.suppress(OSError, UserError, TypeError, ValueError):
-            found, imported = parsing.read_json(note)
-            return found, imported
+    if note is not None and (known := read_note(note)) is not None:
+        found, imported = parsing.parse_json(known)
+        return found, imported
     found, imported = _parsed(module, status.st_size, status.st_mtime_ns)
     if note is not None:
-        with contextlib.suppress(OSError, RunFailed):
-            atomic_write(note, json.dumps([found, imported]))
+        with contextlib.suppress(RunFailed):
+            write_note(note, json.dumps([found, imported]))
     return found, imported
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.data import arrow
-from lushan.data.store import map_file, release, replacing
+from lushan.data.store import map_file, release
+from lushan.runs.caches import replacing
 
 _MOST = 2**31 - 1
 """Values of a list column that 32-bit offsets reach."""

@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 
 from lushan.data import arrow
 from lushan.data.columns import column_files
-from lushan.data.store import only_one, release
+from lushan.data.store import release
 from lushan.errors import RunFailed
 from lushan.parsing import parse_json
+from lushan.runs.caches import provide
 from lushan.runs.cores import usable_threads
 
 ROWS_AT_ONCE = 1000
@@ -140,10 +141,7 @@ def encode(
         count: Numbers to add up over all features and keep as the split's `meta`.
     """
     path = cache_dir / f"{fingerprint}.arrow"
-    if not path.exists():
-        with only_one(path):
-            if not path.exists():  # another process may have made it just now
-                _write(path, table, encoder, schema, count)
+    provide(path, lambda: _write(path, table, encoder, schema, count))
     return Encoded(path)
 
 

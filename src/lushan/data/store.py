@@ -1,27 +1,22 @@
 """Tables of any size: written as a stream, read as memory-mapped Arrow.
 
-A store's name is a fingerprint of what decides its content, so it is never stale. It is written
-beside its final name and renamed: whoever finds it finds it whole. Of processes that want the same
-one at once, the first makes it and the others wait.
+A store is a file of a cache: see `lushan.runs.caches`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
-import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
-from lushan.errors import RunFailed
 from lushan.parsing import parse_json
-from lushan.runs import inside
+from lushan.runs.caches import provide, replacing
 
 _META = b"meta"
 
@@ -49,10 +44,7 @@ def write_table(
     if path is None:
         table = pa.Table.from_batches(list(batches), schema)
         return table, dict(meta())
-    if not path.exists():
-        with only_one(path):
-            if not path.exists():  # another process may have made it just now
-                _write(path, schema, batches, meta)
+    provide(path, lambda: _write(path, schema, batches, meta))
     return open_table(path)
 
 
@@ -103,55 +95,3 @@ def release() -> None:
     if hasattr(mmap, "MADV_DONTNEED"):
         for mapped in list(_maps):
             mapped.madvise(mmap.MADV_DONTNEED)
-
-
-# Files that many processes make
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` when it is whole.
-
-    Raises:
-        RunFailed: The disk refuses.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as sink:
-            yield sink
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time make a file; the others wait, and find it made.
-
-    Where files cannot be locked (some network drives), all make it and the last one stays.
-    """
-    place = path.with_name(f".lock-{path.name}")
-    with contextlib.ExitStack() as stack:
-        try:
-            import fcntl
-
-            place.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(inside.appending(place))
-            # Unlike flock, it is not handed on to forked children: they may outlive the parent.
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            pass
-        try:
-            yield
-        finally:
-            # Removed while it is held: who waits for it looks for `path` first of all.
-            with contextlib.suppress(OSError):
-                place.unlink()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import RunFailed
-from lushan.parsing import read_json
-from lushan.runs.files import atomic_write
+from lushan.parsing import parse_json
+from lushan.runs.caches import read_note, write_note
 
 log = logging.getLogger(__name__)
 
@@ -96,18 +96,22 @@ class Stream:
 
     def _known(self, row: int) -> tuple[int, dict[str, Any] | None]:
         """The last remembered place that is not behind a row."""
-        places: dict[int, Any] = dict(self.places)
-        if self.memory is not None:
-            places |= {int(p.stem): p for p in self.memory.glob("*.json") if p.stem.isdigit()}
-        place = max((p for p in places if p <= row), default=0)
-        found = places.get(place)
-        return place, read_json(found) if isinstance(found, Path) else found
+        if self.memory is None:
+            place = max((p for p in self.places if p <= row), default=0)
+            return place, self.places.get(place)
+        noted = {int(p.stem): p for p in self.memory.glob("*.json") if p.stem.isdigit()}
+        for place in sorted((p for p in noted if p <= row), reverse=True):
+            if (note := read_note(noted[place])) is not None:
+                return place, parse_json(note)
+            log.warning("the cache file %s is damaged, and is not used", noted[place])
+            noted[place].unlink(missing_ok=True)
+        return 0, None
 
     def _remember(self, row: int) -> None:
         if self.memory is None:
             self.places[row] = self._data.state_dict()
         elif not (place := self.memory / f"{row}.json").exists():
-            atomic_write(place, json.dumps(self._data.state_dict()))
+            write_note(place, json.dumps(self._data.state_dict()))
 
 
 def _is_the_network(error: Exception) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from lushan.inference.loading import Loaded
+from lushan.runs import checksums
 from lushan.runs.closing import metric_cells
-from lushan.runs.files import read_json
 from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
 
@@ -119,7 +119,7 @@ def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
     lines = ["## How it was made", ""]
     manifest: dict[str, Any] = {}
     with contextlib.suppress(OSError):
-        manifest = read_json(folder.manifest_json)
+        manifest = checksums.read_json(folder.path, "manifest.json")
     if command := manifest.get("command"):
         program = str(command[0]).rpartition("/")[2]
         lines += ["```", shlex.join([program, *map(str, command[1:])]), "```", ""]

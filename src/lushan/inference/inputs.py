@@ -5,6 +5,7 @@ The settings of the run's source hold for every format that has them; `data.KEY=
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ from lushan.data.raw_input import STDIN, Format
 from lushan.data.source import SPLITS, Kind, Source
 from lushan.data.sources import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.unlabelled import Reading, reader_class
+from lushan.runs import checksums
 from lushan.runs.earlier import TASK_STATE
-from lushan.runs.files import read_json
 
 OWN: Sequence[tuple[type[Source], Format]] = (
     (Conll, "conll"),
@@ -116,7 +117,9 @@ def reader_for(
     settings = _settings(node, target_name)
     changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
     source: Source = source_of(changed)
-    learned = read_json(Path(run) / TASK_STATE) if Path(run, TASK_STATE).is_file() else {}
+    learned: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        learned = checksums.read_json(Path(run), TASK_STATE)
     remember(source, **learned.get("columns", {}))
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class

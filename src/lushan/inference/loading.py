@@ -16,10 +16,9 @@ from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.weights import Damaged, load_weights
 from lushan.preparation import make_encoder, require_stride
-from lushan.runs import trust
+from lushan.runs import checksums, trust
+from lushan.runs.config_yaml import read_config
 from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
-from lushan.runs.files import read_json
-from lushan.runs.folder import read_config
 from lushan.tasks.base import Limits, Task
 from lushan.text import hub
 
@@ -81,12 +80,13 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     trust.require(cfg)
     notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
-    learned = read_json(folder / TASK_STATE)
+    shape = checksums.verified(folder, ENCODER)
+    learned = checksums.read_json(folder, TASK_STATE)
     from transformers import AutoTokenizer
 
     task: Task = build(cfg["task"])
     task.restore(learned["state"])
-    place = hub.local(folder / TOKENIZER, key="RUN")
+    place = hub.local(checksums.verified(folder, TOKENIZER), key="RUN")
     tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     task.use(tokenizer)
     if cfg.get("peft"):
@@ -94,12 +94,18 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         with torch.random.fork_rng():
             encoder = make_encoder(cfg, task, tokenizer)
     else:
-        encoder = encoders.load(folder / ENCODER, task.purpose)
+        encoder = encoders.load(shape, task.purpose)
     model = task.build(encoder)
     try:
         model.load_state_dict(load_weights(weights))
     except Damaged as error:
         raise UserError(str(error), file=weights, hint="Train the run again.") from error
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights are those of another model: {str(error).splitlines()[-1].strip()}",
+            file=weights,
+            hint="Train the run again.",
+        ) from error
     return Loaded(
         folder=folder,
         cfg=cfg,

@@ -17,7 +17,7 @@ from lushan.errors import UserError, did_you_mean
 from lushan.inference.dialogues import asked
 from lushan.inference.inputs import reader_for
 from lushan.inference.speaking import Kind
-from lushan.runs.folder import read_config
+from lushan.runs.config_yaml import read_config
 
 FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "text": ("prompt", "text"),

@@ -15,6 +15,7 @@ from torch import Tensor
 from lushan.errors import UserError
 from lushan.models.architectures import Purpose, auto, class_of, options_of
 from lushan.models.weights import Damaged, load_weights
+from lushan.runs import checksums
 from lushan.runs.earlier import ENCODER, best_weights, is_run
 from lushan.text import hub
 
@@ -53,7 +54,8 @@ def read(
     folder = Path(path).expanduser()
     run = is_run(folder)
     key = "model.path"
-    place = hub.local(folder / ENCODER, key=key) if run else hub.find(path, key=key)
+    own = hub.local(checksums.verified(folder, ENCODER), key=key) if run else None
+    place = own or hub.find(path, key=key)
     with hub.explained(place, key="model.path", what="model"), _silence():
         import transformers
 

@@ -15,9 +15,12 @@ from torch import Tensor
 from lushan import parsing
 from lushan.errors import UserError
 from lushan.models.sharded import whole
+from lushan.runs import checksums
 from lushan.runs.files import sha256_file
 
 WEIGHTS, SUMS = "weights.safetensors", "checksums.json"
+RUN = "run_id"
+"""In `checksums.json`: the run that a checkpoint belongs to."""
 SHARDS = "shards.json"
 """Beside the files of several processes: which names share their tensors."""
 WEIGHTS_IN_SHARDS = "weights"
@@ -98,12 +101,18 @@ def verify(
         share: (i, n) compares the i-th of n shares, and sees of the others only that they exist.
 
     Raises:
-        Damaged: One differs, is missing, or is there without a record.
+        Damaged: One differs, is missing, or is there without a record; or the checkpoint lies in
+            the folder of a run that has not written it.
     """
     try:
         sums = parsing.read_json(folder / SUMS)
     except (OSError, UserError) as error:
         raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
+    if not isinstance(sums, dict):
+        raise Damaged(f"{folder / SUMS} is not a list of checksums")
+    written, here = sums.pop(RUN, None), run_of(folder)
+    if None not in (written, here) and written != here:
+        raise Damaged(f"{folder} is a checkpoint of the run {written}, and not of {here}")
     names = sorted(name for name in sums if only is None or name in only)
     for number, name in enumerate(names):
         path = folder / name
@@ -114,3 +123,16 @@ def verify(
     for path in folder.glob("*.safetensors"):
         if path.name not in sums:
             raise Damaged(f"{path} is no part of this checkpoint")
+
+
+def run_of(folder: Path) -> str | None:
+    """Return the id of the run in whose folder a checkpoint lies, if it lies in one."""
+    return checksums.run_id_of(folder.absolute().parent.parent)
+
+
+def shapes(folder: Path) -> dict[str, list[int]]:
+    """Return the shape of each tensor of a checkpoint; none where several processes wrote it."""
+    if not (folder / WEIGHTS).is_file():
+        return {}
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118

@@ -5,23 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.hashes import files_in
 
 TASK_STATE = "task.json"
 TOKENIZER, ENCODER = "tokenizer", "encoder"
 BEST = "best"
+BEST_SUMS = f"checkpoints/{BEST}/checksums.json"
+"""What a complete run lists of its evaluated weights: the list of their own checksums."""
 
 
 def is_run(path: str | Path) -> bool:
     """Whether a path is a run's folder."""
-    return Path(path).expanduser().joinpath("run.json").is_file()
+    place = Path(path).expanduser()
+    return any(place.joinpath(name).is_file() for name in ("run.json", checksums.RESULT))
 
 
 def best_weights(folder: Path) -> Path:
     """The best checkpoint's folder: `best` of a complete run, `best-<step>` of another.
 
     Raises:
-        UserError: There is none yet.
+        UserError: There is none yet, or it is none of this run's.
     """
     checkpoints = folder / "checkpoints"
     found = [checkpoints / BEST, *sorted(checkpoints.glob(f"{BEST}-*"), reverse=True)]
@@ -32,6 +36,7 @@ def best_weights(folder: Path) -> Path:
             file=folder,
             hint="Train it to its first validation; `lushan runs` shows the state of each run.",
         )
+    checksums.require_listed_as(folder, BEST_SUMS, whole / "checksums.json")
     return whole
 
 

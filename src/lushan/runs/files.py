@@ -84,9 +84,14 @@ def write_json(path: str | Path, value: object) -> None:
 
     What JSON has no number for (NaN, infinities) becomes null, so that every reader can read it.
     """
+    atomic_write(path, as_json(value))
+
+
+def as_json(value: object) -> bytes:
+    """Return the content of the file that `write_json` writes."""
     text = json.dumps(jsonable(value), ensure_ascii=False, indent=2) + "\n"
     # File names that are not UTF-8 reach Python as lone surrogates; JSON has an escape for them.
-    atomic_write(path, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def json_line(value: object) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import shutil
 import signal
 import traceback
@@ -19,24 +20,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lushan import parsing
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
-from lushan.runs import inside
+from lushan.runs import checksums, inside
 from lushan.runs import owner as owners
+from lushan.runs.checksums import RESULT
+from lushan.runs.config_yaml import to_yaml
+from lushan.runs.earlier import BEST_SUMS
 from lushan.runs.files import (
+    as_json,
     atomic_write,
     check_writable,
     clean_leftovers,
     disk_full,
     is_disk_full,
-    read_json,
+    sha256_file,
     write_json,
 )
-from lushan.runs.identity import RESOLVED, run_id, run_path
+from lushan.runs.identity import run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
+from lushan.runs.tidying import left_over, tidy
 from lushan.terminal import visible
 
 NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
@@ -61,6 +64,10 @@ class Status:
     attempts: int = 0
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """All of `run.json`."""
+    result: Result | None = None
+    """Of a complete run."""
+    is_damaged: bool = False
+    """Whether there is a result that cannot be read."""
 
 
 class _Inside:
@@ -112,9 +119,15 @@ class RunFolder:
         """Read the state, and what is known beside it."""
         record, damage = self._record()
         known = {name: record[name] for name in _RECORDED if name in record}
-        if self.result_json.exists():
+        try:
+            result = self.result()
+        except UserError as error:
+            reason = f"its result is damaged ({error.problem}): remove its folder to run it again"
+            known |= {"state": FAILED, "reason": reason, "error": type(error).__name__}
+            return Status(**known, record=record, is_damaged=True)
+        if result is not None:
             known |= {"state": COMPLETE, "reason": None, "error": None}
-            return Status(**known, record=record)
+            return Status(**known, record=record, result=result)
         status = Status(**known, record=record)
         if damage:
             return dataclasses.replace(status, state=INTERRUPTED, reason=damage)
@@ -137,12 +150,11 @@ class RunFolder:
         """Return the result of a complete run; None when it is not complete.
 
         Raises:
-            UserError: `result.json` is damaged.
+            UserError: `result.json` is damaged, or was changed.
         """
-        try:
-            return Result.read(self.result_json)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        if not self.result_json.exists():
+            return None  # listed or not: a run is complete once it is there
+        return Result.from_dict(checksums.read_json(self.path, RESULT), file=self.result_json)
 
     def owner(self) -> owners.Owner | None:
         """Return the live owner of the folder, if it has one."""
@@ -220,8 +232,9 @@ class RunFolder:
         self._secrets = secret_values(config, overrides)
         identity = run_id(config)  # of the config as it is: blotted out, it would be another one
         config, overrides = redact_config(config), redact_arguments(overrides)
-        atomic_write(self.config_yaml, _yaml(config))
-        atomic_write(self.overrides_yaml, _yaml(list(overrides)))
+        checksums.begin(self.path, identity)
+        atomic_write(self.config_yaml, to_yaml(config))
+        atomic_write(self.overrides_yaml, to_yaml(list(overrides)))
         me = owners.this_process()
         self._write(
             state=RUNNING,
@@ -241,28 +254,40 @@ class RunFolder:
             config=config,
         )
 
-    def complete(self, result: Result) -> None:
-        """Write the result, and only then the state."""
+    def complete(self, result: Result, weights: Path | None = None) -> None:
+        """List what the run has written, write the result, and only then the state.
+
+        Args:
+            result: What it came to.
+            weights: The checkpoint that was evaluated; of the others none is kept.
+        """
         self.require_owner()
         record, _ = self._record()
-        dataclasses.replace(result, started=record.get("started")).write(self.result_json)
+        result = dataclasses.replace(result, started=record.get("started"))
+        content = as_json(result.to_dict())
+        more = {RESULT: hashlib.sha256(content).hexdigest()}
+        if weights is not None:
+            more[BEST_SUMS] = sha256_file(weights / Path(BEST_SUMS).name)
+        checksums.add(self.path, checksums.AT_END, more)
+        atomic_write(self.result_json, content)
+        self._finish(result)
+
+    def finish(self, result: Result) -> None:
+        """Do what a process that was killed after it wrote the result has left to do."""
+        if self._record()[0].get("state") == COMPLETE and not left_over(self.path):
+            return
+        # Whoever owns it finishes it, and what cannot be written to stays as it is.
+        with contextlib.suppress(UserError, RunFailed), self.own():
+            self._finish(result)
+
+    def _finish(self, result: Result) -> None:
+        record, _ = self._record()
         metric = result.headline
-        interval = result.ci.get(metric)
-        self._write(
-            **record
-            | {
-                "state": COMPLETE,
-                "reason": None,
-                "error": None,
-                "ended": _now(),
-                "seconds": result.seconds,
-                "main_metric": {
-                    "name": metric,
-                    "value": result.metrics.get(metric),
-                    "interval": interval,
-                },
-            }
-        )
+        main = {"name": metric, "value": result.metrics.get(metric)}
+        ending = {"state": COMPLETE, "reason": None, "error": None, "seconds": result.seconds}
+        more = {"ended": _now(), "main_metric": main | {"interval": result.ci.get(metric)}}
+        self._write(**record | ending | more)
+        tidy(self.path)
 
     def fail(self, error: BaseException) -> None:
         """Mark the run as failed; the traceback goes to `log.txt`."""
@@ -324,7 +349,7 @@ class RunFolder:
     def _record(self) -> tuple[dict[str, Any], str | None]:
         """Read `run.json`; a second value says what is wrong with it."""
         try:
-            record = parsing.parse_json(self.run_json.read_bytes())
+            record = parse_json(self.run_json.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}, None
         except ValueError as error:
@@ -360,55 +385,6 @@ def _remove(made: Sequence[Path]) -> None:
 def stored(config: Mapping[str, Any]) -> Result | None:
     """Return the result of the run that a config describes, if it was carried out before."""
     return RunFolder.of(config).result()
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """Read the `config.yaml` of a run folder, which is about to be used.
-
-    Raises:
-        UserError: There is none: the folder is not that of a run; or a link in it leads out of it.
-    """
-    inside.require_own_run(Path(folder))
-    path = Path(folder) / "config.yaml"
-    try:
-        content = parsing.read_yaml(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise no_run(Path(folder)) from error
-    if not isinstance(content, dict):
-        raise UserError("not a config", file=path)
-    return content
-
-
-def no_run(folder: Path) -> UserError:
-    """Return the error for what is not the folder of a run, by what it is instead."""
-    problem, hint = "not the folder of a run", "`lushan runs` lists the runs that there are."
-    if folder.is_file():
-        problem = f"a file, {problem}"
-    elif not folder.exists():
-        problem = f"there is no such folder, so it is {problem}"
-    elif (folder / "adapter_config.json").is_file():
-        problem = f"an exported adapter, {problem}"
-        hint = "peft loads it on its base, as its README.md says; name the run that it came from."
-    elif (folder / "config.json").is_file():
-        problem = f"a model in Hugging Face format, {problem}"
-        hint = (
-            "`lushan generate` and `lushan chat` open one that writes text, and transformers opens "
-            "all, as its README.md says; name the run that it came from."
-        )
-    return UserError(problem, file=folder, hint=hint)
-
-
-def record_resolved(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add what `auto` and defaults came to, to a begun run's config and manifest."""
-    config, manifest = folder / "config.yaml", folder / "manifest.json"
-    if config.is_file():
-        atomic_write(config, _yaml(read_config(folder) | {RESOLVED: dict(facts)}))
-    if manifest.is_file():
-        write_json(manifest, read_json(manifest) | {RESOLVED: dict(facts)})
-
-
-def _yaml(value: object) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lushan.errors import RunFailed, UserError
-from lushan.runs.files import atomic_write
+from lushan.runs.caches import read_note, write_note
 
 LARGE = 1 << 22
 """Bytes from which on a file's hash is kept on disk."""
@@ -39,11 +39,11 @@ def sha256(path: Path, *, memory: Path | None = None) -> str:
         if memory is None or status.st_size < LARGE:
             return _sha256(place, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         note = memory / noted(place, status)
-        with contextlib.suppress(OSError):
-            return note.read_text(encoding="ascii")
+        if (known := read_note(note)) is not None:
+            return known
         found = _sha256(place, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        with contextlib.suppress(OSError, RunFailed):  # without it, the file is read again
-            atomic_write(note, found)
+        with contextlib.suppress(RunFailed):  # without it, the file is read again
+            write_note(note, found)
         return found
     except OSError as error:
         raise unreadable(path, error) from error

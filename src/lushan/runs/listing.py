@@ -15,8 +15,9 @@ from typing import Any
 
 from lushan.errors import UserError
 from lushan.runs.files import jsonable
-from lushan.runs.folder import COMPLETE, RunFolder, Status
+from lushan.runs.folder import RunFolder, Status
 from lushan.runs.identity import ABSENT, lookup, varying
+from lushan.runs.result import Result
 from lushan.runs.values import value_of
 from lushan.runs.where import Condition, Facts, ordered, select, values_of
 
@@ -129,8 +130,8 @@ def _facts(run: Listed) -> Facts:
 def _listed(path: Path) -> Listed:
     folder = RunFolder(path)
     status = folder.status()
-    config, choices = _described(folder, status)
-    main = _main_metric(folder, status.record) if status.state == COMPLETE else {}
+    config, choices = _described(status)
+    main = _main_metric(status.result)
     name = str(config.get("name") or path.parent.name)
     own = {
         "state": status.state,
@@ -152,15 +153,11 @@ def _listed(path: Path) -> Listed:
         interval=main.get("interval"),
         started=status.started,
         seconds=status.seconds,
-        facts=Facts(own, config, choices, functools.partial(_metrics, folder)),
+        facts=Facts(own, config, choices, functools.partial(_metrics, status.result)),
     )
 
 
-def _metrics(folder: RunFolder) -> Mapping[str, Any]:
-    try:
-        result = folder.result()
-    except UserError:  # damaged: a table says what is wrong
-        return {}
+def _metrics(result: Result | None) -> Mapping[str, Any]:
     return {} if result is None else result.metrics
 
 
@@ -179,25 +176,15 @@ def nothing_to_collect() -> Iterator[None]:
             gc.enable()
 
 
-def _described(folder: RunFolder, status: Status) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config and choices, from what the run left: `run.json`, or else its result."""
+def _described(status: Status) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return config and choices: of a complete run those of its result."""
+    if (result := status.result) is not None:
+        return result.config, dict(result.choices)
     record = status.record
-    if not record.get("config"):
-        try:
-            result = folder.result()
-        except UserError:  # damaged: the listing shows the run, and a table says what is wrong
-            result = None
-        return (result.config, dict(result.choices)) if result else ({}, {})
-    return dict(record["config"]), dict(record.get("choices") or {})
+    return dict(record.get("config") or {}), dict(record.get("choices") or {})
 
 
-def _main_metric(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
-    if record.get("main_metric"):
-        return dict(record["main_metric"])
-    try:  # killed between the result and the state
-        result = folder.result()
-    except UserError:
-        return {}
+def _main_metric(result: Result | None) -> dict[str, Any]:
     if result is None:
         return {}
     name = result.headline

@@ -9,7 +9,7 @@ from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
-from lushan.runs.folder import COMPLETE, RunFolder
+from lushan.runs.folder import COMPLETE, RunFolder, Status
 from lushan.runs.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
 from lushan.runs.listing import differing, folders, nothing_to_collect
 from lushan.runs.result import Result, headline
@@ -119,21 +119,22 @@ def facts_of(member: Member) -> Facts:
 
 def member_of(path: Path) -> Member:
     """The run of a folder, complete or not."""
-    folder = RunFolder(path)
-    damage = None
-    try:
-        result = folder.result()
-    except UserError as error:
-        result, damage = None, f"its result is damaged: {error.problem}"
-    if result is not None:  # of thousands of runs one file is read, where it says when they began
-        started = result.started or folder.status().started or ""
+    status = RunFolder(path).status()
+    if (result := status.result) is not None:
+        started = result.started or status.started or ""
         return Member(path, result.run_id, result.config, result.choices, started, result)
-    status = folder.status()
     record = status.record
     config, choices = record.get("config") or {}, record.get("choices") or {}
     number = str(record.get("run_id") or run_id(config))
-    missing = damage or f"{status.state}{f', {status.reason}' if status.reason else ''}"
-    return Member(path, number, config, choices, status.started or "", None, missing)
+    started = status.started or ""
+    return Member(path, number, config, choices, started, None, missing_for(status))
+
+
+def missing_for(status: Status) -> str:
+    """Return why there is no result, in a part of a sentence."""
+    if status.is_damaged:
+        return str(status.reason)
+    return f"{status.state}, {status.reason}" if status.reason else status.state
 
 
 def shown(path: Path) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.columns import aligned
+from lushan.runs.config_yaml import no_run
 from lushan.runs.files import jsonable
-from lushan.runs.folder import no_run
 from lushan.runs.identity import ABSENT
 from lushan.runs.listing import differing
 from lushan.runs.values import show

@@ -11,9 +11,11 @@ from typing import Any
 
 from lushan import parsing
 from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.closing import METRIC_HEADS, metric_cells
-from lushan.runs.files import read_json, write_page
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.config_yaml import read_config
+from lushan.runs.files import write_page
+from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
 
 CURVES = "curves.png"
@@ -69,7 +71,7 @@ def page(
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    written = parsing.read_yaml(folder.overrides_yaml) or []
+    written = parsing.parse_yaml(checksums.read(folder.path, "overrides.yaml")) or []
     overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
@@ -96,7 +98,7 @@ def _from_here(override: str) -> str:
 
 def _facts(folder: RunFolder, result: Result) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
-    manifest = read_json(folder.manifest_json)
+    manifest = checksums.read_json(folder.path, "manifest.json")
     extra = result.extra
     machine = manifest.get("machine") or {}
     where = ", ".join(

@@ -25,7 +25,7 @@ from lushan.runs.folder import (
     RunFolder,
     Status,
 )
-from lushan.studies.collect import Member
+from lushan.studies.collect import Member, missing_for
 from lushan.studies.study import Levels, Study
 
 ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
@@ -55,26 +55,14 @@ class Run:
         return " ".join(f"{k}={v}" for k, v in (self.cell | {"seed": str(self.seed)}).items())
 
     def status(self) -> Status:
-        """How far it is; one whose result is damaged is not done, and has failed."""
-        status = self.folder.status()
-        if status.state == COMPLETE:
-            try:
-                self.folder.result()
-            except UserError as error:
-                reason = f"its result is damaged ({error.problem}): remove its folder"
-                return dataclasses.replace(status, state=FAILED, reason=reason)
-        return status
+        """Return how far it is."""
+        return self.folder.status()
 
     def member(self) -> Member:
         """The run as tables know it; its levels are what it was chosen by."""
         status = self.folder.status()
-        result, missing = None, None
-        try:
-            result = self.folder.result()
-        except UserError as error:
-            missing = f"its result is damaged: {error.problem}"
-        if result is None and missing is None:
-            missing = f"{status.state}{f', {status.reason}' if status.reason else ''}"
+        result = status.result
+        missing = None if result is not None else missing_for(status)
         return Member(
             self.folder.path,
             self.folder.path.name,

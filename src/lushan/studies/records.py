@@ -8,8 +8,7 @@ from typing import Any
 
 from lushan.errors import UserError
 from lushan.parsing import parse_json
-from lushan.runs import inside
-from lushan.runs.folder import RunFolder
+from lushan.runs import checksums, inside
 from lushan.studies.collect import SPLITS, Member
 
 Records = list[dict[str, Any]]
@@ -32,16 +31,16 @@ def read(folder: Path, split: str) -> Records:
     Raises:
         UserError: The run has stored none, or the file is damaged, or is none of the run's.
     """
-    path = RunFolder(folder).predictions / f"{split}.jsonl"
+    name = f"predictions/{split}.jsonl"
+    path = folder / name
     inside.require(path, folder)
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise UserError(
             f"the run has no stored predictions of its {split} split",
             file=path,
             hint="Tests over examples need them; remove the run's folder and run it again.",
-        ) from error
+        )
+    lines = checksums.read(folder, name).split(b"\n")
     records = []
     for number, line in enumerate(lines, start=1):
         if line.strip():

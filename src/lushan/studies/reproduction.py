@@ -11,8 +11,9 @@ from typing import Any
 
 from lushan import units
 from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.changed import changes, in_words
-from lushan.runs.files import read_json
+from lushan.runs.config_yaml import read_config
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import describe_git, describe_machine, packages
@@ -58,12 +59,13 @@ class Original:
                 hint="What has no result cannot be made again; `lushan runs` lists the runs.",
             )
         try:
-            manifest = read_json(folder.manifest_json)
+            manifest = checksums.read_json(folder.path, "manifest.json")
         except OSError as error:
             raise UserError("it says not how it was made", file=folder.manifest_json) from error
         for problem in _problems(manifest):
             hint = "It was changed or damaged after the run."
             raise UserError(problem, file=folder.manifest_json, hint=hint)
+        read_config(folder.path)  # what it says is what was carried out
         for file in sorted(folder.predictions.glob("*.jsonl")):
             records.read(folder.path, file.stem)  # the other run is not made for nothing
         return cls(folder, result, manifest)

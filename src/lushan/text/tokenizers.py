@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from lushan.configurable import configurable
-from lushan.errors import RunFailed, UserError
+from lushan.errors import UserError
 from lushan.parsing import parse_json
+from lushan.runs import checksums
+from lushan.runs.caches import provide, replacing
 from lushan.runs.earlier import TOKENIZER, is_run
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
@@ -41,7 +41,8 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     if is_run(path):
-        place = hub.local(Path(path).expanduser() / TOKENIZER, key="tokenizer.path")
+        own = checksums.verified(Path(path).expanduser(), TOKENIZER)
+        place = hub.local(own, key="tokenizer.path")
     else:
         place = hub.find(path, key="tokenizer.path")
     with hub.explained(place, key="tokenizer.path", what="tokenizer"):
@@ -105,8 +106,7 @@ def train(
     )
     _check(options)
     path = cache_dir / f"{kind}-{_fingerprint_of(options, texts)}.json"
-    if not path.exists():
-        _write(path, vocabulary.train(options, texts))
+    provide(path, lambda: _write(path, vocabulary.train(options, texts)))
     return _wrap(path, options.added)
 
 
@@ -263,20 +263,8 @@ def _fingerprint_of(options: Options, texts: Texts) -> str:
 
 
 def _write(path: Path, tokenizer: Any) -> None:
-    """Beside its final name, and renamed: two processes that train it at once get a whole one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".tmp-", suffix=".json", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(tokenizer.to_str())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunFailed(f"cannot write the tokenizer {path}: {error.strerror}") from error
+    with replacing(path) as file:
+        file.write(tokenizer.to_str().encode("utf-8"))
 
 
 def _wrap(path: Path, extra: list[str]) -> Any:

@@ -18,7 +18,7 @@ from lushan.runs.rows import SAMPLES, read_samples
 def parts(run, tmp_path, step=5, loggers=()):
     """A trainer and a module as Lightning would give them."""
     from lushan.config.build import source_of
-    from lushan.runs.folder import read_config
+    from lushan.runs.config_yaml import read_config
 
     loaded = load(run)
     corpus = source_of(read_config(run)).read(only="validation")

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from lushan.errors import Interrupted, RunFailed, UserError
-from lushan.runs.folder import RunFolder, read_config, stored
+from lushan.runs.config_yaml import read_config
+from lushan.runs.folder import RunFolder, stored
 from lushan.runs.identity import run_id
 
 

@@ -54,7 +54,8 @@ def test_a_run_that_lost_its_record_is_listed_by_its_result(carried_out, tmp_pat
     assert (run.state, run.name, run.value) == ("complete", "mine", 0.5)
     folder.result_json.write_text("{")
     (run,) = listing.list_runs(tmp_path)
-    assert (run.state, run.value) == ("complete", None)
+    assert (run.state, run.value) == ("failed", None)
+    assert "its result is damaged" in run.reason
 
 
 def test_no_runs_and_no_folder(tmp_path):

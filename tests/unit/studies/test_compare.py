@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.helpers.runs import finished, labelled
+from tests.helpers.runs import finished, labelled, listed_anew
 
 from lushan.errors import UserError
 from lushan.metrics import classification, generation
@@ -212,10 +212,13 @@ def test_predictions_that_are_gone_or_damaged(labels):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
     path = b / "predictions" / "test.jsonl"
     path.write_text(path.read_text() + "[1]\n")
+    assert f"{path}: this is not what the run wrote" in compare(a, b).rows[0].contrast.why
+    listed_anew(b)
     found = compare(a, b)
     assert found.rows[0].contrast.why == f"{path}:21: not the record of an example"
     assert found.changes is None
     path.write_text(path.read_text().replace("{", "", 1))
+    listed_anew(b)
     assert f"{path}:1: not JSON" in compare(a, b).rows[0].contrast.why
     shutil.rmtree(path.parent)
     assert "no stored predictions of its test split" in to_text(compare(a, b), 1)

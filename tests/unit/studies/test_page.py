@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from tests.helpers.runs import listed_anew
 
 from lushan.errors import UserError
 from lushan.studies import page
@@ -38,6 +39,7 @@ def test_absolute_paths_are_told_from_where_one_is(ner_run, tmp_path, monkeypatc
     shutil.copytree(ner_run, run)
     data.mkdir(parents=True)
     (run / "overrides.yaml").write_text(f"- data.dir={data}\n- data.text=/no/such/place\n")
+    listed_anew(run)
     monkeypatch.chdir(run)
     page.write(run, tmp_path / "README.md")
     text = (tmp_path / "README.md").read_text(encoding="utf-8")

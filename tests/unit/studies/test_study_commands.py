@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.helpers import quick
-from tests.helpers.runs import finished
+from tests.helpers.runs import finished, listed_anew
 
 STUDY = """\
 title: Does a CRF help?
@@ -63,11 +63,14 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     result = json.loads(runs[0].read_text())
     result["metrics"]["val/loss"] += 1e-9
     runs[0].write_text(json.dumps(result))
+    assert cli_inside("reproduce", runs[0].parent).code == 2  # the run did not write that
+    listed_anew(runs[0].parent)
     near = cli_inside("reproduce", runs[0].parent)
     assert near.code == 0
     assert near.out.rstrip().endswith("within tolerance")
     result["metrics"]["val/entity_f1"] = 0.99
     runs[0].write_text(json.dumps(result))
+    listed_anew(runs[0].parent)
     assert cli_inside("reproduce", runs[0].parent).code == 1
 
 
@@ -163,7 +166,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     for words in (["reproduce", folder], ["audit", "--run", folder]):
         damaged = cli_inside(*words)
         assert damaged.code == 2
-        assert "test.jsonl:41: not JSON" in damaged.err
+        assert "test.jsonl: this is not what the run wrote" in damaged.err
 
 
 PER_BYTE = """\
@@ -211,6 +214,7 @@ def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result["not_comparable"] = {"val/bits_per_byte": "2 of 9 texts do not come back"}
     (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    listed_anew(run)
     done = cli_inside("study", "table", file)
     assert (done.code, "2 of 9 texts do not come back" in done.err) == (2, True), done.err
     told = cli_inside("table", run, "--rows", "tokenizer.kind", "--metric", "bits_per_byte")

@@ -24,6 +24,7 @@ from lushan.data.store import write_table
 from lushan.data.streaming import Stream as Rows
 from lushan.errors import UserError
 from lushan.runs import hashes
+from lushan.runs.caches import remove
 from lushan.text import hub
 
 KEPT = 2
@@ -137,7 +138,7 @@ class Stream(HubSet):
             for old in place.parent.glob("window-*.arrow"):
                 # Every start looks at the first one: the tokenizer is trained on it.
                 if 0 < int(old.stem.partition("-")[2]) <= number - KEPT:
-                    old.unlink(missing_ok=True)
+                    remove(old)
         return Documents(*write_table(place, SCHEMA, self._window(number))).table
 
     def window_fingerprint(self, number: int) -> str:

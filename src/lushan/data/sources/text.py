@@ -16,8 +16,9 @@ from lushan.data import corpora, documents, files
 from lushan.data.corpora import Documents
 from lushan.data.documents import Format, Reading, Unit
 from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json
-from lushan.data.store import only_one, open_table
+from lushan.data.store import open_table
 from lushan.runs import hashes
+from lushan.runs.caches import is_whole, only_one
 
 
 @configurable
@@ -117,7 +118,7 @@ class Text(FileSource):
         if self.cache_dir is None:
             return self._divided(self._whole("train", None), places)
         stored = {split: place for split, place in places.items() if place is not None}
-        if not all(place.exists() for place in stored.values()):
+        if not all(map(is_whole, stored.values())):
             first = stored["train"]
             # All documents together are wanted no longer than it takes to divide them.
             with (

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.runs.folder import RunFolder
+from lushan.errors import UserError
+from lushan.runs import checksums
 from lushan.runs.rows import read_rows
 from lushan.studies.collect import Member
 
@@ -49,7 +50,7 @@ class Curve:
 def read(member: Member) -> tuple[dict[str, Series], str | None]:
     """A run's metrics over its steps; and what is wrong with the file, where something is."""
     try:
-        rows = read_rows(RunFolder(member.folder).metrics_csv)
+        rows = read_rows(checksums.verified(member.folder, "metrics.csv"))
         found: dict[str, Series] = {}
         for row in rows:
             for name, text in row.items():
@@ -58,7 +59,7 @@ def read(member: Member) -> tuple[dict[str, Series], str | None]:
                     value = float(text)
                     if math.isfinite(value):
                         found.setdefault(name, {})[int(row["step"])] = value
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, csv.Error, UserError) as error:
         return {}, f"metrics.csv cannot be read: {error}"
     return found, None
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.runs.files import read_json
-from lushan.runs.folder import RunFolder
+from lushan.runs import checksums
 from lushan.runs.identity import flat, varying
 from lushan.runs.result import Result, summary
 from lushan.runs.values import show
@@ -79,9 +78,11 @@ _COUNTED = (("steps", "steps"), ("best step", "best_step"), ("tokens trained on"
 def _made(folder: Path) -> list[tuple[str, Any]]:
     """From the manifest: the machine and the code. A run without one is a run all the same."""
     try:
-        manifest = read_json(RunFolder(folder).manifest_json)
-    except (OSError, UserError):
+        manifest = checksums.read_json(folder, "manifest.json")
+    except OSError:
         return []
+    except UserError as error:
+        return [("manifest.json", error.problem)]
     if not isinstance(manifest, Mapping):
         return []
     machine = manifest.get("machine") or {}

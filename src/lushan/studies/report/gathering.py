@@ -52,14 +52,14 @@ class Shown:
     @property
     def state(self) -> str:
         """One of `STATES`."""
-        if self.status.state == COMPLETE and self.member.result is None:
+        if self.status.is_damaged:
             return DAMAGED
         return MISSING if self.status.state == NEW else self.status.state
 
     @property
     def reason(self) -> str | None:
         """Why it is not complete, where that is known."""
-        return self.member.missing if self.state == DAMAGED else self.status.reason
+        return self.status.reason
 
     @property
     def seed(self) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import RunFailed, UserError
+from lushan.runs import checksums
 from lushan.runs.files import TEMPORARY
 from lushan.runs.folder import RunFolder
 from lushan.runs.rows import SAMPLES, read_samples
@@ -184,7 +185,7 @@ class _Writer:
                 small = examples.compact(rows, _prompts(folder))
                 found = self._judged(rows, path) if small else None
             except UserError as error:
-                self._unreadable(path, error.problem)
+                self._unreadable(Path(error.file or path), error.problem)
                 continue
             except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
                 self._unreadable(path, f"{type(error).__name__}: {error}")
@@ -277,7 +278,7 @@ class _Writer:
 def _prompts(folder: RunFolder) -> dict[str, str]:
     """What texts began with, of runs that wrote samples; the rest of a run does not need them."""
     try:
-        rows = read_samples(folder.path / SAMPLES)
+        rows = read_samples(checksums.verified(folder.path, SAMPLES))
     except (OSError, ValueError):
         return {}
     return {str(row["id"]): str(row["prompt"]) for row in rows if "id" in row and "prompt" in row}

@@ -1,0 +1,105 @@
+"""A run that dies while it finishes: the next start gives the same, wherever it was."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from lushan import reporting, training
+from lushan.config.check import check
+from lushan.config.compose import compose
+from lushan.runs.folder import COMPLETE, RunFolder
+from tests.faults import jobs
+from tests.helpers import command, corpora
+
+TIMES = {"started", "seconds", "train_seconds"}
+CHANGES = ("rename", "replace", "unlink", "rmdir")
+
+
+def result_of(run):
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in result.items() if name not in TIMES}
+
+
+def files_of(run):
+    """Names of the files that a reader may find, less what tells of owners and logs."""
+    names = (p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file())
+    return sorted(name for name in names if not name.startswith(".owner"))
+
+
+class Copies:
+    """Copies of a run folder as a kill would leave it: one before each change of its files."""
+
+    def __init__(self, output, place):
+        self.output, self.place = output, place
+        self.seen, self.copies = [], []
+
+    def begin(self, monkeypatch):
+        for name in CHANGES:
+            monkeypatch.setattr(os, name, self.before(getattr(os, name)))
+
+    def before(self, function):
+        def changed(*args, **options):
+            self.take()
+            return function(*args, **options)
+
+        return changed
+
+    def take(self):
+        (record,) = self.output.glob("*/*/run.json")
+        run = record.parent
+        content = {
+            p.relative_to(run): p.read_bytes() if p.suffix != ".txt" else b""
+            for p in run.rglob("*")
+            if p.is_file()
+        }
+        if self.seen[-1:] == [content]:
+            return
+        self.seen[:] = [content]
+        self.copies.append(self.place / str(len(self.copies)))
+        shutil.copytree(run, self.copies[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.fault(71)
+def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monkeypatch):
+    places = [f"paths.output_dir={tmp_path}/out", f"paths.cache_dir={tmp_path}/cache"]
+    files = corpora.overrides(corpora.conll(tmp_path))
+    cfg = check(compose([*command.SMALL, *places, "task=ner", "data=conll", *files]))
+    copies = Copies(tmp_path / "out", tmp_path / "copies")
+    keep = reporting.keep
+
+    def keep_from_here_on(*args, **options):
+        copies.begin(monkeypatch)
+        return keep(*args, **options)
+
+    monkeypatch.setattr(reporting, "keep", keep_from_here_on)
+    run = RunFolder(training.run(cfg)["folder"]).path
+    monkeypatch.undo()
+    wanted, names = result_of(run), files_of(run)
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
+    assert len(copies.copies) > 10
+    for copy in copies.copies:
+        shutil.rmtree(run)
+        shutil.copytree(copy, run)
+        shutil.rmtree(run / ".owner")  # the owner is dead
+        training.run(cfg)
+        assert result_of(run) == wanted, copy
+        assert files_of(run) == names, copy
+        assert RunFolder(run).state == COMPLETE
+
+
+@pytest.mark.slow
+@pytest.mark.fault(71)
+def test_a_complete_run_whose_result_is_gone_is_trained_again(tmp_path):
+    cfg = jobs.config(tmp_path)
+    assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
+    assert jobs.carry_out(cfg) == 0
+    run = jobs.run_folder(tmp_path)
+    wanted = result_of(run)
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
+    (run / "result.json").unlink()
+    assert jobs.carry_out(cfg) == 0
+    assert result_of(run) == wanted
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
