@@ -22,7 +22,7 @@ from lushan.config.inputs import Inputs
 from lushan.runs import trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.earlier import ENCODER, TOKENIZER
-from lushan.runs.files import read_json, write_json
+from lushan.runs.files import intact, read_json, write_json
 from lushan.runs.folder import FAILED, RunFolder, read_config
 from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import close_manifest, write_manifest
@@ -98,8 +98,10 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
         UserError: Names what has changed.
     """
     kept = folder.path / INPUTS
-    before = read_json(kept) if kept.exists() else {}
-    if not changes(before, read):
+    with intact(kept):
+        before = read_json(kept) if kept.exists() else {}
+        changed = changes(before, read)
+    if not changed:
         return
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:

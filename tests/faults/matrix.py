@@ -73,6 +73,8 @@ ROWS = {
     63: "secrets that a config interpolates, and texts that slow their redaction down",
     68: "a lock from the future, a lock that is taken away, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
+    72: "every file of a run folder and of the cache damaged, under every command",
+    73: "values at the edges of every numeric key, and names of 300 letters",
 }
 """Number to fault; 47 to 50 are of a server."""
 

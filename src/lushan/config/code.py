@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
 from lushan.runs.changed import INPUTS, changes, in_words
-from lushan.runs.files import atomic_write, read_json
+from lushan.runs.files import atomic_write, intact, read_json
 from lushan.runs.hashes import noted
 from lushan.runs.identity import is_excluded
 
@@ -101,8 +101,9 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
         UserError: It has changed. Code that is gone is told by whatever imports it.
     """
     kept = folder / INPUTS
-    before = read_json(kept) if kept.is_file() else {}
-    known = {"targets": before.get("targets") or {}}
+    with intact(kept):
+        before = read_json(kept) if kept.is_file() else {}
+        known = {"targets": dict(before.get("targets") or {})}
     now = {"targets": sources(config)} if known["targets"] else known
     found = [change for change in changes(known, now) if change.how != "gone"]
     if not found:

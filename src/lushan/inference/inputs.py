@@ -23,7 +23,7 @@ from lushan.data.source import SPLITS, Kind, Source
 from lushan.data.sources import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.runs.earlier import TASK_STATE
-from lushan.runs.files import read_json
+from lushan.runs.files import intact, read_json
 
 OWN: Sequence[tuple[type[Source], Format]] = (
     (Conll, "conll"),
@@ -116,14 +116,15 @@ def reader_for(
     settings = _settings(node, target_name)
     changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
     source: Source = source_of(changed)
-    learned = read_json(Path(run) / TASK_STATE) if Path(run, TASK_STATE).is_file() else {}
-    remember(source, **learned.get("columns", {}))
+    with intact(Path(run) / TASK_STATE) as state:
+        learned = read_json(state) if state.is_file() else {}
+        remember(source, **learned.get("columns", {}))
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class
-    reading = Reading(
+    how = Reading(
         name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, kind=kind
     )
-    return Reader(reading, changed)
+    return Reader(how, changed)
 
 
 def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:

@@ -24,12 +24,14 @@ import yaml
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 from lushan.runs import owner as owners
 from lushan.runs.files import (
+    CHANGED,
     atomic_write,
     check_writable,
     clean_leftovers,
     disk_full,
     is_disk_full,
     parse_json,
+    read_bytes,
     read_json,
     write_json,
 )
@@ -111,7 +113,9 @@ class RunFolder:
         record, damage = self._record()
         known = {name: record[name] for name in _RECORDED if name in record}
         if self.result_json.exists():
-            known |= {"state": COMPLETE, "reason": None, "error": None}
+            if not self.run_json.exists():
+                damage = "its run.json is gone"
+            known |= {"state": COMPLETE, "reason": damage, "error": None}
             return Status(**known, record=record)
         status = Status(**known, record=record)
         if damage:
@@ -320,11 +324,11 @@ class RunFolder:
     def _record(self) -> tuple[dict[str, Any], str | None]:
         """Read `run.json`; a second value says what is wrong with it."""
         try:
-            record = parse_json(self.run_json.read_bytes())
+            record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
             return {}, None
-        except ValueError as error:
-            return {}, f"its run.json is damaged ({error})"
+        except (ValueError, UserError) as error:
+            return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:
             return {}, "its run.json is damaged (no state)"
         return record, None
@@ -366,7 +370,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "config.yaml"
     try:
-        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(read_bytes(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise no_run(Path(folder)) from error
     except yaml.YAMLError as error:
@@ -379,6 +383,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 def no_run(folder: Path) -> UserError:
     """Return the error for what is not the folder of a run, by what it is instead."""
     problem, hint = "not the folder of a run", "`lushan runs` lists the runs that there are."
+    if (folder / "run.json").is_file() or (folder / "result.json").is_file():
+        return UserError("the file is missing", file=folder / "config.yaml", hint=CHANGED)
     if folder.is_file():
         problem = f"a file, {problem}"
     elif not folder.exists():

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lushan.runs.files import intact, read_text
+
 SAMPLES = "samples.jsonl"
 """In the run folder: what the model wrote at each validation."""
 
@@ -16,15 +18,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The whole rows of a metrics file; a last line that a kill cut short is left out."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if (row.get("step") or "").isdigit()]
+    with intact(path):
+        rows = list(csv.DictReader(io.StringIO(whole)))
+    return [row for row in rows if (row.get("step") or "").isdigit()]
 
 
 def read_samples(path: Path) -> list[dict[str, Any]]:
     """The whole rows of a file of samples; a last line that a kill cut short is left out."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     whole = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in whole.split("\n")[:-1]]
+    with intact(path):
+        return [json.loads(line) for line in whole.split("\n")[:-1]]

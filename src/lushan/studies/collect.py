@@ -124,7 +124,7 @@ def member_of(path: Path) -> Member:
     try:
         result = folder.result()
     except UserError as error:
-        result, damage = None, f"its result is damaged: {error.problem}"
+        result, damage = None, f"its result.json is damaged: {error.problem}"
     if result is not None:  # of thousands of runs one file is read, where it says when they began
         started = result.started or folder.status().started or ""
         return Member(path, result.run_id, result.config, result.choices, started, result)

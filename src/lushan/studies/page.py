@@ -13,7 +13,7 @@ import yaml
 
 from lushan.errors import UserError
 from lushan.runs.closing import METRIC_HEADS, metric_cells
-from lushan.runs.files import atomic_write, read_json
+from lushan.runs.files import atomic_write, intact, read_json, read_text
 from lushan.runs.folder import RunFolder, read_config
 from lushan.runs.result import Result, summary
 
@@ -70,7 +70,8 @@ def page(
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    written = yaml.safe_load(folder.overrides_yaml.read_text(encoding="utf-8")) or []
+    with intact(folder.overrides_yaml) as path:
+        written = yaml.safe_load(read_text(path)) or []
     overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
@@ -97,7 +98,8 @@ def _from_here(override: str) -> str:
 
 def _facts(folder: RunFolder, result: Result) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
-    manifest = read_json(folder.manifest_json)
+    with intact(folder.manifest_json) as path:
+        manifest = read_json(path)
     extra = result.extra
     machine = manifest.get("machine") or {}
     where = ", ".join(

@@ -61,7 +61,7 @@ class Run:
             try:
                 self.folder.result()
             except UserError as error:
-                reason = f"its result is damaged ({error.problem}): remove its folder"
+                reason = f"its result.json is damaged ({error.problem}): remove its folder"
                 return dataclasses.replace(status, state=FAILED, reason=reason)
         return status
 
@@ -72,7 +72,7 @@ class Run:
         try:
             result = self.folder.result()
         except UserError as error:
-            missing = f"its result is damaged: {error.problem}"
+            missing = f"its result.json is damaged: {error.problem}"
         if result is None and missing is None:
             missing = f"{status.state}{f', {status.reason}' if status.reason else ''}"
         return Member(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs.files import read_bytes
 from lushan.runs.folder import RunFolder
 from lushan.studies.collect import SPLITS, Member
 
@@ -33,7 +34,7 @@ def read(folder: Path, split: str) -> Records:
     """
     path = RunFolder(folder).predictions / f"{split}.jsonl"
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_bytes(path).split(b"\n")
     except FileNotFoundError as error:
         raise UserError(
             f"the run has no stored predictions of its {split} split",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 import math
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.errors import UserError
 from lushan.runs.folder import RunFolder
 from lushan.runs.rows import read_rows
 from lushan.studies.collect import Member
@@ -58,8 +58,8 @@ def read(member: Member) -> tuple[dict[str, Series], str | None]:
                     value = float(text)
                     if math.isfinite(value):
                         found.setdefault(name, {})[int(row["step"])] = value
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        return {}, f"metrics.csv cannot be read: {error}"
+    except (UserError, ValueError, TypeError) as error:
+        return {}, f"metrics.csv cannot be read: {getattr(error, 'problem', error)}"
     return found, None
 
 
