@@ -63,6 +63,13 @@ class UserError(Exception):
             text += f" (found {shorten(self.value)})"
         return f"{text}\n  {self.hint}" if self.hint else text
 
+    def located(self, file: str | Path) -> UserError:
+        """Name the file that it is about, where no file is named yet; return the same error."""
+        if self.file is None:
+            self.file = str(file)
+            self.args = (self._text(),)
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions with keyword arguments do not survive pickling on their own, and a sweep's
         # jobs report theirs from other processes.

@@ -23,7 +23,7 @@ from lushan.runs import checksums, inside, trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.config_yaml import read_config
 from lushan.runs.earlier import ENCODER, TOKENIZER
-from lushan.runs.files import write_json
+from lushan.runs.files import intact, write_json
 from lushan.runs.folder import FAILED, RunFolder
 from lushan.runs.identity import RESOLVED
 from lushan.runs.manifest import close_manifest, write_manifest
@@ -104,7 +104,9 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
         before = checksums.read_json(folder.path, INPUTS)
     except FileNotFoundError:
         return
-    if not changes(before, read):
+    with intact(folder.path / INPUTS):
+        changed = changes(before, read)
+    if not changed:
         return
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:

@@ -80,6 +80,8 @@ ROWS = {
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
     70: "damaged or foreign files of a run folder",
     71: "death while finishing",
+    72: "every file of a run folder and of the cache damaged, under every command",
+    73: "values at the edges of every numeric key, and names of 300 letters",
 }
 """Number to fault; 47 to 50 are of a server."""
 

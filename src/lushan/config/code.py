@@ -28,6 +28,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.runs import checksums
 from lushan.runs.caches import read_note, write_note
 from lushan.runs.changed import INPUTS, changes, in_words
+from lushan.runs.files import intact
 from lushan.runs.hashes import noted
 from lushan.runs.identity import is_excluded
 
@@ -105,7 +106,8 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
     before: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):
         before = checksums.read_json(folder, INPUTS)
-    known = {"targets": before.get("targets") or {}}
+    with intact(folder / INPUTS):
+        known = {"targets": dict(before.get("targets") or {})}
     now = {"targets": sources(config)} if known["targets"] else known
     found = [change for change in changes(known, now) if change.how != "gone"]
     if not found:

@@ -25,6 +25,7 @@ from lushan.data.sources import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.runs import checksums
 from lushan.runs.earlier import TASK_STATE
+from lushan.runs.files import intact
 
 OWN: Sequence[tuple[type[Source], Format]] = (
     (Conll, "conll"),
@@ -120,13 +121,14 @@ def reader_for(
     learned: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):
         learned = checksums.read_json(Path(run), TASK_STATE)
-    remember(source, **learned.get("columns", {}))
+    with intact(Path(run) / TASK_STATE):
+        remember(source, **learned.get("columns", {}))
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class
-    reading = Reading(
+    how = Reading(
         name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, kind=kind
     )
-    return Reader(reading, changed)
+    return Reader(how, changed)
 
 
 def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:

@@ -19,8 +19,9 @@ from lushan.preparation import make_encoder, require_stride
 from lushan.runs import checksums, trust
 from lushan.runs.config_yaml import read_config
 from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
+from lushan.runs.files import CHANGED, intact
 from lushan.tasks.base import Limits, Task
-from lushan.text import hub
+from lushan.text.tokenizers import stored
 
 
 @dataclasses.dataclass
@@ -81,14 +82,14 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     shape = checksums.verified(folder, ENCODER)
-    learned = checksums.read_json(folder, TASK_STATE)
-    from transformers import AutoTokenizer
-
     task: Task = build(cfg["task"])
-    task.restore(learned["state"])
-    place = hub.local(checksums.verified(folder, TOKENIZER), key="RUN")
-    tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
-    task.use(tokenizer)
+    with intact(folder / TASK_STATE):
+        learned = checksums.read_json(folder, TASK_STATE)
+        trained, columns = Limits(**learned["limits"]), dict(learned.get("columns", {}))
+        task.restore(learned["state"])
+    tokenizer = stored(folder)
+    with intact(folder / TASK_STATE):
+        task.use(tokenizer)
     if cfg.get("peft"):
         # Its weights are the adapter's alone: the model under it is made again.
         with torch.random.fork_rng():
@@ -96,26 +97,38 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     else:
         encoder = encoders.load(shape, task.purpose)
     model = task.build(encoder)
-    try:
-        model.load_state_dict(load_weights(weights))
-    except Damaged as error:
-        raise UserError(str(error), file=weights, hint="Train the run again.") from error
-    except RuntimeError as error:
-        raise UserError(
-            f"the weights are those of another model: {str(error).splitlines()[-1].strip()}",
-            file=weights,
-            hint="Train the run again.",
-        ) from error
+    give_weights(model, weights)
     return Loaded(
         folder=folder,
         cfg=cfg,
         task=task,
         tokenizer=tokenizer,
         model=model.eval(),
-        limits=_limits(cfg, Limits(**learned["limits"]), model, tokenizer),
-        columns=learned.get("columns", {}),
+        limits=_limits(cfg, trained, model, tokenizer),
+        columns=columns,
         notes=notes,
     )
+
+
+def give_weights(model: torch.nn.Module, weights: Path) -> None:
+    """Give the model of a run the weights that it was trained to.
+
+    Raises:
+        UserError: They are damaged, or those of another model.
+    """
+    try:
+        found = load_weights(weights)
+    except Damaged as error:
+        raise UserError(str(error), file=weights, hint="Train the run again.") from error
+    try:
+        model.load_state_dict(found)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights are not those of the model that {ENCODER}/config.json, {TOKENIZER} and "
+            f"{TASK_STATE} describe: {str(error).splitlines()[-1].strip()}",
+            file=weights,
+            hint=CHANGED,
+        ) from error
 
 
 def _limits(cfg: dict[str, Any], trained: Limits, model: Any, tokenizer: Any) -> Limits:

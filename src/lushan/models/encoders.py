@@ -30,6 +30,7 @@ from lushan.models.architectures import (
 from lushan.models.language import LanguageModel
 from lushan.models.own_code import require_whole
 from lushan.runs import trust
+from lushan.runs.files import intact
 from lushan.text import hub
 
 
@@ -108,7 +109,7 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
     from transformers import AutoConfig
 
     place = hub.local(Path(folder), key="RUN")
-    with hub.explained(place, key="RUN", what="model"):
+    with intact(Path(folder) / "config.json"), hub.explained(place, key="RUN", what="model"):
         return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
 
 

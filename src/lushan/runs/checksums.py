@@ -17,7 +17,7 @@ from typing import Any
 
 from lushan.errors import UserError
 from lushan.parsing import parse_json
-from lushan.runs.files import sha256_file, write_json
+from lushan.runs.files import read_bytes, sha256_file, write_json
 from lushan.runs.hashes import files_in
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ def read(folder: Path, name: str) -> bytes:
     known = _known(folder)
     path = folder / name
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        content = read_bytes(path)
+    except (FileNotFoundError, NotADirectoryError):
         if known is None or name not in known["files"]:
             raise
         raise _refused(path, "a file of the run is gone") from None
@@ -180,7 +180,7 @@ def _known(folder: Path) -> dict[str, Any] | None:
     """Return `run_id` and `files`; None where there is no list."""
     path = folder / CHECKSUMS
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

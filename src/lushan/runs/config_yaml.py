@@ -11,7 +11,7 @@ import yaml
 from lushan import parsing
 from lushan.errors import UserError
 from lushan.runs import checksums, inside
-from lushan.runs.files import atomic_write, read_json, write_json
+from lushan.runs.files import CHANGED, atomic_write, read_json, write_json
 from lushan.runs.identity import RESOLVED
 
 CONFIG = "config.yaml"
@@ -40,6 +40,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 def no_run(folder: Path) -> UserError:
     """Return the error for what is not the folder of a run, by what it is instead."""
     problem, hint = "not the folder of a run", "`lushan runs` lists the runs that there are."
+    if (folder / "run.json").is_file() or (folder / "result.json").is_file():
+        return UserError("the file is missing", file=folder / CONFIG, hint=CHANGED)
     if folder.is_file():
         problem = f"a file, {problem}"
     elif not folder.exists():

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan import parsing
-from lushan.errors import RunFailed, UserError
+from lushan.errors import RunFailed, UserError, in_a_line
 from lushan.runs import inside
 from lushan.terminal import visible
 
@@ -102,14 +102,94 @@ def json_line(value: object) -> str:
     return text + "\n"
 
 
+CHANGED = "It was changed or damaged after it was written."
+"""The hint where a file that lushan has written cannot be read."""
+
+
+@contextlib.contextmanager
+def intact(path: str | Path, *, hint: str = CHANGED) -> Iterator[Path]:
+    """Require a stored file to be intact: whatever goes wrong in the block names it.
+
+    For files that lushan has written and that are read by it or by a library: an exception while
+    one is parsed, or while its values are taken over, means that the file is not what was written.
+    Keep the block that short.
+
+    Args:
+        path: The file, or the folder that a library reads.
+        hint: What to do about it.
+
+    Raises:
+        UserError: It is missing, cannot be read, or its content is not what was written.
+    """
+    path = Path(path)
+    try:
+        yield path
+    except UserError as error:
+        raise error.located(path) from error.__cause__
+    except RunFailed:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"the {_what(error, path)} is missing", file=path, hint=hint) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {error.strerror or error}", file=path, hint=hint
+        ) from error
+    except Exception as error:
+        problem = f"its content is damaged: {in_a_line(error)}"
+        raise UserError(problem, file=path, hint=hint) from error
+
+
+def _what(error: OSError, path: Path) -> str:
+    """Name what is missing: the file itself, or one inside the folder."""
+    inside = Path(error.filename or path).name
+    return "file" if inside == path.name else f"file {inside}"
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a stored file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UserError: It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        raise UserError(problem, file=path, hint=CHANGED) from error
+
+
+def read_text(path: str | Path) -> str:
+    """Read a stored file of text.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UserError: It cannot be read, or it is not UTF-8.
+    """
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError("not UTF-8", file=path, line=line, hint=CHANGED) from error
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file of a run's folder.
 
     Raises:
         FileNotFoundError: There is no such file.
-        UserError: It is not JSON, or beyond the bounds of `parsing`.
+        UserError: It cannot be read, is not JSON, or is beyond the bounds of `parsing`.
     """
-    return parsing.read_json(path, hint="It was changed or damaged after the run.")
+    try:
+        return parsing.read_json(path, hint=CHANGED)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        raise UserError(problem, file=path, hint=CHANGED) from error
 
 
 def jsonable(value: object) -> Any:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
+from lushan.parsing import parse_json
 from lushan.runs import checksums, inside
 from lushan.runs import owner as owners
 from lushan.runs.checksums import RESULT
@@ -33,6 +34,7 @@ from lushan.runs.files import (
     clean_leftovers,
     disk_full,
     is_disk_full,
+    read_bytes,
     sha256_file,
     write_json,
 )
@@ -126,7 +128,9 @@ class RunFolder:
             known |= {"state": FAILED, "reason": reason, "error": type(error).__name__}
             return Status(**known, record=record, is_damaged=True)
         if result is not None:
-            known |= {"state": COMPLETE, "reason": None, "error": None}
+            if not self.run_json.exists():
+                damage = "its run.json is gone"
+            known |= {"state": COMPLETE, "reason": damage, "error": None}
             return Status(**known, record=record, result=result)
         status = Status(**known, record=record)
         if damage:
@@ -349,11 +353,11 @@ class RunFolder:
     def _record(self) -> tuple[dict[str, Any], str | None]:
         """Read `run.json`; a second value says what is wrong with it."""
         try:
-            record = parse_json(self.run_json.read_bytes())
+            record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
             return {}, None
-        except ValueError as error:
-            return {}, f"its run.json is damaged ({error})"
+        except (ValueError, UserError) as error:
+            return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:
             return {}, "its run.json is damaged (no state)"
         return record, None

@@ -276,12 +276,14 @@ def _highest(place: Path) -> int:
 
 
 def _read(path: Path) -> Owner:
-    text = path.read_bytes()
     try:
-        fields: dict[str, Any] = parse_json(text)
+        fields: dict[str, Any] = parse_json(path.read_bytes())
         return Owner(**fields)
-    except (ValueError, TypeError):
-        return Owner("an unknown host", "", 0, 0.0, path.stat().st_mtime)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError):
+        unknown = f"an unknown host ({FOLDER}/{path.name} cannot be read)"
+        return Owner(unknown, "", 0, 0.0, path.stat().st_mtime)
 
 
 def _now(place: Path) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lushan.parsing import parse_json
 from lushan.runs import inside
+from lushan.runs.files import intact, read_text
 
 SAMPLES = "samples.jsonl"
 """In the run folder: what the model wrote at each validation."""
@@ -23,15 +24,24 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     inside.require(path, path.parent)
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if (row.get("step") or "").isdigit()]
+    with intact(path):
+        rows = list(csv.DictReader(io.StringIO(whole)))
+    return [row for row in rows if (row.get("step") or "").isdigit()]
 
 
 def read_samples(path: Path) -> list[dict[str, Any]]:
     """The whole rows of a file of samples; a last line that a kill cut short is left out."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     whole = text[: text.rfind("\n") + 1]
-    return [parse_json(line) for line in whole.split("\n")[:-1]]
+    with intact(path):
+        return [
+            parse_json(line)
+            for line in whole.split(
+                "\\\
+"
+            )[:-1]
+        ]

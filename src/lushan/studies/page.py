@@ -14,7 +14,7 @@ from lushan.errors import UserError
 from lushan.runs import checksums
 from lushan.runs.closing import METRIC_HEADS, metric_cells
 from lushan.runs.config_yaml import read_config
-from lushan.runs.files import write_page
+from lushan.runs.files import intact, write_page
 from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
 
@@ -71,7 +71,8 @@ def page(
     drawn: bool = False,
 ) -> str:
     """The page's Markdown."""
-    written = parsing.parse_yaml(checksums.read(folder.path, "overrides.yaml")) or []
+    with intact(folder.overrides_yaml):
+        written = parsing.parse_yaml(checksums.read(folder.path, "overrides.yaml")) or []
     overrides = [_from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
@@ -98,7 +99,8 @@ def _from_here(override: str) -> str:
 
 def _facts(folder: RunFolder, result: Result) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
-    manifest = checksums.read_json(folder.path, "manifest.json")
+    with intact(folder.manifest_json):
+        manifest = checksums.read_json(folder.path, "manifest.json")
     extra = result.extra
     machine = manifest.get("machine") or {}
     where = ", ".join(

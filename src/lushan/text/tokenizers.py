@@ -18,8 +18,12 @@ from lushan.parsing import parse_json
 from lushan.runs import checksums
 from lushan.runs.caches import provide, replacing
 from lushan.runs.earlier import TOKENIZER, is_run
+from lushan.runs.files import intact, read_json
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
+
+FILES = ("tokenizer_config.json", "tokenizer.json")
+"""Of every tokenizer that is stored with a run."""
 
 _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""
@@ -41,12 +45,11 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     if is_run(path):
-        own = checksums.verified(Path(path).expanduser(), TOKENIZER)
-        place = hub.local(own, key="tokenizer.path")
+        tokenizer = stored(Path(path).expanduser())
     else:
         place = hub.find(path, key="tokenizer.path")
-    with hub.explained(place, key="tokenizer.path", what="tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
+        with hub.explained(place, key="tokenizer.path", what="tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     if not tokenizer.is_fast:
         raise UserError(
             "this tokenizer has no fast version, and only fast ones tell where words begin",
@@ -65,6 +68,23 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
     return tokenizer
+
+
+def stored(run: Path) -> Any:
+    """Read the tokenizer of a run from its folder.
+
+    Raises:
+        UserError: A file of it is missing or damaged.
+    """
+    from transformers import AutoTokenizer
+
+    folder = checksums.verified(run, TOKENIZER)
+    for name in FILES:  # transformers would make another tokenizer of what is left
+        with intact(folder / name) as path:
+            read_json(path)
+    place = hub.local(folder, key="tokenizer")
+    with intact(folder), hub.explained(place, key="tokenizer", what="tokenizer"):
+        return AutoTokenizer.from_pretrained(place.path, **place.options)
 
 
 @configurable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 import math
@@ -59,8 +58,8 @@ def read(member: Member) -> tuple[dict[str, Series], str | None]:
                     value = float(text)
                     if math.isfinite(value):
                         found.setdefault(name, {})[int(row["step"])] = value
-    except (OSError, ValueError, TypeError, csv.Error, UserError) as error:
-        return {}, f"metrics.csv cannot be read: {error}"
+    except (OSError, UserError, ValueError, TypeError) as error:
+        return {}, f"metrics.csv cannot be read: {getattr(error, 'problem', error)}"
     return found, None
 
 
