@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing as mp
 import os
 import signal
 import time
@@ -13,9 +12,7 @@ from typing import Any
 
 from lushan.config.check import check
 from lushan.config.compose import compose
-
-_context = mp.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.preloaded"])
+from tests.helpers import forked
 
 SMALL = [
     "data=sample_ner",
@@ -49,11 +46,11 @@ def carry_out(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -
 
 
 def start(cfg: dict[str, Any], fault: Fault | None = None, threads: int = 1) -> Any:
-    """Start a run in a process of its own."""
+    """Start a run in a process of its own, and its other ranks in processes like that one."""
     notes = notes_of(Path(cfg["paths"]["output_dir"]))
     notes.mkdir(exist_ok=True, parents=True)
     notes.chmod(0o777)  # the run may be another user's
-    process = _context.Process(target=_job, args=(cfg, fault, threads))
+    process = forked.server.Process(target=_job, args=(cfg, fault, threads))
     process.start()
     return process
 
@@ -73,6 +70,7 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int) -> None:
     from lushan.errors import Interrupted, RunFailed, UserError
 
     torch.set_num_threads(threads)
+    forked.prepare(ranks=cfg["trainer"]["devices"] - 1)
     notes = notes_of(Path(cfg["paths"]["output_dir"]))
     watch(notes / "seen.jsonl")
     if fault is not None:

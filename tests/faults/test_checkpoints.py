@@ -1,6 +1,5 @@
 """Checkpoints under kills, a full disk, refused folders and hostile files."""
 
-import multiprocessing as mp
 import os
 import pickle
 import random
@@ -15,7 +14,7 @@ import torch
 
 from lushan.callbacks import checkpoints as ck
 from tests.faults import jobs
-from tests.helpers import quick
+from tests.helpers import forked, quick
 
 STEPS = 24
 
@@ -41,12 +40,10 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monke
     if shared_memory.is_dir():  # another file system than tmp_path's
         monkeypatch.setenv("TMPDIR", str(shared_memory))
     rng = random.Random(7)
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.preloaded"])
     for attempt in range(15):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        process = context.Process(target=save_for_ever, args=(folder,))
+        process = forked.server.Process(target=save_for_ever, args=(folder,))
         process.start()
         while not list(folder.glob("step-*")):
             time.sleep(0.01)

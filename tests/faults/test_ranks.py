@@ -97,7 +97,7 @@ if os.environ.get("LOCAL_RANK") == "1" and os.environ.get("LUSHAN_RUN"):
 def test_a_rank_that_raises_is_heard_first(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
-    process = command.started(
+    process = command.popen(
         *("train", "data=sample_ner", *command.SMALL, "trainer=ddp_sim"),
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path / "broken"), "OMP_NUM_THREADS": "1"},
