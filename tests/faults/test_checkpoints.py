@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -92,8 +93,10 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
     cfg = jobs.config(output, f"paths.cache_dir={tmp_path}")
     output.chmod(0o555)
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o005 != 0o005 and folder.is_relative_to("/tmp"):
+        if folder.is_relative_to(tempfile.gettempdir()):
             folder.chmod(folder.stat().st_mode | 0o005)
+        elif folder.stat().st_mode & 0o001 == 0:
+            pytest.skip(f"another user cannot enter {folder}, where temporary folders are")
     assert jobs.carry_out(cfg, jobs.Nobody()) == 2
     assert not (jobs.notes_of(output) / "seen.jsonl").exists()
 
