@@ -154,6 +154,12 @@ def inside(*args: object, cwd: Path) -> Done:
     return Done(int(code or 0), out.getvalue(), err.getvalue(), cwd)
 
 
+def searched_first(folder: Path) -> dict[str, str]:
+    """Variables of an interpreter that finds the modules of a folder before all others."""
+    rest = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *([rest] if rest else [])])}
+
+
 def begun(*arguments: Any, cwd: Path) -> forked.Command:
     """A command at work in a folder, with a group of processes of its own that may be killed."""
     cwd.mkdir(exist_ok=True)
