@@ -69,7 +69,7 @@ def data_root() -> Path:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[..., command.Done]:
-    """`lushan` with some arguments, in a process of its own that works in `tmp_path`."""
+    """`lushan` with some arguments, in a forked process of its own that works in `tmp_path`."""
     return functools.partial(command.cli, cwd=tmp_path)
 
 

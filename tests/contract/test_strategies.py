@@ -59,8 +59,10 @@ PAIRS = (
 """Text is generated, by one process for more examples than by the other."""
 
 
-def trained(cwd, *overrides, of=MODEL):
-    done = command.cli("train", *overrides[:1], *of, *overrides[1:], cwd=cwd, timeout=600)
+def trained(cwd, trainer, *overrides, of=MODEL):
+    ranks = 0 if trainer == "trainer=cpu" else 1
+    words = ("train", trainer, *of, *overrides)
+    done = command.cli(*words, cwd=cwd, timeout=600, ranks=ranks)
     assert done.code == 0, done.err
     return done
 

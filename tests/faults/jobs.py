@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing as mp
 import os
 import signal
 import time
@@ -13,9 +12,7 @@ from typing import Any
 
 from lushan.config.check import check
 from lushan.config.compose import compose
-
-_context = mp.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.preloaded"])
+from tests.helpers import forked
 
 SMALL = [
     "data=sample_ner",
@@ -48,12 +45,21 @@ def carry_out(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -
     return code(process)
 
 
-def start(cfg: dict[str, Any], fault: Fault | None = None, threads: int = 1) -> Any:
-    """Start a run in a process of its own."""
+def start(
+    cfg: dict[str, Any], fault: Fault | None = None, threads: int = 1, executed: bool = False
+) -> Any:
+    """Start a run in a process of its own.
+
+    Args:
+        cfg: Of the run.
+        fault: What happens to the process.
+        threads: It computes with.
+        executed: Its other ranks are interpreters of their own, not processes like that one.
+    """
     notes = notes_of(Path(cfg["paths"]["output_dir"]))
     notes.mkdir(exist_ok=True, parents=True)
     notes.chmod(0o777)  # the run may be another user's
-    process = _context.Process(target=_job, args=(cfg, fault, threads))
+    process = forked.server.Process(target=_job, args=(cfg, fault, threads, executed))
     process.start()
     return process
 
@@ -63,7 +69,7 @@ def code(process: Any) -> int:
     return 128 - process.exitcode if process.exitcode < 0 else process.exitcode
 
 
-def _job(cfg: dict[str, Any], fault: Fault | None, threads: int) -> None:
+def _job(cfg: dict[str, Any], fault: Fault | None, threads: int, executed: bool) -> None:
     import sys
     import traceback
 
@@ -73,6 +79,7 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int) -> None:
     from lushan.errors import Interrupted, RunFailed, UserError
 
     torch.set_num_threads(threads)
+    forked.prepare(ranks=0 if executed else cfg["trainer"]["devices"] - 1)
     notes = notes_of(Path(cfg["paths"]["output_dir"]))
     watch(notes / "seen.jsonl")
     if fault is not None:

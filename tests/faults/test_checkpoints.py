@@ -1,12 +1,12 @@
 """Checkpoints under kills, a full disk, refused folders and hostile files."""
 
-import multiprocessing as mp
 import os
 import pickle
 import random
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 
 from lushan.callbacks import checkpoints as ck
 from tests.faults import jobs
-from tests.helpers import quick
+from tests.helpers import forked, quick
 
 STEPS = 24
 
@@ -41,12 +41,10 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monke
     if shared_memory.is_dir():  # another file system than tmp_path's
         monkeypatch.setenv("TMPDIR", str(shared_memory))
     rng = random.Random(7)
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.preloaded"])
     for attempt in range(15):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        process = context.Process(target=save_for_ever, args=(folder,))
+        process = forked.server.Process(target=save_for_ever, args=(folder,))
         process.start()
         while not list(folder.glob("step-*")):
             time.sleep(0.01)
@@ -95,8 +93,10 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
     cfg = jobs.config(output, f"paths.cache_dir={tmp_path}")
     output.chmod(0o555)
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o005 != 0o005 and folder.is_relative_to("/tmp"):
+        if folder.is_relative_to(tempfile.gettempdir()):
             folder.chmod(folder.stat().st_mode | 0o005)
+        elif folder.stat().st_mode & 0o001 == 0:
+            pytest.skip(f"another user cannot enter {folder}, where temporary folders are")
     assert jobs.carry_out(cfg, jobs.Nobody()) == 2
     assert not (jobs.notes_of(output) / "seen.jsonl").exists()
 

@@ -167,7 +167,7 @@ def test_a_node_of_ray_that_leaves(tmp_path):
     try:
         node = cluster.add_node(num_cpus=1)
         longer = ["trainer.max_steps=400", "callbacks.checkpoints.every_n_steps=3"]
-        process = command.started(
+        process = command.popen(
             *("train", "-m", "hydra/launcher=ray", "seed=1", *RUN, *longer),
             f"hydra.launcher.ray.init.address={cluster.address}",
             cwd=tmp_path,

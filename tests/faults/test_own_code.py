@@ -65,7 +65,7 @@ def place(tmp_path_factory):
     return place
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lushan(place):
     """A command in that folder, and whether the code ran."""
     ran = place / "ran"
@@ -97,8 +97,9 @@ def test_a_config_cannot_permit_it(lushan, place, words):
     assert not list(place.glob("outputs/refused/*/result.json"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained(lushan):
+    """A run that was permitted its code. Look, do not touch: all tests share it."""
     done, _ = lushan(*sample(FLAG, "name=trained"))
     assert done.code == 0, done.err
     return done

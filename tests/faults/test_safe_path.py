@@ -35,7 +35,7 @@ def folder(tmp_path):
 def test_no_process_imports_from_the_working_folder(folder, start):
     if start not in ("ranks", "fork"):
         pytest.importorskip(f"hydra_plugins.hydra_{start}_launcher")
-    done = command.cli(*STARTS[start], cwd=folder)
+    done = command.executed(*STARTS[start], cwd=folder)
     assert not (folder / "marker").exists(), (folder / "marker").read_text()
     assert done.code == 0, done.out + done.err
 

@@ -50,7 +50,7 @@ def test_killed_three_times_and_shared_by_two(tmp_path):
     killed, chance, kills = tmp_path / "killed", random.Random(1), 0
     for _ in range(3):
         process = begun(killed)
-        time.sleep(6 + 4 * chance.random())
+        time.sleep(1 + 4 * chance.random())
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1

@@ -47,17 +47,20 @@ def rows(folder):
 @pytest.mark.slow
 @pytest.mark.fault(27)
 def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
-    cfg = jobs.config(tmp_path, "logger=wandb")
+    begun = time.monotonic()
+    assert jobs.carry_out(jobs.config(tmp_path / "alone")) == 0
+    alone = time.monotonic() - begun
+    cfg = jobs.config(tmp_path / "closed", "logger=wandb")
     closed = jobs.Environment(
         WANDB_API_KEY=KEY, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_MODE=None
     )
     begun = time.monotonic()
     assert jobs.carry_out(cfg, closed) == 0
-    assert time.monotonic() - begun < 40
-    log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
-    assert log.count("does not answer") == 1
-    assert rows(tmp_path) == 1 + 24 + 3
-    for path in jobs.run_folder(tmp_path).rglob("*"):
+    assert time.monotonic() - begun < 10 * alone  # W&B itself gives up after 107 s
+    folder = jobs.run_folder(tmp_path / "closed")
+    assert (folder / "log.txt").read_text().count("does not answer") == 1
+    assert rows(tmp_path / "closed") == 1 + 24 + 3
+    for path in folder.rglob("*"):
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
 
@@ -127,12 +130,11 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
     monkeypatch.setattr(trackers, "STOP_SECONDS", 0.2)
     slow = Slow()
     told = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
-    begun = time.monotonic()
     for step in range(10_000):
         told.log_metrics({"train/loss": 1.0}, step)
-        assert slow.busy.wait(5)
+        assert slow.busy.wait(60)
     told.close(None)
-    assert time.monotonic() - begun < 5
+    assert slow.taken == [0]  # it is still at it, for 60 s: nobody has waited for it
     assert told.failed
     assert told._waiting.qsize() < 60
     warnings = [r.getMessage() for r in caplog.records if "left out of this run" in r.getMessage()]

@@ -14,6 +14,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from tests.helpers import forked
+
 LUSHAN = Path(sys.executable).parent / "lushan"
 
 SMALL = (
@@ -63,43 +65,73 @@ def started(
     *args: object,
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    stderr: int = subprocess.PIPE,
-    **options: Any,
-) -> subprocess.Popen[str]:
-    """`lushan` with these arguments, just started.
+    merged: bool = False,
+    session: bool = False,
+    ranks: int = 0,
+) -> forked.Command:
+    """`lushan` with these arguments, just started in a process that has its imports already.
 
     Args:
         args: Its arguments.
         cwd: The folder it works in.
         env: Variables beside those of this process.
-        stderr: Of `Popen`.
-        options: Of `Popen`.
+        merged: Whether it has one stream for all that it says.
+        session: Whether it has a group of processes of its own.
+        ranks: Other ranks that it starts; what it starts beyond them is interpreters of their own.
     """
+    return forked.Command(
+        list(map(str, args)),
+        cwd,
+        os.environ | dict(env or {}),
+        merged=merged,
+        session=session,
+        ranks=ranks,
+    )
+
+
+def ended(process: forked.Command | subprocess.Popen[str], cwd: Path, timeout: float = 300) -> Done:
+    """Wait for a command that was `started`."""
+    out, err = process.communicate(timeout=timeout)
+    code = process.returncode
+    assert code is not None
+    return Done(128 - code if code < 0 else code, out, err or "", cwd)
+
+
+def cli(
+    *args: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    ranks: int = 0,
+) -> Done:
+    """`lushan` with these arguments in a process that has its imports already, waited for."""
+    return ended(started(*args, cwd=cwd, env=env, ranks=ranks), cwd, timeout)
+
+
+def executed(
+    *args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+) -> Done:
+    """`lushan` with these arguments in an interpreter of its own, as a shell starts it.
+
+    For tests of what is imported, of what imports read, and of what the process starts.
+    """
+    return ended(popen(*args, cwd=cwd, env=env), cwd, timeout)
+
+
+def popen(
+    *args: object, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """The same, just started."""
     return subprocess.Popen(
         [str(LUSHAN), *map(str, args)],
         cwd=cwd,
         env=os.environ | dict(env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=stderr,
         text=True,
         encoding="utf-8",
-        **options,
+        **{"stderr": subprocess.PIPE, **options},
     )
-
-
-def ended(process: subprocess.Popen[str], cwd: Path, timeout: float = 300) -> Done:
-    """Wait for a command that was `started`."""
-    out, err = process.communicate(timeout=timeout)
-    code = process.returncode
-    return Done(128 - code if code < 0 else code, out, err, cwd)
-
-
-def cli(
-    *args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
-) -> Done:
-    """`lushan` with these arguments, in a process of its own, waited for."""
-    return ended(started(*args, cwd=cwd, env=env), cwd, timeout)
 
 
 def inside(*args: object, cwd: Path) -> Done:
@@ -122,13 +154,13 @@ def inside(*args: object, cwd: Path) -> Done:
     return Done(int(code or 0), out.getvalue(), err.getvalue(), cwd)
 
 
-def begun(*arguments: Any, cwd: Path) -> subprocess.Popen[str]:
+def searched_first(folder: Path) -> dict[str, str]:
+    """Variables of an interpreter that finds the modules of a folder before all others."""
+    rest = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *([rest] if rest else [])])}
+
+
+def begun(*arguments: Any, cwd: Path) -> forked.Command:
     """A command at work in a folder, with a group of processes of its own that may be killed."""
     cwd.mkdir(exist_ok=True)
-    return started(
-        *arguments,
-        cwd=cwd,
-        env={"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    return started(*arguments, cwd=cwd, env={"OMP_NUM_THREADS": "1"}, merged=True, session=True)

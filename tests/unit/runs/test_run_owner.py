@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from lushan.errors import RunFailed, UserError
@@ -66,7 +67,8 @@ def test_a_killed_owner_is_taken_over(tmp_path, holder):
 
 def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
-    time.sleep(0.2)  # a zombie, until its parent asks
+    while psutil.Process(holder.pid).status() != psutil.STATUS_ZOMBIE:  # until its parent asks
+        time.sleep(0.01)
     with owners.owning(tmp_path) as claim:
         assert claim.dead is not None
 
