@@ -97,6 +97,13 @@ class Formatter(logging.Formatter):
         return visible(super().format(record))
 
 
+def journal(file: TextIO) -> logging.Handler:
+    """Return what writes a log to an open file, with its times."""
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
+    return handler
+
+
 def screen() -> logging.Handler:
     """Return a handler that shows a log on standard error, without times and names."""
     handler = logging.StreamHandler(sys.stderr)

@@ -254,8 +254,7 @@ def logged(path: Path) -> Iterator[None]:
     root.setLevel(logging.INFO)
     root.propagate = False
     file = inside.appending(path)
-    to_file = logging.StreamHandler(file)
-    to_file.setFormatter(terminal.Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
+    to_file = terminal.journal(file)
     to_screen = terminal.screen()
     lightning = logging.getLogger("pytorch_lightning")
     handlers: list[tuple[logging.Logger, logging.Handler]] = [
