@@ -97,7 +97,7 @@ class Formatter(logging.Formatter):
         return visible(super().format(record))
 
 
-def journal(file: TextIO) -> logging.Handler:
+def journal(file: IO[str]) -> logging.Handler:
     """Return what writes a log to an open file, with its times."""
     handler = logging.StreamHandler(file)
     handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s  %(message)s"))
