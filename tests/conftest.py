@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -24,25 +25,14 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
 
-FAULTS = "tests/faults/"
-TRAINED = {"ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"}
-"""The fixtures below that train; each process that wants one makes its own."""
-
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Quick tests that share what is made at length run in one process, which makes it once.
+    """Let the quick tests of a file run in one process, which makes once what they share.
 
-    Those of a file do, those that look at trained runs, and those of the fault matrix, which have a
-    server of processes.
+    A slow test runs wherever there is room, unless its file says that it shares something.
     """
-    if item.get_closest_marker("slow") is not None:
-        return
-    group = item.location[0]
-    if group.startswith(FAULTS):
-        group = FAULTS
-    elif not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
-        group = "trained runs"
-    item.add_marker(pytest.mark.xdist_group(group))
+    if item.get_closest_marker("slow") is None:
+        item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +91,8 @@ def table_files(tmp_path: Path) -> dict[str, Path]:
 def ner_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained run that tags words. Look, do not touch: all tests share it."""
     folder = tmp_path_factory.mktemp("ner")
-    return trained(folder, "task=ner", "data=conll", *corpora.overrides(corpora.conll(folder)))
+    files = corpora.overrides(corpora.conll(folder))
+    return trained(folder, "task=ner", "data=conll", *files, drawn=True)
 
 
 @pytest.fixture(scope="session")
@@ -110,20 +101,20 @@ def reviews_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reviews")
     files = corpora.overrides(corpora.table(folder))
     columns = ["data.text=sentence", "data.label=label"]
-    return trained(folder, "task=classification", "data=table", *columns, *files)
+    return trained(folder, "task=classification", "data=table", *columns, *files, drawn=True)
 
 
 @pytest.fixture(scope="session")
 def lm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained run that continues text. Look, do not touch: all tests share it."""
-    return trained(tmp_path_factory.mktemp("lm"), *command.LANGUAGE, "task=causal_lm")
+    return trained(tmp_path_factory.mktemp("lm"), *command.LANGUAGE, "task=causal_lm", drawn=True)
 
 
 @pytest.fixture(scope="session")
 def chat_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained run that answers. Look, do not touch: all tests share it."""
     overrides = [*command.LANGUAGE, "task=chat", "task.generate_examples=0"]
-    return trained(tmp_path_factory.mktemp("chat"), *overrides)
+    return trained(tmp_path_factory.mktemp("chat"), *overrides, drawn=True)
 
 
 @pytest.fixture(scope="session")
@@ -131,15 +122,26 @@ def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained run that turns texts into others; look, do not touch."""
     overrides = ["task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "test=false"]
     more = ["data.limit=8", "task.generates=false", "task.prefix='short: '"]
-    return trained(tmp_path_factory.mktemp("pairs"), *overrides, *more)
+    return trained(tmp_path_factory.mktemp("pairs"), *overrides, *more, drawn=True)
 
 
-def trained(folder: Path, *overrides: str, small: Sequence[str] = command.SMALL) -> Path:
-    """Train something small in this process; its run folder."""
+def trained(
+    folder: Path, *overrides: str, small: Sequence[str] = command.SMALL, drawn: bool = False
+) -> Path:
+    """Train something small in this process; its run folder.
+
+    Args:
+        folder: It is made in.
+        overrides: Of its config.
+        small: What makes it small.
+        drawn: Whether its plots are drawn.
+    """
     from lushan import training
     from lushan.config.check import check
     from lushan.config.compose import compose
+    from tests.helpers import plots
 
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
     cfg = check(compose([*small, *places, *overrides]))
-    return Path(training.run(cfg)["folder"])
+    with contextlib.nullcontext() if drawn else plots.undrawn():
+        return Path(training.run(cfg)["folder"])

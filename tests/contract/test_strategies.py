@@ -8,6 +8,8 @@ import pytest
 from lushan.models.weights import load_weights
 from tests.helpers import command
 
+pytestmark = pytest.mark.xdist_group("strategies")
+
 MODEL = (
     "task=causal_lm",
     "model=qwen_tiny",

@@ -1,8 +1,9 @@
 """A run that dies between any two things that act ends as one left alone, to the last bit.
 
 Every preset of `conf/callbacks` is tried, found by its file, and callbacks of a user's own that act
-in each hook. The quick suite lets each run die at a few moments, drawn from the seed below; the
-whole suite at all of them.
+in each hook. The quick suite lets two runs die at a few moments, drawn from the seed below; `make
+test` lets each run die in every hook of everything that acts, in a step that is drawn, and right
+after states were saved; `make faults` at all of its moments.
 """
 
 import itertools
@@ -16,11 +17,13 @@ from lushan.callbacks.pruning import Pruning
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError
-from tests.helpers import command, deaths, quick
+from tests.helpers import command, deaths
 
 SEED = 7
 APART = 10
 """So many moments lie between two deaths of one run, where it dies at all of them."""
+LIVES = 3
+"""So many runs share the deaths of a case that dies once in each hook."""
 PRESETS = sorted(
     path.stem for path in (Path(__file__).parents[2] / "conf/callbacks").glob("*.yaml")
 )
@@ -94,7 +97,7 @@ def after_saving(seen):
 
 
 @pytest.mark.fault(61)
-@pytest.mark.parametrize("case", quick.only(["early_stopping", "one's own"], CASES))
+@pytest.mark.parametrize("case", ["early_stopping", "one's own"])
 def test_dies_at_some_moments(case, tmp_path, moments, monkeypatch):
     alone = deaths.life(config(case, tmp_path, monkeypatch), tmp_path / "alone")
     seen = list(moments.seen)
@@ -102,7 +105,27 @@ def test_dies_at_some_moments(case, tmp_path, moments, monkeypatch):
     require_equal(case, {drawn, *after_saving(seen)[-2:]}, alone, tmp_path, moments, monkeypatch)
 
 
+def once_each(seen, drawn):
+    """One moment of each hook of each thing that acts, in their order."""
+    found = {moment[2]: moment for moment in drawn.sample(seen, len(seen))}
+    return sorted(found.values(), key=seen.index)
+
+
 @pytest.mark.slow
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("case", CASES)
+def test_dies_in_every_hook(case, tmp_path, moments, monkeypatch):
+    alone = deaths.life(config(case, tmp_path, monkeypatch), tmp_path / "alone")
+    seen = list(moments.seen)
+    fatal = once_each(seen, random.Random(f"{SEED} {case}"))
+    assert len(fatal) > 20
+    fatal = sorted({*fatal, *after_saving(seen)[-2:]}, key=seen.index)
+    for first in range(LIVES):
+        require_equal(case, fatal[first::LIVES], alone, tmp_path, moments, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("case", CASES)
 def test_dies_at_every_moment(case, tmp_path, moments, monkeypatch):

@@ -139,7 +139,7 @@ def test_srun_with_two_tasks(tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make network namespaces")
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.long)])
 def test_two_hosts(strategy, tmp_path):
     probe = subprocess.run(["ip", "netns", "add", "lushan-probe"], check=False, capture_output=True)
     if probe.returncode:

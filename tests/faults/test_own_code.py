@@ -13,7 +13,7 @@ from lushan.runs.folder import RunFolder
 from lushan.text import hub
 from tests.helpers import command
 
-pytestmark = [pytest.mark.slow, pytest.mark.fault(56)]
+pytestmark = [pytest.mark.slow, pytest.mark.fault(56), pytest.mark.xdist_group("own code")]
 
 CONFIG = """
     import os

@@ -13,7 +13,7 @@ STARTS = {
     "ranks": ["train", *TINY, "trainer=ddp_sim"],
     "fork": ["train", "-m", *TINY, "seed=1,2"],
     "joblib": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=joblib"],
-    "submitit": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=submitit_local"],
+    "submitit": ["train", "-m", *TINY, "seed=1", "hydra/launcher=submitit_local"],
     "ray": ["train", "-m", *TINY, "seed=1,2", "hydra/launcher=ray"],
 }
 MODULES = ("psutil", "random", "yaml", "numpy", "_strptime")

@@ -11,7 +11,7 @@ from lushan.callbacks import checkpoints as ck
 from lushan.models.weights import SUMS, Damaged, load_weights
 from tests.faults import jobs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharded")]
 
 SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_steps=3")
 

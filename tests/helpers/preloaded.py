@@ -1,12 +1,10 @@
 """What forked processes share: torch and all else, imported once.
 
-They draw no plots, which are a third of what a tiny run costs and which nobody looks at there: what
-is drawn of a run of each kind, the runs show that tests train in their own process.
+They draw no plots, at which nobody looks there: those of each kind of run are drawn where
+tests/contract/test_kinds.py and the shared runs of tests/conftest.py train in their own process.
 """
 
 import gc
-from pathlib import Path
-from typing import Any
 
 import accelerate  # noqa: F401
 import pandas as pd  # noqa: F401
@@ -16,10 +14,10 @@ import rouge_score.rouge_scorer  # noqa: F401
 import torch.distributed.fsdp
 import torch.distributed.tensor.parallel  # noqa: F401
 
-from lushan import cli, reporting, training  # noqa: F401
+from lushan import cli, training  # noqa: F401
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.runs.files import replacing
+from tests.helpers import plots
 
 KINDS = (
     ("task=ner", "model=bert_tiny"),
@@ -32,17 +30,7 @@ KINDS = (
 )
 
 
-def _unseen(figure: Any, path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(b"\x89PNG, of nothing")
-
-
-def _undrawn(*_: Any) -> None:
-    pass
-
-
 training.preload(check(compose(["trainer=cpu", *words])) for words in KINDS)
-reporting.save = _unseen
-reporting.curves_figure = reporting.confusion_figure = _undrawn  # type: ignore[assignment]
+plots.undrawn().start()
 gc.collect()
 gc.freeze()  # a collection in a child copies no page of what is imported
