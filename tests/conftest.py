@@ -37,13 +37,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
-    """Each test leaves the variables as it found them.
+    """Each test leaves the variables, and what is known of them, as it found them.
 
     Lightning writes the address of the first process to them, and whoever trains later in several
     processes, in this one or in a child, would wait for a machine that is not.
     """
-    before = dict(os.environ)
+    from lushan.runs import secrets
+
+    before, interpolated = dict(os.environ), dict(secrets._interpolated)
     yield
+    secrets._interpolated.clear()
+    secrets._interpolated.update(interpolated)
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)

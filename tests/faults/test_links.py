@@ -12,8 +12,9 @@ import pytest
 
 from lushan.errors import UserError
 from lushan.runs import inside, pruning
+from lushan.runs.config_yaml import read_config
 from lushan.runs.files import TEMPORARY, clean_leftovers
-from lushan.runs.folder import RunFolder, read_config
+from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_path
 from lushan.runs.result import Result
 from tests.helpers.command import SMALL, Done

@@ -38,10 +38,4 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
     text = read_text(path)
     whole = text[: text.rfind("\n") + 1]
     with intact(path):
-        return [
-            parse_json(line)
-            for line in whole.split(
-                "\\\
-"
-            )[:-1]
-        ]
+        return [parse_json(line) for line in whole.split("\n")[:-1]]

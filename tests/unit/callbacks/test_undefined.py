@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.conftest import trained
 
-from lushan.callbacks.checkpoints import Checkpoints
+from lushan.callbacks.checkpoints import Checkpoints, write_weights
 from lushan.callbacks.stopping import EarlyStopping
 from lushan.reporting import curves_figure
 
@@ -55,6 +55,7 @@ def test_an_interrupted_run_goes_on_by_the_loss(tmp_path):
     first._trainer = types.SimpleNamespace(should_stop=False, callback_metrics={})
     assert first._is_best(NAN, 1.0)
     first.best_step = 1
+    write_weights(tmp_path / "best-000000001", {"a": torch.ones(1)}, first=True)
     again = checkpoints(tmp_path)
     again.load_state_dict(first.state_dict())
     assert not again._is_best(NAN, 1.5)

@@ -12,6 +12,7 @@ from lushan.inference.generating import as_kind
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.inference.speaking import open_speaker
 from lushan.models.generation import Settings
+from lushan.terminal import visible
 
 PROMPTS = ["the film", "明月", "two hours I will not get back", ""]
 
@@ -58,7 +59,7 @@ def test_in_a_file_of_prompts_each_has_the_text_that_it_has_alone(lm_run, cli_in
         assert alone["text"] == record["text"]
         assert alone["tokens"] == record["tokens"]
         shown = cli_inside("generate", lm_run, *ways[:-2])
-        assert shown.out == f"{record['prompt']}{record['text']}\n"
+        assert shown.out == visible(f"{record['prompt']}{record['text']}\n")
 
 
 def test_samples_and_beams(lm_run, cli_inside):
@@ -68,7 +69,7 @@ def test_samples_and_beams(lm_run, cli_inside):
     assert len({r["text"] for r in several}) > 1
     shown = cli_inside("generate", lm_run, *ways)
     for number, record in enumerate(several, start=1):
-        assert f"--- {number} of 3\nthe{record['text']}\n" in shown.out
+        assert visible(f"--- {number} of 3\nthe{record['text']}\n") in shown.out
     beams = cli_inside(
         *("generate", lm_run, *ways, "--beams", 3, "--temperature", 0.5, "--output", "-")
     )
