@@ -25,7 +25,7 @@ from lushan.announcing import (
     notes_before,
     quiet_lightning,
 )
-from lushan.callbacks.checkpoints import Checkpoints, FolderIO, newest, write_weights
+from lushan.callbacks.checkpoints import Checkpoints, FolderIO, write_weights
 from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
 from lushan.config.build import build
@@ -34,12 +34,13 @@ from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
 from lushan.models.own_code import save_shape
 from lushan.models.streamed import read_weights
-from lushan.models.weights import WEIGHTS, Damaged, load_weights, shapes, weights_hash
+from lushan.models.weights import Damaged, load_weights, weights_hash
 from lushan.module import PREFIX, VALIDATION, Experiment
 from lushan.optim import freeze_weights
 from lushan.preparation import Prepared, prepare
 from lushan.processes import RUN_FOLDER, others_named
 from lushan.resolved import resolved
+from lushan.resuming import where_to_resume
 from lushan.runs import checksums
 from lushan.runs.config_yaml import record_resolved
 from lushan.runs.earlier import BEST, ENCODER, TASK_STATE, TOKENIZER
@@ -307,41 +308,6 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
             value=str(path),
             hint=hint,
         ) from error
-
-
-def where_to_resume(folder: Path, trainer: Trainer, experiment: torch.nn.Module) -> Path | None:
-    """Return the newest whole checkpoint of this run; many processes that read it look closer.
-
-    Raises:
-        UserError: Its weights are those of another model.
-    """
-    found, complaints = newest(folder / "checkpoints", glance=trainer.shards)
-    for complaint in complaints:
-        log.warning("refused a damaged checkpoint: %s", complaint)
-    if complaints:
-        log.warning("going on from %s", found or "the beginning")
-    elif found:
-        log.info("resuming from %s", found)
-    if found:
-        require_fitting(found, experiment)
-    return found
-
-
-def require_fitting(folder: Path, module: torch.nn.Module) -> None:
-    """Compare the shapes of a checkpoint's weights with those of what is to take them.
-
-    Raises:
-        UserError: They differ; names the file and the first weight.
-    """
-    state = module.state_dict()
-    for name, shape in shapes(folder).items():
-        if name in state and list(state[name].shape) != shape:
-            raise UserError(
-                f"the state is that of another model: {name} is {shape} there and "
-                f"{list(state[name].shape)} here",
-                file=folder / WEIGHTS,
-                hint=f"Remove {folder}: the run resumes from the state before it.",
-            )
 
 
 def judge(

@@ -11,12 +11,9 @@ epoch, when everything has acted that acts there.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import os
-import pickle
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -26,12 +23,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
-from lightning_utilities.core.apply_func import apply_to_collection
 from safetensors import SafetensorError
 from torch import Tensor
 
 from lushan.callbacks.boundary import AtBoundary
 from lushan.callbacks.facts import require_alike
+from lushan.callbacks.states import require_readable
 from lushan.configurable import configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
@@ -91,12 +88,13 @@ def writing(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     try:
         temporary.mkdir(parents=True)
         yield temporary, sums
+        if (run := run_of(folder)) is not None:
+            write_json(temporary / RUN, run)
         for path in sorted(temporary.iterdir()):
             _sync(path)
             if path.name not in sums:
                 sums[path.name] = sha256_file(path)
-        run = run_of(folder)
-        write_json(temporary / SUMS, sums if run is None else {RUN: run, **sums})
+        write_json(temporary / SUMS, sums)
         _sync(temporary)
         if folder.exists():  # the same step again, after a resume
             old = folder.with_name(f"{TEMPORARY}old-{folder.name}")
@@ -166,31 +164,6 @@ def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str
             continue
         return path, complaints
     return None, complaints
-
-
-def require_readable(name: str, state: Any) -> None:
-    """Read a state as a resumed run would, without its tensors.
-
-    Args:
-        name: Of the callback.
-        state: What its `state_dict` returned.
-
-    Raises:
-        UserError: It holds something that is only read by running code.
-    """
-    buffer = io.BytesIO()
-    torch.save(apply_to_collection(state, Tensor, lambda _: None), buffer)
-    buffer.seek(0)
-    try:
-        torch.load(buffer, weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        what = found[1] if found else "something other"
-        raise UserError(
-            f"the state of {name} holds {what}, which a resumed run would not read",
-            key="callbacks",
-            hint="Let its state_dict() return numbers, text, lists, dictionaries and tensors only.",
-        ) from error
 
 
 @configurable

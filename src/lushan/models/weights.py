@@ -19,8 +19,8 @@ from lushan.runs import checksums
 from lushan.runs.files import sha256_file
 
 WEIGHTS, SUMS = "weights.safetensors", "checksums.json"
-RUN = "run_id"
-"""In `checksums.json`: the run that a checkpoint belongs to."""
+RUN = "run_id.json"
+"""The id of the run that a checkpoint belongs to."""
 SHARDS = "shards.json"
 """Beside the files of several processes: which names share their tensors."""
 WEIGHTS_IN_SHARDS = "weights"
@@ -110,10 +110,8 @@ def verify(
         raise Damaged(f"{folder / SUMS} cannot be read: {error}") from error
     if not isinstance(sums, dict):
         raise Damaged(f"{folder / SUMS} is not a list of checksums")
-    written, here = sums.pop(RUN, None), run_of(folder)
-    if None not in (written, here) and written != here:
-        raise Damaged(f"{folder} is a checkpoint of the run {written}, and not of {here}")
-    names = sorted(name for name in sums if only is None or name in only)
+    _require_own(folder)
+    names = sorted(name for name in sums if only is None or name in (*only, RUN))
     for number, name in enumerate(names):
         path = folder / name
         if not path.is_file():
@@ -123,6 +121,18 @@ def verify(
     for path in folder.glob("*.safetensors"):
         if path.name not in sums:
             raise Damaged(f"{path} is no part of this checkpoint")
+
+
+def _require_own(folder: Path) -> None:
+    try:
+        written = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # where it is listed, its absence is noticed
+        return
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{folder / RUN} cannot be read: {error}") from error
+    here = run_of(folder)
+    if here is not None and written != here:
+        raise Damaged(f"{folder} is a checkpoint of the run {written}, and not of {here}")
 
 
 def run_of(folder: Path) -> str | None:

@@ -1,0 +1,39 @@
+"""What may stand in the state of a callback: what is read again without running code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from typing import Any
+
+import torch
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+
+from lushan.errors import UserError
+
+
+def require_readable(name: str, state: Any) -> None:
+    """Read a state as a resumed run would, without its tensors.
+
+    Args:
+        name: Of the callback.
+        state: What its `state_dict` returned.
+
+    Raises:
+        UserError: It holds something that is only read by running code.
+    """
+    buffer = io.BytesIO()
+    torch.save(apply_to_collection(state, Tensor, lambda _: None), buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "something other"
+        raise UserError(
+            f"the state of {name} holds {what}, which a resumed run would not read",
+            key="callbacks",
+            hint="Let its state_dict() return numbers, text, lists, dictionaries and tensors only.",
+        ) from error
