@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# More options of `pip install`.
+PIP_INSTALL ?=
 # Many processes run this code: where none may keep it compiled, each compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
@@ -29,9 +31,9 @@ install: $(INSTALLED)  ## .venv from the lock
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lushan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
 # All that is missing now is torch, pinned in pyproject.toml, with the libraries that its build needs.
-	$(BIN)/pip install --disable-pip-version-check --no-build-isolation -e .
+	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --no-build-isolation -e .
 	touch $@
 
 quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table

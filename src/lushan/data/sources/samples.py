@@ -7,6 +7,7 @@ are the same in every version of Python. Evaluation has names and words that tra
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, TypeVar
@@ -121,8 +122,12 @@ def _options(words: str, split: str) -> list[str]:
     return every if split != "train" else every[: len(every) * 5 // 6]
 
 
-def _fresh(make: Callable[[str], Iterator[T]], split: str) -> list[T]:
-    """The examples of a split: none twice, and none that a split before it has."""
+@functools.cache
+def _fresh(make: Callable[[str], Iterator[T]], split: str) -> tuple[T, ...]:
+    """The examples of a split: none twice, and none that a split before it has.
+
+    A run asks for each split several times: to read it, and for its fingerprint.
+    """
     seen: set[str] = set()
     for name, size in SIZES.items():
         examples: list[T] = []
@@ -133,7 +138,7 @@ def _fresh(make: Callable[[str], Iterator[T]], split: str) -> list[T]:
                 if len(examples) == size:
                     break
         if name == split:
-            return examples
+            return tuple(examples)
     raise AssertionError(f"no split {split}")
 
 
