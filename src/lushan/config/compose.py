@@ -35,7 +35,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lushan.config import environment, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
-from lushan.config.folders import PRIMARY, built_in_conf, personal_conf, user_conf
+from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
 from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
 from lushan.config.launchers import Typed, typed_values
 from lushan.config.repository import Repository, merged
@@ -101,7 +101,7 @@ class Composer(Hydra):
         path = create_config_search_path(str(built_in_conf()))
         theirs = (("user", user_conf()), ("personal", personal_conf()))
         for provider, folder in theirs:  # each right before ours
-            if folder is not None and folder.is_dir():
+            if folder is not None and is_there(folder):
                 path.prepend(provider, f"file://{folder}", anchor=SearchPathQuery(provider="main"))
         if config_dir is not None:
             chosen = Path(config_dir).resolve()

@@ -38,7 +38,15 @@ def personal_conf() -> Path:
     return Path(home).expanduser() / "lushan"
 
 
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder is there, for this user: HOME may be somebody else's."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def conf_folders() -> list[Path]:
     """Return all that exist, in the order in which they are searched."""
     folders = (user_conf(), personal_conf(), built_in_conf())
-    return [folder for folder in folders if folder is not None and folder.is_dir()]
+    return [folder for folder in folders if folder is not None and is_there(folder)]

@@ -25,7 +25,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from lushan import parsing
-from lushan.config.folders import personal_conf
+from lushan.config.folders import is_there, personal_conf
 from lushan.config.launchers import SETTINGS
 from lushan.configurable import is_configurable
 from lushan.errors import UserError, did_you_mean
@@ -179,7 +179,7 @@ def user_prefixes() -> tuple[str, ...]:
 @functools.cache
 def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...]:
     entries: list[object] = [part for part in re.split(r"[,\s]+", environment) if part]
-    if file.is_file():
+    if is_there(file):
         listed = parsing.read_yaml(file)
         if not isinstance(listed, list | None):
             raise UserError("it must be a list of prefixes", file=file, hint="- my_package.")
@@ -191,8 +191,8 @@ def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...
             raise UserError(
                 "an allowed target is the dotted name of a package, module or class",
                 value=entry,
-                key=None if file.is_file() else ENVIRONMENT,
-                file=file if file.is_file() else None,
+                key=None if is_there(file) else ENVIRONMENT,
+                file=file if is_there(file) else None,
                 hint=f"As in {ENVIRONMENT}=my_package.",
             )
         prefixes.append(name)
