@@ -26,6 +26,7 @@ from lushan import (
     studying,
 )
 from lushan.commands import examples
+from lushan.errors import of_path
 from lushan.job import code_of, complain
 from lushan.runs import trust
 from lushan.terminal import echo, guard_warnings
@@ -85,7 +86,8 @@ def main() -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except BaseException as error:  # noqa: BLE001 - each has its exit code
+    except BaseException as raised:  # noqa: BLE001 - each has its exit code
+        error = of_path(raised)
         complain(error, arguments)
         return code_of(error)
     return 0

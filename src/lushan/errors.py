@@ -6,6 +6,8 @@ there, and what to write instead. Everything else that fails is ours and keeps i
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -74,6 +76,33 @@ class UserError(Exception):
         # Exceptions with keyword arguments do not survive pickling on their own, and a sweep's
         # jobs report theirs from other processes.
         return (_rebuild, (type(self), self.__dict__.copy()))
+
+
+_OF_PATHS = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+def of_path(error: BaseException) -> BaseException:
+    """Return the mistake of the user that an error of the system's about a path stands for.
+
+    A name that is too long, a folder in a file's place, a path without permission: whoever looks at
+    a path finds out, anywhere, and the path is the user's. Any other error is returned as it is.
+    """
+    if not isinstance(error, OSError) or error.errno not in _OF_PATHS:
+        return error
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return error
+    hint = "A name has 255 bytes at most." if error.errno == errno.ENAMETOOLONG else None
+    found = UserError(error.strerror or str(error), file=os.fsdecode(error.filename), hint=hint)
+    return found.with_traceback(error.__traceback__)
 
 
 def _rebuild(kind: type[UserError], fields: dict[str, object]) -> UserError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line
+from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line, of_path
 from lushan.runs import trust
 from lushan.terminal import echo
 
@@ -63,7 +63,8 @@ class Job:
             answer["shown"] = result.get("shown")
         except Pruned as early:
             answer |= {"state": "pruned", "reason": str(early), "exit_code": early.exit_code}
-        except BaseException as error:  # noqa: BLE001 - an exception would end the whole sweep
+        except BaseException as raised:  # noqa: BLE001 - an exception would end the whole sweep
+            error = of_path(raised)
             complain(error, overrides, config or _unchecked(cfg))
             answer |= self._failure(error, overrides, config)
         return answer | {"seconds": round(time.monotonic() - begun, 1)}

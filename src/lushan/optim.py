@@ -12,12 +12,12 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 
 _EMBEDDING = re.compile(r"embed|\.encoder\.LayerNorm\.")
@@ -218,7 +218,13 @@ def _in_its_own_way(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
 
 
 @configurable
-def linear(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
+def linear(
+    step: int,
+    *,
+    total_steps: int,
+    warmup: int | float = 0,
+    final: Annotated[float, Within(least=0, most=1)] = 0.0,
+) -> float:
     """Up over the warm-up, then straight down to `final`.
 
     Args:
@@ -234,7 +240,13 @@ def linear(step: int, *, total_steps: int, warmup: int | float = 0, final: float
 
 
 @configurable
-def cosine(step: int, *, total_steps: int, warmup: int | float = 0, final: float = 0.0) -> float:
+def cosine(
+    step: int,
+    *,
+    total_steps: int,
+    warmup: int | float = 0,
+    final: Annotated[float, Within(least=0, most=1)] = 0.0,
+) -> float:
     """Up over the warm-up, then down half a cosine to `final`; see `linear`."""
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
@@ -250,7 +262,7 @@ def wsd(
     total_steps: int,
     warmup: int | float = 0,
     decay: int | float = 0.2,
-    final: float = 0.0,
+    final: Annotated[float, Within(least=0, most=1)] = 0.0,
 ) -> float:
     """Up over the warm-up, level, and straight down to `final` at the end.
 

@@ -15,6 +15,9 @@ from lushan.data.mixing import Mix
 from lushan.data.packing import Rows, best_fit, single
 from lushan.errors import UserError
 
+MOST_EPOCHS = 1_000_000
+"""Whose steps are counted before the first one, for the schedule of learning rates."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
@@ -58,6 +61,7 @@ class Schedule:
         self._kept = (0, self.rows)  # an epoch, and its rows
         self.steps: list[int] = []  # of each epoch
         total = 0
+        self._require_countable(len(self._plan(0)))
         while not self._full(total):
             batches = len(self._plan(len(self.steps)))
             if batching.max_steps is not None:
@@ -65,6 +69,19 @@ class Schedule:
             self.steps.append(batches)
             total += batches
         self.total_steps = total
+
+    def _require_countable(self, batches: int) -> None:
+        """Refuse a training whose steps would take days to count, epoch by epoch."""
+        for key, wanted, most in (
+            ("max_epochs", self.batching.max_epochs, MOST_EPOCHS),
+            ("max_steps", self.batching.max_steps, MOST_EPOCHS * max(1, batches)),
+        ):
+            if wanted is not None and wanted > most:
+                raise UserError(
+                    f"an epoch has {batches} steps here, and {MOST_EPOCHS:,} epochs are the most",
+                    key=f"trainer.{key}",
+                    value=wanted,
+                )
 
     def rows_of(self, epoch: int) -> Rows:
         """The rows of an epoch; the same in all, unless corpora are mixed."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from typing import Any
+import traceback
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan import loops
 from lushan.callbacks.compiled import Compiled
-from lushan.configurable import configurable
-from lushan.errors import UserError
+from lushan.configurable import Within, configurable
+from lushan.errors import UserError, first_line
 from lushan.processes import environment, require_alone
 from lushan.strategies import DDP, Sharded
 
@@ -24,6 +28,26 @@ OURS: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,  # each epoch has its own plan
 }
 """Arguments that exact resuming needs as they are; they cannot be configured."""
+
+MOST_PROCESSES = 256
+"""On one machine, where no devices bound them: each is an interpreter with a model of its own."""
+
+Count = Annotated[int, Within(least=1)]
+Share = Annotated[float, Within(above=0, most=1)]
+
+BOUNDS: dict[str, Any] = {
+    "devices": list[int] | str | Literal[-1] | Count,
+    "num_nodes": Count,
+    "min_epochs": Count | None,
+    "min_steps": Count | None,
+    "limit_train_batches": Count | Share | None,
+    "limit_val_batches": Count | Share | None,
+    "limit_test_batches": Count | Share | None,
+    "limit_predict_batches": Count | Share | None,
+    "val_check_interval": Count | Share | str | None,
+    "check_val_every_n_epoch": Count | None,
+}
+"""What Lightning's arguments take, where it finds out too late or not at all."""
 
 POINTS = 20
 """Rows of training loss that a run has at least, if it has as many steps."""
@@ -58,16 +82,16 @@ class Trainer(pl.Trainer):
         self,
         *,
         precision: Any = "auto",
-        gradient_clip_val: float | None = None,
-        max_epochs: int | None = None,
-        max_steps: int = -1,
+        gradient_clip_val: Annotated[float, Within(above=0)] | None = None,
+        max_epochs: Count | None = None,
+        max_steps: Literal[-1] | Count = -1,
         strategy: Any = "auto",
-        tensor_parallel: int = 1,
+        tensor_parallel: Count = 1,
         reduce_often: bool = False,
-        group_timeout: float = 10.0,
+        group_timeout: Annotated[float, Within(above=0)] = 10.0,
         elastic: bool = False,
         compile: bool = False,
-        log_every_n_steps: int | None = None,
+        log_every_n_steps: Count | None = None,
         enable_progress_bar: bool = False,
         enable_model_summary: bool = False,
         **options: Any,
@@ -135,6 +159,16 @@ class Trainer(pl.Trainer):
             "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,
         }
 
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's, which looks at some of its arguments only here."""
+        with refused():
+            super().fit(*args, **kwargs)
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """As `fit`."""
+        with refused():
+            return super().test(*args, **kwargs)
+
     def observe(self, callback: pl.Callback) -> None:
         """Add a callback that comes before all others."""
         callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
@@ -148,6 +182,23 @@ class Trainer(pl.Trainer):
             self.log_every_n_steps = min(usual, max(1, steps // POINTS))
 
 
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Turn Lightning's own refusal of a trainer's argument into the user's mistake that it is.
+
+    Raises:
+        UserError: Lightning refuses an argument, and names it.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not str(frame.f_globals.get("__name__", "")).startswith("pytorch_lightning."):
+            raise
+        problem = f"Lightning refuses it: {first_line(error).strip()}"
+        raise UserError(problem, key="trainer") from error
+
+
 def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
     """Refuse devices that this machine does not have, and say what to write.
 
@@ -156,6 +207,12 @@ def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
     """
     kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(accelerator, ())
     if not kinds:
+        if _counts(devices) and int(devices) > MOST_PROCESSES:
+            raise UserError(
+                f"one machine trains with {MOST_PROCESSES} processes at most",
+                key="trainer.devices",
+                value=devices,
+            )
         return
     known = AcceleratorRegistry
     there = [kind for kind in kinds if known[kind]["accelerator"].is_available()]
@@ -222,7 +279,10 @@ def _signature() -> inspect.Signature:
     lightning = dict(inspect.signature(pl.Trainer.__init__).parameters)
     both = lightning | dict(inspect.signature(Trainer.__init__).parameters)
     parameters = [parameter for name, parameter in both.items() if name not in left_out]
-    return inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [p.replace(kind=keyword, annotation=BOUNDS.get(p.name, p.annotation)) for p in parameters]
+    )
 
 
 # Config is checked against this, so that there is no second list of Lightning's arguments.

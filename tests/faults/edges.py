@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lushan.config.kinds import fits
 from lushan.config.signatures import signature
 
-GROUPS = ("data", "optimizer", "scheduler", "task", "trainer", "callbacks")
-EDGES = {"zero": 0, "negative": -1, "huge": 10**12, "fraction": 0.5, "tiny": 1e-300, "vast": 1e300}
+GROUPS = ("data", "tokenizer", "optimizer", "scheduler", "task", "trainer", "callbacks")
+"""Whose numbers decide how a run goes. A model's sizes are its architecture's to refuse."""
+EDGES = (0, -1, 10**12, 0.5, -0.5, 1e-300, 1e300, "nan")
 
 
 def numeric_keys(node: Mapping[str, Any], key: str = "") -> Iterator[str]:
@@ -25,12 +26,6 @@ def numeric_keys(node: Mapping[str, Any], key: str = "") -> Iterator[str]:
 
 
 def keys_of(config: Mapping[str, Any]) -> list[str]:
-    """Those of the groups whose numbers decide how a run goes."""
+    """Those of `GROUPS`."""
     found = [key for group in GROUPS for key in numeric_keys(config.get(group) or {}, group)]
     return list(dict.fromkeys(found))
-
-
-def overrides(keys: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Each key with each of its edges."""
-    for key in keys:
-        yield from ((key, value) for value in EDGES.values())

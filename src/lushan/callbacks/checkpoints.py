@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -29,7 +29,7 @@ from torch import Tensor
 from lushan.callbacks.boundary import AtBoundary
 from lushan.callbacks.facts import require_alike
 from lushan.callbacks.states import require_readable
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.models.sharded import all_finite, any_sharded
 from lushan.models.weights import (
@@ -194,9 +194,9 @@ class Checkpoints(AtBoundary):
         higher_is_better: bool,
         signals: Signals,
         facts: dict[str, Any],
-        every_minutes: float | None = 10.0,
-        every_n_steps: int | None = None,
-        keep: int = 2,
+        every_minutes: Annotated[float, Within(above=0)] | None = 10.0,
+        every_n_steps: Annotated[int, Within(least=1)] | None = None,
+        keep: Annotated[int, Within(least=2)] = 2,
     ) -> None:
         self.folder, self.monitor = folder, monitor
         self.sign = 1.0 if higher_is_better else -1.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.models.ema import EMA
 
 
@@ -20,7 +20,9 @@ class WeightAverage(pl.Callback):
         warmup: Whether the decay grows from small values, `(1 + step) / (10 + step)` at most.
     """
 
-    def __init__(self, decay: float = 0.999, *, warmup: bool = True) -> None:
+    def __init__(
+        self, decay: Annotated[float, Within(least=0, most=1)] = 0.999, *, warmup: bool = True
+    ) -> None:
         self.decay, self.warmup = decay, warmup
         self.ema: EMA | None = None
         self._saved: dict[str, Any] | None = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.models.generation import Settings, Written, generate, grouped
 from lushan.runs import inside
 from lushan.runs.files import atomic_write, json_line
@@ -44,13 +44,13 @@ class Samples(pl.Callback):
     def __init__(
         self,
         *,
-        count: int = 4,
-        prompt_tokens: int = 16,
+        count: Annotated[int, Within(least=1)] = 4,
+        prompt_tokens: Annotated[int, Within(least=1)] = 16,
         max_new_tokens: int = 48,
         temperature: float = 0.8,
         top_p: float = 0.95,
         top_k: int = 0,
-        seed: int = 1,
+        seed: Annotated[int, Within(least=0, below=2**63)] = 1,
     ) -> None:
         self.count, self.prompt_tokens = count, prompt_tokens
         self.settings = Settings(

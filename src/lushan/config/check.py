@@ -216,7 +216,7 @@ def require(key: str, value: Any, kind: kinds.Kind) -> None:
     words = [option for option in kinds.options(kind) if isinstance(option, str)]
     near = did_you_mean(value, words) if isinstance(value, str) else None
     raise UserError(
-        f"must be {kinds.words(kind)}",
+        f"must be {kinds.bounds(value, kind) or kinds.words(kind)}",
         key=key,
         # `repr(None)` would not be shown, and is the mistake.
         value="null" if value is None else value,

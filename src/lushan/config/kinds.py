@@ -7,6 +7,7 @@ compared with it later without importing what was annotated.
 from __future__ import annotations
 
 import collections.abc
+import dataclasses
 import datetime
 import enum
 import math
@@ -16,9 +17,12 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, Union
 
+from lushan.configurable import Within
+
 Kind = list[Any]
 """`["int"]`, `["literal", "a", "b"]`, `["union", kind, ...]`, `["list", kind]`,
-`["dict", kind of the values]`, `["tuple", kind, ...]`, `["object", name]`, `["any"]`."""
+`["dict", kind of the values]`, `["within", kind, least, most, above, below]`,
+`["tuple", kind, ...]`, `["object", name]`, `["any"]`."""
 
 ANY: Kind = ["any"]
 _PLAIN: dict[Any, str] = {
@@ -66,7 +70,11 @@ def kind_of(annotation: Any) -> Kind:
         return ["union", *(kind_of(a) for a in arguments)]
     if origin is Literal:
         return ["literal", *arguments]
-    if origin in (typing.Annotated, typing.Final, typing.ClassVar, typing.Required):
+    if origin is typing.Annotated:
+        inner = kind_of(arguments[0])
+        bounds = [one for one in arguments[1:] if isinstance(one, Within)]
+        return ["within", inner, *dataclasses.astuple(bounds[0])] if bounds else inner
+    if origin in (typing.Final, typing.ClassVar, typing.Required):
         return kind_of(arguments[0])
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
@@ -122,6 +130,8 @@ def fits(value: Any, kind: Kind) -> bool:
         return any(value == option and type(value) is type(option) for option in rest)
     if name == "union":
         return any(fits(value, k) for k in rest)
+    if name == "within":
+        return fits(value, rest[0]) and Within(*rest[1:]).holds(value)
     if name == "list":
         return isinstance(value, list | tuple) and all(fits(item, rest[0]) for item in value)
     if name == "tuple":
@@ -172,6 +182,8 @@ def words(kind: Kind) -> str:
     if name == "union":
         flat = [inner for k in rest for inner in (k[1:] if k[0] == "union" else [k])]
         return " or ".join(dict.fromkeys(words(k) for k in flat))
+    if name == "within":
+        return f"{words(rest[0])}, {Within(*rest[1:])}"
     if name == "list":
         return "a list" if rest[0][0] in ("any", "object") else f"a list of {words(rest[0])}"
     if name == "tuple":
@@ -181,6 +193,17 @@ def words(kind: Kind) -> str:
     if name == "object":
         return f"a {rest[0]} (a mapping with a _target_)"
     return "anything"
+
+
+def bounds(value: Any, kind: Kind) -> str:
+    """The bounds that a number is outside of, in words; empty where it is of another kind."""
+    if kind[0] == "within":
+        return str(Within(*kind[2:])) if fits(value, kind[1]) else ""
+    if kind[0] != "union":
+        return ""
+    found = [text for inner in kind[1:] if (text := bounds(value, inner))]
+    others = [repr(o) for o in options(kind) if type(o) is type(value)]
+    return " or ".join([*others, *found] if found else [])
 
 
 def options(kind: Kind) -> list[Any]:

@@ -29,7 +29,7 @@ from lushan.config.kinds import ANY, Kind, kind_of, writable
 from lushan.config.targets import Identity, identify, judge, judge_name, locate
 from lushan.errors import UserError
 
-FORMAT = 3
+FORMAT = 4
 """Of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -182,7 +182,7 @@ def _resolve(annotation: Any, spaces: list[dict[str, Any]]) -> Any:
     carrier = types.SimpleNamespace(__annotations__={"x": annotation})
     for space in spaces or [{}]:
         with contextlib.suppress(Exception):
-            return typing.get_type_hints(carrier, globalns=space)["x"]
+            return typing.get_type_hints(carrier, globalns=space, include_extras=True)["x"]
     return Any
 
 

@@ -14,10 +14,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pyarrow as pa
 
+from lushan.configurable import Within
 from lushan.data import files, unpacking
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.mixing import Mix
@@ -118,7 +119,7 @@ class Source(abc.ABC):
     validation: str | float | None = None
     test: str | float | None = None
     train_share: float | None = None
-    seed: int = 1
+    seed: Annotated[int, Within(least=0)] = 1
     limit: int | None = None
     max_length: int | None = None
     stride: int | None = None
@@ -126,7 +127,7 @@ class Source(abc.ABC):
     batch_examples: int | None = None
     micro_tokens: int | None = None
     eval_tokens: int = 8192
-    bucket: int = 50
+    bucket: Annotated[int, Within(least=1)] = 50
     packing: bool | None = None
 
     def __post_init__(self) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 from lushan.models import crf
 from lushan.text.tags import Transitions
@@ -91,7 +91,13 @@ class Linear(nn.Module):
 
     structured: ClassVar[bool] = False
 
-    def __init__(self, *, width: int, num_labels: int, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_labels: int,
+        dropout: Annotated[float, Within(least=0, below=1)] = 0.1,
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.scores = _linear(width, num_labels)
@@ -115,7 +121,12 @@ class MLP(nn.Module):
     structured: ClassVar[bool] = False
 
     def __init__(
-        self, *, width: int, num_labels: int, dropout: float = 0.1, hidden: int | None = None
+        self,
+        *,
+        width: int,
+        num_labels: int,
+        dropout: Annotated[float, Within(least=0, below=1)] = 0.1,
+        hidden: Annotated[int, Within(least=1)] | None = None,
     ) -> None:
         super().__init__()
         inner = hidden or width
@@ -154,7 +165,12 @@ class CRF(nn.Module):
     no_end: Tensor
 
     def __init__(
-        self, *, width: int, num_labels: int, allowed: Transitions, dropout: float = 0.1
+        self,
+        *,
+        width: int,
+        num_labels: int,
+        allowed: Transitions,
+        dropout: Annotated[float, Within(least=0, below=1)] = 0.1,
     ) -> None:
         super().__init__()
         self.emit = Linear(width=width, num_labels=num_labels, dropout=dropout)

@@ -23,6 +23,9 @@ from lushan.runs.earlier import is_run
 RESOLVED = "resolved"
 """In the config of a run that was begun: what `auto` and defaults came to, by their keys."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name, on every file system that is in use."""
+
 EXCLUDED = (
     # Where things are kept and who is told.
     "hydra",
@@ -126,6 +129,13 @@ def run_path(config: Mapping[str, Any]) -> Path:
             key="name",
             value=name,
             hint="Write name=WORD.",
+        )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        raise UserError(
+            f"a folder's name has {LONGEST_NAME} bytes at most",
+            key="name",
+            value=name,
+            hint="Write a shorter one; a / in it makes a folder within a folder.",
         )
     if any(part.startswith(".") for part in parts):
         raise UserError(

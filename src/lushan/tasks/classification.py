@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
@@ -74,9 +74,9 @@ class Classification(Task):
         kind: Kind = "single",
         pooling: Literal["cls", "mean", "max", "attention"] = "cls",
         class_weights: dict[str, float] | Literal["balanced"] | None = None,
-        label_smoothing: float = 0.0,
-        focal_gamma: float = 0.0,
-        threshold: float = 0.5,
+        label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
+        focal_gamma: Annotated[float, Within(least=0)] = 0.0,
+        threshold: Annotated[float, Within(least=0, most=1)] = 0.5,
         monitor: str | None = None,
     ) -> None:
         self.head, self.kind, self.pooling = head, kind, pooling

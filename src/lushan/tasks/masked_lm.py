@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.architectures import Purpose
@@ -57,9 +57,9 @@ class MaskedLM(LanguageTask):
         self,
         *,
         masking: Masking = "tokens",
-        rate: float = 0.15,
-        random: float = 0.1,
-        keep: float = 0.1,
+        rate: Annotated[float, Within(above=0, most=1)] = 0.15,
+        random: Annotated[float, Within(least=0, most=1)] = 0.1,
+        keep: Annotated[float, Within(least=0, most=1)] = 0.1,
         segmenter: Segmenter = "characters",
         monitor: str | None = None,
     ) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.metrics import entities
@@ -71,7 +71,7 @@ class NER(Task):
         head: Callable[..., nn.Module],
         scheme: Literal["iob2", "iobes", "bilou"] = "iob2",
         constrained: bool = False,
-        label_smoothing: float = 0.0,
+        label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
         monitor: str = MAIN_METRIC,
     ) -> None:
         self.head, self.scheme, self.constrained = head, scheme, constrained

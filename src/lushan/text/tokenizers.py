@@ -10,9 +10,9 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 from lushan.parsing import parse_json
 from lushan.runs import checksums
@@ -24,6 +24,9 @@ from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kin
 
 FILES = ("tokenizer_config.json", "tokenizer.json")
 """Of every tokenizer that is stored with a run."""
+
+MOST_TOKENS = 10_000_000
+"""Of a vocabulary: its trainer takes the memory for all of them at the beginning."""
 
 _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""
@@ -90,10 +93,10 @@ def stored(run: Path) -> Any:
 @configurable
 def train(
     kind: Kind,
-    vocab_size: int = 30000,
+    vocab_size: Annotated[int, Within(most=MOST_TOKENS)] = 30000,
     lowercase: bool = False,
-    min_frequency: int = 2,
-    sentinels: int = 0,
+    min_frequency: Annotated[int, Within(least=1)] = 2,
+    sentinels: Annotated[int, Within(least=0, most=MOST_TOKENS)] = 0,
     special_tokens: list[str] | None = None,
     byte_fallback: bool = False,
     *,
