@@ -32,6 +32,8 @@ OURS: dict[str, Any] = {
 MOST_PROCESSES = 256
 """On one machine, where no devices bound them: each is an interpreter with a model of its own."""
 
+MINUTES_OF_A_YEAR = 525_600
+
 Count = Annotated[int, Within(least=1)]
 Share = Annotated[float, Within(above=0, most=1)]
 
@@ -88,7 +90,7 @@ class Trainer(pl.Trainer):
         strategy: Any = "auto",
         tensor_parallel: Count = 1,
         reduce_often: bool = False,
-        group_timeout: Annotated[float, Within(above=0)] = 10.0,
+        group_timeout: Annotated[float, Within(above=0, most=MINUTES_OF_A_YEAR)] = 10.0,
         elastic: bool = False,
         compile: bool = False,
         log_every_n_steps: Count | None = None,
