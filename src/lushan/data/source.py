@@ -127,7 +127,7 @@ class Source(abc.ABC):
     batch_examples: int | None = None
     micro_tokens: int | None = None
     eval_tokens: int = 8192
-    bucket: Annotated[int, Within(least=1)] = 50
+    bucket: Annotated[int, Within(least=0)] = 50
     packing: bool | None = None
 
     def __post_init__(self) -> None:

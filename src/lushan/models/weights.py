@@ -125,10 +125,10 @@ def verify(
 
 def _require_own(folder: Path) -> None:
     try:
-        written = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        written = parsing.read_json(folder / RUN)
     except FileNotFoundError:  # where it is listed, its absence is noticed
         return
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         raise Damaged(f"{folder / RUN} cannot be read: {error}") from error
     here = run_of(folder)
     if here is not None and written != here:
