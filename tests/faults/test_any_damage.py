@@ -116,6 +116,7 @@ class Trials:
         return answer, damage.wrong(self.usual(command)[0], answer, file, self.place.run)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.fault(72)
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,7 +10,10 @@ from unittest import mock
 from lushan import reporting
 from lushan.runs.files import replacing
 
-UNSEEN = b"\x89PNG, of nothing"
+UNSEEN = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A picture of one pixel, which trackers can open."""
 
 
 def _written(figure: Any, path: Path) -> None:
