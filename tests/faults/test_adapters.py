@@ -1,6 +1,7 @@
 """Runs that learn an adapter: killed, resumed, and read again by other hands."""
 
 import json
+import string
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from lushan.callbacks.checkpoints import STATE
 from lushan.errors import UserError
 from lushan.models.weights import WEIGHTS
+from lushan.text import tokenizers
 from tests.faults import jobs
 from tests.faults.test_resume import numbers, require_equal
 from tests.helpers import quick
@@ -81,7 +83,7 @@ def killed(tmp_path_factory):
 def test_checkpoints_hold_the_adapter_and_the_head_alone(killed):
     folder = jobs.run_folder(killed) / "checkpoints"
     kept = [*folder.glob("step-*"), *folder.glob("best-*")]
-    assert len(kept) == 3
+    assert len(kept) >= 3
     for checkpoint in kept:
         names = load_file(checkpoint / WEIGHTS).keys()
         assert any(".lora_A." in name for name in names)
@@ -123,15 +125,18 @@ def test_a_base_that_has_changed_is_refused(tmp_path):
     base, out = tmp_path / "base", tmp_path / "out"
     mine, other = BertModel(shape), BertModel(shape)
     mine.save_pretrained(base)
+    letters = [string.printable, " ".join(string.printable)]
+    made = tokenizers.train("wordpiece", 300, texts=lambda: letters, cache_dir=tmp_path / "cache")
+    made.save_pretrained(base)
     cfg = jobs.config(
         out,
         *("peft=lora", "model=pretrained", f"model.path={base}"),
-        *("tokenizer=wordpiece", "tokenizer.vocab_size=300", "trainer.max_epochs=1"),
+        *("tokenizer=pretrained", "~tokenizer.vocab_size", "trainer.max_epochs=1"),
     )
     assert jobs.carry_out(cfg, jobs.at_step(5)) == 137
     other.save_pretrained(base)  # other weights under the same name
     assert jobs.carry_out(cfg) == 2
-    assert "another base model" in jobs.error(out)
+    assert "has changed since" in jobs.error(out)
     mine.save_pretrained(base)
     assert jobs.carry_out(cfg) == 0
     load(jobs.run_folder(out))

@@ -206,6 +206,7 @@ class Checkpoints(AtBoundary):
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
         self.best_rank: tuple[bool, float, float] | None = None
         self.best_step: int | None = None
+        self._bests: dict[int, int | None] = {}  # of each state that is kept
         self.undefined = 0
         self._stopped = False
         self._metrics: dict[str, Tensor] = {}
@@ -276,11 +277,33 @@ class Checkpoints(AtBoundary):
                 "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
                 "trainer.gradient_clip_val=1.0 or trainer.precision=32."
             )
-        trainer.save_checkpoint(self.folder / f"step-{trainer.global_step:09d}", weights_only=False)
+        trainer.save_checkpoint(self._state(trainer.global_step), weights_only=False)
+        self._bests = self._bests_kept()
         if trainer.is_global_zero:
-            for old in sorted(self.folder.glob("step-*"), reverse=True)[max(2, self.keep) :]:
-                shutil.rmtree(old, ignore_errors=True)
+            self._remove_old()
         self._saved_at = time.monotonic()
+
+    def _bests_kept(self) -> dict[int, int | None]:
+        """Return the best step of each state that is kept once the one of this step is saved."""
+        bests = {**self._bests, self._trainer.global_step: self.best_step}
+        return {step: bests[step] for step in sorted(bests)[-self.keep :]}
+
+    def _remove_old(self) -> None:
+        """Remove all states but those that are kept, and best weights that none of them names.
+
+        Not before a save: a run that dies between a validation and the save after it resumes from a
+        state that names the best weights before.
+        """
+        kept = {self._state(step) for step in self._bests}
+        kept |= {self._best(step) for step in self._bests.values() if step is not None}
+        for old in {*self.folder.glob("step-*"), *self.folder.glob("best-*")} - kept:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _state(self, step: int) -> Path:
+        return self.folder / f"step-{step:09d}"
+
+    def _best(self, step: int) -> Path:
+        return self.folder / f"best-{step:09d}"
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -310,12 +333,8 @@ class Checkpoints(AtBoundary):
         if not self._is_best(float(metrics[self.monitor]), loss):
             return
         self.best_step = trainer.global_step
-        kept = self.folder / f"best-{trainer.global_step:09d}"
-        write_weights(kept, pl_module.judged_weights(), first=trainer.is_global_zero)
-        if trainer.is_global_zero:
-            for old in self.folder.glob("best-*"):
-                if old != kept:
-                    shutil.rmtree(old, ignore_errors=True)
+        best = self._best(trainer.global_step)
+        write_weights(best, pl_module.judged_weights(), first=trainer.is_global_zero)
 
     def _is_best(self, value: float, loss: float) -> bool:
         """Whether these are the best numbers so far, which they are from now on.
@@ -352,6 +371,7 @@ class Checkpoints(AtBoundary):
             "best_rank": self.best_rank,
             "undefined": self.undefined,
             "best_step": self.best_step,
+            "bests": self._bests_kept(),
             "stopped": bool(self._trainer.should_stop),
             # What watches a metric may look at it in an epoch without validation.
             "metrics": {k: v.detach().cpu() for k, v in self._trainer.callback_metrics.items()},
@@ -366,6 +386,7 @@ class Checkpoints(AtBoundary):
         for note in found:
             log.warning("note: %s", note)
         self.best_rank, self.best_step = state["best_rank"], state["best_step"]
+        self._bests = state["bests"]
         self._require_best()
         self.undefined = state["undefined"]
         self._stopped, self._metrics = state["stopped"], state["metrics"]
@@ -374,7 +395,7 @@ class Checkpoints(AtBoundary):
         """Make sure that the best weights so far are there before any more are trained."""
         if self.best_step is None:
             return
-        path = self.folder / f"best-{self.best_step:09d}"
+        path = self._best(self.best_step)
         try:
             verify(path, share=(1, 1) if is_in_shards(path) else (0, 1))
         except Damaged as error:

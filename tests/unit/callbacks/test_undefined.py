@@ -52,7 +52,7 @@ def test_the_best_weights_are_never_those_of_an_undefined_metric(seen, best, sig
 
 def test_an_interrupted_run_goes_on_by_the_loss(tmp_path):
     first = checkpoints(tmp_path)
-    first._trainer = types.SimpleNamespace(should_stop=False, callback_metrics={})
+    first._trainer = types.SimpleNamespace(should_stop=False, callback_metrics={}, global_step=1)
     assert first._is_best(NAN, 1.0)
     first.best_step = 1
     write_weights(tmp_path / "best-000000001", {"a": torch.ones(1)}, first=True)

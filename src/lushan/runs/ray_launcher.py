@@ -1,0 +1,48 @@
+"""Ray's launcher, whose workers import nothing from the working folder.
+
+Ray puts the folder that it is started in first on the `sys.path` of each worker, so it is started
+in an empty one. A job goes to the folder where the command was typed by itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Sequence
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra_plugins.hydra_ray_launcher import ray_launcher
+from hydra_plugins.hydra_ray_launcher._config import RayLauncherConf
+
+
+class RayLauncher(ray_launcher.RayLauncher):
+    """Hydra's launcher of Ray's jobs, with Ray started in an empty folder."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Start Ray where it is not running yet, then the jobs."""
+        import ray
+        from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
+
+        if not ray.is_initialized():
+            empty = tempfile.mkdtemp(prefix="lushan-ray-")
+            atexit.register(shutil.rmtree, empty, ignore_errors=True)
+            with contextlib.chdir(empty):
+                start_ray(self.ray_cfg.init)
+        return super().launch(job_overrides, initial_job_idx)
+
+
+def register() -> None:
+    """Let `hydra/launcher=ray` name this launcher instead of the plugin's."""
+    target = f"{RayLauncher.__module__}.{RayLauncher.__qualname__}"
+    node = dataclasses.replace(RayLauncherConf(), _target_=target)
+    Plugins.instance().register(RayLauncher)
+    ConfigStore.instance().store(
+        "ray", node, group="hydra/launcher", provider="lushan", replace=True
+    )
