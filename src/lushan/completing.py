@@ -119,11 +119,10 @@ def complete(app: typer.Typer, line: str) -> int:
 def _overrides(line: str) -> list[str]:
     from lushan.config import completion as overrides
     from lushan.config import usage
-    from lushan.config.compose import Composer, register_own
+    from lushan.config.compose import Composer
     from lushan.config.flags import flags_of
     from lushan.config.folders import PRIMARY
 
-    register_own()
     words = [*line.split(), *([""] if line[-1:].isspace() else [])]
     word = words[-1]
     if word.startswith("-"):

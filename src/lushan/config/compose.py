@@ -88,6 +88,16 @@ class _Loader(ConfigLoaderImpl):
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
+def _register_own() -> None:
+    """Let Hydra know our launchers and our sweeper."""
+    for plugin in (ForkLauncher, Combinations):
+        Plugins.instance().register(plugin)
+    with contextlib.suppress(ImportError):  # Ray's plugin is an extra
+        from lushan.runs import ray_launcher
+
+        ray_launcher.register()
+
+
 class Composer(Hydra):
     """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
 
@@ -110,6 +120,7 @@ class Composer(Hydra):
             path.prepend(
                 "command-line", f"file://{chosen}", anchor=SearchPathQuery(provider="schema")
             )
+        _register_own()
         self.typed = typed_values(self.parse_quietly(typed))
         super().__init__(task_name=PRIMARY, config_loader=_Loader(path, self.typed))
 
@@ -325,12 +336,6 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def register_own() -> None:
-    """Let Hydra know the launcher and the sweeper that our `conf/` names."""
-    for plugin in (ForkLauncher, Combinations):
-        Plugins.instance().register(plugin)
-
-
 def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobReturn] | None:
     """Do what `lushan train ARGS...` asks for.
 
@@ -350,7 +355,6 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
         echo(usage.text())
         return None
     name = flags.config_name or PRIMARY
-    register_own()
     composer = Composer(flags.config_dir, flags.overrides)
     GlobalHydra.instance().initialize(composer)
     try:

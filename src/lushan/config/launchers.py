@@ -51,7 +51,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
         *("cpus_per_gpu", "gpus_per_task", "mem_per_gpu", "mem_per_cpu", "signal_delay_s"),
         *("max_num_timeout", "array_parallelism", "use_srun"),
     ),
-    "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher": (
+    "lushan.runs.ray_launcher.RayLauncher": (
         *("ray.init.num_cpus", "ray.init.num_gpus", "ray.init.object_store_memory"),
         *("ray.init.log_to_driver", "ray.remote.num_cpus", "ray.remote.num_gpus"),
         *("ray.remote.memory", "ray.remote.max_calls", "ray.remote.max_retries"),

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
-from lushan.config.compose import Composer, register_own, starting_from
+from lushan.config.compose import Composer, starting_from
 from lushan.config.folders import PRIMARY
 from lushan.config.hydra_node import TRUSTED
 
@@ -60,7 +60,6 @@ def _launcher(
     task: Callable[[DictConfig], Any], options: Sequence[str]
 ) -> Iterator[tuple[Composer, Launcher]]:
     """The launcher that options choose, and what composes the config of its jobs."""
-    register_own()
     composer = Composer(typed=options)
     GlobalHydra.instance().initialize(composer)
     try:

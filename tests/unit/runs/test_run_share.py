@@ -69,7 +69,7 @@ def test_only_cards_that_may_be_seen(monkeypatch):
         ({"_target_": LOCAL}, GPU, True),
         ({"_target_": LOCAL}, GPU | {"accelerator": "cpu"}, False),
         ({"_target_": LOCAL}, GPU | {"devices": 2}, False),
-        ({"_target_": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"}, GPU, False),
+        ({"_target_": "lushan.runs.ray_launcher.RayLauncher"}, GPU, False),
     ],
 )
 def test_who_takes_one(launcher, trainer, taken):
