@@ -109,7 +109,8 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
     folder = RunFolder(run)
     result = folder.result()
     if result is None:
-        raise UserError("the run is not complete", key="--run", value=str(run))
+        problem = f"the run is not complete ({folder.status().missing})"
+        raise UserError(problem, key="--run", value=str(run))
     before = {"data": result.inputs.get("data") or {}}
     require_unchanged(before, {"data": source_of(cfg).fingerprint()}, run)
     return cfg
@@ -123,6 +124,7 @@ def judged_apart(run: Path) -> list[Apart]:
     """
     from lushan.config.build import source_of
     from lushan.data.audit.apart import scores_apart
+    from lushan.runs import checksums
     from lushan.runs.config_yaml import read_config
     from lushan.runs.folder import RunFolder
     from lushan.studies import records
@@ -130,6 +132,7 @@ def judged_apart(run: Path) -> list[Apart]:
     splits = source_of(read_config(run)).read().splits
     if "train" not in splits or "tags" not in splits["train"].column_names:
         return []
+    checksums.verified(run, RunFolder(run).predictions.name)  # none of them is gone
     found = []
     for split, table in splits.items():
         if (RunFolder(run).predictions / f"{split}.jsonl").is_file():

@@ -234,7 +234,8 @@ def verify(
     done = {run.folder.path: run for run in made.runs if states[run].state == COMPLETE}
     if not done:
         hint = f"lushan study run {file}"
-        raise UserError("no run of it is complete", file=file, hint=hint)
+        reasons = "; ".join(dict.fromkeys(status.missing for status in states.values()))
+        raise UserError(f"no run of it is complete ({reasons})", file=file, hint=hint)
     if runs is not None and not 1 <= runs <= len(done):
         problem = f"must be 1 or more, and no more than the {len(done)} runs that are complete"
         raise UserError(problem, key="--runs", value=runs)

@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,11 @@ def commands(place: Place) -> dict[str, list[str]]:
 
 TRAINING = ("reproduce", "study verify", "init_from")
 """Commands that train anew: each trial takes seconds."""
+
+
+with tempfile.TemporaryDirectory() as _folder:
+    NAMES = list(commands(Place(Path(_folder), KINDS["tags"], Path("run"), Path("other"))))
+"""Of all commands, the same in each place."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_in_a_run_folder(name, content, arguments, reviews_run, cli_inside, tmp_
     assert "Traceback" not in done.err, done.err[-2000:]
     if done.code != 0:  # `runs` lists the others, and says what is wrong with this one
         assert done.code == 2
-        assert name in done.err or "its result is damaged" in done.err
+        assert name in done.err or "its result.json is damaged" in done.err
 
 
 def test_in_a_study(cli_inside, tmp_path):

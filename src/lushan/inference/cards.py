@@ -89,7 +89,7 @@ def _imports(usage: str) -> str:
 
 def _numbers(result: Result | None) -> str:
     if result is None:
-        return "## Numbers\n\nThe run is not complete: it has not been judged."
+        return "## Numbers\n\nThe run is not complete: it has no result.json."
     lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
     for row in summary(result):
         name, value, interval = metric_cells(row)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from lushan.errors import RunFailed
+from lushan.errors import RunFailed, UserError
 from lushan.runs import inside
 from lushan.runs.files import atomic_write, sha256_file
 
@@ -93,6 +93,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         # Before the file itself: a writer killed in between has left no file to be mistrusted.
         atomic_write(_sum_of(path), _line(path, temporary))
         temporary.replace(path)
+    except IsADirectoryError as error:
+        place = error.filename2 or error.filename
+        raise UserError("a folder is in the place of a cache file", file=place) from error
     except OSError as error:
         raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -166,7 +166,9 @@ def _compare(known: Mapping[str, Any], path: Path, name: str, found: str) -> Non
         if any(other.startswith(beside) for other in files):
             raise _refused(path, "the run has not written this file")
     elif files[name] != found:
-        raise _refused(path, "this is not what the run wrote: its SHA-256 is another one")
+        raise _refused(
+            path, f"this is not what the run wrote: its SHA-256 is another one than {CHECKSUMS} has"
+        )
 
 
 def _refused(path: Path, problem: str) -> UserError:

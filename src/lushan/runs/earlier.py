@@ -52,7 +52,7 @@ def of_run(folder: Path) -> dict[str, Path]:
     folder = folder.expanduser()
     if not (folder / "result.json").is_file():
         raise UserError(
-            "the run to start from is not complete",
+            "the run to start from is not complete: it has no result.json",
             key="init_from",
             value=str(folder),
             hint="The command that began it resumes it; `lushan runs` lists all.",

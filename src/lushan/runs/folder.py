@@ -71,6 +71,13 @@ class Status:
     is_damaged: bool = False
     """Whether there is a result that cannot be read."""
 
+    @property
+    def missing(self) -> str:
+        """Why there is no result, in a part of a sentence."""
+        if self.is_damaged:
+            return str(self.reason)
+        return f"{self.state}, {self.reason}" if self.reason else self.state
+
 
 class _Inside:
     """A file or folder of a run, looked up when it is asked for: most commands ask for few."""
@@ -124,12 +131,16 @@ class RunFolder:
         try:
             result = self.result()
         except UserError as error:
-            reason = f"its result is damaged ({error.problem}): remove its folder to run it again"
+            file = Path(error.file or RESULT).name
+            reason = f"its {file} is damaged ({error.problem}): remove its folder to run it again"
             known |= {"state": FAILED, "reason": reason, "error": type(error).__name__}
             return Status(**known, record=record, is_damaged=True)
         if result is not None:
             if not self.run_json.exists():
                 damage = "its run.json is gone"
+            elif record.get("run_id") not in (None, result.run_id):
+                record, damage = {}, "its run.json is that of another run"
+                known = {}
             known |= {"state": COMPLETE, "reason": damage, "error": None}
             return Status(**known, record=record, result=result)
         status = Status(**known, record=record)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
-from lushan.runs.folder import COMPLETE, RunFolder, Status
+from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
 from lushan.runs.listing import differing, folders, nothing_to_collect
 from lushan.runs.result import Result, headline
@@ -127,14 +127,7 @@ def member_of(path: Path) -> Member:
     config, choices = record.get("config") or {}, record.get("choices") or {}
     number = str(record.get("run_id") or run_id(config))
     started = status.started or ""
-    return Member(path, number, config, choices, started, None, missing_for(status))
-
-
-def missing_for(status: Status) -> str:
-    """Return why there is no result, in a part of a sentence."""
-    if status.is_damaged:
-        return str(status.reason)
-    return f"{status.state}, {status.reason}" if status.reason else status.state
+    return Member(path, number, config, choices, started, None, status.missing)
 
 
 def shown(path: Path) -> str:

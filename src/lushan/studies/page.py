@@ -48,7 +48,7 @@ def write(
     if result is None:
         read_config(run)  # refuses what is no run at all
         raise UserError(
-            "the run is not complete",
+            f"the run is not complete ({folder.status().missing})",
             file=run,
             hint="The command that began it goes on with it; a page tells what came out.",
         )

@@ -25,7 +25,7 @@ from lushan.runs.folder import (
     RunFolder,
     Status,
 )
-from lushan.studies.collect import Member, missing_for
+from lushan.studies.collect import Member
 from lushan.studies.study import Levels, Study
 
 ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
@@ -62,7 +62,7 @@ class Run:
         """The run as tables know it; its levels are what it was chosen by."""
         status = self.folder.status()
         result = status.result
-        missing = None if result is not None else missing_for(status)
+        missing = None if result is not None else status.missing
         return Member(
             self.folder.path,
             self.folder.path.name,

@@ -54,7 +54,7 @@ class Original:
         result = folder.result()
         if result is None or not result.config:
             raise UserError(
-                "not a complete run",
+                f"not a complete run ({folder.status().missing})",
                 file=path,
                 hint="What has no result cannot be made again; `lushan runs` lists the runs.",
             )
@@ -66,6 +66,7 @@ class Original:
             hint = "It was changed or damaged after the run."
             raise UserError(problem, file=folder.manifest_json, hint=hint)
         read_config(folder.path)  # what it says is what was carried out
+        checksums.verified(folder.path, folder.predictions.name)  # none of them is gone
         for file in sorted(folder.predictions.glob("*.jsonl")):
             records.read(folder.path, file.stem)  # the other run is not made for nothing
         return cls(folder, result, manifest)

@@ -122,7 +122,7 @@ def test_a_damaged_result_is_one_thing_to_every_command(damage, tmp_path, cli_in
     listed = json.loads(cli_inside("runs", "outputs", "--json").out)
     assert {row["state"] for row in listed if row["folder"].endswith(run.name)} == {"failed"}
     table = cli_inside("table", "outputs", "--rows", "name")
-    assert "its result is damaged" in table.out + table.err
+    assert "its result.json is damaged" in table.out + table.err
 
 
 @pytest.mark.fault(70)

@@ -55,7 +55,7 @@ def test_a_run_that_lost_its_record_is_listed_by_its_result(carried_out, tmp_pat
     folder.result_json.write_text("{")
     (run,) = listing.list_runs(tmp_path)
     assert (run.state, run.value) == ("failed", None)
-    assert "its result is damaged" in run.reason
+    assert "its result.json is damaged" in run.reason
 
 
 def test_no_runs_and_no_folder(tmp_path):

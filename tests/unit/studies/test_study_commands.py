@@ -153,7 +153,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     assert "remove its folder" in done.out
     table = cli_inside("study", "table", file)
     assert table.code == 0, table.err
-    assert "its result is damaged" in table.out
+    assert "its result.json is damaged" in table.out
 
     folder = results[1].parent
     kept = (folder / "manifest.json").read_text()

@@ -155,7 +155,7 @@ def test_a_damaged_result_is_said(place, write):
     folder = write("crf", 3, 0.6)
     folder.result_json.write_text("{}")
     text = table([place], rows=["task.head"]).text
-    assert "its result is damaged" in text
+    assert "its result.json is damaged" in text
     assert rows(text)[1][2] == "2 of 3"
 
 
