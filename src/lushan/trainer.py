@@ -36,6 +36,8 @@ MINUTES_OF_A_YEAR = 525_600
 
 Count = Annotated[int, Within(least=1)]
 Share = Annotated[float, Within(above=0, most=1)]
+Limit = Annotated[int, Within(least=0)] | Annotated[float, Within(least=0, most=1)]
+"""Batches of an evaluation, or a share of them; none at 0."""
 
 BOUNDS: dict[str, Any] = {
     "devices": list[int] | str | Literal[-1] | Count,
@@ -43,9 +45,9 @@ BOUNDS: dict[str, Any] = {
     "min_epochs": Count | None,
     "min_steps": Count | None,
     "limit_train_batches": Count | Share | None,
-    "limit_val_batches": Count | Share | None,
-    "limit_test_batches": Count | Share | None,
-    "limit_predict_batches": Count | Share | None,
+    "limit_val_batches": Limit | None,
+    "limit_test_batches": Limit | None,
+    "limit_predict_batches": Limit | None,
     "val_check_interval": Count | Share | str | None,
     "check_val_every_n_epoch": Count | None,
 }

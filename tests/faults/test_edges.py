@@ -63,7 +63,7 @@ def test_a_number_at_the_edge_trains_or_is_refused(tmp_path, monkeypatch):
     wrong = []
     for number, (name, key, value) in enumerate(todo):
         # Else what cannot change a result would be answered from the run before.
-        places = [f"paths.output_dir={number}", "paths.cache_dir=cache"]
+        places = [f"paths.output_dir=out{number}", "paths.cache_dir=cache"]
         done = command.inside("train", *RUNS[name], *places, f"++{key}={value}", cwd=tmp_path)
         named = "error: " in done.err and any(part in done.err for part in key.split("."))
         diverged = done.code == 1 and re.search("error: the (loss|gradient) is", done.err)
