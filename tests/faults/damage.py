@@ -6,8 +6,10 @@ file and gives one command; the answer is right, or the file is named and the ex
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
+import json
 import os
 import random
 import re
@@ -173,6 +175,8 @@ def commands(place: Place) -> dict[str, list[str]]:
 
 TRAINING = ("reproduce", "study verify", "init_from")
 """Commands that train anew: each trial takes seconds."""
+MAKING = ("train", "study run")
+"""Commands that carry out what is missing."""
 
 
 with tempfile.TemporaryDirectory() as _folder:
@@ -182,12 +186,17 @@ with tempfile.TemporaryDirectory() as _folder:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a command came to: exit code, standard output, standard error, written files."""
+    """What a command came to: exit code, standard output, standard error, written files.
+
+    Attributes:
+        metrics: Those of all runs, afterwards.
+    """
 
     code: int
     out: str
     err: str
     written: str
+    metrics: tuple[str, ...] = ()
 
     @property
     def said(self) -> str:
@@ -218,7 +227,16 @@ def give(words: Sequence[str], folder: Path) -> Answer:
         if p.suffix in WRITTEN and p.relative_to(folder).parts[0] not in ("outputs", "cache")
     ]
     texts = [VARYING.sub("#", text) for text in (done.out, done.err, "\n".join(written))]
-    return Answer(done.code, *texts)
+    return Answer(done.code, *texts, metrics_in(folder / "outputs"))
+
+
+def metrics_in(outputs: Path) -> tuple[str, ...]:
+    """The metrics of each run that is complete."""
+    found = []
+    for path in sorted(outputs.rglob("result.json")):
+        with contextlib.suppress(ValueError, KeyError, OSError):
+            found.append(json.dumps(json.loads(path.read_bytes())["metrics"]))
+    return tuple(found)
 
 
 def copied(place: Place, folder: Path) -> Path:
@@ -310,13 +328,16 @@ def damage(place: Place, folder: Path, file: str, name: str, rng: random.Random)
 # Answers
 
 
-def wrong(usual: Answer, answer: Answer, file: str, run: Path) -> str | None:
+def wrong(usual: Answer, answer: Answer, file: str, run: Path, command: str) -> str | None:
     """What is wrong with an answer, in a word: traceback, code, unnamed, silent; None: nothing.
 
-    A study goes on without a run that is damaged, names its file and ends with 1.
+    A study goes on without a run that is damaged, names its file and ends with 1. A run without a
+    result is carried out, to the same numbers.
     """
     if "Traceback (most recent call last)" in answer.said:
         return "traceback"
+    if command in MAKING and answer.code == usual.code == 0 and answer.metrics == usual.metrics:
+        return None
     if answer.code == usual.code and answer.out == usual.out and answer.written == usual.written:
         return None
     named = any(name in answer.said for name in names(file, run))

@@ -92,7 +92,7 @@ class Trials:
         damage.damage(self.place, copy, file, way, random.Random(seed))
         answer = damage.give(self.words[command], copy)
         shutil.rmtree(copy)
-        return answer, damage.wrong(self.usual(command)[0], answer, file, self.place.run)
+        return answer, damage.wrong(self.usual(command)[0], answer, file, self.place.run, command)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from lushan.runs.files import (
     sha256_file,
     write_json,
 )
-from lushan.runs.identity import run_id, run_path
+from lushan.runs.identity import is_run_id, run_id, run_path
 from lushan.runs.result import Result
 from lushan.runs.secrets import redact, redact_arguments, redact_config, secret_values
 from lushan.runs.tidying import left_over, tidy
@@ -138,9 +138,6 @@ class RunFolder:
         if result is not None:
             if not self.run_json.exists():
                 damage = "its run.json is gone"
-            elif record.get("run_id") not in (None, result.run_id):
-                record, damage = {}, "its run.json is that of another run"
-                known = {}
             known |= {"state": COMPLETE, "reason": damage, "error": None}
             return Status(**known, record=record, result=result)
         status = Status(**known, record=record)
@@ -371,7 +368,13 @@ class RunFolder:
             return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:
             return {}, "its run.json is damaged (no state)"
+        if self._is_of_another(record.get("run_id")):
+            return {}, "its run.json is that of another run"
         return record, None
+
+    def _is_of_another(self, number: Any) -> bool:
+        """Whether a run id is not that of this folder, which may have been renamed to none."""
+        return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
     def _write(self, **record: Any) -> None:
         write_json(self.run_json, record)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import marshal
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -113,6 +114,11 @@ def run_id(config: Mapping[str, Any]) -> str:
         TypeError: A value is not one that YAML can hold.
     """
     return hashlib.sha256(canonical(config).encode()).hexdigest()[:10]
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a name has the form of a run id."""
+    return re.fullmatch(r"[0-9a-f]{10}", name) is not None
 
 
 def run_path(config: Mapping[str, Any]) -> Path:

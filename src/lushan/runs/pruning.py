@@ -19,7 +19,7 @@ from lushan.runs import inside
 from lushan.runs import owner as owners
 from lushan.runs.columns import aligned
 from lushan.runs.files import TEMPORARY
-from lushan.runs.folder import COMPLETE, RUNNING, RunFolder
+from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import CACHE
 from lushan.runs.listing import folders
 
@@ -67,9 +67,10 @@ def plan(root: str | Path, older_than: float | None = None) -> list[Removal]:
 
 def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
     folder = RunFolder(run)
-    state = folder.state
-    if state == RUNNING or folder.owner() is not None:
+    if (owner := folder.owner()) is not None:
+        yield Removal(run, run, 0, f"stays: locked by {owner}", stays=True)
         return
+    state = folder.state
     try:
         inside.require_own_run(run)
     except UserError as error:
