@@ -25,9 +25,10 @@ from lushan.announcing import (
     notes_before,
     quiet_lightning,
 )
-from lushan.callbacks.checkpoints import Checkpoints, FolderIO, write_weights
+from lushan.callbacks.checkpoints import Checkpoints
 from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
+from lushan.checkpoint.io import FolderIO, write_weights
 from lushan.config.build import build
 from lushan.data.labelled import remembered
 from lushan.data.source import Source

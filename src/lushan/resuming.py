@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lushan.callbacks.checkpoints import newest
+from lushan.checkpoint.io import newest
 from lushan.errors import UserError
 from lushan.models.weights import WEIGHTS, shapes
 from lushan.trainer import Trainer

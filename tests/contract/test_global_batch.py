@@ -151,7 +151,7 @@ def test_two_processes_train_as_one(task, tmp_path):
 
 
 def load(folder):
-    from lushan.callbacks.checkpoints import load_weights
+    from lushan.models.weights import load_weights
 
     return {name: tensor.double() for name, tensor in load_weights(folder).items()}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lushan.callbacks.checkpoints import STATE
+from lushan.checkpoint.folder import STATE
 from lushan.errors import UserError
 from lushan.models.weights import WEIGHTS
 from lushan.text import tokenizers

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lushan.callbacks import checkpoints as ck
+from lushan.checkpoint.folder import STATE, write_folder
+from lushan.checkpoint.io import FolderIO, newest
+from lushan.models.weights import SUMS, WEIGHTS, Damaged, load_weights
+from lushan.runs.files import sha256_file, write_json
 from tests.faults import jobs
 from tests.helpers import forked, quick
 
@@ -27,10 +30,10 @@ def tensors(number):
 def save_for_ever(folder):
     number = 0
     while True:
-        files = {ck.WEIGHTS: tensors(number), ck.STATE: {"number": number}}
-        ck.write_folder(folder / f"step-{number:09d}", files)
+        files = {WEIGHTS: tensors(number), STATE: {"number": number}}
+        write_folder(folder / f"step-{number:09d}", files)
         for old in sorted(folder.glob("step-*"))[:-2]:
-            ck.FolderIO().remove_checkpoint(old)
+            FolderIO().remove_checkpoint(old)
         number += 1
 
 
@@ -51,23 +54,23 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path, monke
         time.sleep(rng.uniform(0.0, 0.1))
         process.kill()
         process.join()
-        found, complaints = ck.newest(folder)
+        found, complaints = newest(folder)
         assert complaints == []
-        state = ck.FolderIO().load_checkpoint(found)
+        state = FolderIO().load_checkpoint(found)
         assert torch.equal(state["state_dict"]["a"], tensors(state["number"])["a"])
 
 
 @pytest.mark.fault(16)
 def test_our_own_checkpoint_holds_only_tensors_and_plain_values(tmp_path):
     assert jobs.carry_out(jobs.config(tmp_path), jobs.at_step(10)) == 137
-    for path in jobs.run_folder(tmp_path).glob(f"checkpoints/*/{ck.STATE}"):
+    for path in jobs.run_folder(tmp_path).glob(f"checkpoints/*/{STATE}"):
         assert torch.load(path, weights_only=True)["global_step"] > 0
 
 
 def test_tensors_that_share_memory_come_back(tmp_path):
     tied = torch.ones(3)
-    ck.write_folder(tmp_path / "x", {ck.WEIGHTS: {"a": tied, "b": tied, "c": torch.zeros(0)}})
-    weights = ck.load_weights(tmp_path / "x")
+    write_folder(tmp_path / "x", {WEIGHTS: {"a": tied, "b": tied, "c": torch.zeros(0)}})
+    weights = load_weights(tmp_path / "x")
     assert set(weights) == {"a", "b", "c"}
     assert torch.equal(weights["a"], weights["b"])
 
@@ -78,9 +81,9 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
     folder = jobs.run_folder(tmp_path) / "checkpoints"
-    found, complaints = ck.newest(folder)
+    found, complaints = newest(folder)
     assert (found.name, complaints) == ("step-000000006", [])
-    ck.FolderIO().load_checkpoint(found)
+    FolderIO().load_checkpoint(found)
     assert [p.name for p in folder.iterdir() if p.name.startswith(".tmp-")] == []
     assert jobs.carry_out(cfg) == 0
 
@@ -134,10 +137,10 @@ def test_a_small_disk_that_fills_up(kilobytes, inside, tmp_path):
         assert "Traceback" not in said
         assert re.search("no space left|cannot (be written|save)", said, re.IGNORECASE), said
         folder = jobs.run_folder(output) / "checkpoints"
-        found, complaints = ck.newest(folder)
+        found, complaints = newest(folder)
         assert complaints == []
         if found is not None:
-            ck.FolderIO().load_checkpoint(found)
+            FolderIO().load_checkpoint(found)
         assert [p.name for p in folder.glob("*") if p.name.startswith(".tmp-")] == []
     finally:
         subprocess.run(["umount", str(output)], check=True)
@@ -156,16 +159,16 @@ def test_a_malicious_pickle_is_never_run(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     marker = tmp_path / "marker"
     folder = tmp_path / "step-000000001"
-    ck.write_folder(folder, {ck.WEIGHTS: tensors(1), ck.STATE: {"number": 1}})
-    (folder / ck.STATE).write_bytes(pickle.dumps(Hostile(marker)))
-    with pytest.raises(ck.Damaged):
-        ck.FolderIO().load_checkpoint(folder)
+    write_folder(folder, {WEIGHTS: tensors(1), STATE: {"number": 1}})
+    (folder / STATE).write_bytes(pickle.dumps(Hostile(marker)))
+    with pytest.raises(Damaged):
+        FolderIO().load_checkpoint(folder)
     # Also where the checksums were forged.
-    torch.save(Hostile(marker), folder / ck.STATE)
-    sums = {name: ck.sha256_file(folder / name) for name in (ck.WEIGHTS, ck.STATE)}
-    ck.write_json(folder / ck.SUMS, sums)
+    torch.save(Hostile(marker), folder / STATE)
+    sums = {name: sha256_file(folder / name) for name in (WEIGHTS, STATE)}
+    write_json(folder / SUMS, sums)
     with pytest.raises(pickle.UnpicklingError):
-        ck.FolderIO().load_checkpoint(folder)
+        FolderIO().load_checkpoint(folder)
     assert not marker.exists()
 
 
@@ -208,7 +211,7 @@ def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     )
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, twice) == 143
-    found, complaints = ck.newest(jobs.run_folder(tmp_path) / "checkpoints")
+    found, complaints = newest(jobs.run_folder(tmp_path) / "checkpoints")
     assert found is not None
     assert complaints == []
     assert jobs.carry_out(cfg) == 0
@@ -221,8 +224,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     error = jobs.error(tmp_path)
     assert "nan at step 20" in error
     assert "train" in error  # the batch's examples, by id
-    found, _ = ck.newest(jobs.run_folder(tmp_path) / "checkpoints")
-    weights = ck.load_weights(found)
+    found, _ = newest(jobs.run_folder(tmp_path) / "checkpoints")
+    weights = load_weights(found)
     assert all(bool(torch.isfinite(w).all()) for w in weights.values())
     assert jobs.state(tmp_path) == "failed"
 

@@ -6,11 +6,11 @@ import shutil
 import pytest
 import torch
 
-from lushan.callbacks import checkpoints as ck
+from lushan.checkpoint.io import newest
 from lushan.errors import UserError
 from lushan.inference import loading
-from lushan.models.weights import RUN, SUMS, Damaged, verify
-from lushan.runs.files import read_json, write_json
+from lushan.models.weights import RUN, SUMS, WEIGHTS, Damaged, load_weights, save_weights, verify
+from lushan.runs.files import read_json, sha256_file, write_json
 from tests.faults import jobs
 from tests.helpers.command import inside
 
@@ -82,18 +82,18 @@ def test_a_state_of_another_seed_is_refused_and_one_of_another_width_too(tmp_pat
     assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
     assert jobs.carry_out(jobs.config(tmp_path / "b", "seed=7"), jobs.at_step(14)) == 137
     mine, theirs = (jobs.run_folder(tmp_path / n) / "checkpoints" for n in "ab")
-    foreign, _ = ck.newest(theirs)
+    foreign, _ = newest(theirs)
     shutil.copytree(foreign, mine / "step-000009999")
-    found, complaints = ck.newest(mine)
+    found, complaints = newest(mine)
     assert found.name < "step-000009999"
     assert "is a checkpoint of the run" in complaints[0]
     # One that says it is this run's, and whose weights have another shape.
     shutil.copytree(found, mine / "step-000009998")
-    wide = {k: torch.cat([w, w], -1) for k, w in ck.load_weights(found).items() if w.dim() == 2}
-    ck.save_weights(wide, mine / "step-000009998")
+    wide = {k: torch.cat([w, w], -1) for k, w in load_weights(found).items() if w.dim() == 2}
+    save_weights(wide, mine / "step-000009998")
     sums = read_json(mine / "step-000009998" / SUMS)
     assert read_json(mine / "step-000009998" / RUN) == jobs.run_folder(tmp_path / "a").name
-    sums[ck.WEIGHTS] = ck.sha256_file(mine / "step-000009998" / ck.WEIGHTS)
+    sums[WEIGHTS] = sha256_file(mine / "step-000009998" / WEIGHTS)
     write_json(mine / "step-000009998" / SUMS, sums)
     assert jobs.carry_out(cfg) == 2
     said = jobs.error(tmp_path / "a")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lushan.callbacks.checkpoints import STATE, WEIGHTS
+from lushan.checkpoint.folder import STATE, WEIGHTS
 from tests.faults import jobs
 from tests.helpers import quick
 

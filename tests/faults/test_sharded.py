@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lushan.callbacks import checkpoints as ck
+from lushan.checkpoint.folder import STATE
+from lushan.checkpoint.io import FolderIO
 from lushan.models.weights import SUMS, Damaged, load_weights
 from tests.faults import jobs
 
@@ -120,7 +121,7 @@ def test_other_processes_go_on_where_they_are_let(begun, ended, exact, tmp_path)
 def test_its_weights_are_found_by_one_process(killed):
     newest = states(killed)[-1]
     weights = load_weights(newest)
-    whole = ck.FolderIO().load_checkpoint(newest)
+    whole = FolderIO().load_checkpoint(newest)
     assert whole["global_step"] == 9
     assert weights.keys() == whole["state_dict"].keys()
     (optimizer,) = whole["optimizer_states"]
@@ -146,5 +147,5 @@ def test_a_file_that_was_put_there_is_refused(killed):
 
 def test_nothing_in_it_is_unpickled_but_tensors_and_plain_values(killed):
     for state in states(killed):
-        assert torch.load(state / ck.STATE, weights_only=True)["global_step"] > 0
+        assert torch.load(state / STATE, weights_only=True)["global_step"] > 0
         assert {p.suffix for p in Path(state).iterdir()} == {".safetensors", ".pt", ".json"}

@@ -1,8 +1,4 @@
-"""Checkpoints that are whole, checked when read, and resume to the last bit.
-
-One checkpoint is a folder: `weights.safetensors`, `trainer.pt` (optimizer, schedule, loops,
-callbacks; only tensors and plain values) and `checksums.json`. It is written under a temporary
-name beside its own, synced, and renamed; the one before it goes only afterwards.
+"""Saves the state of a run, so that it resumes to the last bit, and its best weights.
 
 State is saved at boundaries only (`lushan.loops`): after a step with its validation, or after an
 epoch, when everything has acted that acts there.
@@ -10,160 +6,35 @@ epoch, when everything has acted that acts there.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
-from safetensors import SafetensorError
 from torch import Tensor
 
 from lushan.callbacks.boundary import AtBoundary
 from lushan.callbacks.facts import require_alike
 from lushan.callbacks.states import require_readable
+from lushan.checkpoint.io import write_weights
 from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
-from lushan.models.sharded import all_finite, any_sharded
+from lushan.models.sharded import all_finite
 from lushan.models.weights import (
-    RUN,
-    SUMS,
-    WEIGHTS,
     Damaged,
     is_in_shards,
-    load_weights,
-    run_of,
-    save_weights,
     verify,
 )
-from lushan.runs.files import TEMPORARY, sha256_file, write_json
 from lushan.runs.signals import Signals
 
 log = logging.getLogger(__name__)
 
-STATE = "trainer.pt"
 LOSS = "val/loss"
 """What decides between weights that the chosen metric finds equal."""
-
-
-def write_folder(folder: Path, files: dict[str, Any]) -> None:
-    """Write a checkpoint folder whole: `files` maps a name to tensors (weights) or a state."""
-    with writing(folder) as (temporary, _):
-        for name, content in files.items():
-            if name == WEIGHTS:
-                save_weights(content, temporary)
-            else:
-                torch.save(content, temporary / name)
-
-
-def write_weights(folder: Path, weights: dict[str, Tensor], *, first: bool) -> None:
-    """Write weights alone, whole; all processes call it, and the first one writes."""
-    if any_sharded(weights.values()):
-        from lushan.callbacks import spread
-
-        spread.save_weights(weights, folder)
-    elif first:
-        write_folder(folder, {WEIGHTS: weights})
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder to write into, which at the end takes the place of `folder`, all at once.
-
-    Beside it stands a place for the SHA-256 of files, by name, where it is known already.
-
-    Raises:
-        RunFailed: It cannot be written; `folder` is as it was.
-    """
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    sums: dict[str, str] = {}
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary, sums
-        if (run := run_of(folder)) is not None:
-            write_json(temporary / RUN, run)
-        for path in sorted(temporary.iterdir()):
-            _sync(path)
-            if path.name not in sums:
-                sums[path.name] = sha256_file(path)
-        write_json(temporary / SUMS, sums)
-        _sync(temporary)
-        if folder.exists():  # the same step again, after a resume
-            old = folder.with_name(f"{TEMPORARY}old-{folder.name}")
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
-        _sync(folder.parent)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        # torch and safetensors wrap the operating system's error in their own.
-        raise RunFailed(f"cannot save the checkpoint {folder}: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-class FolderIO(CheckpointIO):
-    """Lets Lightning read and write checkpoint folders."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write weights and state."""
-        state = dict(checkpoint)
-        write_folder(Path(path), {WEIGHTS: state.pop("state_dict"), STATE: state})
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read both; only tensors and plain values are ever unpickled."""
-        folder = Path(path)
-        verify(folder)
-        if is_in_shards(folder):
-            from lushan.callbacks import spread
-
-            return spread.load_alone(folder)
-        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        return {**state, "state_dict": load_weights(folder)}
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Remove a checkpoint folder."""
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint below `folder`, and what is wrong with newer ones.
-
-    Args:
-        folder: A run's checkpoints.
-        glance: Only whether its files are there; what is in them is looked at when they are read.
-    """
-    complaints = []
-    for path in sorted(folder.glob("step-*"), reverse=True):
-        try:
-            verify(path, share=(1, 1) if glance else (0, 1))
-        except Damaged as error:
-            complaints.append(str(error))
-            continue
-        return path, complaints
-    return None, complaints
 
 
 @configurable

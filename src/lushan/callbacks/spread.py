@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lushan.callbacks.checkpoints import STATE, writing
+from lushan.checkpoint.folder import STATE, writing
 from lushan.errors import RunFailed
 from lushan.models import shards
 from lushan.models.sharded import is_sharded, like, load_into

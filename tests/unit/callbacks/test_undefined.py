@@ -9,8 +9,9 @@ import pytest
 import torch
 from tests.conftest import trained
 
-from lushan.callbacks.checkpoints import Checkpoints, write_weights
+from lushan.callbacks.checkpoints import Checkpoints
 from lushan.callbacks.stopping import EarlyStopping
+from lushan.checkpoint.io import write_weights
 from lushan.reporting import curves_figure
 
 NAN = math.nan

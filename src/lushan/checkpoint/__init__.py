@@ -1,0 +1,1 @@
+"""Checkpoint folders: written whole, checked when read, in one file or in shards."""
