@@ -204,7 +204,9 @@ class Answer:
         return f"{self.out}\n{self.err}\n{self.written}"
 
 
-VARYING = re.compile(r"\d+(\.\d+)? ?(s|min|h|d|ms)\b|\d{4}-\d\d-\d\d[T ][\d:.+]*|[\d.,]+ ?\w*/s\b")
+VARYING = re.compile(
+    r"(?<!\w)\d+(\.\d+)? ?(s|min|h|d|ms)\b|\d{4}-\d\d-\d\d[T ][\d:.+]*|[\d.,]+ ?\w*/s\b"
+)
 """Times and what hangs on them, which no two runs share."""
 
 
@@ -226,7 +228,8 @@ def give(words: Sequence[str], folder: Path) -> Answer:
         for p in fresh
         if p.suffix in WRITTEN and p.relative_to(folder).parts[0] not in ("outputs", "cache")
     ]
-    texts = [VARYING.sub("#", text) for text in (done.out, done.err, "\n".join(written))]
+    said = (done.out, done.err, "\n".join(written))
+    texts = [VARYING.sub("#", text.replace(str(folder), "HERE")) for text in said]
     return Answer(done.code, *texts, metrics_in(folder / "outputs"))
 
 
@@ -345,7 +348,7 @@ def wrong(usual: Answer, answer: Answer, file: str, run: Path, command: str) -> 
         if answer.err.startswith("error: ") or "\nerror: " in answer.err:
             return None if named or answer.said == usual.said else "unnamed"
         return "code"
-    if answer.code != usual.code and not (named and answer.code == 1 and "1 failed" in answer.out):
+    if answer.code != usual.code and not (named and answer.code == 1 and command == "study run"):
         return "code"
     return None if named else "silent"
 

@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 CHECKSUMS = "checksums.json"
 RESULT = "result.json"
-AT_START = ("config.yaml", "overrides.yaml", "inputs.json", "task.json", "tokenizer", "encoder")
-"""Files and folders that are listed once training begins."""
-AT_END = (
-    *AT_START,
-    *("manifest.json", "manifest.diff", "metrics.csv", "samples.jsonl", "predictions"),
+MANIFEST = "manifest.json"
+AT_START = (
+    *("config.yaml", "overrides.yaml", "inputs.json", MANIFEST, "manifest.diff"),
+    *("task.json", "tokenizer", "encoder"),
 )
+"""Files and folders that are listed once training begins."""
+AT_END = (*AT_START, "metrics.csv", "samples.jsonl", "predictions")
 """The same of a complete run, whose result and weights are listed beside."""
 
 _HINT = (

@@ -136,8 +136,6 @@ class RunFolder:
             known |= {"state": FAILED, "reason": reason, "error": type(error).__name__}
             return Status(**known, record=record, is_damaged=True)
         if result is not None:
-            if not self.run_json.exists():
-                damage = "its run.json is gone"
             known |= {"state": COMPLETE, "reason": damage, "error": None}
             return Status(**known, record=record, result=result)
         status = Status(**known, record=record)
@@ -278,6 +276,8 @@ class RunFolder:
         result = dataclasses.replace(result, started=record.get("started"))
         content = as_json(result.to_dict())
         more = {RESULT: hashlib.sha256(content).hexdigest()}
+        if self.manifest_json.exists():  # closed since it was listed
+            more[checksums.MANIFEST] = sha256_file(self.manifest_json)
         if weights is not None:
             more[BEST_SUMS] = sha256_file(weights / Path(BEST_SUMS).name)
         checksums.add(self.path, checksums.AT_END, more)
@@ -363,7 +363,8 @@ class RunFolder:
         try:
             record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
-            return {}, None
+            begun = (self.path / checksums.CHECKSUMS).exists()
+            return {}, "its run.json is gone" if begun else None
         except (ValueError, UserError) as error:
             return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.runs.checksums import CHECKSUMS, RESULT
+from lushan.runs.config_yaml import CONFIG
 from lushan.runs.files import jsonable
 from lushan.runs.folder import RunFolder, Status
 from lushan.runs.identity import ABSENT, lookup, varying
@@ -75,8 +77,9 @@ def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
             file=root,
             hint="Runs are below outputs/, or where you put them.",
         )
+    damaged = {CHECKSUMS, CONFIG}  # a run whose run.json is gone
     for parent, inner, files in os.walk(root.resolve() if resolved else root):
-        if "run.json" in files or "result.json" in files:
+        if "run.json" in files or RESULT in files or damaged <= set(files):
             inner.clear()
             yield Path(parent)
         inner[:] = sorted(name for name in inner if not name.startswith("."))

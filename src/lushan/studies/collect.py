@@ -9,6 +9,7 @@ from typing import Any
 
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import trust
+from lushan.runs.config_yaml import read_config
 from lushan.runs.folder import COMPLETE, RunFolder
 from lushan.runs.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
 from lushan.runs.listing import differing, folders, nothing_to_collect
@@ -124,10 +125,18 @@ def member_of(path: Path) -> Member:
         started = result.started or status.started or ""
         return Member(path, result.run_id, result.config, result.choices, started, result)
     record = status.record
-    config, choices = record.get("config") or {}, record.get("choices") or {}
+    config, choices = record.get("config") or _config_in(path), record.get("choices") or {}
     number = str(record.get("run_id") or run_id(config))
     started = status.started or ""
     return Member(path, number, config, choices, started, None, status.missing)
+
+
+def _config_in(folder: Path) -> dict[str, Any]:
+    """The config of a run whose `run.json` is damaged; empty where its `config.yaml` is too."""
+    try:
+        return read_config(folder)
+    except UserError:
+        return {}
 
 
 def shown(path: Path) -> str:

@@ -17,6 +17,7 @@ from lushan.runs.config_yaml import read_config
 from lushan.runs.files import intact, write_page
 from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result, summary
+from lushan.terminal import echo
 
 CURVES = "curves.png"
 
@@ -54,7 +55,9 @@ def write(
         )
     curves = folder.plots / CURVES
     output.parent.mkdir(parents=True, exist_ok=True)
-    if curves.is_file():
+    if not curves.is_file():
+        echo(f"{curves} is gone: the page shows no curves", err=True)
+    else:
         shutil.copyfile(curves, output.parent / CURVES)
     shown = [_sample(sample, goes_on=goes_on) for sample in samples]
     text = page(folder, result, title=title, samples=shown, drawn=curves.is_file())
