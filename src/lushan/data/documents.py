@@ -157,7 +157,11 @@ def _plain(path: Path, reading: Reading, counts: collections.Counter[str]) -> It
     blocks = files.blocks(path, longest=reading.longest_line)
     if reading.unit == "file":
         return _cut(blocks, reading.longest_part)
-    lines = ((n, x) for first, text in blocks for n, x in enumerate(files.lines_of(text), first))
+    lines = (
+        (number, line)
+        for first, text in blocks
+        for number, line in enumerate(files.lines_of(text, path, first), first)
+    )
     if reading.unit == "paragraph":
         return _paragraphs(lines, reading.longest_part)
     return _lines(lines, counts)
@@ -239,7 +243,7 @@ def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
     from lushan.data.sources.table import QUOTE, SAMPLE, Table, ragged, rows_of
 
     blocks = files.blocks(path, longest=reading.longest_line)
-    lines = (line for _, text in blocks for line in files.lines_of(text))
+    lines = (line for _, text in blocks for line in files.fields_of(text))
     # What separates fields shows in the header, which may stand below blank lines.
     blank, first = 0, next(lines, None)
     while first is not None and not first.strip():

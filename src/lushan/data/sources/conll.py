@@ -301,24 +301,7 @@ def _by_blanks(line: str) -> list[str]:
 
 def _lines(text: str, path: str | Path, notes: list[str]) -> list[str]:
     """The lines of a file, without the byte order marks that joining files leaves in it."""
-    lines = files.lines_of(text)
-    if "\r" in text:
-        _require_line_ends(lines, path)
-    return files.without_marks(lines, path, notes)
-
-
-def _require_line_ends(lines: Sequence[str], path: str | Path) -> None:
-    """Refuse a carriage return that no line feed follows: it may be meant as a line's end."""
-    for number, line in enumerate(lines, start=1):
-        if (place := line.find("\r")) >= 0:
-            raise UserError(
-                "a carriage return stands inside this line",
-                file=path,
-                line=number,
-                column=place + 1,
-                hint="Where lines end with it alone, convert the file: "
-                r"tr '\r' '\n' < IN > OUT; otherwise remove it.",
-            )
+    return files.without_marks(files.lines_of(text, path), path, notes)
 
 
 def _ends_sentence(line: str) -> bool:
