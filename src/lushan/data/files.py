@@ -1,8 +1,9 @@
 """Files of the user's data: found, read, and refused with line and column where they are bad.
 
-Text is UTF-8 and lines end in a line feed, never in a carriage return alone; what is gzip is unpacked, whatever it is called. A line
-is bounded: a file without line ends is mostly not the file that was meant, and a tokenizer would
-chew on it for long. `read_text` gives a file whole, `blocks` piece by piece.
+Text is UTF-8 and lines end in a line feed, never in a carriage return alone; what is gzip is
+unpacked, whatever it is called. A line is bounded: a file without line ends is mostly not the file
+that was meant, and a tokenizer would chew on it for long. `read_text` gives a file whole, `blocks`
+piece by piece.
 """
 
 from __future__ import annotations

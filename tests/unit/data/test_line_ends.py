@@ -13,8 +13,9 @@ from lushan.data.sources.text import Text
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 
-JSON = "".join(json.dumps({"text": f"some text {n}", "label": "yn"[n % 2]}) + "\n" for n in range(9))
-CSV = "text,label\n" + "".join(f"some text {n},{'yn'[n % 2]}\n" for n in range(9))
+ROWS = [{"text": f"some text {n}", "label": "yn"[n % 2]} for n in range(9)]
+JSON = "".join(json.dumps(row) + "\n" for row in ROWS)
+CSV = "text,label\n" + "".join("{text},{label}\n".format(**row) for row in ROWS)
 TSV, SEMICOLONS = CSV.replace(",", "\t"), CSV.replace(",", ";")
 LINES = "".join(f"some text {n}\n" for n in range(9))
 

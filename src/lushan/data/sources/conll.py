@@ -17,6 +17,7 @@ from lushan.data.labelled import remember
 from lushan.data.source import WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
+from lushan.override_text import typed
 from lushan.text.tags import is_tag
 
 DOCUMENT = "-DOCSTART-"
@@ -273,7 +274,7 @@ class Conll(Tagged, WholeFiles):
             value=line,
             hint="Each token needs its tag. If the columns are separated otherwise, write "
             f"data.separator={'space' if tab else 'tab'}; comments are left out by "
-            "data.comment='#'.",
+            f"{typed('data.comment', COMMENT)}.",
         )
 
     @staticmethod

@@ -19,6 +19,7 @@ from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
 from lushan.errors import UserError
+from lushan.override_text import typed
 
 PARQUET = (".parquet", ".pq")
 _ROWS = 1024
@@ -135,7 +136,7 @@ class Table(Rows, WholeFiles):
         if quoted:
             notes.append(
                 f"{split}: in {quoted} lines a field starts with a quotation mark, taken as part "
-                "of the text; data.quote='\"' reads quoted fields"
+                f"of the text; {typed('data.quote', QUOTE)} reads quoted fields"
             )
         return None
 
