@@ -42,7 +42,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
-        "also != and, of numbers, > < >= <=. Several must all fit.",
+        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
+        "all fit.",
         metavar="KEY=VALUE",
         show_default=False,
     ),
