@@ -25,7 +25,7 @@ from lushan.runs.config_yaml import read_config
 from lushan.runs.earlier import ENCODER, TOKENIZER
 from lushan.runs.files import intact, write_json
 from lushan.runs.folder import FAILED, RunFolder
-from lushan.runs.identity import RESOLVED
+from lushan.runs.identity import RESOLVED, unseen
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
@@ -65,6 +65,7 @@ def run(
         require_unchanged(result.inputs, read, folder.path)
         if rank() == 0:
             folder.finish(result)
+            tell_unseen(result, cfg)
         return answer(result, folder)
     trust.require(cfg)
     if rank() > 0:
@@ -76,6 +77,18 @@ def run(
             require_its_inputs(folder, read)
             result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
     return answer(result, folder)
+
+
+def tell_unseen(result: Result, cfg: Mapping[str, Any]) -> None:
+    """Say what is asked for that only the training of a run gives, and this run is complete."""
+    if keys := unseen(result.config, cfg):
+        terminal.echo(
+            f"note: {', '.join(keys)}: only training gives this, and the run is complete: its "
+            "stored result follows. To train it once more, write another name=NAME.",
+            err=True,
+        )
+    elif cfg["trainer"].get("profiler"):
+        terminal.echo("note: trainer.profiler: its report is in the run's log.txt", err=True)
 
 
 def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
