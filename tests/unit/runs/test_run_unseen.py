@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 
 import pytest
+from tests.helpers import command
 
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.runs.identity import EXCLUDED, OBSERVED, run_id, unseen
-from tests.helpers import command
 
 ASKED = {
     "tags": ["a"],
