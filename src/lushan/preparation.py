@@ -77,8 +77,8 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
         UserError: The data cannot be used, or not by this task or this encoder.
     """
     source: Source = source_of(cfg)
-    corpus = source.read()
     task: Task = build(cfg["task"])
+    corpus = read_for(task, source)
     require_kind(task, corpus)
     if "train" not in corpus.splits:
         raise UserError(
@@ -230,6 +230,32 @@ def special_ids(tokenizer: Any) -> dict[str, int]:
     """The tokens that begin and end a text, as configs of transformers call them."""
     named = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def read_for(task: Task, source: Source) -> Corpus:
+    """Read the data of a task.
+
+    Raises:
+        UserError: It cannot be read. Where columns were looked for that the task does not read, the
+            error asks for those that it reads.
+    """
+    try:
+        return source.read()
+    except UserError as error:
+        asked = str(error.key).removeprefix("data.")
+        if task.reads == "text" or asked not in _OF_TEXTS or getattr(source, asked, None):
+            raise
+        columns = (error.hint or "").partition("; ")[2]
+        raise UserError(
+            f"this task reads {task.reads}: which columns hold them?",
+            key="data.source" if task.reads == "pairs" else "data",
+            file=error.file,
+            hint=_WAYS[task.reads] + (f" {columns[0].upper()}{columns[1:]}" if columns else ""),
+        ) from error
+
+
+_OF_TEXTS = ("text", "label")
+"""Options that say where a source finds texts with their labels."""
 
 
 def require_kind(task: Task, corpus: Corpus) -> None:
