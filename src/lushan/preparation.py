@@ -29,6 +29,7 @@ from lushan.tasks import base
 from lushan.tasks.base import Limits, Task
 from lushan.text.tokenizers import fingerprint as tokenizer_fingerprint
 from lushan.text.tokenizers import require_same_ids
+from lushan.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -367,9 +368,13 @@ def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
     notes = []
     for split, data in encoded.items():
         if cut := data.meta.get("cut"):
-            notes.append(f"{split}: {cut} words or texts were cut by max_length")
+            notes.append(
+                f"{split}: {plural(cut, 'word or text was', 'words or texts were')} cut by max_length"
+            )
         if long := data.meta.get("split"):
-            notes.append(f"{split}: {long} dialogues are read in windows of max_length")
+            notes.append(
+                f"{split}: {plural(long, 'dialogue is', 'dialogues are')} read in windows of max_length"
+            )
         if disguised := data.meta.get("disguised"):
             notes.append(
                 f"{split}: {disguised} dialogues hold the text of a control token, read as text"

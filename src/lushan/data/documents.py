@@ -21,6 +21,7 @@ from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import TEXTS, require_column
 from lushan.errors import UserError
+from lushan.wording import plural
 
 Unit = Literal["file", "paragraph", "line"]
 Format = Literal["txt", "jsonl", "csv", "parquet"]
@@ -126,11 +127,23 @@ def notes(counts: collections.Counter[str]) -> list[str]:
     if empty := counts["empty texts"]:
         said.append(f"{empty:,} of {counts['texts']:,} texts are empty")
     if blank := counts[_BLANK_LINES]:
-        said.append(f"{blank:,} blank lines are no documents and were left out")
+        said.append(
+            plural(
+                blank,
+                "blank line is no document and was left out",
+                "blank lines are no documents and were left out",
+            )
+        )
     if bare := counts["files without text"]:
         said.append(f"{bare:,} of {counts['files']:,} files hold no text")
     if nul := counts["NUL characters"]:
-        said.append(f"{nul:,} NUL characters stand in the texts and were left there")
+        said.append(
+            plural(
+                nul,
+                "NUL character stands in the texts and was left there",
+                "NUL characters stand in the texts and were left there",
+            )
+        )
     return said
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
 from lushan.runs import inside
+from lushan.wording import plural
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
@@ -320,9 +321,14 @@ def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[
     marked = [number for number, line in enumerate(lines, 1) if line.startswith(MARK)]
     if not marked:
         return lines
+    marks = "{} at the start of a line, as joined files have them, {} removed; the first in "
     notes.append(
-        f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
-        f"were removed; the first in {path}:{marked[0]}"
+        plural(
+            len(marked),
+            marks.format("byte order mark", "was"),
+            marks.format("byte order marks", "were"),
+        )
+        + f"{path}:{marked[0]}"
     )
     return [line.removeprefix(MARK) for line in lines]
 

@@ -152,7 +152,7 @@ def test_what_the_files_hold_besides_is_said_once(tmp_path: Path) -> None:
     text = "a O O\n\n\ufeffb O O\n"
     verdict = score(write(tmp_path, "both", text))
     assert len(verdict.notes) == 1
-    assert "1 byte order marks" in verdict.notes[0]
+    assert "1 byte order mark" in verdict.notes[0]
 
 
 def test_named_scheme(tmp_path: Path) -> None:

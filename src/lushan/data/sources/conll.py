@@ -19,6 +19,7 @@ from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
 from lushan.override_text import typed
 from lushan.text.tags import is_tag
+from lushan.wording import plural
 
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
@@ -346,11 +347,20 @@ def _of_words(identifier: str) -> str:
 def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
     """What was left out."""
     if comments := counts["comments"]:
-        yield f"{comments:,} comments (lines that start with {layout.comment!r}) were left out"
+        yield plural(
+            comments,
+            f"comment (a line that starts with {layout.comment!r}) was left out",
+            f"comments (lines that start with {layout.comment!r}) were left out",
+        )
     if ranges := counts["multiword tokens"]:
-        yield (
-            f"{ranges:,} multiword tokens (ids such as 1-2) were left out: their words have lines "
-            "of their own"
+        yield plural(
+            ranges,
+            "multiword token (an id such as 1-2) was left out: its words have lines of their own",
+            "multiword tokens (ids such as 1-2) were left out: their words have lines of their own",
         )
     if nodes := counts["empty nodes"]:
-        yield f"{nodes:,} empty nodes (ids such as 1.1) were left out"
+        yield plural(
+            nodes,
+            "empty node (an id such as 1.1) was left out",
+            "empty nodes (ids such as 1.1) were left out",
+        )
