@@ -368,13 +368,11 @@ def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
     notes = []
     for split, data in encoded.items():
         if cut := data.meta.get("cut"):
-            notes.append(
-                f"{split}: {plural(cut, 'word or text was', 'words or texts were')} cut by max_length"
-            )
+            what = plural(cut, "word or text was", "words or texts were")
+            notes.append(f"{split}: {what} cut by max_length")
         if long := data.meta.get("split"):
-            notes.append(
-                f"{split}: {plural(long, 'dialogue is', 'dialogues are')} read in windows of max_length"
-            )
+            what = plural(long, "dialogue is", "dialogues are")
+            notes.append(f"{split}: {what} read in windows of max_length")
         if disguised := data.meta.get("disguised"):
             notes.append(
                 f"{split}: {disguised} dialogues hold the text of a control token, read as text"
