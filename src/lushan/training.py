@@ -22,7 +22,7 @@ from lushan.config.inputs import Inputs
 from lushan.runs import checksums, inside, trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.config_yaml import read_config
-from lushan.runs.earlier import ENCODER, TOKENIZER
+from lushan.runs.earlier import ENCODER, TOKENIZER, require_checkpoint
 from lushan.runs.files import intact, write_json
 from lushan.runs.folder import FAILED, RunFolder
 from lushan.runs.identity import RESOLVED, unseen
@@ -59,8 +59,10 @@ def run(
     if cfg.get("show") is not None:
         return shown(cfg)
     folder = RunFolder.of(cfg)
-    read = inputs_of(cfg)
     result = folder.result()
+    if result is None and cfg["ckpt_path"]:
+        require_checkpoint("ckpt_path", cfg["ckpt_path"])
+    read = inputs_of(cfg)
     if result is not None:
         require_unchanged(result.inputs, read, folder.path)
         if rank() == 0:

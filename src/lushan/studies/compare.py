@@ -110,19 +110,21 @@ def compare(
         for metric, c in zip(tested, found, strict=True)
         if c.why is not None
     ]
+    shown = _rows(a, b, dict(zip(tested, found, strict=True)))
     told, why = changes(a, b, tested[0], read)
     notes += [f"Which examples changed cannot be told: {why}."] if why else []
     return Comparison(
         a,
         b,
         _config(a, b),
-        _rows(a, b, dict(zip(tested, found, strict=True))),
+        shown,
         contrast.TESTS[test],
         told,
         notes
         + collect.training_data([a, b])
         + collect.computed_apart([a, b])
-        + collect.cut_short([a, b]),
+        + collect.cut_short([a, b])
+        + collect.not_comparable([a, b], [row.metric for row in shown]),
     )
 
 

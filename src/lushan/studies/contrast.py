@@ -175,7 +175,10 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     """
     rows = records.of_members(runs, metric, read)
     task: Mapping[str, Any] = runs[0].config.get("task") or {}
-    found = counted(metric.partition("/")[2], rows, task)
+    split, _, name = metric.partition("/")
+    per_byte = f"{split}/bits_per_byte"
+    reasons = (run.result.not_comparable.get(per_byte) for run in runs if run.result is not None)
+    found = counted(name, rows, task, next(filter(None, reasons), None))
     for run, value in zip(runs, found.scores().tolist(), strict=True):
         reported = _number(run, metric)
         if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):
