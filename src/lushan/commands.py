@@ -156,7 +156,7 @@ def predict(
 def generate(
     run: RunOrModel,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="What to go on from.", show_default=False)
+        list[str] | None, typer.Option(help="What to continue.", show_default=False)
     ] = None,
     input: Annotated[
         str | None,
@@ -195,9 +195,9 @@ def generate(
     batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
     dtype: Dtype = "auto",
 ) -> None:
-    """Let a language model go on from prompts.
+    """Let a language model continue prompts.
 
-    A sequence-to-sequence model gets sources, and writes as it was judged where neither
+    A sequence-to-sequence model gets sources, and writes as it was evaluated where neither
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
     require_format(format)

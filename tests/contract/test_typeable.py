@@ -26,12 +26,7 @@ PLACEHOLDER = "X"
 
 def texts_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The line and text of each string that is no docstring; a placeholder stands for values."""
-    documented = ast.Module, ast.ClassDef, ast.FunctionDef
-    left_out = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
-    }
+    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if id(node) in left_out:
             continue

@@ -64,7 +64,7 @@ def explain(
         return _no_such_key(key, composer, config_name, overrides)
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
-            "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Leave the + away."
+            "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Remove the +."
         )
     if found := (
         re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text)

@@ -197,8 +197,8 @@ class Terminal:
         speaker = self.conversation.speaker
         if speaker.kind != "messages":
             self.note(
-                "this model has no chat template: it goes on from all that was written, yours and "
-                "its own"
+                "this model has no chat template: it continues all that was written, yours and its "
+                "own"
             )
         first = asked([{"role": "user", "content": ""}], self.conversation.tools)
         for note in unseen_notes(speaker.unseen([first]).items()):

@@ -109,7 +109,7 @@ def contrast(
         where = ":".join(str(part) for part in (error.file, error.line) if part is not None)
         return Contrast(effect, why=f"{where}: {error.problem}" if where else error.problem)
     if math.isnan(found.p):
-        return Contrast(effect, why="nothing varies from which chance could be told")
+        return Contrast(effect, why="nothing varies, and chance cannot be estimated")
     return Contrast(effect, found.low, found.high, found.p)
 
 
@@ -183,7 +183,7 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
         reported = _number(run, metric)
         if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):
             raise Undecided(
-                f"the stored predictions of {collect.shown(run.folder)} come to {value:.6g}, and "
+                f"the stored predictions of {collect.shown(run.folder)} give {value:.6g}, and "
                 f"its result says {reported:.6g}"
             )
     return found

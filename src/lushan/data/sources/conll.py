@@ -87,7 +87,7 @@ class Conll(Tagged, WholeFiles):
         tag_column: Which one holds tags.
         separator: What stands between columns; `auto` is a tab where most lines have one, and any
             run of blanks otherwise.
-        strip_digit: A digit rides on each token (`科0 技1`, the place in the word): leave it off.
+        strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
         comment: Lines that start so are left out and counted, unless they have the columns of a
             token; null is `#` where the first column counts words, and otherwise no line.
     """
@@ -282,7 +282,7 @@ class Conll(Tagged, WholeFiles):
     def _stripped(token: str, path: str | Path, line: int) -> str:
         if not token[-1:].isdigit():
             raise UserError(
-                "no digit rides on this token",
+                "this token does not end with a digit",
                 key="data.strip_digit",
                 file=path,
                 line=line,
