@@ -194,7 +194,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 columns (separated by blanks), and most lines have 2" in str(error)
+    assert "1 column (separated by blanks), and most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")

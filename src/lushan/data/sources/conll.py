@@ -268,8 +268,8 @@ class Conll(Tagged, WholeFiles):
         number, line, fields = row
         tab = layout.split is _by_tabs
         return UserError(
-            f"{len(fields)} columns (separated by {'tabs' if tab else 'blanks'}), and most lines "
-            f"have {layout.width}",
+            f"{plural(len(fields), 'column')} (separated by {'tabs' if tab else 'blanks'}), and "
+            f"most lines have {layout.width}",
             file=path,
             line=number,
             value=line,

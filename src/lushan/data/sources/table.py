@@ -20,6 +20,7 @@ from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
 from lushan.errors import UserError
 from lushan.override_text import typed
+from lushan.wording import plural
 
 PARQUET = (".parquet", ".pq")
 _ROWS = 1024
@@ -161,7 +162,7 @@ class Table(Rows, WholeFiles):
             return stripped, True
         if len(self.columns) != len(first):
             raise UserError(
-                f"the file has {len(first)} columns",
+                f"the file has {plural(len(first), 'column')}",
                 key="data.columns",
                 value=self.columns,
                 file=path,
@@ -237,7 +238,7 @@ def ragged(
     """The error for a row that has not as many fields as there are columns."""
     shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
     return UserError(
-        f"{len(row)} fields (separated by {shown}), and the columns are {len(names)}: "
+        f"{plural(len(row), 'field')} (separated by {shown}), and the columns are {len(names)}: "
         + ", ".join(names),
         file=path,
         line=line,
