@@ -71,7 +71,7 @@ def audit(
     if run is not None:
         found = dataclasses.replace(found, apart=judged_apart(run))
     if not given and run is None:
-        echo("of the data that `lushan train` reads where it is told nothing", err=True)
+        echo("of the data that `lushan train` reads by default", err=True)
     echo(page.summary(found))
     if output is not None:
         command = ["audit", *(given if run is None else ["--run", str(run)])]
@@ -98,7 +98,7 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
             "a run has its own config",
             key="--run",
             value=overrides[0],
-            hint="Leave the overrides away, or --run.",
+            hint="Remove the overrides, or --run.",
         )
     from lushan.config.build import source_of
     from lushan.runs.changed import require_unchanged

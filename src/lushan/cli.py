@@ -42,7 +42,7 @@ app = typer.Typer(
     help="""Experiments with language models: from one command to a number that can be defended.
 
     \b
-    lushan train experiment=sample/ner                     train, or show what it came to before
+    lushan train experiment=sample/ner                     train, or show the stored result
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
     lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
     lushan audit experiment=sample/ner                     what is odd about the data
@@ -50,9 +50,9 @@ app = typer.Typer(
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
     lushan compare RUN RUN                                 what differs, and whether it is chance
     lushan study run STUDY.yaml                            a comparison, from one file
-    lushan report STUDY.yaml -o site                       a page to look at it
+    lushan report STUDY.yaml -o site                       a page with all of it
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
-    lushan generate RUN --prompt "Once upon"               let a language model go on
+    lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
     lushan export RUN FOLDER                               in Hugging Face format
 
@@ -135,7 +135,7 @@ def _main(
 
 @app.command("train")
 def _train() -> None:
-    """Train what a config describes, or show what it came to before; -m for a sweep."""
+    """Train what a config describes, or show its stored result; -m for a sweep."""
     raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
 
 
@@ -158,7 +158,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:
-    """Judge a trained run again, on another split or on other data."""
+    """Evaluate a trained run again, on another split or on other data."""
     from lushan import inference
     from lushan.runs.closing import closing_text
     from lushan.runs.result import Result

@@ -42,7 +42,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
-        "also != and, of numbers, > < >= <=. Several must all fit.",
+        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
+        "all fit.",
         metavar="KEY=VALUE",
         show_default=False,
     ),
@@ -155,7 +156,7 @@ def predict(
 def generate(
     run: RunOrModel,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="What to go on from.", show_default=False)
+        list[str] | None, typer.Option(help="What to continue.", show_default=False)
     ] = None,
     input: Annotated[
         str | None,
@@ -194,9 +195,9 @@ def generate(
     batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
     dtype: Dtype = "auto",
 ) -> None:
-    """Let a language model go on from prompts.
+    """Let a language model continue prompts.
 
-    A sequence-to-sequence model gets sources, and writes as it was judged where neither
+    A sequence-to-sequence model gets sources, and writes as it was evaluated where neither
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
     require_format(format)

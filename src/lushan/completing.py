@@ -103,16 +103,14 @@ def complete(app: typer.Typer, line: str) -> int:
         for way in _overrides(line):
             echo(way)
         return 0
-    from typer.completion import completion_init  # type: ignore[attr-defined]
+    from typer._completion_classes import FishComplete
+    from typer.main import get_command
 
-    completion_init()
-    # Typer's own protocol: a word a line, with what it means behind a tab.
-    os.environ |= {
-        "_LUSHAN_COMPLETE": "complete_fish",
-        "_TYPER_COMPLETE_ARGS": line,
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-    app([], prog_name="lushan")
+    # Typer's printed form breaks long help at the terminal's width: what it found is printed here.
+    os.environ["_TYPER_COMPLETE_ARGS"] = line
+    finder = FishComplete(get_command(app), {}, "lushan", VARIABLE)
+    for item in finder.get_completions(*finder.get_completion_args()):
+        echo(f"{item.value}\t{' '.join(item.help.split())}" if item.help else str(item.value))
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class UserError(Exception):
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         where = [w for w in (place, self.key) if w]
         text = f"{', '.join(where)}: {self.problem}" if where else self.problem
-        if self.value is not None:
+        if self.value is not None and not _names(self.problem, self.value):
             text += f" (found {shorten(self.value)})"
         return f"{text}\n  {self.hint}" if self.hint else text
 
@@ -103,6 +104,14 @@ def of_path(error: BaseException) -> BaseException:
     hint = "A name has 255 bytes at most." if error.errno == errno.ENAMETOOLONG else None
     found = UserError(error.strerror or str(error), file=os.fsdecode(error.filename), hint=hint)
     return found.with_traceback(error.__traceback__)
+
+
+def _names(problem: str, value: object) -> bool:
+    """Whether a sentence holds a text as a word of its own: it is not shown once more then."""
+    # A number may stand there as something else: a bound, a line.
+    if not isinstance(value, str) or len(value) < 3:
+        return isinstance(value, str) and repr(value) in problem
+    return re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w/-]|\.\w)", problem) is not None
 
 
 def _rebuild(kind: type[UserError], fields: dict[str, object]) -> UserError:

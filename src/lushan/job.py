@@ -185,8 +185,8 @@ def gave_up(error: Exception) -> RunFailed | None:
         return None
     return RunFailed(
         f"the launcher gave up: {in_a_line(error)}\n"
-        "  What is complete is kept, and the same command goes on from there. With "
-        "hydra/launcher=fork a job\n  that is killed costs no other; `lushan study run` goes on "
+        "  What is complete is kept, and the same command resumes the rest. With "
+        "hydra/launcher=fork a job\n  that is killed costs no other; `lushan study run` continues "
         "by itself, and says which one it was."
     )
 

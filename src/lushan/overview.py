@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "lushan runs",
-            "lushan runs outputs/wnut17 --where task.head=crf --where 'test/entity_f1>=0.4'",
+            "lushan runs outputs/wnut17 --where task.head=crf --where 'test/entity_f1>=40%'",
             "lushan runs --sort value --last 10",
             "lushan runs --columns run,optimizer.lr,test/entity_f1",
             "lushan runs outputs/wnut17 --json",

@@ -29,6 +29,7 @@ from lushan.tasks import base
 from lushan.tasks.base import Limits, Task
 from lushan.text.tokenizers import fingerprint as tokenizer_fingerprint
 from lushan.text.tokenizers import require_same_ids
+from lushan.wording import plural
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,8 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
         UserError: The data cannot be used, or not by this task or this encoder.
     """
     source: Source = source_of(cfg)
-    corpus = source.read()
     task: Task = build(cfg["task"])
+    corpus = read_for(task, source)
     require_kind(task, corpus)
     if "train" not in corpus.splits:
         raise UserError(
@@ -232,6 +233,32 @@ def special_ids(tokenizer: Any) -> dict[str, int]:
     return {name: value for name, value in named.items() if value is not None}
 
 
+def read_for(task: Task, source: Source) -> Corpus:
+    """Read the data of a task.
+
+    Raises:
+        UserError: It cannot be read. Where columns were looked for that the task does not read, the
+            error asks for those that it reads.
+    """
+    try:
+        return source.read()
+    except UserError as error:
+        asked = str(error.key).removeprefix("data.")
+        if task.reads == "text" or asked not in _OF_TEXTS or getattr(source, asked, None):
+            raise
+        columns = (error.hint or "").partition("; ")[2]
+        raise UserError(
+            f"this task reads {task.reads}: which columns hold them?",
+            key="data.source" if task.reads == "pairs" else "data",
+            file=error.file,
+            hint=_WAYS[task.reads] + (f" {columns[0].upper()}{columns[1:]}" if columns else ""),
+        ) from error
+
+
+_OF_TEXTS = ("text", "label")
+"""Options that say where a source finds texts with their labels."""
+
+
 def require_kind(task: Task, corpus: Corpus) -> None:
     """A task that reads words cannot read texts, nor the other way round."""
     if corpus.kind != task.reads:
@@ -341,9 +368,11 @@ def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
     notes = []
     for split, data in encoded.items():
         if cut := data.meta.get("cut"):
-            notes.append(f"{split}: {cut} words or texts were cut by max_length")
+            what = plural(cut, "word or text was", "words or texts were")
+            notes.append(f"{split}: {what} cut by max_length")
         if long := data.meta.get("split"):
-            notes.append(f"{split}: {long} dialogues are read in windows of max_length")
+            what = plural(long, "dialogue is", "dialogues are")
+            notes.append(f"{split}: {what} read in windows of max_length")
         if disguised := data.meta.get("disguised"):
             notes.append(
                 f"{split}: {disguised} dialogues hold the text of a control token, read as text"

@@ -16,6 +16,7 @@ from lushan.errors import UserError
 from lushan.runs.bar import Bar
 from lushan.studying import planned
 from lushan.terminal import echo
+from lushan.wording import plural
 
 if TYPE_CHECKING:
     from lushan.studies.report.gathering import Gathered
@@ -63,7 +64,7 @@ def report(
         echo(f"not shown: {problem}", err=True)
     counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())
     size = written.size / 2**20
-    echo(f"{len(made.runs)} runs: {counts}", err=True)
+    echo(f"{plural(len(made.runs), 'run')}: {counts}", err=True)
     echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
     echo(str(output / "index.html"))
 

@@ -59,7 +59,7 @@ class SharedJob(Job):
         owner = folder.owner()
         if owner is None:
             return super().__call__(cfg)
-        told = {"state": RUNNING, "reason": f"{owner} is at it", "exit_code": 0}
+        told = {"state": RUNNING, "reason": f"{owner} is running it", "exit_code": 0}
         return told | {"folder": str(folder.path)}
 
 
@@ -268,7 +268,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
 
     Args:
         path: The run's folder.
-        keep: Where the other run stays; it is thrown away when not given.
+        keep: Where the other run stays; it is deleted when not given.
         tolerance: Of metrics.
         every: Say also what is bit-equal.
     """

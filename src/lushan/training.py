@@ -22,10 +22,10 @@ from lushan.config.inputs import Inputs
 from lushan.runs import checksums, inside, trust
 from lushan.runs.changed import INPUTS, changes, require_unchanged
 from lushan.runs.config_yaml import read_config
-from lushan.runs.earlier import ENCODER, TOKENIZER
+from lushan.runs.earlier import ENCODER, TOKENIZER, require_checkpoint
 from lushan.runs.files import intact, write_json
 from lushan.runs.folder import FAILED, RunFolder
-from lushan.runs.identity import RESOLVED
+from lushan.runs.identity import RESOLVED, unseen
 from lushan.runs.manifest import close_manifest, write_manifest
 from lushan.runs.result import Result
 from lushan.runs.signals import Signals
@@ -59,12 +59,15 @@ def run(
     if cfg.get("show") is not None:
         return shown(cfg)
     folder = RunFolder.of(cfg)
-    read = inputs_of(cfg)
     result = folder.result()
+    if result is None and cfg["ckpt_path"]:
+        require_checkpoint("ckpt_path", cfg["ckpt_path"])
+    read = inputs_of(cfg)
     if result is not None:
         require_unchanged(result.inputs, read, folder.path)
         if rank() == 0:
             folder.finish(result)
+            tell_unseen(result, cfg)
         return answer(result, folder)
     trust.require(cfg)
     if rank() > 0:
@@ -76,6 +79,18 @@ def run(
             require_its_inputs(folder, read)
             result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
     return answer(result, folder)
+
+
+def tell_unseen(result: Result, cfg: Mapping[str, Any]) -> None:
+    """Say what is asked for that only the training of a run gives, and this run is complete."""
+    if keys := unseen(result.config, cfg):
+        terminal.echo(
+            f"note: {', '.join(keys)}: only training gives this, and the run is complete: its "
+            "stored result follows. To train it once more, write another name=NAME.",
+            err=True,
+        )
+    elif cfg["trainer"].get("profiler"):
+        terminal.echo("note: trainer.profiler: its report is in the run's log.txt", err=True)
 
 
 def inputs_of(cfg: Mapping[str, Any]) -> Inputs:

@@ -22,7 +22,7 @@ ROWS = {
     7: "SIGKILL with averaged weights (EMA)",
     8: "SIGKILL with AdaLoRA",
     9: "SIGKILL twice",
-    10: "config, data or number of processes changed before the run goes on",
+    10: "config, data or number of processes changed before the run resumes",
     11: "running metrics of training, counted over the whole epoch",
     12: "fifteen random kills during a save, TMPDIR on another file system",
     13: "the last checkpoint cut short",

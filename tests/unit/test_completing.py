@@ -65,6 +65,17 @@ def test_how_a_line_goes_on(ways, line, expected):
     assert expected is None or found == expected
 
 
+def test_options_are_offered_one_a_line_however_long_their_help(ways):
+    """A wrapped help text would be taken for words."""
+    commands = [f"lushan {name} " for name in names_of(program.app)]
+    for group in program.app.registered_groups:
+        commands += [f"lushan {group.name} {name} " for name in names_of(group.typer_instance)]
+    for line in commands:
+        found = ways(f"{line}--")
+        assert found, line
+        assert [way for way in found if not way.startswith("--") or " " in way] == [], line
+
+
 def test_an_override_begins_with_any_group(ways):
     assert {"model=", "experiment=", "optimizer."} <= set(ways("lushan train "))
 

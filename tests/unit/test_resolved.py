@@ -65,7 +65,7 @@ def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
 def test_numbers_side_by_side_are_told_apart(runs: dict[str, Path]) -> None:
     members = [collect.member_of(run) for run in runs.values()]
     assert collect.computed_apart(members) == [
-        "The runs were not computed alike: trainer.precision came to 32-true, bf16-mixed."
+        "The runs were not computed alike: trainer.precision was 32-true, bf16-mixed."
     ]
     assert collect.computed_apart(members[:1] * 2) == []
 

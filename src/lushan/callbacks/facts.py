@@ -35,7 +35,7 @@ def require_alike(
             way = (
                 f"Write {field}={value}"
                 if is_excluded(field)
-                else f"Resume it where {field} comes to {value}"
+                else f"Resume it where {field} is {value}"
             )
             raise UserError(
                 f"the interrupted run had {value!r} here; so it is resumed to the last bit",

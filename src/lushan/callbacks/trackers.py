@@ -282,7 +282,7 @@ class Guarded(Logger):
         self.failed = True
         first = next(iter(redact(reason).splitlines()), "")
         log.warning(
-            "warning: %s failed and is left out of this run (%s). The run's own record goes on; "
+            "warning: %s failed and is left out of this run (%s). The run's own record continues; "
             "`lushan sync %s` sends it to W&B later.",
             self.name,
             first,

@@ -275,7 +275,7 @@ def main_metric(cfg: Mapping[str, Any]) -> str:
     )
     if not found:
         raise UserError(
-            "the task does not say what it is judged by",
+            "the task does not name its main metric",
             key="optimized_metric",
             hint=f"Write optimized_metric=val/NAME; it reports {', '.join(metric_names(cfg))}.",
         )
@@ -300,11 +300,11 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
             "a batch is measured in tokens or in examples, not in both",
             key="data.batch_examples",
             value=data["batch_examples"],
-            hint="Leave one of data.batch_tokens and data.batch_examples away, or set it to null.",
+            hint="Remove one of data.batch_tokens and data.batch_examples, or set it to null.",
         )
     if not cfg["train"] and cfg["ckpt_path"] is None:
         raise UserError(
-            "nothing is trained, and there are no weights to judge",
+            "nothing is trained, and there are no weights to evaluate",
             key="train",
             value=False,
             hint="Write ckpt_path=outputs/NAME/RUN/checkpoints/best.",

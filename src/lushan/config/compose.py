@@ -325,7 +325,7 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
                 f"{INIT_FROM} brings its own model and tokenizer",
                 key=group,
                 value=named[group].partition("=")[2],
-                hint=f"Leave {named[group]} away, or {INIT_FROM}.",
+                hint=f"Remove {named[group]}, or {INIT_FROM}.",
             )
     place = named[INIT_FROM].partition("=")[2]
     if place in ("", "null"):

@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from lushan.config import hints, origin
+from lushan.config import choices, hints, origin
 from lushan.errors import UnknownKey, UserError, nearest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def explain(
         return _no_such_key(key, composer, config_name, overrides)
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
-            "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Leave the + away."
+            "it is there already", key=found[1], file=origin.COMMAND_LINE, hint="Remove the +."
         )
     if found := (
         re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text)
@@ -132,8 +132,16 @@ def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
     """The same mistake, with what was meant by the key, where the rest of the config tells it."""
     wrong = str(error.key)
     keys = [k for k in origin.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
-    hint = hints.hint_for(wrong, error.value, keys, origin.known_groups(), origin.values_of(cfg))
-    return UnknownKey(error.problem, key=wrong, value=error.value, hint=hint or error.hint)
+    value = error.value
+    hint = choices.instead_of_key(
+        wrong,
+        str(value) if isinstance(value, str) else None,
+        origin.known_groups(),
+        origin.known_options,
+    ) or hints.hint_for(wrong, value, keys, origin.known_groups(), origin.values_of(cfg))
+    if hint is not None and hint.startswith(choices.ONLY) and error.hint:
+        hint = f"{hint} {error.hint}"
+    return UnknownKey(error.problem, key=wrong, value=value, hint=hint or error.hint)
 
 
 def _slash_instead_of_a_dot(error: UserError) -> str | None:
@@ -200,28 +208,10 @@ def _no_such_option(
         value=name,
         file=place.file if place else None,
         line=place.line if place else None,
-        hint=_options_near(group, name, origin.options_of(composer, group)),
+        hint=choices.options_near(
+            group, name, origin.own_options_of(composer, group), origin.options_by(composer)
+        ),
     )
-
-
-_PRETRAINED = "pretrained"
-"""The option of a group that reads what a folder or the hub holds, by the key `path`."""
-
-
-def _options_near(group: str, name: str, options: Sequence[str]) -> str:
-    """What to write instead of an option that there is not."""
-    family = [option for option in options if option.startswith(f"{name}_")]
-    near = family[-1] if family else nearest(name, options)
-    listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
-    meant = f"Did you mean {group}={near}? {listed}" if near else listed
-    if _PRETRAINED not in options:
-        return meant
-    what = "weights" if group == "model" else group
-    by_path = f"{group}={_PRETRAINED} {group}.path={name}"
-    # No option is written like that: it is a hub id, or a folder.
-    if re.search(r"[^a-z0-9_]", name) and name.replace("-", "_") not in options:
-        return f"Write {by_path}. No option of the group is a name of the hub. {listed}"
-    return f"{meant} The {what} that the hub or a folder calls {name}: {by_path}."
 
 
 def _chosen_by(override: Override) -> list[str]:
@@ -276,7 +266,7 @@ def _not_an_option(override: Override, composer: Composer) -> UserError:
         key=group,
         value=_value(override),
         file=origin.COMMAND_LINE,
-        hint=f"There are: {', '.join(origin.options_of(composer, group))}.",
+        hint=f"There are: {', '.join(origin.own_options_of(composer, group))}.",
     )
 
 
@@ -346,17 +336,20 @@ def _key_hint(
     else:
         values = {} if base is None else origin.values_of(base)
         values |= {o.key_or_group: o.value() for o in parsed if not o.is_delete()}
-        hint = hints.hint_for(name, value, keys, groups, values)
-    if hint is not None:
+        hint = choices.instead_of_key(
+            name, value, groups, origin.options_by(composer)
+        ) or hints.hint_for(name, value, keys, groups, values)
+    if hint is not None and not hint.startswith(choices.ONLY):
         return hint
-    if base is not None and isinstance(inside := _deepest(base, name), DictConfig):
-        return f"There are: {', '.join(str(k) for k in inside)}."
-    return f"There are: {', '.join(k for k in keys if '.' not in k)}."
+    inside = None if base is None else _deepest(base, name)
+    names = map(str, inside) if inside is not None else (k for k in keys if "." not in k)
+    listed = f"There are: {', '.join(names)}."
+    return listed if hint is None else f"{hint} {listed}"
 
 
-def _deepest(base: DictConfig, key: str) -> Any:
-    """The innermost group on the way to a key."""
-    node: Any = base
+def _deepest(base: DictConfig, key: str) -> DictConfig | None:
+    """The innermost group on the way to a key; None where there is none."""
+    node = base
     for part in key.split("."):
         inner = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
         if not isinstance(inner, DictConfig):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lushan import parsing
+from lushan.config import usage
+from lushan.config.folders import conf_folders
 from lushan.config.signatures import known_parameters
 
 if TYPE_CHECKING:
@@ -199,6 +201,21 @@ def options_of(composer: Composer, group: str) -> list[str]:
     for folder in loader.get_group_options(group, ObjectType.GROUP):
         found += [f"{folder}/{name}" for name in options_of(composer, f"{group}/{folder}")]
     return found
+
+
+def own_options_of(composer: Composer, group: str) -> list[str]:
+    """The options of a group without those of groups below it that are chosen by themselves.
+
+    `task/head` is one; `experiment/ner` only sorts files.
+    """
+    below = [g for g in usage.options_by_group(conf_folders()) if g.startswith(f"{group}/")]
+    inner = tuple(f"{other.removeprefix(f'{group}/')}/" for other in below)
+    return [name for name in options_of(composer, group) if not name.startswith(inner)]
+
+
+def options_by(composer: Composer) -> Callable[[str], list[str]]:
+    """Return what gives the options of a group."""
+    return lambda group: options_of(composer, group)
 
 
 def groups_of(composer: Composer, group: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from lushan.config.folders import conf_folders
 _HEAD = """\
 Usage: lushan train [OVERRIDES] [FLAGS]
 
-Train and judge the experiment that a config describes, or show what it came to before.
+Train and evaluate the experiment that a config describes, or show its stored result.
 
   lushan train experiment=ner/wnut17 data.dir=FOLDER     a preset
   lushan train model=minilm optimizer.lr=3e-5            options of groups, and single keys
@@ -24,7 +24,7 @@ Overrides:
   group=option    choose one of the options below
   key=value       set a key; any argument of what a group calls can be set, as in
                   trainer.max_steps=100 or optimizer.layer_decay=0.9
-  ~key            take a key away
+  ~key            remove a key
 
 Flags:
   -m, --multirun         a sweep

@@ -211,7 +211,7 @@ class LabelReader:
                 row,
                 value=value,
                 hint="Numbers are learned by task.kind=regression; if each is a class, name them: "
-                "data.label_names=['0.5','1.0',...].",
+                '\'data.label_names=["0.5","1.0",...]\'.',
             )
         number = min((first[kind] for kind in ("whole", "fraction") if kind in first), default=None)
         if number is None:

@@ -103,8 +103,8 @@ class Dialogues:
                 if silent
                 else "all turns of the assistant's have the weight 0: there is nothing to learn",
                 file=columns.file,
-                hint="Say who the assistant is: data.roles={NAME: assistant}, or, where turns are "
-                "plain texts, data.first_role=assistant."
+                hint="Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
+                "are plain texts, data.first_role=assistant."
                 if silent
                 else "Messages with train: false, or weight: 0, are not learned.",
             )

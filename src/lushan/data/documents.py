@@ -21,6 +21,7 @@ from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import TEXTS, require_column
 from lushan.errors import UserError
+from lushan.wording import plural
 
 Unit = Literal["file", "paragraph", "line"]
 Format = Literal["txt", "jsonl", "csv", "parquet"]
@@ -126,11 +127,23 @@ def notes(counts: collections.Counter[str]) -> list[str]:
     if empty := counts["empty texts"]:
         said.append(f"{empty:,} of {counts['texts']:,} texts are empty")
     if blank := counts[_BLANK_LINES]:
-        said.append(f"{blank:,} blank lines are no documents and were left out")
+        said.append(
+            plural(
+                blank,
+                "blank line is no document and was left out",
+                "blank lines are no documents and were left out",
+            )
+        )
     if bare := counts["files without text"]:
         said.append(f"{bare:,} of {counts['files']:,} files hold no text")
     if nul := counts["NUL characters"]:
-        said.append(f"{nul:,} NUL characters stand in the texts and were left there")
+        said.append(
+            plural(
+                nul,
+                "NUL character stands in the texts and was left there",
+                "NUL characters stand in the texts and were left there",
+            )
+        )
     return said
 
 
@@ -157,7 +170,11 @@ def _plain(path: Path, reading: Reading, counts: collections.Counter[str]) -> It
     blocks = files.blocks(path, longest=reading.longest_line)
     if reading.unit == "file":
         return _cut(blocks, reading.longest_part)
-    lines = ((n, x) for first, text in blocks for n, x in enumerate(files.lines_of(text), first))
+    lines = (
+        (number, line)
+        for first, text in blocks
+        for number, line in enumerate(files.lines_of(text, path, first), first)
+    )
     if reading.unit == "paragraph":
         return _paragraphs(lines, reading.longest_part)
     return _lines(lines, counts)
@@ -239,7 +256,7 @@ def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
     from lushan.data.sources.table import QUOTE, SAMPLE, Table, ragged, rows_of
 
     blocks = files.blocks(path, longest=reading.longest_line)
-    lines = (line for _, text in blocks for line in files.lines_of(text))
+    lines = (line for _, text in blocks for line in files.fields_of(text))
     # What separates fields shows in the header, which may stand below blank lines.
     blank, first = 0, next(lines, None)
     while first is not None and not first.strip():

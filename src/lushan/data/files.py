@@ -1,8 +1,9 @@
 """Files of the user's data: found, read, and refused with line and column where they are bad.
 
-Text is UTF-8 and lines end in a line feed; what is gzip is unpacked, whatever it is called. A line
-is bounded: a file without line ends is mostly not the file that was meant, and a tokenizer would
-chew on it for long. `read_text` gives a file whole, `blocks` piece by piece.
+Text is UTF-8 and lines end in a line feed, never in a carriage return alone; what is gzip is
+unpacked, whatever it is called. A line is bounded: a file without line ends is mostly not the file
+that was meant, and a tokenizer would chew on it for long. `read_text` gives a file whole, `blocks`
+piece by piece.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
 from lushan.runs import inside
+from lushan.wording import plural
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
@@ -273,8 +275,27 @@ def _likely_encoding(data: bytes) -> str:
     return "gb18030" if plausible and chinese > 0.05 * len(text) else "latin1"
 
 
-def lines_of(text: str) -> list[str]:
-    """Lines without their ends; only a line feed, perhaps after a carriage return, ends one."""
+def lines_of(text: str, name: str | Path, first: int = 1) -> list[str]:
+    """Return lines without their ends: a line feed, perhaps after a carriage return.
+
+    Args:
+        text: Whole lines.
+        name: The file, for the error.
+        first: Number of the first line.
+
+    Raises:
+        UserError: A carriage return stands alone: it may be meant as a line's end.
+    """
+    lines = fields_of(text)
+    if "\r" in text:
+        for number, line in enumerate(lines, first):
+            if (place := line.find("\r")) >= 0:
+                raise lone_return(name, number, place + 1)
+    return lines
+
+
+def fields_of(text: str) -> list[str]:
+    """Return lines as a reader of quoted fields needs them: a carriage return may be quoted."""
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -283,14 +304,31 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
+def lone_return(name: str | Path, line: int, column: int | None = None) -> UserError:
+    """The error for a carriage return that no line feed follows."""
+    return UserError(
+        "a carriage return stands inside this line",
+        file=name,
+        line=line,
+        column=column,
+        hint="Where lines end with it alone, convert the file: "
+        r"tr '\r' '\n' < IN > OUT; otherwise remove it.",
+    )
+
+
 def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[str]:
     """Remove the byte order marks that joining files leaves at the start of lines; count them."""
     marked = [number for number, line in enumerate(lines, 1) if line.startswith(MARK)]
     if not marked:
         return lines
+    marks = "{} at the start of a line, as joined files have them, {} removed; the first in "
     notes.append(
-        f"{len(marked):,} byte order marks at the start of a line, as joined files have them, "
-        f"were removed; the first in {path}:{marked[0]}"
+        plural(
+            len(marked),
+            marks.format("byte order mark", "was"),
+            marks.format("byte order marks", "were"),
+        )
+        + f"{path}:{marked[0]}"
     )
     return [line.removeprefix(MARK) for line in lines]
 

@@ -139,7 +139,7 @@ def _is_wrapper(head: str) -> bool:
 
 def _lines(source: Iterable[bytes], name: str | Path, longest: int) -> Iterator[Row]:
     for first, block in files.blocks_of(source, name, longest=longest):
-        for line, content in enumerate(files.lines_of(block), first):
+        for line, content in enumerate(files.lines_of(block, name, first), first):
             if content and not content.isspace():
                 yield Row(line, parse_line(content, line, name))
 

@@ -178,5 +178,5 @@ class Input:
 
 
 def _lines(content: str, name: str) -> Columns:
-    lines = files.lines_of(content)
+    lines = files.lines_of(content, name)
     return Columns({"text": lines}, range(1, len(lines) + 1), name)

@@ -90,7 +90,7 @@ class Rows(Tagged, Paired):
                 "rows with a source and a target are pairs",
                 key="data.kind",
                 value=self.kind,
-                hint="Write data.kind=pairs, or leave data.source and data.target away.",
+                hint="Write data.kind=pairs, or remove data.source and data.target.",
             )
         return self.names_pairs or self.kind == "pairs"
 

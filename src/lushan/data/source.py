@@ -26,6 +26,7 @@ from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample, text_keys
 from lushan.errors import UserError
 from lushan.runs import hashes
+from lushan.wording import plural
 
 SPLITS = ("train", "validation", "test")
 Kind = Literal["tokens", "text", "pairs", "messages"]
@@ -237,7 +238,10 @@ class Source(abc.ABC):
 
     def said_of_share(self, size: int) -> str:
         """What the reader of the numbers is told about `train_share`."""
-        return f"train: {size:,} examples are learned from, a share of {self.train_share:g}"
+        return (
+            f"train: {plural(size, 'example is', 'examples are')} learned from, a share of "
+            f"{self.train_share:g}"
+        )
 
     def named(self, only: str | None) -> dict[str, str]:
         """The splits with a name of their own, those that are needed for `only`.

@@ -18,6 +18,7 @@ from lushan.data.messages import (
     weight_from,
 )
 from lushan.errors import UserError, did_you_mean
+from lushan.override_text import can_be_key, typed
 from lushan.text.weights import WEIGHT
 
 ROLE = ("role", "from", "speaker")
@@ -136,7 +137,7 @@ class Speakers:
                 f"message {number}: {error}",
                 row,
                 value=content if role == CALL else turn,
-                hint=f"To read it as text write data.roles={{{speaker}: assistant}}."
+                hint=f"To read it as text write {_roles(speaker, 'assistant')}."
                 if role == CALL
                 else None,
             ) from None
@@ -199,7 +200,7 @@ class Speakers:
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
         if role is None:
             near = did_you_mean(speaker, ROLES) if isinstance(speaker, str) else None
-            ways = f"Say who that is: data.roles={{{speaker}: assistant}} or {{{speaker}: user}}."
+            ways = f"Say who that is: {_roles(speaker, 'assistant')}, or user."
             raise columns.fail(
                 f"message {number} is by a role that is not known",
                 row,
@@ -225,15 +226,24 @@ class Speakers:
                 raise columns.fail(
                     f"{speaker!r} speaks amid the dialogue, and nobody else answers the user",
                     row,
-                    hint=f"If that is the assistant, write data.roles={{{speaker}: assistant}}.",
+                    hint=f"If that is the assistant, write {_roles(speaker, 'assistant')}.",
                 )
             if message.role == "assistant" and len(answering) > 1:
                 others = ", ".join(sorted(answering - {speaker}))
                 raise columns.fail(
                     f"both {speaker!r} and {others!r} would be the assistant",
                     row,
-                    hint=f"Write data.roles={{{speaker}: system}}, or assistant.",
+                    hint=f"Write {_roles(speaker, 'system')}, or assistant.",
                 )
+
+
+def _roles(speaker: object, role: str) -> str:
+    """What to write to give a speaker a role."""
+    name = str(speaker)
+    if can_be_key(name):
+        return typed("data.roles", {name: role})
+    # Hydra's grammar has no such keys; YAML has.
+    return f"{json.dumps(name, ensure_ascii=False)}: {role} below data.roles in a config file"
 
 
 def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:

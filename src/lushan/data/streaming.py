@@ -61,8 +61,8 @@ class Stream:
                     raise
                 if wait is None:
                     raise RunFailed(
-                        f"{self.name} cannot be read on from row {start + 1:,}: {error}\n"
-                        "  The same command goes on here once it can be reached."
+                        f"{self.name} cannot be read from row {start + 1:,} on: {error}\n"
+                        "  The same command resumes here once it can be reached."
                     ) from error
                 log.warning("%s broke off (%s); trying again", self.name, error)
                 time.sleep(wait)

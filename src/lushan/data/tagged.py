@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 from lushan.data import arrow
 from lushan.errors import UserError
 from lushan.text import tags as tagging
+from lushan.wording import plural
 
+TAG, TAGS = "tag is ill-formed", "tags are ill-formed"
 Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes"]
 TOKEN_LINES = "token_lines"
 """The column with the line of each token, where a sentence does not stand in lines that follow one
@@ -26,8 +29,9 @@ class Tagged:
         scheme: The tag scheme of the files; `auto` takes the one that fewest tags of the training
             split contradict.
         repair: Whether ill-formed tags are read as conlleval reads them, and counted: true reads
-            all, false none; null reads them up to 1 % of a split's entities, beyond which the
-            scheme is probably another.
+            all, false none; null reads them up to 1 % of a split's entities (two where these are
+            fewer than 100, and the scheme clearly fits best), beyond which the scheme is probably
+            another.
     """
 
     line_per_token: ClassVar[bool] = False
@@ -44,7 +48,7 @@ class Tagged:
             if read.strange is not None:
                 raise self._no_tag(read.strange, table)
             if read.first is not None:
-                self._require_few(read, table, sentences, scheme)
+                self._require_few(read, table, sentences, scheme, columns)
                 notes.append(f"{split}: {self._note(read, read.first, table, scheme)}")
             if scheme != "iob2" or read.ill_formed:
                 place = table.column_names.index("tags")
@@ -94,9 +98,11 @@ class Tagged:
         file = table.column("file")[first.sentence].as_py()
         line = self._line(table, first.sentence, first.violation.position)
         return (
-            f"{read.ill_formed:,} tags are ill-formed in {scheme} ({read.entities:,} entities) and "
-            f"were read as conlleval reads them; the first: {first.violation.problem}"
-            f"{self._word(first, table)} in {file}:{line}"
+            f"{plural(read.ill_formed, TAG, TAGS)} in {scheme} "
+            f"({plural(read.entities, 'entity', 'entities')}) and "
+            f"{'was' if read.ill_formed == 1 else 'were'} read as conlleval reads "
+            f"{'it' if read.ill_formed == 1 else 'them'}; "
+            f"the first: {first.violation.problem}{self._word(first, table)} in {file}:{line}"
         )
 
     def _no_tag(self, place: _Place, table: pa.Table) -> UserError:
@@ -110,15 +116,26 @@ class Tagged:
         )
 
     def _require_few(
-        self, read: _Read, table: pa.Table, sentences: Sequence[Sequence[str]], scheme: str
+        self,
+        read: _Read,
+        table: pa.Table,
+        sentences: Sequence[Sequence[str]],
+        scheme: str,
+        splits: Mapping[str, list[list[str]]],
     ) -> None:
         """Refuse ill-formed tags where none is allowed, or more than errors of annotation."""
-        limit = {None: tagging.TOLERATED * read.entities, True: read.ill_formed, False: 0}
+        own = tagging.fits(sentences)
+        # What few entities do not tell, those of all splits do; but not against their own.
+        fits_here = own[0].against == next(fit.against for fit in own if fit.scheme == scheme)
+        found = tagging.fits(itertools.chain(*splits.values())) if fits_here else own
+        few = tagging.tolerated(scheme, read.entities, found)
+        limit = {None: few, True: read.ill_formed, False: 0}
         if read.first is None or read.ill_formed <= limit[self.repair]:
             return
         bad = read.first.violation
         many = (
-            f"; {read.ill_formed:,} tags are ill-formed, of {read.entities:,} entities"
+            f"; {plural(read.ill_formed, TAG, TAGS)}, of "
+            f"{plural(read.entities, 'entity', 'entities')}"
             if self.repair is None
             else ""
         )
@@ -134,15 +151,15 @@ class Tagged:
     def _better(self, read: _Read, sentences: Sequence[Sequence[str]], scheme: str) -> str:
         """The scheme that fits better, if there is one."""
         best = tagging.fits(sentences)[0].scheme
-        count = _read(sentences, best).ill_formed
-        if best == scheme or count >= read.ill_formed:
+        others = _read(sentences, best).ill_formed
+        if best == scheme or others >= read.ill_formed:
             return "No other scheme fits better."
         if self.scheme == "auto":
             return (
-                f"The training split is in {scheme} and this one in {best} (where {count:,} tags "
-                "are ill-formed): write them in one scheme."
+                f"The training split is in {scheme} and this one in {best} (where "
+                f"{plural(others, TAG, TAGS)}): write them in one scheme."
             )
-        return f"{best} fits better ({count:,} ill-formed tags): data.scheme={best}."
+        return f"{best} fits better ({plural(others, 'ill-formed tag')}): data.scheme={best}."
 
 
 class _Place(NamedTuple):

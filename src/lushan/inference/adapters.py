@@ -48,12 +48,12 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
     adaptation = adaptation_of(loaded.model)
     whole: Any = loaded.model
     if adaptation is None:
-        raise UserError("this run has no adapter", key="--adapter", hint="Leave it away.")
+        raise UserError("this run has no adapter", key="--adapter", hint="Remove it.")
     if hasattr(whole, "head"):
         raise UserError(
             "the head on this model is no part of its adapter, and would be left behind",
             key="--adapter",
-            hint="Leave it away: the adapter is then merged.",
+            hint="Remove it: the adapter is then merged.",
         )
     adaptation.save(folder)
     loaded.tokenizer.save_pretrained(folder)

@@ -21,6 +21,7 @@ from lushan.inference.speaking import Dtype, Speaker, open_speaker
 from lushan.models.generation import Settings, Written
 from lushan.runs.files import atomic_write, json_line
 from lushan.terminal import console, echo
+from lushan.wording import plural
 
 HELP = """\
 /reset         begin anew
@@ -196,8 +197,8 @@ class Terminal:
         speaker = self.conversation.speaker
         if speaker.kind != "messages":
             self.note(
-                "this model has no chat template: it goes on from all that was written, yours and "
-                "its own"
+                "this model has no chat template: it continues all that was written, yours and its "
+                "own"
             )
         first = asked([{"role": "user", "content": ""}], self.conversation.tools)
         for note in unseen_notes(speaker.unseen([first]).items()):
@@ -264,7 +265,8 @@ class Terminal:
             self.note(f"cut off after {len(written.ids)} tokens")
         dropped = self.conversation.dropped
         if dropped != self._dropped and dropped:
-            self.note(f"the conversation is too long: its first {dropped} messages are left out")
+            first = plural(dropped, "message is", "messages are")
+            self.note(f"the conversation is too long: its first {first} left out")
         self._dropped = dropped
 
     # Commands

@@ -71,7 +71,7 @@ def generate(
         raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
     if not prompts and input is None:
         raise UserError(
-            "there is nothing to go on from", key="--prompt", hint="Write --prompt or --input."
+            "there is nothing to continue", key="--prompt", hint="Write --prompt or --input."
         )
     if overrides and input is None:
         raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")

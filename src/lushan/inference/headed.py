@@ -50,7 +50,7 @@ def tagger_form(loaded: Loaded, task: NER) -> Form:
     if task.scheme != "iob2":
         notes.append(
             f"It learned {task.scheme.upper()} tags; those that say where an entity ends are "
-            "named as those that go on, and single ones as those that begin."
+            "named as those inside one, and single ones as those that begin one."
         )
     if task.constrained:
         notes.append(
@@ -138,8 +138,8 @@ def classifier_form(loaded: Loaded, task: Classification) -> Form:
         tokenizer=tokenizer_for(loaded, made, loaded.limits.max_length),
         auto="AutoModelForSequenceClassification",
         pipeline="text-classification",
-        usage='judge = pipeline("text-classification", "DIR")\n'
-        'print(judge("a warm and clever film", truncation=True'
+        usage='classify = pipeline("text-classification", "DIR")\n'
+        'print(classify("a warm and clever film", truncation=True'
         + {"single": "", "multilabel": ", top_k=None", "regression": ', function_to_apply="none"'}[
             task.kind
         ]

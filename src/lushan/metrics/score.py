@@ -24,6 +24,7 @@ from lushan.metrics.entities import (
 )
 from lushan.metrics.prf import Report
 from lushan.text import tags as tagging
+from lushan.wording import plural
 
 SCORES = ("precision", "recall", "f1")
 """Of each class."""
@@ -364,6 +365,7 @@ def _check_tags(side: _Side, scheme: str, which: str) -> list[str]:
     best = tagging.fits(side.tags)[0].scheme
     better = f" {best} fits them better." if best != scheme else ""
     return [
-        f"{count:,} {which} tags are ill-formed in {scheme} ({entities:,} entities); the first: "
+        f"{plural(count, f'{which} tag is', f'{which} tags are')} ill-formed in {scheme} "
+        f"({plural(entities, 'entity', 'entities')}); the first: "
         f"{first}.{better}"
     ]

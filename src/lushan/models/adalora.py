@@ -50,7 +50,7 @@ class AdaLora(peft.AdaLoraConfig):
                 )
         if not 0 < self.target_r < self.init_r:
             raise UserError(
-                "must be above 0 and below init_r: ranks are only taken away",
+                "must be above 0 and below init_r: ranks are only removed",
                 key="peft.config.target_r",
                 value=self.target_r,
             )
@@ -86,7 +86,7 @@ class Allocated(Tuned):
         if max(first, 1) >= total_steps - last:
             raise UserError(
                 f"the training has {total_steps} steps, and {first} before and {last} after leave "
-                "none in which ranks are taken away",
+                "none in which ranks are removed",
                 key="peft.config.tinit",
                 value=self.wanted[0],
                 hint="Shares fit any length: peft.config.tinit=0.1 peft.config.tfinal=0.3.",

@@ -94,7 +94,7 @@ class Settings:
                 "without chance, all of them would be the same",
                 key=named("num_samples"),
                 value=self.num_samples,
-                hint=f"Leave {named('greedy')} away, or set {named('beams')}.",
+                hint=f"Remove {named('greedy')}, or set {named('beams')}.",
             )
 
 

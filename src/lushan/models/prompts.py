@@ -141,7 +141,7 @@ class Prefixed(Prompted):
             )
         if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
             raise UserError(
-                "gradient checkpointing throws the prefix away",
+                "gradient checkpointing discards the prefix",
                 key="model.gradient_checkpointing",
                 value=True,
                 hint="Write false, or peft=lora.",

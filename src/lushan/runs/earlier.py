@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lushan.errors import UserError
+from lushan.override_text import typed
 from lushan.runs import checksums
 from lushan.runs.hashes import files_in
 
 TASK_STATE = "task.json"
+SUMS = "checksums.json"
 TOKENIZER, ENCODER = "tokenizer", "encoder"
 BEST = "best"
-BEST_SUMS = f"checkpoints/{BEST}/checksums.json"
+BEST_SUMS = f"checkpoints/{BEST}/{SUMS}"
 """What a complete run lists of its evaluated weights: the list of their own checksums."""
 
 
@@ -36,8 +38,36 @@ def best_weights(folder: Path) -> Path:
             file=folder,
             hint="Train it to its first validation; `lushan runs` shows the state of each run.",
         )
-    checksums.require_listed_as(folder, BEST_SUMS, whole / "checksums.json")
+    checksums.require_listed_as(folder, BEST_SUMS, whole / SUMS)
     return whole
+
+
+def require_checkpoint(key: str, path: str) -> None:
+    """Refuse a path that is not the folder of a checkpoint, before anything is loaded.
+
+    Args:
+        key: The config key that names it.
+        path: Its value.
+
+    Raises:
+        UserError: Names the checkpoint that is meant, where there is one below the path.
+    """
+    place = Path(path).expanduser()
+    if (place / SUMS).is_file() and not is_run(place):
+        return
+    hint = "Write the path of a run's checkpoints/best, or of a step-... folder beside it."
+    if is_run(place):
+        problem = "this is the folder of a run, and its weights are in a checkpoint"
+        hint = f"Write {typed(key, str(best_weights(place)))}."
+    elif not place.exists():
+        problem = "there is no such folder"
+    else:
+        problem = "this is not the folder of a checkpoint"
+        if (place / BEST / SUMS).is_file():
+            hint = f"Write {typed(key, str(place / BEST))}."
+        elif (place.parent / SUMS).is_file():  # a file inside one
+            hint = f"Write {typed(key, str(place.parent))}."
+    raise UserError(problem, key=key, value=path, hint=hint)
 
 
 def of_run(folder: Path) -> dict[str, Path]:

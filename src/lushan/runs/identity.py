@@ -27,12 +27,33 @@ RESOLVED = "resolved"
 LONGEST_NAME = 255
 """Bytes of a file's or folder's name, on every file system that is in use."""
 
+OBSERVED = (
+    "tags",
+    "logger.*",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.enable_autolog_hparams",
+    "trainer.detect_anomaly",
+    "trainer.profiler",
+    "callbacks.progress_bar",
+    "callbacks.*_progress_bar",
+    "callbacks.*model_summary",
+    "callbacks.lr_monitor",
+    "callbacks.learning_rate_monitor",
+    "callbacks.device_stats*",
+    "callbacks.samples",
+)
+"""Keys whose effect is not the result but what is shown or kept of a run while it is trained."""
+
 EXCLUDED = (
+    *OBSERVED,
     # Where things are kept and who is told.
     "hydra",
     "paths",
+    "trainer.default_root_dir",
     "name",
-    "tags",
     "logger",
     "optimized_metric",
     "trial",
@@ -55,22 +76,6 @@ EXCLUDED = (
     "data.workers",
     "data.prefetch",
     "data.pin_memory",
-    # What is shown and watched.
-    "trainer.default_root_dir",
-    "trainer.logger",
-    "trainer.log_every_n_steps",
-    "trainer.enable_progress_bar",
-    "trainer.enable_model_summary",
-    "trainer.enable_autolog_hparams",
-    "trainer.detect_anomaly",
-    "trainer.profiler",
-    "callbacks.progress_bar",
-    "callbacks.*_progress_bar",
-    "callbacks.*model_summary",
-    "callbacks.lr_monitor",
-    "callbacks.learning_rate_monitor",
-    "callbacks.device_stats*",
-    "callbacks.samples",
 )
 """Keys that must not change a result, as dotted patterns; a pattern covers all below it.
 
@@ -189,6 +194,23 @@ def is_excluded(key: str) -> bool:
     parts = key.split(".")
     above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
     return any(fnmatchcase(name, pattern) for name in above for pattern in EXCLUDED)
+
+
+def unseen(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the `OBSERVED` keys that ask for something which a run was trained without.
+
+    Args:
+        before: The config that the run was trained with.
+        now: The one of the same run that asks.
+    """
+    found = []
+    for key, (_, value) in differences(before, now, excluded=True).items():
+        parts = key.split(".")
+        above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        named = [a for a in above if any(fnmatchcase(a, pattern) for pattern in OBSERVED)]
+        if named and value is not ABSENT and value not in (None, False, [], {}):
+            found.append(named[0])
+    return list(dict.fromkeys(found))
 
 
 def relevant(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

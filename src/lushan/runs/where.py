@@ -1,4 +1,8 @@
-"""Conditions on runs, `KEY=VALUE`: a key of the config, a chosen group, a metric, the state."""
+"""Conditions on runs, `KEY=VALUE`: a key of the config, a chosen group, a metric, the state.
+
+Of a metric that is a share, `50%`, `50` and `0.5` are the same: tables show percent, files hold
+shares, and no share is above 1.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
+from lushan import units
 from lushan.errors import UserError, did_you_mean
 from lushan.runs.identity import ABSENT, flat
 from lushan.runs.result import headline
@@ -54,6 +59,13 @@ class Facts:
         name = key if key in metrics or "/" in key else headline(key, metrics)
         return metrics.get(name, ABSENT)
 
+    def metric_of(self, key: str) -> str | None:
+        """The metric that a key names; None of all else."""
+        if key == "value":
+            return self.own.get("metric")
+        named = key in self.own or value_of(key, self.config, self.choices) is not ABSENT
+        return None if named else key
+
     def names(self) -> set[str]:
         """All that can be asked."""
         groups = {group.replace("/", ".") for group in self.choices}
@@ -67,23 +79,50 @@ class Condition:
     Attributes:
         key: See `Facts.get`.
         operator: `=`, `!=`, `>`, `<`, `>=` or `<=`.
-        value: As it was written; for `=` and `!=`, `*` and `?` stand for any characters.
+        value: As it was written; for `=` and `!=`, `*` and `?` stand for any characters. Of shares
+            it may be percent.
     """
 
     key: str
     operator: str
     value: str
 
-    def holds(self, found: Any) -> bool:
-        """Whether a value fits; a run without one fits `!=` alone."""
-        if self.operator in ("=", "!="):
-            return self._equals(found) == (self.operator == "=")
-        number = as_number(found)
-        wanted = as_number(self.value)
-        assert wanted is not None
-        return number is not None and _ORDER[self.operator](number, wanted)
+    def holds(self, found: Any, metric: str | None = None) -> bool:
+        """Whether a value fits; a run without one fits `!=` alone.
 
-    def _equals(self, found: Any) -> bool:
+        Args:
+            found: The value.
+            metric: What it is a value of, if of a metric.
+
+        Raises:
+            UserError: The condition is in percent, and the value is no share.
+        """
+        if self.operator in ("=", "!="):
+            return self._equals(found, metric) == (self.operator == "=")
+        if (number := as_number(found)) is None:
+            return False
+        if (wanted := self._number(metric)) is None:
+            raise UserError(
+                f"{self.key} is no share, and has no percent",
+                key="--where",
+                value=f"{self.key}{self.operator}{self.value}",
+                hint=f"Write {self.key}{self.operator}NUMBER.",
+            )
+        return _ORDER[self.operator](number, wanted)
+
+    def _number(self, metric: str | None) -> float | None:
+        """The number that is asked for, as results store it; None of percent of what is no share.
+
+        A share is never above 1: what is more is meant as tables print it.
+        """
+        is_share = metric is not None and units.measure(metric).unit == units.PERCENT
+        number = as_number(_without_percent(self.value))
+        percent = self.value.endswith("%")
+        if number is None or not is_share:
+            return None if percent else number
+        return number / 100 if percent or abs(number) > 1 else number
+
+    def _equals(self, found: Any, metric: str | None) -> bool:
         if found is ABSENT:
             return False
         if found is None:
@@ -93,8 +132,10 @@ class Condition:
             return True
         if isinstance(found, bool):
             return text == self.value.lower()
-        number, wanted = as_number(found), as_number(self.value)
+        number, wanted = as_number(found), self._number(metric)
         if number is not None and wanted is not None:
+            if metric is not None and units.number(number, metric) == units.number(wanted, metric):
+                return True  # as it is printed
             return number == wanted
         return any(mark in self.value for mark in "*?") and fnmatchcase(text, self.value)
 
@@ -108,6 +149,10 @@ def as_number(value: Any) -> float | None:
     except ValueError:
         return None
     return None if math.isnan(number) else number
+
+
+def _without_percent(text: str) -> str:
+    return text.removesuffix("%").rstrip()
 
 
 def parse(texts: Iterable[str], *, option: str = "--where") -> list[Condition]:
@@ -128,7 +173,7 @@ def parse(texts: Iterable[str], *, option: str = "--where") -> list[Condition]:
             )
         key, operator, value = match.groups()
         condition = Condition(key, operator, value.strip())
-        if operator in _ORDER and as_number(condition.value) is None:
+        if operator in _ORDER and as_number(_without_percent(condition.value)) is None:
             raise UserError(
                 f"{operator} compares numbers",
                 key=option,
@@ -153,7 +198,11 @@ def select(
     keep = [True] * len(known)
     for condition in conditions:
         values = values_of(known, condition.key, "--where")
-        keep = [k and condition.holds(value) for k, value in zip(keep, values, strict=True)]
+        metrics = [facts.metric_of(condition.key) for facts in known]
+        keep = [
+            k and condition.holds(value, metric)
+            for k, value, metric in zip(keep, values, metrics, strict=True)
+        ]
     return [item for item, kept in zip(items, keep, strict=True) if kept]
 
 

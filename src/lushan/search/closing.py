@@ -163,7 +163,7 @@ def _not_a_preset(lines: Sequence[str]) -> str | None:
     """Why overrides cannot be written as a preset."""
     for override in Composer.parse(lines):
         if override.is_delete():
-            return f"{override.input_line} takes something away"
+            return f"{override.input_line} removes something"
         if "@" in override.key_or_group or override.package is not None:
             return f"{override.input_line} names a package"
     if redact_arguments(list(lines)) != list(lines):

@@ -49,7 +49,7 @@ def split(
                 "a search would choose the luckiest seed",
                 key="seed",
                 value=override.get_value_string(),
-                hint="Leave it away, and run the best trial with several seeds: "
+                hint="Remove it, and run the best trial with several seeds: "
                 "lushan train -m experiment=search/NAME seed=1,2,3.",
             )
         space[override.get_key_element()] = _distribution(override)

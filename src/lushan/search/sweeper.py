@@ -229,7 +229,7 @@ class Search(Sweeper):
                 f"the search of this name has other {changed}",
                 key="hydra.sweeper.study_name",
                 value=self.study_name,
-                hint="Name another, or leave the name away: then it is made of what is searched.",
+                hint="Name another, or remove the name: then it is made of what is searched.",
             )
         return Trials(study, storage, plan.folder), place
 
@@ -381,7 +381,7 @@ def _require_prunable(metrics: Sequence[str], metric: str) -> None:
             "trials are pruned by one metric",
             key="hydra/sweeper/pruner",
             value=", ".join(metrics),
-            hint="Leave the pruner away, or search for one metric.",
+            hint="Remove the pruner, or search for one metric.",
         )
     if not metric.startswith("val/"):
         raise UserError(

@@ -235,7 +235,7 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
         return Answer(claim, UNDECIDED, f"{told}; fewer than {FEWEST} seeds: no test")
     found = significance.stratified_welch(pairs)
     if math.isnan(found.p):
-        return Answer(claim, UNDECIDED, f"{told}; nothing varies from which chance could be told")
+        return Answer(claim, UNDECIDED, f"{told}; nothing varies, and chance cannot be estimated")
     within = f"{signed(found.low, claim.metric)} to {signed(found.high, claim.metric)}"
     told += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
     if found.p >= claim.alpha:

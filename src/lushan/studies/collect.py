@@ -186,7 +186,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
         names = sorted({result.main_metric.rpartition("/")[2] for result in complete})
         if len(names) > 1:
             raise UserError(
-                f"the runs are judged by different metrics: {', '.join(names)}",
+                f"the runs have different main metrics: {', '.join(names)}",
                 key="--metric",
                 hint=f"Write --metric {names[0]}.",
             )
@@ -331,5 +331,5 @@ def computed_apart(runs: Sequence[Member]) -> list[str]:
         settled = not is_excluded(key) and "." in key
         if settled and all(same(lookup(c, key), lookup(configs[0], key)) for c in configs):
             listed = ", ".join(dict.fromkeys(map(str, values)))
-            notes.append(f"The runs were not computed alike: {key} came to {listed}.")
+            notes.append(f"The runs were not computed alike: {key} was {listed}.")
     return notes

@@ -99,7 +99,9 @@ def compare(
     assert a.result is not None
     names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]
     prefix = _prefix(a, b, split, names)
-    hint = "Numbers on different examples say nothing about the runs; `lushan eval` judges a run "
+    hint = (
+        "Numbers on different examples say nothing about the runs; `lushan eval` evaluates a run "
+    )
     hint += "again on other data."
     collect.require_same_data([a, b], f"{prefix}/{names[0].rpartition('/')[2]}", hint=hint)
     tested = [_full(name, prefix, _shared(a, b)) for name in names]
@@ -110,19 +112,21 @@ def compare(
         for metric, c in zip(tested, found, strict=True)
         if c.why is not None
     ]
+    shown = _rows(a, b, dict(zip(tested, found, strict=True)))
     told, why = changes(a, b, tested[0], read)
-    notes += [f"Which examples changed cannot be told: {why}."] if why else []
+    notes += [f"Which examples changed is not known: {why}."] if why else []
     return Comparison(
         a,
         b,
         _config(a, b),
-        _rows(a, b, dict(zip(tested, found, strict=True))),
+        shown,
         contrast.TESTS[test],
         told,
         notes
         + collect.training_data([a, b])
         + collect.computed_apart([a, b])
-        + collect.cut_short([a, b]),
+        + collect.cut_short([a, b])
+        + collect.not_comparable([a, b], [row.metric for row in shown]),
     )
 
 
@@ -134,7 +138,7 @@ def _complete(path: Path) -> Member:
         raise UserError(
             f"the run is not complete ({run.missing})",
             file=path,
-            hint="The command that began it goes on with it.",
+            hint="The command that began it resumes it.",
         )
     return run
 

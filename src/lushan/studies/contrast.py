@@ -109,7 +109,7 @@ def contrast(
         where = ":".join(str(part) for part in (error.file, error.line) if part is not None)
         return Contrast(effect, why=f"{where}: {error.problem}" if where else error.problem)
     if math.isnan(found.p):
-        return Contrast(effect, why="nothing varies from which chance could be told")
+        return Contrast(effect, why="nothing varies, and chance cannot be estimated")
     return Contrast(effect, found.low, found.high, found.p)
 
 
@@ -175,12 +175,15 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     """
     rows = records.of_members(runs, metric, read)
     task: Mapping[str, Any] = runs[0].config.get("task") or {}
-    found = counted(metric.partition("/")[2], rows, task)
+    split, _, name = metric.partition("/")
+    per_byte = f"{split}/bits_per_byte"
+    reasons = (run.result.not_comparable.get(per_byte) for run in runs if run.result is not None)
+    found = counted(name, rows, task, next(filter(None, reasons), None))
     for run, value in zip(runs, found.scores().tolist(), strict=True):
         reported = _number(run, metric)
         if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):
             raise Undecided(
-                f"the stored predictions of {collect.shown(run.folder)} come to {value:.6g}, and "
+                f"the stored predictions of {collect.shown(run.folder)} give {value:.6g}, and "
                 f"its result says {reported:.6g}"
             )
     return found

@@ -54,13 +54,16 @@ class Counted:
         return (self.single or self.score)(self.counts)
 
 
-def counted(metric: str, runs: Sequence[Records], task: Mapping[str, Any]) -> Counted:
+def counted(
+    metric: str, runs: Sequence[Records], task: Mapping[str, Any], lossy: str | None = None
+) -> Counted:
     """The counts of a metric.
 
     Args:
         metric: Without the split's name.
         runs: Records of each run, side by side.
         task: Its config, for the language of generated texts.
+        lossy: What the tokenizer of one of the runs loses of the texts, if it does.
 
     Raises:
         Undecided: The metric does not follow from sums over what is stored.
@@ -70,7 +73,7 @@ def counted(metric: str, runs: Sequence[Records], task: Mapping[str, Any]) -> Co
     if is_tagging(first):
         found = _tags(metric, runs)
     elif metric in LANGUAGE and "hits" in first:
-        found = _language(metric, runs)
+        found = _language(metric, runs, lossy)
     elif metric in generation.NAMES and any(isinstance(r.get("predicted"), str) for r in runs[0]):
         found = _generated(metric, runs, task)
     elif "predicted" in first and "gold" in first:
@@ -249,19 +252,23 @@ def _pearson(counts: Array) -> Array:
 # Language models
 
 
-def _language(metric: str, runs: Sequence[Records]) -> Counted:
+def _language(metric: str, runs: Sequence[Records], lossy: str | None) -> Counted:
     losses, hits, tokens = (
         [[r[k] for r in rows] for rows in runs] for k in ("loss", "hits", "tokens")
     )
+    differ = any(one != tokens[0] for one in tokens[1:])
     if metric == "bits_per_byte":
+        if differ and lossy is not None:
+            raise Undecided(f"bits_per_byte does not compare here: {lossy}")
         sizes = [[row.get("bytes") for row in rows] for rows in runs]
         if any(size is None for rows in sizes for size in rows):
             raise Undecided("the bytes of each example are not stored: run it again, or see loss")
         return Counted(_columns(np.array(losses) / math.log(2), sizes), _ratio)
-    if any(one != tokens[0] for one in tokens[1:]):
+    if differ:
+        other = f"nor does bits_per_byte compare: {lossy}" if lossy else "compare bits_per_byte"
         raise Undecided(
             f"the runs split the texts into different tokens, so that {metric} means another thing "
-            "in each: compare bits_per_byte"
+            f"in each: {other}"
         )
     if metric == "token_accuracy":
         return Counted(_columns(hits, tokens), _ratio)

@@ -51,7 +51,7 @@ def write(
         raise UserError(
             f"the run is not complete ({folder.status().missing})",
             file=run,
-            hint="The command that began it goes on with it; a page tells what came out.",
+            hint="The command that began it resumes it; a page shows a complete run.",
         )
     curves = folder.plots / CURVES
     output.parent.mkdir(parents=True, exist_ok=True)

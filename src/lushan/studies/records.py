@@ -116,7 +116,7 @@ def _like(first: Records, other: Records) -> Records:
     unique = len(set(wanted)) == len(wanted) and len(place) == len(names)
     if not unique or shared != len(wanted) or len(names) != len(wanted):
         raise Undecided(
-            f"the runs judged different examples: {len(wanted)} and {len(names)}, "
+            f"the runs were evaluated on different examples: {len(wanted)} and {len(names)}, "
             f"of which {shared} are shared"
         )
     return [other[place[name]] for name in wanted]

@@ -116,7 +116,7 @@ class Classification(Task):
                     "has no meaning for regression",
                     key=f"task.{key}",
                     value=node[key],
-                    hint=f"leave task.{key} away, or write task.kind=single",
+                    hint=f"Remove task.{key}, or write task.kind=single",
                 )
 
     # Labels

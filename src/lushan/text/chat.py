@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError, did_you_mean
+from lushan.override_text import typed
 from lushan.parsing import read_bounded
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
@@ -257,9 +258,8 @@ def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
             f"the tokenizer has no token {missing[0]}",
             key="task.template",
             value=name,
-            hint="Train one that has them: tokenizer.special_tokens="
-            f"[{','.join(map(repr, NEEDS[name]))}]; or write task.template={DEFAULT}, which needs "
-            "none.",
+            hint=f"Train one that has them: {typed('tokenizer.special_tokens', NEEDS[name])}; or "
+            f"write task.template={DEFAULT}, which needs none.",
         )
     if name == DEFAULT and not (tokenizer.eos_token or tokenizer.sep_token):
         raise UserError(

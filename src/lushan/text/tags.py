@@ -54,6 +54,10 @@ _ORDER = ("iob2", "iob1", "iobes", "bilou", "bmes")
 
 TOLERATED = 0.01
 """Ill-formed tags, as a share of the entities, up to which they pass for errors of annotation."""
+FEW = 2
+"""As many pass where there are too few entities for a share, and the scheme clearly fits best."""
+_CLEARLY = 2
+"""A scheme clearly fits best where more than so many times its contradictions contradict others."""
 
 
 class Span(NamedTuple):
@@ -165,6 +169,20 @@ def fits(sentences: Iterable[Sequence[str]]) -> list[Fit]:
     return _fits(_pairs(sentences))
 
 
+def tolerated(scheme: str, entities: int, found: Sequence[Fit]) -> float:
+    """Return how many ill-formed tags pass for errors of annotation.
+
+    Args:
+        scheme: The tags' scheme.
+        entities: How many there are.
+        found: How well each scheme fits the tags.
+    """
+    share = TOLERATED * entities
+    against = {fit.scheme: fit.against for fit in found}
+    others = min(count for name, count in against.items() if name != scheme)
+    return max(share, FEW) if share < 1 and others > _CLEARLY * against[scheme] else share
+
+
 def detect(sentences: Iterable[Sequence[str]]) -> str:
     """Return the scheme that fewest tags contradict.
 
@@ -180,9 +198,10 @@ def detect(sentences: Iterable[Sequence[str]]) -> str:
         counts[tag] += count
     del counts["O"]
     strange = sum(count for tag, count in counts.items() if not is_tag(tag))
-    best = _fits(pairs)[0]
+    found = _fits(pairs)
+    best = found[0]
     known = counts.total() - strange
-    if strange > known or best.foreign > TOLERATED * known:
+    if strange > known or best.foreign > tolerated(best.scheme, known, found):
         raise _mixture(counts, best.scheme)
     return best.scheme
 

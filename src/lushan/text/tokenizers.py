@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
+from lushan.override_text import typed
 from lushan.parsing import parse_json
 from lushan.runs import checksums
 from lushan.runs.caches import provide, replacing
@@ -167,7 +168,8 @@ def require_same_ids(tokenizer: Any, path: str, *, key: str) -> str | None:
         raise UserError(
             problem,
             key="tokenizer",
-            hint=f"Write tokenizer=pretrained tokenizer.path={path}, or leave {key} away.",
+            hint=f"Write tokenizer=pretrained {typed('tokenizer.path', str(path))}, or remove "
+            f"{key}.",
         )
     return f"tokenizer: {problem}"
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lushan.override_text import typed
 from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer
 from lushan.text.weights import WEIGHT
 
@@ -30,6 +31,10 @@ _CALLING: Messages = [
 
 
 _PLAIN = {"role", "content", WEIGHT}
+
+
+_MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
+"""What templates write for control tokens, whether or not a tokenizer has them."""
 
 
 class Rewritten(Unfit):
@@ -97,6 +102,12 @@ class Turns:
                 behind = self._behind_block(known, place, tracked[-1])
             if found := list(self._control.finditer(behind)):
                 return found[-1][0]
+        if mark := _MARK.match(upto[place + len("beta") :].lstrip()):
+            wanted = list(dict.fromkeys(_MARK.findall(upto)))
+            raise Unfit(
+                f"it ends the assistant's turns with {mark[0]}, and the tokenizer has no such "
+                f"token; one that is trained with {typed('tokenizer.special_tokens', wanted)} has"
+            )
         raise Unfit(
             "it ends the assistant's turns with no token of its own, and a model would never learn "
             "to stop"

@@ -110,7 +110,7 @@ def test_peft_configs_are_allowed():
 
 
 def test_a_missing_name_has_a_near_one():
-    with pytest.raises(UserError, match=r"there is no torch\.optim\.AdamWW .*\n.*'AdamW'"):
+    with pytest.raises(UserError, match=r"there is no torch\.optim\.AdamWW\n.*'AdamW'"):
         locate("torch.optim.AdamWW")
 
 

@@ -83,12 +83,57 @@ def test_the_share_that_is_read(strays: int, allowed: bool, write, refused) -> N
     tags = [["B-PER", "O", "O"]] * (100 - strays) + [["O", "I-LOC", "O"]] * strays
     path = write("x", conll_2003(tags))
     if allowed:
-        assert "1 tags are ill-formed in iob2 (100 entities)" in Conll(train=path).read().notes[0]
+        assert "1 tag is ill-formed in iob2 (100 entities)" in Conll(train=path).read().notes[0]
         return
     error = refused(Conll(train=path).read)
     assert "2 tags are ill-formed, of 100 entities" in error.problem
     assert "No other scheme fits better" in error.hint
     assert "data.repair=true" in error.hint
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("places", [[4], [2, 6]])
+def test_a_stray_tag_in_a_small_file(scheme: str, places: list[int], write) -> None:
+    """1 % of few entities is less than one, and that their scheme fits best is clear."""
+    for stray in STRAYS[scheme]:
+        clean = sentences(12, scheme)
+        tags = with_strays(clean, stray, places)
+        assert sum(map(len, entities(tags, scheme))) < 100
+        read = Conll(train=write("x", conll_2003(tags))).read()
+        assert read.scheme == scheme
+        assert f"ill-formed in {scheme}" in read.notes[0]
+        assert read.notes[0].startswith(f"train: {len(places)} tag")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("named", SCHEMES)
+def test_a_wrong_scheme_is_seen_in_a_small_file_too(scheme, named, write, refused) -> None:
+    tags = sentences(8, scheme)
+    path = write("x", conll_2003(tags))
+    if entities(tags, named) == entities(tags, scheme) and named == scheme:
+        return
+    error = refused(Conll(train=path, scheme=named).read)
+    assert "ill-formed, of" in error.problem
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [["I-PER", "O", "B-LOC"]],  # either of two schemes
+        [["B-PER", "O"], ["B-LOC", "O"], ["I-PER", "O"], ["O", "I-LOC"]],
+        [["B-PER", "O"]] * 20 + [["O", "I-LOC"]] * 3,
+    ],
+)
+def test_what_few_tags_do_not_tell_is_refused(tags, write, refused) -> None:
+    assert "ill-formed, of" in refused(Conll(train=write("x", conll_2003(tags))).read).problem
+
+
+def test_a_small_split_is_read_as_all_splits_tell(write) -> None:
+    train = write("train", conll_2003(sentences(200, "iob2")))
+    test = write("test", conll_2003([["B-PER", "O"], ["O", "I-LOC"]]))
+    read = Conll(train=train, test=test).read()
+    assert read.splits["test"]["tags"].to_pylist() == [["B-PER", "O"], ["O", "B-LOC"]]
+    assert read.notes[0].startswith("test: 1 tag is ill-formed in iob2 (2 entities)")
 
 
 def test_a_split_in_another_scheme(write, refused) -> None:

@@ -107,7 +107,7 @@ def test_inside_after_nothing_repaired_and_counted(write) -> None:
     read = Conll(train=paths[0], test=paths[1], repair=True).read()
     assert read.splits["train"]["tags"].to_pylist()[0] == ["B-PER", "O", "B-LOC"]
     assert read.notes[:2] == [
-        "train: 1 tags are ill-formed in iob2 (3 entities) and were read as conlleval reads them; "
+        "train: 1 tag is ill-formed in iob2 (3 entities) and was read as conlleval reads it; "
         f"the first: 'I-LOC' after 'O' in {paths[0]}:3",
         "test: 2 tags are ill-formed in iob2 (6 entities) and were read as conlleval reads them; "
         f"the first: 'I-LOC' after 'O' in {paths[1]}:3",
@@ -224,9 +224,9 @@ def test_ids_of_conllu(comment: str | None, write) -> None:
     assert read.splits["train"]["line"].to_pylist() == [4, 10]
     assert read.notes == [
         "train: 3 comments (lines that start with '#') were left out",
-        "train: 1 multiword tokens (ids such as 1-2) were left out: their words have lines of "
+        "train: 1 multiword token (an id such as 1-2) was left out: its words have lines of "
         "their own",
-        "train: 1 empty nodes (ids such as 1.1) were left out",
+        "train: 1 empty node (an id such as 1.1) was left out",
     ]
 
 

@@ -264,7 +264,7 @@ def test_joined_files(write, refused) -> None:
     path = write("x.csv", "text,label\na,x\n\ufeffb,y\n")
     read = Table(train=path).read()
     assert read.splits["train"]["text"].to_pylist() == ["a", "b"]
-    assert "1 byte order marks" in read.notes[0]
+    assert "1 byte order mark" in read.notes[0]
     assert f"{path}:3" in read.notes[0]
     path = write("y.csv", "text,label\na,x\n\ufefftext,label\nb,y\n")
     error = refused(Table(train=path).read)

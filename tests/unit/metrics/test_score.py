@@ -152,7 +152,7 @@ def test_what_the_files_hold_besides_is_said_once(tmp_path: Path) -> None:
     text = "a O O\n\n\ufeffb O O\n"
     verdict = score(write(tmp_path, "both", text))
     assert len(verdict.notes) == 1
-    assert "1 byte order marks" in verdict.notes[0]
+    assert "1 byte order mark" in verdict.notes[0]
 
 
 def test_named_scheme(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 columns (separated by blanks), and most lines have 2" in str(error)
+    assert "1 column (separated by blanks), and most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")

@@ -48,6 +48,18 @@ def found(root, *conditions, **options):
         (["entity_f1>0.2"], 4),
         (["val/entity_f1>0.3", "seed=2"], 2),
         (["value>=0.31"], 2),
+        # A share as tables print it, and as files hold it.
+        (["test/entity_f1>20%"], 4),
+        (["test/entity_f1>20"], 4),
+        (["test/entity_f1 >= 20 %"], 4),
+        (["entity_f1>20%"], 4),
+        (["val/entity_f1>30", "seed=2"], 2),
+        (["value>=31%"], 2),
+        (["value=11.00"], 1),
+        (["value=11%"], 1),
+        (["value!=11%"], 5),
+        (["test/loss>0.5"], 6),
+        (["test/loss>50"], 0),
         (["trainer.max_epochs=3"], 6),
         (["tags=[]"], 6),
     ],
@@ -86,7 +98,21 @@ def test_what_fits(value, condition, holds):
     assert parsed.holds(value) is holds
 
 
-@pytest.mark.parametrize("text", ["seed", "", "=1", "seed>", "seed>=many", "a b=1"])
+@pytest.mark.parametrize("condition", ["test/loss>50%", "seed>=1%"])
+def test_percent_of_what_is_no_share(several, condition):
+    with pytest.raises(UserError, match="is no share") as caught:
+        found(several, condition)
+    assert caught.value.key == "--where"
+
+
+@pytest.mark.parametrize("percent", [50, 57, 86.51, 0.29])
+def test_a_value_is_not_less_than_itself_in_percent(percent):
+    for condition in (f"f1>={percent}%", f"f1<={percent}%", f"f1={percent}%"):
+        (parsed,) = where.parse([condition])
+        assert parsed.holds(percent / 100, "test/f1")
+
+
+@pytest.mark.parametrize("text", ["seed", "", "=1", "seed>", "seed>=many", "a b=1", "f1>=%"])
 def test_what_is_no_condition(text):
     with pytest.raises(UserError) as caught:
         where.parse([text])

@@ -203,7 +203,7 @@ def test_predictions_that_are_not_what_was_reported(labels):
     a = labels(ONE)
     b = labels(OTHER, records=labelled(GOLD, [*ONE[:-1], "a"]), lr=1e-2)
     why = compare(a, b).rows[0].contrast.why
-    assert f"the stored predictions of {b} come to 0.95, and its result says 0.9" in why
+    assert f"the stored predictions of {b} give 0.95, and its result says 0.9" in why
     c = labels(OTHER, records=labelled(GOLD[1:], OTHER[1:]), lr=1e-1)
     assert "different examples: 19 and 20" in compare(a, c).rows[0].contrast.why
 
@@ -262,4 +262,4 @@ def test_the_same_rows_under_other_names_are_paired_by_their_place(labels):
     # Where a part of the ids is the same, they are names, and some examples are others.
     rows[0]["id"] = "test:5"
     c = labels(OTHER, records=rows, lr=1e-1)
-    assert "judged different examples" in compare(a, c).rows[0].contrast.why
+    assert "evaluated on different examples" in compare(a, c).rows[0].contrast.why

@@ -117,7 +117,12 @@ def test_losses_over_different_tokens_are_not_compared():
     for metric in ("loss", "perplexity", "token_accuracy"):
         with pytest.raises(Undecided, match="different tokens"):
             counted(metric, [one, other], {})
+        with pytest.raises(Undecided, match="nor does bits_per_byte compare: 2 texts are lost"):
+            counted(metric, [one, other], {}, "2 texts are lost")
     assert counted("bits_per_byte", [one, other], {}).counts.shape == (2, 1, 2)
+    with pytest.raises(Undecided, match="does not compare here: 2 texts are lost"):
+        counted("bits_per_byte", [one, other], {}, "2 texts are lost")
+    assert counted("bits_per_byte", [one, one], {}, "2 texts are lost").counts.shape == (2, 1, 2)
 
 
 SAID = ["the cat sat", "a dog ran home", "", "the mat"]

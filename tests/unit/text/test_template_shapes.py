@@ -250,6 +250,12 @@ UNUSABLE = {
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
         "no token of its own",
     ),
+    "an end that the tokenizer lacks": (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|my_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+        "with <|my_end|>, and the tokenizer has no such token; one that is trained with "
+        '\'tokenizer.special_tokens=["<|user|>","<|my_end|>","<|assistant|>"]\' has',
+    ),
     "no prompt": (
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}",
         "add_generation_prompt",

@@ -16,6 +16,7 @@ from lushan.data.audit.entities import Unseen
 from lushan.data.audit.labels import Contradiction, Drift, Labels
 from lushan.data.audit.lengths import Lengths, Unknown
 from lushan.errors import UserError
+from lushan.wording import plural
 
 MOST_BYTES = 1 << 30
 """Of all texts: an audit holds them in memory."""
@@ -204,8 +205,3 @@ def percent(count: int, total: int) -> str:
     if 99.9 < share < 100:
         return "> 99.9 %"
     return f"{share:.1f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    """So many of something."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

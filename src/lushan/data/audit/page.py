@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from lushan.data.audit.accidents import MEANINGS
 from lushan.data.audit.duplicates import Pair
-from lushan.data.audit.findings import Audit, findings, percent, plural
+from lushan.data.audit.findings import Audit, findings, percent
 from lushan.data.audit.labels import SMALL, Drift
 from lushan.data.audit.texts import Place
 from lushan.runs.columns import aligned
 from lushan.units import head, number
+from lushan.wording import plural
 
 SHOWN = 10
 """Examples of each kind on the page; the JSON has all."""

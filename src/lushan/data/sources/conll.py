@@ -17,7 +17,9 @@ from lushan.data.labelled import remember
 from lushan.data.source import WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
+from lushan.override_text import typed
 from lushan.text.tags import is_tag
+from lushan.wording import plural
 
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
@@ -85,7 +87,7 @@ class Conll(Tagged, WholeFiles):
         tag_column: Which one holds tags.
         separator: What stands between columns; `auto` is a tab where most lines have one, and any
             run of blanks otherwise.
-        strip_digit: A digit rides on each token (`科0 技1`, the place in the word): leave it off.
+        strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
         comment: Lines that start so are left out and counted, unless they have the columns of a
             token; null is `#` where the first column counts words, and otherwise no line.
     """
@@ -266,21 +268,21 @@ class Conll(Tagged, WholeFiles):
         number, line, fields = row
         tab = layout.split is _by_tabs
         return UserError(
-            f"{len(fields)} columns (separated by {'tabs' if tab else 'blanks'}), and most lines "
-            f"have {layout.width}",
+            f"{plural(len(fields), 'column')} (separated by {'tabs' if tab else 'blanks'}), and "
+            f"most lines have {layout.width}",
             file=path,
             line=number,
             value=line,
             hint="Each token needs its tag. If the columns are separated otherwise, write "
             f"data.separator={'space' if tab else 'tab'}; comments are left out by "
-            "data.comment='#'.",
+            f"{typed('data.comment', COMMENT)}.",
         )
 
     @staticmethod
     def _stripped(token: str, path: str | Path, line: int) -> str:
         if not token[-1:].isdigit():
             raise UserError(
-                "no digit rides on this token",
+                "this token does not end with a digit",
                 key="data.strip_digit",
                 file=path,
                 line=line,
@@ -301,24 +303,7 @@ def _by_blanks(line: str) -> list[str]:
 
 def _lines(text: str, path: str | Path, notes: list[str]) -> list[str]:
     """The lines of a file, without the byte order marks that joining files leaves in it."""
-    lines = files.lines_of(text)
-    if "\r" in text:
-        _require_line_ends(lines, path)
-    return files.without_marks(lines, path, notes)
-
-
-def _require_line_ends(lines: Sequence[str], path: str | Path) -> None:
-    """Refuse a carriage return that no line feed follows: it may be meant as a line's end."""
-    for number, line in enumerate(lines, start=1):
-        if (place := line.find("\r")) >= 0:
-            raise UserError(
-                "a carriage return stands inside this line",
-                file=path,
-                line=number,
-                column=place + 1,
-                hint="Where lines end with it alone, convert the file: "
-                r"tr '\r' '\n' < IN > OUT; otherwise remove it.",
-            )
+    return files.without_marks(files.lines_of(text, path), path, notes)
 
 
 def _ends_sentence(line: str) -> bool:
@@ -362,11 +347,20 @@ def _of_words(identifier: str) -> str:
 def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
     """What was left out."""
     if comments := counts["comments"]:
-        yield f"{comments:,} comments (lines that start with {layout.comment!r}) were left out"
+        yield plural(
+            comments,
+            f"comment (a line that starts with {layout.comment!r}) was left out",
+            f"comments (lines that start with {layout.comment!r}) were left out",
+        )
     if ranges := counts["multiword tokens"]:
-        yield (
-            f"{ranges:,} multiword tokens (ids such as 1-2) were left out: their words have lines "
-            "of their own"
+        yield plural(
+            ranges,
+            "multiword token (an id such as 1-2) was left out: its words have lines of their own",
+            "multiword tokens (ids such as 1-2) were left out: their words have lines of their own",
         )
     if nodes := counts["empty nodes"]:
-        yield f"{nodes:,} empty nodes (ids such as 1.1) were left out"
+        yield plural(
+            nodes,
+            "empty node (an id such as 1.1) was left out",
+            "empty nodes (ids such as 1.1) were left out",
+        )

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from lushan.data.labelled import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
 from lushan.errors import UserError
+from lushan.override_text import typed
+from lushan.wording import plural
 
 PARQUET = (".parquet", ".pq")
 _ROWS = 1024
@@ -80,7 +83,7 @@ class Table(Rows, WholeFiles):
     def parse(self, text: str, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of the text of a CSV or TSV file; see `read_text`."""
         found: list[str] = []
-        lines = files.without_marks(files.lines_of(text), path, found)
+        lines = files.without_marks(files.fields_of(text), path, found)
         notes += [f"{split}: {note}" for note in found]
         separator = self.separator_of(path, lines)
         quote = self._quote(separator, lines, split, notes)
@@ -134,7 +137,7 @@ class Table(Rows, WholeFiles):
         if quoted:
             notes.append(
                 f"{split}: in {quoted} lines a field starts with a quotation mark, taken as part "
-                "of the text; data.quote='\"' reads quoted fields"
+                f"of the text; {typed('data.quote', QUOTE)} reads quoted fields"
             )
         return None
 
@@ -159,7 +162,7 @@ class Table(Rows, WholeFiles):
             return stripped, True
         if len(self.columns) != len(first):
             raise UserError(
-                f"the file has {len(first)} columns",
+                f"the file has {plural(len(first), 'column')}",
                 key="data.columns",
                 value=self.columns,
                 file=path,
@@ -177,14 +180,24 @@ def likely_separator(lines: Sequence[str]) -> str:
     _lift_field_limit()
     best, count = ",", 0
     for mark in ",\t;":
-        reader = csv.reader((f"{line}\n" for line in lines[:SAMPLE]), delimiter=mark)
-        widths = Counter(len(row) for row in reader if row)
+        widths = _widths(lines[:SAMPLE], mark)
         total = widths.total()
         del widths[1]  # no such mark in the row
         alike = max(widths.values(), default=0)
         if alike > count and (mark in lines[0] or 2 * alike >= total):
             best, count = mark, alike
     return best
+
+
+def _widths(lines: Sequence[str], mark: str) -> Counter[int]:
+    """Count the rows of each width, as far as the mark can be what separates fields."""
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=mark)
+    widths: Counter[int] = Counter()
+    # A carriage return in a field that is quoted with another mark only; `rows_of` gives the place
+    # of one that is wrong.
+    with suppress(csv.Error):
+        widths.update(len(row) for row in reader if row)
+    return widths
 
 
 def rows_of(
@@ -202,6 +215,8 @@ def rows_of(
             start = reader.line_num + 1
     except csv.Error as error:
         problem = str(error)
+        if "new-line character" in problem:  # all line ends were taken off before
+            raise files.lone_return(path, reader.line_num) from error
         if "unexpected end of data" in problem:
             problem = "a quotation mark is opened here and never closed"
         raise UserError(
@@ -223,7 +238,7 @@ def ragged(
     """The error for a row that has not as many fields as there are columns."""
     shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
     return UserError(
-        f"{len(row)} fields (separated by {shown}), and the columns are {len(names)}: "
+        f"{plural(len(row), 'field')} (separated by {shown}), and the columns are {len(names)}: "
         + ", ".join(names),
         file=path,
         line=line,

@@ -1,0 +1,38 @@
+"""Overrides as a person types them: quoted for Hydra's grammar, and that for the shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+_PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)\b)[a-z_./][\w./:@%-]*", re.ASCII | re.I)
+"""What Hydra reads as the same text without quotation marks."""
+_KEY = re.compile(r"[a-z_][\w.-]*(?: [\w.-]+)*", re.ASCII | re.I)
+"""What Hydra reads as the key of a mapping: it takes no quotation marks there."""
+
+
+def typed(key: str, value: object) -> str:
+    """Return `key=value` as it is typed in a shell: `'data.comment="#"'`."""
+    return shlex.quote(f"{key}={value_text(value)}")
+
+
+def can_be_key(text: str) -> bool:
+    """Whether Hydra's grammar can name a key of a mapping so."""
+    return bool(_KEY.fullmatch(text))
+
+
+def value_text(value: object) -> str:
+    """Return a value as Hydra's grammar reads it, before any shell."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {value_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(value_text, value)) + "]"
+    if not isinstance(value, str) or _PLAIN.fullmatch(value):
+        return str(value)
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(value, Quote.double).with_quotes()

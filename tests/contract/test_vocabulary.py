@@ -1,0 +1,58 @@
+"""What users read is in the field's standard terms: messages, help, notes, configs, docs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_typeable import ROOT, SOURCES, texts_of
+
+PRIVATE = re.compile(
+    r"\b(judge[sd]?|judging|judgement|go(es)? on from|goes on with|came to|is at it|blotted|"
+    r"lea(ve|ves|ving) (\S+ )?away|taken? away|takes? \S+ away|rides on)\b",
+    re.IGNORECASE,
+)
+"""Words of a private register, for which the field has another: evaluate, resume, remove."""
+COMMANDS = [
+    path
+    for path in (ROOT / "src" / "lushan").glob("*.py")
+    if "typer" in path.read_text(encoding="utf-8")
+]
+
+
+def _helps(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield node.lineno, text
+
+
+def test_messages_and_help() -> None:
+    wrong, count = [], 0
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [*texts_of(tree), *(_helps(tree) if path in COMMANDS else ())]
+        count += len(texts)
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line}: {found[0]}"
+            for line, text in texts
+            if " " in text and (found := PRIVATE.search(text))
+        ]
+    assert count > 2000
+    assert wrong == []
+
+
+@pytest.mark.parametrize("pattern", ["conf/**/*.yaml", "docs/**/*.md"])
+def test_configs_and_docs(pattern: str) -> None:
+    files: list[Path] = sorted(ROOT.glob(pattern))
+    assert len(files) > 5
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {found[0]}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (found := PRIVATE.search(line))
+    ]
+    assert wrong == []
