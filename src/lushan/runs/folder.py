@@ -46,6 +46,8 @@ from lushan.terminal import visible
 
 NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
 PRUNED = "pruned"
+SUM = "sha256"
+"""The field of `run.json` that proves the others."""
 STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
 
 
@@ -369,6 +371,8 @@ class RunFolder:
             return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:
             return {}, "its run.json is damaged (no state)"
+        if record.pop(SUM, None) not in (None, _sum(record)):
+            return {}, "its run.json is damaged (its SHA-256 is another)"
         if self._is_of_another(record.get("run_id")):
             return {}, "its run.json is that of another run"
         return record, None
@@ -378,7 +382,7 @@ class RunFolder:
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
     def _write(self, **record: Any) -> None:
-        write_json(self.run_json, record)
+        write_json(self.run_json, record | {SUM: _sum(record)})
 
     def _append_log(self, text: str) -> None:
         with inside.appending(self.log_txt) as file:
@@ -386,6 +390,10 @@ class RunFolder:
 
     def _clean(self, text: str) -> str:
         return redact(text, self._secrets)
+
+
+def _sum(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(as_json(record)).hexdigest()
 
 
 _RECORDED = ("state", "reason", "error", "started", "ended", "seconds", "attempts")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
 from lushan.runs import checksums
 from lushan.runs.rows import read_rows
 from lushan.studies.collect import Member
@@ -59,7 +59,7 @@ def read(member: Member) -> tuple[dict[str, Series], str | None]:
                     if math.isfinite(value):
                         found.setdefault(name, {})[int(row["step"])] = value
     except (OSError, UserError, ValueError, TypeError) as error:
-        return {}, f"metrics.csv cannot be read: {getattr(error, 'problem', error)}"
+        return {}, f"metrics.csv cannot be read: {first_line(error)}"
     return found, None
 
 
