@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import json
 import os
@@ -26,10 +25,12 @@ from lushan import (
     studying,
 )
 from lushan.commands import examples
-from lushan.errors import of_path
+from lushan.errors import RunFailed, of_path
 from lushan.job import code_of, complain
 from lushan.runs import trust
-from lushan.terminal import echo, guard_warnings
+from lushan.runs.files import is_disk_full
+from lushan.runs.surroundings import require_folder
+from lushan.terminal import echo, guard_warnings, open_streams, print_no_more
 from lushan.train_command import train
 
 app = typer.Typer(
@@ -69,12 +70,16 @@ def main() -> int:
     # Python processes that are started from here (ranks, workers of launchers and libraries) do not
     # import from the working folder, which may be somebody else's.
     os.environ["PYTHONSAFEPATH"] = "1"
+    # Nor do they run kernels of a hub, which transformers fetches unasked where it can.
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
+    open_streams()
     guard_warnings()
     # A process that ends need not look for cycles once more: a tenth of the time of an answer.
     atexit.register(gc.freeze)
     try:
         if (line := os.environ.get(completing.VARIABLE)) is not None:
             return completing.complete(app, line)
+        require_folder()
         arguments = trust.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train(arguments[1:])
@@ -83,11 +88,13 @@ def main() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
         # Whoever read has read enough: `lushan runs | head`. Nothing is left to be said to it.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
         return 1
     except BaseException as raised:  # noqa: BLE001 - each has its exit code
         error = of_path(raised)
+        if is_disk_full(error) and not isinstance(error, RunFailed):
+            print_no_more()
+            error = RunFailed("no space left on the disk, or on what this is printed to")
         complain(error, arguments)
         return code_of(error)
     return 0

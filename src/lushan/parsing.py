@@ -7,8 +7,11 @@ hours. What is refused is a `ValueError`; what reads a file makes a `UserError` 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +82,22 @@ def parse_json(content: bytes | str, *, bounded: bool = True) -> Any:
     if bounded:
         _require_shallow(value)
     return value
+
+
+def require_shape(value: Any, shape: Any) -> None:
+    """Make sure that a value has the parts that its readers take for granted.
+
+    Args:
+        value: In plain values.
+        shape: What it must be, as a type; keys that a `TypedDict` does not name may hold anything.
+
+    Raises:
+        Unreadable: It has another shape; says what is where.
+    """
+    try:
+        msgspec.convert(value, type=shape)
+    except msgspec.ValidationError as error:
+        raise Unreadable(str(error)) from error
 
 
 def parse_json_at(text: str, place: int) -> tuple[Any, int]:
@@ -262,6 +281,32 @@ def _not_yaml(error: Any) -> Unreadable:
 # Files
 
 
+def open_file(path: str | Path) -> BufferedReader:
+    """Open a file to read it, and nothing that stands in a file's place.
+
+    A pipe that nobody writes to is waited for without end, and a device has no end.
+
+    Raises:
+        OSError: It cannot be opened.
+        UserError: It is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise not_regular(path)
+
+
+def not_regular(path: str | Path) -> UserError:
+    """Return the error for what stands in a file's place."""
+    return UserError(
+        "this is a pipe, a socket or a device", file=path, hint="Put a file in its place."
+    )
+
+
 def read_bounded(path: str | Path, most: int) -> bytes:
     """Read a file that may have so many bytes.
 
@@ -269,7 +314,7 @@ def read_bounded(path: str | Path, most: int) -> bytes:
         OSError: It cannot be read.
         Unreadable: It has more.
     """
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         content = file.read(most + 1)
         if len(content) > most:
             raise OutOfBounds(_too_large(max(len(content), os.fstat(file.fileno()).st_size), most))

@@ -7,8 +7,11 @@ They are shown as what they are, `\u001b`, which JSON reads back as the same cha
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import logging
+import os
 import re
 import sys
 import warnings
@@ -27,6 +30,33 @@ _HIDDEN = re.compile(
     "]"
 )
 _FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+def open_streams() -> None:
+    """Have something open as standard input, output and error, in which anything can be written.
+
+    Where one is closed (`>&-`), the next file that is opened gets its number, and what is printed
+    would be written into that file. What the encoding of a stream lacks is printed as an escape.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_no_more() -> None:
+    """Let what is still to be printed go nowhere: whoever reads has ended, or the disk is full."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def visible(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lushan.errors import Interrupted
 from lushan.job import Job, gave_up
 from lushan.runs import trust
+from lushan.runs.surroundings import require_numbers
 from lushan.terminal import console, echo
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def train(args: Sequence[str]) -> int:
     from lushan.runs import outcomes
     from lushan.runs.launcher import set_apart
 
+    require_numbers()
     outcomes.clear()  # of an earlier command of this process
     if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(args):
         from hydra.core.plugins import Plugins

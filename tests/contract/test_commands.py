@@ -198,7 +198,8 @@ def odd(tmp_path, ner_run):
         elif kind in ("interrupted", "begun", "damaged"):
             shutil.copytree(ner_run, place)
         if kind in ("interrupted", "begun"):
-            record = json.loads((place / "run.json").read_text()) | {"state": "interrupted"}
+            record = json.loads((place / "run.json").read_text())
+            record |= {"state": "interrupted", "sha256": None}
             (place / "run.json").write_text(json.dumps(record))
             (place / "result.json").unlink()
         if kind == "begun":

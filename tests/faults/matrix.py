@@ -82,6 +82,11 @@ ROWS = {
     71: "death while finishing",
     72: "every file of a run folder and of the cache damaged, under every command",
     73: "values at the edges of every numeric key, and names of 300 letters",
+    74: "pipes and devices in place of files",
+    75: "files of a run that are JSON of another shape",
+    76: "arguments of permitted targets that write outside, or fetch code",
+    77: "streams that are closed or full, odd encodings and variables",
+    78: "chat templates that fail",
 }
 """Number to fault; 47 to 50 are of a server."""
 

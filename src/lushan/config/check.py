@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lushan import parsing
-from lushan.config import environment, kinds, mistakes, verdicts
+from lushan.config import environment, expansion, kinds, mistakes, verdicts
 from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
 from lushan.config.launchers import require_storage
 from lushan.config.signatures import Parameter, Signature, signature
@@ -92,7 +92,9 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: A value is missing, or an interpolation leads nowhere.
     """
-    unset = sorted(missing(OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)))
+    written = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
+    expansion.require_bounded(written)
+    unset = sorted(missing(written))
     if unset:
         name = unset[0].rpartition(".")[2]
         hint = f"Write {unset[0]}={name.upper()}."

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lushan import parsing
-from lushan.config.targets import HYDRA_RULES, RULES, nodes, user_prefixes
+from lushan.config.rules import HYDRA_RULES, RULES
+from lushan.config.targets import nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
 from lushan.runs import checksums
 from lushan.runs.caches import read_note, write_note

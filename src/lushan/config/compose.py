@@ -32,7 +32,7 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lushan.config import environment, mistakes, origin, usage
+from lushan.config import environment, expansion, mistakes, origin, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
@@ -154,6 +154,7 @@ class Composer(Hydra):
                 if again == parsed:
                     raise
                 cfg = self._compose(config_name, again, run_mode, options)
+            expansion.require_bounded(OmegaConf.to_container(cfg, resolve=False))
             origin.remember(origin.Composition(self, config_name, tuple(parsed)))
             if config_name is not None:  # else it is Hydra's own, and only shown
                 self._judge(cfg.hydra, run_mode)

@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lushan.config import launchers
 from lushan.config.launchers import Typed
-from lushan.config.targets import HYDRA_RULES, locate, nodes, user_prefixes
+from lushan.config.rules import HYDRA_RULES
+from lushan.config.targets import locate, nodes, user_prefixes
 from lushan.errors import UserError
 from lushan.runs import inside
 from lushan.runs.identity import SWEEPS

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
+_PLAIN = ValueError | TypeError | LookupError | AssertionError | OSError | RecursionError
 _GENERAL = ("lushan.config", "lushan.cli", "lushan.train_command")
 
 
@@ -45,8 +46,7 @@ def is_of_composition(error: BaseException) -> bool:
         return False
     ours = [i for i, m in enumerate(modules) if m.startswith("lushan.")]
     after = modules[ours[-1] + 1 :] if ours else modules
-    is_plain = isinstance(error, ValueError | TypeError | LookupError | AssertionError | OSError)
-    return is_plain and bool(after) and after[0].split(".")[0] in _THEIRS
+    return isinstance(error, _PLAIN) and bool(after) and after[0].split(".")[0] in _THEIRS
 
 
 def explain(
@@ -385,6 +385,8 @@ def _other(error: Exception, blamed: Override | None, file: str | None = None) -
     beside = ("full_key:", "object_type", "reference_type")
     lines = [line for line in lines if not line.startswith(beside)]
     problem = lines[0] if lines else type(cause).__name__
+    if isinstance(error, RecursionError):
+        problem = "a file of the config names itself in its defaults, or by way of others"
     hint = "\n  ".join(lines[1:]) or None
     if blamed is None:
         return UserError(problem, key=key or None, file=file, hint=hint)

@@ -17,9 +17,10 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lushan import parsing
+from lushan.config import expansion
 from lushan.config.folders import built_in_conf
 from lushan.errors import UserError
 
@@ -101,10 +102,16 @@ def merged(
     """
     files = [cast(Repository, repo.delegate).file(str(one.config_path)) for one in defaults]
     if None in files:
-        return merge(defaults, repo)
+        return _bounded(merge(defaults, repo))
     places = [(one.package, one.primary) for one in defaults]
     key = (*zip(files, places, strict=True),)
-    return cast(DictConfig, _merged.get(key, lambda: merge(defaults, repo)))
+    return cast(DictConfig, _merged.get(key, lambda: _bounded(merge(defaults, repo))))
+
+
+def _bounded(cfg: DictConfig) -> DictConfig:
+    """A config of which nothing has been resolved yet, and all can be."""
+    expansion.require_bounded(OmegaConf.to_container(cfg, resolve=False))
+    return cfg
 
 
 def _stamp(source: ConfigSource, config_path: str) -> tuple[int, ...] | None:

@@ -26,105 +26,14 @@ from typing import Any
 
 from lushan import parsing
 from lushan.config.folders import is_there, personal_conf
-from lushan.config.launchers import SETTINGS
+from lushan.config.rules import HYDRA_RULES, PLACES, RULES, Rule
 from lushan.configurable import is_configurable
 from lushan.errors import UserError, did_you_mean
+from lushan.runs import inside
 
 ENVIRONMENT = "LUSHAN_TARGETS"
 FILE = "targets.yaml"
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One kind of thing that may be a target.
-
-    Attributes:
-        named: How its name begins.
-        lives: Where the object may really be defined: beginnings of module and qualified name.
-        bases: Full names of classes, one of which it must derive from; empty for any class.
-        functions: Whether functions defined there may be called too.
-        marked: Whether only what is `@configurable` may be called.
-        arguments: The arguments that a config may set; None allows all of the signature.
-    """
-
-    named: str
-    lives: tuple[str, ...]
-    bases: tuple[str, ...] = ()
-    functions: bool = False
-    marked: bool = False
-    arguments: tuple[str, ...] | None = None
-
-
-def _logger(name: str, module: str, *arguments: str) -> Iterator[Rule]:
-    """Yield the rules for one of Lightning's loggers, by both of its names."""
-    full = f"pytorch_lightning.loggers.{module}.{name}"
-    for named in (f"pytorch_lightning.loggers.{name}", full):
-        yield Rule(named, (full,), arguments=("save_dir", "name", "version", "prefix", *arguments))
-
-
-_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
-
-RULES = (
-    Rule("lushan.", ("lushan.",), functions=True, marked=True),
-    Rule(
-        "torch.optim.",
-        ("torch.optim.",),
-        ("torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
-    ),
-    Rule(
-        "torchmetrics.",
-        ("torchmetrics.",),
-        ("torchmetrics.metric.Metric", "torchmetrics.collections.MetricCollection"),
-    ),
-    Rule(
-        "transformers.",
-        ("transformers.",),
-        (
-            _CONFIG,
-            "transformers.modeling_utils.PreTrainedModel",
-            "torch.optim.optimizer.Optimizer",
-        ),
-    ),
-    Rule("peft.", ("peft.",), ("peft.config.PeftConfigMixin",)),
-    Rule(
-        "pytorch_lightning.callbacks.",
-        ("pytorch_lightning.callbacks.",),
-        ("pytorch_lightning.callbacks.callback.Callback",),
-    ),
-    # Loggers that write files and send nothing anywhere. What sends is ours: it takes the address
-    # and the key from the environment, and no config can lead them to another host.
-    *_logger("CSVLogger", "csv_logs", "flush_logs_every_n_steps"),
-    *_logger("TensorBoardLogger", "tensorboard", "log_graph", "default_hp_metric", "sub_dir"),
-    Rule(
-        "pytorch_lightning.strategies.",
-        ("pytorch_lightning.strategies.",),
-        ("pytorch_lightning.strategies.strategy.Strategy",),
-    ),
-    Rule(
-        "pytorch_lightning.profilers.",
-        ("pytorch_lightning.profilers.",),
-        ("pytorch_lightning.profilers.profiler.Profiler",),
-    ),
-    Rule(
-        "pytorch_lightning.plugins.",
-        ("pytorch_lightning.plugins.", "lightning_fabric.plugins."),
-    ),
-    Rule("pytorch_lightning.Trainer", ("pytorch_lightning.trainer.trainer.Trainer",)),
-)
-
-HYDRA_RULES = (
-    *(Rule(name, (name,)) for name in SETTINGS),
-    Rule(
-        "hydra.experimental.callbacks.",
-        ("hydra.experimental.callbacks.",),
-        ("hydra.experimental.callback.Callback",),
-    ),
-    Rule("optuna.samplers.", ("optuna.samplers.",), ("optuna.samplers._base.BaseSampler",)),
-    Rule("optuna.pruners.", ("optuna.pruners.",), ("optuna.pruners._base.BasePruner",)),
-)
-"""What may stand under `hydra`: launchers and sweepers whose settings are known, and callbacks,
-samplers and pruners that came with Hydra and Optuna."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +201,8 @@ def require_arguments(node: Mapping[str, Any], key: str) -> None:
         UserError: Names the first argument that is not listed.
     """
     rule = judge_name(node["_target_"], key)
+    if rule.writes:
+        _require_below(node, key)
     if rule.arguments is None:
         return
     given = [str(name) for name in node if not str(name).startswith("_")]
@@ -304,6 +215,20 @@ def require_arguments(node: Mapping[str, Any], key: str) -> None:
                 value=node[name],
                 hint=f"It may set {', '.join(rule.arguments)}. An address or a key for a server "
                 "comes from the environment.",
+            )
+
+
+def _require_below(node: Mapping[str, Any], key: str) -> None:
+    """Refuse what would have a library write outside of the working folder."""
+    given = [(name, node.get(name)) for name in PLACES]
+    given += [("_args_", value) for value in node.get("_args_") or ()]
+    for name, value in given:
+        if isinstance(value, str) and not (inside.is_bound(value) and inside.is_inside(value, ".")):
+            raise UserError(
+                "this is written to, and not below the folder you work in",
+                key=f"{key}.{name}" if key else name,
+                value=value,
+                hint="Write a path below it, or leave it out: the run's folder is the default.",
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import yaml
 
 from lushan.inference.loading import Loaded
-from lushan.runs import checksums
 from lushan.runs.closing import metric_cells
 from lushan.runs.folder import RunFolder
+from lushan.runs.manifest import read_manifest
 from lushan.runs.result import Result, summary
+from lushan.terminal import in_line
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
 _PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
@@ -42,7 +44,7 @@ def card_of(
     name = str(loaded.cfg["name"])
     parts = [
         _front(loaded, pipeline),
-        f"# {name}",
+        f"# {plain(name)}",
         _what(loaded, dtype),
         f"## Use\n\n```python\n{_imports(usage)}\n{usage}\n```",
         "\n".join(f"- {note}" for note in notes),
@@ -51,6 +53,21 @@ def card_of(
         _making(loaded, folder, result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_MARKUP = re.compile(r"([\\`*\[\]<>|&#])")
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it stands, in one line: no markup, no HTML, no cell."""
+    return _MARKUP.sub(r"\\\1", in_line(str(text)))
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A block of code that no line of it can end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _front(loaded: Loaded, pipeline: str | None) -> str:
@@ -75,9 +92,12 @@ def _what(loaded: Loaded, dtype: str) -> str:
     if loaded.task.labels:
         shown = loaded.task.labels[:50]
         more = len(loaded.task.labels) - len(shown)
-        lines.append(f"Labels: {', '.join(shown)}{f' and {more} more' if more else ''}.")
+        lines.append(
+            f"Labels: {', '.join(map(plain, shown))}{f' and {more} more' if more else ''}."
+        )
     if path := loaded.cfg["model"].get("path"):
-        lines.append(f"It started from {str(path).rstrip('/').rpartition('/')[2]}.")
+        place = str(path).rstrip("/").rpartition("/")[2]
+        lines.append(f"It started from {plain(place)}.")
     return "\n".join(lines)
 
 
@@ -92,11 +112,11 @@ def _numbers(result: Result | None) -> str:
         return "## Numbers\n\nThe run is not complete: it has no result.json."
     lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
     for row in summary(result):
-        name, value, interval = metric_cells(row)
+        name, value, interval = map(plain, metric_cells(row))
         name = f"**{name}**" if row.metric == result.headline else name
         lines.append(f"| {name} | {value} | {interval} |")
     lines += ["", "Intervals are by bootstrap over examples, for the main numbers."]
-    lines += [f"- {note}" for note in result.extra.get("notes") or ()]
+    lines += [f"- {plain(note)}" for note in result.extra.get("notes") or ()]
     return "\n".join(lines)
 
 
@@ -108,10 +128,12 @@ def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
         if value is not None and key not in ("batch_tokens", "batch_examples", "bucket")
     }
     text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
-    lines = ["## Data", "", "```yaml", text.rstrip(), "```"]
+    lines = ["## Data", "", _fenced(text.rstrip(), "yaml")]
     if result is not None and result.data_fingerprint:
         lines += ["", "SHA-256 of what was read:", ""]
-        lines += [f"- {split}: `{value}`" for split, value in result.data_fingerprint.items()]
+        lines += [
+            f"- {plain(split)}: {plain(value)}" for split, value in result.data_fingerprint.items()
+        ]
     return "\n".join(lines)
 
 
@@ -119,10 +141,10 @@ def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
     lines = ["## How it was made", ""]
     manifest: dict[str, Any] = {}
     with contextlib.suppress(OSError):
-        manifest = checksums.read_json(folder.path, "manifest.json")
+        manifest = read_manifest(folder.path)
     if command := manifest.get("command"):
         program = str(command[0]).rpartition("/")[2]
-        lines += ["```", shlex.join([program, *map(str, command[1:])]), "```", ""]
+        lines += [_fenced(shlex.join([program, *map(str, command[1:])])), ""]
     extra = {} if result is None else result.extra
     facts = [
         f"run {folder.path.resolve().name}, seed {loaded.cfg['seed']}",
@@ -130,10 +152,10 @@ def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
         f"weights {result.weights_sha256}" if result is not None else "",
         _versions(manifest),
     ]
-    lines += [f"- {fact}" for fact in facts if fact]
+    lines += [f"- {plain(fact)}" for fact in facts if fact]
     config = {k: v for k, v in loaded.cfg.items() if k not in _PRIVATE}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
-    lines += ["", "The whole config:", "", "```yaml", text, "```"]
+    lines += ["", "The whole config:", "", _fenced(text, "yaml")]
     return "\n".join(lines)
 
 

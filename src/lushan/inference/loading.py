@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 
@@ -22,6 +22,22 @@ from lushan.runs.earlier import ENCODER, TASK_STATE, TOKENIZER, best_weights
 from lushan.runs.files import CHANGED, intact
 from lushan.tasks.base import Limits, Task
 from lushan.text.tokenizers import stored
+
+
+class State(TypedDict, total=False):
+    """Of `task.json`: what tasks have learned of their data, where they learn it."""
+
+    labels: list[str]
+    weights: list[float] | None
+    template: str | None
+
+
+class Learned(TypedDict):
+    """What `task.json` holds."""
+
+    state: State
+    limits: Limits
+    columns: NotRequired[dict[str, Any]]
 
 
 @dataclasses.dataclass
@@ -84,7 +100,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     shape = checksums.verified(folder, ENCODER)
     task: Task = build(cfg["task"])
     with intact(folder / TASK_STATE):
-        learned = checksums.read_json(folder, TASK_STATE)
+        learned = checksums.read_json(folder, TASK_STATE, Learned)
         trained, columns = Limits(**learned["limits"]), dict(learned.get("columns", {}))
         task.restore(learned["state"])
     tokenizer = stored(folder)

@@ -73,6 +73,14 @@ def options_of(
         attention: A kind of attention, instead of the best there is.
         revision: See `class_of`.
     """
+    if attention is not None and not attention.isidentifier():
+        # transformers takes `owner/name` for a kernel of the hub: code, which it fetches and runs.
+        raise UserError(
+            "this is no kind of attention",
+            key="model.attention",
+            value=attention,
+            hint="Write eager, sdpa, flash_attention_2 or flex_attention.",
+        )
     kind = class_of(config, purpose, revision)
     usual = "sdpa" if kind._supports_sdpa else "eager"
     options: dict[str, Any] = {"attn_implementation": attention or usual}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.parsing import parse_json
+from lushan.parsing import parse_json, require_shape
 from lushan.runs.files import read_bytes, sha256_file, write_json
 from lushan.runs.hashes import files_in
 
@@ -88,19 +88,27 @@ def read(folder: Path, name: str) -> bytes:
     return content
 
 
-def read_json(folder: Path, name: str) -> Any:
+def read_json(folder: Path, name: str, shape: Any = Any) -> Any:
     """Return the value of a run's JSON file.
+
+    Args:
+        folder: The run's.
+        name: Of the file.
+        shape: What it must be; see `parsing.require_shape`.
 
     Raises:
         FileNotFoundError: There is none, and the run has written none.
-        UserError: As `read`, or it is not JSON.
+        UserError: As `read`, or it is not JSON, or of another shape.
     """
-    content = read(folder, name)
+    content, problem = read(folder, name), "not a JSON file"
     try:
-        return parse_json(content)
+        value = parse_json(content)
+        problem = "not what a run writes"
+        require_shape(value, shape)
     except ValueError as error:  # also a UnicodeDecodeError
         hint = "It was changed or damaged after the run."
-        raise UserError(f"not a JSON file: {error}", file=folder / name, hint=hint) from error
+        raise UserError(f"{problem}: {error}", file=folder / name, hint=hint) from error
+    return value
 
 
 def verified(folder: Path, name: str) -> Path:

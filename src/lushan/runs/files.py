@@ -153,7 +153,8 @@ def read_bytes(path: str | Path) -> bytes:
         UserError: It cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        with parsing.open_file(path) as file:
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
@@ -215,7 +216,7 @@ def jsonable(value: object) -> Any:
 
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content, in hex."""
-    with Path(path).open("rb") as file:
+    with parsing.open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -134,12 +134,12 @@ def run_path(config: Mapping[str, Any]) -> Path:
     """
     name = config["name"]
     parts = Path(str(name)).parts
-    if not name or Path(str(name)).is_absolute() or ".." in parts:
+    if not parts or Path(str(name)).is_absolute() or ".." in parts or set(name) & {"\0", "\n"}:
         raise UserError(
             "the name of an experiment becomes a folder below paths.output_dir",
             key="name",
             value=name,
-            hint="Write name=WORD.",
+            hint="Write name=WORD, in one line.",
         )
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
         raise UserError(

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 from typing import IO
 
+from lushan import parsing
 from lushan.errors import UserError
 
 TRACKED = ("wandb",)
@@ -85,6 +86,7 @@ def files_of(folder: Path, *, key: str | None = None) -> dict[str, Path]:
                 continue
             if path.is_symlink() and not is_inside(path, folder):
                 raise leads_out(path, folder, key)
+            require_no_pipe(path)
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = path
     return dict(sorted(found.items()))
@@ -92,6 +94,18 @@ def files_of(folder: Path, *, key: str | None = None) -> dict[str, Path]:
 
 def _is_left_out(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
+
+
+def require_no_pipe(path: Path) -> None:
+    """Make sure that whoever opens a path, a library perhaps, comes to an end.
+
+    Raises:
+        UserError: It is a pipe, a socket or a device.
+    """
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise parsing.not_regular(path)
 
 
 def leads_out(path: Path, folder: Path, key: str | None = None) -> UserError:
@@ -120,6 +134,7 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
             path = Path(parent, name)
             if path.is_symlink() and not is_inside(path, folder):
                 raise leads_out(path, folder)
+            require_no_pipe(path)
         if Path(parent).parent == folder and Path(parent).name in but:
             folders.clear()
 

@@ -12,16 +12,50 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 
 import lushan
+from lushan.runs import checksums
 from lushan.runs.files import atomic_write, read_json, write_json
 from lushan.runs.secrets import redact, redact_arguments, secret_values
 
 DIFF_LIMIT = 10 * 2**20
 """Bytes of a diff that are kept; what is cut is said in the manifest."""
+
+
+class Code(TypedDict, total=False):
+    """Of the manifest: which lushan it was."""
+
+    version: str | None
+    git: dict[str, Any] | None
+
+
+class Machine(TypedDict, total=False):
+    """Of the manifest: what it ran on."""
+
+    processor: str | None
+    gpus: list[Any] | None
+
+
+class Manifest(TypedDict, total=False):
+    """What readers of a manifest take for granted."""
+
+    command: list[str] | None
+    packages: list[str] | None
+    lushan: Code | None
+    machine: Machine | None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UserError: It was changed, or is not what a run writes.
+    """
+    return dict(checksums.read_json(folder, "manifest.json", Manifest))
 
 
 def write_manifest(

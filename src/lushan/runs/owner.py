@@ -30,7 +30,7 @@ import psutil
 
 from lushan.errors import RunFailed, UserError
 from lushan.parsing import parse_json
-from lushan.runs.files import TEMPORARY, write_json
+from lushan.runs.files import TEMPORARY, read_bytes, write_json
 
 BEAT = 5.0
 """Seconds from one heartbeat to the next."""
@@ -277,11 +277,11 @@ def _highest(place: Path) -> int:
 
 def _read(path: Path) -> Owner:
     try:
-        fields: dict[str, Any] = parse_json(path.read_bytes())
+        fields: dict[str, Any] = parse_json(read_bytes(path))
         return Owner(**fields)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, UserError):
         unknown = f"an unknown host ({FOLDER}/{path.name} cannot be read)"
         return Owner(unknown, "", 0, 0.0, path.stat().st_mtime)
 

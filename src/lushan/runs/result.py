@@ -6,9 +6,10 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from lushan.errors import UserError, did_you_mean
+from lushan.parsing import require_shape
 from lushan.runs.files import read_json, write_json
 from lushan.runs.secrets import redact_config
 
@@ -73,12 +74,14 @@ class Result:
         Raises:
             UserError: Something is missing or is not what it should be; names `file`.
         """
-        for problem in _problems(content):
+        try:
+            require_shape(content, _Written)
+        except ValueError as error:
             raise UserError(
-                f"not the result of a run: {problem}",
+                f"not the result of a run: {error}",
                 file=file,
                 hint="The file was changed after the run. Remove its folder and run again.",
-            )
+            ) from error
         assert isinstance(content, dict)
         known = _fields()
         fields = {name: value for name, value in content.items() if name in known}
@@ -184,42 +187,51 @@ def objective(result: Result, metric: str | None = None) -> float | None:
     return result.metrics[metric]
 
 
-_NUMBERS = {int, float, type(None)}
+Number = float | None
+Node = dict[str, Any] | None
 
 
-def _problems(content: object) -> list[str]:
-    if not isinstance(content, dict):
-        return ["not a JSON object"]
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "state": str,
-        "name": str,
-        "run_id": str,
-        "seed": int,
-        "metrics": dict,
-        "main_metric": str,
-        "config": dict,
-    }
-    missing = [f"{name!r} is missing" for name in kinds if name not in content]
-    if missing:
-        return missing
-    kinds |= {
-        name: dict
-        for name in ("ci", "reports", "choices", "data_fingerprint", "inputs")
-        if name in content
-    }
-    found = [
-        f"{name!r} is {type(content[name]).__name__}"
-        for name, kind in kinds.items()
-        if not isinstance(content[name], kind)
-    ]
-    if found:
-        return found
-    if not isinstance(content.get("started"), str | None):
-        return [f"'started' is {type(content['started']).__name__}"]
-    if content["state"] != "complete":
-        return [f"its state is {content['state']!r}"]
-    return [
-        f"metric {name!r} is {value!r}"
-        for name, value in content["metrics"].items()
-        if type(value) not in _NUMBERS
-    ]
+class _Config(TypedDict, total=False):
+    """The parts of a config that readers look into."""
+
+    data: Node
+    tokenizer: Node
+    model: Node
+    task: Node
+    optimizer: Node
+    trainer: Node
+    peft: Node
+
+
+class _Parameters(TypedDict, total=False):
+    """How many parameters there are."""
+
+    all: int
+    trained: int
+
+
+class _Written(TypedDict):
+    """What `result.json` holds."""
+
+    state: Literal["complete"]
+    name: str
+    run_id: str
+    seed: int
+    metrics: dict[str, Number]
+    main_metric: str
+    config: _Config
+    ci: NotRequired[dict[str, tuple[Number, Number]]]
+    reports: NotRequired[dict[str, dict[str, dict[str, dict[str, Any]]]]]
+    choices: NotRequired[dict[str, str | None]]
+    data_fingerprint: NotRequired[dict[str, str]]
+    inputs: NotRequired[dict[str, dict[str, str]]]
+    started: NotRequired[str | None]
+    seconds: NotRequired[Number]
+    weights_sha256: NotRequired[str | None]
+    notes: NotRequired[list[str] | None]
+    not_comparable: NotRequired[dict[str, str] | None]
+    parameters: NotRequired[_Parameters | None]
+    steps: NotRequired[Number]
+    best_step: NotRequired[Number]
+    train_tokens: NotRequired[Number]
+    train_seconds: NotRequired[Number]

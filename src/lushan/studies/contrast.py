@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, in_a_line
 from lushan.metrics import significance
 from lushan.metrics.significance import Difference
 from lushan.studies import collect, records
@@ -178,7 +178,14 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     split, _, name = metric.partition("/")
     per_byte = f"{split}/bits_per_byte"
     reasons = (run.result.not_comparable.get(per_byte) for run in runs if run.result is not None)
-    found = counted(name, rows, task, next(filter(None, reasons), None))
+    try:
+        found = counted(name, rows, task, next(filter(None, reasons), None))
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise UserError(
+            f"the stored predictions cannot be counted: {in_a_line(error)}",
+            file=runs[0].folder,
+            hint="They, or those compared with them, were changed after the run.",
+        ) from error
     for run, value in zip(runs, found.scores().tolist(), strict=True):
         reported = _number(run, metric)
         if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):

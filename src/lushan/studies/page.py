@@ -16,6 +16,7 @@ from lushan.runs.closing import METRIC_HEADS, metric_cells
 from lushan.runs.config_yaml import read_config
 from lushan.runs.files import intact, write_page
 from lushan.runs.folder import RunFolder
+from lushan.runs.manifest import read_manifest
 from lushan.runs.result import Result, summary
 from lushan.terminal import echo
 
@@ -103,7 +104,7 @@ def _from_here(override: str) -> str:
 def _facts(folder: RunFolder, result: Result) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
     with intact(folder.manifest_json):
-        manifest = checksums.read_json(folder.path, "manifest.json")
+        manifest = read_manifest(folder.path)
     extra = result.extra
     machine = manifest.get("machine") or {}
     where = ", ".join(

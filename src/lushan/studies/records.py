@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from lushan.errors import UserError
-from lushan.parsing import parse_json
+from lushan.parsing import parse_json, require_shape
 from lushan.runs import checksums, inside
 from lushan.studies.collect import SPLITS, Member
 
@@ -41,22 +41,60 @@ def read(folder: Path, split: str) -> Records:
             hint="Tests over examples need them; remove the run's folder and run it again.",
         )
     lines = checksums.read(folder, name).split(b"\n")
-    records = []
+    records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            records.append(_record(line, path, number))
+            records.append(_record(line, path, number, records[:1]))
     return records
 
 
-def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+class _Words(TypedDict):
+    """What readers of a record of words with tags take for granted."""
+
+    tokens: list[str]
+    gold: list[str]
+    predicted: list[str]
+
+
+def _record(line: bytes, path: Path, number: int, first: Records) -> dict[str, Any]:
     hint = "The file was changed or damaged after the run."
     try:
         record = parse_json(line)
     except ValueError as error:  # also a UnicodeDecodeError
         raise UserError(f"not JSON: {error}", file=path, line=number, hint=hint) from error
-    if not isinstance(record, dict) or "id" not in record:
-        raise UserError("not the record of an example", file=path, line=number, hint=hint)
+    problem = _problem(record, *(first or [record])) if isinstance(record, dict) else "no mapping"
+    if problem:
+        raise UserError(
+            f"not the record of an example: {problem}", file=path, line=number, hint=hint
+        )
     return record
+
+
+def _problem(record: dict[str, Any], first: Mapping[str, Any]) -> str | None:
+    """What is wrong with a record, by the first one of its file; None where nothing is."""
+    if not isinstance(record.get("id"), str | int):
+        return "it has no id"
+    for name in ("tokens", "gold", "predicted"):
+        if (name in record) != (name in first):
+            return f"{name!r} is not in all of them"
+        one, other = (_kind(r.get(name)) for r in (record, first))
+        if one != other and None not in (one, other):
+            return f"{name!r} is {one} here and {other} in the first"
+    if isinstance(record.get("tokens"), list):
+        try:
+            require_shape(record, _Words)
+        except ValueError as error:
+            return str(error)
+        if len({len(record[name]) for name in ("tokens", "gold", "predicted")}) > 1:
+            return "it has not a tag for each word"
+    return None
+
+
+def _kind(value: object) -> str | None:
+    """The sort of a value, in words; None of what may stand anywhere."""
+    if value is None:
+        return None
+    return "number" if isinstance(value, int | float) else type(value).__name__
 
 
 def of_members(runs: Sequence[Member], metric: str, read: Read) -> list[Records]:

@@ -16,7 +16,7 @@ from lushan.runs.changed import changes, in_words
 from lushan.runs.config_yaml import read_config
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import RESOLVED
-from lushan.runs.manifest import describe_git, describe_machine, packages
+from lushan.runs.manifest import describe_git, describe_machine, packages, read_manifest
 from lushan.runs.result import Result
 from lushan.studies import collect, records
 
@@ -59,7 +59,7 @@ class Original:
                 hint="What has no result cannot be made again; `lushan runs` lists the runs.",
             )
         try:
-            manifest = checksums.read_json(folder.path, "manifest.json")
+            manifest = read_manifest(folder.path)
         except OSError as error:
             raise UserError("it says not how it was made", file=folder.manifest_json) from error
         for problem in _problems(manifest):

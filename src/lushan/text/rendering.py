@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lushan.errors import first_line
 from lushan.text.weights import WEIGHT
 
 Messages = Sequence[Mapping[str, Any]]
@@ -45,6 +46,10 @@ TOOL = {
 }
 CALL = {"type": "function", "function": {"name": "lookup", "arguments": {"word": "epsilon"}}}
 """A tool, and a call of it, that templates are tried on."""
+
+
+_OF_TEMPLATES = (ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
+"""What a template's own arithmetic, names and macros end in."""
 
 
 class Unfit(ValueError):
@@ -149,8 +154,8 @@ class Writer:
                 add_generation_prompt=prompt,
                 **self.variables,
             )
-        except (TemplateError, TypeError, ValueError) as error:  # such as null + a text
-            raise Unfit(f"it says: {error}") from error
+        except (TemplateError, TypeError, ValueError, *_OF_TEMPLATES) as error:  # null + a text
+            raise Unfit(f"it says: {first_line(error)}") from error
         return texts[0], list(spans[0]) if self.tracks else []
 
     # What a template takes and shows

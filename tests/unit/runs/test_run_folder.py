@@ -37,7 +37,7 @@ def end_with(error, folder, config, **record):
     with folder.own():
         folder.start(config)
         content = json.loads(folder.run_json.read_text())
-        folder.run_json.write_text(json.dumps(content | record))
+        folder.run_json.write_text(json.dumps(content | record | {"sha256": None}))
         raise error
 
 
@@ -133,7 +133,7 @@ def test_a_killed_process_reads_as_interrupted(folder, config):
 def test_killed_between_the_result_and_the_state_it_is_complete(folder, config, carried_out):
     carried_out()
     record = json.loads(folder.run_json.read_text())
-    folder.run_json.write_text(json.dumps(record | {"state": "running"}))
+    folder.run_json.write_text(json.dumps(record | {"state": "running", "sha256": None}))
     assert folder.state == "complete"
 
 

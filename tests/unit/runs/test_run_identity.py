@@ -134,3 +134,9 @@ def test_lookup_tells_null_from_nothing():
     assert identity.lookup({"a": {"b": None}}, "a.b") is None
     assert identity.lookup({"a": {"b": None}}, "a.c") is ABSENT
     assert identity.lookup({"a": 1}, "a.b") is ABSENT
+
+
+@pytest.mark.parametrize("name", [".", "a\0b", "a\nb"])
+def test_what_names_no_folder_below_is_refused(name):
+    with pytest.raises(UserError, match="becomes a folder below"):
+        run_path({"name": name, "paths": {"output_dir": "outputs"}})

@@ -39,12 +39,12 @@ def test_a_number_that_is_none_is_null(result, tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"metrics": None}, "'metrics' is NoneType"),
-        ({"seed": "1"}, "'seed' is str"),
-        ({"state": "running"}, "its state is 'running'"),
-        ({"metrics": {"a": "x"}}, "metric 'a' is 'x'"),
-        ({"metrics": {"a": True}}, "metric 'a' is True"),
-        ({"ci": []}, "'ci' is list"),
+        ({"metrics": None}, "Expected `object`, got `null` - at `$.metrics`"),
+        ({"seed": "1"}, "Expected `int`, got `str` - at `$.seed`"),
+        ({"state": "running"}, "Invalid enum value 'running' - at `$.state`"),
+        ({"metrics": {"a": "x"}}, "got `str` - at `$.metrics[...]`"),
+        ({"metrics": {"a": True}}, "got `bool` - at `$.metrics[...]`"),
+        ({"ci": []}, "Expected `object`, got `array` - at `$.ci`"),
     ],
 )
 def test_what_is_wrong_with_it_is_said(result, change, problem):

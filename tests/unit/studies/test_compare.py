@@ -215,7 +215,7 @@ def test_predictions_that_are_gone_or_damaged(labels):
     assert f"{path}: this is not what the run wrote" in compare(a, b).rows[0].contrast.why
     listed_anew(b)
     found = compare(a, b)
-    assert found.rows[0].contrast.why == f"{path}:21: not the record of an example"
+    assert found.rows[0].contrast.why == f"{path}:21: not the record of an example: no mapping"
     assert found.changes is None
     path.write_text(path.read_text().replace("{", "", 1))
     listed_anew(b)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.runs import checksums
 from lushan.runs.identity import flat, varying
+from lushan.runs.manifest import read_manifest
 from lushan.runs.result import Result, summary
 from lushan.runs.values import show
 from lushan.studies.collect import shown
@@ -78,13 +78,11 @@ _COUNTED = (("steps", "steps"), ("best step", "best_step"), ("tokens trained on"
 def _made(folder: Path) -> list[tuple[str, Any]]:
     """From the manifest: the machine and the code. A run without one is a run all the same."""
     try:
-        manifest = checksums.read_json(folder, "manifest.json")
+        manifest = read_manifest(folder)
     except OSError:
         return []
     except UserError as error:
         return [("manifest.json", error.problem)]
-    if not isinstance(manifest, Mapping):
-        return []
     machine = manifest.get("machine") or {}
     where = [str(machine.get("processor") or "")]
     where += [str(card.get("name", card)) for card in machine.get("gpus") or ()]

@@ -1,0 +1,43 @@
+"""What a command finds around it: the folder it works in, and numbers that others have set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lushan.errors import UserError
+
+NUMBERS = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("MASTER_PORT", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NODEID"),
+)
+"""Variables by which launchers tell a process its place; libraries read them while imported."""
+
+
+def require_folder() -> None:
+    """Make sure that the working folder is there.
+
+    Raises:
+        UserError: It was removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError("the folder you work in is gone", hint="cd to another one.") from error
+
+
+def require_numbers() -> None:
+    """Make sure that the variables of launchers are numbers.
+
+    Raises:
+        UserError: Names the first that is none.
+    """
+    for name in NUMBERS:
+        value = os.environ.get(name)
+        if value is not None and not (value.isascii() and value.isdigit()):
+            raise UserError(
+                "this variable is a number, set by what starts several processes",
+                key=name,
+                value=value,
+                hint=f"Unset it: env -u {name} lushan ...",
+            )
