@@ -247,11 +247,11 @@ class Sharded(_Ours, ModelParallelStrategy):
     ) -> None:
         """Write a state together."""
         del storage_options
-        from lushan.callbacks import spread
+        from lushan.checkpoint import sharded
 
         folder = Path(self.broadcast(filepath))
         if any_sharded(checkpoint["state_dict"].values()):
-            spread.save(checkpoint, folder, self._names())
+            sharded.save(checkpoint, folder, self._names())
         elif self.is_global_zero:
             self.checkpoint_io.save_checkpoint(checkpoint, folder)
 
@@ -260,12 +260,12 @@ class Sharded(_Ours, ModelParallelStrategy):
     ) -> dict[str, Any]:
         """Read the newest whole state together."""
         del weights_only
-        from lushan.callbacks import spread
+        from lushan.checkpoint import sharded
 
-        folder = spread.newest_together(Path(self.broadcast(checkpoint_path)).parent)
+        folder = sharded.newest_together(Path(self.broadcast(checkpoint_path)).parent)
         optimizer = self.optimizers[0] if self.optimizers else None
         module: Any = self.lightning_module
-        return spread.load(folder, module, optimizer, self._names())
+        return sharded.load(folder, module, optimizer, self._names())
 
     def _names(self) -> list[str]:
         """Of the optimizer's weights, in its order."""

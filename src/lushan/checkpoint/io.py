@@ -18,9 +18,9 @@ from lushan.models.weights import WEIGHTS, Damaged, is_in_shards, load_weights, 
 def write_weights(folder: Path, weights: dict[str, Tensor], *, first: bool) -> None:
     """Write weights alone, whole; all processes call it, and the first one writes."""
     if any_sharded(weights.values()):
-        from lushan.callbacks import spread
+        from lushan.checkpoint import sharded
 
-        spread.save_weights(weights, folder)
+        sharded.save_weights(weights, folder)
     elif first:
         write_folder(folder, {WEIGHTS: weights})
 
@@ -42,9 +42,9 @@ class FolderIO(CheckpointIO):
         folder = Path(path)
         verify(folder)
         if is_in_shards(folder):
-            from lushan.callbacks import spread
+            from lushan.checkpoint import sharded
 
-            return spread.load_alone(folder)
+            return sharded.load_alone(folder)
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         return {**state, "state_dict": load_weights(folder)}
 
