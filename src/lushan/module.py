@@ -24,6 +24,7 @@ from lushan.models.sharded import clip_gradients
 from lushan.schedule import Batching, Schedule
 from lushan.strategies import data_share, walks_together
 from lushan.tasks.base import Evaluation, Records, Task
+from lushan.units import LOSS
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -391,6 +392,7 @@ class Experiment(pl.LightningModule):
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
         # Where masks decide how many terms there are, the task has counted them.
         if "loss" not in evaluation.metrics:
+            evaluation.measures["loss"] = LOSS
             evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
         return evaluation
 

@@ -16,6 +16,7 @@ from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result
 from lushan.runs.trials import Ongoing
 from lushan.search.sweeper import Search
+from tests.helpers import measuring
 
 BEST = 3e-4
 """The learning rate that is best."""
@@ -67,6 +68,7 @@ class Job:
                         seed=config["seed"],
                         metrics=metrics,
                         main_metric="val/entity_f1",
+                        measures=measuring.told(metrics),
                         config=config,
                     )
                 )

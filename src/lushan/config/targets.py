@@ -46,6 +46,8 @@ class Rule:
         functions: Whether functions defined there may be called too.
         marked: Whether only what is `@configurable` may be called.
         arguments: The arguments that a config may set; None allows all of the signature.
+        closed: Whether only arguments that the signature names may be set, even where it takes
+            any other name.
     """
 
     named: str
@@ -54,6 +56,7 @@ class Rule:
     functions: bool = False
     marked: bool = False
     arguments: tuple[str, ...] | None = None
+    closed: bool = False
 
 
 def _logger(name: str, module: str, *arguments: str) -> Iterator[Rule]:
@@ -65,6 +68,8 @@ def _logger(name: str, module: str, *arguments: str) -> Iterator[Rule]:
 
 _CONFIG = "transformers.configuration_utils.PreTrainedConfig"
 
+_TEXT_METRICS = ("bleu", "cer", "chrf", "edit", "eed", "mer", "ter", "wer", "wil", "wip")
+
 RULES = (
     Rule("lushan.", ("lushan.",), functions=True, marked=True),
     Rule(
@@ -72,10 +77,17 @@ RULES = (
         ("torch.optim.",),
         ("torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
     ),
+    # Arithmetic alone: what loads a model (BERTScore, FID), fetches data (ROUGE, SacreBLEU) or
+    # calls what it is handed (wrappers) stands elsewhere in torchmetrics.
     Rule(
         "torchmetrics.",
-        ("torchmetrics.",),
-        ("torchmetrics.metric.Metric", "torchmetrics.collections.MetricCollection"),
+        (
+            "torchmetrics.classification.",
+            "torchmetrics.regression.",
+            *(f"torchmetrics.text.{name}." for name in _TEXT_METRICS),
+        ),
+        ("torchmetrics.metric.Metric",),
+        closed=True,
     ),
     Rule(
         "transformers.",
@@ -125,6 +137,13 @@ HYDRA_RULES = (
 )
 """What may stand under `hydra`: launchers and sweepers whose settings are known, and callbacks,
 samplers and pruners that came with Hydra and Optuna."""
+
+
+SCORE = "score"
+"""Stands for the key of a function that a stored result names."""
+_SCORES = "lushan.metrics.scores."
+SCORE_RULES = (Rule(_SCORES, (_SCORES,), functions=True),)
+"""What a result may name as the score of a metric, beside what the user allows."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +230,9 @@ def rules_for(key: str) -> tuple[Rule, ...]:
     # `my_package` allows itself and what is in it, not `my_package_evil`.
     theirs = user_prefixes()
     lives = tuple(name for p in theirs for name in (p, f"{p}."))
-    return RULES + tuple(Rule(name, lives, functions=True) for name in lives)
+    return (SCORE_RULES if key == SCORE else RULES) + tuple(
+        Rule(name, lives, functions=True) for name in lives
+    )
 
 
 def judge_name(name: object, key: str) -> Rule:

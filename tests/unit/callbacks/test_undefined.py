@@ -12,6 +12,7 @@ from tests.conftest import trained
 from lushan.callbacks.checkpoints import Checkpoints, write_weights
 from lushan.callbacks.stopping import EarlyStopping
 from lushan.reporting import curves_figure
+from lushan.units import Measure
 
 NAN = math.nan
 
@@ -95,7 +96,7 @@ def test_a_curve_marks_no_number_that_there_is_not():
             {"step": str(i), "val/loss": "1", "val/x": text}
             for i, text in enumerate(["nan", "0.2", "0.4"])
         ]
-        scores = curves_figure(rows, "x", higher).axes[1]
+        scores = curves_figure(rows, "x", Measure(higher_is_better=higher)).axes[1]
         assert [t.get_text() for t in scores.texts] == ["0.4000" if higher else "0.2000"]
 
 

@@ -166,7 +166,7 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
     assert "not shown: " in told
     assert "--columns all" in told
     assert "seed" in lines[0].split()  # in it every run differs
-    assert all(units.text(run.value, run.metric) in told for run in runs if run.value is not None)
+    assert all(units.text(run.value, run.measure) in told for run in runs if run.value is not None)
     assert all(run.folder in told for run in runs)
     assert max(map(display_width, layout.to_text(runs, tmp_path).splitlines())) > 499
 
