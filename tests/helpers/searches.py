@@ -33,6 +33,8 @@ class Job:
     """
 
     __name__ = "job"
+    metric = None
+    """Another one that is reported, the lower the better."""
 
     def __init__(self, die_at=(), fail_at=(), prune_at=(), code=1):
         self.die_at, self.fail_at, self.prune_at, self.code = die_at, fail_at, prune_at, code
@@ -61,6 +63,8 @@ class Job:
                     raise Pruned("hopeless")
                 score = 1 - abs(math.log10(lr / BEST)) / 4
                 metrics = {"val/entity_f1": score, "val/loss": 2 - score, "test/entity_f1": 0.0}
+                if self.metric is not None:
+                    metrics[self.metric] = 1 - score
                 folder.complete(
                     Result(
                         name=config["name"],

@@ -19,7 +19,7 @@ from lushan.config import environment, kinds, mistakes, verdicts
 from lushan.config.build import METRICS, TARGET, build, given, is_reserved, source_of
 from lushan.config.launchers import require_storage
 from lushan.config.signatures import Parameter, Signature, files_of, signature
-from lushan.config.targets import judge_name, locate, nodes, require_arguments
+from lushan.config.targets import SCORE, judge_name, locate, nodes, require_arguments
 from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
 from lushan.runs.identity import RESOLVED
@@ -282,7 +282,23 @@ def _measures(
     modules = {base.__module__ for metric in own.values() for base in type(metric).__mro__}
     late = {key: functools.partial(build, one, f"{METRICS}.{key}") for key, one in added.items()}
     found = task.measures(dict(node), late)
+    for key in added:
+        if (score := found[key].score) is not None:
+            _require_score(f"{METRICS}.{key}", score)
     return {metric: measure.as_dict() for metric, measure in found.items()}, modules
+
+
+def _require_score(key: str, name: str) -> None:
+    """Refuse a score that tests over examples could not call, from what a result says of it."""
+    try:
+        locate(name, SCORE)
+    except UserError as error:
+        raise UserError(
+            f"the formula of this metric is not to be found again by its name: {error.problem}",
+            key=key,
+            value=name,
+            hint="Define it by `def` at the top of a module of your package, without torch.",
+        ) from error
 
 
 def metric_names(cfg: Mapping[str, Any]) -> list[str]:

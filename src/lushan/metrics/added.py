@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from lushan.errors import UserError
 from lushan.metrics.metric import Metric
 from lushan.units import Measure
 
-__all__ = ["Metric", "form_of", "make", "measure", "values"]
+__all__ = ["Metric", "field_of", "form_of", "make", "measure", "values"]
 
 Make = Callable[..., Any]
 """Builds what a node under `task.metrics` names; takes what only the run knows."""
@@ -46,6 +46,8 @@ def make(name: str, build: Make, classes: int) -> torchmetrics.Metric:
             key=f"task.metrics.{name}",
             hint="As in _target_: torchmetrics.text.WordErrorRate.",
         )
+    if isinstance(metric, Metric):
+        metric.basis = None  # type: ignore[misc]  # its statistics are its own
     # Every rank has the predictions of all: what they come to is not to be added up once more.
     metric.sync_on_compute = False
     return metric
@@ -109,6 +111,33 @@ def value(metric: torchmetrics.Metric, pair: tuple[Any, Any]) -> float:
     if isinstance(found, int | float):
         return float(found)
     raise ValueError(f"it comes to {_described(found)}, and a metric is one number")
+
+
+def field_of(
+    name: str, metric: Metric, records: Sequence[Mapping[str, Any]], predictions: Sequence[Any]
+) -> Sequence[Any]:
+    """Return the predictions as one of the user's metrics takes them.
+
+    Args:
+        name: Its name in the config.
+        metric: The metric.
+        records: Predictions as the run stores them.
+        predictions: The same as the task's own metrics take them.
+
+    Raises:
+        UserError: The predictions have no such field.
+    """
+    if metric.field is None:
+        return predictions
+    for record in records:
+        if metric.field not in record:
+            raise UserError(
+                f"a prediction of this task has no {metric.field}",
+                key=f"task.metrics.{name}",
+                value=type(metric).__name__,
+                hint=f"It has {', '.join(record)}: name one of these by `field`.",
+            )
+    return [record[metric.field] for record in records]
 
 
 def empty(pair: tuple[Any, Any]) -> bool:

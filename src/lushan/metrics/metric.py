@@ -35,6 +35,8 @@ class Metric(torchmetrics.Metric):
             torch, which is named by its import path in `result.json`. None where there is none.
         basis: The name under which a run stores its statistics. Metrics of one task that share
             their statistics share the name; None is the metric's own.
+        field: The field of a stored prediction that it takes, such as `probabilities`; None is
+            what the task's own metrics take: the label, the tags, the text.
         has_interval: Whether an evaluation shows a 95 % interval beside the value.
         groups: Whether examples that count alike are drawn as one group by the bootstrap.
         fewest: Examples below which there is no interval.
@@ -54,6 +56,7 @@ class Metric(torchmetrics.Metric):
     unit: ClassVar[Unit] = PLAIN
     formula: ClassVar[Callable[..., Array] | None] = None
     basis: ClassVar[str | None] = None
+    field: ClassVar[str | None] = None
     has_interval: ClassVar[bool] = False
     groups: ClassVar[bool] = True
     fewest: ClassVar[int] = 0

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.parsing import parse_json
+
 Array = NDArray[np.float64]
 Rows = Any
 """(N, D): an array, or a sparse matrix of scipy's (csr)."""
@@ -81,7 +83,7 @@ def unpacked(content: bytes) -> dict[str, Statistics]:
             if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
                 raise ValueError("it unpacks to more than 2 GiB")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            about = json.loads(arrays["about"].tobytes())
+            about = parse_json(arrays["about"].tobytes())
             found = {}
             for number, (name, told) in enumerate(about.items()):
                 parts = tuple(arrays[f"{number}.{part}"] for part in _PARTS)

@@ -191,6 +191,7 @@ class Task(abc.ABC):
         full: bool,
         examples: Sequence[int] | None = None,
         each: bool = False,
+        records: Sequence[Mapping[str, Any]] = (),
         forms: Callable[[], Forms] | None = None,
     ) -> Measured:
         """Compute the metrics of a split, with those that the config adds.
@@ -202,20 +203,27 @@ class Task(abc.ABC):
             full: Also intervals and the statistics of examples.
             examples: Places of the examples in the split, where these are not all.
             each: Also the value of each example by itself.
+            records: The predictions as a run stores them.
             forms: Gives the predictions in the forms of `own_samples`. Where it is None, nothing
                 is added.
         """
-        own, others = dict(metrics), {}
-        if self.added and forms is not None:
-            from lushan.metrics import added as adding
+        found = measured(metrics, predictions, targets, full=full, examples=examples, each=each)
+        if not self.added or forms is None:
+            return found
+        from lushan.metrics import added as adding
 
-            made = {n: adding.make(n, build, self.classes) for n, build in self.added.items()}
-            own |= {n: metric for n, metric in made.items() if isinstance(metric, adding.Metric)}
-            others = {n: metric for n, metric in made.items() if n not in own}
-        found = measured(own, predictions, targets, full=full, examples=examples, each=each)
-        if others and forms is not None:
+        others = {}
+        for name, build in self.added.items():
+            metric = adding.make(name, build, self.classes)
+            if isinstance(metric, adding.Metric):
+                theirs = adding.field_of(name, metric, records, predictions)
+                more = measured({name: metric}, theirs, targets, full=full, examples=examples)
+                found.add(more)
+            else:
+                others[name] = metric
+                found.measures[name] = adding.measure(name, metric)
+        if others:
             found.values |= adding.values(others, forms(), self.own_samples())
-            found.measures |= {n: adding.measure(n, metric) for n, metric in others.items()}
         return found
 
     @classmethod

@@ -372,7 +372,7 @@ class Chat(LanguageTask):
             rows = [joined[place] for place in said]
             predicted, gold = ([row[k] for row in rows] for k in ("predicted", "gold"))
             found, notes = self.of_texts(
-                predicted, [[text] for text in gold], full=full, examples=said
+                predicted, [[text] for text in gold], full=full, examples=said, records=rows
             )
             result.add(found)
             which = "the last turn" if self.generate_turn == "last" else "one turn"

@@ -400,7 +400,12 @@ class Classification(Task):
             own = labels.metrics(several=several, labels=there)
 
         return self.measured(
-            own, predicted, gold, full=full, forms=lambda: self._forms(gold, joined)
+            own,
+            predicted,
+            gold,
+            full=full,
+            records=joined,
+            forms=lambda: self._forms(gold, joined),
         )
 
     def own_samples(self) -> Forms:

@@ -205,7 +205,7 @@ class LanguageTask(Task):
 
         metrics = language.metrics(per_byte=self.per_byte)
         forms = dict if alone else None
-        return self.measured(metrics, rows, rows, full=full, forms=forms)
+        return self.measured(metrics, rows, rows, full=full, records=rows, forms=forms)
 
     def of_texts(
         self,
@@ -214,6 +214,7 @@ class LanguageTask(Task):
         *,
         full: bool,
         examples: list[int],
+        records: Records,
         language: generation.Asked = "auto",
         stem: bool = False,
         added: bool = True,
@@ -225,6 +226,7 @@ class LanguageTask(Task):
             references: One or several of each.
             full: Also intervals and statistics.
             examples: Places of the texts in the split.
+            records: Their predictions as a run stores them.
             language: How ROUGE and BLEU split text.
             stem: Whether ROUGE strips the endings of English words.
             added: Whether metrics that the config adds are computed, too.
@@ -250,6 +252,7 @@ class LanguageTask(Task):
             full=full,
             examples=examples,
             each=full,
+            records=records,
             forms=forms if added else None,
         )
         signatures = f"BLEU {metrics['bleu'].signature}; chrF {metrics['chrf'].signature}"

@@ -278,7 +278,7 @@ class NER(Task):
         joined = self.join(table, records)
         gold = table.column("tags").to_pylist()
         predicted = [row["predicted"] for row in joined]
-        found = self._measured(gold, predicted, full)
+        found = self._measured(gold, predicted, joined, full)
         covered = sum(len(r["tags"]) for r in records)
         words = sum(map(len, gold))
         notes = []
@@ -299,7 +299,9 @@ class NER(Task):
             ]
         return result
 
-    def _measured(self, gold: list[list[str]], predicted: list[list[str]], full: bool) -> Measured:
+    def _measured(
+        self, gold: list[list[str]], predicted: list[list[str]], joined: Records, full: bool
+    ) -> Measured:
         from lushan.metrics.families import tags
 
         types = list(dict.fromkeys([*self.labels, *sorted(entities.types_in(gold, predicted))]))
@@ -309,7 +311,9 @@ class NER(Task):
             sides = [torch.tensor([place[t] for t in flatten(x)]) for x in (predicted, gold)]
             return {"classes of words": (sides[0], sides[1])}
 
-        return self.measured(tags.metrics(types), predicted, gold, full=full, forms=forms)
+        return self.measured(
+            tags.metrics(types), predicted, gold, full=full, records=joined, forms=forms
+        )
 
     @classmethod
     def demo(cls) -> Corpus:

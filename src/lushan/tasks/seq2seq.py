@@ -383,7 +383,8 @@ class Seq2Seq(LanguageTask):
         references = table.column("targets").to_pylist()
         gold = [references[place] for place in rows]
         predicted = [joined[place]["predicted"] for place in rows]
-        found, notes = self._of_texts(predicted, gold, full, rows)
+        said = [joined[place] for place in rows]
+        found, notes = self._of_texts(predicted, gold, full, rows, said)
         result.add(found)
         if not full:
             return result
@@ -391,7 +392,7 @@ class Seq2Seq(LanguageTask):
         values = dict(found.each)
         if self.baseline is not None:
             leads = leads_of(table)
-            lead, _ = self._of_texts([leads[p] for p in rows], gold, full, rows, added=False)
+            lead, _ = self._of_texts([leads[p] for p in rows], gold, full, rows, None)
             lead = lead.renamed({name: f"{name}_lead1" for name in COMPARED})
             result.add(lead)
             values |= lead.each
@@ -411,8 +412,7 @@ class Seq2Seq(LanguageTask):
         gold: list[list[str]],
         full: bool,
         rows: list[int],
-        *,
-        added: bool = True,
+        records: Records | None,
     ) -> tuple[Measured, list[str]]:
         return self.of_texts(
             predicted,
@@ -421,7 +421,8 @@ class Seq2Seq(LanguageTask):
             examples=rows,
             language=self.language,
             stem=self.stem,
-            added=added,
+            records=records or [],
+            added=records is not None,
         )
 
     @classmethod
