@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from lushan.data.batching import mix, plan_evaluation
+from lushan.data.batching import JUDGED, mix, plan_evaluation
 from lushan.data.encoding import Encoded
 from lushan.data.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.errors import RunFailed
@@ -29,8 +29,6 @@ from lushan.units import LOSS
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
 """Metric names begin with these, as the field writes them."""
-JUDGED = -1
-"""Stands for an epoch where evaluation draws: what is masked there is always the same."""
 REHEARSED = 8
 """Batches that compiled layers see before the first step."""
 

@@ -67,10 +67,12 @@ def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
     name = f"predictions/{split}.npz"
     path = folder / name
     inside.require(path, folder)
-    if not path.is_file():
-        raise Undecided(f"the run has stored no statistics of its {split} split")
     try:
-        return unpacked(checksums.read(folder, name))
+        content = checksums.read(folder, name)
+    except FileNotFoundError as error:  # and the run has listed none
+        raise Undecided(f"a run has stored no statistics of its {split} split") from error
+    try:
+        return unpacked(content)
     except ValueError as error:
         hint = "The file was changed or damaged after the run."
         raise UserError(str(error), file=path, hint=hint) from error

@@ -263,3 +263,23 @@ def test_the_same_rows_under_other_names_are_paired_by_their_place(labels):
     rows[0]["id"] = "test:5"
     c = labels(OTHER, records=rows, lr=1e-1)
     assert "judged different examples" in compare(a, c).rows[0].contrast.why
+
+
+def test_statistics_that_are_gone_or_damaged_are_named(labels):
+    a, b = labels(ONE), labels(OTHER, lr=1e-2)
+    file = b / "predictions" / "test.npz"
+    kept = file.read_bytes()
+    for damaged in (None, kept[:-30], b""):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        (note, *_) = compare(a, b).notes
+        assert "test/accuracy is undecided" in note
+        assert str(file) in note
+    file.write_bytes(kept[:-30])
+    listed_anew(b)
+    assert "not statistics of examples" in compare(a, b).notes[0]
+    file.unlink()
+    listed_anew(b)
+    assert "has stored no statistics of its test split" in compare(a, b).notes[0]
