@@ -136,7 +136,9 @@ def test_a_claim_reads_its_direction():
     assert answer.verdict == HOLDS
 
 
-def test_a_search_minimises_it(tmp_path, capsys):
+def test_a_search_minimises_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     class Job(searches.Job):
         metric = "val/ece"
 
