@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.helpers import command, corpora
 
@@ -34,6 +35,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """
     if item.get_closest_marker("slow") is None:
         item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+# A busy machine is no fault of a test.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)

@@ -169,6 +169,7 @@ def evaluate(
     from lushan import inference
     from lushan.runs.closing import closing_text
     from lushan.runs.result import Result
+    from lushan.units import Measure
 
     found = inference.evaluate(run, split=split, overrides=overrides or [])
     if as_json:
@@ -180,6 +181,7 @@ def evaluate(
         run_id="",
         seed=0,
         metrics=found["metrics"],
+        measures={name: Measure.from_dict(one) for name, one in found["measures"].items()},
         main_metric=found["main_metric"],
         config={},
         ci=found["ci"],

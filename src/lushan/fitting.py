@@ -30,6 +30,7 @@ from lushan.callbacks.console import Console
 from lushan.callbacks.record import Record
 from lushan.checkpoint.io import FolderIO, write_weights
 from lushan.config.build import build
+from lushan.config.check import measures
 from lushan.data.labelled import remembered
 from lushan.data.source import Source
 from lushan.errors import RunFailed, UserError
@@ -51,6 +52,7 @@ from lushan.schedule import Batching, Schedule, Streamed
 from lushan.tasks.base import Evaluation, Task
 from lushan.text.tokenizers import fingerprint
 from lushan.trainer import Trainer
+from lushan.units import Measure, measure_of
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,15 @@ class Outcome:
         }
 
     @property
+    def measures(self) -> dict[str, Measure]:
+        """Flat: `val/entity_f1` to what is to be known of the metric."""
+        return {
+            f"{PREFIX[split]}/{name}": measure
+            for split, evaluation in self.evaluations.items()
+            for name, measure in evaluation.measures.items()
+        }
+
+    @property
     def reports(self) -> dict[str, Any]:
         """Split to level to class to scores."""
         return {PREFIX[s]: e.report for s, e in self.evaluations.items()}
@@ -153,7 +164,7 @@ def fit(
     steps = experiment.plan.total_steps
     trainer.follow(experiment.plan.epochs or steps, steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
-    trainer.observe(Console(steps, shown))
+    trainer.observe(Console(steps, shown, measures(cfg)))
     known = notes_before(cfg, ready, experiment)
     if trainer.is_global_zero:
         describe(ready, experiment, known)
@@ -244,14 +255,15 @@ def make_trainer(
 ) -> tuple[Trainer, Checkpoints, Record]:
     """The trainer with its observers."""
     task = ready.task
-    columns = [f"val/{name}" for name in type(task).metric_names(cfg["task"])]
+    known = measures(cfg)
+    columns = [f"val/{name}" for name in known]
     nodes = {name: node for name, node in (cfg.get("callbacks") or {}).items() if node}
     own = f"{Checkpoints.__module__}.{Checkpoints.__qualname__}"
     checkpoints: Checkpoints = build(
         nodes.pop("checkpoints", {"_target_": own}),
         folder=folder / "checkpoints",
         monitor=f"val/{task.main_metric}" if VALIDATION in ready.corpus.splits else None,
-        higher_is_better=task.higher_is_better,
+        higher_is_better=measure_of(known, task.main_metric).higher_is_better is not False,
         signals=signals,
         facts={},
     )
@@ -281,7 +293,8 @@ def pruning_of(cfg: Mapping[str, Any]) -> pl.Callback | None:
     from lushan.runs.trials import Ongoing
 
     ongoing = Ongoing(trial["storage"], trial["study"], trial["number"])
-    return Pruning(trial["metric"], ongoing, build(trial["pruner"], "trial.pruner"))
+    measure = measure_of(measures(cfg), trial["metric"])
+    return Pruning(trial["metric"], measure, ongoing, build(trial["pruner"], "trial.pruner"))
 
 
 def start_from(path: Path, model: torch.nn.Module) -> None:

@@ -136,7 +136,8 @@ def _value(result: Mapping[str, Any], trial: Mapping[str, Any] | None) -> dict[s
     from lushan.runs.result import headline
 
     metric = trial["metric"] if trial else headline(result["main_metric"], result["metrics"])
-    return {"metric": metric, "value": result["metrics"].get(metric)}
+    measure = result.get("measures", {}).get(metric)
+    return {"metric": metric, "value": result["metrics"].get(metric), "measure": measure}
 
 
 def _unchecked(cfg: DictConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from lushan.data.batching import mix, plan_evaluation
+from lushan.data.batching import JUDGED, mix, plan_evaluation
 from lushan.data.encoding import Encoded
 from lushan.data.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.errors import RunFailed
@@ -24,12 +24,11 @@ from lushan.models.sharded import clip_gradients
 from lushan.schedule import Batching, Schedule
 from lushan.strategies import data_share, walks_together
 from lushan.tasks.base import Evaluation, Records, Task
+from lushan.units import LOSS
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
 """Metric names begin with these, as the field writes them."""
-JUDGED = -1
-"""Stands for an epoch where evaluation draws: what is masked there is always the same."""
 REHEARSED = 8
 """Batches that compiled layers see before the first step."""
 
@@ -391,6 +390,7 @@ class Experiment(pl.LightningModule):
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
         # Where masks decide how many terms there are, the task has counted them.
         if "loss" not in evaluation.metrics:
+            evaluation.measures["loss"] = LOSS
             evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
         return evaluation
 

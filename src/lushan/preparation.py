@@ -88,6 +88,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     if corpus.windows is None:  # of a stream nobody knows what it will hold
         corpus.notes = shared.notes_of(corpus.splits, corpus.notes)
     task.prepare(corpus)
+    task.require_metrics()
     cache = Path(cfg["paths"]["cache_dir"])
     tokenizer = build(
         cfg["tokenizer"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 
 from lushan import plotting, units
 from lushan.metrics.confusion import Confusion
+from lushan.metrics.statistics import packed
 from lushan.plotting import save
 from lushan.runs.files import atomic_write
 from lushan.runs.folder import RunFolder
 from lushan.runs.rows import read_rows
 from lushan.tasks.base import Evaluation
+from lushan.units import Measure
 
 MOST_CLASSES = 40
 """A confusion matrix with more classes shows the most frequent ones."""
@@ -26,7 +28,6 @@ def keep(
     folder: RunFolder,
     *,
     main_metric: str,
-    higher_is_better: bool,
 ) -> None:
     """Write `predictions/` and `plots/` of a run.
 
@@ -34,19 +35,22 @@ def keep(
         evaluations: Split to what it came to.
         folder: The run's.
         main_metric: Without the split's name.
-        higher_is_better: Its direction.
     """
     folder.predictions.mkdir(exist_ok=True)
     folder.plots.mkdir(exist_ok=True)
     for split, evaluation in evaluations.items():
         lines = (json.dumps(r, ensure_ascii=False, default=_plain) for r in evaluation.records)
         atomic_write(folder.predictions / f"{split}.jsonl", "".join(f"{r}\n" for r in lines))
+        if evaluation.statistics:
+            atomic_write(folder.predictions / f"{split}.npz", packed(evaluation.statistics))
         if evaluation.confusion is not None:
             figure = confusion_figure(evaluation.confusion, split)
             save(figure, folder.plots / f"confusion_{split}.png")
     rows = read_rows(folder.metrics_csv)
     if rows:
-        save(curves_figure(rows, main_metric, higher_is_better), folder.plots / "curves.png")
+        known = {n: m for one in evaluations.values() for n, m in one.measures.items()}
+        figure = curves_figure(rows, main_metric, units.measure_of(known, main_metric))
+        save(figure, folder.plots / "curves.png")
 
 
 def _plain(value: Any) -> Any:
@@ -58,19 +62,17 @@ def warm_up() -> None:
     rows = [{"step": "1", "train/loss": "1", "val/x": "1"}]
     once = np.zeros(1, np.int64)
     confusion = confusion_figure(Confusion(["a"], once, once, once + 1), "test")
-    for figure in (curves_figure(rows, "x"), confusion):
+    for figure in (curves_figure(rows, "x", Measure()), confusion):
         plotting.draw(figure)
 
 
-def curves_figure(
-    rows: Sequence[Mapping[str, str]], main_metric: str, higher_is_better: bool = True
-) -> Figure:
+def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: Measure) -> Figure:
     """Loss over steps, and the main metric on validation.
 
     Args:
         rows: Of `metrics.csv`.
         main_metric: Without the split's name.
-        higher_is_better: Its direction.
+        measure: Its unit and direction.
     """
     figure, (losses, scores) = plotting.sheet(9, 3.4, columns=2)
     for column, name in (("train/loss", "train"), ("val/loss", "validation")):
@@ -83,19 +85,19 @@ def curves_figure(
         losses.legend(frameon=False)
     steps, values = series(rows, f"val/{main_metric}")
     if steps:
-        raw, values = values, [units.scaled(value, main_metric) for value in values]
+        raw, values = values, [units.scaled(value, measure) for value in values]
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
-        order = np.asarray(values) if higher_is_better else -np.asarray(values)
+        order = np.asarray(values) if measure.higher_is_better is not False else -np.asarray(values)
         best = int(np.argmax(np.nan_to_num(order, nan=-np.inf)))
         scores.annotate(
-            units.number(raw[best], main_metric),
+            units.number(raw[best], measure),
             (steps[best], values[best]),
             xytext=(0, 6),
             textcoords="offset points",
             ha="center",
         )
         scores.margins(y=0.15)  # room for the number
-    scores.set(xlabel="optimizer step", ylabel=units.head(main_metric), title="Validation")
+    scores.set(xlabel="optimizer step", ylabel=units.head(main_metric, measure), title="Validation")
     return figure
 
 

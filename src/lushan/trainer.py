@@ -18,6 +18,7 @@ from lushan import loops
 from lushan.callbacks.compiled import Compiled
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError, first_line
+from lushan.models.precision import best_precision
 from lushan.processes import environment, require_alone
 from lushan.strategies import DDP, Sharded
 
@@ -256,25 +257,6 @@ def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
     if devices in ("auto", -1, "-1"):
         return accelerator in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
     return str(devices).isdigit() and int(devices) > 1
-
-
-def best_precision(accelerator: str) -> str:
-    """bf16-mixed where it is native, else 32-true."""
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if accelerator in ("auto", "cpu") and cpu_has_bf16():
-        return "bf16-mixed"
-    return "32-true"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies in bf16 (AVX512-BF16 or AMX)."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            flags = next((line for line in file if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _signature() -> inspect.Signature:

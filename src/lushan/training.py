@@ -170,7 +170,6 @@ def carry_out(
                 outcome.evaluations,
                 folder,
                 main_metric=task.main_metric,
-                higher_is_better=task.higher_is_better,
             )
             kept, noted = still_inputs(cfg, read)
             split = "test" if f"test/{task.main_metric}" in outcome.metrics else "val"
@@ -180,6 +179,7 @@ def carry_out(
                 seed=int(cfg["seed"]),
                 metrics=dict(outcome.metrics),
                 main_metric=f"{split}/{task.main_metric}",
+                measures=outcome.measures,
                 config=cfg | {RESOLVED: outcome.resolved},
                 ci=outcome.intervals,
                 reports=outcome.reports,

@@ -1,14 +1,16 @@
-"""The unit and the direction of each metric, and how its values are written for people.
+"""The unit and the direction of a metric, and how its values are written for people.
 
-This is the only place that knows them: tables, terminal, reports, pages and figures ask here, so
-that one number looks the same wherever it is read. Files and options for programs (`result.json`,
-`metrics.csv`, `--json`, `--format csv`, trackers) hold the raw value: a share lies between 0 and 1.
+A `Measure` is what a metric's class says of itself, in plain values: it stands in `result.json`,
+and tables, terminal, reports, pages and figures read it from there, so that one number looks the
+same wherever it is read. Files and options for programs (`result.json`, `metrics.csv`, `--json`,
+`--format csv`, trackers) hold the raw value: a share lies between 0 and 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,84 +36,152 @@ POINTS = Unit("of 100", digits=2)
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What a metric's values mean.
+    """What a metric says of itself, in plain values.
 
     Attributes:
-        unit: How they are printed.
-        lower_is_better: Whether less is better, as of losses and errors.
+        unit: How its values are printed.
+        higher_is_better: Its direction; None where it has none, or where it is not known.
+        statistics: The name under which a run stores what each example adds to it; None where
+            nothing is stored, so that no test over examples is possible.
+        score: Import path of the function from summed statistics (..., D) to values (...,).
+        options: Keyword arguments of that function.
+        alone: More of them, for an example by itself.
+        merges: Whether classes may be counted as one, where counts of each are too many to hold.
+        same: The statistic that must be the same of each example in runs that are compared.
+        otherwise: What it means where it is not, for the user.
+        instead: The metric to compare then.
     """
 
     unit: Unit = PLAIN
-    lower_is_better: bool = False
+    higher_is_better: bool | None = None
+    statistics: str | None = None
+    score: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    alone: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    merges: bool = False
+    same: int | None = None
+    otherwise: str = ""
+    instead: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON; what is as usual is left out."""
+        found: dict[str, Any] = {"higher_is_better": self.higher_is_better}
+        if self.unit != PLAIN:
+            found["unit"] = dataclasses.asdict(self.unit)
+        usual = Measure()
+        for name in (
+            "statistics",
+            "score",
+            "options",
+            "alone",
+            "merges",
+            "same",
+            "otherwise",
+            "instead",
+        ):
+            if (value := getattr(self, name)) != getattr(usual, name):
+                found[name] = value
+        return found
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Measure:
+        """Read what `as_dict` gave.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            fields = dict(content)
+            unit = Unit(**fields.pop("unit", {}))
+            found = cls(unit=unit, **fields)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        _require_plain(found)
+        return found
 
 
-_LOSS = Measure(lower_is_better=True)
-_SHARE = Measure(PERCENT)
-_BY_WORD = {
-    **dict.fromkeys(("loss", "mse", "rmse", "mae", "error", "perplexity", "bits"), _LOSS),
-    **dict.fromkeys(("f1", "precision", "recall", "accuracy", "match"), _SHARE),
-    **dict.fromkeys(("rouge1", "rouge2", "rougeL", "rougeLsum"), _SHARE),
-    **dict.fromkeys(("distinct1", "distinct2"), _SHARE),
-    "repetition": Measure(PERCENT, lower_is_better=True),
-    **dict.fromkeys(("bleu", "chrf"), Measure(POINTS)),
-}
-"""By a word of the name: `entity_f1_macro`, `token_accuracy`, `rouge1_lead1`."""
+def _require_plain(found: Measure) -> None:
+    """Refuse what a damaged file may hold."""
+    unit = found.unit
+    right = (
+        found.higher_is_better in (True, False, None)
+        and isinstance(unit.sign, str)
+        and type(unit.scale) is int
+        and type(unit.digits) is int
+        and 0 <= unit.digits <= 15
+        and isinstance(found.statistics, str | None)
+        and isinstance(found.score, str | None)
+        and isinstance(found.options, Mapping)
+        and isinstance(found.alone, Mapping)
+        and isinstance(found.merges, bool)
+        and isinstance(found.same, int | None)
+        and isinstance(found.otherwise, str)
+        and isinstance(found.instead, str)
+    )
+    if not right:
+        raise ValueError("not the description of a metric")
 
 
-@functools.cache
-def measure(metric: str) -> Measure:
-    """The measure of a metric, with or without a split; plain numbers where it is not known."""
-    words = metric.replace("/", "_").split("_")
-    return next((_BY_WORD[word] for word in words if word in _BY_WORD), Measure())
+UNKNOWN = Measure()
+SHARE = Measure(PERCENT, higher_is_better=True)
+"""Of precision, recall and F1 of a class."""
+LOSS = Measure(higher_is_better=False)
+"""Of the training loss, which is no metric of a split."""
 
 
-def is_lower_better(metric: str) -> bool:
-    """Whether less of a metric is better: losses and errors."""
-    return measure(metric).lower_is_better
+def measure_of(measures: Mapping[str, Measure], metric: str) -> Measure:
+    """Return the measure of a metric, named with or without its split, as the measures may be."""
+    if metric == "train/loss":
+        return LOSS
+    bare = metric.rpartition("/")[2]
+    names = (metric, bare, f"test/{bare}", f"val/{bare}")
+    return next((measures[name] for name in names if name in measures), UNKNOWN)
 
 
-def scaled(value: float, metric: str) -> float:
-    """A raw value on the scale it is printed on, for axes."""
-    return value * measure(metric).unit.scale
+def is_better(effect: float, measure: Measure) -> bool | None:
+    """Return whether a difference is one to the better; None where the metric has no direction."""
+    if measure.higher_is_better is None:
+        return None
+    return (effect > 0) == measure.higher_is_better
 
 
-def head(metric: str) -> str:
-    """A metric's name with its unit, above or beside `number`s: `test/entity_f1, %`."""
-    sign = measure(metric).unit.sign
-    return f"{metric}, {sign}" if sign else metric
+def scaled(value: float, measure: Measure) -> float:
+    """Return a raw value on the scale it is printed on, for axes."""
+    return value * measure.unit.scale
 
 
-def number(value: float | None, metric: str) -> str:
-    """A value without its unit, which the head of its column or row names; `-` where it is None."""
+def head(metric: str, measure: Measure) -> str:
+    """Return a metric's name with its unit, above or beside `number`s: `test/entity_f1, %`."""
+    return f"{metric}, {measure.unit.sign}" if measure.unit.sign else metric
+
+
+def number(value: float | None, measure: Measure) -> str:
+    """Return a value without its unit, which its head names; `-` where it is None."""
     if value is None:
         return "-"
-    return f"{scaled(value, metric):.{measure(metric).unit.digits}f}"
+    return f"{scaled(value, measure):.{measure.unit.digits}f}"
 
 
-def text(value: float | None, metric: str) -> str:
-    """A value with its unit, for running text: `86.51 %`."""
-    return _with_sign(number(value, metric), metric)
+def text(value: float | None, measure: Measure) -> str:
+    """Return a value with its unit, for running text: `86.51 %`."""
+    shown, sign = number(value, measure), measure.unit.sign
+    return f"{shown} {sign}" if sign and shown != "-" else shown
 
 
-def signed(value: float, metric: str) -> str:
-    """A difference as it is printed, always with its sign: points of a hundred where those are."""
-    shown = number(abs(value), metric)
+def signed(value: float, measure: Measure) -> str:
+    """Return a difference, always with its sign: points of a hundred where those are."""
+    shown = number(abs(value), measure)
     return f"{'+' if value > 0 else '-' if value < 0 else ''}{shown}"
 
 
-def difference(value: float, metric: str) -> str:
-    """A difference with its unit, for running text: `+23.32 points` of a share."""
-    shown, unit = signed(value, metric), measure(metric).unit
-    return f"{shown} points" if unit.sign else shown
+def difference(value: float, measure: Measure) -> str:
+    """Return a difference with its unit, for running text: `+23.32 points` of a share."""
+    shown = signed(value, measure)
+    return f"{shown} points" if measure.unit.sign else shown
 
 
-def interval(low: float | None, high: float | None, metric: str) -> str:
-    """Both ends of an interval, without the unit; empty where one is not known."""
+def interval(low: float | None, high: float | None, measure: Measure) -> str:
+    """Return both ends of an interval, without the unit; empty where one is not known."""
     if low is None or high is None:
         return ""
-    return f"{number(low, metric)} to {number(high, metric)}"
-
-
-def _with_sign(shown: str, metric: str) -> str:
-    sign = measure(metric).unit.sign
-    return f"{shown} {sign}" if sign and shown != "-" else shown
+    return f"{number(low, measure)} to {number(high, measure)}"

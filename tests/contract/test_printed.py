@@ -134,6 +134,6 @@ def test_progress_bars_show_the_loss(tmp_path, monkeypatch, capsys):
         losses = [float(r["train/loss"]) for r in csv.DictReader(file) if r["train/loss"]]
     assert [values.get("train/loss") for values in shown] == [
         None,
-        *(units.text(loss, "train/loss") for loss in losses),
+        *(units.text(loss, units.LOSS) for loss in losses),
     ]
     assert "train/loss" in capsys.readouterr().out  # Lightning's own bar

@@ -195,9 +195,10 @@ def test_it_learns_its_demo(task, head):
     if made.purpose == "encoder":
         assert main > 0.99
     else:  # by heart: hardly a token surprises it
-        assert not made.higher_is_better
+        assert evaluation.measures[made.main_metric].higher_is_better is False
         assert main < (0.3 if made.main_metric == "loss" else 1.35)
-    assert set(evaluation.metrics) | {"loss"} == set(type(made).metric_names(cfg["task"]))
+    assert set(evaluation.metrics) | {"loss"} == set(type(made).measures(cfg["task"], {}))
+    assert set(evaluation.measures) == set(evaluation.metrics)
     for low, high in evaluation.intervals.values():
         assert low <= high
     assert len(evaluation.records) == corpus.splits["train"].num_rows

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.metrics.statistics import packed
 from lushan.runs import checksums
 from lushan.runs.files import sha256_file
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_id
 from lushan.runs.result import Result
+from lushan.units import Measure, measure_of
+from tests.helpers import measuring
 
 
 def finished(
@@ -22,6 +25,7 @@ def finished(
     *,
     data: str = "a",
     choices: Mapping[str, str] | None = None,
+    measures: Mapping[str, Measure] | None = None,
 ) -> Path:
     """The folder of a complete run with some test predictions.
 
@@ -32,7 +36,10 @@ def finished(
         records: Of the test split; none are stored where there are none.
         data: A name for its data.
         choices: Hydra's group choices.
+        measures: Of metrics that no task of lushan's has, without their splits.
     """
+    found = measuring.of_records(records)
+    told = measuring.known() | found.measures | dict(measures or {})
     cfg = {"name": "mine", "seed": 1, "paths": {"output_dir": str(place)}, **config}
     folder = RunFolder.of(cfg)
     with folder.own():
@@ -41,6 +48,8 @@ def finished(
             folder.predictions.mkdir()
             lines = [json.dumps(record, ensure_ascii=False) for record in records]
             (folder.predictions / "test.jsonl").write_text("\n".join([*lines, ""]), "utf-8")
+            if found.statistics:
+                (folder.predictions / "test.npz").write_bytes(packed(found.statistics))
         folder.complete(
             Result(
                 name="mine",
@@ -48,6 +57,7 @@ def finished(
                 seed=cfg["seed"],
                 metrics=dict(metrics),
                 main_metric=next(iter(metrics)),
+                measures={name: measure_of(told, name) for name in metrics},
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},

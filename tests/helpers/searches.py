@@ -16,6 +16,7 @@ from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result
 from lushan.runs.trials import Ongoing
 from lushan.search.sweeper import Search
+from tests.helpers import measuring
 
 BEST = 3e-4
 """The learning rate that is best."""
@@ -32,6 +33,8 @@ class Job:
     """
 
     __name__ = "job"
+    metric = None
+    """Another one that is reported, the lower the better."""
 
     def __init__(self, die_at=(), fail_at=(), prune_at=(), code=1):
         self.die_at, self.fail_at, self.prune_at, self.code = die_at, fail_at, prune_at, code
@@ -60,6 +63,8 @@ class Job:
                     raise Pruned("hopeless")
                 score = 1 - abs(math.log10(lr / BEST)) / 4
                 metrics = {"val/entity_f1": score, "val/loss": 2 - score, "test/entity_f1": 0.0}
+                if self.metric is not None:
+                    metrics[self.metric] = 1 - score
                 folder.complete(
                     Result(
                         name=config["name"],
@@ -67,6 +72,7 @@ class Job:
                         seed=config["seed"],
                         metrics=metrics,
                         main_metric="val/entity_f1",
+                        measures=measuring.told(metrics),
                         config=config,
                     )
                 )

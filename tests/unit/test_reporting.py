@@ -2,6 +2,7 @@
 
 from lushan.reporting import curves_figure
 from lushan.search.plots import history
+from lushan.units import LOSS, SHARE
 
 ROWS = [
     {"step": "1", "train/loss": "2.0", "val/entity_f1": "0.25", "val/loss": "1.5"},
@@ -10,14 +11,14 @@ ROWS = [
 
 
 def test_the_curve_of_a_share_is_in_percent():
-    _, scores = curves_figure(ROWS, "entity_f1").axes
+    _, scores = curves_figure(ROWS, "entity_f1", SHARE).axes
     assert scores.get_ylabel() == "entity_f1, %"
     assert scores.lines[0].get_ydata().tolist() == [25.0, 50.0]
     assert [note.get_text() for note in scores.texts] == ["50.00"]
 
 
 def test_the_curve_of_a_loss_is_as_it_is():
-    _, scores = curves_figure(ROWS, "loss", higher_is_better=False).axes
+    _, scores = curves_figure(ROWS, "loss", LOSS).axes
     assert scores.get_ylabel() == "loss"
     assert [note.get_text() for note in scores.texts] == ["1.2500"]
 
@@ -32,6 +33,6 @@ def test_the_history_of_a_search_is_too():
     class Maximise:
         name = "MAXIMIZE"
 
-    (axes,) = history([Trial], [Maximise], ["val/entity_f1"]).axes
+    (axes,) = history([Trial], [Maximise], {"val/entity_f1": SHARE}).axes
     assert axes.get_ylabel() == "val/entity_f1, %"
     assert axes.lines[0].get_ydata().tolist() == [50.0]

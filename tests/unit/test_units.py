@@ -1,6 +1,7 @@
 """One place knows what a metric is measured in, and every text for people asks it."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -8,50 +9,65 @@ import pytest
 
 import lushan
 from lushan import units
+from lushan.units import Measure
 
 PACKAGE = Path(lushan.__file__).parent
 
 
+SHARE, LOSS, MINE = units.SHARE, units.LOSS, units.UNKNOWN
+BLEU = Measure(units.POINTS, higher_is_better=True)
+
+
 @pytest.mark.parametrize(
-    ("metric", "value", "head", "number", "text", "difference"),
+    ("metric", "measure", "value", "head", "number", "text", "difference"),
     [
-        ("test/entity_f1", 0.8651, "test/entity_f1, %", "86.51", "86.51 %", "+86.51 points"),
-        ("entity_f1_macro", 0.5, "entity_f1_macro, %", "50.00", "50.00 %", "+50.00 points"),
-        (
-            "val/token_accuracy_without_o",
-            1,
-            "val/token_accuracy_without_o, %",
-            "100.00",
-            None,
-            None,
-        ),
-        ("test/rougeLsum_lead1", 0.3, "test/rougeLsum_lead1, %", "30.00", "30.00 %", None),
-        ("test/exact_match", 0, "test/exact_match, %", "0.00", "0.00 %", "0.00 points"),
-        ("test/rouge1", 0.25, "test/rouge1, %", "25.00", "25.00 %", None),
-        ("test/bleu", 25, "test/bleu, of 100", "25.00", "25.00 of 100", "+25.00 points"),
-        ("val/loss", 0.6034, "val/loss", "0.6034", "0.6034", "+0.6034"),
-        ("test/pearson", 0.5, "test/pearson", "0.5000", "0.5000", "+0.5000"),
-        ("test/a_metric_of_mine", 0.5, "test/a_metric_of_mine", "0.5000", "0.5000", "+0.5000"),
+        ("test/f1", SHARE, 0.8651, "test/f1, %", "86.51", "86.51 %", "+86.51 points"),
+        ("test/exact", SHARE, 0, "test/exact, %", "0.00", "0.00 %", "0.00 points"),
+        ("test/bleu", BLEU, 25, "test/bleu, of 100", "25.00", "25.00 of 100", "+25.00 points"),
+        ("val/loss", LOSS, 0.6034, "val/loss", "0.6034", "0.6034", "+0.6034"),
+        ("test/mine", MINE, 0.5, "test/mine", "0.5000", "0.5000", "+0.5000"),
     ],
 )
-def test_a_value_is_written_with_its_unit(metric, value, head, number, text, difference):
-    assert units.head(metric) == head
-    assert units.number(value, metric) == number
-    assert text is None or units.text(value, metric) == text
-    assert difference is None or units.difference(value, metric) == difference
+def test_a_value_is_written_with_its_unit(metric, measure, value, head, number, text, difference):
+    assert units.head(metric, measure) == head
+    assert units.number(value, measure) == number
+    assert units.text(value, measure) == text
+    assert units.difference(value, measure) == difference
 
 
 def test_what_is_not_known_is_a_dash():
-    assert units.number(None, "f1") == units.text(None, "f1") == "-"
-    assert units.interval(None, 0.5, "f1") == ""
-    assert units.interval(0.25, 0.5, "f1") == "25.00 to 50.00"
-    assert units.signed(-0.25, "f1") == "-25.00"
+    assert units.number(None, SHARE) == units.text(None, SHARE) == "-"
+    assert units.interval(None, 0.5, SHARE) == ""
+    assert units.interval(0.25, 0.5, SHARE) == "25.00 to 50.00"
+    assert units.signed(-0.25, SHARE) == "-25.00"
 
 
 def test_which_way_is_better():
-    lower = ["val/loss", "test/mse", "test/repetition", "val/bits_per_byte", "perplexity"]
-    assert all(map(units.is_lower_better, lower))
-    assert not any(map(units.is_lower_better, ["test/entity_f1", "test/bleu", "val/mine"]))
+    assert units.is_better(0.1, SHARE)
+    assert units.is_better(0.1, LOSS) is False
+    assert units.is_better(-0.1, LOSS)
+    assert units.is_better(0.1, MINE) is None
+
+
+def test_a_measure_is_found_with_and_without_its_split():
+    known = {"val/bleu": BLEU, "test/wer": LOSS}
+    assert units.measure_of(known, "bleu") == units.measure_of(known, "val/bleu") == BLEU
+    assert units.measure_of(known, "wer") == LOSS
+    assert units.measure_of({"wer": LOSS}, "val/wer") == LOSS
+    assert units.measure_of(known, "f1") == units.UNKNOWN, "no name says anything"
+
+
+def test_a_measure_is_read_as_it_was_written():
+    for measure in (SHARE, LOSS, MINE, BLEU, Measure(statistics="x", score="a.b", same=0)):
+        assert Measure.from_dict(json.loads(json.dumps(measure.as_dict()))) == measure
+
+
+@pytest.mark.parametrize(
+    "content", [{"unit": 3}, {"unit": {"digits": "2"}}, {"higher_is_better": "yes"}, {"other": 1}]
+)
+def test_what_is_no_measure_is_refused(content):
+    with pytest.raises(ValueError, match=r"\w"):
+        Measure.from_dict(content)
 
 
 RAW = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lushan.callbacks.record import epochs_done
-from lushan.units import text
+from lushan.units import Measure, measure_of, text
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +22,19 @@ class Console(pl.Callback):
     Args:
         total: Steps of the whole training.
         shown: Metrics in the line, in this order.
+        measures: Unit of each metric, by its name without the split.
         bar: Show the bar; None means only where stderr is a terminal.
     """
 
-    def __init__(self, total: int, shown: list[str], *, bar: bool | None = None) -> None:
-        self.total, self.shown = total, shown
+    def __init__(
+        self,
+        total: int,
+        shown: list[str],
+        measures: Mapping[str, Measure],
+        *,
+        bar: bool | None = None,
+    ) -> None:
+        self.total, self.shown, self.measures = total, shown, measures
         self.wanted = sys.stderr.isatty() if bar is None else bar
         self.bar: tqdm[Any] | None = None
 
@@ -48,15 +57,18 @@ class Console(pl.Callback):
         """Write behind the bar what was logged for it: the training loss, and a callback's own."""
         assert self.bar is not None
         logged = trainer.progress_bar_metrics.items()
-        values = {name: text(float(value), name) for name, value in logged}
+        values = {name: self._text(name, value) for name, value in logged}
         self.bar.set_postfix(values, refresh=False)
+
+    def _text(self, name: str, value: Any) -> str:
+        return text(float(value), measure_of(self.measures, name))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line."""
         if not trainer.is_global_zero or trainer.state.fn != "fit":
             return
         metrics = trainer.callback_metrics
-        values = "  ".join(f"{k} {text(float(metrics[k]), k)}" for k in self.shown if k in metrics)
+        values = "  ".join(f"{k} {self._text(k, metrics[k])}" for k in self.shown if k in metrics)
         epoch = epochs_done(trainer) + 1
         log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from lushan.callbacks.boundary import AtBoundary
 from lushan.errors import Pruned
 from lushan.runs.trials import Ongoing
-from lushan.units import text
+from lushan.units import Measure, text
 
 
 class Pruning(AtBoundary):
@@ -22,11 +22,13 @@ class Pruning(AtBoundary):
 
     Args:
         metric: Of validation: `val/entity_f1`.
+        measure: Its unit and direction.
         trial: Storage, study and number of the trial.
         pruner: One of `optuna.pruners`.
     """
 
-    def __init__(self, metric: str, trial: Ongoing, pruner: Any) -> None:
+    def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: Any) -> None:
+        self.measure = measure
         self.metric, self.trial, self.pruner = metric, trial, pruner
         self.validations = 0
         self._hopeless: str | None = None
@@ -57,7 +59,7 @@ class Pruning(AtBoundary):
             hopeless = self.trial.is_hopeless(self.pruner)
         if trainer.world_size > 1:
             hopeless = bool(trainer.strategy.broadcast(hopeless))
-        said = f"{self.metric} {text(value, self.metric)} at validation {self.validations}"
+        said = f"{self.metric} {text(value, self.measure)} at validation {self.validations}"
         self._hopeless = said if hopeless else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

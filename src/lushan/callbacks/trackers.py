@@ -29,7 +29,7 @@ from lushan.runs.folder import RunFolder
 from lushan.runs.result import Result
 from lushan.runs.rows import SAMPLES, read_rows, read_samples
 from lushan.runs.secrets import redact, redact_config
-from lushan.units import head, number
+from lushan.units import SHARE, head, number
 
 log = logging.getLogger(__name__)
 
@@ -385,9 +385,10 @@ def class_rows(result: Result) -> list[dict[str, Any]]:
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
     columns = list(rows[0])
-    lines = ["| " + " | ".join(map(head, columns)) + " |", "|" + " --- |" * len(columns)]
+    heads = [head(str(c), SHARE) if isinstance(rows[0][c], float) else str(c) for c in columns]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
-        cells = (number(v, k) if isinstance(v, float) else str(v) for k, v in row.items())
+        cells = (number(v, SHARE) if isinstance(v, float) else str(v) for v in row.values())
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -31,13 +31,22 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "callbacks.checkpoints": ("folder", "monitor", "higher_is_better", "signals", "facts"),
 }
 """Arguments that a run finds out and gives, by the key of the node: no config sets them."""
+METRICS = "task.metrics"
+"""Metrics that a config adds, by names of its own."""
+_OF_METRICS = ("num_classes", "num_labels")
+
+
+def given(key: str) -> tuple[str, ...]:
+    """Return the arguments of a node that a run gives."""
+    return _OF_METRICS if key.rpartition(".")[0] == METRICS else GIVEN.get(key, ())
 
 
 def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:
     """Call what a node names, with what it holds; nodes inside it are built first.
 
     As in Hydra, `_partial_: true` gives a `functools.partial` of the call, `_args_` are given by
-    position, and `_recursive_: false` leaves the nodes inside as they are.
+    position, and `_recursive_: false` leaves the nodes inside as they are. Those of the arguments
+    that a target lists as `BUILT_LATER` are handed over as callables that build them.
 
     Args:
         node: Of a checked config, in plain values.
@@ -52,7 +61,12 @@ def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:
     target = locate(node[TARGET], key)
     require_arguments(node, key)
     inside = _built if node.get("_recursive_", True) else _as_it_is
-    values = {name: inside(value) for name, value in node.items() if not is_reserved(name)}
+    later = getattr(target, "BUILT_LATER", ())
+    values = {
+        name: _later(value) if name in later else inside(value)
+        for name, value in node.items()
+        if not is_reserved(name)
+    }
     positional = [inside(value) for value in node.get("_args_") or ()]
     if late:
         taken = read(target).parameters
@@ -95,6 +109,15 @@ def _built(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_built(item) for item in value]
     return value
+
+
+def _later(value: Any) -> Any:
+    """Return what builds a node, or each of some nodes, for the target to call."""
+    if not isinstance(value, Mapping):
+        return value
+    if TARGET in value:
+        return functools.partial(build, value)
+    return {name: _later(item) for name, item in value.items()}
 
 
 def _as_it_is(value: Any) -> Any:

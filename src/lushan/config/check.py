@@ -16,14 +16,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lushan import parsing
 from lushan.config import environment, expansion, kinds, mistakes, verdicts
-from lushan.config.build import GIVEN, TARGET, is_reserved, source_of
+from lushan.config.build import METRICS, TARGET, build, given, is_reserved, source_of
 from lushan.config.launchers import require_storage
-from lushan.config.signatures import Parameter, Signature, signature
-from lushan.config.targets import locate, nodes, require_arguments
+from lushan.config.rules import SCORE
+from lushan.config.signatures import Parameter, Signature, files_of, signature
+from lushan.config.targets import judge_name, locate, nodes, require_arguments
 from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
 from lushan.runs import trust
 from lushan.runs.identity import RESOLVED
-from lushan.units import is_lower_better
+from lushan.units import Measure, measure_of
 
 TOP: Mapping[str, kinds.Kind] = {
     "name": ["str"],
@@ -163,7 +164,9 @@ def require_node(key: str, node: Any) -> None:
             "this group must name what it calls, by a _target_",
             key=key,
             value=node,
-            hint=f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
+            hint="As in _target_: torchmetrics.text.WordErrorRate."
+            if key.startswith(f"{METRICS}.")
+            else f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
         )
 
 
@@ -175,19 +178,19 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
     """
     found = signature(node[TARGET], key)
     require_arguments(node, key)
-    given = GIVEN.get(key, ())
-    own = {n: p for n, p in found.parameters.items() if n not in given}
+    late = given(key)
+    own = {n: p for n, p in found.parameters.items() if n not in late}
     for name, value in node.items():
         at = f"{key}.{name}"
         if is_reserved(name):
             if name not in _RESERVED:
                 raise unknown(at, value, _RESERVED)
             require(at, value, _RESERVED[name])
-        elif name in given:
+        elif name in late:
             raise UserError("the run gives this; it cannot be set", key=at, value=value)
         elif name in own:
             require(at, value, own[name].kind)
-        elif not found.open:
+        elif not found.open or judge_name(node[TARGET], key).closed:
             raise unknown(at, value, own, listed=_settable(own.values()))
     if not node.get("_partial_"):
         _require_all(key, node, own.values())
@@ -254,14 +257,56 @@ def _check_by(name: str, key: str, cfg: Mapping[str, Any]) -> None:
     locate(name, key).check(parsing.parse_json(json.dumps(cfg)))
 
 
-def metric_names(cfg: Mapping[str, Any]) -> list[str]:
-    """What the task reports, without the split's name."""
+def measures(cfg: Mapping[str, Any]) -> dict[str, Measure]:
+    """Return what the task reports, without the split's name, and what is to be known of it.
+
+    Raises:
+        UserError: A metric that the config adds is none of what the task predicts.
+    """
     node = cfg["task"]
     name = node[TARGET]
-    names = verdicts.remembered(
-        ["metric_names", name, node], name, lambda: locate(name, "task").metric_names(dict(node))
-    )
-    return list(names)
+    added = {key: one for key, one in (node.get("metrics") or {}).items() if one is not None}
+    files = []
+    for key, one in added.items():
+        require_node(f"{METRICS}.{key}", one)
+        signature(one[TARGET], f"{METRICS}.{key}")
+        files.append(files_of(one[TARGET]))
+    question = ["measures", name, node, files]
+    found = verdicts.remembered_of(question, name, lambda: _measures(name, node, added))
+    return {metric: Measure.from_dict(content) for metric, content in found.items()}
+
+
+def _measures(
+    name: str, node: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], set[str]]:
+    """Return the measures in plain values, and the modules that they were read from."""
+    task = locate(name, "task")
+    own = task.own_metrics(dict(node))
+    modules = {base.__module__ for metric in own.values() for base in type(metric).__mro__}
+    late = {key: functools.partial(build, one, f"{METRICS}.{key}") for key, one in added.items()}
+    found = task.measures(dict(node), late)
+    for key in added:
+        if (score := found[key].score) is not None:
+            _require_score(f"{METRICS}.{key}", score)
+    return {metric: measure.as_dict() for metric, measure in found.items()}, modules
+
+
+def _require_score(key: str, name: str) -> None:
+    """Refuse a score that tests over examples could not call, from what a result says of it."""
+    try:
+        locate(name, SCORE)
+    except UserError as error:
+        raise UserError(
+            f"the formula of this metric is not to be found again by its name: {error.problem}",
+            key=key,
+            value=name,
+            hint="Define it by `def` at the top of a module of your package, without torch.",
+        ) from error
+
+
+def metric_names(cfg: Mapping[str, Any]) -> list[str]:
+    """Return the names of what the task reports, without the split's name."""
+    return list(measures(cfg))
 
 
 def main_metric(cfg: Mapping[str, Any]) -> str:
@@ -319,19 +364,21 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
         for name, node in (cfg.get("callbacks") or {}).items()
         if node and isinstance(node.get("monitor"), str)
     ]
-    has_names = "metric_names" in found["task"].checks
-    if has_names and cfg["task"].get("monitor") is not None:
-        _require_metric("task.monitor", cfg["task"]["monitor"], metric_names(cfg))
+    has_names = "measures" in found["task"].checks
+    known_measures = measures(cfg) if has_names else {}
+    if has_names and (watched := cfg["task"].get("monitor")) is not None:
+        _require_metric("task.monitor", watched, list(known_measures))
+        _require_direction("task.monitor", watched, known_measures)
     if has_names and cfg.get("optimized_metric") is not None:
-        known = [f"{split}/{name}" for split in ("val", "test") for name in metric_names(cfg)]
+        known = [f"{split}/{name}" for split in ("val", "test") for name in known_measures]
         wanted = cfg["optimized_metric"]
         for metric in [wanted] if isinstance(wanted, str) else wanted:
             _require_metric("optimized_metric", metric, known)
     for key, node in monitored:
         if has_names:
-            names = [f"val/{name}" for name in metric_names(cfg)]
+            names = [f"val/{name}" for name in known_measures]
             _require_metric(f"{key}.monitor", node["monitor"], names)
-        _require_direction(key, node, found[key])
+            _require_mode(key, node, found[key], known_measures)
         if data.get("validation", "") is None:
             raise UserError(
                 "there is no validation split to watch",
@@ -367,12 +414,27 @@ def _require_metric(key: str, value: str, names: list[str]) -> None:
         raise UserError("the task does not report this metric", key=key, value=value, hint=hint)
 
 
-def _require_direction(key: str, node: Mapping[str, Any], found: Signature) -> None:
+def _require_direction(key: str, metric: str, known: Mapping[str, Measure]) -> None:
+    """Refuse to choose by a metric of which nobody knows what is better."""
+    if measure_of(known, metric).higher_is_better is None:
+        raise UserError(
+            "this metric does not say whether higher or lower is better",
+            key=key,
+            value=metric,
+            hint="Choose another metric, or derive a class from its class that sets "
+            "higher_is_better.",
+        )
+
+
+def _require_mode(
+    key: str, node: Mapping[str, Any], found: Signature, known: Mapping[str, Measure]
+) -> None:
     # Lightning's callbacks wait for a smaller value where they are told nothing.
     mode = node.get("mode", "min" if "mode" in found.parameters else None)
     if mode not in ("min", "max"):
         return
-    better = "min" if is_lower_better(node["monitor"]) else "max"
+    _require_direction(f"{key}.monitor", node["monitor"], known)
+    better = "max" if measure_of(known, node["monitor"]).higher_is_better else "min"
     if mode != better:
         raise UserError(
             f"{node['monitor']} is better when it is {'lower' if better == 'min' else 'higher'}",

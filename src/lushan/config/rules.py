@@ -19,6 +19,8 @@ class Rule:
         functions: Whether functions defined there may be called too.
         marked: Whether only what is `@configurable` may be called.
         arguments: The arguments that a config may set; None allows all of the signature.
+        closed: Whether only arguments that the signature names may be set, even where it takes
+            any other name.
         writes: Whether its arguments named in `PLACES` say where it writes.
     """
 
@@ -28,6 +30,7 @@ class Rule:
     functions: bool = False
     marked: bool = False
     arguments: tuple[str, ...] | None = None
+    closed: bool = False
     writes: bool = False
 
 
@@ -48,6 +51,8 @@ def _logger(name: str, module: str, *arguments: str) -> Iterator[Rule]:
 
 _CONFIG = "transformers.configuration_utils.PreTrainedConfig"
 
+_TEXT_METRICS = ("bleu", "cer", "chrf", "edit", "eed", "mer", "ter", "wer", "wil", "wip")
+
 RULES = (
     Rule("lushan.", ("lushan.",), functions=True, marked=True),
     Rule(
@@ -55,10 +60,17 @@ RULES = (
         ("torch.optim.",),
         ("torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
     ),
+    # Arithmetic alone: what loads a model (BERTScore, FID), fetches data (ROUGE, SacreBLEU) or
+    # calls what it is handed (wrappers) stands elsewhere in torchmetrics.
     Rule(
         "torchmetrics.",
-        ("torchmetrics.",),
-        ("torchmetrics.metric.Metric", "torchmetrics.collections.MetricCollection"),
+        (
+            "torchmetrics.classification.",
+            "torchmetrics.regression.",
+            *(f"torchmetrics.text.{name}." for name in _TEXT_METRICS),
+        ),
+        ("torchmetrics.metric.Metric",),
+        closed=True,
     ),
     Rule(
         "transformers.",
@@ -98,6 +110,12 @@ RULES = (
     ),
     Rule("pytorch_lightning.Trainer", ("pytorch_lightning.trainer.trainer.Trainer",)),
 )
+
+SCORE = "score"
+"""Stands for the key of a function that a stored result names."""
+_SCORES = "lushan.metrics.scores."
+SCORE_RULES = (Rule(_SCORES, (_SCORES,), functions=True),)
+"""What a result may name as the score of a metric, beside what the user allows."""
 
 HYDRA_RULES = (
     *(Rule(name, (name,)) for name in SETTINGS),

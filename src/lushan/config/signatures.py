@@ -29,7 +29,7 @@ from lushan.config.kinds import ANY, Kind, kind_of, writable
 from lushan.config.targets import Identity, identify, judge, judge_name, locate
 from lushan.errors import UserError
 
-FORMAT = 4
+FORMAT = 5
 """Of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -68,7 +68,7 @@ class Signature:
         identity: What it really is.
         parameters: Name to argument.
         open: Whether it takes names beyond these (`**kwargs` that go nowhere we can see).
-        checks: Whether it has a `check(cfg)` or `metric_names(node)` of its own, by name.
+        checks: Whether it has a `check(cfg)` or `measures(node, added)` of its own, by name.
     """
 
     identity: Identity
@@ -131,7 +131,7 @@ def read(thing: Callable[..., Any]) -> Signature:
             break
     for name in _attributes_of_model_code(thing):
         parameters.setdefault(name, Parameter(name, ANY, False, False))
-    checks = tuple(n for n in ("check", "metric_names") if callable(getattr(thing, n, None)))
+    checks = tuple(n for n in ("check", "measures") if callable(getattr(thing, n, None)))
     return Signature(identify(thing), parameters, open_, checks)
 
 
@@ -232,6 +232,16 @@ def known_parameters(name: object) -> list[str]:
     return [p.name for p in parameters if writable(p.kind)]
 
 
+def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
+    """Return path, size and time of some files."""
+    return [[path, *_stamp(path)] for path in sorted(filter(None, set(paths)))]
+
+
+def unchanged(files: list[list[Any]]) -> bool:
+    """Return whether files are as they were when `stamps` looked at them."""
+    return _unchanged(files)
+
+
 def verdicts() -> dict[str, Any]:
     """What `lushan.config.verdicts` remembers."""
     return _cache()["verdicts"]
@@ -286,7 +296,7 @@ def _files(thing: Any, name: str) -> list[list[Any]]:
     paths = {getattr(sys.modules.get(m), "__file__", None) for m in modules}
     if _PRETRAINED_CONFIG in identify(thing).bases:
         paths |= {str(p) for p in _modeling_files(thing)}
-    return [[p, *_stamp(p)] for p in sorted(filter(None, paths))]
+    return stamps(paths)
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from typing import Any
 
 from lushan import parsing
 from lushan.config.folders import is_there, personal_conf
-from lushan.config.rules import HYDRA_RULES, PLACES, RULES, Rule
+from lushan.config.rules import HYDRA_RULES, PLACES, RULES, SCORE, SCORE_RULES, Rule
 from lushan.configurable import is_configurable
 from lushan.errors import UserError, did_you_mean
 from lushan.runs import inside
@@ -120,7 +120,9 @@ def rules_for(key: str) -> tuple[Rule, ...]:
     # `my_package` allows itself and what is in it, not `my_package_evil`.
     theirs = user_prefixes()
     lives = tuple(name for p in theirs for name in (p, f"{p}."))
-    return RULES + tuple(Rule(name, lives, functions=True) for name in lives)
+    return (SCORE_RULES if key == SCORE else RULES) + tuple(
+        Rule(name, lives, functions=True) for name in lives
+    )
 
 
 def judge_name(name: object, key: str) -> Rule:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+JUDGED = -1
+"""Stands for an epoch where evaluation draws: what is masked there is always the same."""
+
 
 def plan_epoch(
     lengths: NDArray[np.integer],

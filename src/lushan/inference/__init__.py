@@ -1,6 +1,23 @@
-"""What was trained is used: judged again, and asked about new text."""
+"""What was trained is used: evaluated again, and asked about new text."""
 
-from lushan.inference.judging import evaluate
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from lushan.inference.predicting import predict
 
 __all__ = ["evaluate", "predict"]
+
+
+def evaluate(
+    run: str | Path, *, split: str = "test", overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Evaluate a run again; see `lushan.inference.judging.evaluate`.
+
+    What only predicts does not wait for Lightning and torchmetrics, which evaluation needs.
+    """
+    from lushan.inference import judging
+
+    return judging.evaluate(run, split=split, overrides=overrides)

@@ -36,8 +36,8 @@ def evaluate(
         overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`.
 
     Returns:
-        `metrics` and `ci` (flat, with the split's name), `reports`, `notes`, `main_metric`, and
-        `records`, one an example.
+        `metrics`, `measures` (what is to be known of each) and `ci` (flat, with the split's name),
+        `reports`, `notes`, `main_metric`, and `records`, one an example.
 
     Raises:
         UserError: There is no such run, split or file, or the data does not fit the run.
@@ -89,6 +89,7 @@ def evaluate(
         "split": split,
         "main_metric": f"{prefix}/{loaded.task.main_metric}",
         "metrics": {f"{prefix}/{k}": v for k, v in found.metrics.items()},
+        "measures": {f"{prefix}/{k}": v.as_dict() for k, v in found.measures.items()},
         "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
         "reports": {prefix: found.report},
         "notes": loaded.notes

@@ -14,18 +14,17 @@ import pyarrow as pa
 import torch
 
 from lushan.config.build import build
-from lushan.data.batching import mix, plan_evaluation
+from lushan.data.batching import JUDGED, mix, plan_evaluation
 from lushan.data.raw_input import Format
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
 from lushan.inference.loading import Loaded, config_of, load
-from lushan.module import JUDGED
+from lushan.models.precision import best_precision
 from lushan.runs import trust
 from lushan.runs.files import replacing
 from lushan.runs.identity import RESOLVED
 from lushan.tasks.base import Limits, Records
 from lushan.terminal import Output
-from lushan.trainer import best_precision
 
 ROWS_AT_ONCE = 5000
 """Examples that are held in memory together."""

@@ -1,1 +1,1 @@
-"""What predictions are worth: pure functions of counts over a whole split; no torch."""
+"""What predictions are worth: metrics, and the statistics of examples that they follow from."""

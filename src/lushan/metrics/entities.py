@@ -122,6 +122,11 @@ def entity_counts_by_type(
     return counts
 
 
+def types_in(*sides: Sentences) -> set[str]:
+    """Return the types of the entities that occur in tags in IOB2."""
+    return {span.label for side in sides for tags in side for span in spans(tags, "iob2")}
+
+
 def _compare(
     gold: Sentences, predicted: Sentences, scheme: str, other: str | None, strict: bool
 ) -> Iterable[tuple[set[Span], list[Span], list[Span]]]:

@@ -111,15 +111,15 @@ class Verdict:
                 "entity level (an entity counts when its words and its type are right)",
                 self.entity.as_dict(),
             ),
-            f"entity F1 {units.text(micro.f1, 'f1')}, "
-            f"95 % interval {units.interval(low, high, 'f1')}",
+            f"entity F1 {units.text(micro.f1, units.SHARE)}, "
+            f"95 % interval {units.interval(low, high, units.SHARE)}",
             "",
             *_rows(
                 "token level (each tag by itself; not to be quoted as entity F1)",
                 self.token.as_dict(),
             ),
-            f"token accuracy {units.text(self.token.accuracy, 'accuracy')}, "
-            f"without O {units.text(self.token.accuracy_without_o, 'accuracy')}",
+            f"token accuracy {units.text(self.token.accuracy, units.SHARE)}, "
+            f"without O {units.text(self.token.accuracy_without_o, units.SHARE)}",
         ]
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
@@ -127,9 +127,10 @@ class Verdict:
 def _rows(title: str, rows: dict[str, dict[str, float | int]]) -> Iterator[str]:
     width = max(map(_width, rows))
     yield title
-    yield f"{'':{width}} {''.join(f'{units.head(name):>14}' for name in SCORES)}  support"
+    heads = "".join(f"{units.head(name, units.SHARE):>14}" for name in SCORES)
+    yield f"{'':{width}} {heads}  support"
     for name, row in rows.items():
-        cells = "".join(f"{units.number(row[part], part):>14}" for part in SCORES)
+        cells = "".join(f"{units.number(row[part], units.SHARE):>14}" for part in SCORES)
         yield f"{name}{' ' * (width - _width(name))} {cells}{row['support']:9,}"
 
 
@@ -198,7 +199,7 @@ def score(
     if strict.micro != entity.micro:
         notes.append(
             "Ill-formed tags are read as conlleval reads them; seqeval's strict mode, which drops "
-            f"them, gives F1 {units.text(strict.micro.f1, 'f1')}."
+            f"them, gives F1 {units.text(strict.micro.f1, units.SHARE)}."
         )
     if schemes[0] != schemes[1]:
         notes.append(

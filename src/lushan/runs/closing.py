@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lushan.runs.columns import aligned
 from lushan.runs.result import Result, SummaryRow, summary
-from lushan.units import head, interval, number
+from lushan.units import SHARE, head, interval, number
 
 CLASSES = 20
 """As many classes are shown; all are in `result.json`."""
@@ -18,8 +18,9 @@ METRIC_HEADS = ("metric", "value", "95 % interval")
 
 def metric_cells(row: SummaryRow) -> list[str]:
     """The name of a metric with its unit, its value, and its interval."""
-    name = row.metric
-    return [head(name), number(row.value, name), interval(row.low, row.high, name)]
+    measure = row.measure
+    value = number(row.value, measure)
+    return [head(row.metric, measure), value, interval(row.low, row.high, measure)]
 
 
 def closing_text(result: Result, *, every_level: bool = False) -> str:
@@ -51,9 +52,9 @@ def report_texts(result: Result) -> list[list[str]]:
         classes = {name: s for name, s in scores.items() if not name.endswith(" avg")}
         if not classes:
             continue
-        rows = [[f"{split}, {level}", *map(head, SCORES), "support"]]
+        rows = [[f"{split}, {level}", *(head(name, SHARE) for name in SCORES), "support"]]
         for name, score in list(classes.items())[:CLASSES]:
-            numbers = [number(score[key], key) for key in SCORES]
+            numbers = [number(score[key], SHARE) for key in SCORES]
             rows.append([name, *numbers, str(score["support"])])
         more = len(classes) - CLASSES
         rest = [f"and {more} more, in result.json"] if more > 0 else []

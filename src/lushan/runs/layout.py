@@ -87,24 +87,26 @@ def _asked(found: Sequence[Listed], name: str) -> Column:
         return name, [age(run.started) for run in found]
     if name == "value":
         return name, [_number(run) for run in found]
-    head = units.head(name) if "/" in name else name
-    return head, [_cell(name, run.facts.get(name)) for run in found]
+    known = {key: one for run in found for key, one in run.measures.items()}
+    measure = known.get(name, units.UNKNOWN)
+    head = units.head(name, measure) if "/" in name else name
+    return head, [_cell(name, run.facts.get(name), measure) for run in found]
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, measure: units.Measure = units.UNKNOWN) -> str:
     if name in ("metric", "state", "run", "name", "id") and value in (None, ABSENT):
         return ""
-    return units.number(value, name) if "/" in name and isinstance(value, float) else show(value)
+    return units.number(value, measure) if "/" in name and isinstance(value, float) else show(value)
 
 
 def _number(run: Listed) -> str:
     # With its unit: the column of the metric may have given way.
-    return "" if run.value is None else units.text(run.value, run.metric or "")
+    return "" if run.value is None else units.text(run.value, run.measure)
 
 
 def _interval(run: Listed) -> str:
     low, high = run.interval or (None, None)
-    return units.interval(low, high, run.metric or "")
+    return units.interval(low, high, run.measure)
 
 
 # Fitting

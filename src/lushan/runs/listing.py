@@ -22,6 +22,7 @@ from lushan.runs.identity import ABSENT, lookup, varying
 from lushan.runs.result import Result
 from lushan.runs.values import value_of
 from lushan.runs.where import Condition, Facts, ordered, select, values_of
+from lushan.units import UNKNOWN, Measure
 
 MADE = ("interval", "age")
 """Columns that are no key of a run."""
@@ -39,9 +40,11 @@ class Listed:
         differs: The keys and groups in which the runs differ, to this run's values.
         metric: Name of its main metric.
         value: Its value.
+        measure: What is to be known of the metric.
         interval: 95 % interval of the value.
         started: Start of its last attempt.
         seconds: Its time.
+        measures: Of all its metrics.
         facts: What can be asked of it.
     """
 
@@ -52,9 +55,13 @@ class Listed:
     differs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
+    measure: Measure = UNKNOWN
     interval: Sequence[float | None] | None = None
     started: str | None = None
     seconds: float | None = None
+    measures: Mapping[str, Measure] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
     facts: Facts = dataclasses.field(
         default_factory=lambda: Facts({}, {}, {}, dict), repr=False, compare=False
     )
@@ -153,15 +160,27 @@ def _listed(path: Path) -> Listed:
         reason=status.reason,
         metric=main.get("name"),
         value=main.get("value"),
+        measure=main.get("measure", UNKNOWN),
         interval=main.get("interval"),
         started=status.started,
         seconds=status.seconds,
-        facts=Facts(own, config, choices, functools.partial(_metrics, status.result)),
+        measures={} if status.result is None else status.result.measures,
+        facts=Facts(
+            own,
+            config,
+            choices,
+            functools.partial(_metrics, status.result),
+            functools.partial(_measures, status.result),
+        ),
     )
 
 
 def _metrics(result: Result | None) -> Mapping[str, Any]:
     return {} if result is None else result.metrics
+
+
+def _measures(result: Result | None) -> Mapping[str, Measure]:
+    return {} if result is None else result.measures
 
 
 @contextlib.contextmanager
@@ -191,7 +210,12 @@ def _main_metric(result: Result | None) -> dict[str, Any]:
     if result is None:
         return {}
     name = result.headline
-    return {"name": name, "value": result.metrics.get(name), "interval": result.ci.get(name)}
+    return {
+        "name": name,
+        "value": result.metrics.get(name),
+        "measure": result.measure(name),
+        "interval": result.ci.get(name),
+    }
 
 
 def differing(
@@ -236,7 +260,8 @@ def _follows(
 
 def to_json(found: Sequence[Listed], columns: Sequence[str] = ()) -> str:
     """The runs as a JSON list; `columns` are keys, groups and metrics to add as `columns`."""
-    names = [field.name for field in dataclasses.fields(Listed) if field.name != "facts"]
+    hidden = ("facts", "measure", "measures")
+    names = [field.name for field in dataclasses.fields(Listed) if field.name not in hidden]
     rows = []
     for run in found:
         row = {name: getattr(run, name) for name in names}

@@ -12,7 +12,7 @@ from rich.table import Table
 from lushan.errors import UserError
 from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED
 from lushan.terminal import in_line
-from lushan.units import head, number
+from lushan.units import Measure, head, number
 
 STYLES = {
     COMPLETE: "green",
@@ -38,6 +38,7 @@ class Outcome:
         seconds: Its time.
         metric: The metric of `value`.
         value: What it returned.
+        measure: What is to be known of the metric, as `result.json` has it.
         answered: Whether it was complete before.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     seconds: float = 0.0
     metric: str | None = None
     value: Any = None
+    measure: Any = None
     answered: bool = False
 
 
@@ -108,10 +110,10 @@ def exit_reason(code: int) -> str:
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """Return the closing table of a sweep: a column for each metric, and the run folders."""
-    metrics = list(dict.fromkeys(outcome.metric for outcome in outcomes if outcome.metric))
+    metrics = {o.metric: Measure.from_dict(o.measure or {}) for o in outcomes if o.metric}
     table = Table("job", "overrides", "state", box=None, pad_edge=False)
-    for metric in metrics:
-        table.add_column(_plain(head(metric)), justify="right", overflow="fold")
+    for metric, measure in metrics.items():
+        table.add_column(_plain(head(metric, measure)), justify="right", overflow="fold")
     table.add_column("s")
     # A folder is copied from here: it stays whole, on a narrow terminal too.
     longest = max((len(outcome.folder or "") for outcome in outcomes), default=0)
@@ -120,10 +122,10 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         state = "complete (before)" if outcome.answered else outcome.state
         values = [
-            number(outcome.value, metric)
+            number(outcome.value, measure)
             if metric == outcome.metric and isinstance(outcome.value, float)
             else ""
-            for metric in metrics
+            for metric, measure in metrics.items()
         ]
         table.add_row(
             str(outcome.number),

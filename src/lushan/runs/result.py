@@ -12,6 +12,7 @@ from lushan.errors import UserError, did_you_mean
 from lushan.parsing import require_shape
 from lushan.runs.files import read_json, write_json
 from lushan.runs.secrets import redact_config
+from lushan.units import Measure, measure_of
 
 
 @dataclasses.dataclass
@@ -25,6 +26,7 @@ class Result:
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
         main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
         config: The whole config, resolved.
+        measures: What is to be known of a metric: direction, unit, how examples add up to it.
         ci: 95 % interval of a metric: low, high.
         reports: Split -> level -> class -> precision, recall, f1, support.
         choices: Hydra's group choices: `{"task/head": "crf"}`.
@@ -42,6 +44,7 @@ class Result:
     metrics: dict[str, float | None]
     main_metric: str
     config: dict[str, Any]
+    measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
     ci: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
@@ -61,6 +64,7 @@ class Result:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         extra = fields.pop("extra")
         fields["report"] = self.report
+        fields["measures"] = {name: one.as_dict() for name, one in self.measures.items()}
         clash = sorted(set(extra) & set(fields))
         if clash:
             raise ValueError(f"extra entries of a result take names of its own: {clash}")
@@ -76,16 +80,18 @@ class Result:
         """
         try:
             require_shape(content, _Written)
+            assert isinstance(content, dict)
+            measures = _measures(content)
         except ValueError as error:
             raise UserError(
                 f"not the result of a run: {error}",
                 file=file,
                 hint="The file was changed after the run. Remove its folder and run again.",
             ) from error
-        assert isinstance(content, dict)
         known = _fields()
         fields = {name: value for name, value in content.items() if name in known}
         extra = {k: v for k, v in content.items() if k not in known and k != "report"}
+        fields["measures"] = measures
         return cls(**fields, extra=extra)
 
     def write(self, path: str | Path) -> None:
@@ -108,6 +114,10 @@ class Result:
         levels = self.reports.get(self.headline.partition("/")[0]) or {}
         return dict(next(iter(levels.values()), {}))
 
+    def measure(self, metric: str) -> Measure:
+        """Return what is to be known of a metric, named with or without its split."""
+        return measure_of(self.measures, metric)
+
     @property
     def not_comparable(self) -> dict[str, str]:
         """Metric to the reason why it must not be compared between runs."""
@@ -117,6 +127,11 @@ class Result:
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)
+
+
+def _measures(content: Mapping[str, Any]) -> dict[str, Measure]:
+    found = content.get("measures") or {}
+    return {str(name): Measure.from_dict(one) for name, one in found.items()}
 
 
 @functools.cache
@@ -129,6 +144,7 @@ class SummaryRow:
     """One line of a run's closing table."""
 
     metric: str
+    measure: Measure
     value: float | None
     low: float | None
     """Lower end of the 95 % interval, where there is one."""
@@ -149,7 +165,11 @@ def summary(result: Result) -> list[SummaryRow]:
     rows = []
     for metric in sorted(result.metrics, key=order):  # stable: else the order of the file
         low, high = result.ci.get(metric) or (None, None)
-        rows.append(SummaryRow(metric, result.metrics[metric], low, high, metric in main))
+        rows.append(
+            SummaryRow(
+                metric, result.measure(metric), result.metrics[metric], low, high, metric in main
+            )
+        )
     return rows
 
 
@@ -220,6 +240,7 @@ class _Written(TypedDict):
     metrics: dict[str, Number]
     main_metric: str
     config: _Config
+    measures: NotRequired[dict[str, dict[str, Any]]]
     ci: NotRequired[dict[str, tuple[Number, Number]]]
     reports: NotRequired[dict[str, dict[str, dict[str, dict[str, Any]]]]]
     choices: NotRequired[dict[str, str | None]]

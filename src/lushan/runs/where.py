@@ -18,6 +18,7 @@ from lushan.errors import UserError, did_you_mean
 from lushan.runs.identity import ABSENT, flat
 from lushan.runs.result import headline
 from lushan.runs.values import show, value_of
+from lushan.units import Measure
 
 _CONDITION = re.compile(r"\s*([^=!<>~\s]+)\s*(!=|>=|<=|=|>|<)(.*)", re.DOTALL)
 _ORDER: Mapping[str, Callable[[float, float], bool]] = {
@@ -38,12 +39,14 @@ class Facts:
         config: Resolved.
         choices: Hydra's group choices.
         metrics: Gives its metrics; asked for only where nothing else has the name.
+        measures: Gives what they say of themselves.
     """
 
     own: Mapping[str, Any]
     config: Mapping[str, Any]
     choices: Mapping[str, Any]
     metrics: Callable[[], Mapping[str, Any]]
+    measures: Callable[[], Mapping[str, Measure]] = dict
 
     def get(self, key: str) -> Any:
         """The value of a key, group or metric; `ABSENT` where the run has none of that name.
@@ -59,12 +62,13 @@ class Facts:
         name = key if key in metrics or "/" in key else headline(key, metrics)
         return metrics.get(name, ABSENT)
 
-    def metric_of(self, key: str) -> str | None:
-        """The metric that a key names; None of all else."""
-        if key == "value":
-            return self.own.get("metric")
+    def measure_of(self, key: str) -> Measure | None:
+        """What is to be known of the metric that a key names; None of all else."""
+        metric = self.own.get("metric") if key == "value" else key
         named = key in self.own or value_of(key, self.config, self.choices) is not ABSENT
-        return None if named else key
+        if metric is None or (named and key != "value"):
+            return None
+        return units.measure_of(self.measures(), metric)
 
     def names(self) -> set[str]:
         """All that can be asked."""
@@ -87,21 +91,21 @@ class Condition:
     operator: str
     value: str
 
-    def holds(self, found: Any, metric: str | None = None) -> bool:
+    def holds(self, found: Any, measure: Measure | None = None) -> bool:
         """Whether a value fits; a run without one fits `!=` alone.
 
         Args:
             found: The value.
-            metric: What it is a value of, if of a metric.
+            measure: Of the metric that it is a value of, if of one.
 
         Raises:
             UserError: The condition is in percent, and the value is no share.
         """
         if self.operator in ("=", "!="):
-            return self._equals(found, metric) == (self.operator == "=")
+            return self._equals(found, measure) == (self.operator == "=")
         if (number := as_number(found)) is None:
             return False
-        if (wanted := self._number(metric)) is None:
+        if (wanted := self._number(measure)) is None:
             raise UserError(
                 f"{self.key} is no share, and has no percent",
                 key="--where",
@@ -110,19 +114,19 @@ class Condition:
             )
         return _ORDER[self.operator](number, wanted)
 
-    def _number(self, metric: str | None) -> float | None:
+    def _number(self, measure: Measure | None) -> float | None:
         """The number that is asked for, as results store it; None of percent of what is no share.
 
         A share is never above 1: what is more is meant as tables print it.
         """
-        is_share = metric is not None and units.measure(metric).unit == units.PERCENT
+        is_share = measure is not None and measure.unit == units.PERCENT
         number = as_number(_without_percent(self.value))
         percent = self.value.endswith("%")
         if number is None or not is_share:
             return None if percent else number
         return number / 100 if percent or abs(number) > 1 else number
 
-    def _equals(self, found: Any, metric: str | None) -> bool:
+    def _equals(self, found: Any, measure: Measure | None) -> bool:
         if found is ABSENT:
             return False
         if found is None:
@@ -132,11 +136,11 @@ class Condition:
             return True
         if isinstance(found, bool):
             return text == self.value.lower()
-        number, wanted = as_number(found), self._number(metric)
+        number, wanted = as_number(found), self._number(measure)
         if number is not None and wanted is not None:
-            if metric is not None and units.number(number, metric) == units.number(wanted, metric):
-                return True  # as it is printed
-            return number == wanted
+            if measure is None:
+                return number == wanted
+            return units.number(number, measure) == units.number(wanted, measure)  # as printed
         return any(mark in self.value for mark in "*?") and fnmatchcase(text, self.value)
 
 
@@ -198,10 +202,10 @@ def select(
     keep = [True] * len(known)
     for condition in conditions:
         values = values_of(known, condition.key, "--where")
-        metrics = [facts.metric_of(condition.key) for facts in known]
+        measures = [facts.measure_of(condition.key) for facts in known]
         keep = [
-            k and condition.holds(value, metric)
-            for k, value, metric in zip(keep, values, metrics, strict=True)
+            k and condition.holds(value, measure)
+            for k, value, measure in zip(keep, values, measures, strict=True)
         ]
     return [item for item, kept in zip(items, keep, strict=True) if kept]
 

@@ -55,7 +55,7 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
     shares = importance(trials.study)
     if len(shares) > 1:  # of one key alone it says nothing
         told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
-    names = plots.draw(trials.study, plan.metrics, shares, plan.folder)
+    names = plots.draw(trials.study, plan.measures, shares, plan.folder)
     if names:
         told.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")
     if best and preset is not None:
@@ -81,7 +81,9 @@ def best_of(study: Any) -> list[Any]:
 
 
 def _described(plan: Plan, trial: Any) -> str:
-    scores = ", ".join(f"{m} {text(v, m)}" for m, v in zip(plan.metrics, trial.values, strict=True))
+    scores = ", ".join(
+        f"{m} {text(v, plan.measures[m])}" for m, v in zip(plan.metrics, trial.values, strict=True)
+    )
     values = " ".join(redact_arguments(space.lines(_bare(trial.params))))
     return f"trial {trial.number}, {scores}: {values}\n  run: {trial.user_attrs.get('run')}"
 
@@ -141,7 +143,9 @@ def write_preset(plan: Plan, trial: Any, name: str) -> str:
         return f"no preset: {problem}; to run it: {command}"
     conf = user_conf() or Path("conf")
     path = conf / "experiment" / f"{name}.yaml"
-    scores = ", ".join(f"{m} {text(v, m)}" for m, v in zip(plan.metrics, trial.values, strict=True))
+    scores = ", ".join(
+        f"{m} {text(v, plan.measures[m])}" for m, v in zip(plan.metrics, trial.values, strict=True)
+    )
     head = f"# @package _global_\n# Trial {trial.number} of the search {plan.name}: {scores}.\n"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before is not None and "of the search " not in before:

@@ -11,19 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
-from lushan.units import head, scaled
+from lushan.units import Measure, head, scaled
 
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
 
 
 def draw(
-    study: Any, metrics: Sequence[str], importance: Mapping[str, float], folder: Path
+    study: Any, metrics: Mapping[str, Measure], importance: Mapping[str, float], folder: Path
 ) -> list[str]:
     """Draw what there is to see.
 
     Args:
         study: Optuna's.
-        metrics: What is optimised.
+        metrics: What is optimised, with its unit.
         importance: Of each key, where it is known.
         folder: Where the files go.
 
@@ -43,24 +43,26 @@ def draw(
     return list(figures)
 
 
-def history(trials: Sequence[Any], directions: Sequence[Any], metrics: Sequence[str]) -> Figure:
+def history(
+    trials: Sequence[Any], directions: Sequence[Any], metrics: Mapping[str, Measure]
+) -> Figure:
     """Each trial's metric, and the best so far; pruned trials at what they had last."""
     figure, rows = sheet(6.4, 3.4 * len(metrics), rows=len(metrics))
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for place, axes in enumerate(rows):
         numbers = [t.number for t in complete]
-        metric = metrics[place]
-        values = [scaled(t.values[place], metric) for t in complete]
+        metric, measure = list(metrics.items())[place]
+        values = [scaled(t.values[place], measure) for t in complete]
         axes.plot(numbers, values, "o", color=BLUE, markersize=4, label="complete")
         better = max if directions[place].name == "MAXIMIZE" else min
         best = list(itertools.accumulate(values, better))
         axes.step(numbers, best, where="post", color=ORANGE, label="best so far")
         pruned = [t for t in trials if t.state.name == "PRUNED" and t.intermediate_values]
         if pruned and len(metrics) == 1:
-            last = [scaled(_last(t), metric) for t in pruned]
+            last = [scaled(_last(t), measure) for t in pruned]
             at = [t.number for t in pruned]
             axes.plot(at, last, "x", color=GREY, markersize=5, label="pruned")
-        axes.set(xlabel="trial", ylabel=head(metric))
+        axes.set(xlabel="trial", ylabel=head(metric, measure))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
     return figure
@@ -79,13 +81,15 @@ def shares(importance: Mapping[str, float]) -> Figure:
     return figure
 
 
-def front(trials: Sequence[Any], best: Sequence[Any], metrics: Sequence[str]) -> Figure:
+def front(trials: Sequence[Any], best: Sequence[Any], metrics: Mapping[str, Measure]) -> Figure:
     """Two metrics against each other, with the trials that no other beats in both."""
     figure, (axes,) = sheet(5.2, 4.4)
     complete = [t for t in trials if t.state.name == "COMPLETE"]
     for chosen, colour, label in ((complete, GREY, "trials"), (best, ORANGE, "not beaten")):
-        points = [[scaled(v, m) for v, m in zip(t.values, metrics, strict=True)] for t in chosen]
+        units = list(metrics.values())
+        points = [[scaled(v, m) for v, m in zip(t.values, units, strict=True)] for t in chosen]
         axes.plot(*zip(*points, strict=True), "o", color=colour, label=label)
-    axes.set(xlabel=head(metrics[0]), ylabel=head(metrics[1]))
+    x, y = (head(name, measure) for name, measure in metrics.items())
+    axes.set(xlabel=x, ylabel=y)
     axes.legend(frameon=False)
     return figure

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lushan.config.build import build
 from lushan.config.check import check, main_metric
+from lushan.config.check import measures as measures_of
 from lushan.config.compose import Composer
 from lushan.errors import UserError
 from lushan.runs import inside, outcomes
@@ -35,7 +36,7 @@ from lushan.runs.result import objective
 from lushan.runs.trials import JOURNAL, Trials, opened
 from lushan.search import closing, space
 from lushan.terminal import echo
-from lushan.units import is_lower_better
+from lushan.units import Measure, measure_of
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Plan:
         metrics: What is optimised: `val/entity_f1`.
         directions: Of each, `minimize` or `maximize`.
         seed: Of the sampler.
+        measures: Unit and direction of each metric.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Plan:
     metrics: tuple[str, ...]
     directions: tuple[str, ...]
     seed: int
+    measures: Mapping[str, Measure]
 
 
 class Search(Sweeper):
@@ -157,7 +160,8 @@ class Search(Sweeper):
         if not varied:
             varied = space.around(lookup(base, space.USUAL))
         metrics = self._metrics(base)
-        directions = self._directions(metrics)
+        measures = measures_of(base)
+        directions = self._directions(metrics, measures)
         for metric in metrics if self.pruner else ():
             _require_prunable(metrics, metric)
         identity = {
@@ -174,7 +178,8 @@ class Search(Sweeper):
         seed = self.sampler.get("seed")
         seed = int(base["seed"]) if seed is None else int(seed)
         whole = f"{base['name']}/{name}"
-        return Plan(whole, folder, varied, fixed, tuple(metrics), tuple(directions), seed)
+        known = {m: measure_of(measures, m) for m in metrics}
+        return Plan(whole, folder, varied, fixed, tuple(metrics), tuple(directions), seed, known)
 
     def _composed(self, lines: Sequence[str]) -> dict[str, Any]:
         config = self.context.config_loader.load_sweep_config(self.config, list(lines))
@@ -188,10 +193,17 @@ class Search(Sweeper):
             return [wanted] if isinstance(wanted, str) else list(wanted)
         return [f"val/{main_metric(base)}"]
 
-    def _directions(self, metrics: Sequence[str]) -> list[str]:
-        known = ["minimize" if is_lower_better(m) else "maximize" for m in metrics]
+    def _directions(self, metrics: Sequence[str], measures: Mapping[str, Measure]) -> list[str]:
         if self.direction is None:
-            return known
+            ways = {m: measure_of(measures, m).higher_is_better for m in metrics}
+            for metric in (m for m, higher in ways.items() if higher is None):
+                raise UserError(
+                    "this metric does not say whether higher or lower is better",
+                    key="hydra.sweeper.direction",
+                    value=metric,
+                    hint="Write hydra.sweeper.direction=minimize or maximize.",
+                )
+            return ["maximize" if higher else "minimize" for higher in ways.values()]
         given = [self.direction] if isinstance(self.direction, str) else list(self.direction)
         wrong = [one for one in given if one not in ("minimize", "maximize")]
         if wrong or len(given) != len(metrics):

@@ -10,7 +10,7 @@ from lushan.errors import UserError, did_you_mean
 from lushan.studies import contrast
 from lushan.studies.contrast import LEVEL, OVER_RUNS, TESTS, Contrast
 from lushan.studies.numbers import p_text
-from lushan.units import signed
+from lushan.units import Measure, signed
 
 if TYPE_CHECKING:
     from lushan.studies.grid import Grid
@@ -28,12 +28,14 @@ class Against:
         name: As it is written in heads: its value, or `key=value` of each key.
         test: One of `contrast.TESTS`.
         contrasts: Of every other cell, corrected over all of them.
+        measures: Unit of each metric.
     """
 
     row: tuple[str, ...]
     name: str
     test: str
     contrasts: Mapping[Place, Contrast]
+    measures: Mapping[str, Measure]
 
     FIELDS: ClassVar = (
         "baseline",
@@ -52,11 +54,11 @@ class Against:
         found = self.contrasts.get(place)
         if found is None or found.effect is None:
             return "–" if found is None else "undecided"
-        metric = place[-1]
-        text = signed(found.effect, metric)
+        measure = self.measures[place[-1]]
+        text = signed(found.effect, measure)
         if found.low is None or found.high is None or found.corrected is None:
             return f"{text}, undecided"
-        within = f"[{signed(found.low, metric)}, {signed(found.high, metric)}]"
+        within = f"[{signed(found.low, measure)}, {signed(found.high, measure)}]"
         return f"{text} {within}, {p_text(found.corrected)}{' *' if found.is_marked else ''}"
 
     def fields(self, place: Place) -> list[str | float | None]:
@@ -124,7 +126,7 @@ def against(
     if column is not None:
         parts = zip(grid.column_keys, column, strict=True)
         name = ",".join([*_parts(grid, base), *(f"{key}={value}" for key, value in parts)])
-    return Against(base, name, test, dict(zip(found, judged, strict=True)))
+    return Against(base, name, test, dict(zip(found, judged, strict=True)), grid.measures)
 
 
 def find(grid: Grid, baseline: str) -> tuple[str, ...]:

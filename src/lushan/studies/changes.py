@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.errors import UserError
-from lushan.studies import records
+from lushan.studies import collect, records
 from lushan.studies.collect import Member
 from lushan.studies.contrast import count_together
 from lushan.studies.counting import is_tagging, set_of
 from lushan.studies.records import Read, Records, Undecided
 from lushan.text import tags
-from lushan.units import is_lower_better, signed
+from lushan.units import Measure, signed
 
 LONGEST = 160
 """Characters that are shown of a text."""
@@ -29,12 +29,12 @@ class Changes:
     Attributes:
         what: How an example is judged, in words.
         groups: Heading to (number of examples, rows of them, the largest change first).
-        metric: By which `by` is printed; None where examples are right or wrong.
+        measure: By which `by` is printed; None where examples are right or wrong.
     """
 
     what: str
     groups: Mapping[str, tuple[int, Sequence[Mapping[str, Any]]]]
-    metric: str | None = None
+    measure: Measure | None = None
 
     def lines(self, most: int) -> list[str]:
         """For the terminal, at most so many examples a group."""
@@ -42,7 +42,7 @@ class Changes:
         for heading, (count, rows) in self.groups.items():
             found.append(f"{heading}: {count} ({self.what})")
             for row in rows[:most]:
-                by = f"  {signed(row['by'], self.metric)}" if self.metric else ""
+                by = f"  {signed(row['by'], self.measure)}" if self.measure else ""
                 found.append(f"  {row['id']}{by}")
                 found += [f"    {k}: {_short(row[k])}" for k in _SHOWN if row.get(k) is not None]
             if count > most > 0:
@@ -73,7 +73,7 @@ def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | No
         read: From `contrast.reader`.
     """
     try:
-        ours, theirs = records.of_members([a, b], metric, read)
+        (ours, theirs), _ = records.of_members([a, b], metric, read)
         found = _right(ours, theirs, metric)
         if found is not None:
             what, right = found
@@ -120,24 +120,27 @@ def _largest(
 ) -> Changes:
     """By the metric of each example alone; of numbers by how far off they are."""
     name = metric.partition("/")[2]
+    measure = collect.measure([a, b], metric)
     if isinstance(ours[0].get("gold"), int | float):
+        measure = Measure(higher_is_better=False)
         values = np.array([[abs(r["predicted"] - r["gold"]) for r in x] for x in (ours, theirs)])
         name, places = "mae", list(range(len(ours)))
     else:
         found = count_together([a, b], metric, read)
-        values = found.of_examples()
         # Where texts were generated for some examples, the counts are of those alone.
-        all_of_them = values.shape[1] == len(ours)
-        places = [i for i, row in enumerate(ours) if all_of_them or "predicted" in row]
+        places = list(found.examples)
+        values = found.of_examples()
     by = values[1] - values[0]
-    gain = np.nan_to_num(-by if is_lower_better(name) else by)
+    if measure.higher_is_better is None:
+        raise Undecided(f"{name} does not say whether higher or lower is better")
+    gain = np.nan_to_num(by if measure.higher_is_better else -by)
     groups = {}
     for heading, sign in (("worse", -1), ("better", 1)):
         order = [i for i in np.argsort(-sign * gain, kind="stable").tolist() if sign * gain[i] > 0]
         rows = [{**_shown(ours[places[i]], theirs[places[i]]), "by": float(by[i])} for i in order]
         groups[heading] = (len(rows), rows)
     what = "by absolute error" if name == "mae" else f"by {name} of each example"
-    return Changes(f"{what}, the largest first", groups, name)
+    return Changes(f"{what}, the largest first", groups, measure)
 
 
 def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from collections.abc import Iterable, Sequence
 
 from lushan.errors import did_you_mean
 from lushan.metrics import significance
+from lushan.studies import collect
 from lushan.studies.contrast import FEWEST_RUNS
 from lushan.studies.plan import Plan, Run
 from lushan.studies.study import Levels, Study
-from lushan.units import PERCENT, difference, is_lower_better, measure, signed, text
+from lushan.units import PERCENT, Measure, difference, is_better, signed, text
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
@@ -52,6 +53,7 @@ class Claim:
         sign: `==`, `<`, ..., of a number.
         value: The number.
         within: How far off the mean may be, of `==`.
+        percent: Whether the number, and how far off, are written in percent.
     """
 
     text: str
@@ -62,6 +64,7 @@ class Claim:
     sign: str = "=="
     value: float = 0.0
     within: float = 0.0
+    percent: tuple[bool, bool] = (False, False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,17 +111,18 @@ def _read(study: Study, text: str, key: str) -> Claim:
             raise study.mistake(
                 "a mean is never just a number", key, value=text, hint="METRIC == VALUE ± WITHIN"
             )
-        metric = found["metric"]
-        within = _value(study, found["within"] or "0", metric, key)
+        value, percent = _written(study, found["value"], key)
+        within, percent_within = _written(study, found["within"] or "0", key)
         if within < 0:
             raise study.mistake("how far off is 0 or more", key, value=within)
         return Claim(
             text,
-            metric,
+            found["metric"],
             _levels(study, found["side"], key),
             sign=found["sign"],
-            value=_value(study, found["value"], metric, key),
+            value=value,
             within=within,
+            percent=(percent, percent_within),
         )
     raise study.mistake(
         "not a claim",
@@ -135,18 +139,41 @@ def _number(study: Study, text: str, key: str) -> float:
         raise study.mistake("not a number", key, value=text) from error
 
 
-def _value(study: Study, text: str, metric: str, key: str) -> float:
-    """The raw value of a metric that a claim names, in percent or as it stands in files."""
-    unit = measure(metric).unit
+def _written(study: Study, text: str, key: str) -> tuple[float, bool]:
+    """Return a number as it is written, and whether in percent."""
     bare = text.rstrip("% ")
-    value = _number(study, bare, key)
-    if bare != text.rstrip():
-        if unit is not PERCENT:
-            raise study.mistake(f"{metric} is no share", key, value=text, hint=f"Write {bare}.")
+    return _number(study, bare, key), bare != text.rstrip()
+
+
+def scaled(study: Study, claim: Claim, measure: Measure, key: str) -> Claim:
+    """Return a claim with its numbers as `result.json` has them.
+
+    Args:
+        study: Whose claim it is.
+        claim: As it was read.
+        measure: Of its metric.
+        key: Of the claim in the study's file.
+
+    Raises:
+        UserError: A number is in percent where the metric is no share, or the other way round.
+    """
+    numbers = zip((claim.value, claim.within), claim.percent, strict=True)
+    value, within = (_raw(study, claim.metric, measure, n, percent, key) for n, percent in numbers)
+    return dataclasses.replace(claim, value=value, within=within, percent=(False, False))
+
+
+def _raw(
+    study: Study, metric: str, measure: Measure, value: float, percent: bool, key: str
+) -> float:
+    unit = measure.unit
+    if percent:
+        if unit != PERCENT:
+            hint = f"Write {value:g}."
+            raise study.mistake(f"{metric} is no share", key, value=f"{value:g} %", hint=hint)
         return value / unit.scale
-    if unit is PERCENT and abs(value) > 1:
-        hint = f"Write {bare} %, or {value / unit.scale:g}."
-        raise study.mistake(f"{metric} is a share: 1 at most", key, value=text, hint=hint)
+    if unit == PERCENT and abs(value) > 1:
+        hint = f"Write {value:g} %, or {value / unit.scale:g}."
+        raise study.mistake(f"{metric} is a share: 1 at most", key, value=f"{value:g}", hint=hint)
     return value
 
 
@@ -175,10 +202,14 @@ def _levels(study: Study, text: str, key: str) -> Levels:
 
 def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
     """Judge claims by the runs that are complete."""
-    return [
-        _compared(plan, claim) if claim.other is not None else _measured(plan, claim)
-        for claim in claims
-    ]
+    members, answers = [run.member() for run in plan.runs], []
+    for number, claim in enumerate(claims):
+        found, measure = claim, collect.measure(members, claim.metric)
+        if any(member.number(claim.metric) is not None for member in members):
+            found = scaled(plan.study, claim, measure, f"claims.{number}")
+        judged = _measured if claim.other is None else _compared
+        answers.append(dataclasses.replace(judged(plan, found, measure), claim=claim))
+    return answers
 
 
 def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
@@ -198,7 +229,7 @@ def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
     return [f"{line}: it will be undecided" for line in lines]
 
 
-def _measured(plan: Plan, claim: Claim) -> Answer:
+def _measured(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     cells = _cells(plan, claim.one)
     found = [_numbers(runs, claim.metric) for runs in cells.values()]
     lacking = _lacking(plan, claim, [claim.one])
@@ -210,12 +241,10 @@ def _measured(plan: Plan, claim: Claim) -> Answer:
         holds = abs(mean - claim.value) <= claim.within
     else:
         holds = _SIGNS[claim.sign](mean, claim.value)
-    return Answer(
-        claim, HOLDS if holds else FAILS, f"mean {text(mean, claim.metric)} over {n} runs"
-    )
+    return Answer(claim, HOLDS if holds else FAILS, f"mean {text(mean, measure)} over {n} runs")
 
 
-def _compared(plan: Plan, claim: Claim) -> Answer:
+def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     assert claim.other is not None
     lacking = _lacking(plan, claim, [claim.one, claim.other])
     if lacking:
@@ -228,7 +257,7 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
         (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
     ]
     effect = statistics.fmean(statistics.fmean(a) - statistics.fmean(b) for a, b in pairs)
-    told = f"difference {difference(effect, claim.metric)}"
+    told = f"difference {difference(effect, measure)}"
     if len(both) < max(len(ones), len(others)):
         told += f" over the {len(both)} cells that both sides have"
     if min(len(side) for pair in pairs for side in pair) < FEWEST:
@@ -236,11 +265,14 @@ def _compared(plan: Plan, claim: Claim) -> Answer:
     found = significance.stratified_welch(pairs)
     if math.isnan(found.p):
         return Answer(claim, UNDECIDED, f"{told}; nothing varies, and chance cannot be estimated")
-    within = f"{signed(found.low, claim.metric)} to {signed(found.high, claim.metric)}"
+    within = f"{signed(found.low, measure)} to {signed(found.high, measure)}"
     told += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
     if found.p >= claim.alpha:
         return Answer(claim, UNDECIDED, told)
-    better = (effect < 0) == is_lower_better(claim.metric)
+    better = is_better(effect, measure)
+    if better is None:
+        why = f"{told}; {claim.metric} does not say whether higher or lower is better"
+        return Answer(claim, UNDECIDED, why)
     return Answer(claim, HOLDS if better else FAILS, told)
 
 

@@ -17,6 +17,7 @@ from lushan.runs.result import Result, headline
 from lushan.runs.shortened import shortened_by
 from lushan.runs.values import show, value_of
 from lushan.runs.where import Condition, Facts, select
+from lushan.units import PLAIN, UNKNOWN, Measure
 
 SPLITS = {"val": "validation"}
 """What a metric's prefix is called among the data's fingerprints, where it differs."""
@@ -47,6 +48,10 @@ class Member:
     def values(self, keys: Iterable[str]) -> tuple[Any, ...]:
         """The values of some keys or groups."""
         return tuple(value_of(key, self.config, self.choices) for key in keys)
+
+    def measure(self, metric: str) -> Measure:
+        """Return what is to be known of a metric."""
+        return UNKNOWN if self.result is None else self.result.measure(metric)
 
     def number(self, metric: str) -> float | None:
         """A metric; None where the run has it not."""
@@ -115,7 +120,8 @@ def facts_of(member: Member) -> Facts:
         "seconds": None if result is None else result.seconds,
     }
     metrics: Mapping[str, Any] = {} if result is None else result.metrics
-    return Facts(own, member.config, member.choices, lambda: metrics)
+    measures = {} if result is None else result.measures
+    return Facts(own, member.config, member.choices, lambda: metrics, lambda: measures)
 
 
 def member_of(path: Path) -> Member:
@@ -209,6 +215,24 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
             )
         found.append(full)
     return list(dict.fromkeys(found))
+
+
+def measure(runs: Iterable[Member], metric: str) -> Measure:
+    """Return what runs say of a metric; its direction and unit only where all say the same.
+
+    Args:
+        runs: Complete or not.
+        metric: With its split.
+    """
+    found = [run.measure(metric) for run in runs if run.number(metric) is not None]
+    if not found:
+        return UNKNOWN
+    alike = len({one.higher_is_better for one in found}) == 1
+    return dataclasses.replace(
+        found[0],
+        unit=found[0].unit if len({one.unit for one in found}) == 1 else PLAIN,
+        higher_is_better=found[0].higher_is_better if alike else None,
+    )
 
 
 def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from lushan.studies.changes import Changes, changes
 from lushan.studies.collect import Member
 from lushan.studies.contrast import Contrast
 from lushan.studies.numbers import p_text
-from lushan.units import head, is_lower_better, number, signed
+from lushan.units import UNKNOWN, Measure, head, is_better, number, signed
 
 PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}
 
@@ -34,12 +34,14 @@ class Row:
         a: Of the first run; None where it is not finite.
         b: Of the second.
         contrast: `b - a`, tested; None where no test was asked for.
+        measure: Unit and direction of the metric.
     """
 
     metric: str
     a: float | None
     b: float | None
     contrast: Contrast | None
+    measure: Measure = UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +191,13 @@ def _rows(a: Member, b: Member, tested: Mapping[str, Contrast]) -> list[Row]:
     prefix = next(iter(tested)).partition("/")[0]
     others = [metric for metric in _shared(a, b) if metric.startswith(f"{prefix}/")]
     return [
-        Row(metric, _metrics(a)[metric], _metrics(b)[metric], tested.get(metric))
+        Row(
+            metric,
+            _metrics(a)[metric],
+            _metrics(b)[metric],
+            tested.get(metric),
+            collect.measure([a, b], metric),
+        )
         for metric in dict.fromkeys([*tested, *others])
     ]
 
@@ -224,11 +232,11 @@ def _table(found: Comparison) -> list[str]:
     p = "p" if len(tests) < 2 else f"p, Holm over {len(tests)}"
     rows = [["metric", "A", "B", "B - A", "95 % interval", p, ""]]
     for row in found.rows:
-        m, c = row.metric, row.contrast
+        m, c = row.measure, row.contrast
         values = [number(x, m) for x in (row.a, row.b)]
         known = row.a is not None and row.b is not None
         effect = row.b - row.a if known else None  # type: ignore[operator]
-        line = [head(m), *values, "-" if effect is None else signed(effect, m)]
+        line = [head(row.metric, m), *values, "-" if effect is None else signed(effect, m)]
         rows.append([*line, *_judged(c, m), _better(effect, m) if c and c.is_marked else ""])
     return [
         *aligned(rows, right=range(1, 4)),
@@ -236,21 +244,21 @@ def _table(found: Comparison) -> list[str]:
     ]
 
 
-def _judged(c: Contrast | None, metric: str) -> list[str]:
+def _judged(c: Contrast | None, measure: Measure) -> list[str]:
     if c is None:
         return ["", ""]
     if c.low is None or c.high is None or c.corrected is None:
         return ["", "undecided"]
     return [
-        f"{signed(c.low, metric)} to {signed(c.high, metric)}",
+        f"{signed(c.low, measure)} to {signed(c.high, measure)}",
         p_text(c.corrected).removeprefix("p = ").removeprefix("p "),
     ]
 
 
-def _better(effect: float | None, metric: str) -> str:
-    if not effect:
+def _better(effect: float | None, measure: Measure) -> str:
+    if not effect or (better := is_better(effect, measure)) is None:
         return ""
-    return "B is better" if (effect < 0) == is_lower_better(metric) else "A is better"
+    return "B is better" if better else "A is better"
 
 
 def to_json(found: Comparison, examples: int) -> str:

@@ -7,18 +7,16 @@ that can be paired, enough runs, and stored predictions that come to the numbers
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lushan.errors import UserError, did_you_mean, in_a_line
 from lushan.metrics import significance
 from lushan.metrics.significance import Difference
 from lushan.studies import collect, records
 from lushan.studies.collect import Member
-from lushan.studies.counting import Counted, counted
+from lushan.studies.counting import Counted, counted, why_not_comparable
 from lushan.studies.records import Read, Undecided
 
 TESTS = {
@@ -76,8 +74,8 @@ def require_test(test: str) -> None:
 
 
 def reader() -> Read:
-    """Reads stored predictions, and keeps the last ones: a baseline is read once."""
-    return functools.lru_cache(maxsize=32)(records.read)
+    """Return what reads stored predictions, and keeps the last ones: a baseline is read once."""
+    return Read()
 
 
 def contrast(
@@ -155,11 +153,7 @@ def _counts(sides: Sequence[Sequence[Member]], metric: str, read: Read) -> tuple
     found = count_together(runs, metric, read)
     ours = len(sides[0])
     one, other = (
-        dataclasses.replace(
-            found,
-            counts=found.counts[part],
-            right=None if found.right is None else found.right[part],
-        )
+        dataclasses.replace(found, counts=found.counts[part])
         for part in (slice(ours), slice(ours, None))
     )
     return one, other
@@ -173,13 +167,10 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
             stored, or what is stored comes to another number than was reported.
         UserError: There is nothing stored, or it is damaged.
     """
-    rows = records.of_members(runs, metric, read)
-    task: Mapping[str, Any] = runs[0].config.get("task") or {}
-    split, _, name = metric.partition("/")
-    per_byte = f"{split}/bits_per_byte"
-    reasons = (run.result.not_comparable.get(per_byte) for run in runs if run.result is not None)
+    rows, places = records.of_members(runs, metric, read)
+    _require_comparable(runs, metric, rows)
     try:
-        found = counted(name, rows, task, next(filter(None, reasons), None))
+        found = counted(metric, runs, places, read)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise UserError(
             f"the stored predictions cannot be counted: {in_a_line(error)}",
@@ -196,11 +187,22 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     return found
 
 
+def _require_comparable(
+    runs: Sequence[Member], metric: str, rows: Sequence[records.Records]
+) -> None:
+    """Refuse a metric that a run must not be compared by, where the runs differ in tokens."""
+    reason = why_not_comparable(runs, metric)
+    tokens = [[row.get("tokens") for row in own] for own in rows]
+    if reason is not None and any(own != tokens[0] for own in tokens[1:]):
+        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {reason}")
+
+
 def _over_examples(ours: Counted, theirs: Counted, metric: str, test: str) -> Difference:
     if test == "mcnemar":
-        if ours.right is None or theirs.right is None:
+        right = ours.right(), theirs.right()
+        if right[0] is None or right[1] is None:
             raise Undecided(f"McNemar's test is of right and wrong examples, and not of {metric}")
-        return significance.mcnemar(ours.right[0], theirs.right[0])
+        return significance.mcnemar(right[0][0], right[1][0])
     examples = ours.counts.shape[1]
     if examples < FEWEST_EXAMPLES:
         raise Undecided(f"{examples} examples are too few; {FEWEST_EXAMPLES} are needed")

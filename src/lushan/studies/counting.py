@@ -1,32 +1,31 @@
-"""The counts of each example from which a run's number follows, from what the run has stored.
+"""What each example adds to a metric of some runs, from what the runs have stored.
 
-The kind of a task is read off its records, so that a task of somebody's own is treated like the
-built-in one whose records it writes, or by a number that each of its records has under the metric's
-name. Whether the counts come to the number that the run has reported is checked, not assumed.
+A metric says under which name its statistics are stored and which function scores their sums; the
+kind of the task does not matter. Whether the sums come to the number that a run has reported is
+checked, not assumed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.metrics import classification, entities, generation, prf
-from lushan.metrics.overlap import Bleu, Chrf
-from lushan.studies.records import Records, Undecided
-from lushan.text import tags
+from lushan.config.rules import SCORE
+from lushan.config.targets import locate
+from lushan.metrics.statistics import Rows, Statistics
+from lushan.studies.collect import Member
+from lushan.studies.records import Read, Undecided, split_of
+from lushan.units import Measure
 
 Array = NDArray[np.float64]
-LANGUAGE = ("loss", "perplexity", "token_accuracy", "bits_per_byte")
-RIGHT = ("accuracy", "exact_match")
-"""In the names of metrics that are shares of what is right."""
 MOST_COUNTS = 60_000_000
 """Numbers of examples times classes that are held at once: half a GB, and copies of it."""
-_ENTITY = ("entity_precision", "entity_recall", "entity_f1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,278 +35,172 @@ class Counted:
     Attributes:
         counts: (K, N, D), of each run and example.
         score: From summed counts (..., D) to the metric (...,); nan where undefined.
-        right: (K, N), where the metric is the share of examples that are right.
-        single: `score` for single examples, where these are scored in another way.
+        examples: Places (N,) of the examples among all of the split.
+        alone: `score` of an example by itself.
     """
 
     counts: Array
     score: Callable[[Array], Array]
-    right: NDArray[np.bool_] | None = None
-    single: Callable[[Array], Array] | None = None
+    examples: Sequence[int]
+    alone: Callable[[Array], Array]
 
     def scores(self) -> Array:
-        """The metric of each run, (K,)."""
+        """Return the metric of each run, (K,)."""
         return self.score(self.counts.sum(1))
 
     def of_examples(self) -> Array:
-        """The metric of each example by itself, (K, N)."""
-        return (self.single or self.score)(self.counts)
+        """Return the metric of each example by itself, (K, N)."""
+        return self.alone(self.counts)
+
+    def right(self) -> NDArray[np.bool_] | None:
+        """Return whether each example is right, (K, N), where the metric is the share of these."""
+        values = self.of_examples()
+        if not np.isin(values, (0, 1)).all():
+            return None
+        pairs = zip(values.mean(1).tolist(), self.scores().tolist(), strict=True)
+        found: NDArray[np.bool_] = values > 0
+        return found if all(math.isclose(mean, value) for mean, value in pairs) else None
 
 
 def counted(
-    metric: str, runs: Sequence[Records], task: Mapping[str, Any], lossy: str | None = None
+    metric: str, runs: Sequence[Member], places: Sequence[Sequence[int]], read: Read
 ) -> Counted:
-    """The counts of a metric.
+    """Return the counts of a metric.
 
     Args:
-        metric: Without the split's name.
-        runs: Records of each run, side by side.
-        task: Its config, for the language of generated texts.
-        lossy: What the tokenizer of one of the runs loses of the texts, if it does.
+        metric: With its split.
+        runs: Complete.
+        places: Of each run the place of each example in what it has stored.
+        read: From `contrast.reader`.
 
     Raises:
         Undecided: The metric does not follow from sums over what is stored.
+        UserError: What is stored is damaged, or names a function that may not be called.
     """
-    first = runs[0][0]
-    found = None
-    if is_tagging(first):
-        found = _tags(metric, runs)
-    elif metric in LANGUAGE and "hits" in first:
-        found = _language(metric, runs, lossy)
-    elif metric in generation.NAMES and any(isinstance(r.get("predicted"), str) for r in runs[0]):
-        found = _generated(metric, runs, task)
-    elif "predicted" in first and "gold" in first:
-        found = _labels(metric, runs)
-    return found or _stored(metric, runs)
+    name = metric.partition("/")[2]
+    measure = _measure(metric, runs)
+    stored = [read.statistics(run.folder, split_of(metric)) for run in runs]
+    if any(measure.statistics not in one for one in stored):
+        raise Undecided(f"the statistics of {name} are not stored")
+    found = [one[str(measure.statistics)] for one in stored]
+    rows, examples = _side_by_side(found, places)
+    counts = _dense(name, rows, [one.classes for one in found], merges=measure.merges)
+    if measure.same is not None:
+        column = counts[..., measure.same]
+        if (column != column[0]).any():
+            raise Undecided(_otherwise(measure, metric, runs))
+    return Counted(counts, score_of(measure), examples, score_of(measure, **measure.alone))
 
 
-def is_tagging(record: Mapping[str, Any]) -> bool:
+def _otherwise(measure: Measure, metric: str, runs: Sequence[Member]) -> str:
+    """Return why a metric does not compare, and which one does."""
+    split, _, name = metric.partition("/")
+    why = measure.otherwise.replace("{metric}", name)
+    if not measure.instead:
+        return why
+    reason = why_not_comparable(runs, f"{split}/{measure.instead}")
+    if reason is not None:
+        return f"{why}: nor does {measure.instead} compare: {reason}"
+    return f"{why}: compare {measure.instead}"
+
+
+def why_not_comparable(runs: Sequence[Member], metric: str) -> str | None:
+    """Return why one of some runs says that its metric must not be compared, if one does."""
+    found = (run.result.not_comparable.get(metric) for run in runs if run.result is not None)
+    return next(filter(None, found), None)
+
+
+def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:
+    """Return the function from summed statistics to a metric.
+
+    Args:
+        measure: Of the metric.
+        more: Keyword arguments beside its options.
+
+    Raises:
+        UserError: It is not one that may be called.
+    """
+    return functools.partial(locate(str(measure.score), SCORE), **{**measure.options, **more})
+
+
+def _measure(metric: str, runs: Sequence[Member]) -> Measure:
+    """Return what the runs say of a metric, all of them the same."""
+    measures = [run.measure(metric) for run in runs]
+    first, name = measures[0], metric.partition("/")[2]
+    if any(one.statistics is None or one.score is None for one in measures):
+        raise Undecided(f"{name} does not follow from what is stored of each example")
+    for one in measures[1:]:
+        if (one.score, one.options, one.same) != (first.score, first.options, first.same):
+            raise Undecided(f"{name} was not computed in the same way by all runs")
+    return first
+
+
+def _side_by_side(
+    found: Sequence[Statistics], places: Sequence[Sequence[int]]
+) -> tuple[list[Rows], list[int]]:
+    """Return the rows of each run, an example at the same place in all, and which examples."""
+    examples: list[int] = []
+    rows = []
+    for number, (one, here) in enumerate(zip(found, places, strict=True)):
+        measured = range(one.rows.shape[0]) if one.examples is None else one.examples
+        at = {place: row for row, place in enumerate(measured)}
+        known = [i for i, place in enumerate(here) if place in at]
+        if number and known != examples:
+            raise Undecided("the runs measured different examples of the split")
+        examples = known
+        rows.append(one.rows[[at[here[i]] for i in known]])
+    return rows, examples
+
+
+def _dense(
+    name: str, rows: Sequence[Rows], classes: Sequence[Sequence[str]], *, merges: bool
+) -> Array:
+    """Return the statistics of some runs as (K, N, D), those of a class in the same columns.
+
+    Of too many classes they are summed over the classes, where the metric allows that.
+    """
+    if not any(classes):
+        if len({one.shape[1] for one in rows}) > 1:
+            raise Undecided(f"{name} was not computed in the same way by all runs")
+        return np.stack([one.toarray() for one in rows])
+    names = sorted({label for own in classes for label in own})
+    parts = {one.shape[1] // max(1, len(own)) for one, own in zip(rows, classes, strict=True)}
+    (width,) = parts or {0}
+    if width * len(names) * len(rows) * rows[0].shape[0] > MOST_COUNTS:
+        if not merges:
+            raise Undecided(
+                f"{name} needs counts of each of {len(names):,} classes in each of "
+                f"{rows[0].shape[0]:,} examples, which are too many to resample; accuracy and the "
+                "micro averages can be"
+            )
+        return _summed_over_classes(rows, classes, width)
+    place = {label: i for i, label in enumerate(names)}
+    counts = np.zeros((len(rows), rows[0].shape[0], width * len(names)))
+    for here, one, own in zip(counts, rows, classes, strict=True):
+        columns = [p * len(names) + place[label] for p in range(width) for label in own]
+        here[:, columns] = one.toarray()
+    return counts
+
+
+def _summed_over_classes(
+    rows: Sequence[Rows], classes: Sequence[Sequence[str]], width: int
+) -> Array:
+    """Return what a micro average follows from, (K, N, parts): all classes as one."""
+    found = []
+    for one, own in zip(rows, classes, strict=True):
+        sides = [one[:, p * len(own) : (p + 1) * len(own)].sum(1) for p in range(width)]
+        found.append(np.concatenate([np.asarray(side) for side in sides], axis=1))
+    return np.stack(found)
+
+
+# Labels and tags, as stored predictions have them
+
+
+def is_tagging(record: Any) -> bool:
     """Whether a record is of words with tags (`tokens` of a language model is their number)."""
     return isinstance(record.get("tokens"), list)
 
 
-def _stored(metric: str, runs: Sequence[Records]) -> Counted:
-    """The mean of a number that each record has under the metric's name."""
-    values = [[row.get(metric) for row in rows] for rows in runs]
-    if not all(isinstance(v, int | float) for rows in values for v in rows):
-        raise Undecided(f"{metric} does not follow from what is stored of each example")
-    return _mean(values, metric)
-
-
-def _mean(values: Any, metric: str) -> Counted:
-    values = np.asarray(values, float)  # (K, N)
-    binary = any(name in metric for name in RIGHT) and bool(np.isin(values, (0, 1)).all())
-    return Counted(_columns(values, np.ones_like(values)), _ratio, values > 0 if binary else None)
-
-
-def _columns(*columns: Any) -> Array:
-    return np.stack([np.asarray(column, float) for column in columns], axis=-1)
-
-
-def _ratio(counts: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return counts[..., 0] / counts[..., 1]
-
-
-# Tags of words
-
-
-def _tags(metric: str, runs: Sequence[Records]) -> Counted | None:
-    pairs = [([row["gold"] for row in rows], [row["predicted"] for row in rows]) for rows in runs]
-    if metric in _ENTITY:
-        place = _ENTITY.index(metric)
-        counts = np.array([entities.entity_counts(*pair) for pair in pairs], float)
-        return Counted(counts, lambda c: prf.prf(*np.moveaxis(c, -1, 0))[place])
-    if metric in ("token_accuracy", "token_accuracy_without_o"):
-        outside = metric == "token_accuracy"
-        hits = [[_hits(*texts, outside) for texts in zip(*pair, strict=True)] for pair in pairs]
-        return Counted(np.array(hits, float), _ratio)
-    name, _, average = metric.rpartition("_")
-    if name not in _ENTITY or average not in ("macro", "weighted"):
-        return None
-    sides = [side for pair in pairs for side in pair]
-    labels = sorted({span.label for side in sides for text in side for span in _spans(text)})
-    by_type = [entities.entity_counts_by_type(*pair, labels) for pair in pairs]
-    return _of_classes(by_type, lambda *c: prf.averages(*c)[metric.removeprefix("entity_")])
-
-
-def _spans(text: Sequence[str]) -> list[tags.Span]:
-    return tags.spans(text, "iob2", strict=False)
-
-
-def _hits(gold: Sequence[str], predicted: Sequence[str], outside: bool) -> tuple[int, int]:
-    counting = [(g, p) for g, p in zip(gold, predicted, strict=True) if outside or g != "O"]
-    return sum(g == p for g, p in counting), len(counting)
-
-
-def _of_classes(by_class: Any, metric: Callable[..., Array]) -> Counted:
-    """From (N, 3, C) of each run: right, predicted and gold of each class."""
-    counts = np.array(by_class, float)  # (K, N, 3, C)
-    width = counts.shape[-1]
-
-    def score(summed: Array) -> Array:
-        correct, predicted, gold = (summed[..., i * width : (i + 1) * width] for i in range(3))
-        return metric(correct, predicted, gold)
-
-    return Counted(counts.reshape(*counts.shape[:2], 3 * width), score)
-
-
-# Labels of texts
-
-
-def _labels(metric: str, runs: Sequence[Records]) -> Counted | None:
-    pairs = [([row["gold"] for row in rows], [row["predicted"] for row in rows]) for rows in runs]
-    gold = pairs[0][0][0]
-    if isinstance(gold, int | float):
-        return _numbers(metric, np.array(pairs, float))
-    if not isinstance(gold, str | list):
-        return None
-    if metric == ("accuracy" if isinstance(gold, str) else "exact_match"):
-        right = [[set_of(g) == set_of(p) for g, p in zip(*pair, strict=True)] for pair in pairs]
-        return _mean(right, metric)
-    if metric == "accuracy":
-        shares = [_decisions(*pair, rows) for pair, rows in zip(pairs, runs, strict=True)]
-        return _mean(shares, metric)
-    of = classification.of_labels if isinstance(gold, str) else prf.averages
-    if metric not in of(*np.zeros((3, 1))):
-        return None
-    classes = {x for pair in pairs for side in pair for row in side for x in set_of(row)}
-    if 3 * len(classes) * len(pairs) * len(pairs[0][0]) > MOST_COUNTS:
-        return _of_many_classes(metric, pairs, len(classes))
-    return _of_classes(_by_class(pairs), lambda *counts: of(*counts)[metric])
-
-
-def _of_many_classes(
-    metric: str, pairs: Sequence[tuple[list[Any], list[Any]]], classes: int
-) -> Counted:
-    """What can be counted without a column for each class: the micro averages."""
-    name, _, average = metric.rpartition("_")
-    if average != "micro":
-        raise Undecided(
-            f"{metric} needs counts of each of {classes:,} classes in each of {len(pairs[0][0]):,} "
-            "examples, which are too many to resample; accuracy and the micro averages can be"
-        )
-    counts = [
-        [
-            (len(g & p), len(p), len(g))
-            for g, p in zip(map(set_of, gold), map(set_of, predicted), strict=True)
-        ]
-        for gold, predicted in pairs
-    ]
-    place = ("precision", "recall", "f1").index(name)
-    return Counted(np.array(counts, float), lambda c: prf.prf(*np.moveaxis(c, -1, 0))[place])
-
-
-def _by_class(pairs: Sequence[tuple[list[Any], list[Any]]]) -> Array:
-    """(K, N, 3, C): right, predicted and gold labels of each text, by class."""
-    names = sorted({x for pair in pairs for side in pair for row in side for x in set_of(row)})
-    place = {name: i for i, name in enumerate(names)}
-    counts = np.zeros((len(pairs), len(pairs[0][0]), 3, len(names)))
-    for run, pair in zip(counts, pairs, strict=True):
-        for row, gold, predicted in zip(run, *pair, strict=True):
-            row[2, [place[x] for x in set_of(gold)]] = 1
-            row[1, [place[x] for x in set_of(predicted)]] = 1
-            row[0] = row[1] * row[2]
-    return counts
-
-
 def set_of(label: str | Sequence[str]) -> set[str]:
-    """The labels of a text that has one or several."""
+    """Return the labels of a text that has one or several."""
     return {label} if isinstance(label, str) else set(label)
-
-
-def _decisions(gold: Sequence[Any], predicted: Sequence[Any], rows: Records) -> list[float]:
-    """Of each text the share of right yes-or-no decisions, over the labels that the run knows."""
-    known = {name for row in rows for name in row.get("probabilities", ())}
-    known |= {x for side in (gold, predicted) for row in side for x in row}
-    # Of very many labels the probabilities of few are stored, and how many there are.
-    total = max([len(known), *(row.get("of_classes", 0) for row in rows)])
-    return [1 - len(set(g) ^ set(p)) / total for g, p in zip(gold, predicted, strict=True)]
-
-
-def _numbers(metric: str, values: Array) -> Counted | None:
-    """Of regression, from (K, 2, N)."""
-    gold, predicted = values[:, 0], values[:, 1]
-    if metric in ("mse", "mae"):
-        error = np.abs(predicted - gold)
-        return _mean(error if metric == "mae" else error**2, metric)
-    if metric != "pearson":
-        return None
-    # Sums of squares lose their digits where the numbers are far from 0.
-    x, y = gold - gold.mean(), predicted - predicted.mean()
-    return Counted(_columns(np.ones_like(x), x, y, x * x, y * y, x * y), _pearson)
-
-
-def _pearson(counts: Array) -> Array:
-    n, x, y, xx, yy, xy = np.moveaxis(counts, -1, 0)
-    of_x, of_y = n * xx - x * x, n * yy - y * y
-    # Numbers that are all the same leave what the sums were rounded by: each side is asked alone,
-    # since beside a side that varies the product would hide it.
-    varies = (of_x > 1e-10 * n * xx) & (of_y > 1e-10 * n * yy)
-    result = np.full(np.shape(n), math.nan)
-    np.divide(n * xy - x * y, np.sqrt(np.maximum(of_x * of_y, 0)), out=result, where=varies)
-    return np.clip(result, -1, 1)
-
-
-# Language models
-
-
-def _language(metric: str, runs: Sequence[Records], lossy: str | None) -> Counted:
-    losses, hits, tokens = (
-        [[r[k] for r in rows] for rows in runs] for k in ("loss", "hits", "tokens")
-    )
-    differ = any(one != tokens[0] for one in tokens[1:])
-    if metric == "bits_per_byte":
-        if differ and lossy is not None:
-            raise Undecided(f"bits_per_byte does not compare here: {lossy}")
-        sizes = [[row.get("bytes") for row in rows] for rows in runs]
-        if any(size is None for rows in sizes for size in rows):
-            raise Undecided("the bytes of each example are not stored: run it again, or see loss")
-        return Counted(_columns(np.array(losses) / math.log(2), sizes), _ratio)
-    if differ:
-        other = f"nor does bits_per_byte compare: {lossy}" if lossy else "compare bits_per_byte"
-        raise Undecided(
-            f"the runs split the texts into different tokens, so that {metric} means another thing "
-            f"in each: {other}"
-        )
-    if metric == "token_accuracy":
-        return Counted(_columns(hits, tokens), _ratio)
-    if metric == "loss":
-        return Counted(_columns(losses, tokens), _ratio)
-    return Counted(_columns(losses, tokens), _perplexity)
-
-
-def _perplexity(counts: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.exp(_ratio(counts))
-
-
-# Generated texts
-
-
-def _generated(metric: str, runs: Sequence[Records], task: Mapping[str, Any]) -> Counted | None:
-    """Of the examples for which a text was generated: all of them, or a sample."""
-    which = [[i for i, row in enumerate(rows) if "predicted" in row] for rows in runs]
-    if any(one != which[0] for one in which[1:]):
-        raise Undecided("the runs generated texts for different examples")
-    rows = [[run[i] for i in which[0]] for run in runs]
-    references = [_references(row["gold"]) for row in rows[0]]
-    said = [[row["predicted"] for row in run] for run in rows]
-    language = task.get("language", "auto")
-    if metric in ("bleu", "chrf"):
-        known = generation.language_of(references, language)
-        of = Chrf() if metric == "chrf" else Bleu(generation.bleu_tokenizer(known))
-        counts = np.array([of.counts(texts, references)[0] for texts in said], float)
-        short = dataclasses.replace(of, effective_order=True) if isinstance(of, Bleu) else of
-        return Counted(counts, of.score, single=short.score)
-    if metric not in generation.SHARES:
-        raise Undecided(f"{metric} is of all texts together, and no sum over them")
-    if all(metric in row for run in rows for row in run):
-        return _stored(metric, rows)
-    options = {"language": language, "stem": bool(task.get("stem", False))}
-    reports = [generation.score(texts, references, **options) for texts in said]
-    return _mean([report.examples[metric] for report in reports], metric)
-
-
-def _references(gold: str | list[str]) -> list[str]:
-    return [gold] if isinstance(gold, str) else gold

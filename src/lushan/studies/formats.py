@@ -63,9 +63,11 @@ def written(grid: Grid, format: str) -> Made:
 
 def caption(grid: Grid, style: Style) -> str:
     """What the numbers are, in a sentence or two."""
-    names = ", ".join(map(units.head, grid.metrics)) if grid.column_keys else "Each number"
+    names = ", ".join(map(grid.head, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
     best = "the best in bold"
+    if any(measure.higher_is_better is None for measure in grid.measures.values()):
+        best += " where it is known which is better"
     if len(grid.rows) > 2 and style.underlined != "{}":
         best += ", the second underlined"
     text = f"{names}: mean ± standard deviation over {over}, n runs each; {best}."
@@ -80,7 +82,7 @@ def heads(grid: Grid) -> list[str]:
         for metric in grid.metrics:
             parts = [where] if where else []
             if not where or len(grid.metrics) > 1:
-                parts.append(units.head(metric))
+                parts.append(grid.head(metric))
             found.append(" ".join(parts))
             if grid.against:
                 found.append(f"difference to {grid.against.name}")
@@ -108,9 +110,9 @@ def _mean(
     grid: Grid, row: tuple[str, ...], column: tuple[str, ...], metric: str, style: Style
 ) -> str:
     cell = grid.cells[row, column, metric]
-    text = "–" if cell.mean is None else units.number(cell.mean, metric)
+    text = "–" if cell.mean is None else units.number(cell.mean, grid.measures[metric])
     if cell.sd is not None:
-        text += f" {style.plus_minus} {units.number(cell.sd, metric)}"
+        text += f" {style.plus_minus} {units.number(cell.sd, grid.measures[metric])}"
     if row in grid.best(column, metric):
         return style.bold.format(text)
     return style.underlined.format(text) if row in grid.second(column, metric) else text

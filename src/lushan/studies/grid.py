@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lushan.studies.collect import Member
-from lushan.units import is_lower_better, number
+from lushan.units import Measure, head, number
 
 if TYPE_CHECKING:
     from lushan.studies.baseline import Against
@@ -58,6 +58,7 @@ class Grid:
         metrics: Shown for each column.
         cells: By row, column, metric.
         notes: What the reader must know.
+        measures: Unit and direction of each metric.
         against: What the rows are compared with.
     """
 
@@ -69,6 +70,7 @@ class Grid:
     metrics: Sequence[str]
     cells: dict[tuple[tuple[str, ...], tuple[str, ...], str], Cell]
     notes: Sequence[str]
+    measures: Mapping[str, Measure]
     against: Against | None = None
 
     def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
@@ -82,8 +84,13 @@ class Grid:
     def _ranked(self, column: tuple[str, ...], metric: str, place: int) -> set[tuple[str, ...]]:
         means = {row: self.cells[row, column, metric].mean for row in self.rows}
         known = {row: mean for row, mean in means.items() if mean is not None}
-        if len(known) < 2:
+        measure = self.measures[metric]
+        if len(known) < 2 or measure.higher_is_better is None:
             return set()
-        order = sorted(known.values(), reverse=not is_lower_better(metric))
-        shown = list(dict.fromkeys(number(mean, metric) for mean in order))[place : place + 1]
-        return {row for row, mean in known.items() if number(mean, metric) in shown}
+        order = sorted(known.values(), reverse=measure.higher_is_better)
+        shown = list(dict.fromkeys(number(mean, measure) for mean in order))[place : place + 1]
+        return {row for row, mean in known.items() if number(mean, measure) in shown}
+
+    def head(self, metric: str) -> str:
+        """Return a metric's name with its unit."""
+        return head(metric, self.measures[metric])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from lushan.config.check import metric_names
 from lushan.errors import UserError, did_you_mean
-from lushan.studies.claims import Claim
+from lushan.studies.claims import Claim, scaled
 from lushan.studies.plan import Plan
 from lushan.text.vocabulary import forgets
+from lushan.units import measure_of
 
 PER_BYTE = ("bits_per_byte",)
 """Metrics that count what it takes to write a text down: all of it must be written."""
@@ -27,13 +26,15 @@ def require(plan: Plan, claims: Sequence[Claim]) -> None:
     Raises:
         UserError: Names the metric, where it stands, and the nearest one that there is.
     """
-    reported = _reported(plan)
+    reported = plan.measures()
     known = [f"{split}/{name}" for split in SPLITS for name in reported]
     for key, metric in _named(plan, claims):
         if metric in known or (metric in reported and not key.startswith("claims.")):
             continue
         hint = did_you_mean(metric, [*known, *reported]) or f"There are {', '.join(known)}."
         raise plan.study.mistake("no run reports this metric", key, value=metric, hint=hint)
+    for number, claim in enumerate(claims):
+        scaled(plan.study, claim, measure_of(reported, claim.metric), f"claims.{number}")
     _require_comparable(plan, claims)
 
 
@@ -63,12 +64,6 @@ def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
                     hint="Choose a tokenizer that gives every text back, such as tokenizer=bpe or "
                     "tokenizer=chars_and_bytes, or another metric.",
                 )
-
-
-def _reported(plan: Plan) -> list[str]:
-    """What the tasks of the runs report, without the split's name."""
-    tasks = {json.dumps(run.config["task"], sort_keys=True): run.config for run in plan.runs}
-    return list(dict.fromkeys(name for cfg in tasks.values() for name in metric_names(cfg)))
 
 
 def _named(plan: Plan, claims: Iterable[Claim]) -> Iterator[tuple[str, str]]:

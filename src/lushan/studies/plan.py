@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.config.check import check
+from lushan.config.check import check, measures
 from lushan.config.compose import compose
 from lushan.config.origin import COMMAND_LINE
 from lushan.errors import UserError
@@ -27,6 +27,7 @@ from lushan.runs.folder import (
 )
 from lushan.studies.collect import Member
 from lushan.studies.study import Levels, Study
+from lushan.units import Measure
 
 ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
 
@@ -87,6 +88,15 @@ class Plan:
     study: Study
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
+
+    def measures(self) -> dict[str, Measure]:
+        """Return what the runs report, without the split's name, and what is known of it."""
+        tasks = {json.dumps(run.config["task"], sort_keys=True): run.config for run in self.runs}
+        found: dict[str, Measure] = {}
+        for cfg in tasks.values():
+            for name, measure in measures(cfg).items():
+                found.setdefault(name, measure)
+        return found
 
     def states(self) -> dict[Run, Status]:
         """How far each run is, by its folder alone; one whose result is damaged has failed."""

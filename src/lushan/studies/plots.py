@@ -13,7 +13,7 @@ from lushan.studies.grid import Grid
 from lushan.studies.plan import Plan
 from lushan.studies.showing import arranged
 from lushan.studies.study import Plot, Table, number_in
-from lushan.units import head, scaled
+from lushan.units import scaled
 
 MARKERS = "osD^vPX"
 
@@ -54,7 +54,9 @@ def drawn(plan: Plan) -> list[Drawn]:
 def _caption(grid: Grid, plot: Plot) -> str:
     counts = sorted({len(cell.numbers) for cell in grid.cells.values()})
     n = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{head(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
+    return (
+        f"{grid.head(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
+    )
 
 
 def _figure(grid: Grid, plot: Plot) -> Figure:
@@ -71,7 +73,7 @@ def _figure(grid: Grid, plot: Plot) -> Figure:
     axes.set_xticks(places, levels, fontfamily=family)
     axes.minorticks_off()
     axes.set_xlabel(plot.x, fontfamily=family)
-    axes.set_ylabel(head(grid.metrics[0]))
+    axes.set_ylabel(grid.head(grid.metrics[0]))
     if grid.keys:
         axes.legend(frameon=False, prop={"family": family})
     return figure
@@ -82,8 +84,9 @@ def _line(
 ) -> None:
     """The cells of a row that have a number; those of one run have no deviation."""
     metric = grid.metrics[0]
+    measure = grid.measures[metric]
     points = [
-        (x, scaled(cell.mean, metric), scaled(cell.sd or 0.0, metric))
+        (x, scaled(cell.mean, measure), scaled(cell.sd or 0.0, measure))
         for x, column in zip(places, grid.columns, strict=True)
         if (cell := grid.cells[row, column, metric]).mean is not None
     ]

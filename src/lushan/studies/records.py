@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from lushan.errors import UserError
+from lushan.metrics.statistics import Statistics, unpacked
 from lushan.parsing import parse_json, require_shape
 from lushan.runs import checksums, inside
 from lushan.studies.collect import SPLITS, Member
 
 Records = list[dict[str, Any]]
-Read = Callable[[Path, str], Records]
+
+
+class Read:
+    """Reads what runs have stored of each example, and keeps the last: a baseline is read once."""
+
+    def __init__(self) -> None:
+        self.records = functools.lru_cache(maxsize=32)(read)
+        self.statistics = functools.lru_cache(maxsize=32)(read_statistics)
 
 
 class Undecided(Exception):
@@ -56,6 +65,27 @@ class _Words(TypedDict):
     predicted: list[str]
 
 
+def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
+    """Return what each example of a run's split adds to its metrics, by name.
+
+    Raises:
+        Undecided: The run has stored none.
+        UserError: The file is damaged, or is none of the run's.
+    """
+    name = f"predictions/{split}.npz"
+    path = folder / name
+    inside.require(path, folder)
+    try:
+        content = checksums.read(folder, name)
+    except FileNotFoundError as error:  # and the run has listed none
+        raise Undecided(f"a run has stored no statistics of its {split} split") from error
+    try:
+        return unpacked(content)
+    except ValueError as error:
+        hint = "The file was changed or damaged after the run."
+        raise UserError(str(error), file=path, hint=hint) from error
+
+
 def _record(line: bytes, path: Path, number: int, first: Records) -> dict[str, Any]:
     hint = "The file was changed or damaged after the run."
     try:
@@ -97,8 +127,12 @@ def _kind(value: object) -> str | None:
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
-def of_members(runs: Sequence[Member], metric: str, read: Read) -> list[Records]:
+def of_members(
+    runs: Sequence[Member], metric: str, read: Read
+) -> tuple[list[Records], list[list[int]]]:
     """Return the records of some runs on a metric's split, an example at the same place in all.
+
+    Beside them, of each run the place of each example in what the run has stored.
 
     Runs that have read the same rows have the same examples in the same order, whatever their
     files and columns were called: an id is made of these where the data has none.
@@ -113,10 +147,12 @@ def of_members(runs: Sequence[Member], metric: str, read: Read) -> list[Records]
         UserError: There is nothing stored, or it is damaged.
     """
     split = split_of(metric)
-    found = [read(run.folder, split) for run in runs]
+    found = [read.records(run.folder, split) for run in runs]
     prints = {run.result.data_fingerprint.get(split) for run in runs if run.result is not None}
     same_rows = len(prints) == 1 and None not in prints
-    return side_by_side([_named_like(found[0], rows) if same_rows else rows for rows in found])
+    found = [_named_like(found[0], rows) if same_rows else rows for rows in found]
+    places = side_by_side(found)
+    return [[rows[i] for i in here] for rows, here in zip(found, places, strict=True)], places
 
 
 def _named_like(first: Records, rows: Records) -> Records:
@@ -127,8 +163,8 @@ def _named_like(first: Records, rows: Records) -> Records:
     return [row | {"id": name} for row, name in zip(rows, ids, strict=True)]
 
 
-def side_by_side(runs: Sequence[Records]) -> list[Records]:
-    """The records of some runs, those of an example at the same place in all.
+def side_by_side(runs: Sequence[Records]) -> list[list[int]]:
+    """Return of some runs the places of the examples, in the order of the first.
 
     Raises:
         Undecided: The runs judged different examples, or against different gold answers.
@@ -137,18 +173,19 @@ def side_by_side(runs: Sequence[Records]) -> list[Records]:
     if not first:
         raise Undecided("no example is stored")
     found = [_like(first, other) for other in runs]
-    for other in found[1:]:
-        for one, two in zip(first, other, strict=True):
+    for places, other in zip(found[1:], runs[1:], strict=True):
+        for one, place in zip(first, places, strict=True):
+            two = other[place]
             # A run that generated texts for a part of its examples has gold only there.
             if "gold" in one and "gold" in two and one["gold"] != two["gold"]:
                 raise Undecided(f"example {one['id']} has another gold answer in another run")
     return found
 
 
-def _like(first: Records, other: Records) -> Records:
+def _like(first: Records, other: Records) -> list[int]:
     wanted, names = ([row["id"] for row in rows] for rows in (first, other))
     if names == wanted:
-        return other
+        return list(range(len(names)))
     place = {name: i for i, name in enumerate(names)}
     shared = len(set(wanted) & set(names))
     unique = len(set(wanted)) == len(wanted) and len(place) == len(names)
@@ -157,4 +194,4 @@ def _like(first: Records, other: Records) -> Records:
             f"the runs were evaluated on different examples: {len(wanted)} and {len(names)}, "
             f"of which {shared} are shared"
         )
-    return [other[place[name]] for name in wanted]
+    return [place[name] for name in wanted]

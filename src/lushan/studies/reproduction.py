@@ -140,6 +140,7 @@ class Comparison:
         examples: Split to the number of predictions that differ, and of all.
         tolerance: See `TOLERANCE`.
         resolved: Key to what it came to then and now, where the two differ.
+        measures: Unit of each metric.
     """
 
     metrics: Mapping[str, tuple[float | None, float | None]]
@@ -147,6 +148,7 @@ class Comparison:
     examples: Mapping[str, tuple[int, int]]
     tolerance: float
     resolved: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
+    measures: Mapping[str, units.Measure] = dataclasses.field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -173,11 +175,11 @@ class Comparison:
         Args:
             every: Also those that are bit-equal.
         """
-        heads = {name: units.head(name) for name in self.metrics}
+        heads = {n: units.head(n, units.measure_of(self.measures, n)) for n in self.metrics}
         width = max(map(len, heads.values()), default=0)
         found = [f"not as it was: {k} {old}, now {new}" for k, (old, new) in self.resolved.items()]
         found += [
-            f"{heads[name].ljust(width)}  {_number(then, name)}  {_number(now, name)}  "
+            f"{heads[name].ljust(width)}  {self._number(then, name)}  {self._number(now, name)}  "
             f"{self.of(name)}"
             for name, (then, now) in self.metrics.items()
         ]
@@ -187,6 +189,12 @@ class Comparison:
             verdict = EQUAL if not different else f"{different:,} of {all_:,} {DIFFERENT}"
             found.append(f"predictions on {split}: {verdict}")
         return [line for line in found if every or not line.endswith(EQUAL)]
+
+    def _number(self, value: float | None, metric: str) -> str:
+        """Return a value with all its digits but the last, which scaling would change."""
+        if value is None:
+            return "-"
+        return f"{units.scaled(value, units.measure_of(self.measures, metric)):.15g}"
 
 
 def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANCE) -> Comparison:
@@ -202,7 +210,11 @@ def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANC
     names = dict.fromkeys([*then.metrics, *now.metrics])
     known = then.weights_sha256 is not None and now.weights_sha256 is not None
     files = sorted(
-        {path.name for place in (original.folder, again) for path in place.predictions.glob("*")}
+        {
+            path.name
+            for place in (original.folder, again)
+            for path in place.predictions.glob("*.jsonl")
+        }
     )
     return Comparison(
         {name: (then.metrics.get(name), now.metrics.get(name)) for name in names},
@@ -213,6 +225,7 @@ def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANC
         },
         tolerance,
         collect.resolved_apart([then.config, now.config]),
+        {**now.measures, **then.measures},
     )
 
 
@@ -221,8 +234,3 @@ def _lines(one: Path, other: Path) -> tuple[int, int]:
     texts = [path.read_bytes().splitlines() if path.is_file() else [] for path in (one, other)]
     pairs = list(itertools.zip_longest(*texts))
     return sum(a != b for a, b in pairs), len(pairs)
-
-
-def _number(value: float | None, metric: str) -> str:
-    """A value with all its digits but the last, which scaling would change."""
-    return "-" if value is None else f"{units.scaled(value, metric):.15g}"

@@ -114,7 +114,9 @@ def arrange(
     notes += collect.not_comparable(placed, metrics)
     notes += collect.cut_short(placed)
     notes += left_out(runs, metrics)
-    return Grid(rows, columns, over, list(by_row), list(by_column), metrics, cells, notes)
+    measures = {metric: collect.measure(runs, metric) for metric in metrics}
+    shown = list(by_row), list(by_column), metrics, cells, notes, measures
+    return Grid(rows, columns, over, *shown)
 
 
 def _apart(runs: Sequence[Member], keys: Sequence[str]) -> dict[tuple[str, ...], list[Member]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import functools
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan import units
 from lushan.data.source import Corpus, Kind
+from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
+from lushan.metrics.evaluation import Measured, measured
+from lushan.metrics.statistics import Statistics
 from lushan.models.architectures import Purpose
+from lushan.units import LOSS, Measure
+
+if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
+    from lushan.metrics.metric import Metric
 
 Batch = dict[str, Tensor]
 Features = dict[str, list[Any]]
 Records = list[dict[str, Any]]
+Forms = Mapping[str, tuple[Any, Any]]
+CLASSES = 2
+"""Classes that a metric is tried with before the data are read."""
 IGNORED = -100
 """The label of a place that has none; PyTorch's own default."""
 
@@ -38,6 +46,8 @@ class Evaluation:
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
+        measures: Metric to what is to be known of it: direction, unit, score.
+        statistics: What each example adds to the metrics, by the names that measures have for it.
     """
 
     metrics: dict[str, float]
@@ -47,6 +57,15 @@ class Evaluation:
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
+    measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
+
+    def add(self, found: Measured) -> None:
+        """Take over what some metrics come to."""
+        self.metrics |= found.values
+        self.intervals |= found.intervals
+        self.measures |= found.measures
+        self.statistics |= found.statistics
 
 
 class Task(abc.ABC):
@@ -83,18 +102,132 @@ class Task(abc.ABC):
     main_metric: str
     """The one that chooses the best checkpoint."""
 
-    @functools.cached_property
-    def higher_is_better(self) -> bool:
-        """The direction of the main metric; a task with a metric of its own may set it."""
-        return not units.is_lower_better(self.main_metric)
+    BUILT_LATER: ClassVar[tuple[str, ...]] = ("metrics",)
+    """Arguments whose nodes are handed over as callables: what only predicts builds none."""
+
+    added: Mapping[str, Callable[..., Any]] = {}
+    """Metrics that the config adds, by name: each builds its metric."""
 
     @classmethod
     @abc.abstractmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
-        """The metrics a task configured like `node` reports, without the split's name."""
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        """Return the metrics of a task configured like `node`, to be asked what they are.
+
+        The loss is reported beside them. What takes its time is imported inside.
+        """
 
     @classmethod
-    def monitored(cls, node: dict[str, Any]) -> str | None:
+    def measures(
+        cls, node: Mapping[str, Any], added: Mapping[str, Callable[..., Any]]
+    ) -> dict[str, Measure]:
+        """Return what a task configured like `node` reports, without the split's name.
+
+        Args:
+            node: Of the config.
+            added: Metrics that the config adds, by name.
+
+        Raises:
+            UserError: One of them is no metric, or not one of what this task predicts.
+        """
+        own = {"loss": LOSS}
+        own |= {name: metric.measure(name) for name, metric in cls.own_metrics(node).items()}
+        if not added:
+            return own
+        from lushan.metrics import added as adding
+
+        for name, build in added.items():
+            if name in own or not name.isidentifier():
+                problem = "the task has a metric of this name" if name in own else "not a name"
+                raise UserError(problem, key=f"task.metrics.{name}", hint="Write another name.")
+            metric = adding.make(name, build, CLASSES)
+            own[name] = adding.measure(name, metric)
+            if not isinstance(metric, adding.Metric):
+                adding.form_of(name, metric, cls.samples(node, CLASSES))
+        return own
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        """Return a few made-up predictions in each form that metrics of torchmetrics may take.
+
+        Args:
+            node: Of the config.
+            classes: How many classes there are.
+
+        Returns:
+            Name of a form to (predictions, targets); none where no form fits.
+        """
+        del node, classes
+        return {}
+
+    @property
+    def classes(self) -> int:
+        """How many classes metrics are told that there are."""
+        return len(self.labels)
+
+    def own_samples(self) -> Forms:
+        """Return `samples` of this task, which knows its labels."""
+        return self.samples({}, self.classes)
+
+    def require_metrics(self) -> None:
+        """Refuse an added metric that cannot be computed; called once, when labels are known.
+
+        Raises:
+            UserError: It takes no form of what this task predicts of so many classes.
+        """
+        if self.added:
+            from lushan.metrics import added as adding
+
+            for name, build in self.added.items():
+                metric = adding.make(name, build, self.classes)
+                if not isinstance(metric, adding.Metric):
+                    adding.form_of(name, metric, self.own_samples())
+
+    def measured(
+        self,
+        metrics: Mapping[str, Metric],
+        predictions: Sequence[Any],
+        targets: Sequence[Any],
+        *,
+        full: bool,
+        examples: Sequence[int] | None = None,
+        each: bool = False,
+        records: Sequence[Mapping[str, Any]] = (),
+        forms: Callable[[], Forms] | None = None,
+    ) -> Measured:
+        """Compute the metrics of a split, with those that the config adds.
+
+        Args:
+            metrics: The task's own.
+            predictions: As they take them, one an example.
+            targets: Likewise.
+            full: Also intervals and the statistics of examples.
+            examples: Places of the examples in the split, where these are not all.
+            each: Also the value of each example by itself.
+            records: The predictions as a run stores them.
+            forms: Gives the predictions in the forms of `own_samples`. Where it is None, nothing
+                is added.
+        """
+        found = measured(metrics, predictions, targets, full=full, examples=examples, each=each)
+        if not self.added or forms is None:
+            return found
+        from lushan.metrics import added as adding
+
+        others = {}
+        for name, build in self.added.items():
+            metric = adding.make(name, build, self.classes)
+            if isinstance(metric, adding.Metric):
+                theirs = adding.field_of(name, metric, records, predictions)
+                more = measured({name: metric}, theirs, targets, full=full, examples=examples)
+                found.add(more)
+            else:
+                others[name] = metric
+                found.measures[name] = adding.measure(name, metric)
+        if others:
+            found.values |= adding.values(others, forms(), self.own_samples())
+        return found
+
+    @classmethod
+    def monitored(cls, node: Mapping[str, Any]) -> str | None:
         """The main metric of a task configured like `node`; None where only the task knows it."""
         return node.get("monitor")
 

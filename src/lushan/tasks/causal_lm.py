@@ -13,7 +13,7 @@ from lushan.configurable import configurable
 from lushan.data.source import Corpus
 from lushan.models.architectures import Purpose
 from lushan.tasks.base import IGNORED, Features, Limits
-from lushan.tasks.language import METRICS, LanguageTask, borders, cut, demo_corpus, tokens_of
+from lushan.tasks.language import LanguageTask, borders, cut, demo_corpus, tokens_of
 
 
 @configurable
@@ -26,12 +26,14 @@ class CausalLM(LanguageTask):
     half a window by default.
 
     Args:
+        metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
         monitor: The metric that chooses the best checkpoint.
     """
 
     reads = "text"
     purpose: ClassVar[Purpose] = "causal_lm"
     packs = True
+    per_byte = True
     schema = pa.schema(
         [
             ("tokens", pa.list_(pa.int32())),
@@ -43,11 +45,6 @@ class CausalLM(LanguageTask):
             ("unknown_tokens", pa.int32()),
         ]
     )
-
-    @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
-        del node
-        return [*METRICS, "bits_per_byte"]
 
     def options(self) -> dict[str, Any]:
         return {"task": "causal_lm"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,18 +18,19 @@ from lushan.data.encoding import code_version
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.metrics import generation
-from lushan.metrics import language as judge
 from lushan.models import generation as writing
 from lushan.models.architectures import Purpose
-from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, pad
-from lushan.tasks.language import METRICS, LanguageTask, with_bytes
+from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
+from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
 from lushan.text.pieces import Pieces
 from lushan.text.rendering import Messages, Tools, Unfit, Writer
 from lushan.text.turns import Turns
 from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import Window, windows
+
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
 
 UNSEEN = "unseen"
 """Counts of fields that the template does not show: not stored, only told."""
@@ -60,10 +61,12 @@ class Chat(LanguageTask):
         generate_turn: Which one: the `last`, which in many sets is a farewell, or `any`: one that
             chance has chosen, the same in every run.
         max_new_tokens: Of a generated turn, at most.
+        metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
         monitor: The metric that chooses the best checkpoint.
     """
 
     reads = "messages"
+    per_byte = True
     purpose: ClassVar[Purpose] = "causal_lm"
     schema = pa.schema(
         [
@@ -89,22 +92,34 @@ class Chat(LanguageTask):
         generate_examples: int = 100,
         generate_turn: Literal["last", "any"] = "last",
         max_new_tokens: int = 128,
+        metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
-        super().__init__(monitor=monitor)
+        super().__init__(metrics=metrics, monitor=monitor)
         self.generate_examples, self.max_new_tokens = generate_examples, max_new_tokens
         self.generate_turn = generate_turn
         self.generates = generate_examples > 0
-        self.generates_in_validation = self.generates and self.main_metric in generation.NAMES
         self.wanted = template
         self.source: str | None = None
         self.template: ChatTemplate | None = None
         self.sample: set[int] | None = None
 
     @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
-        generates = node.get("generate_examples", 1) > 0
-        return [*METRICS, "bits_per_byte", *(generation.NAMES if generates else ())]
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        found = dict(super().own_metrics(node))
+        if _generates(node):
+            from lushan.metrics.families import texts
+
+            found |= texts.metrics()
+        return found
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        del classes
+        return TEXTS if _generates(node) else {}
+
+    def own_samples(self) -> Forms:
+        return TEXTS if self.generates else {}
 
     @classmethod
     def check(cls, cfg: dict[str, Any]) -> None:
@@ -349,25 +364,23 @@ class Chat(LanguageTask):
         sizes = np.zeros(table.num_rows)
         for record in records:
             sizes[record["example"]] += record["bytes"]
-        losses, tokens, hits = self._sums(table, records)
-        found = judge.Judgement(losses, tokens, hits, bytes=sizes)
-        joined = self.join(table, records)
-        said = [row for row in joined if "predicted" in row]
-        result = Evaluation(found.metrics, records=with_bytes(joined, sizes) if full else [])
-        intervals = found.intervals() if full else {}
+        joined = with_bytes(self.join(table, records), sizes)
+        said = [place for place, row in enumerate(joined) if "predicted" in row]
+        result = Evaluation({}, records=joined if full else [])
+        result.add(self.of_rows(joined, full=full, alone=not self.generates))
         if said:
-            report = generation.score(
-                [row["predicted"] for row in said], [[row["gold"]] for row in said]
+            rows = [joined[place] for place in said]
+            predicted, gold = ([row[k] for row in rows] for k in ("predicted", "gold"))
+            found, notes = self.of_texts(
+                predicted, [[text] for text in gold], full=full, examples=said, records=rows
             )
-            result.metrics |= report.metrics
-            intervals |= report.intervals() if full else {}
+            result.add(found)
             which = "the last turn" if self.generate_turn == "last" else "one turn"
-            result.notes = [f"{which} of {len(said)} dialogues was generated", *report.notes]
+            result.notes = [f"{which} of {len(said)} dialogues was generated", *notes]
             if shortened := sum(bool(record.get("shortened")) for record in records):
                 result.notes.append(
                     f"{shortened} of them after a part of what was said: the model reads no more"
                 )
-        result.intervals = intervals
         if full:
             dialogues = table.column("messages").to_pylist()
             said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
@@ -391,6 +404,10 @@ class Chat(LanguageTask):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, kind="messages", scheme=None, notes=[])
+
+
+def _generates(node: Mapping[str, Any]) -> bool:
+    return bool(node.get("generate_examples", 1) > 0)
 
 
 def _bytes(text: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
+from lushan.metrics.evaluation import Measured
 from lushan.models import losses
 from lushan.models.heads import make_head
 from lushan.models.joined import TextModel
@@ -24,6 +25,7 @@ from lushan.tasks.base import (
     Batch,
     Evaluation,
     Features,
+    Forms,
     Limits,
     Records,
     Task,
@@ -31,6 +33,9 @@ from lushan.tasks.base import (
     pad,
     pad_inputs,
 )
+
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
 
 Kind = Literal["single", "multilabel", "regression"]
 _KNOWN = -1.0
@@ -49,6 +54,8 @@ class Classification(Task):
         label_smoothing: Share of the target spread over all labels; `single` only.
         focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
         threshold: Probability from which a label counts; `multilabel` only.
+        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
+            numbers, or metrics of one's own.
         monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
             Pearson, by kind.
     """
@@ -77,8 +84,10 @@ class Classification(Task):
         label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
         focal_gamma: Annotated[float, Within(least=0)] = 0.0,
         threshold: Annotated[float, Within(least=0, most=1)] = 0.5,
+        metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
+        self.added = metrics or {}
         self.head, self.kind, self.pooling = head, kind, pooling
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.focal_gamma, self.threshold = focal_gamma, threshold
@@ -87,16 +96,28 @@ class Classification(Task):
         self.weights: Tensor | None = None
 
     @classmethod
-    def monitored(cls, node: dict[str, Any]) -> str:
+    def monitored(cls, node: Mapping[str, Any]) -> str:
         return str(node.get("monitor") or MAIN_METRIC[node.get("kind", "single")])
 
     @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
-        if node.get("kind") == "regression":
-            return ["loss", "pearson", "spearman", "mse", "mae"]
-        averages = [f"{p}_{a}" for p in ("f1", "precision", "recall") for a in judge.AVERAGES]
-        own = ["mcc"] if node.get("kind", "single") == "single" else ["exact_match"]
-        return ["loss", "accuracy", *own, *averages]
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import labels, numbers
+
+        kind = node.get("kind", "single")
+        if kind == "regression":
+            return numbers.metrics()
+        return labels.metrics(several=kind == "multilabel")
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        kind, one = node.get("kind", "single"), torch.arange(4) % classes
+        if kind == "regression":
+            values = torch.tensor([0.0, 1.0, 2.0, 4.0])
+            return {"numbers": (values + 0.5, values)}
+        several = nn.functional.one_hot(one, classes)
+        if kind == "multilabel":
+            return {"probabilities": ((several + 0.5) / 2, several)}
+        return {**_forms((several + 0.5) / (1 + classes / 2), one), "classes": (one, one)}
 
     @classmethod
     def check(cls, cfg: dict[str, Any]) -> None:
@@ -351,15 +372,65 @@ class Classification(Task):
         joined = self.join(table, records)
         gold = table.column("label").to_pylist()
         predicted = [row["predicted"] for row in joined]
-        report = judge.score(self.kind, gold, predicted, labels=self.labels)
-        result = Evaluation(report.metrics, notes=probable.notes(joined, self.width, self.kept))
+        result = Evaluation({}, notes=probable.notes(joined, self.width, self.kept))
+        result.add(self._measured(gold, predicted, joined, full))
         if full:
-            result.intervals = report.intervals()
-            result.report = report.as_dict()
-            result.confusion = report.confusion
+            if self.kind != "regression":
+                classes = judge.classes(gold, predicted, labels=self.labels)
+                result.report = {"label": classes.report.as_dict()}
+                result.confusion = classes.confusion
             shown = self.present(table, joined)  # with its text: errors are read, not counted
             result.records = [{**r, "gold": g} for r, g in zip(shown, gold, strict=True)]
         return result
+
+    def _measured(
+        self, gold: list[Any], predicted: list[Any], joined: Records, full: bool
+    ) -> Measured:
+        from lushan.metrics.families import labels, numbers
+
+        own: Mapping[str, Metric]
+        if self.kind == "regression":
+            own = numbers.metrics(origin=float(np.mean(gold)) if gold else 0.0)
+        else:
+            several = self.kind == "multilabel"
+            there = judge.names_in(gold, predicted, labels=self.labels)
+            if not several:  # classes that do not occur say nothing
+                occurring = {*gold, *predicted}
+                there = [label for label in there if label in occurring]
+            own = labels.metrics(several=several, labels=there)
+
+        return self.measured(
+            own,
+            predicted,
+            gold,
+            full=full,
+            records=joined,
+            forms=lambda: self._forms(gold, joined),
+        )
+
+    def own_samples(self) -> Forms:
+        found = self.samples({"kind": self.kind}, self.classes)
+        # Of very many classes only the most probable are known.
+        return found if self.kept is None else {k: v for k, v in found.items() if k == "classes"}
+
+    def _forms(self, gold: list[Any], joined: Records) -> Forms:
+        """Return the predictions of a split as tensors."""
+        if self.kind == "regression":
+            sides = ([row["predicted"] for row in joined], gold)
+            return {"numbers": (torch.tensor(sides[0]), torch.tensor(sides[1]))}
+        if self.kept is not None:
+            return {"classes": (self._numbers(r["predicted"] for r in joined), self._numbers(gold))}
+        rows = [list(record["probabilities"].values()) for record in joined]
+        scores = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), self.width)
+        if self.kind == "single":
+            return _forms(scores, self._numbers(gold))
+        found = torch.zeros(len(joined), self.width, dtype=torch.long)
+        for row, chosen in zip(found, gold, strict=True):
+            row[self._numbers(chosen)] = 1
+        return {"probabilities": (scores, found)}
+
+    def _numbers(self, labels: Iterable[str]) -> Tensor:
+        return torch.tensor([self.label_ids[label] for label in labels], dtype=torch.long)
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -375,3 +446,14 @@ class Classification(Task):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+
+
+def _forms(scores: Tensor, gold: Tensor) -> Forms:
+    """Return predictions of one label a text: (N, C) scores, and of two labels those of the second.
+
+    Args:
+        scores: (N, C) probabilities.
+        gold: (N,) numbers of labels.
+    """
+    found = {"probabilities": (scores, gold)}
+    return found | ({"of the second label": (scores[:, 1], gold)} if scores.shape[1] == 2 else {})

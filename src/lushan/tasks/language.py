@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,38 +16,71 @@ from torch import Tensor, nn
 from lushan.data.packing import positions
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.metrics import language as judge
+from lushan.metrics import generation
+from lushan.metrics.evaluation import Measured
 from lushan.models import probing
 from lushan.models.generation import endings_of
 from lushan.models.language import WholeModel
-from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, Task, pad
+from lushan.tasks.base import (
+    IGNORED,
+    Batch,
+    Evaluation,
+    Features,
+    Forms,
+    Limits,
+    Records,
+    Task,
+    pad,
+)
 from lushan.text import roundtrip
 
-METRICS = ["loss", "perplexity", "token_accuracy"]
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
+
+TEXTS: Forms = {
+    "lists of references": (["a b c d e"], [["a b d d e", "a b c"]]),
+    "references": (["a b c d e"], ["a b d d e"]),
+}
+"""A generated text in the forms that metrics of torchmetrics take."""
 
 
 class LanguageTask(Task):
     """A task whose model is a language model: it has no labels of its own but tokens.
 
     Args:
+        metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
         monitor: The metric that chooses the best checkpoint.
     """
 
     usual_metric = "perplexity"
+    per_byte = False
+    """Whether all of a text is predicted, so that bits per byte can be told."""
 
-    def __init__(self, *, monitor: str | None = None) -> None:
+    def __init__(
+        self, *, metrics: dict[str, Any] | None = None, monitor: str | None = None
+    ) -> None:
+        self.added = metrics or {}
         self.main_metric = monitor or self.usual_metric
         self.labels: list[str] = []
         self.tokenizer: Any = None
 
     @classmethod
-    def monitored(cls, node: dict[str, Any]) -> str:
+    def monitored(cls, node: Mapping[str, Any]) -> str:
         return str(node.get("monitor") or cls.usual_metric)
 
     @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import language
+
         del node
-        return list(METRICS)
+        return language.metrics(per_byte=cls.per_byte)
+
+    @functools.cached_property
+    def generates_in_validation(self) -> bool:  # type: ignore[override]
+        """Whether the best checkpoint is chosen by what is generated, and not by a loss."""
+        from lushan.metrics.families import language
+
+        return self.generates and self.main_metric not in language.metrics(per_byte=self.per_byte)
 
     def prepare(self, corpus: Corpus) -> None:
         del corpus  # there are no labels to learn
@@ -151,16 +185,95 @@ class LanguageTask(Task):
         return None
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
-        losses, tokens, hits = self._sums(table, records)
         sizes = self.bytes_of(table)
-        found = judge.Judgement(losses, tokens, hits, sizes)
-        result = Evaluation(found.metrics)
-        if full:
-            result.intervals = found.intervals()
-            result.records = with_bytes(self.join(table, records), sizes)
-            if sizes is not None:
-                self.tell_loss(result, table.column("text").to_pylist())
+        rows = with_bytes(self.join(table, records), sizes)
+        result = Evaluation({}, records=rows if full else [])
+        result.add(self.of_rows(rows, full=full, alone=True))
+        if full and sizes is not None:
+            self.tell_loss(result, table.column("text").to_pylist())
         return result
+
+    def of_rows(self, rows: Records, *, full: bool, alone: bool) -> Measured:
+        """Compute the metrics of a language model.
+
+        Args:
+            rows: Of each example its loss, tokens, hits, and its bytes where they are known.
+            full: Also intervals and statistics.
+            alone: Whether metrics that the config adds are of these rows, and not of texts.
+        """
+        from lushan.metrics.families import language
+
+        metrics = language.metrics(per_byte=self.per_byte)
+        forms = dict if alone else None
+        return self.measured(metrics, rows, rows, full=full, records=rows, forms=forms)
+
+    def of_texts(
+        self,
+        predicted: list[str],
+        references: list[list[str]],
+        *,
+        full: bool,
+        examples: list[int],
+        records: Records,
+        language: generation.Asked = "auto",
+        stem: bool = False,
+        added: bool = True,
+    ) -> tuple[Measured, list[str]]:
+        """Compute the metrics of generated texts, and say how they were made.
+
+        Args:
+            predicted: One a text.
+            references: One or several of each.
+            full: Also intervals and statistics.
+            examples: Places of the texts in the split.
+            records: Their predictions as a run stores them.
+            language: How ROUGE and BLEU split text.
+            stem: Whether ROUGE strips the endings of English words.
+            added: Whether metrics that the config adds are computed, too.
+        """
+        from lushan.metrics.families import texts
+
+        generation.require_references(predicted, references)
+        known = generation.language_of(references, language)
+        metrics = texts.metrics(
+            language=known, stem=stem, tokenize=generation.bleu_tokenizer(known)
+        )
+
+        def forms() -> Forms:
+            return {
+                "lists of references": (predicted, references),
+                "references": (predicted, [several[0] for several in references]),
+            }
+
+        found = self.measured(
+            metrics,
+            predicted,
+            references,
+            full=full,
+            examples=examples,
+            each=full,
+            records=records,
+            forms=forms if added else None,
+        )
+        signatures = f"BLEU {metrics['bleu'].signature}; chrF {metrics['chrf'].signature}"
+        notes = generation.notes(predicted, references, known, stem=stem, signatures=signatures)
+        several = sum(len(r) > 1 for r in references)
+        if several and self.first_alone():
+            names = ", ".join(self.first_alone())
+            notes.append(f"{names}: of {several} texts the first of several references counts")
+        return found, notes
+
+    def first_alone(self) -> list[str]:
+        """Return the names of added metrics that compare with one reference alone."""
+        from lushan.metrics import added as adding
+
+        made = {name: adding.make(name, build, 0) for name, build in self.added.items()}
+        return [
+            name
+            for name, metric in made.items()
+            if not isinstance(metric, adding.Metric)
+            and adding.form_of(name, metric, TEXTS) == "references"
+        ]
 
     def tell_loss(self, result: Evaluation, texts: Sequence[str]) -> None:
         """Say beside bits per byte what the tokenizer loses of the texts that they count."""

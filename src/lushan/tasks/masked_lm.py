@@ -35,6 +35,7 @@ class MaskedLM(LanguageTask):
         keep: Of these, the share that stays as it is; `[MASK]` stands for the rest.
         segmenter: What a word is in Chinese: `characters`, or `jieba`'s words. Other scripts have
             spaces.
+        metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
         monitor: The metric that chooses the best checkpoint.
     """
 
@@ -61,9 +62,10 @@ class MaskedLM(LanguageTask):
         random: Annotated[float, Within(least=0, most=1)] = 0.1,
         keep: Annotated[float, Within(least=0, most=1)] = 0.1,
         segmenter: Segmenter = "characters",
+        metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
-        super().__init__(monitor=monitor)
+        super().__init__(metrics=metrics, monitor=monitor)
         self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
         self.segmenter: Segmenter = segmenter
         for key, value in (("rate", rate), ("random", random), ("keep", keep)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from lushan.configurable import Within, configurable
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.metrics import entities
-from lushan.metrics.bootstrap import f1_interval
+from lushan.metrics.evaluation import Measured
 from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.joined import WordModel
 from lushan.models.losses import cross_entropy
@@ -23,15 +23,20 @@ from lushan.tasks.base import (
     Batch,
     Evaluation,
     Features,
+    Forms,
     Limits,
     Records,
     Task,
     affixes,
     encoder_inputs,
+    flatten,
     pad,
     pad_inputs,
 )
 from lushan.text import tags as tagging
+
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
 
 MAIN_METRIC = "entity_f1"
 
@@ -47,6 +52,8 @@ class NER(Task):
         scheme: The tagging scheme the model learns.
         constrained: Decode only tag sequences the scheme allows. A CRF always does.
         label_smoothing: Share of the target spread over all tags; not for a CRF.
+        metrics: More metrics, by name: classes of torchmetrics that take classes of words, whose
+            numbers are those of the IOB2 tags, or metrics of one's own.
         monitor: The metric that chooses the best checkpoint.
     """
 
@@ -72,8 +79,10 @@ class NER(Task):
         scheme: Literal["iob2", "iobes", "bilou"] = "iob2",
         constrained: bool = False,
         label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
+        metrics: dict[str, Any] | None = None,
         monitor: str = MAIN_METRIC,
     ) -> None:
+        self.added = metrics or {}
         self.head, self.scheme, self.constrained = head, scheme, constrained
         self.label_smoothing = label_smoothing
         self.main_metric = monitor
@@ -81,21 +90,26 @@ class NER(Task):
         self.tags: list[str] = []
 
     @classmethod
-    def monitored(cls, node: dict[str, Any]) -> str:
+    def monitored(cls, node: Mapping[str, Any]) -> str:
         return str(node.get("monitor") or MAIN_METRIC)
 
     @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:  # noqa: ARG003
-        averages = ("micro", "macro", "weighted")
-        return [
-            "loss",
-            "entity_f1",
-            "entity_precision",
-            "entity_recall",
-            *(f"entity_{part}_{a}" for a in averages[1:] for part in ("f1", "precision", "recall")),
-            "token_accuracy",
-            "token_accuracy_without_o",
-        ]
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import tags
+
+        del node
+        return tags.metrics()
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        del node
+        tags = torch.arange(4) % classes
+        return {"classes of words": (tags, tags)}
+
+    @property
+    def classes(self) -> int:
+        """Tags in IOB2, `O` among them."""
+        return len(tagging.tag_set(self.labels, "iob2"))
 
     # Labels
 
@@ -264,19 +278,7 @@ class NER(Task):
         joined = self.join(table, records)
         gold = table.column("tags").to_pylist()
         predicted = [row["predicted"] for row in joined]
-        entity = entities.score_entities(gold, predicted, labels=self.labels)
-        token = entities.score_tokens(gold, predicted)
-        metrics = {
-            "entity_f1": entity.micro.f1,
-            "entity_precision": entity.micro.precision,
-            "entity_recall": entity.micro.recall,
-            "token_accuracy": token.accuracy,
-            "token_accuracy_without_o": token.accuracy_without_o,
-        }
-        for average, row in (("macro", entity.macro), ("weighted", entity.weighted)):
-            metrics[f"entity_f1_{average}"] = row.f1
-            metrics[f"entity_precision_{average}"] = row.precision
-            metrics[f"entity_recall_{average}"] = row.recall
+        found = self._measured(gold, predicted, joined, full)
         covered = sum(len(r["tags"]) for r in records)
         words = sum(map(len, gold))
         notes = []
@@ -284,10 +286,11 @@ class NER(Task):
             notes.append(
                 f"{words - covered} of {words} words were cut off by max_length and scored as O"
             )
-        result = Evaluation(metrics, notes=notes)
+        result = Evaluation({}, notes=notes)
+        result.add(found)
         if full:
-            counts = entities.entity_counts(gold, predicted)
-            result.intervals = {"entity_f1": f1_interval(counts)}
+            entity = entities.score_entities(gold, predicted, labels=self.labels)
+            token = entities.score_tokens(gold, predicted)
             result.report = {"entity": entity.as_dict(), "token": token.as_dict()}
             result.confusion = token.confusion
             result.records = [
@@ -295,6 +298,22 @@ class NER(Task):
                 for row, g in zip(joined, gold, strict=True)
             ]
         return result
+
+    def _measured(
+        self, gold: list[list[str]], predicted: list[list[str]], joined: Records, full: bool
+    ) -> Measured:
+        from lushan.metrics.families import tags
+
+        types = list(dict.fromkeys([*self.labels, *sorted(entities.types_in(gold, predicted))]))
+
+        def forms() -> Forms:
+            place = {tag: i for i, tag in enumerate(tagging.tag_set(self.labels, "iob2"))}
+            sides = [torch.tensor([place[t] for t in flatten(x)]) for x in (predicted, gold)]
+            return {"classes of words": (sides[0], sides[1])}
+
+        return self.measured(
+            tags.metrics(types), predicted, gold, full=full, records=joined, forms=forms
+        )
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +16,38 @@ from lushan.configurable import configurable
 from lushan.data.source import Corpus
 from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
-from lushan.metrics import generation, rouge
+from lushan.metrics import rouge
+from lushan.metrics.evaluation import Measured
 from lushan.models.architectures import Purpose
 from lushan.models.decoders import ended, with_decoder
-from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Limits, Records, pad, pad_inputs
-from lushan.tasks.language import METRICS, LanguageTask, borders, tokens_of
+from lushan.tasks.base import (
+    IGNORED,
+    Batch,
+    Evaluation,
+    Features,
+    Forms,
+    Limits,
+    Records,
+    pad,
+    pad_inputs,
+)
+from lushan.tasks.language import TEXTS, LanguageTask, borders, tokens_of
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.sentences import first_sentence
 from lushan.text.vocabulary import CLS
 
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
+
 Objective = Literal["supervised", "spans"]
 COMPARED = (*rouge.KINDS, "bleu", "chrf")
 """What a baseline is measured by, beside the model."""
+
+
+def _generates(node: Mapping[str, Any]) -> bool:
+    return node.get("objective", "supervised") == "supervised" and bool(node.get("generates", True))
+
+
 _OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer")
 """Options of transformers' `generate` that are not the user's here: one text a source is judged."""
 
@@ -52,6 +73,7 @@ class Seq2Seq(LanguageTask):
         baseline: Judge the first sentence of each source, too: `rouge1_lead1`, ...; null does not.
         noise_density: Share of a text that `spans` takes out.
         mean_span: Tokens of a stretch on average.
+        metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
         monitor: The metric that chooses the best checkpoint. One of generated text makes each
             validation generate.
     """
@@ -85,26 +107,39 @@ class Seq2Seq(LanguageTask):
         baseline: Literal["lead1"] | None = "lead1",
         noise_density: float = 0.15,
         mean_span: float = 3.0,
+        metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
-        super().__init__(monitor=monitor)
+        super().__init__(metrics=metrics, monitor=monitor)
         self.reads = "pairs" if objective == "supervised" else "text"
         self.objective, self.prefix, self.max_target = objective, prefix, max_target
         self.decoding = {k: v for k, v in (decoding or {}).items() if v is not None}
         self.writes = objective == "supervised"
         self.generates = generates and self.writes
-        self.generates_in_validation = self.generates and self.main_metric not in METRICS
         self.language, self.stem, self.baseline = language, stem, baseline
         self.spans = Spans(noise_density, mean_span)
         self.sentinels: list[int] = []
         self.generation: dict[str, Any] | None = None
 
     @classmethod
-    def metric_names(cls, node: dict[str, Any]) -> list[str]:
-        if node.get("objective", "supervised") == "spans" or not node.get("generates", True):
-            return list(METRICS)
-        lead = [f"{name}_lead1" for name in COMPARED] if node.get("baseline", "lead1") else []
-        return [*METRICS, *generation.NAMES, *lead]
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        found = dict(super().own_metrics(node))
+        if _generates(node):
+            from lushan.metrics.families import texts
+
+            own = texts.metrics()
+            found |= own
+            if node.get("baseline", "lead1"):
+                found |= {f"{name}_lead1": own[name] for name in COMPARED}
+        return found
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        del classes
+        return TEXTS if _generates(node) else {}
+
+    def own_samples(self) -> Forms:
+        return TEXTS if self.generates else {}
 
     @classmethod
     def check(cls, cfg: dict[str, Any]) -> None:
@@ -336,41 +371,59 @@ class Seq2Seq(LanguageTask):
         ]
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
-        result = super().evaluate(table, records, full=full)
         joined = self.join(table, records)
+        result = Evaluation({})
         rows = [place for place, row in enumerate(joined) if "predicted" in row]
+        result.add(self.of_rows(joined, full=full, alone=not self.generates))
+        if not full and not rows:
+            return result
         if not rows:
+            result.records = joined
             return result
         references = table.column("targets").to_pylist()
         gold = [references[place] for place in rows]
-        report = self._score([joined[place]["predicted"] for place in rows], gold)
-        result.metrics |= report.metrics
+        predicted = [joined[place]["predicted"] for place in rows]
+        said = [joined[place] for place in rows]
+        found, notes = self._of_texts(predicted, gold, full, rows, said)
+        result.add(found)
         if not full:
             return result
-        result.intervals |= report.intervals()
-        result.notes += report.notes
-        values = dict(report.examples)
+        result.notes += notes
+        values = dict(found.each)
         if self.baseline is not None:
             leads = leads_of(table)
-            lead = self._score([leads[place] for place in rows], gold)
-            intervals = lead.intervals()
-            for name in COMPARED:
-                result.metrics[f"{name}_lead1"] = lead.metrics[name]
-                result.intervals[f"{name}_lead1"] = intervals[name]
-                values[f"{name}_lead1"] = lead.examples[name]
-        records = [
+            lead, _ = self._of_texts([leads[p] for p in rows], gold, full, rows, None)
+            lead = lead.renamed({name: f"{name}_lead1" for name in COMPARED})
+            result.add(lead)
+            values |= lead.each
+        result.records = [
             {"id": row.pop("id"), "source": source, "gold": several, **row}
             for row, source, several in zip(
                 joined, table.column("source").to_pylist(), references, strict=True
             )
         ]
         for number, place in enumerate(rows):
-            records[place] |= {name: float(value[number]) for name, value in values.items()}
-        result.records = records
+            result.records[place] |= {name: float(value[number]) for name, value in values.items()}
         return result
 
-    def _score(self, predicted: list[str], gold: list[list[str]]) -> generation.Report:
-        return generation.score(predicted, gold, language=self.language, stem=self.stem)
+    def _of_texts(
+        self,
+        predicted: list[str],
+        gold: list[list[str]],
+        full: bool,
+        rows: list[int],
+        records: Records | None,
+    ) -> tuple[Measured, list[str]]:
+        return self.of_texts(
+            predicted,
+            gold,
+            full=full,
+            examples=rows,
+            language=self.language,
+            stem=self.stem,
+            records=records or [],
+            added=records is not None,
+        )
 
     @classmethod
     def demo(cls) -> Corpus:

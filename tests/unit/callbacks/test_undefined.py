@@ -13,6 +13,7 @@ from lushan.callbacks.checkpoints import Checkpoints
 from lushan.callbacks.stopping import EarlyStopping
 from lushan.checkpoint.io import write_weights
 from lushan.reporting import curves_figure
+from lushan.units import Measure
 
 NAN = math.nan
 
@@ -96,7 +97,7 @@ def test_a_curve_marks_no_number_that_there_is_not():
             {"step": str(i), "val/loss": "1", "val/x": text}
             for i, text in enumerate(["nan", "0.2", "0.4"])
         ]
-        scores = curves_figure(rows, "x", higher).axes[1]
+        scores = curves_figure(rows, "x", Measure(higher_is_better=higher)).axes[1]
         assert [t.get_text() for t in scores.texts] == ["0.4000" if higher else "0.2000"]
 
 

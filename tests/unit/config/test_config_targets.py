@@ -32,6 +32,10 @@ torch.optim._functional.F torch.optim.Optimizer.__init__ torch.optim.lr_schedule
 torch.optim.AdamW.__init__.__globals__ torch.optim.__builtins__ torch.optim._multi_tensor
 torchmetrics.functional.accuracy torchmetrics.metric.torch.load torchmetrics.utilities.data.torch
 torchmetrics.metric.Metric.load_state_dict torchmetrics.wrappers.abstract.Callable
+torchmetrics.MetricCollection torchmetrics.wrappers.BootStrapper torchmetrics.text.bert.BERTScore
+torchmetrics.text.infolm.InfoLM torchmetrics.text.ROUGEScore torchmetrics.text.SacreBLEUScore
+torchmetrics.image.FrechetInceptionDistance torchmetrics.multimodal.CLIPScore
+torchmetrics.aggregation.CatMetric torchmetrics.Metric
 transformers.AutoModel.from_pretrained transformers.BertConfig.from_pretrained
 transformers.modeling_utils.os.system transformers.configuration_utils.os.system
 transformers.configuration_utils.json.loads transformers.pipeline transformers.Trainer
@@ -94,7 +98,9 @@ ALLOWED = """
 torch.optim.AdamW torch.optim.lr_scheduler.StepLR transformers.BertConfig transformers.Adafactor
 transformers.BertModel pytorch_lightning.callbacks.EarlyStopping pytorch_lightning.Trainer
 pytorch_lightning.loggers.CSVLogger pytorch_lightning.strategies.DDPStrategy
-pytorch_lightning.profilers.SimpleProfiler torchmetrics.Accuracy torchmetrics.MetricCollection
+pytorch_lightning.profilers.SimpleProfiler torchmetrics.Accuracy
+torchmetrics.classification.MulticlassCalibrationError torchmetrics.text.WordErrorRate
+torchmetrics.regression.ConcordanceCorrCoef torchmetrics.text.CHRFScore
 lushan.optim.grouped lushan.models.encoders.fresh lushan.trainer.Trainer
 """
 

@@ -12,6 +12,7 @@ import pytest
 from lushan.runs.folder import RunFolder
 from lushan.runs.identity import run_id
 from lushan.runs.result import Result
+from lushan.units import LOSS, SHARE
 
 
 @pytest.fixture
@@ -61,11 +62,13 @@ def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def result(config: dict[str, Any], value: float = 0.5) -> Result:
+    metrics = {"val/entity_f1": value + 0.1, "test/entity_f1": value, "test/loss": 1 - value}
     return Result(
         name=config["name"],
         run_id=run_id(config),
         seed=config["seed"],
-        metrics={"val/entity_f1": value + 0.1, "test/entity_f1": value, "test/loss": 1 - value},
+        metrics=metrics,
+        measures={n: LOSS if n.endswith("loss") else SHARE for n in metrics},
         main_metric="val/entity_f1",
         config=config,
         ci={"test/entity_f1": [value - 0.1, value + 0.1]},

@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from lushan.runs.outcomes import Outcome, outcome_table
+from lushan.units import LOSS, SHARE
 
 
 def printed(*found, width=240):
@@ -14,9 +15,9 @@ def printed(*found, width=240):
 
 def done(number, metric, value, **more):
     folder = f"outputs/a/{number}"
-    return Outcome(
-        number, (f"seed={number}",), "complete", metric=metric, value=value, folder=folder, **more
-    )
+    measure = (LOSS if metric.endswith("loss") else SHARE).as_dict()
+    told = {"metric": metric, "value": value, "measure": measure}
+    return Outcome(number, (f"seed={number}",), "complete", folder=folder, **told, **more)
 
 
 def test_values_stand_under_their_metric_with_its_unit():

@@ -6,6 +6,7 @@ import pytest
 
 from lushan.errors import UserError
 from lushan.runs.result import Result, headline, objective, summary
+from lushan.units import LOSS, SHARE
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def result(config):
         seed=1,
         metrics={"val/loss": 0.3, "val/f1": 0.7, "train/f1": 0.9, "test/loss": 0.4, "test/f1": 0.6},
         main_metric="test/f1",
+        measures={"val/f1": SHARE, "test/f1": SHARE, "train/f1": SHARE, "test/loss": LOSS},
         config=config,
         ci={"test/f1": [0.5, 0.65]},
         extra={"notes": ["something"]},

@@ -11,6 +11,7 @@ from lushan.errors import UserError
 from lushan.runs import layout, listing, where
 from lushan.runs.columns import display_width
 from lushan.runs.identity import ABSENT
+from lushan.units import SHARE
 
 LONG = "/a/very/long/path/to/some/data/of/mine/train.part.conll"
 
@@ -109,7 +110,7 @@ def test_percent_of_what_is_no_share(several, condition):
 def test_a_value_is_not_less_than_itself_in_percent(percent):
     for condition in (f"f1>={percent}%", f"f1<={percent}%", f"f1={percent}%"):
         (parsed,) = where.parse([condition])
-        assert parsed.holds(percent / 100, "test/f1")
+        assert parsed.holds(percent / 100, SHARE)
 
 
 @pytest.mark.parametrize("text", ["seed", "", "=1", "seed>", "seed>=many", "a b=1", "f1>=%"])
@@ -192,7 +193,7 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
     assert "not shown: " in told
     assert "--columns all" in told
     assert "seed" in lines[0].split()  # in it every run differs
-    assert all(units.text(run.value, run.metric) in told for run in runs if run.value is not None)
+    assert all(units.text(run.value, run.measure) in told for run in runs if run.value is not None)
     assert all(run.folder in told for run in runs)
     assert max(map(display_width, layout.to_text(runs, tmp_path).splitlines())) > 499
 

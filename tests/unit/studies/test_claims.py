@@ -14,6 +14,7 @@ from lushan.studies import claims
 from lushan.studies.collect import Member
 from lushan.studies.plan import Plan
 from lushan.studies.study import Study, Table
+from lushan.units import LOSS, SHARE
 
 AXES = {
     "head": {"linear": (), "crf": ()},
@@ -32,7 +33,8 @@ class Run:
         self.cell = {"head": head, "decay": decay}
         self.result = None
         if value is not None:
-            self.result = Result("x", "0", 1, {metric: value}, metric, {})
+            measures = {metric: LOSS if metric.endswith(("loss", "error")) else SHARE}
+            self.result = Result("x", "0", 1, {metric: value}, metric, {}, measures)
 
     def member(self):
         return Member(Path("x"), "0", {}, self.cell, "", self.result)
@@ -108,8 +110,10 @@ def test_verdicts(text, verdict):
     ],
 )
 def test_a_number_on_the_wrong_scale_is_refused(text, hint):
+    of = study(text)
+    (claim,) = claims.read(of)
     with pytest.raises(UserError) as caught:
-        claims.read(study(text))
+        claims.scaled(of, claim, LOSS if "loss" in text else SHARE, "claims.0")
     assert caught.value.hint == hint
 
 

@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from tests.helpers import measuring
 from tests.helpers.runs import finished, labelled, listed_anew
 
 from lushan.errors import UserError
-from lushan.metrics import classification, generation
 from lushan.metrics.significance import mcnemar, paired_bootstrap
 from lushan.studies.compare import compare, to_text
 
@@ -24,7 +24,7 @@ def labels(tmp_path):
     """Write a run of labels."""
 
     def write(predicted, *, gold=GOLD, records=None, **options):
-        found = classification.score("single", gold, predicted).metrics
+        found = measuring.of_labels(gold, predicted).values
         metrics = {f"test/{name}": found[name] for name in ("accuracy", "f1_macro")}
         config = {"task": {"kind": "single"}, "optimizer": {"lr": options.pop("lr", 1e-3)}}
         rows = labelled(gold, predicted) if records is None else records
@@ -118,13 +118,13 @@ def test_texts_that_changed_most(tmp_path):
     said = [["nothing"] * 12, [g[0] for g in gold[:3]] + ["the cat"] + ["nothing"] * 8]
     runs = []
     for i, texts in enumerate(said):
-        report = generation.score(texts, gold)
+        report = measuring.of_texts(texts, gold)
         rows = [
             {**row, "source": f"source {n}", "loss": 1.0, "tokens": 2, "hits": 1}
-            | {name: float(values[n]) for name, values in report.examples.items()}
+            | {name: float(values[n]) for name, values in report.each.items()}
             for n, row in enumerate(labelled(gold, texts))
         ]
-        metrics = {f"test/{name}": report.metrics[name] for name in ("rouge1", "bleu")}
+        metrics = {f"test/{name}": report.values[name] for name in ("rouge1", "bleu")}
         runs.append(finished(tmp_path, {"x": i}, metrics, rows))
     for metric in ("rouge1", "bleu"):
         found = compare(*runs, metrics=[metric])
@@ -263,3 +263,23 @@ def test_the_same_rows_under_other_names_are_paired_by_their_place(labels):
     rows[0]["id"] = "test:5"
     c = labels(OTHER, records=rows, lr=1e-1)
     assert "evaluated on different examples" in compare(a, c).rows[0].contrast.why
+
+
+def test_statistics_that_are_gone_or_damaged_are_named(labels):
+    a, b = labels(ONE), labels(OTHER, lr=1e-2)
+    file = b / "predictions" / "test.npz"
+    kept = file.read_bytes()
+    for damaged in (None, kept[:-30], b""):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        (note, *_) = compare(a, b).notes
+        assert "test/accuracy is undecided" in note
+        assert str(file) in note
+    file.write_bytes(kept[:-30])
+    listed_anew(b)
+    assert "not statistics of examples" in compare(a, b).notes[0]
+    file.unlink()
+    listed_anew(b)
+    assert "has stored no statistics of its test split" in compare(a, b).notes[0]

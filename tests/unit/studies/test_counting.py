@@ -1,21 +1,31 @@
 """Metrics from stored predictions: the same numbers as the tasks report, from sums."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from tests.helpers import measuring
+from tests.helpers.measuring import rows_of, run_of, together
 from tests.helpers.runs import labelled
 
-from lushan.metrics import classification, entities, generation, language
-from lushan.studies import collect, contrast
-from lushan.studies.counting import counted
+from lushan.errors import UserError
+from lushan.studies import collect, contrast, counting
 from lushan.studies.records import Undecided, side_by_side
+from lushan.units import Measure
 
 RNG = np.random.default_rng(7)
 
 
-def values(metrics, rows, task=None):
-    return {name: counted(name, [rows], task or {}).scores().item() for name in metrics}
+def same(found, count, *, without=()):
+    """Each metric's statistics come to its value; those without are refused."""
+    run = run_of(found, rows_of(count))
+    for name, value in found.values.items():
+        if name in without:
+            with pytest.raises(Undecided, match=f"{name} does not follow"):
+                together(name, run)
+        else:
+            assert together(name, run).scores().item() == pytest.approx(value, nan_ok=True)
 
 
 def reproduced(run):
@@ -44,47 +54,51 @@ def test_tags():
     gold, predicted = (
         [list(RNG.choice(kinds, 6, p=[0.5, 0.2, 0.15, 0.15])) for _ in range(40)] for _ in "ab"
     )
-    rows = [{**row, "tokens": ["x"] * 6} for row in labelled(gold, predicted)]
-    whole = entities.score_entities(gold, predicted)
-    token = entities.score_tokens(gold, predicted)
-    want = {
-        "entity_f1": whole.micro.f1,
-        "entity_recall": whole.micro.recall,
-        "entity_precision_macro": whole.macro.precision,
-        "entity_f1_weighted": whole.weighted.f1,
-        "token_accuracy": token.accuracy,
-        "token_accuracy_without_o": token.accuracy_without_o,
-    }
-    assert 0 < whole.micro.f1 < 1
-    assert values(want, rows) == pytest.approx(want)
+    same(measuring.of_tags(gold, predicted), 40)
 
 
 def test_one_label():
     gold, predicted = (list(RNG.choice(list("abc"), 50, p=[0.6, 0.3, 0.1])) for _ in "ab")
-    want = classification.score("single", gold, predicted, labels="abcd").metrics
-    assert values(want, labelled(gold, predicted)) == pytest.approx(want)
-    found = counted("accuracy", [labelled(gold, predicted)], {})
-    assert found.right.tolist() == [[g == p for g, p in zip(gold, predicted, strict=True)]]
-    assert counted("f1_micro", [labelled(gold, predicted)], {}).right is None
+    found = measuring.of_labels(gold, predicted, labels="abcd")
+    same(found, 50)
+    run = run_of(found, rows_of(50))
+    right = together("accuracy", run).right()
+    assert right.tolist() == [[g == p for g, p in zip(gold, predicted, strict=True)]]
+    assert together("f1_macro", run).right() is None
+    assert together("mcc", run).right() is None
 
 
 def test_several_labels():
     gold, predicted = ([sorted(set(RNG.choice(list("abc"), 2))) for _ in range(30)] for _ in "ab")
-    want = classification.score("multilabel", gold, predicted, labels="abcd").metrics
-    rows = [r | {"probabilities": dict.fromkeys("abcd", 0.5)} for r in labelled(gold, predicted)]
-    assert values(want, rows) == pytest.approx(want)
-    assert 0 < want["exact_match"] < 1
+    found = measuring.of_labels(gold, predicted, labels="abcd")
+    assert 0 < found.values["exact_match"] < 1
+    same(found, 30)
+
+
+def test_runs_that_know_other_classes_are_counted_side_by_side():
+    gold = list("aabb") * 4
+    one = measuring.of_labels(gold, list("aabc") * 4)
+    other = measuring.of_labels(gold, list("zabb") * 4)
+    pair = [run_of(found, rows_of(16)) for found in (one, other)]
+    for name in ("f1_macro", "mcc", "f1_micro"):
+        found = together(name, *pair)
+        assert found.scores() == pytest.approx([one.values[name], other.values[name]])
+
+
+def test_of_too_many_classes_the_micro_averages_alone_are_counted(monkeypatch):
+    gold, predicted = list("abcabc"), list("abcacb")
+    found = measuring.of_labels(gold, predicted)
+    run = run_of(found, rows_of(6))
+    monkeypatch.setattr(counting, "MOST_COUNTS", 20)
+    assert together("f1_micro", run).counts.shape == (1, 6, 3)
+    with pytest.raises(Undecided, match="3 classes in each of 6 examples"):
+        together("f1_macro", run)
 
 
 def test_numbers():
     gold = (1000 + RNG.normal(size=40)).tolist()
     predicted = (np.array(gold) + RNG.normal(size=40)).tolist()
-    want = classification.score("regression", gold, predicted).metrics
-    rank = want.pop("spearman")
-    assert math.isfinite(rank)
-    assert values(want, labelled(gold, predicted)) == pytest.approx(want)
-    with pytest.raises(Undecided, match="spearman"):
-        values(["spearman"], labelled(gold, predicted))
+    same(measuring.of_numbers(gold, predicted), 40, without=["spearman"])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1000.1, -7e6 / 9, 1e-9])
@@ -92,7 +106,8 @@ def test_numbers():
 def test_numbers_that_are_all_the_same(value, count):
     gold = (1000 + RNG.normal(size=count)).tolist()
     for one, other in ((gold, [value] * count), ([value] * count, gold)):
-        assert math.isnan(values(["pearson"], labelled(one, other))["pearson"])
+        found = measuring.of_numbers(one, other)
+        assert math.isnan(found.values["pearson"])
 
 
 def sums(losses, tokens, **more):
@@ -105,68 +120,68 @@ def sums(losses, tokens, **more):
 def test_language_models():
     losses, tokens, sizes = RNG.random(20) * 9, RNG.integers(2, 9, 20), RNG.integers(9, 40, 20)
     rows = sums(losses.tolist(), tokens.tolist(), bytes=sizes.tolist())
-    want = language.Judgement(losses, tokens, tokens // 2, sizes).metrics
-    assert set(want) == {"loss", "perplexity", "token_accuracy", "bits_per_byte"}
-    assert values(want, rows) == pytest.approx(want)
-    with pytest.raises(Undecided, match="bytes of each example are not stored"):
-        values(["bits_per_byte"], sums([1.0], [2]))
+    found = measuring.of_language(rows)
+    assert set(found.values) == {"loss", "perplexity", "token_accuracy", "bits_per_byte"}
+    same(found, 20)
 
 
 def test_losses_over_different_tokens_are_not_compared():
-    one, other = sums([3.0], [4], bytes=[9]), sums([3.0], [5], bytes=[9])
+    rows = sums([3.0], [4], bytes=[9]), sums([3.0], [5], bytes=[9])
+    one, other = (run_of(measuring.of_language(side), side) for side in rows)
     for metric in ("loss", "perplexity", "token_accuracy"):
-        with pytest.raises(Undecided, match="different tokens"):
-            counted(metric, [one, other], {})
+        with pytest.raises(Undecided, match=f"different tokens, so that {metric} means"):
+            together(metric, one, other)
+    assert together("bits_per_byte", one, other).counts.shape == (2, 1, 2)
+
+    run, *more = one
+    lost = {"not_comparable": {"test/bits_per_byte": "2 texts are lost"}}
+    lossy = dataclasses.replace(run, result=dataclasses.replace(run.result, extra=lost)), *more
+    for metric in ("loss", "perplexity", "token_accuracy"):
         with pytest.raises(Undecided, match="nor does bits_per_byte compare: 2 texts are lost"):
-            counted(metric, [one, other], {}, "2 texts are lost")
-    assert counted("bits_per_byte", [one, other], {}).counts.shape == (2, 1, 2)
+            together(metric, lossy, other)
     with pytest.raises(Undecided, match="does not compare here: 2 texts are lost"):
-        counted("bits_per_byte", [one, other], {}, "2 texts are lost")
-    assert counted("bits_per_byte", [one, one], {}, "2 texts are lost").counts.shape == (2, 1, 2)
+        together("bits_per_byte", lossy, other)
+    assert together("bits_per_byte", lossy, one).counts.shape == (2, 1, 2)
 
 
 SAID = ["the cat sat", "a dog ran home", "", "the mat"]
 GOLD = [["the cat sat down", "a cat"], ["a dog ran home"], ["nothing"], ["on the mat"]]
 
 
-@pytest.mark.parametrize("stored", [True, False])
-def test_generated_texts(stored):
-    report = generation.score(SAID, GOLD)
-    rows = [
-        {"id": i, "loss": 1.0, "tokens": 2, "hits": 1, "gold": gold, "predicted": said}
-        | ({name: v[i] for name, v in report.examples.items()} if stored else {})
-        for i, (said, gold) in enumerate(zip(SAID, GOLD, strict=True))
-    ]
-    want = {k: v for k, v in report.metrics.items() if "distinct" not in k}
-    assert want["bleu"] != pytest.approx(report.examples["bleu"].mean())
-    assert values(want, rows) == pytest.approx(want)
-    # For a sample of the examples only, as a task of dialogues does it.
-    more = {"id": 9, "loss": 1.0, "tokens": 2, "hits": 1}
-    assert values(want, [more, *rows]) == pytest.approx(want)
-    with pytest.raises(Undecided, match="all texts together"):
-        values(["distinct1"], rows)
-    with pytest.raises(Undecided, match="for different examples"):
-        counted("bleu", [[more, *rows], [more, *rows[:3], {**more, "id": 3}]], {})
+def test_generated_texts():
+    found = measuring.of_texts(SAID, GOLD)
+    assert found.values["bleu"] != pytest.approx(found.each["bleu"].mean())
+    same(found, 4, without=["distinct1", "distinct2"])
 
 
-def test_chinese_is_split_as_the_task_was_told():
-    said, gold = ["明月几时有把酒", "青天"], [["明月几时有", "x"], ["问青天"]]
-    rows = [{**r, "hits": 0} for r in labelled(gold, said)]
-    for name in ("auto", "en"):
-        want = generation.score(said, gold, language=name).metrics["bleu"]
-        assert values(["bleu"], rows, {"language": name})["bleu"] == pytest.approx(want)
+def test_texts_that_were_generated_for_a_sample_of_the_examples():
+    one, other = (measuring.of_texts(SAID, GOLD, examples=e) for e in ([1, 2, 3, 4], [0, 1, 2, 3]))
+    first, second = (run_of(found, rows_of(5)) for found in (one, other))
+    assert together("bleu", first).examples == [1, 2, 3, 4]
+    assert together("bleu", first).scores().item() == pytest.approx(one.values["bleu"])
+    with pytest.raises(Undecided, match="the runs measured different examples"):
+        together("bleu", first, second)
 
 
-def test_a_number_of_its_own_in_each_record():
-    rows = [{"id": i, "mine": x} for i, x in enumerate([0.5, 1.0, 0.0])]
-    assert values(["mine"], rows) == {"mine": 0.5}
-    with pytest.raises(Undecided, match="mine does not follow"):
-        values(["mine"], [*rows, {"id": 3}])
+def test_statistics_follow_the_examples_of_the_first_run():
+    one, other = list("aabb"), list("abab")
+    found = [measuring.of_labels(one, other), measuring.of_labels(one[::-1], other[::-1])]
+    runs = [run_of(found[0], rows_of(4)), run_of(found[1], rows_of(4)[::-1])]
+    counts = together("accuracy", *runs).counts
+    assert counts[0].tolist() == counts[1].tolist() == [[1, 1], [0, 1], [0, 1], [1, 1]]
+
+
+def test_a_stored_score_that_may_not_be_called_is_refused(tmp_path):
+    found = measuring.of_labels(list("ab"), list("ab"))
+    for score in ("os.system", "lushan.metrics.scores.ratios.np.load", "lushan.metrics.prf.prf"):
+        found.measures["accuracy"] = Measure(statistics="right", score=score)
+        with pytest.raises(UserError, match="not allowed"):
+            together("accuracy", run_of(found, rows_of(2)))
 
 
 def test_examples_are_paired_by_their_ids():
     one, other = labelled("abc", "abc"), labelled("abc", "abd")
-    assert side_by_side([one, other[::-1]])[1] == other
+    assert side_by_side([one, other[::-1]]) == [[0, 1, 2], [2, 1, 0]]
     with pytest.raises(Undecided, match="3 and 2, of which 2 are shared"):
         side_by_side([one, other[:2]])
     with pytest.raises(Undecided, match="different examples"):

@@ -13,10 +13,14 @@ from lushan.studies.plots import drawn
 from lushan.studies.report import gathering
 from lushan.studies.report.page import page
 from lushan.studies.study import Plot, Study
+from lushan.units import LOSS, SHARE
 
 SHARES = {"10 %": (), "100 %": ()}
 METHODS = {"full": (), "lora": ()}
 SCORES = {"full": {"10 %": (0.5, 0.7), "100 %": (0.8, 0.9)}, "lora": {"10 %": (0.4,)}}
+
+
+MEASURES = {"test/f1_macro": SHARE, "test/loss": LOSS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Run:
         metrics = {"test/f1_macro": self.value, "test/loss": 1 - self.value}
         folder = Path(f"{self.cell}{self.seed}")
         config = {"name": "x", "seed": self.seed}
-        result = Result("x", "0", self.seed, metrics, "test/f1_macro", config, {}, {}, 1.0)
+        result = Result("x", "0", self.seed, metrics, "test/f1_macro", config, MEASURES)
         return Member(folder, folder.name, config, self.cell, "", result, None)
 
 

@@ -5,6 +5,7 @@ import io
 import statistics
 
 import pytest
+from tests.helpers import measuring
 
 from lushan.errors import UserError
 from lushan.runs.folder import RunFolder
@@ -38,12 +39,14 @@ def write(place):
             folder.start(cfg, choices=choices)
             if value is None:
                 return folder
+            numbers = metrics or {"test/entity_f1": value, "val/loss": 1 - value}
             folder.complete(
                 Result(
                     name=name,
                     run_id=run_id(cfg),
                     seed=seed,
-                    metrics=metrics or {"test/entity_f1": value, "val/loss": 1 - value},
+                    metrics=numbers,
+                    measures=measuring.told(numbers),
                     main_metric="test/entity_f1",
                     config=cfg,
                     choices=choices,

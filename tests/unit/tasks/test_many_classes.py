@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tests.helpers import measuring
 from tests.helpers.runs import labelled
 
-from lushan.metrics import classification as metrics
+from lushan.metrics.evaluation import Measured
 from lushan.studies import counting
-from lushan.studies.counting import counted
 from lushan.studies.records import Undecided
 from lushan.studies.report import judging
 from lushan.tasks import probable
@@ -87,8 +87,10 @@ def test_several_labels(wide):
     assert [r["score"] for r in kept.records] == [r["score"] for r in exact.records]
     assert len(kept.notes) == 1
     # What is stored comes to what was reported, though it holds a part of the probabilities.
+    stored = Measured(kept.metrics, kept.measures, statistics=kept.statistics)
+    run = measuring.run_of(stored, kept.records)
     for metric in ("accuracy", "exact_match", "f1_macro", "f1_micro"):
-        found = counted(metric, [kept.records], {}).scores()
+        found = measuring.together(metric, run).scores()
         assert found == pytest.approx(kept.metrics[metric])
     _, full = evaluated("multilabel", scores + 4, gold)
     assert f"{TEXTS} of {TEXTS} texts have 9 labels at or above task.threshold" in full.notes[1]
@@ -137,16 +139,19 @@ def test_counts_of_too_many_classes(several, monkeypatch):
         gold, predicted = (
             [[x, LABELS[0]] if x != LABELS[0] else [x] for x in s] for s in (gold, predicted)
         )
-    want = metrics.score("multilabel" if several else "single", gold, predicted).metrics
-    runs = [labelled(gold, predicted), labelled(gold, gold)]
+    found = [measuring.of_labels(gold, side) for side in (predicted, gold)]
+    records = [labelled(gold, predicted), labelled(gold, gold)]
+    want = found[0].values
+    runs = [measuring.run_of(one, rows) for one, rows in zip(found, records, strict=True)]
     for metric in ("f1_micro", "precision_micro", "recall_micro"):
-        found = counted(metric, runs, {})
+        found = measuring.together(metric, *runs)
         assert found.counts.shape == (2, TEXTS, 3)
         assert found.scores() == pytest.approx([want[metric], 1.0])
-    assert counted("exact_match" if several else "accuracy", runs, {}).scores()[1] == 1
+    right = measuring.together("exact_match" if several else "accuracy", *runs)
+    assert right.scores()[1] == 1
     for metric in ("f1_macro", "recall_weighted", *(() if several else ("mcc",))):
         with pytest.raises(Undecided, match=r"each of \d\d classes in each of 60 examples"):
-            counted(metric, runs, {})
+            measuring.together(metric, *runs)
     monkeypatch.setattr(judging, "MOST_COUNTS", 1000)
     with pytest.raises(judging.TooMany, match=r"\d\d classes in 60 examples"):
-        judging.judge(runs[0])
+        judging.judge(records[0])

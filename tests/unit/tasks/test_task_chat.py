@@ -142,7 +142,7 @@ def test_perplexity_and_bits_are_ratios_over_the_split(tokenizer: Any) -> None:
     )
     assert metrics["perplexity"] == pytest.approx(float(torch.exp(loss / tokens)))
     assert metrics["bits_per_byte"] == pytest.approx(float(loss) / np.log(2) / size)
-    assert set(metrics) | {"loss"} == set(Chat.metric_names({"generate_examples": 0}))
+    assert set(metrics) | {"loss"} == set(Chat.measures({"generate_examples": 0}, {}))
 
 
 def test_a_dialogue_in_windows_has_one_record(tokenizer: Any) -> None:
@@ -278,7 +278,7 @@ def test_generated_turns_are_compared(tokenizer: Any) -> None:
     records[1]["generated"] = "明月"
     evaluation = made.evaluate(table, records, full=True)
     assert evaluation.metrics["exact_match"] == 0.5
-    assert set(evaluation.metrics) == set(Chat.metric_names({}))
+    assert set(evaluation.metrics) == set(Chat.measures({}, {}))
     assert evaluation.records[0]["predicted"] == evaluation.records[0]["gold"] == "four"
     assert "predicted" not in evaluation.records[2]
     assert [row["bytes"] for row in evaluation.records] == [3] * table.num_rows
@@ -320,9 +320,9 @@ def test_wrong_numbers(key: str, value: int) -> None:
 def test_a_metric_of_generated_text_makes_validation_generate() -> None:
     assert not Chat().generates_in_validation
     assert Chat(monitor="bleu").generates_in_validation
-    assert Chat(monitor="bleu").higher_is_better
+    assert Chat.measures({}, {})["bleu"].higher_is_better
     # The checkpoint that repeats itself least is the best, as a search has it.
-    assert not Chat(monitor="repetition").higher_is_better
+    assert Chat.measures({}, {})["repetition"].higher_is_better is False
 
 
 # Weights, and fields of messages

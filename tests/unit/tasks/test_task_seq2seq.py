@@ -15,16 +15,18 @@ import pyarrow as pa
 import pytest
 import torch
 from tests.conftest import trained
+from tests.helpers.measuring import generated
 from transformers import BartConfig, M2M100Config, T5Config
 
 from lushan.errors import UserError
-from lushan.metrics import generation
 from lushan.models import encoders
 from lushan.models.decoders import ended
 from lushan.tasks.base import IGNORED, Limits
-from lushan.tasks.language import METRICS, demo_corpus
+from lushan.tasks.language import demo_corpus
 from lushan.tasks.seq2seq import Seq2Seq, leads_of
 from lushan.text import tokenizers
+
+METRICS = ["loss", "perplexity", "token_accuracy"]
 
 T5 = functools.partial(
     T5Config, d_model=32, num_layers=2, num_heads=2, d_kv=16, d_ff=48, dropout_rate=0.0
@@ -52,6 +54,8 @@ M2M = functools.partial(
     max_position_embeddings=64,
 )
 TEXTS = ["the cat sat on the mat", "a dog ran home again", "李白住在庐山，庐山有雨"] * 4
+
+METRICS = ["loss", "perplexity", "token_accuracy"]
 
 
 @functools.cache
@@ -325,14 +329,14 @@ def judged(made: Seq2Seq, table: pa.Table, said: list[str], *, full: bool = True
 def test_all_references_count() -> None:
     said = ["the cat", "the dog", "李白"]
     found = judged(task(), TABLE, said)
-    want = generation.score(said, TABLE["targets"].to_pylist())
-    for name in generation.NAMES:
-        assert found.metrics[name] == pytest.approx(want.metrics[name])
+    want, notes = generated(said, TABLE["targets"].to_pylist())
+    for name, value in want.values.items():
+        assert found.metrics[name] == pytest.approx(value)
     assert found.metrics["exact_match"] == 1
     assert found.metrics["loss"] == pytest.approx(0.5)
-    assert set(found.metrics) == set(Seq2Seq.metric_names({}))
+    assert set(found.metrics) == set(Seq2Seq.measures({}, {}))
     assert set(found.intervals) == set(found.metrics) - {"loss", "distinct1", "distinct2"}
-    assert found.notes == want.notes
+    assert found.notes == notes
 
 
 def test_the_first_sentence_is_judged_beside() -> None:
@@ -352,7 +356,7 @@ def test_the_first_sentence_is_judged_beside() -> None:
     assert found.records[0]["rouge1"] == pytest.approx(0.5)
     assert found.records[0]["rouge1_lead1"] == 1
     assert "rouge1_lead1" not in judged(task(baseline=None), table, ["cat", "dog"]).metrics
-    assert "rouge1_lead1" not in Seq2Seq.metric_names({"baseline": None})
+    assert "rouge1_lead1" not in Seq2Seq.measures({"baseline": None}, {})
 
 
 def test_the_first_text_of_a_list_is_the_lead() -> None:
@@ -450,7 +454,7 @@ def test_texts_are_judged_by_their_loss_alone() -> None:
     made = spans()
     _, records = made.predict(model(made), batch_of(made, made.corrupt(pieces(made), 1)))
     found = made.evaluate(DOCUMENTS.splits["train"], records, full=True)
-    assert list(found.metrics) == METRICS == Seq2Seq.metric_names({"objective": "spans"})
+    assert list(found.metrics) == METRICS == list(Seq2Seq.measures({"objective": "spans"}, {}))
     assert len(found.records) == 3
     assert "text" in made.present(DOCUMENTS.splits["train"], found.records)[0]
 
@@ -496,13 +500,14 @@ def test_numbers_out_of_their_range(name: str, value: float, refused) -> None:
 
 
 def test_what_is_monitored() -> None:
-    assert (task().main_metric, task().higher_is_better) == ("loss", False)
+    assert task().main_metric == "loss"
     assert not task().generates_in_validation
     assert task(monitor="rouge2").generates_in_validation
-    assert task(monitor="rouge2").higher_is_better
-    assert not task(monitor="repetition").higher_is_better
+    known = Seq2Seq.measures({}, {})
+    assert known["rouge2"].higher_is_better
+    assert known["repetition"].higher_is_better is False
     assert not task(monitor="perplexity").generates_in_validation
-    assert Seq2Seq.metric_names({"generates": False}) == METRICS
+    assert list(Seq2Seq.measures({"generates": False}, {})) == METRICS
 
 
 # A whole run
@@ -534,7 +539,7 @@ def test_from_pairs_to_a_table_row(tmp_path: Path) -> None:
     )
     result = json.loads((run / "result.json").read_text())
     assert result["main_metric"] == "val/rouge1"
-    assert set(Seq2Seq.metric_names({})) == {n.partition("/")[2] for n in result["metrics"]}
+    assert set(Seq2Seq.measures({}, {})) == {n.partition("/")[2] for n in result["metrics"]}
     # `the cat is here` against `cat`: all of one word, a quarter of four.
     assert result["metrics"]["val/rouge1_lead1"] == pytest.approx(0.4)
     assert any("BLEU nrefs:2" in note for note in result["notes"])

@@ -13,7 +13,7 @@ from lushan.data.audit.findings import Audit, findings, percent
 from lushan.data.audit.labels import SMALL, Drift
 from lushan.data.audit.texts import Place
 from lushan.runs.columns import aligned
-from lushan.units import head, number
+from lushan.units import SHARE, head, number
 from lushan.wording import plural
 
 SHOWN = 10
@@ -219,10 +219,10 @@ def _entities(audit: Audit) -> Section:
 
 def _apart(audit: Audit) -> Section:
     names = ("precision", "recall", "f1")
-    table = [["entities of", "", *map(head, names), "gold", "predicted"]]
+    table = [["entities of", "", *(head(name, SHARE) for name in names), "gold", "predicted"]]
     for found in audit.apart:
         for group, score in found.scores.items():
-            shares = [number(getattr(score, name), name) for name in names]
+            shares = [number(getattr(score, name), SHARE) for name in names]
             counts = [f"{score.support:,}", f"{score.predicted:,}"]
             table.append([found.split, group, *shares, *counts])
     said = ["seen: stands in train with this type; so is or is not what was predicted"]

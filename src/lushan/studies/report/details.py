@@ -15,7 +15,7 @@ from lushan.runs.result import Result, summary
 from lushan.runs.values import show
 from lushan.studies.collect import shown
 from lushan.studies.report.gathering import Shown
-from lushan.units import head, measure
+from lushan.units import Measure, head, measure_of
 
 
 def of_run(run: Shown, group: int) -> dict[str, Any]:
@@ -97,14 +97,14 @@ def _made(folder: Path) -> list[tuple[str, Any]]:
     ]
 
 
-def metrics(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How each metric is written, as tables do."""
+def metrics(names: Sequence[str], measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
+    """Return how each metric is written, as tables do."""
     return {
         name: {
-            "head": head(name),
-            "scale": (known := measure(name)).unit.scale,
+            "head": head(name, known := measure_of(measures, name)),
+            "scale": known.unit.scale,
             "digits": known.unit.digits,
-            "lower": known.lower_is_better,
+            "lower": known.higher_is_better is False,
         }
         for name in names
     }

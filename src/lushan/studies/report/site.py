@@ -254,6 +254,8 @@ class _Writer:
         runs = [details.of_run(run, self.group_of[i]) for i, run in enumerate(made.runs)]
         names = {row[0] for run in runs for row in run["metrics"]}
         names |= {name for group in self.curves for name in group}
+        results = [run.member.result for run in made.runs]
+        measures = {n: m for result in results if result for n, m in result.measures.items()}
         keys = dict.fromkeys(key for group in made.groups for key in group.values)
         return {
             "keys": list(keys),
@@ -267,7 +269,7 @@ class _Writer:
                 }
                 for group in made.groups
             ],
-            "metrics": details.metrics(sorted(names)),
+            "metrics": details.metrics(sorted(names), measures),
             "curves": self.curves,
             "scores": self.scores,
             "confusions": self.confusions,

@@ -1,0 +1,97 @@
+"""What each example adds to a metric, and how it is stored beside the predictions.
+
+`predictions/SPLIT.npz` holds sparse matrices (examples, statistics), one for each set of metrics
+that share their statistics; with `classes` where the columns are counts by class, and `examples`
+where not every example was measured: texts are generated for a sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.parsing import parse_json
+
+Array = NDArray[np.float64]
+Rows = Any
+"""(N, D): an array, or a sparse matrix of scipy's (csr)."""
+
+LARGEST = 1 << 31
+"""Bytes that a file may unpack to."""
+_PARTS = ("data", "indices", "indptr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What the examples of a split add to some metrics.
+
+    Attributes:
+        rows: (N, D).
+        classes: Names of the C classes, where D is parts · C, all classes of a part side by side.
+        examples: Places (N,) of the measured examples in the split; None where it is all.
+    """
+
+    rows: Rows
+    classes: Sequence[str] = ()
+    examples: Sequence[int] | None = None
+
+
+def total(rows: Rows) -> Array:
+    """Return the sums over examples, (D,)."""
+    if isinstance(rows, np.ndarray):
+        # Along memory, where NumPy adds in pairs and loses no digits.
+        return np.asarray(np.ascontiguousarray(rows.T).sum(-1), float)
+    return np.asarray(rows.sum(0), float).ravel()
+
+
+def packed(found: Mapping[str, Statistics]) -> bytes:
+    """Return the content of a file with some statistics, by name."""
+    from scipy.sparse import csr_matrix
+
+    arrays: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    for number, (name, one) in enumerate(found.items()):
+        rows = csr_matrix(one.rows)
+        arrays |= {f"{number}.{part}": getattr(rows, part) for part in _PARTS}
+        if one.examples is not None:
+            arrays[f"{number}.examples"] = np.asarray(one.examples, np.int64)
+        about[name] = {"shape": list(rows.shape), "classes": list(one.classes)}
+    # JSON in bytes: a name may hold what no array of strings keeps.
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, Statistics]:
+    """Read what `packed` made.
+
+    Raises:
+        ValueError: It is something else, or unpacks to more than is ever stored.
+    """
+    from scipy.sparse import csr_matrix
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise ValueError("it unpacks to more than 2 GiB")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            about = parse_json(arrays["about"].tobytes())
+            found = {}
+            for number, (name, told) in enumerate(about.items()):
+                parts = tuple(arrays[f"{number}.{part}"] for part in _PARTS)
+                rows = csr_matrix(parts, shape=tuple(told["shape"]))
+                rows.check_format()
+                key = f"{number}.examples"
+                examples = arrays[key].tolist() if key in arrays.files else None
+                found[str(name)] = Statistics(rows, list(told["classes"]), examples)
+            return found
+    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
+        raise ValueError(f"not statistics of examples: {error}") from error
