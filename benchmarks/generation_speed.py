@@ -18,9 +18,9 @@ import torch
 from common import alternate, machine, table
 from peers.hf_generate import Peer
 
-from lushan.inference.speaking import DTYPES, open_speaker
-from lushan.models.generation import Settings
-from lushan.trainer import best_precision
+from lushan.engine.trainer import best_precision
+from lushan.inference.generator import DTYPES, open_speaker
+from lushan.models.decoding import Settings
 
 VOCABULARY = 8000
 SHARPER = 10

@@ -19,11 +19,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lushan.engine.job import Job
 from lushan.errors import UserError
-from lushan.job import Job
-from lushan.runs.folder import COMPLETE, RunFolder
-from lushan.runs.identity import run_id
-from lushan.runs.result import Result
+from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.identity import run_id
+from lushan.run.result import Result
 
 OVERRIDES = ["data=sample_ner", "model=bert_tiny", "trainer=cpu", "name=load"]
 SPLITS = ("val", "test")
@@ -83,8 +83,8 @@ def make_some(base: dict[str, Any], output: Path, numbers: range) -> None:
 
 def listing(count: int) -> list[str]:
     """Make run folders, list them, and make a table of them."""
-    from lushan.runs.listing import list_runs
-    from lushan.studies.table import table
+    from lushan.run.listing import list_runs
+    from lushan.study.table import table
 
     base = composed()
     with tempfile.TemporaryDirectory() as place:

@@ -17,7 +17,7 @@ import numpy as np
 import transformers
 from common import machine
 
-from lushan.data.packing import joined
+from lushan.data.batch.packing import joined
 from lushan.models import encoders
 from lushan.tasks.causal_lm import CausalLM
 

@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 from common import alternate, machine, run
 
-from lushan.runs.rows import read_rows
+from lushan.run.metrics_csv import read_rows
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 NONE = "none"
@@ -104,9 +104,9 @@ def inside(words: list[str]) -> None:
 
     `Guarded` calls a tracker from a thread of its own, whose processor time is its own too.
     """
-    from lushan import cli
     from lushan.callbacks import trackers
-    from lushan.callbacks.record import Record
+    from lushan.callbacks.csv_metrics import Record
+    from lushan.cli import app
 
     spent, marks = [0.0], {}
     steps = int(next(word for word in words if "max_steps" in word).partition("=")[2])
@@ -137,7 +137,7 @@ def inside(words: list[str]) -> None:
     trackers.Guarded.log_metrics = counted(trackers.Guarded.log_metrics)  # type: ignore[method-assign]
     Record.on_train_batch_end = marking(Record.on_train_batch_end)  # type: ignore[method-assign]
     sys.argv = ["lushan", "train", *words]
-    code = cli.main()
+    code = app.main()
     (begun, before), (ended, after) = marks[steps // 3], marks[steps]
     print((after - before) / (ended - begun))
     sys.exit(code)

@@ -16,9 +16,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["lushan", "yaml"]):
-    from lushan.data.sources import Conll, Jsonl, Table
+    from lushan.data.formats import Conll, Jsonl, Table
     from lushan.errors import UserError
-    from lushan.studies import claims, study
+    from lushan.study import claims, study
 
 FOLDER = Path(tempfile.mkdtemp(prefix="lushan-fuzz-"))
 TARGETS: dict[str, tuple[str, Callable[[str], object]]] = {

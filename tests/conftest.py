@@ -49,12 +49,12 @@ def _environment() -> Iterator[None]:
     Lightning writes the address of the first process to them, and whoever trains later in several
     processes, in this one or in a child, would wait for a machine that is not.
     """
-    from lushan.runs import secrets
+    from lushan.run import redaction
 
-    before, interpolated = dict(os.environ), dict(secrets._interpolated)
+    before, interpolated = dict(os.environ), dict(redaction._interpolated)
     yield
-    secrets._interpolated.clear()
-    secrets._interpolated.update(interpolated)
+    redaction._interpolated.clear()
+    redaction._interpolated.update(interpolated)
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)
@@ -155,12 +155,12 @@ def trained(
         small: What makes it small.
         drawn: Whether its plots are drawn.
     """
-    from lushan import training
     from lushan.config.check import check
     from lushan.config.compose import compose
+    from lushan.engine import lifecycle
     from tests.helpers import plots
 
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
     cfg = check(compose([*small, *places, *overrides]))
     with contextlib.nullcontext() if drawn else plots.undrawn():
-        return Path(training.run(cfg)["folder"])
+        return Path(lifecycle.run(cfg)["folder"])

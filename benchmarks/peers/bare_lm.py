@@ -17,10 +17,10 @@ from torch import nn
 
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.data.batching import plan_epoch
-from lushan.data.packing import best_fit
-from lushan.preparation import prepare
-from lushan.trainer import best_precision
+from lushan.data.batch.batching import plan_epoch
+from lushan.data.batch.packing import best_fit
+from lushan.engine.components import prepare
+from lushan.engine.trainer import best_precision
 
 
 def collate(features, pad_id, length):

@@ -17,10 +17,10 @@ from transformers import AutoModel
 
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.data.batching import plan_epoch
-from lushan.preparation import prepare
+from lushan.data.batch.batching import plan_epoch
+from lushan.engine.components import prepare
+from lushan.engine.trainer import best_precision
 from lushan.text.hub import find
-from lushan.trainer import best_precision
 
 
 class Tagger(nn.Module):

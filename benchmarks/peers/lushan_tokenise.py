@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 from transformers import PreTrainedTokenizerFast
 
-from lushan.data.encoding import encode
-from lushan.data.sources import Text
+from lushan.data.encode.encoding import encode
+from lushan.data.formats import Text
 
 SCHEMA = pa.schema(
     [

@@ -7,6 +7,6 @@ import sys
 if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - no import more
     del sys.path[0]
 
-from lushan.cli import main
+from lushan.cli.app import main
 
 sys.exit(main())

@@ -9,10 +9,10 @@ from torch import nn
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine.components import prepare
 from lushan.errors import UserError
 from lushan.models import encoders, probing
 from lushan.models.language import LanguageModel, WholeModel
-from lushan.preparation import prepare
 from tests.contract.test_packing import CASES, CAUSAL, KINDS, MASKED
 from tests.helpers.command import SMALL
 

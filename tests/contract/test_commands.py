@@ -13,9 +13,9 @@ import pytest
 import typer
 from omegaconf import OmegaConf
 
-from lushan import cli
+from lushan.cli import app
+from lushan.config.allow_list import locate
 from lushan.config.compose import built_in_conf
-from lushan.config.targets import locate
 from tests.conftest import trained
 from tests.helpers import command, quick
 
@@ -55,7 +55,7 @@ ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "mis
 
 def all_commands(group=None, before=()):
     """(its words, what it takes) of every command but `train`, whose words are Hydra's."""
-    group = typer.main.get_command(cli.app) if group is None else group
+    group = typer.main.get_command(app.app) if group is None else group
     for name, found in group.commands.items():
         if hasattr(found, "commands"):
             yield from all_commands(found, (*before, name))
@@ -143,7 +143,7 @@ def try_all(names, place, work, monkeypatch, content=INPUTS["text"]):
 
 def content_of(run):
     from lushan.config.build import build
-    from lushan.runs.config_yaml import read_config
+    from lushan.run.config_yaml import read_config
 
     cfg = read_config(run)
     name, text = INPUTS[build(cfg["task"]).reads]

@@ -5,11 +5,11 @@ import functools
 import pytest
 from omegaconf import OmegaConf
 
+from lushan.config.allow_list import locate, nodes
 from lushan.config.check import check
 from lushan.config.compose import Composer, compose
 from lushan.config.folders import PRIMARY, built_in_conf
-from lushan.config.origin import groups_of, options_of
-from lushan.config.targets import locate, nodes
+from lushan.config.provenance import groups_of, options_of
 from lushan.config.usage import options_by_group
 from lushan.errors import UserError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lushan.data.loader import TrainingLoader
+from lushan.data.batch.loader import TrainingLoader
 from tests.contract.test_tasks import COMBINATIONS, allowed, parts
 from tests.helpers import command, corpora, quick
 
@@ -151,7 +151,7 @@ def test_two_processes_train_as_one(task, tmp_path):
 
 
 def load(folder):
-    from lushan.models.weights import load_weights
+    from lushan.checkpoint.weights import load_weights
 
     return {name: tensor.double() for name, tensor in load_weights(folder).items()}
 

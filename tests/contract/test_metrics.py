@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchmetrics
 
-from lushan.config.targets import SCORE, locate
+from lushan.config.allow_list import SCORE, locate
 from lushan.metrics import added
 from lushan.metrics.evaluation import measured
 from lushan.metrics.families import labels, language, numbers, tags, texts

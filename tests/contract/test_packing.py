@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lushan.data.packing import joined
+from lushan.data.batch.packing import joined
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.tasks.causal_lm import CausalLM

@@ -116,8 +116,8 @@ def test_the_curve_of_a_short_run_has_points(more, steps, tmp_path):
 
 
 def test_progress_bars_show_the_loss(tmp_path, monkeypatch, capsys):
-    from lushan import units
     from lushan.callbacks import console
+    from lushan.common import units
 
     shown = []
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lushan.models.weights import load_weights
+from lushan.checkpoint.weights import load_weights
 from tests.helpers import command
 
 pytestmark = pytest.mark.xdist_group("strategies")

@@ -11,14 +11,14 @@ import torch
 from omegaconf import OmegaConf
 
 import lushan.tasks
+from lushan.config.allow_list import locate
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
-from lushan.config.targets import locate
-from lushan.data.encoding import Encoded, encode
-from lushan.data.loader import drawn
+from lushan.data.batch.loader import drawn
+from lushan.data.encode.encoding import Encoded, encode
+from lushan.engine.components import special_ids, texts_of
 from lushan.errors import UserError
-from lushan.preparation import special_ids, texts_of
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
 from tests.helpers import quick

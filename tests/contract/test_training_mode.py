@@ -2,7 +2,7 @@
 
 import pytest
 
-from lushan.module import Experiment
+from lushan.engine.lit_module import Experiment
 from tests.conftest import trained
 
 

@@ -12,7 +12,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from lushan.override_text import typed, value_text
+from lushan.common.override_text import typed, value_text
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "lushan").rglob("*.py"))

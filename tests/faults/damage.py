@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from lushan.runs.files import sha256_file
+from lushan.run.files import sha256_file
 from tests.contract.test_commands import COMMANDS, invocations
 from tests.helpers import command, corpora
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lushan.config.kinds import fits
 from lushan.config.signatures import signature
+from lushan.config.types import fits
 
 GROUPS = ("data", "tokenizer", "optimizer", "scheduler", "task", "trainer", "callbacks")
 """Whose numbers decide how a run goes. A model's sizes are its architecture's to refuse."""

@@ -75,7 +75,7 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int, executed: bool)
 
     import torch
 
-    from lushan import training
+    from lushan.engine import lifecycle
     from lushan.errors import Interrupted, RunFailed, UserError
 
     torch.set_num_threads(threads)
@@ -85,7 +85,7 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int, executed: bool)
     if fault is not None:
         fault()
     try:
-        training.run(cfg)
+        lifecycle.run(cfg)
     except (UserError, RunFailed) as error:
         (notes / "error.txt").write_text(str(error), encoding="utf-8")
         sys.exit(error.exit_code)
@@ -98,7 +98,7 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int, executed: bool)
 
 def watch(path: Path) -> None:
     """Write down what every optimizer step saw: its number, the loss in hex, its examples."""
-    from lushan.module import Experiment
+    from lushan.engine.lit_module import Experiment
 
     step = Experiment.training_step
 
@@ -144,7 +144,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 def state(folder: Path) -> str:
     """The state of the one run below an output folder."""
-    from lushan.runs.folder import RunFolder
+    from lushan.run.folder import RunFolder
 
     return RunFolder(run_folder(folder)).state
 
@@ -186,7 +186,7 @@ class At:
 
 def at_step(number: int, signum: int = signal.SIGKILL) -> At:
     """Before the optimizer step of this number, counted from 0 in this process."""
-    return At("lushan.module:Experiment.training_step", number + 1, signum)
+    return At("lushan.engine.lit_module:Experiment.training_step", number + 1, signum)
 
 
 class Together:
@@ -242,7 +242,7 @@ class LargestFile:
     def __call__(self) -> None:
         import resource
 
-        from lushan.module import Experiment
+        from lushan.engine.lit_module import Experiment
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         step, count = Experiment.training_step, [0]

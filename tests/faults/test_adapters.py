@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from lushan.checkpoint.folder import STATE
+from lushan.checkpoint.weights import WEIGHTS
 from lushan.errors import UserError
-from lushan.models.weights import WEIGHTS
 from lushan.text import tokenizers
 from tests.faults import jobs
 from tests.faults.test_resume import numbers, require_equal
@@ -103,8 +103,8 @@ def test_its_memory_of_what_matters_is_part_of_the_state(killed):
 
 @pytest.mark.slow
 def test_the_run_is_read_again(tmp_path, left_alone):
-    from lushan.inference.judging import evaluate
-    from lushan.inference.loading import load
+    from lushan.inference.load import load
+    from lushan.inference.reevaluate import evaluate
 
     folder = jobs.run_folder(left_alone(LR, *ADALORA))
     loaded = load(folder)
@@ -118,7 +118,7 @@ def test_the_run_is_read_again(tmp_path, left_alone):
 def test_a_base_that_has_changed_is_refused(tmp_path):
     from transformers import BertConfig, BertModel
 
-    from lushan.inference.loading import load
+    from lushan.inference.load import load
 
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
     shape = BertConfig(vocab_size=400, num_hidden_layers=1, **sizes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lushan.config import rules, targets
+from lushan.config import allow_list, rules
 from lushan.errors import UserError
 from lushan.models import architectures
 
@@ -31,10 +31,10 @@ def test_nothing_is_written_outside(name, place, tmp_path, monkeypatch):
     target, argument = NODES[name]
     node = {"_target_": target, argument: [place] if argument == "_args_" else place}
     with pytest.raises(UserError, match="not below the folder you work in") as caught:
-        targets.require_arguments(node, "a.b")
+        allow_list.require_arguments(node, "a.b")
     assert caught.value.key == f"a.b.{argument}"
     node[argument] = ["logs/x"] if argument == "_args_" else "logs/x"
-    targets.require_arguments(node, "a.b")
+    allow_list.require_arguments(node, "a.b")
 
 
 def test_every_argument_of_lightnings_that_is_a_path_is_known():

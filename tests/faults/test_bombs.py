@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from lushan import parsing
-from lushan.config import targets
+from lushan.common import parsing
+from lushan.config import allow_list
 from lushan.errors import UserError
 
 pytestmark = [pytest.mark.fault(66), pytest.mark.timeout(60)]
@@ -140,10 +140,10 @@ def test_in_a_persons_own_list_of_targets(tmp_path, monkeypatch):
     file = tmp_path / "lushan" / "targets.yaml"
     file.parent.mkdir()
     file.write_text(ALIASES)
-    targets._user_prefixes.cache_clear()
+    allow_list._user_prefixes.cache_clear()
     with pytest.raises(UserError, match="more than 100,000 values"):
-        targets.user_prefixes()
-    targets._user_prefixes.cache_clear()
+        allow_list.user_prefixes()
+    allow_list._user_prefixes.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])

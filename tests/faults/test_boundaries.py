@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lushan import fitting
-from lushan.callbacks.pruning import Pruning
+from lushan.callbacks.trial_pruning import Pruning
+from lushan.common.units import SHARE
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine import fit
 from lushan.errors import UserError
-from lushan.units import SHARE
 from tests.helpers import command, deaths
 
 SEED = 7
@@ -79,7 +79,7 @@ def config(case, folder, monkeypatch):
     if "pruned" in case:
         trial = deaths.Hopeless(after=2)
         monkeypatch.setattr(
-            fitting, "pruning_of", lambda _: Pruning("val/entity_f1", SHARE, trial, pruner=None)
+            fit, "pruning_of", lambda _: Pruning("val/entity_f1", SHARE, trial, pruner=None)
         )
     return check(compose([*TINY, *CASES[case], f"paths.output_dir={folder}"]))
 

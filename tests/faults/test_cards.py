@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lushan.inference import cards
+from lushan.export import card
 
 pytestmark = pytest.mark.fault(65)
 
@@ -15,11 +15,11 @@ EVIL = ["<script>alert(1)</script>", "[a](javascript:x)", "a | b\n\n# c", "![x](
 def test_a_text_is_no_markup(text):
     markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
     rendered = markdown.render(
-        f"# {cards.plain(text)}\n\n| a | b |\n| --- | --- |\n| {cards.plain(text)} | 1 |\n"
+        f"# {card.plain(text)}\n\n| a | b |\n| --- | --- |\n| {card.plain(text)} | 1 |\n"
     )
     kinds = {
         t.type
-        for token in markdown.parse(f"x {cards.plain(text)}")
+        for token in markdown.parse(f"x {card.plain(text)}")
         for t in [token, *(token.children or ())]
     }
     assert kinds <= {"paragraph_open", "paragraph_close", "inline", "text", "text_special"}
@@ -30,5 +30,5 @@ def test_a_text_is_no_markup(text):
 @pytest.mark.parametrize("text", ["```\n# out", "``````", "~~~\n```yaml\nx"])
 def test_a_block_of_code_does_not_end_early(text):
     markdown = pytest.importorskip("markdown_it").MarkdownIt()
-    (token,) = markdown.parse(cards._fenced(text, "yaml"))
+    (token,) = markdown.parse(card._fenced(text, "yaml"))
     assert (token.type, token.content) == ("fence", f"{text}\n")

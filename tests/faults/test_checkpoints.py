@@ -15,8 +15,8 @@ import torch
 
 from lushan.checkpoint.folder import STATE, write_folder
 from lushan.checkpoint.io import FolderIO, newest
-from lushan.models.weights import SUMS, WEIGHTS, Damaged, load_weights
-from lushan.runs.files import sha256_file, write_json
+from lushan.checkpoint.weights import SUMS, WEIGHTS, Damaged, load_weights
+from lushan.run.files import sha256_file, write_json
 from tests.faults import jobs
 from tests.helpers import forked, quick
 

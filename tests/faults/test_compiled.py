@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from lushan.models.weights import load_weights
+from lushan.checkpoint.weights import load_weights
 from tests.faults import jobs
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lushan.runs import caches
+from lushan.run import caches
 from tests.conftest import trained
 from tests.helpers import corpora
 from tests.helpers.command import LANGUAGE

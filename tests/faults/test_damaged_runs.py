@@ -7,10 +7,18 @@ import pytest
 import torch
 
 from lushan.checkpoint.io import newest
+from lushan.checkpoint.weights import (
+    RUN,
+    SUMS,
+    WEIGHTS,
+    Damaged,
+    load_weights,
+    save_weights,
+    verify,
+)
 from lushan.errors import UserError
-from lushan.inference import loading
-from lushan.models.weights import RUN, SUMS, WEIGHTS, Damaged, load_weights, save_weights, verify
-from lushan.runs.files import read_json, sha256_file, write_json
+from lushan.inference import load
+from lushan.run.files import read_json, sha256_file, write_json
 from tests.faults import jobs
 from tests.helpers.command import inside
 
@@ -70,7 +78,7 @@ def test_the_best_weights_of_another_run_are_refused(run, reviews_run):
     shutil.rmtree(run / "checkpoints" / "best")
     shutil.copytree(reviews_run / "checkpoints" / "best", run / "checkpoints" / "best")
     with pytest.raises(UserError, match="not what the run wrote"):
-        loading.load(run)
+        load.load(run)
     with pytest.raises(Damaged, match="is a checkpoint of the run"):
         verify(run / "checkpoints" / "best")
 

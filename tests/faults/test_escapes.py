@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from lushan import terminal
+from lushan.common import terminal
 from tests.helpers import command
 from tests.helpers.runs import finished, labelled
 

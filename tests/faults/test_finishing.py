@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from lushan import reporting, training
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.runs.folder import COMPLETE, RunFolder
+from lushan.engine import artifacts, lifecycle
+from lushan.run.folder import COMPLETE, RunFolder
 from tests.faults import jobs
 from tests.helpers import command, corpora
 
@@ -68,14 +68,14 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
     files = corpora.overrides(corpora.conll(tmp_path))
     cfg = check(compose([*command.SMALL, *places, "task=ner", "data=conll", *files]))
     copies = Copies(tmp_path / "out", tmp_path / "copies")
-    keep = reporting.keep
+    keep = artifacts.keep
 
     def keep_from_here_on(*args, **options):
         copies.begin(monkeypatch)
         return keep(*args, **options)
 
-    monkeypatch.setattr(reporting, "keep", keep_from_here_on)
-    run = RunFolder(training.run(cfg)["folder"]).path
+    monkeypatch.setattr(artifacts, "keep", keep_from_here_on)
+    run = RunFolder(lifecycle.run(cfg)["folder"]).path
     monkeypatch.undo()
     wanted, names = result_of(run), files_of(run)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
@@ -84,7 +84,7 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
         shutil.rmtree(run)
         shutil.copytree(copy, run)
         shutil.rmtree(run / ".owner")  # the owner is dead
-        training.run(cfg)
+        lifecycle.run(cfg)
         assert result_of(run) == wanted, copy
         assert files_of(run) == names, copy
         assert RunFolder(run).state == COMPLETE

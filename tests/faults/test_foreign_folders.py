@@ -16,9 +16,9 @@ import transformers
 from pyarrow import parquet as pq
 
 from lushan.data import files
-from lushan.data.sources import Hub, Stream
+from lushan.data.formats import Hub, Stream
 from lushan.errors import UserError
-from lushan.models import encoders, reading
+from lushan.models import encoders, pretrained_weights
 from lushan.text import tokenizers
 
 pytestmark = pytest.mark.fault(62)
@@ -278,7 +278,7 @@ def model(checkpoint: Path, tmp_path: Path) -> Path:
 
 
 def read_model(place: Path) -> None:
-    reading.read(str(place), "encoder", vocab_size=8, pad_token_id=0)
+    pretrained_weights.read(str(place), "encoder", vocab_size=8, pad_token_id=0)
 
 
 def read_tokenizer(place: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lushan.data.sources import Chat, Conll, Jsonl, Table, Text
+from lushan.data.formats import Chat, Conll, Jsonl, Table, Text
 from lushan.errors import UserError
-from lushan.studies import claims, study
+from lushan.study import claims, study
 
 MOST = int(os.environ.get("LUSHAN_FUZZ", "60"))
 MEMORY = 200 * 2**20

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lushan.runs.folder import RunFolder
+from lushan.run.folder import RunFolder
 from tests.helpers import command
 
 pytestmark = pytest.mark.slow

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs import inside, pruning
-from lushan.runs.config_yaml import read_config
-from lushan.runs.files import TEMPORARY, clean_leftovers
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_path
-from lushan.runs.result import Result
+from lushan.run import cleanup, inside
+from lushan.run.config_yaml import read_config
+from lushan.run.files import TEMPORARY, clean_leftovers
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_path
+from lushan.run.result import Result
 from tests.helpers.command import SMALL, Done
 
 pytestmark = pytest.mark.fault(64)
 
-OLD = time.time() - 10 * pruning.DAY
+OLD = time.time() - 10 * cleanup.DAY
 TRAIN = ("train", *SMALL, "data=sample_ner", "data.limit=8")
 
 
@@ -126,7 +126,7 @@ def test_links_inside_a_run_are_its_own(tmp_path) -> None:
     (folder.path / "wandb" / "run-1" / "logs" / "debug.log").symlink_to("/var/log")
     with folder.own():
         pass
-    freed, left = pruning.carry_out(pruning.plan(tmp_path))
+    freed, left = cleanup.carry_out(cleanup.plan(tmp_path))
     assert (freed, left) == (10, [])
     assert not (folder.checkpoints / "step-000000003").exists()
 
@@ -145,10 +145,10 @@ def test_outputs_may_be_a_link(tmp_path, cli_inside) -> None:
 def test_a_folder_that_becomes_a_link_meanwhile(tmp_path, private) -> None:
     """Between the plan and its end, and between the look and the removal."""
     folder = complete(tmp_path)
-    removals = pruning.plan(tmp_path)
+    removals = cleanup.plan(tmp_path)
     before = content(private)
     replaced(folder.path, "checkpoints", private)
-    freed, left = pruning.carry_out(removals)
+    freed, left = cleanup.carry_out(removals)
     assert freed == 0
     assert "leads out" in left[0]
     with pytest.raises(OSError, match="checkpoints"):
@@ -210,7 +210,7 @@ def test_what_others_cache_stays(tmp_path, private, cli_inside) -> None:
 def test_a_cache_holds_what_is_emptied(ner_run, lm_run) -> None:
     for run in (ner_run, lm_run):
         made = {path.name for path in (run.parents[2] / "cache").iterdir()}
-        assert {"encoded"} <= made <= set(pruning.CACHED)
+        assert {"encoded"} <= made <= set(cleanup.CACHED)
 
 
 @pytest.mark.parametrize("name", [".cache", ".sweeps", ".hidden", "a/.b", ".cache/x"])

@@ -8,8 +8,8 @@ import pytest
 import transformers
 
 from lushan.errors import UserError
-from lushan.runs import trust
-from lushan.runs.folder import RunFolder
+from lushan.run import remote_code
+from lushan.run.folder import RunFolder
 from lushan.text import hub
 from tests.helpers import command
 
@@ -40,7 +40,7 @@ MODEL = """
             return found
 """
 SMALL = [word for word in command.SMALL if not word.startswith(("model=", "tokenizer."))]
-FLAG = trust.FLAG
+FLAG = remote_code.FLAG
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def sample(*words):
 
 @pytest.mark.parametrize(
     "words",
-    [[], [f"+{trust.KEY}=true"], ["hydra.job.name=x", f"++{trust.KEY}=true"]],
+    [[], [f"+{remote_code.KEY}=true"], ["hydra.job.name=x", f"++{remote_code.KEY}=true"]],
     ids=["unsaid", "config", "override"],
 )
 def test_a_config_cannot_permit_it(lushan, place, words):
@@ -109,7 +109,7 @@ def test_permitted_it_is_recorded_and_kept_with_the_run(trained, lushan, place):
     done = trained
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert set(manifest["fingerprints"]["code"]) == {"configuration_own.py", "modeling_own.py"}
-    assert f"{trust.KEY}: true" in (done.folder / "config.yaml").read_text()
+    assert f"{remote_code.KEY}: true" in (done.folder / "config.yaml").read_text()
     table, ran = lushan("table", "outputs/trained", "--rows", "task.head")
     assert "Of 1 runs the model is code of its own" in table.out
     assert not ran
@@ -165,7 +165,7 @@ def test_jobs_and_ranks_are_told(lushan, launcher):
 
 def test_a_study_states_it_and_its_command_permits_it(lushan, place):
     lines = ["title: Own", "base:", *(f"  - {w}" for w in sample("name=study")[1:])]
-    lines += [f"  - +{trust.KEY}=true", "axes:", "  head: {linear: [task/head=linear]}"]
+    lines += [f"  - +{remote_code.KEY}=true", "axes:", "  head: {linear: [task/head=linear]}"]
     (place / "study.yaml").write_text("\n".join([*lines, "seeds: [1]", ""]))
     refused, ran = lushan("study", "run", "study.yaml")
     assert (refused.code, ran) == (2, False)
@@ -175,7 +175,7 @@ def test_a_study_states_it_and_its_command_permits_it(lushan, place):
 
 
 def test_code_of_another_place_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_permitted", True)
+    monkeypatch.setattr(remote_code, "_permitted", True)
     folder = tmp_path / "model"
     folder.mkdir()
     classes = {"AutoConfig": "somebody/else--configuration.C"}
@@ -189,7 +189,7 @@ def test_a_run_folder_that_was_tampered_with_runs_nothing(trained, lushan, place
     copy = place / "copy"
     shutil.copytree(done.folder, copy)
     config = (copy / "config.yaml").read_text()
-    (copy / "config.yaml").write_text(config.replace(f"{trust.KEY}: true\n", ""))
+    (copy / "config.yaml").write_text(config.replace(f"{remote_code.KEY}: true\n", ""))
     assert RunFolder(copy).result() is not None
     (place / "new.txt").write_text("Ada went to Paris .\n")
     refused, ran = lushan("predict", copy, "--input", "new.txt", "--output", "o.jsonl")

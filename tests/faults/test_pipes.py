@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lushan.errors import UserError
-from lushan.inference import loading
-from lushan.runs import files, inside
-from lushan.runs.folder import RunFolder
+from lushan.inference import load
+from lushan.run import files, inside
+from lushan.run.folder import RunFolder
 from lushan.text import bounds
 
 pytestmark = [pytest.mark.fault(74), pytest.mark.timeout(60)]
@@ -47,7 +47,7 @@ def test_each_file_of_a_run_may_be_one(ner_run, tmp_path):
         os.mkfifo(run / name)
         RunFolder(run).status()  # for tables, which look at many
         with pytest.raises(UserError, match="a pipe, a socket or a device") as caught:
-            loading.load(run)
+            load.load(run)
         assert caught.value.file == str(run / name)
 
 

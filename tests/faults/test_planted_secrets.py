@@ -78,10 +78,10 @@ BROKEN = """\
 import os, sys
 
 if any(word.endswith("lushan") for word in sys.orig_argv[:2]):
-    import lushan.fitting
+    import lushan.engine.fit
 
     def fit(*_, **__):
         raise RuntimeError(f"no luck with {dict(os.environ)}")
 
-    lushan.fitting.fit = fit
+    lushan.engine.fit.fit = fit
 """

@@ -13,7 +13,7 @@ from tests.helpers import command
 pytestmark = pytest.mark.slow
 
 DDP = ("trainer=ddp_sim", "trainer.max_epochs=200", "callbacks.checkpoints.every_n_steps=3")
-WORKER = "lushan.worker"
+WORKER = "lushan.engine.distributed.worker"
 
 
 class Job:
@@ -85,7 +85,7 @@ BROKEN = """\
 import os
 
 if os.environ.get("LOCAL_RANK") == "1" and os.environ.get("LUSHAN_RUN"):
-    from lushan.module import Experiment
+    from lushan.engine.lit_module import Experiment
 
     def broken(self, batch, number):
         raise ZeroDivisionError("the other rank is broken")

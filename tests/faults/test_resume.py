@@ -38,7 +38,7 @@ def require_equal(folder, alone):
 
 EMA = "callbacks=ema"
 ACCUMULATE = "data.micro_tokens=40"
-VALIDATION = "lushan.module:Experiment.validation_step"
+VALIDATION = "lushan.engine.lit_module:Experiment.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
 TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
 PLACES = {
@@ -48,7 +48,7 @@ PLACES = {
     "an epoch's end": (jobs.at_step(8), ()),
     "the last step": (jobs.at_step(STEPS - 1), ()),
     "during validation": (jobs.At(VALIDATION, 2), ()),
-    "while it is tested": (jobs.At("lushan.module:Experiment.test_step", 1), ()),
+    "while it is tested": (jobs.At("lushan.engine.lit_module:Experiment.test_step", 1), ()),
     "inside an accumulation window": (jobs.At(LOSS, 12), (ACCUMULATE,)),
     "averaged weights": (jobs.at_step(13), (EMA,)),
     "averaged weights, in validation": (jobs.At(VALIDATION, 2), (EMA,)),
@@ -143,7 +143,7 @@ class Nohup(jobs.At):
 @pytest.mark.slow
 @pytest.mark.fault(68)
 def test_a_run_that_ignores_the_end_of_its_terminal_goes_on(tmp_path):
-    fault = Nohup("lushan.module:Experiment.training_step", 6, signal.SIGHUP)
+    fault = Nohup("lushan.engine.lit_module:Experiment.training_step", 6, signal.SIGHUP)
     assert jobs.carry_out(jobs.config(tmp_path), fault) == 0
 
 

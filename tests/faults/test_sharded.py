@@ -9,7 +9,7 @@ import torch
 
 from lushan.checkpoint.folder import STATE
 from lushan.checkpoint.io import FolderIO
-from lushan.models.weights import SUMS, Damaged, load_weights
+from lushan.checkpoint.weights import SUMS, Damaged, load_weights
 from tests.faults import jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharded")]

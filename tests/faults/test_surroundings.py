@@ -31,7 +31,9 @@ def test_a_stream_is_closed(closed, tmp_path):
 
 
 def test_files_do_not_get_the_number_of_a_closed_stream(tmp_path):
-    line = "import os; from lushan.terminal import open_streams as o; o(); f = open('x', 'w'); "
+    line = (
+        "import os; from lushan.common.terminal import open_streams as o; o(); f = open('x', 'w'); "
+    )
     line += "print('hidden'); assert f.fileno() > 2; f.close(); assert not open('x').read()"
     done = shell(f'"$(dirname "$LUSHAN")/python" -c "{line}" <&- >&-', tmp_path)
     assert done.returncode == 0, done.stderr

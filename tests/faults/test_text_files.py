@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from lushan.data.sources import Text
+from lushan.data.formats import Text
 from lushan.errors import UserError
 
 pytestmark = pytest.mark.timeout(60)
@@ -115,7 +115,7 @@ def test_a_line_of_fifty_megabytes(name, write):
 def test_a_line_of_fifty_megabytes_is_not_held(write):
     path = write("x.txt", b"short\n" + b"y" * 50_000_000)
     code = (
-        "import resource, sys; from lushan.data.sources import Text\n"
+        "import resource, sys; from lushan.data.formats import Text\n"
         "from lushan.errors import UserError\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"

@@ -21,7 +21,7 @@ class KillTracker:
         self.step = step
 
     def __call__(self):
-        from lushan.module import Experiment
+        from lushan.engine.lit_module import Experiment
 
         original, count = Experiment.training_step, [0]
 

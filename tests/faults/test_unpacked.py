@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lushan.data import json_rows, unpacking
-from lushan.data.sources import Chat, Conll, Hub, Jsonl, Table
+from lushan.data.formats import Chat, Conll, Hub, Jsonl, Table
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
-from lushan.metrics.score import score
+from lushan.metrics.conll_score import score
 
 pytestmark = pytest.mark.fault(69)
 

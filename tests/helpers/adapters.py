@@ -12,12 +12,12 @@ import peft
 import pytest
 import torch
 import transformers
+from lushan.models.peft.adalora import AdaLora
+from lushan.models.peft.bottleneck import Bottleneck
 from torch import Tensor
 
 from lushan.models import encoders
-from lushan.models.adalora import AdaLora
-from lushan.models.bottleneck import Bottleneck
-from lushan.models.peft import adapt
+from lushan.models.peft.methods import adapt
 
 VOCABULARY = 60
 SMALL = {

@@ -139,7 +139,7 @@ def inside(*args: object, cwd: Path) -> Done:
 
     For what no fault is tested with: signals, locks and imports are those of the test's process.
     """
-    from lushan import cli as program
+    from lushan.cli import app as program
 
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     code: Any = 0

@@ -24,9 +24,9 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer import call
 
-from lushan import fitting
+from lushan.engine import fit
 from lushan.errors import Pruned
-from lushan.runs.signals import Signals
+from lushan.launch.signals import Signals
 
 ACTS = re.compile(r"\.(on_\w+|training_step|validation_step)$|^save_checkpoint$")
 CALLBACK = re.compile(r"^\[Callback\](?P<key>.*)\.(?P<hook>\w+)$", re.DOTALL)
@@ -48,7 +48,7 @@ class Moments:
         self.seen: dict[tuple[int, int, str], None] = {}
         self.fatal: set[tuple[int, int, str]] = set()
         self._trainer: Any = None
-        make, interrupt = fitting.make_trainer, call._interrupt
+        make, interrupt = fit.make_trainer, call._interrupt
 
         def made(*args: Any) -> Any:
             parts = make(*args)
@@ -59,7 +59,7 @@ class Moments:
             if not isinstance(exception, Killed):
                 interrupt(trainer, exception)
 
-        monkeypatch.setattr(fitting, "make_trainer", made)
+        monkeypatch.setattr(fit, "make_trainer", made)
         monkeypatch.setattr(call, "_interrupt", interrupted)
         monkeypatch.setattr(PassThroughProfiler, "start", lambda _, action: self._reach(action))
 
@@ -93,7 +93,7 @@ def life(cfg: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     with Signals().caught() as signals:
         try:
-            outcome = fitting.fit(cfg, folder, signals)
+            outcome = fit.fit(cfg, folder, signals)
         except Pruned as end:
             return {"pruned": str(end), "curve": curve(folder)}
     kept = ("metrics", "best_step", "steps", "train_examples", "train_tokens", "weights_sha256")

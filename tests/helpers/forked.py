@@ -135,10 +135,10 @@ def _serve(
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     prepare(ranks)
-    from lushan import cli
+    from lushan.cli import app
 
     sys.argv = [str(Path(sys.executable).parent / "lushan"), *words]
-    code = cli.main()
+    code = app.main()
     # The end of an interpreter; that of a child of a server waits for idle workers of libraries.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -163,12 +163,12 @@ def _take_over(env: Mapping[str, str]) -> None:
 def prepare(ranks: int) -> None:
     """Fork so many other ranks from this process, which has not begun anything.
 
-    They wait until `lushan.processes` starts them. It has them as children of its own, like those
-    that are interpreters of their own.
+    They wait until `lushan.engine.distributed.rank_launcher` starts them. It has them as children
+    of its own, like those that are interpreters of their own.
     """
     if not ranks:
         return
-    from lushan import processes
+    from lushan.engine.distributed import rank_launcher
 
     waiting = []
     for _ in range(ranks):
@@ -187,7 +187,7 @@ def prepare(ranks: int) -> None:
             self._child_created = True
             call.send((args, dict(env)))
 
-    processes.subprocess = types.SimpleNamespace(  # type: ignore[attr-defined]
+    rank_launcher.subprocess = types.SimpleNamespace(  # type: ignore[attr-defined]
         Popen=Rank, TimeoutExpired=subprocess.TimeoutExpired
     )
 

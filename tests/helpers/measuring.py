@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common.units import LOSS, Measure, measure_of
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import packed, unpacked
-from lushan.runs.result import Result
-from lushan.studies import contrast
-from lushan.studies.collect import Member
-from lushan.studies.counting import Counted
-from lushan.studies.records import Read
-from lushan.units import LOSS, Measure, measure_of
+from lushan.run.result import Result
+from lushan.study import differences
+from lushan.study.collect import Member
+from lushan.study.example_statistics import Counted
+from lushan.study.records import Read
 
 
 def of_labels(
@@ -135,7 +135,7 @@ def together(metric: str, *runs: Any) -> Counted:
     known = {run.folder: (statistics, records) for run, statistics, records in runs}
     read.statistics = lambda folder, _: unpacked(packed(known[folder][0]))
     read.records = lambda folder, _: known[folder][1]
-    return contrast.count_together([run for run, _, _ in runs], f"test/{metric}", read)
+    return differences.count_together([run for run, _, _ in runs], f"test/{metric}", read)
 
 
 def rows_of(count: int) -> list[dict[str, str]]:

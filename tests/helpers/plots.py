@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from lushan import reporting
-from lushan.runs.files import replacing
+from lushan.engine import artifacts
+from lushan.run.files import replacing
 
 UNSEEN = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -29,4 +29,4 @@ def _drawn(*_: Any) -> None:
 def undrawn() -> Any:
     """A patch under which a run's plots are files of nothing."""
     names = {"save": _written, "curves_figure": _drawn, "confusion_figure": _drawn}
-    return mock.patch.multiple(reporting, **names)
+    return mock.patch.multiple(artifacts, **names)

@@ -14,9 +14,10 @@ import rouge_score.rouge_scorer  # noqa: F401
 import torch.distributed.fsdp
 import torch.distributed.tensor.parallel  # noqa: F401
 
-from lushan import cli, training  # noqa: F401
+from lushan.cli import app  # noqa: F401
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine import lifecycle
 from tests.helpers import plots
 
 KINDS = (
@@ -30,7 +31,7 @@ KINDS = (
 )
 
 
-training.preload(check(compose(["trainer=cpu", *words])) for words in KINDS)
+lifecycle.preload(check(compose(["trainer=cpu", *words])) for words in KINDS)
 plots.undrawn().start()
 gc.collect()
 gc.freeze()  # a collection in a child copies no page of what is imported

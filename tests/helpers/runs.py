@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common.units import Measure, measure_of
 from lushan.metrics.statistics import packed
-from lushan.runs import checksums
-from lushan.runs.files import sha256_file
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_id
-from lushan.runs.result import Result
-from lushan.units import Measure, measure_of
+from lushan.run import checksums
+from lushan.run.files import sha256_file
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_id
+from lushan.run.result import Result
 from tests.helpers import measuring
 
 

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 from lushan.config import compose
 from lushan.errors import Pruned
-from lushan.runs.folder import RunFolder
-from lushan.runs.result import Result
-from lushan.runs.trials import Ongoing
+from lushan.run.folder import RunFolder
+from lushan.run.result import Result
 from lushan.search.sweeper import Search
+from lushan.search.trials import Ongoing
 from tests.helpers import measuring
 
 BEST = 3e-4

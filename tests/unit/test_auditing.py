@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lushan import cli
+from lushan.cli import app
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.preparation import prepare
+from lushan.engine.components import prepare
 
 TRAIN = "text,label\nall is well,pos\nso bad a film,neg\nnever again,neg\nall is well,neg\n"
 TEST = "text,label\n all  is well,pos\nso bad a film!,neg\n\ufffd | `x`,neg\n"
@@ -33,7 +33,7 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lushan", "audit", *arguments])
-        code = cli.main()
+        code = app.main()
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

@@ -13,7 +13,7 @@ from tests.helpers import command
 from tests.helpers.command import SMALL
 from tests.helpers.tagged import conll_2003, sentences
 
-from lushan import cli as program
+from lushan.cli import app as program
 from lushan.errors import Interrupted, RunFailed, UserError
 
 MODULES = 250
@@ -188,7 +188,7 @@ def test_exit_codes(cli_inside, monkeypatch, error, code, said):
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr("lushan.training.run", fails)
+    monkeypatch.setattr("lushan.engine.lifecycle.run", fails)
     done = cli_inside("train")
     assert done.code == code
     assert said in done.err
@@ -202,7 +202,7 @@ def test_after_a_signal_no_further_job_begins_in_that_process(cli_inside, monkey
         calls.append(1)
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("lushan.training.run", fails)
+    monkeypatch.setattr("lushan.engine.lifecycle.run", fails)
     done = cli_inside("train", "-m", "hydra/launcher=basic", "seed=1,2,3")
     assert done.code == 1
     assert len(calls) == 1

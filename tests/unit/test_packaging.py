@@ -69,7 +69,7 @@ def test_the_wheel_carries_conf_and_works_elsewhere(tmp_path: Path) -> None:
     assert configs <= inside
     templates = (ROOT / "src/lushan/text/templates").glob("*.jinja")
     assert {str(path.relative_to(ROOT / "src/lushan")) for path in templates} <= inside
-    assets = (ROOT / "src/lushan/studies/report/assets").iterdir()
+    assets = (ROOT / "src/lushan/report/assets").iterdir()
     assert {str(path.relative_to(ROOT / "src/lushan")) for path in assets} <= inside
     compose = (
         "from lushan.config.compose import compose; import lushan;"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from rich.text import Text
 
-from lushan import picture
-from lushan.runs.identity import run_id
+from lushan.engine import preview
+from lushan.run.identity import run_id
 from lushan.tasks.base import IGNORED
 
 TINY = ("debug=batch", "tokenizer.vocab_size=400", "data.batch_tokens=128")
@@ -37,16 +37,16 @@ class Learner:
         return self.taught
 
 
-def row(purpose: str, lessons: Any = (), **batch: list[int]) -> picture.Row:
+def row(purpose: str, lessons: Any = (), **batch: list[int]) -> preview.Row:
     tensors = {name: torch.tensor([values]) for name, values in batch.items()}
-    (found,) = picture.rows_of(
+    (found,) = preview.rows_of(
         Learner(purpose, lessons), tensors | {"example": torch.tensor([7])}, Words()
     )
     return found
 
 
-def text(found: picture.Row, plain: bool = True) -> Text:
-    return picture._line(found, Words(), plain=plain)
+def text(found: preview.Row, plain: bool = True) -> Text:
+    return preview._line(found, Words(), plain=plain)
 
 
 def test_the_next_tokens_are_drawn_where_they_stand() -> None:
@@ -59,7 +59,7 @@ def test_the_next_tokens_are_drawn_where_they_stand() -> None:
     assert text(found).plain == "[CLS] one two[[three [SEP]]]"
     coloured = text(found, plain=False)
     assert "[[" not in coloured.plain
-    assert [str(span.style) for span in coloured.spans] == [picture.LEARNED]
+    assert [str(span.style) for span in coloured.spans] == [preview.LEARNED]
 
 
 def test_documents_in_one_row_are_set_apart() -> None:
@@ -71,7 +71,7 @@ def test_documents_in_one_row_are_set_apart() -> None:
     )
     assert found.starts == [0, 3]
     assert text(found).plain == "[CLS][[one [SEP]]] ‖ [CLS][[two three]]"
-    assert picture._heading(1, found, "a") == (
+    assert preview._heading(1, found, "a") == (
         "row 1 (a): 6 tokens, 4 learned, 1 padding, 2 documents, at 0, 3"
     )
 

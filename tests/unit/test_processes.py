@@ -6,10 +6,17 @@ import types
 import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
-from lushan import processes, training
+from lushan.engine import lifecycle
+from lushan.engine.distributed import rank_launcher
+from lushan.engine.distributed.rank_launcher import (
+    Launcher,
+    Observer,
+    environment,
+    others_named,
+    require_alone,
+)
+from lushan.engine.trainer import Trainer
 from lushan.errors import RunFailed, UserError
-from lushan.processes import Launcher, Observer, environment, others_named, require_alone
-from lushan.trainer import Trainer
 
 SRUN = {
     "SLURM_JOB_ID": "123456",
@@ -53,7 +60,7 @@ def test_slurm_says_who_is_who(started):
     assert not found.auto_requeue
     assert (found.global_rank(), found.local_rank(), found.node_rank()) == (3, 1, 1)
     assert (found.world_size(), found.main_address) == (4, "node07")
-    assert training.rank() == 3
+    assert lifecycle.rank() == 3
 
 
 def test_several_processes_without_srun_are_refused(started):
@@ -71,7 +78,7 @@ def test_slurm_must_say_how_many_a_machine_has(started):
 def test_a_job_of_one_task_starts_its_own_processes(started):
     started(SRUN, SLURM_NTASKS="1", SLURM_PROCID="0")
     assert isinstance(environment(1), LightningEnvironment)
-    assert training.rank() == 0
+    assert lifecycle.rank() == 0
 
 
 def test_a_shell_in_slurm_is_a_machine_like_another(started):
@@ -82,7 +89,7 @@ def test_a_shell_in_slurm_is_a_machine_like_another(started):
 def test_torchrun_is_found_by_lightning(started):
     started(TORCHRUN)
     assert environment(2) is None
-    assert training.rank() == 1
+    assert lifecycle.rank() == 1
 
 
 def test_other_machines_need_somebody_to_start_them():
@@ -136,7 +143,7 @@ def test_an_error_of_its_own_is_not_hidden_by_who_does_not_answer():
 @pytest.fixture
 def first(monkeypatch):
     """Stands for the first rank; what becomes of it says whether the observer has ended it."""
-    monkeypatch.setattr(processes, "NOTICE", 0.5)
+    monkeypatch.setattr(rank_launcher, "NOTICE", 0.5)
     process = subprocess.Popen(["sleep", "60"])
     yield process
     process.kill()

@@ -7,8 +7,8 @@ from tests.helpers import command
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine.components import prepare
 from lushan.errors import UserError
-from lushan.preparation import prepare
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Figures of a run are on the scale that its tables have."""
 
-from lushan.reporting import curves_figure
+from lushan.common.units import LOSS, SHARE
+from lushan.engine.artifacts import curves_figure
 from lushan.search.plots import history
-from lushan.units import LOSS, SHARE
 
 ROWS = [
     {"step": "1", "train/loss": "2.0", "val/entity_f1": "0.25", "val/loss": "1.5"},

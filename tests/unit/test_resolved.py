@@ -9,15 +9,15 @@ import pytest
 import yaml
 from tests.helpers import command
 
-from lushan import trainer
-from lushan.callbacks.facts import require_alike
+from lushan.callbacks.resume_facts import require_alike
+from lushan.engine import trainer
 from lushan.errors import Interrupted, UserError
-from lushan.runs.files import read_json
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_id
-from lushan.studies import collect
-from lushan.studies.reproduction import Original
-from lushan.studies.reproduction import compare as compared
+from lushan.run.files import read_json
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_id
+from lushan.study import collect
+from lushan.study.reproduction import Original
+from lushan.study.reproduction import compare as compared
 
 AUTO = [word for word in command.SMALL if not word.startswith("trainer.precision")]
 
@@ -73,7 +73,7 @@ def test_numbers_side_by_side_are_told_apart(runs: dict[str, Path]) -> None:
 def test_a_run_evaluated_in_another_precision_says_so(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lushan.inference.judging import evaluate
+    from lushan.inference.reevaluate import evaluate
 
     monkeypatch.setattr(trainer, "best_precision", lambda _: "32-true")
     note = "trainer.precision is 32-true here, and was bf16-mixed in training"

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lushan.data.encoding import encode
-from lushan.data.mixing import Mix
+from lushan.data.batch.mixing import Mix
+from lushan.data.encode.encoding import encode
+from lushan.engine.batch_plan import Batching, Schedule
 from lushan.errors import UserError
-from lushan.schedule import Batching, Schedule
 
 SCHEMA = pa.schema([("length", pa.int32()), ("targets", pa.int32()), ("example", pa.int64())])
 LENGTHS = [3, 4, 5, 6, 7, 8]

@@ -4,8 +4,8 @@ import pytest
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from tests.helpers.command import SMALL
 
+from lushan.engine.trainer import Trainer, require_devices
 from lushan.errors import UserError
-from lushan.trainer import Trainer, require_devices
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import lushan
-from lushan import units
-from lushan.units import Measure
+from lushan.common import units
+from lushan.common.units import Measure
 
 PACKAGE = Path(lushan.__file__).parent
 

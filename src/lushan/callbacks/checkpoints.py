@@ -1,7 +1,7 @@
 """Saves the state of a run, so that it resumes to the last bit, and its best weights.
 
-State is saved at boundaries only (`lushan.loops`): after a step with its validation, or after an
-epoch, when everything has acted that acts there.
+State is saved at boundaries only (`lushan.engine.loops`): after a step with its validation, or
+after an epoch, when everything has acted that acts there.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ import torch
 from torch import Tensor
 
 from lushan.callbacks.boundary import AtBoundary
-from lushan.callbacks.facts import require_alike
-from lushan.callbacks.states import require_readable
+from lushan.callbacks.resume_facts import require_alike
+from lushan.checkpoint.dtensor import all_finite
 from lushan.checkpoint.io import write_weights
+from lushan.checkpoint.states import require_readable
+from lushan.checkpoint.weights import Damaged, is_in_shards, verify
 from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
-from lushan.models.sharded import all_finite
-from lushan.models.weights import (
-    Damaged,
-    is_in_shards,
-    verify,
-)
-from lushan.runs.signals import Signals
+from lushan.launch.signals import Signals
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from lushan.callbacks.record import epochs_done
-from lushan.units import Measure, measure_of, text
+from lushan.callbacks.csv_metrics import epochs_done
+from lushan.common.units import Measure, measure_of, text
 
 log = logging.getLogger(__name__)
 

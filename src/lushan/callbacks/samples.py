@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytorch_lightning as pl
 
 from lushan.configurable import Within, configurable
-from lushan.models.generation import Settings, Written, generate, grouped
-from lushan.runs import inside
-from lushan.runs.files import atomic_write, json_line
-from lushan.runs.rows import SAMPLES, read_samples
+from lushan.models.decoding import Settings, Written, generate, grouped
+from lushan.run import inside
+from lushan.run.files import atomic_write, json_line
+from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode
 
 log = logging.getLogger(__name__)

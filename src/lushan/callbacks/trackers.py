@@ -20,16 +20,16 @@ from typing import Any, Literal, Protocol
 from pytorch_lightning.loggers import Logger
 
 from lushan.callbacks.wandb_server import answers, api_key, base_url, refuse_workspace_settings
+from lushan.common.units import SHARE, head, number
 from lushan.config.build import build
 from lushan.configurable import configurable
 from lushan.errors import RunFailed, UserError
-from lushan.runs import checksums
-from lushan.runs.config_yaml import read_config
-from lushan.runs.folder import RunFolder
-from lushan.runs.result import Result
-from lushan.runs.rows import SAMPLES, read_rows, read_samples
-from lushan.runs.secrets import redact, redact_config
-from lushan.units import SHARE, head, number
+from lushan.run import checksums
+from lushan.run.config_yaml import read_config
+from lushan.run.folder import RunFolder
+from lushan.run.metrics_csv import SAMPLES, read_rows, read_samples
+from lushan.run.redaction import redact, redact_config
+from lushan.run.result import Result
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from lushan.checkpoint.weights import RUN, SUMS, WEIGHTS, run_of, save_weights
 from lushan.errors import RunFailed
-from lushan.models.weights import RUN, SUMS, WEIGHTS, run_of, save_weights
-from lushan.runs.files import TEMPORARY, sha256_file, write_json
+from lushan.run.files import TEMPORARY, sha256_file, write_json
 
 STATE = "trainer.pt"
 

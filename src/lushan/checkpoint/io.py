@@ -10,9 +10,9 @@ import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import Tensor
 
+from lushan.checkpoint.dtensor import any_sharded
 from lushan.checkpoint.folder import STATE, write_folder
-from lushan.models.sharded import any_sharded
-from lushan.models.weights import WEIGHTS, Damaged, is_in_shards, load_weights, verify
+from lushan.checkpoint.weights import WEIGHTS, Damaged, is_in_shards, load_weights, verify
 
 
 def write_weights(folder: Path, weights: dict[str, Tensor], *, first: bool) -> None:

@@ -17,12 +17,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from lushan.checkpoint import shards
+from lushan.checkpoint.dtensor import is_sharded, like, load_into
 from lushan.checkpoint.folder import STATE, writing
-from lushan.errors import RunFailed
-from lushan.models import shards
-from lushan.models.sharded import is_sharded, like, load_into
-from lushan.models.streamed import agreed_aliases, gather_weights
-from lushan.models.weights import (
+from lushan.checkpoint.gathered import agreed_aliases, gather_weights
+from lushan.checkpoint.weights import (
     SHARDS,
     WEIGHTS,
     WEIGHTS_IN_SHARDS,
@@ -31,7 +30,8 @@ from lushan.models.weights import (
     load_weights,
     verify,
 )
-from lushan.runs.files import TEMPORARY, read_json, write_json
+from lushan.errors import RunFailed
+from lushan.run.files import TEMPORARY, read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lushan.config.allow_list import locate, require_arguments
 from lushan.config.signatures import read
-from lushan.config.targets import locate, require_arguments
 from lushan.errors import UserError
 
 TARGET = "_target_"

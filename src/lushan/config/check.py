@@ -14,19 +14,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lushan import parsing
-from lushan.config import environment, expansion, kinds, mistakes, verdicts
+from lushan.common import parsing
+from lushan.common.units import Measure, measure_of
+from lushan.config import check_cache, environment, expansion, explain, types
+from lushan.config.allow_list import judge_name, locate, nodes, require_arguments
 from lushan.config.build import METRICS, TARGET, build, given, is_reserved, source_of
-from lushan.config.launchers import require_storage
+from lushan.config.launcher_settings import require_storage
 from lushan.config.rules import SCORE
 from lushan.config.signatures import Parameter, Signature, files_of, signature
-from lushan.config.targets import judge_name, locate, nodes, require_arguments
 from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
-from lushan.runs import trust
-from lushan.runs.identity import RESOLVED
-from lushan.units import Measure, measure_of
+from lushan.run import remote_code
+from lushan.run.identity import RESOLVED
 
-TOP: Mapping[str, kinds.Kind] = {
+TOP: Mapping[str, types.Kind] = {
     "name": ["str"],
     "seed": ["int"],
     "tags": ["list", ["str"]],
@@ -36,12 +36,12 @@ TOP: Mapping[str, kinds.Kind] = {
     "optimized_metric": ["union", ["str"], ["list", ["str"]], ["none"]],
     "show": ["union", ["literal", "batch"], ["none"]],
     "trial": ["union", ["dict", ["any"]], ["none"]],
-    trust.KEY: ["bool"],
+    remote_code.KEY: ["bool"],
     RESOLVED: ["union", ["dict", ["any"]], ["none"]],
 }
 """The keys that are no group."""
 
-LATER = ("show", "trial", trust.KEY, RESOLVED)
+LATER = ("show", "trial", remote_code.KEY, RESOLVED)
 """Keys that the configs of older runs have not, or most have not."""
 
 CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
@@ -53,11 +53,11 @@ OPTIONAL = ("peft",)
 NAMED = ("callbacks", "logger")
 """Groups that map names of the user's to nodes."""
 
-PATHS: Mapping[str, kinds.Kind] = {"output_dir": ["str"], "cache_dir": ["str"]}
+PATHS: Mapping[str, types.Kind] = {"output_dir": ["str"], "cache_dir": ["str"]}
 
 KNOWN = (*TOP, *CALLED, *OPTIONAL, *NAMED, "paths")
 
-_RESERVED: Mapping[str, kinds.Kind] = {
+_RESERVED: Mapping[str, types.Kind] = {
     TARGET: ["str"],
     "_partial_": ["bool"],
     "_recursive_": ["bool"],
@@ -82,8 +82,8 @@ def check(cfg: DictConfig) -> dict[str, Any]:
         check_combinations(plain, found)
         check_data(plain)
     except UserError as error:
-        meant = mistakes.meant(error, cfg) if isinstance(error, UnknownKey) else error
-        raise mistakes.with_origin(meant) from error.__cause__
+        meant = explain.meant(error, cfg) if isinstance(error, UnknownKey) else error
+        raise explain.with_origin(meant) from error.__cause__
     return plain
 
 
@@ -103,7 +103,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise mistakes.of_resolving(error) from error
+        raise explain.of_resolving(error) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -206,26 +206,26 @@ def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Paramet
             raise UserError(
                 f"this must be set: {node[TARGET]} has no default for it",
                 key=f"{key}.{parameter.name}",
-                hint=f"It is {kinds.words(parameter.kind)}.",
+                hint=f"It is {types.words(parameter.kind)}.",
             )
 
 
 def _settable(parameters: Iterable[Parameter]) -> list[str]:
-    return [p.name for p in parameters if kinds.writable(p.kind)]
+    return [p.name for p in parameters if types.writable(p.kind)]
 
 
-def require(key: str, value: Any, kind: kinds.Kind) -> None:
+def require(key: str, value: Any, kind: types.Kind) -> None:
     """Refuse a value of another kind."""
-    if kinds.fits(value, kind):
+    if types.fits(value, kind):
         return
-    words = [option for option in kinds.options(kind) if isinstance(option, str)]
+    words = [option for option in types.options(kind) if isinstance(option, str)]
     near = did_you_mean(value, words) if isinstance(value, str) else None
     raise UserError(
-        f"must be {kinds.bounds(value, kind) or kinds.words(kind)}",
+        f"must be {types.bounds(value, kind) or types.words(kind)}",
         key=key,
         # `repr(None)` would not be shown, and is the mistake.
         value="null" if value is None else value,
-        hint=near or kinds.repair(value, kind),
+        hint=near or types.repair(value, kind),
     )
 
 
@@ -248,7 +248,7 @@ def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> Non
     for key, what in found.items():
         if "check" in what.checks:
             name = _at(cfg, key)[TARGET]
-            verdicts.remembered(
+            check_cache.remembered(
                 ["check", name, judged], name, functools.partial(_check_by, name, key, cfg)
             )
 
@@ -272,7 +272,7 @@ def measures(cfg: Mapping[str, Any]) -> dict[str, Measure]:
         signature(one[TARGET], f"{METRICS}.{key}")
         files.append(files_of(one[TARGET]))
     question = ["measures", name, node, files]
-    found = verdicts.remembered_of(question, name, lambda: _measures(name, node, added))
+    found = check_cache.remembered_of(question, name, lambda: _measures(name, node, added))
     return {metric: Measure.from_dict(content) for metric, content in found.items()}
 
 
@@ -317,7 +317,7 @@ def main_metric(cfg: Mapping[str, Any]) -> str:
     """
     node = cfg["task"]
     name = node[TARGET]
-    found = verdicts.remembered(
+    found = check_cache.remembered(
         ["main_metric", name, node], name, lambda: locate(name, "task").monitored(dict(node))
     )
     if not found:
@@ -404,7 +404,7 @@ def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
 def check_data(cfg: Mapping[str, Any]) -> None:
     """Let the data source judge its settings, as it does where a run makes it; nothing is read."""
     node = cfg["data"]
-    verdicts.remembered(["made", node], node[TARGET], lambda: bool(source_of(cfg)))
+    check_cache.remembered(["made", node], node[TARGET], lambda: bool(source_of(cfg)))
 
 
 def _require_metric(key: str, value: str, names: list[str]) -> None:

@@ -22,16 +22,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lushan import parsing
+from lushan.common import parsing
+from lushan.config.allow_list import nodes, user_prefixes
 from lushan.config.rules import HYDRA_RULES, RULES
-from lushan.config.targets import nodes, user_prefixes
 from lushan.errors import RunFailed, UserError
-from lushan.runs import checksums
-from lushan.runs.caches import read_note, write_note
-from lushan.runs.changed import INPUTS, changes, in_words
-from lushan.runs.files import intact
-from lushan.runs.hashes import noted
-from lushan.runs.identity import is_excluded
+from lushan.run import checksums
+from lushan.run.caches import read_note, write_note
+from lushan.run.files import intact
+from lushan.run.hashes import noted
+from lushan.run.identity import is_excluded
+from lushan.run.input_changes import INPUTS, changes, in_words
 
 log = logging.getLogger(__name__)
 

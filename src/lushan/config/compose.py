@@ -32,17 +32,17 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lushan.config import environment, expansion, mistakes, origin, usage
+from lushan.common.terminal import echo
+from lushan.config import environment, expansion, explain, provenance, usage
 from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
-from lushan.config.hydra_node import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
-from lushan.config.launchers import Typed, typed_values
+from lushan.config.hydra_guard import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
+from lushan.config.launcher_settings import Typed, typed_values
 from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
-from lushan.runs.combinations import Combinations
-from lushan.runs.launcher import ForkLauncher
-from lushan.terminal import echo
+from lushan.launch.combinations import Combinations
+from lushan.launch.fork import ForkLauncher
 
 environment.register()  # in each process that composes or resolves
 
@@ -93,9 +93,9 @@ def _register_own() -> None:
     for plugin in (ForkLauncher, Combinations):
         Plugins.instance().register(plugin)
     with contextlib.suppress(ImportError):  # Ray's plugin is an extra
-        from lushan.runs import ray_launcher
+        from lushan.launch import ray
 
-        ray_launcher.register()
+        ray.register()
 
 
 class Composer(Hydra):
@@ -155,7 +155,7 @@ class Composer(Hydra):
                     raise
                 cfg = self._compose(config_name, again, run_mode, options)
             expansion.require_bounded(OmegaConf.to_container(cfg, resolve=False))
-            origin.remember(origin.Composition(self, config_name, tuple(parsed)))
+            provenance.remember(provenance.Composition(self, config_name, tuple(parsed)))
             if config_name is not None:  # else it is Hydra's own, and only shown
                 self._judge(cfg.hydra, run_mode)
             return cfg
@@ -166,7 +166,7 @@ class Composer(Hydra):
             if run_mode is RunMode.MULTIRUN:
                 require_own_sweep(hydra)
         except UserError as error:
-            raise mistakes.with_origin(error) from error.__cause__
+            raise explain.with_origin(error) from error.__cause__
 
     def _compose(
         self,
@@ -235,14 +235,14 @@ class Composer(Hydra):
         if not isinstance(glob, Glob):
             return line
         group = override.key_or_group
-        options = origin.options_of(self, group)
+        options = provenance.options_of(self, group)
         chosen = [name for name in options if _is_meant(name, glob)]
         if not chosen:
             raise UserError(
                 "no option is like that",
                 key=group,
                 value=line.partition("=")[2],
-                file=origin.COMMAND_LINE,
+                file=provenance.COMMAND_LINE,
                 hint=f"There are: {', '.join(options)}." if options else None,
             )
         return f"{line.partition('=')[0]}={','.join(chosen)}"
@@ -260,9 +260,9 @@ class Composer(Hydra):
         except UserError:
             raise
         except Exception as error:
-            if not mistakes.is_of_composition(error):
+            if not explain.is_of_composition(error):
                 raise
-            raise mistakes.explain(error, self, config_name, list(overrides)) from error
+            raise explain.explain(error, self, config_name, list(overrides)) from error
 
 
 def _is_meant(name: str, glob: Glob) -> bool:

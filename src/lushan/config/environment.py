@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from lushan.errors import UserError
-from lushan.runs import secrets
+from lushan.run import redaction
 
 
 def _read(name: str, *default: Any) -> Any:
     if name in os.environ:
-        secrets.remember_interpolated(name, os.environ[name])
+        redaction.remember_interpolated(name, os.environ[name])
     return oc.env(name, *default)
 
 
@@ -33,23 +33,23 @@ def require_visible(cfg: Mapping[str, Any]) -> None:
     named = {"name": cfg.get("name")}
     named |= {f"paths.{key}": value for key, value in (cfg.get("paths") or {}).items()}
     for key, text in named.items():
-        for variable, value in secrets.interpolated_secrets().items():
+        for variable, value in redaction.interpolated_secrets().items():
             if isinstance(text, str) and value in text:
                 raise UserError(
                     f"this is the name of a folder, and it holds the value of {variable}",
                     key=key,
-                    hint=f"If that is no secret: {secrets.PUBLIC}={variable} in the environment.",
+                    hint=f"If that is no secret: {redaction.PUBLIC}={variable} in the environment.",
                 )
-        if isinstance(text, str) and secrets.redact(text) != text:
+        if isinstance(text, str) and redaction.redact(text) != text:
             raise UserError("this is the name of a folder, and it holds a secret", key=key)
 
 
 def notes() -> list[str]:
     """Return what the person should know of the variables that a config has interpolated."""
-    names = ",".join(sorted(secrets.interpolated_secrets()))
+    names = ",".join(sorted(redaction.interpolated_secrets()))
     if not names:
         return []
     return [
         f"redacted wherever it would be stored: the value of {names}; "
-        f"{secrets.PUBLIC}={names} in the environment says that it is no secret"
+        f"{redaction.PUBLIC}={names} in the environment says that it is no secret"
     ]

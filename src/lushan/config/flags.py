@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from lushan.config import hints, origin
+from lushan.config import hints, provenance
 from lushan.config.peers import VALUE
 from lushan.errors import UnknownKey, UserError, nearest
 
@@ -83,10 +83,10 @@ def _meant(args: Sequence[str], known: Sequence[str]) -> str | None:
     name = flag.lstrip("-")
     composer = Composer()
     base = composer.without_values(PRIMARY, composer.parse_quietly(args[1:]))
-    keys = list(origin.keys_of(base)) if base is not None else []
-    groups = origin.groups_of(composer)
+    keys = list(provenance.keys_of(base)) if base is not None else []
+    groups = provenance.groups_of(composer)
     for own in (name, name.replace("-", "_")):
         if own in keys or own in groups:
             return f"Overrides have no dashes: {own}={VALUE if text is None else text}."
-    values = origin.values_of(base) if base is not None else {}
+    values = provenance.values_of(base) if base is not None else {}
     return hints.hint_for(name.replace("-", "_"), text, keys, groups, values)

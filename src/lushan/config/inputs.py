@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from lushan.config import code
-from lushan.runs import hashes
-from lushan.runs.earlier import is_run, of_run
-from lushan.runs.identity import LOCATIONS, PATHS, relevant
-from lushan.runs.places import PACKAGE, in_package
+from lushan.run import hashes
+from lushan.run.artifacts import is_run, of_run
+from lushan.run.identity import LOCATIONS, PATHS, relevant
+from lushan.run.places import PACKAGE, in_package
 
 Inputs = dict[str, dict[str, str]]
 """`data`: split to hash; `files`: key, or key/file, to hash; `targets`: module to hash."""

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from lushan.config.compose import Composer, starting_from
 from lushan.config.folders import PRIMARY
-from lushan.config.hydra_node import TRUSTED
+from lushan.config.hydra_guard import TRUSTED
 
 
 def launch(

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from lushan.config import hints, origin
+from lushan.config import hints, provenance
 from lushan.config.check import check
 from lushan.errors import UserError, did_you_mean
 
@@ -49,13 +49,13 @@ def overridden(
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)
         OmegaConf.update(changed, parsed.key_or_group, parsed.value(), force_add=True)
-    origin.forget()
+    provenance.forget()
     return check(changed)
 
 
 def _meant(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
     """What was meant by a key that is not below `groups`: one that is."""
     base = OmegaConf.create({name: cfg[name] for name in groups if name in cfg})
-    keys = list(origin.keys_of(base))
+    keys = list(provenance.keys_of(base))
     given = override.get_value_string()
-    return hints.hint_for(override.key_or_group, given, keys, (), origin.values_of(base))
+    return hints.hint_for(override.key_or_group, given, keys, (), provenance.values_of(base))

@@ -19,7 +19,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from lushan import parsing
+from lushan.common import parsing
 from lushan.config import expansion
 from lushan.config.folders import built_in_conf
 from lushan.errors import UserError

@@ -1,11 +1,11 @@
-"""The kinds of things that may be targets; `lushan.config.targets` judges by them."""
+"""The kinds of things that may be targets; `lushan.config.allow_list` judges by them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lushan.config.launchers import SETTINGS
+from lushan.config.launcher_settings import SETTINGS
 
 
 @dataclass(frozen=True)

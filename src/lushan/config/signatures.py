@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import lushan
-from lushan import parsing
-from lushan.config.kinds import ANY, Kind, kind_of, writable
-from lushan.config.targets import Identity, identify, judge, judge_name, locate
+from lushan.common import parsing
+from lushan.config.allow_list import Identity, identify, judge, judge_name, locate
+from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import UserError
 
 FORMAT = 5
@@ -44,7 +44,7 @@ class Parameter:
 
     Attributes:
         name: Its name.
-        kind: The values it takes; see `lushan.config.kinds`.
+        kind: The values it takes; see `lushan.config.types`.
         positional: Whether it may be given by position.
         required: Whether it has no default.
     """
@@ -243,7 +243,7 @@ def unchanged(files: list[list[Any]]) -> bool:
 
 
 def verdicts() -> dict[str, Any]:
-    """What `lushan.config.verdicts` remembers."""
+    """What `lushan.config.check_cache` remembers."""
     return _cache()["verdicts"]
 
 

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lushan.common.parsing import parse_json
 from lushan.data.written_lists import BRACKETS, NUMBER, as_list
 from lushan.errors import UserError
-from lushan.parsing import parse_json
 
 if TYPE_CHECKING:
     from lushan.data.labelled import Columns

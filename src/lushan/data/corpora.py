@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lushan.data import arrow, documents
+from lushan.data import documents
 from lushan.data.documents import Part, Reading
+from lushan.data.encode import arrow
+from lushan.data.encode.store import write_table
 from lushan.data.files import empty
 from lushan.data.labelled import Columns, halves
-from lushan.data.store import write_table
 from lushan.errors import UserError
 
 KEY = "key"

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import arrow, files
+from lushan.data import files
+from lushan.data.encode import arrow
 from lushan.data.history import HISTORY, earlier_turns
 from lushan.data.labelled import (
     Columns,

@@ -17,11 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
+from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import TEXTS, require_column
 from lushan.errors import UserError
-from lushan.wording import plural
 
 Unit = Literal["file", "paragraph", "line"]
 Format = Literal["txt", "jsonl", "csv", "parquet"]
@@ -253,7 +253,7 @@ def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 
 
 def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    from lushan.data.sources.table import QUOTE, SAMPLE, Table, ragged, rows_of
+    from lushan.data.formats.table import QUOTE, SAMPLE, Table, ragged, rows_of
 
     blocks = files.blocks(path, longest=reading.longest_line)
     lines = (line for _, text in blocks for line in files.fields_of(text))

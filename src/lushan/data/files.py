@@ -13,10 +13,10 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lushan.common.wording import plural
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
-from lushan.runs import inside
-from lushan.wording import plural
+from lushan.run import inside
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lushan import parsing
+from lushan.common import parsing
 from lushan.errors import UserError, first_line
-from lushan.runs import hashes, inside
-from lushan.runs.files import read_json
+from lushan.run import hashes, inside
+from lushan.run.files import read_json
 
 KEY = "data.path"
 CARDS = ("README.md", ".huggingface.yaml")

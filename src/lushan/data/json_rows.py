@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lushan.common.parsing import parse_json, parse_json_at
 from lushan.data import files, unpacking
 from lushan.data.labelled import Columns
 from lushan.errors import UserError
-from lushan.parsing import parse_json, parse_json_at
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 DATA = "data"

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import arrow, files
+from lushan.data import files
 from lushan.data.classes import Classes, LabelReader
+from lushan.data.encode import arrow
 from lushan.errors import UserError, did_you_mean
 
 LabelKind = Literal["single", "multilabel", "regression"]

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lushan.data import arrow
-from lushan.parsing import parse_json
+from lushan.common.parsing import parse_json
+from lushan.data.encode import arrow
 from lushan.text.weights import WEIGHT
 
 FIELDS = "fields"

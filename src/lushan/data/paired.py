@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lushan.data import arrow, files
+from lushan.data import files
+from lushan.data.encode import arrow
 from lushan.data.labelled import (
     Columns,
     Labelled,
@@ -19,8 +20,8 @@ from lushan.data.labelled import (
     require_column,
     with_places,
 )
-from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
+from lushan.text.words import join_words
 
 SOURCES = ("source", "document", "article", "text", "src", "input")
 TARGETS = ("target", "targets", "summary", "highlights", "references", "reference", "tgt", "output")

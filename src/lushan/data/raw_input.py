@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from lushan.common.parsing import parse_json
 from lushan.data import files, unpacking
+from lushan.data.formats.conll import Conll
+from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import Columns, remembered
 from lushan.data.source import Source
-from lushan.data.sources.conll import Conll
-from lushan.data.sources.table import PARQUET, Table, read_parquet
 from lushan.errors import UserError
-from lushan.parsing import parse_json
 
 Format = Literal["txt", "jsonl", "conll", "table"]
 FORMATS: Sequence[Format] = ("txt", "jsonl", "conll", "table")

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import arrow, files
+from lushan.data import files
 from lushan.data import spans as char_spans
+from lushan.data.encode import arrow
 from lushan.data.labelled import (
     LABELS,
     Columns,
@@ -23,8 +24,8 @@ from lushan.data.labelled import (
 from lushan.data.paired import Paired
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
-from lushan.data.words import split_words
 from lushan.errors import UserError
+from lushan.text.words import split_words
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "ner", "labels", "bio_tags", "tag")

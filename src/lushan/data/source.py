@@ -18,15 +18,15 @@ from typing import Annotated, Any, Literal, Protocol
 
 import pyarrow as pa
 
+from lushan.common.wording import plural
 from lushan.configurable import Within
 from lushan.data import files, unpacking
+from lushan.data.batch.mixing import Mix
 from lushan.data.labels import has_classes, labels_of
-from lushan.data.mixing import Mix
 from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample, text_keys
 from lushan.errors import UserError
-from lushan.runs import hashes
-from lushan.wording import plural
+from lushan.run import hashes
 
 SPLITS = ("train", "validation", "test")
 Kind = Literal["tokens", "text", "pairs", "messages"]

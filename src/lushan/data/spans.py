@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from lushan.data.words import Offsets
+from lushan.text.words import Offsets
 
 SpanEnd = Literal["exclusive", "inclusive"]
 

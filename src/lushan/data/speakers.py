@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from lushan.common.override_text import can_be_key, typed
 from lushan.data import files
 from lushan.data.labelled import Columns
 from lushan.data.messages import (
@@ -18,7 +19,6 @@ from lushan.data.messages import (
     weight_from,
 )
 from lushan.errors import UserError, did_you_mean
-from lushan.override_text import can_be_key, typed
 from lushan.text.weights import WEIGHT
 
 ROLE = ("role", "from", "speaker")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from lushan.data import arrow
+from lushan.data.encode import arrow
 from lushan.data.messages import said
 from lushan.errors import UserError
 

@@ -9,10 +9,10 @@ from typing import ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
-from lushan.data import arrow
+from lushan.common.wording import plural
+from lushan.data.encode import arrow
 from lushan.errors import UserError
 from lushan.text import tags as tagging
-from lushan.wording import plural
 
 TAG, TAGS = "tag is ill-formed", "tags are ill-formed"
 Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes"]

@@ -15,8 +15,14 @@ from typing import Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from lushan.data import arrow, corpora
+from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
+from lushan.data.encode import arrow
+from lushan.data.formats.chat import Chat
+from lushan.data.formats.conll import Conll
+from lushan.data.formats.jsonl import Jsonl
+from lushan.data.formats.table import Table
+from lushan.data.formats.text import Text
 from lushan.data.labelled import (
     IDS,
     LABELS,
@@ -33,13 +39,8 @@ from lushan.data.labelled import (
 from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
 from lushan.data.source import Kind, Source
-from lushan.data.sources.chat import Chat
-from lushan.data.sources.conll import Conll
-from lushan.data.sources.jsonl import Jsonl
-from lushan.data.sources.table import Table
-from lushan.data.sources.text import Text
-from lushan.data.words import Offsets, join_words, locate_words, split_words
 from lushan.errors import UserError
+from lushan.text.words import Offsets, join_words, locate_words, split_words
 
 T = TypeVar("T")
 

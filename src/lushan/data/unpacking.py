@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from lushan.errors import UserError
-from lushan.runs.hashes import unreadable
+from lushan.run.hashes import unreadable
 
 BLOCK = 1 << 20
 """Bytes that are read at a time where a file is not read whole."""

@@ -8,7 +8,7 @@ import re
 import tokenize
 from typing import Any
 
-from lushan.parsing import parse_json
+from lushan.common.parsing import parse_json
 
 BRACKETS = {"[": "]", "(": ")", "{": "}"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

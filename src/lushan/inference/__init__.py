@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.inference.predicting import predict
+from lushan.inference.prediction import predict
 
 __all__ = ["evaluate", "predict"]
 
@@ -14,10 +14,10 @@ __all__ = ["evaluate", "predict"]
 def evaluate(
     run: str | Path, *, split: str = "test", overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Evaluate a run again; see `lushan.inference.judging.evaluate`.
+    """Evaluate a run again; see `lushan.inference.reevaluate.evaluate`.
 
     What only predicts does not wait for Lightning and torchmetrics, which evaluation needs.
     """
-    from lushan.inference import judging
+    from lushan.inference import reevaluate
 
-    return judging.evaluate(run, split=split, overrides=overrides)
+    return reevaluate.evaluate(run, split=split, overrides=overrides)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common.parsing import parse_json
 from lushan.data import files
 from lushan.data.labelled import Columns
 from lushan.data.messages import Malformed, tools_from
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
-from lushan.parsing import parse_json
 
 
 def asked(messages: Any, tools: Any) -> Any:

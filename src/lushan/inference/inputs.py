@@ -13,19 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, source_of
 from lushan.config.override import overridden
 from lushan.config.signatures import signature
-from lushan.config.targets import locate
 from lushan.data import files, raw_input
+from lushan.data.formats import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.labelled import remember
 from lushan.data.raw_input import STDIN, Format
 from lushan.data.source import SPLITS, Kind, Source
-from lushan.data.sources import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.unlabelled import Reading, reader_class
-from lushan.runs import checksums
-from lushan.runs.earlier import TASK_STATE
-from lushan.runs.files import intact
+from lushan.run import checksums
+from lushan.run.artifacts import TASK_STATE
+from lushan.run.files import intact
 
 OWN: Sequence[tuple[type[Source], Format]] = (
     (Conll, "conll"),
@@ -114,7 +114,7 @@ def reader_for(
         target, target_name = own_class, node[TARGET]
     else:
         target = reader_class(chosen, kind)
-        target_name = f"lushan.data.sources.{target.__name__}"
+        target_name = f"lushan.data.formats.{target.__name__}"
     settings = _settings(node, target_name)
     changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
     source: Source = source_of(changed)
@@ -140,7 +140,7 @@ def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     same = {k: v for k, v in first.items() if all(k in n and n[k] == v for n in inner[1:])}
     own = {"max_length": node.get("max_length"), "stride": node.get("stride")}
     if TARGET not in same:
-        return {TARGET: "lushan.data.sources.Jsonl", **own}, []
+        return {TARGET: "lushan.data.formats.Jsonl", **own}, []
     apart = sorted({k for n in inner for k in n} - set(same) - set(_OF_SPLITS))
     notes = [f"the run's sources differ in data.{key}: it has its default here" for key in apart]
     return {**same, **own}, notes

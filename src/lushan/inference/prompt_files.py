@@ -15,9 +15,9 @@ from lushan.data.source import Kind as Reads
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.dialogues import asked
+from lushan.inference.generator import Kind
 from lushan.inference.inputs import reader_for
-from lushan.inference.speaking import Kind
-from lushan.runs.config_yaml import read_config
+from lushan.run.config_yaml import read_config
 
 FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "text": ("prompt", "text"),

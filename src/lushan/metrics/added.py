@@ -16,9 +16,9 @@ from typing import Any
 import torch
 import torchmetrics
 
+from lushan.common.units import Measure
 from lushan.errors import UserError
 from lushan.metrics.metric import Metric
-from lushan.units import Measure
 
 __all__ = ["Metric", "field_of", "form_of", "make", "measure", "values"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.metrics.bootstrap import Interval
+from lushan.common.units import Measure
 from lushan.metrics.statistics import Statistics
-from lushan.units import Measure
+from lushan.metrics.stats.bootstrap import Interval
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric

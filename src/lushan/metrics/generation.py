@@ -13,7 +13,7 @@
 * `repetition` (Welleck et al., 2020): share of a text's 4-grams that it had before, averaged over
   texts. A text without 4-grams repeats nothing.
 
-For the last three a text is split as `lushan.data.words` does: words, marks, Chinese characters.
+For the last three a text is split as `lushan.text.words` does: words, marks, Chinese characters.
 
 An empty prediction counts, and scores 0 (1 on exact match where a reference is empty, too). Without
 any text every number is nan.
@@ -29,9 +29,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.data.words import split_words
 from lushan.metrics import rouge
 from lushan.metrics.overlap import Tokenizer
+from lushan.text.words import split_words
 
 REPEATED = 4
 """Tokens of the n-grams that `repetition` looks for."""

@@ -14,10 +14,10 @@ import torch
 import torchmetrics
 from numpy.typing import NDArray
 
-from lushan.metrics import bootstrap
-from lushan.metrics.bootstrap import Interval
+from lushan.common.units import PLAIN, Measure, Unit
 from lushan.metrics.statistics import Rows, total
-from lushan.units import PLAIN, Measure, Unit
+from lushan.metrics.stats import bootstrap
+from lushan.metrics.stats.bootstrap import Interval
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.parsing import parse_json
+from lushan.common.parsing import parse_json
 
 Array = NDArray[np.float64]
 Rows = Any

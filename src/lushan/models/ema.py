@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lushan.checkpoint.dtensor import is_sharded, local, part
 from lushan.errors import RunFailed
-from lushan.models.sharded import is_sharded, local, part
 
 
 class EMA:

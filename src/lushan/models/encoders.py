@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models import reading
+from lushan.models import pretrained_weights
 from lushan.models.architectures import (
     Purpose,
     auto,
@@ -29,8 +29,8 @@ from lushan.models.architectures import (
 )
 from lushan.models.language import LanguageModel
 from lushan.models.own_code import require_whole
-from lushan.runs import trust
-from lushan.runs.files import intact
+from lushan.run import remote_code
+from lushan.run.files import intact
 from lushan.text import hub
 
 
@@ -140,7 +140,7 @@ def pretrained(
         UserError: It cannot be read, does not hold all weights, or has fewer tokens than the
             tokenizer.
     """
-    model, new = reading.read(
+    model, new = pretrained_weights.read(
         path,
         purpose,
         vocab_size=vocab_size,
@@ -161,7 +161,9 @@ def warm_up(config: Any, purpose: Purpose = "encoder") -> None:
 
 def _make(config: Any, purpose: Purpose, attention: str | None = None) -> Encoder | LanguageModel:
     options = options_of(config, purpose, attention)
-    made = auto(purpose).from_config(config, dtype=torch.float32, **options, **trust.options())
+    made = auto(purpose).from_config(
+        config, dtype=torch.float32, **options, **remote_code.options()
+    )
     return _wrapped(made, purpose)
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lushan.errors import UserError
-from lushan.models import divided, documents
+from lushan.models.attention import packed_mask, varlen
 
 IGNORED = -100
 _HELD = 2**24
@@ -145,7 +145,7 @@ class LanguageModel(nn.Module):
     @torch.no_grad()
     def keeps_apart(self) -> bool:
         """Whether a row of two documents has the logits that the two have alone."""
-        if self.bidirectional and not documents.takes_rows(self.config):
+        if self.bidirectional and not packed_mask.takes_rows(self.config):
             return False
         alone, packed = self._two_documents()
         one, other = self._asked(alone), self._asked(packed)
@@ -185,7 +185,7 @@ class LanguageModel(nn.Module):
             self._attend(inputs["position_ids"].device)
         elif "position_ids" in inputs:
             places, dtype = inputs["position_ids"], next(self.model.parameters()).dtype
-            known["attention_mask"] = documents.attention_mask(self.config, places, dtype)
+            known["attention_mask"] = packed_mask.attention_mask(self.config, places, dtype)
             if "position_ids" in known:
                 known["position_ids"] = places + self.first_position
         return known
@@ -194,8 +194,8 @@ class LanguageModel(nn.Module):
         """Have rows of documents attended to one by one, where that is quicker and the same."""
         if self._divides is None:
             self._divides = False  # for the question itself, which comes by here
-            self._divides = divided.possible(self.config, device) and self._may_divide()
-        divided.choose(self.config, self._divides and not self.compiled)
+            self._divides = varlen.possible(self.config, device) and self._may_divide()
+        varlen.choose(self.config, self._divides and not self.compiled)
 
     @torch.no_grad()
     def _may_divide(self) -> bool:

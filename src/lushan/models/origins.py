@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lushan.models.adaptation import adaptation_of
+from lushan.models.peft.adaptation import adaptation_of
 
 _NAMED = 3
 """Weights that are named where more are new."""

@@ -1,6 +1,6 @@
 """Models whose architecture is code of their own: found, kept in the run folder, told by its hash.
 
-Nothing here runs such code unless the command line permits it (`lushan.runs.trust`).
+Nothing here runs such code unless the command line permits it (`lushan.run.remote_code`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.runs import trust
-from lushan.runs.files import sha256_file
+from lushan.run import remote_code
+from lushan.run.files import sha256_file
 
 
 def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
@@ -24,7 +24,7 @@ def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
         revision: The hub's commit.
     """
     named = getattr(config, "auto_map", None) or {}
-    if not trust.permitted() or auto not in named:
+    if not remote_code.permitted() or auto not in named:
         return None
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 

@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lushan.common.units import Measure, head, scaled
 from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
-from lushan.units import Measure, head, scaled
 
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
 

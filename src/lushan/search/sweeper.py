@@ -24,19 +24,20 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lushan.common.terminal import echo
+from lushan.common.units import Measure, measure_of
 from lushan.config.build import build
 from lushan.config.check import check, main_metric
 from lushan.config.check import measures as measures_of
 from lushan.config.compose import Composer
 from lushan.errors import UserError
-from lushan.runs import inside, outcomes
-from lushan.runs.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
-from lushan.runs.identity import lookup, run_id, run_path
-from lushan.runs.result import objective
-from lushan.runs.trials import JOURNAL, Trials, opened
-from lushan.search import closing, space
-from lushan.terminal import echo
-from lushan.units import Measure, measure_of
+from lushan.launch import job_status
+from lushan.run import inside
+from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
+from lushan.run.identity import lookup, run_id, run_path
+from lushan.run.result import objective
+from lushan.search import results, space
+from lushan.search.trials import JOURNAL, Trials, opened
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class Search(Sweeper):
                 self._search(plan, trials, place, done)
         finally:
             preset = None if self.preset is None else str(self.preset)
-            outcomes.add_note(closing.close(plan, trials, self.n_trials, preset))
+            job_status.add_note(results.close(plan, trials, self.n_trials, preset))
         return done
 
     # Before the first trial

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.units import LOSS, Measure
 from lushan.data.source import Corpus, Kind
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import Statistics
 from lushan.models.architectures import Purpose
-from lushan.units import LOSS, Measure
 
 if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
     from lushan.metrics.metric import Metric

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
-from lushan.data.batching import mix
-from lushan.data.encoding import code_version
+from lushan.data.batch.batching import mix
+from lushan.data.encode.encoding import code_version
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.models import generation as writing
+from lushan.models import decoding as writing
 from lushan.models.architectures import Purpose
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes

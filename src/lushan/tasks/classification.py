@@ -17,8 +17,8 @@ from lushan.errors import UserError
 from lushan.metrics import classification as judge
 from lushan.metrics.evaluation import Measured
 from lushan.models import losses
+from lushan.models.backbone import TextModel
 from lushan.models.heads import make_head
-from lushan.models.joined import TextModel
 from lushan.models.pooling import pooler
 from lushan.tasks import probable
 from lushan.tasks.base import (

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.data.packing import positions
+from lushan.data.batch.packing import positions
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import generation
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
-from lushan.models.generation import endings_of
+from lushan.models.decoding import endings_of
 from lushan.models.language import WholeModel
 from lushan.tasks.base import (
     IGNORED,

@@ -15,8 +15,8 @@ from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.evaluation import Measured
+from lushan.models.backbone import WordModel
 from lushan.models.heads import constrained_decode, is_structured, make_head
-from lushan.models.joined import WordModel
 from lushan.models.losses import cross_entropy
 from lushan.tasks.base import (
     IGNORED,

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.data.source import Corpus
-from lushan.data.words import join_words
 from lushan.errors import UserError, did_you_mean
 from lushan.metrics import rouge
 from lushan.metrics.evaluation import Measured
@@ -35,6 +34,7 @@ from lushan.tasks.language import TEXTS, LanguageTask, borders, tokens_of
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.sentences import first_sentence
 from lushan.text.vocabulary import CLS
+from lushan.text.words import join_words
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric

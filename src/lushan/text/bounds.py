@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lushan.common.parsing import parse_json
 from lushan.errors import UserError
-from lushan.parsing import parse_json
-from lushan.runs import inside
+from lushan.run import inside
 
 CONFIG, ADAPTER, INDEX = "config.json", "adapter_config.json", ".index.json"
 BASE = "base_model_name_or_path"

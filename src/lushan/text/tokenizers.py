@@ -12,14 +12,14 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from lushan.common.override_text import typed
+from lushan.common.parsing import parse_json
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
-from lushan.override_text import typed
-from lushan.parsing import parse_json
-from lushan.runs import checksums
-from lushan.runs.caches import provide, replacing
-from lushan.runs.earlier import TOKENIZER, is_run
-from lushan.runs.files import intact, read_json
+from lushan.run import checksums
+from lushan.run.artifacts import TOKENIZER, is_run
+from lushan.run.caches import provide, replacing
+from lushan.run.files import intact, read_json
 from lushan.text import hub, vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 

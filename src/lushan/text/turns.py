@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lushan.override_text import typed
+from lushan.common.override_text import typed
 from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer
 from lushan.text.weights import WEIGHT
 

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from lushan.parsing import parse_json
+from lushan.common.parsing import parse_json
 
 Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
 Texts = Callable[[], Iterable[str]]

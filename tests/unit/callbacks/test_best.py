@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lushan.callbacks import checkpoints
-from lushan.runs.signals import Signals
+from lushan.launch.signals import Signals
 
 NAN = math.nan
 

@@ -11,14 +11,14 @@ from tests.helpers import command
 from lushan.callbacks.samples import Samples
 from lushan.callbacks.trackers import About, Guarded, WandB
 from lushan.errors import UserError
-from lushan.inference.loading import load
-from lushan.runs.rows import SAMPLES, read_samples
+from lushan.inference.load import load
+from lushan.run.metrics_csv import SAMPLES, read_samples
 
 
 def parts(run, tmp_path, step=5, loggers=()):
     """A trainer and a module as Lightning would give them."""
     from lushan.config.build import source_of
-    from lushan.runs.config_yaml import read_config
+    from lushan.run.config_yaml import read_config
 
     loaded = load(run)
     corpus = source_of(read_config(run)).read(only="validation")
@@ -192,7 +192,7 @@ def test_wandb_gets_a_table(monkeypatch):
 
 
 def test_a_line_of_json_stays_one_line(tmp_path):
-    from lushan.runs.files import json_line
+    from lushan.run.files import json_line
 
     line = json_line({"text": "a\u2028b\x85c\nd"})
     assert len(line.splitlines()) == 1

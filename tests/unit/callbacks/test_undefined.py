@@ -12,8 +12,8 @@ from tests.conftest import trained
 from lushan.callbacks.checkpoints import Checkpoints
 from lushan.callbacks.stopping import EarlyStopping
 from lushan.checkpoint.io import write_weights
-from lushan.reporting import curves_figure
-from lushan.units import Measure
+from lushan.common.units import Measure
+from lushan.engine.artifacts import curves_figure
 
 NAN = math.nan
 

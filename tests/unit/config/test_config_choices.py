@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from lushan.config import origin, usage
+from lushan.config import provenance, usage
 from lushan.config.check import check
 from lushan.config.choices import OTHERS, meant_by
 from lushan.config.compose import Composer, compose
@@ -75,6 +75,6 @@ def test_what_is_meant(overrides, written):
 def test_heads_are_not_listed_as_tasks(override):
     listed = re.search(r"There are: (.*)\.", hint(override))[1].split(", ")
     assert listed == GROUPS["task"]
-    assert origin.own_options_of(Composer(), "experiment") == origin.options_of(
+    assert provenance.own_options_of(Composer(), "experiment") == provenance.options_of(
         Composer(), "experiment"
     )

@@ -6,14 +6,14 @@ from tests.helpers.configs import refusal
 from lushan.config import environment
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.runs import secrets
+from lushan.run import redaction
 
 SECRET = "correct-horse-battery"
 
 
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch, here):
-    monkeypatch.setattr(secrets, "_interpolated", {})
+    monkeypatch.setattr(redaction, "_interpolated", {})
     monkeypatch.setenv("MY_SERVICE", SECRET)
 
 
@@ -38,7 +38,7 @@ def test_it_is_redacted_wherever_it_stands(write):
     write("experiment/e.yaml", "# @package _global_\ntags: ['${oc.env:MY_SERVICE}', plain]\n")
     cfg = check(compose(["experiment=e"]))
     assert cfg["tags"] == [SECRET, "plain"]
-    assert secrets.redact_config(cfg)["tags"] == ["***", "plain"]
+    assert redaction.redact_config(cfg)["tags"] == ["***", "plain"]
     assert "LUSHAN_PUBLIC=MY_SERVICE" in environment.notes()[0]
 
 

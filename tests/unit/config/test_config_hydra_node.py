@@ -3,9 +3,9 @@
 import sys
 
 import pytest
+from lushan.cli.completion import VARIABLE as LINE
 from tests.helpers.configs import refusal
 
-from lushan.completing import VARIABLE as LINE
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError
@@ -80,7 +80,7 @@ def test_the_search_is_allowed(more):
 
 @pytest.mark.parametrize("launcher", ["fork", "basic"])
 def test_a_preset_of_one_job_of_a_sweep_is_judged_too(write, cli_inside, monkeypatch, launcher):
-    monkeypatch.setattr("lushan.training.run", lambda *_, **__: pytest.fail("it was run"))
+    monkeypatch.setattr("lushan.engine.lifecycle.run", lambda *_, **__: pytest.fail("it was run"))
     write("experiment/a.yaml", PRELOADS)
     write("experiment/b.yaml", "# @package _global_\nseed: 2\n")
     done = cli_inside("train", "-m", f"hydra/launcher={launcher}", "experiment=a,b")

@@ -4,7 +4,7 @@ import pytest
 
 from lushan.config.compose import compose, starting_from
 from lushan.errors import UserError
-from lushan.runs.identity import run_id
+from lushan.run.identity import run_id
 
 
 def test_it_brings_shape_tokenizer_and_weights_where_it_stands():

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from lushan.config import code, inputs
+from lushan.config.allow_list import nodes
 from lushan.config.signatures import signature
-from lushan.config.targets import nodes
 from lushan.errors import UserError
-from lushan.runs.identity import LOCATIONS, is_excluded
+from lushan.run.identity import LOCATIONS, is_excluded
 
 CONF = Path(__file__).parents[3] / "conf"
 NAMES_A_PLACE = re.compile(r"(^|_)(path|dir|dirpath|folder|file|filename|template|storage)s?$")

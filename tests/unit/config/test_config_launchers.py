@@ -4,7 +4,7 @@ import pytest
 from hydra.types import RunMode
 from tests.helpers.configs import refusal
 
-from lushan.config import launchers
+from lushan.config import launcher_settings
 from lushan.config.check import check
 from lushan.config.compose import Composer, compose
 from lushan.config.folders import PRIMARY
@@ -80,7 +80,7 @@ def composed(*typed):
     ],
 )
 def test_the_command_line_may_and_it_is_shown(typed, capsys):
-    launchers._say.cache_clear()
+    launcher_settings._say.cache_clear()
     cfg = composed("hydra/launcher=submitit_slurm", typed)
     assert cfg.hydra.launcher.setup == ["module load cuda"]
     assert "hydra.launcher.setup=['module load cuda'] (command line)" in capsys.readouterr().err
@@ -98,7 +98,7 @@ def test_an_interpolation_that_was_typed_does_not_bring_a_file_s_value():
 
 
 def test_the_person_s_own_folder_may_and_it_is_shown(personal, write, capsys):
-    launchers._say.cache_clear()
+    launcher_settings._say.cache_clear()
     text = "defaults: [submitit_slurm]\nsetup: [module load cuda]\n"
     file = personal("hydra/launcher/cluster.yaml", text)
     cfg = check(compose(["hydra/launcher=cluster"]))
@@ -135,7 +135,7 @@ def test_nor_does_a_trial_send_them_elsewhere(monkeypatch):
 def test_every_launcher_that_is_listed_is_there():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     compose([])  # Hydra finds its plugins
-    for name in launchers.SETTINGS:
+    for name in launcher_settings.SETTINGS:
         if ".hydra_" in name:
             part = "launcher" if "launcher" in name else "sweeper"
-            assert list(launchers._defaults(part, name)), name
+            assert list(launcher_settings._defaults(part, name)), name

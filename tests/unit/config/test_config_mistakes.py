@@ -12,8 +12,8 @@ from tests.helpers.configs import refusal
 from lushan.config.check import check
 from lushan.config.compose import Composer, compose
 from lushan.config.folders import built_in_conf
-from lushan.config.origin import COMMAND_LINE, groups_of
 from lushan.config.override import overridden
+from lushan.config.provenance import COMMAND_LINE, groups_of
 from lushan.errors import UserError
 
 # Overrides; key, value and a part of the hint of the mistake.

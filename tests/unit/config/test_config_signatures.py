@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NewType, TypedDict, Union
 
 import pytest
 
-from lushan.config import kinds, signatures
-from lushan.config.kinds import ANY, fits, kind_of, repair, words
+from lushan.config import signatures, types
 from lushan.config.signatures import cache_file, read, signature
+from lushan.config.types import ANY, fits, kind_of, repair, words
 
 
 class Colour(enum.Enum):
@@ -126,9 +126,9 @@ def test_a_repair(value, kind, said):
 
 
 def test_what_yaml_can_write():
-    assert kinds.writable(["union", STR, ["object", "A"]])
-    assert not kinds.writable(["union", NONE, ["object", "A"]])
-    assert not kinds.writable(["list", ["object", "A"]])
+    assert types.writable(["union", STR, ["object", "A"]])
+    assert not types.writable(["union", NONE, ["object", "A"]])
+    assert not types.writable(["list", ["object", "A"]])
 
 
 class Above:

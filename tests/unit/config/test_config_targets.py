@@ -8,13 +8,13 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tests.helpers.configs import refusal
 
-from lushan.config import signatures, targets
+from lushan.config import allow_list, signatures
+from lushan.config.allow_list import identify, locate, nodes, rules_for, user_prefixes
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.config.folders import built_in_conf
 from lushan.config.signatures import cache_file, signature
-from lushan.config.targets import identify, locate, nodes, rules_for, user_prefixes
 from lushan.configurable import configurable
 from lushan.errors import UserError
 
@@ -48,14 +48,16 @@ pytorch_lightning.callbacks.model_checkpoint.shutil.rmtree pytorch_lightning.Tra
 pytorch_lightning.plugins.precision.amp.torch.load pytorch_lightning.plugins.io.torch_plugin.os
 pytorch_lightning.loggers.csv_logs.os.system pytorch_lightning.loggers.wandb.Path
 pytorch_lightning.trainer.connectors.checkpoint_connector.torch.load
-lushan.cli.main lushan.training.run lushan.config.build.build lushan.config.targets.locate
-lushan.runs.launcher.ForkLauncher lushan.runs.folder.RunFolder lushan.optim.torch.load
-lushan.models.encoders.torch.load lushan.data.sources.Path lushan.tasks.ner.NER.restore
-lushan.text.tokenizers.Path.write_text lushan.trainer.Trainer.fit lushan.trainer.signal.signal
+lushan.cli.app.main lushan.engine.lifecycle.run lushan.config.build.build
+lushan.config.allow_list.locate
+lushan.launch.fork.ForkLauncher lushan.run.folder.RunFolder lushan.optim.torch.load
+lushan.models.encoders.torch.load lushan.data.formats.Path lushan.tasks.ner.NER.restore
+lushan.text.tokenizers.Path.write_text lushan.engine.trainer.Trainer.fit
+lushan.engine.trainer.signal.signal
 hydra.utils.call hydra.utils.get_method hydra.utils.instantiate hydra._internal.utils._locate
 hydra._internal.core_plugins.basic_launcher.BasicLauncher omegaconf.OmegaConf.load
 hydra.experimental.callbacks.PickleJobInfoCallback
-lushan.data.sources.table.load_here lushan.tasks.base.Task lushan.models.encoders.load
+lushan.data.formats.table.load_here lushan.tasks.base.Task lushan.models.encoders.load
 lushan.models.encoders.warm_up lushan.models.heads.constrained_decode lushan.optim.freeze_weights
 lushan.callbacks.trackers.sync lushan.callbacks.checkpoints.FolderIO lushan.models.encoders.Encoder
 pytorch_lightning.loggers.WandbLogger pytorch_lightning.loggers.CometLogger
@@ -79,7 +81,7 @@ NOT_NAMES = ["", "a", "a.", ".a", "a..b", "a b.c", "os.system()", "torch.optim.A
 @pytest.mark.parametrize("name", [*NOT_NAMES, None, 3, ["os.system"], "１.a", "a.\u2028b"])
 def test_what_is_no_dotted_name(name):
     with pytest.raises(UserError, match="dotted name"):
-        targets.judge_name(name, "")
+        allow_list.judge_name(name, "")
 
 
 NEARLY = """
@@ -91,7 +93,7 @@ lushanx.models.a lushan_evil.a Torch.optim.AdamW
 @pytest.mark.parametrize("name", NEARLY.split())
 def test_a_prefix_ends_at_a_dot(name):
     with pytest.raises(UserError, match="not allowed"):
-        targets.judge_name(name, "")
+        allow_list.judge_name(name, "")
 
 
 ALLOWED = """
@@ -101,7 +103,7 @@ pytorch_lightning.loggers.CSVLogger pytorch_lightning.strategies.DDPStrategy
 pytorch_lightning.profilers.SimpleProfiler torchmetrics.Accuracy
 torchmetrics.classification.MulticlassCalibrationError torchmetrics.text.WordErrorRate
 torchmetrics.regression.ConcordanceCorrCoef torchmetrics.text.CHRFScore
-lushan.optim.grouped lushan.models.encoders.fresh lushan.trainer.Trainer
+lushan.optim.grouped lushan.models.encoders.fresh lushan.engine.trainer.Trainer
 """
 
 
@@ -211,7 +213,7 @@ def test_a_user_adds_a_prefix(personal, evil, monkeypatch, setting, allowed, by)
     else:
         personal("targets.yaml", "".join(f"- {part.strip()}\n" for part in setting.split(",")))
     monkeypatch.delitem(sys.modules, "evilpkg", raising=False)
-    targets._user_prefixes.cache_clear()
+    allow_list._user_prefixes.cache_clear()
     try:
         if allowed:
             assert locate("evilpkg.run")() is None
@@ -223,7 +225,7 @@ def test_a_user_adds_a_prefix(personal, evil, monkeypatch, setting, allowed, by)
             assert not evil.exists()
     finally:
         sys.modules.pop("evilpkg", None)
-        targets._user_prefixes.cache_clear()
+        allow_list._user_prefixes.cache_clear()
 
 
 def test_a_prefix_of_theirs_does_not_reach_what_they_import(here, monkeypatch):
@@ -309,7 +311,7 @@ def test_every_target_of_our_configs_is_permitted():
     names = set()
     for file in built_in_conf().rglob("*.yaml"):
         names |= set(re.findall(r"_target_: (lushan\.[\w.]+)", file.read_text(encoding="utf-8")))
-    ours = {name for name in names if not name.startswith(("lushan.runs.", "lushan.search."))}
+    ours = {name for name in names if not name.startswith(("lushan.run.", "lushan.search."))}
     assert len(ours) > 40
     for name in ours:
         assert identify(locate(name)).marked
@@ -334,7 +336,7 @@ def test_what_a_thing_really_is():
 
 
 def test_under_hydra_other_rules_hold():
-    assert rules_for("hydra") == rules_for("hydra.launcher") == targets.HYDRA_RULES
-    assert rules_for("hydrax.launcher")[: len(targets.RULES)] == targets.RULES
+    assert rules_for("hydra") == rules_for("hydra.launcher") == allow_list.HYDRA_RULES
+    assert rules_for("hydrax.launcher")[: len(allow_list.RULES)] == allow_list.RULES
     with pytest.raises(UserError):
         locate("torch.optim.AdamW", "hydra.launcher")

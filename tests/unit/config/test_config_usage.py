@@ -3,9 +3,9 @@
 import pytest
 
 from lushan.config import usage
-from lushan.config.completion import query
 from lushan.config.compose import Composer
 from lushan.config.folders import built_in_conf
+from lushan.config.override_completion import query
 
 MINE = "# mine\n_target_: lushan.models.encoders.pretrained\npath: x\n"
 CONF = built_in_conf()

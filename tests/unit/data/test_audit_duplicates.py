@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lushan.data.audit import near
-from lushan.data.audit.duplicates import Duplicates, duplicates_of, forms_of
-from lushan.data.audit.shared import notes_of, shared_with_train
-from lushan.data.audit.texts import key_of
+from lushan.audit import near
+from lushan.audit.duplicates import Duplicates, duplicates_of, forms_of
+from lushan.audit.shared import notes_of, shared_with_train
+from lushan.audit.texts import key_of
 
 WORDS = [f"w{i}" for i in range(60)]
 
@@ -180,7 +180,7 @@ def test_the_line_replaces_what_the_source_said() -> None:
 
 
 def test_too_much_text_leaves_the_notes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lushan.data.audit.shared.LARGEST", 3)
+    monkeypatch.setattr("lushan.audit.shared.LARGEST", 3)
     splits = {"train": table("aa", "b"), "validation": table("b")}
     said = ["validation: 1 of 1 texts also stand in train"]
     assert notes_of(splits, said) == said

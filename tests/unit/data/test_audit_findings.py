@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from lushan.data.audit.accidents import accidents_of, kinds_of
-from lushan.data.audit.apart import scores_apart
-from lushan.data.audit.duplicates import duplicates_of, forms_of
-from lushan.data.audit.entities import unseen_of
-from lushan.data.audit.labels import contradictions_of, drift_of, labels_of
-from lushan.data.audit.lengths import lengths_of, unknown_characters
-from lushan.data.sources import Conll
+from lushan.audit.accidents import accidents_of, kinds_of
+from lushan.audit.apart import scores_apart
+from lushan.audit.duplicates import duplicates_of, forms_of
+from lushan.audit.entities import unseen_of
+from lushan.audit.labels import contradictions_of, drift_of, labels_of
+from lushan.audit.lengths import lengths_of, unknown_characters
+from lushan.data.formats import Conll
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
@@ -218,7 +218,7 @@ def encoder(limit: int, stride: int | None = None):
 
 
 def test_lengths_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lushan.data.audit.lengths._ROWS", 2)
+    monkeypatch.setattr("lushan.audit.lengths._ROWS", 2)
     texts = table(["a b", "a b c d e f", "?", "a b c d ?"])
     options = {"whole": encoder(1000), "limit": 4, "unknown": 1}
     found = lengths_of("test", texts, within=encoder(4), **options)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lushan.data.batching import (
+from lushan.data.batch.batching import (
     cut_by_tokens,
     mix,
     plan_epoch,
@@ -13,7 +13,7 @@ from lushan.data.batching import (
     rank_is_idle,
     split_batch,
 )
-from lushan.data.loader import padding_share
+from lushan.data.batch.loader import padding_share
 
 lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(np.array)
 

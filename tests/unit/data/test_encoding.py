@@ -12,8 +12,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from lushan.data import encoding
-from lushan.data.encoding import Encoded, code_version, encode, fingerprint_of
+from lushan.data.encode import encoding
+from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.errors import RunFailed, UserError
 
 SCHEMA = pa.schema(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.helpers.tagged import conll_2003, sentences, with_strays
 
-from lushan.data.sources import Conll, Jsonl
+from lushan.data.formats import Conll, Jsonl
 from lushan.text.tags import SCHEMES, spans
 
 COUNT = 300

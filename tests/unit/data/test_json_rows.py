@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from lushan.data import files, unpacking
+from lushan.data.formats import Chat, Hub, Jsonl, Stream, Table, Text
 from lushan.data.json_rows import Row, columns_of, rows_of
-from lushan.data.sources import Chat, Hub, Jsonl, Stream, Table, Text
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
-from lushan.inference.generating import read_prompts
+from lushan.inference.batch_generate import read_prompts
 
 ROWS = [{"id": f"r{i}", "text": f'text {i} 庐山 "[{{', "label": "ab"[i % 2]} for i in range(4)]
 

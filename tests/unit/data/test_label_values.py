@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lushan.data.formats import Hub, Jsonl, Table
 from lushan.data.source import Corpus
-from lushan.data.sources import Hub, Jsonl, Table
 from lushan.errors import UserError
 from lushan.text import hub as reach
 

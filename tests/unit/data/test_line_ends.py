@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lushan.data.sources.conll import Conll
-from lushan.data.sources.jsonl import Jsonl
-from lushan.data.sources.table import Table
-from lushan.data.sources.text import Text
+from lushan.data.formats.conll import Conll
+from lushan.data.formats.jsonl import Jsonl
+from lushan.data.formats.table import Table
+from lushan.data.formats.text import Text
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 

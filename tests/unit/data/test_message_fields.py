@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lushan.data.formats import Chat, ChatHub, Mixture
 from lushan.data.messages import dialogues_of
 from lushan.data.source import Corpus
-from lushan.data.sources import Chat, ChatHub, Mixture
 
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
 OTHER = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": None}}}

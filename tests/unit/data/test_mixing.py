@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lushan.data.mixing import Mix
+from lushan.data.batch.mixing import Mix
 
 SIZES = {"zh": 100, "en": 40, "de": 10}
 LENGTHS = np.concatenate([np.full(100, 10), np.full(40, 20), np.full(10, 5)])

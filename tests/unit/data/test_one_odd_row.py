@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lushan.data.formats import Chat, Conll, Jsonl, Table, Text
 from lushan.data.source import Source
-from lushan.data.sources import Chat, Conll, Jsonl, Table, Text
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lushan.data.packing import best_fit, joined, positions, single
+from lushan.data.batch.packing import best_fit, joined, positions, single
 
 LENGTHS = st.lists(st.integers(1, 64), max_size=200)
 

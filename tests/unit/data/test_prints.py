@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lushan.data.formats import Chat, Conll, Hub, Jsonl, Mixture, Stream, Table, Text
 from lushan.data.prints import rows_hash
 from lushan.data.source import Source
-from lushan.data.sources import Chat, Conll, Hub, Jsonl, Mixture, Stream, Table, Text
 
 ROWS = [(f"text {i} , 庐山", f"other {i}", "ab"[i % 2]) for i in range(20)]
 HEADER = ("sentence1", "sentence2", "label")

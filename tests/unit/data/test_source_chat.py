@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lushan.data.formats import Chat, ChatHub
 from lushan.data.source import Corpus
-from lushan.data.sources import Chat, ChatHub
 from lushan.errors import UserError
 
 SAID = [("user", "hello"), ("assistant", "hi")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lushan.data.sources import Conll
+from lushan.data.formats import Conll
 from lushan.data.unlabelled import read_unlabelled
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.helpers.costs import cost
 
+from lushan.data.formats import Conll, Jsonl, Table, Text
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus, FileSource
-from lushan.data.sources import Conll, Jsonl, Table, Text
 from lushan.errors import UserError
 
 SOURCES = (Conll, Jsonl, Table, Text)
@@ -196,7 +196,7 @@ def test_options_are_what_decides_the_rows(write) -> None:
 
 def test_reading_needs_neither_torch_nor_pandas() -> None:
     code = (
-        "import sys; from lushan.data.sources import SampleNER, SampleReviews;"
+        "import sys; from lushan.data.formats import SampleNER, SampleReviews;"
         "SampleNER().read(), SampleReviews(limit=9).read();"
         "sys.exit(str([m for m in ('torch', 'pandas', 'datasets') if m in sys.modules]))"
     )

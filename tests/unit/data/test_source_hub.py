@@ -11,8 +11,8 @@ from pathlib import Path
 import datasets
 import pytest
 
+from lushan.data.formats import Hub, Stream
 from lushan.data.labels import labels_of
-from lushan.data.sources import Hub, Stream
 from lushan.text import hub as reach
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lushan.data.sources import Jsonl
+from lushan.data.formats import Jsonl
 
 
 def lines(*rows: object) -> str:

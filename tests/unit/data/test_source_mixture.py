@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lushan.data.sources import Jsonl, Mixture, SampleText, Text
+from lushan.data.formats import Jsonl, Mixture, SampleText, Text
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lushan.data.formats import Hub, Jsonl, Table
 from lushan.data.source import kind_of
-from lushan.data.sources import Hub, Jsonl, Table
 from lushan.data.splits import text_keys
 from lushan.data.unlabelled import read_unlabelled
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.helpers.costs import cost
 
+from lushan.data.formats import Conll, Jsonl, Table, Text
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
-from lushan.data.sources import Conll, Jsonl, Table, Text
 from lushan.text.tags import spans
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")

@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
+from lushan.data.formats import SampleNER, SamplePairs, SampleReviews
 from lushan.data.labels import labels_of
-from lushan.data.sources import SampleNER, SamplePairs, SampleReviews
 from lushan.text.tags import violations
 
 BOTH = (SampleNER, SampleReviews)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lushan.data.formats import Conll, SampleNER, SampleReviews, Table
 from lushan.data.labels import labels_of
-from lushan.data.sources import Conll, SampleNER, SampleReviews, Table
 from lushan.data.splits import _assign, divide
 from lushan.errors import UserError
 

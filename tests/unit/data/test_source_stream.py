@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lushan.data import streaming
-from lushan.data.sources import Stream
+from lushan.data.batch import streaming
+from lushan.data.formats import Stream
 from lushan.errors import RunFailed
 from lushan.text import hub
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.helpers.costs import cost
 
+from lushan.data.formats import Table
 from lushan.data.labels import labels_of
-from lushan.data.sources import Table
 
 
 def rows(source: Table, *names: str) -> list[tuple[object, ...]]:

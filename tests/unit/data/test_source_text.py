@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lushan.data.sources import Text
+from lushan.data.formats import Text
 
 VERSE = "one\ntwo\n\nthree\r\n  \nfour"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lushan.data import columns, store
-from lushan.data.columns import column_files
-from lushan.data.encoding import Encoded
+from lushan.data.encode import columns, store
+from lushan.data.encode.columns import column_files
+from lushan.data.encode.encoding import Encoded
 from lushan.errors import RunFailed
 
 SCHEMA = pa.schema([("n", pa.int64())])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lushan.data.sources import Jsonl
+from lushan.data.formats import Jsonl
 from lushan.data.unlabelled import read_unlabelled
-from lushan.data.words import join_words, locate_words, split_words
+from lushan.text.words import join_words, locate_words, split_words
 
 
 @pytest.mark.parametrize(

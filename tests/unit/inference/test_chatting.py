@@ -12,9 +12,9 @@ import time
 import pytest
 
 from lushan.errors import UserError
-from lushan.inference.chatting import Conversation, TooLong, stoppable
-from lushan.inference.speaking import open_speaker
-from lushan.models.generation import Settings
+from lushan.inference.chat_session import Conversation, TooLong, stoppable
+from lushan.inference.generator import open_speaker
+from lushan.models.decoding import Settings
 
 GREEDY = Settings(max_new_tokens=8, greedy=True)
 

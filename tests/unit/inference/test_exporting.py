@@ -11,12 +11,12 @@ from torch import nn
 
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import RunFailed, UserError
-from lushan.inference import exporting, headed
-from lushan.inference.exporting import export
-from lushan.inference.loading import load
-from lushan.inference.predicting import predict_rows
-from lushan.inference.speaking import open_speaker
-from lushan.models.generation import Settings
+from lushan.export import heads, hf_folder
+from lushan.export.hf_folder import export
+from lushan.inference.generator import open_speaker
+from lushan.inference.load import load
+from lushan.inference.prediction import predict_rows
+from lushan.models.decoding import Settings
 from lushan.models.heads import MLP
 
 SMALL = [o for o in command.SMALL if not o.startswith(("model", "tokenizer"))]
@@ -123,7 +123,7 @@ def test_a_pipeline_finds_the_entities_that_the_run_finds(ner_run, folder, tmp_p
     loaded = load(ner_run)
     torch.manual_seed(1)
     nn.init.normal_(loaded.model.head.scores.weight, std=3.0)  # one epoch has found nothing yet
-    monkeypatch.setattr(exporting, "load", lambda _: loaded)
+    monkeypatch.setattr(hf_folder, "load", lambda _: loaded)
     export(ner_run, folder)
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
@@ -150,14 +150,14 @@ def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp
 
 def test_schemes_that_tell_ends_are_named_as_iob2():
     tags = ["O", "B-A", "I-A", "E-A", "S-A", "L-A", "U-A"]
-    named = [headed._iob2(tag) for tag in tags]
+    named = [heads._iob2(tag) for tag in tags]
     assert named == ["O", "B-A", "I-A", "I-A", "B-A", "I-A", "B-A"]
 
 
 def test_heads_that_transformers_has_not_are_refused(ner_run, folder, monkeypatch):
     loaded = load(ner_run)
     loaded.model.head = MLP(width=128, num_labels=5)
-    monkeypatch.setattr(exporting, "load", lambda _: loaded)
+    monkeypatch.setattr(hf_folder, "load", lambda _: loaded)
     with pytest.raises(UserError, match="no class with such a head") as caught:
         export(ner_run, folder)
     assert caught.value.value == "mlp"
@@ -227,14 +227,14 @@ def test_what_no_export_wrote_is_never_replaced(lm_run, tmp_path, what):
 
 
 def test_a_model_that_became_another_is_not_written(lm_run, folder, monkeypatch):
-    write = exporting._write
+    write = hf_folder._write
 
     def spoiled(form, *args):
         weight = next(form.model.parameters()).data
         weight += torch.randn_like(weight)
         write(form, *args)
 
-    monkeypatch.setattr(exporting, "_write", spoiled)
+    monkeypatch.setattr(hf_folder, "_write", spoiled)
     with pytest.raises(RunFailed, match="not the run's"):
         export(lm_run, folder)
     assert list(folder.parent.iterdir()) == []

@@ -4,15 +4,15 @@ import io
 import json
 
 import pytest
+from lushan.cli.models import unescaped
 
-from lushan.commands import unescaped
+from lushan.common.terminal import visible
 from lushan.errors import UserError
+from lushan.inference.batch_generate import as_kind
 from lushan.inference.dialogues import asked
-from lushan.inference.generating import as_kind
+from lushan.inference.generator import open_speaker
 from lushan.inference.prompt_files import Prompt, read_prompts
-from lushan.inference.speaking import open_speaker
-from lushan.models.generation import Settings
-from lushan.terminal import visible
+from lushan.models.decoding import Settings
 
 PROMPTS = ["the film", "明月", "two hours I will not get back", ""]
 
@@ -242,15 +242,15 @@ def test_a_file_without_a_field_of_prompts(tmp_path):
 
 def test_a_batch_is_as_large_as_is_asked(speaker, monkeypatch):
     sizes = []
-    from lushan.inference import speaking
+    from lushan.inference import generator
 
-    original = speaking.generate
+    original = generator.generate
 
     def counted(model, prompts, *args, **options):
         sizes.append(len(prompts))
         return original(model, prompts, *args, **options)
 
-    monkeypatch.setattr(speaking, "generate", counted)
+    monkeypatch.setattr(generator, "generate", counted)
     ids = speaker.encode(["a", "bb", "the film", "x"])
     speaker.write(ids, Settings(max_new_tokens=2, num_samples=2), batch_size=4)
     assert sizes == [2, 2]

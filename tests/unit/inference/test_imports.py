@@ -6,9 +6,9 @@ import sys
 import pytest
 
 TASKS = (
-    "import lushan.inference.predicting, lushan.tasks.ner, lushan.tasks.seq2seq, lushan.tasks.chat"
+    "import lushan.inference.prediction, lushan.tasks.ner, lushan.tasks.seq2seq, lushan.tasks.chat"
 )
-READS = "import lushan.studies.table, lushan.studies.compare, lushan.studies.report.site"
+READS = "import lushan.study.table, lushan.study.compare, lushan.report.site"
 
 
 @pytest.mark.slow

@@ -334,7 +334,7 @@ def test_hints_name_keys_that_the_command_takes(run, write):
 
 def test_a_mixture_reads_as_its_sources_agree(run, write):
     a = '{"text": "no", "body": "one"}\n'
-    file, target = write("a.jsonl", a), "lushan.data.sources.Jsonl"
+    file, target = write("a.jsonl", a), "lushan.data.formats.Jsonl"
     node = f"{{_target_: {target}, train: '{file}', text: body, label: text}}"
     trained = run("task=classification", "data=mixture", f"+data.sources={{a: {node}, b: {node}}}")
     assert texts(read(trained, write("x.jsonl", a))) == ["one"]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lushan.inference.judging import evaluate
+from lushan.inference.reevaluate import evaluate
 
 
 def records(done):
@@ -84,7 +84,7 @@ def test_language_models_say_how_likely_a_text_is(lm_run, cli_inside, tmp_path):
 def test_the_perplexity_is_that_of_evaluation(lm_run, cli_inside, tmp_path):
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": "the film was slow"}) + "\n")
     (asked,) = records(cli_inside("predict", lm_run, "--input", "x.jsonl"))
-    node = ["data._target_=lushan.data.sources.Text", f"+data.test={tmp_path / 'x.jsonl'}"]
+    node = ["data._target_=lushan.data.formats.Text", f"+data.test={tmp_path / 'x.jsonl'}"]
     judged = evaluate(lm_run, overrides=node)
     assert asked["perplexity"] == pytest.approx(judged["metrics"]["test/perplexity"], rel=1e-5)
 

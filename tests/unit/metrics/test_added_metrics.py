@@ -12,13 +12,13 @@ from tests.helpers.own_metrics import Brier
 from lushan.config.check import check, main_metric, measures
 from lushan.config.compose import compose
 from lushan.errors import UserError
-from lushan.runs import outcomes
-from lushan.runs.result import Result
-from lushan.studies import contrast
-from lushan.studies.claims import HOLDS, Claim
-from lushan.studies.collect import Member, member_of
-from lushan.studies.compare import compare
-from lushan.studies.table import table
+from lushan.launch import job_status
+from lushan.run.result import Result
+from lushan.study import differences
+from lushan.study.claims import HOLDS, Claim
+from lushan.study.collect import Member, member_of
+from lushan.study.compare import compare
+from lushan.study.table import table
 
 ECE = "+task.metrics.ece._target_=torchmetrics.classification.MulticlassCalibrationError"
 BRIER = "+task.metrics.brier._target_=tests.helpers.own_metrics.Brier"
@@ -88,8 +88,8 @@ def test_tests_over_examples_take_its_statistics(runs):
     assert ece.contrast.p is None
     assert "ece does not follow from what is stored of each example" in ece.contrast.why
     assert ece.contrast.effect == pytest.approx(ece.b - ece.a)
-    read = contrast.reader()
-    counted = contrast.count_together([member_of(run) for run in runs], "test/brier", read)
+    read = differences.reader()
+    counted = differences.count_together([member_of(run) for run in runs], "test/brier", read)
     rows = [json.loads(line) for line in (runs[0] / "predictions/test.jsonl").open()]
     want = [Brier().example_statistics(r["probabilities"], r["gold"]).tolist() for r in rows]
     np.testing.assert_allclose(counted.counts[0], want)
@@ -115,8 +115,8 @@ def test_a_report_knows_that_lower_is_better(runs, tmp_path, cli_inside):
 def test_a_claim_reads_its_direction():
     from tests.unit.studies.test_claims import Run, study
 
-    from lushan.studies import claims
-    from lushan.studies.plan import Plan
+    from lushan.study import claims
+    from lushan.study.plan import Plan
 
     class Lower(Run):
         def member(self):
@@ -148,7 +148,7 @@ def test_a_search_minimises_it(tmp_path, capsys, monkeypatch):
     with (searches.the_folder(tmp_path) / "trials.csv").open(newline="") as file:
         values = {row["trial"]: float(row["val/ece"]) for row in csv.DictReader(file)}
     best = min(values, key=values.get)
-    told = "\n".join(outcomes.notes())
+    told = "\n".join(job_status.notes())
     assert f"best: trial {best}, val/ece {values[best]:.4f}" in told
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lushan.metrics import bootstrap
-from lushan.metrics.bootstrap import f1_interval, interval, mean_interval
+from lushan.metrics.stats import bootstrap
+from lushan.metrics.stats.bootstrap import f1_interval, interval, mean_interval
 
 
 def test_accuracy_is_the_binomial() -> None:

@@ -366,7 +366,7 @@ def test_the_corpus_follows_from_the_examples() -> None:
 def test_neither_torch_nor_transformers_is_imported() -> None:
     code = (
         "import sys; from lushan.metrics.scores.overlap import bleu; bleu([[1] * 10]);"
-        "import lushan.metrics.generation, lushan.studies.compare;"
+        "import lushan.metrics.generation, lushan.study.compare;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'torchmetrics', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

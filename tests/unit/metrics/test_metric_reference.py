@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.helpers.costs import cost
 
+from lushan.metrics.conll_score import score
 from lushan.metrics.entities import entity_counts, score_entities, score_tokens
 from lushan.metrics.prf import Report, Scores, prf
-from lushan.metrics.score import score
 from lushan.text.tags import detect, spans, violations
 
 Cases = list[dict[str, Any]]

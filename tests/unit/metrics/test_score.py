@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tagged import conll_2003, sentences, with_strays
 
 from lushan.errors import UserError
-from lushan.metrics.score import score
+from lushan.metrics.conll_score import score
 from lushan.text.tags import SCHEMES, convert, repair
 
 GOLD = "李 B-人\n白 I-人\n\nNew B-LOC\nYork I-LOC\nis O\n"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lushan.metrics import bootstrap
 from lushan.metrics.overlap import Bleu
 from lushan.metrics.prf import prf
-from lushan.metrics.significance import (
+from lushan.metrics.stats import bootstrap
+from lushan.metrics.stats.significance import (
     hierarchical,
     holm,
     mcnemar,

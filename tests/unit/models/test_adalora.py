@@ -5,11 +5,11 @@ import copy
 import peft
 import pytest
 import torch
+from lushan.models.peft.adalora import AdaLora
 from tests.helpers import adapters, quick
 
 from lushan.errors import UserError
-from lushan.models.adalora import AdaLora
-from lushan.models.peft import adapt
+from lushan.models.peft.methods import adapt
 
 STEPS = 12
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
+from lushan.models.peft.bottleneck import Adapter, Bottleneck, load, targets
 from tests.helpers import adapters
 
 from lushan.errors import UserError
-from lushan.models.bottleneck import Adapter, Bottleneck, load, targets
-from lushan.models.peft import adapt
+from lushan.models.peft.methods import adapt
 
 
 def test_the_network_is_the_papers():

@@ -14,8 +14,8 @@ from transformers import (
 )
 
 from lushan.errors import UserError
+from lushan.export.transformers_heads import classifier, tagger
 from lushan.models import encoders
-from lushan.models.carried import classifier, tagger
 from lushan.models.pooling import pooler
 
 SHAPE = {

@@ -6,7 +6,8 @@ import pytest
 import torch
 import transformers
 
-from lushan.models import divided, encoders
+from lushan.models import encoders
+from lushan.models.attention import varlen
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 SIZES |= {"num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}
@@ -35,7 +36,7 @@ def gradients(model, divides):
 def test_loss_and_gradients_are_those_of_a_mask(checkpointing):
     model = made(checkpointing=checkpointing).train()
     masked, apart = gradients(model, False), gradients(model, True)
-    assert model.config._attn_implementation == divided.NAME
+    assert model.config._attn_implementation == varlen.NAME
     torch.testing.assert_close(apart, masked, rtol=1e-5, atol=1e-5)
 
 
@@ -50,7 +51,7 @@ def test_no_mask_is_made_and_each_document_is_attended_to_alone(monkeypatch):
 
     model = made().eval()
     model(input_ids=IDS, position_ids=PLACES)  # asks the model first
-    monkeypatch.setattr(divided.F, "scaled_dot_product_attention", counting)
+    monkeypatch.setattr(varlen.F, "scaled_dot_product_attention", counting)
     model(input_ids=IDS, position_ids=PLACES)
     assert sizes == [(1, 4, length) for length in (5, 3, 2, 1, 9)] * 2
 
@@ -66,13 +67,13 @@ def test_where_a_mask_is_needed_the_attention_stays_what_it_is(given):
         model.config._attn_implementation = "eager"
     before = model.config._attn_implementation
     model(input_ids=IDS, position_ids=PLACES)
-    assert model.config._attn_implementation == before != divided.NAME
+    assert model.config._attn_implementation == before != varlen.NAME
 
 
 def test_a_window_that_is_shorter_than_the_row_has_its_mask():
     options = {"batch_size": 1, "q_offset": 0, "kv_offset": 0, "local_size": 3}
-    assert divided.mask(q_length=4, kv_length=4, **options).shape == (1, 1, 4, 4)
-    assert divided.mask(q_length=3, kv_length=3, **options) is None
+    assert varlen.mask(q_length=4, kv_length=4, **options).shape == (1, 1, 4, 4)
+    assert varlen.mask(q_length=3, kv_length=3, **options) is None
     model = made("MistralConfig", **SIZES, sliding_window=3).train()
     torch.testing.assert_close(
         gradients(model, True), gradients(model, False), rtol=1e-5, atol=1e-5
@@ -80,10 +81,10 @@ def test_a_window_that_is_shorter_than_the_row_has_its_mask():
 
 
 def test_a_model_whose_attention_is_not_told_the_positions_keeps_its_mask(monkeypatch):
-    monkeypatch.setattr(divided, "_lengths", lambda position_ids: [1] * len(position_ids))
+    monkeypatch.setattr(varlen, "_lengths", lambda position_ids: [1] * len(position_ids))
     model = made()
     model(input_ids=IDS, position_ids=PLACES)
-    assert model.config._attn_implementation == divided.WHOLE
+    assert model.config._attn_implementation == varlen.WHOLE
 
 
 def test_what_it_writes_afterwards_is_what_it_wrote_before():
@@ -92,7 +93,7 @@ def test_what_it_writes_afterwards_is_what_it_wrote_before():
     options = {"attention_mask": (prompts > 0).long(), "max_new_tokens": 6, "do_sample": False}
     before = model.model.generate(prompts, **options)
     model(input_ids=IDS, position_ids=PLACES)
-    assert model.config._attn_implementation == divided.NAME
+    assert model.config._attn_implementation == varlen.NAME
     assert torch.equal(model.model.generate(prompts, **options), before)
 
 
@@ -100,6 +101,6 @@ def test_it_is_not_saved_with_a_model(tmp_path):
     model = made()
     model(input_ids=IDS, position_ids=PLACES)
     model.model.save_pretrained(tmp_path)
-    assert divided.NAME not in (tmp_path / "config.json").read_text(encoding="utf-8")
+    assert varlen.NAME not in (tmp_path / "config.json").read_text(encoding="utf-8")
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert loaded.config._attn_implementation == divided.WHOLE
+    assert loaded.config._attn_implementation == varlen.WHOLE

@@ -15,8 +15,8 @@ from torch import nn
 from lushan import optim
 from lushan.errors import UserError
 from lushan.models import encoders
+from lushan.models.backbone import WordModel
 from lushan.models.heads import Linear
-from lushan.models.joined import WordModel
 
 CONF = Path(__file__).parents[3] / "conf" / "model"
 FAMILIES = ("bert", "roberta", "electra", "deberta", "modernbert")

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from lushan.errors import UserError
-from lushan.models.generation import Settings, endings_of, generate, grouped
+from lushan.models.decoding import Settings, endings_of, generate, grouped
 from lushan.models.sampling import Reading, Sampling, gumbel
 from lushan.text import tokenizers
 

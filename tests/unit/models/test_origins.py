@@ -7,10 +7,10 @@ from torch import nn
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine.components import prepare
 from lushan.errors import UserError
-from lushan.models.joined import TextModel
+from lushan.models.backbone import TextModel
 from lushan.models.origins import origins
-from lushan.preparation import prepare
 from lushan.text.tokenizers import require_same_ids
 
 

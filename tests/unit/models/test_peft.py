@@ -3,15 +3,15 @@
 import peft
 import pytest
 import torch
+from lushan.models.peft.adaptation import BASE, adaptation_of
+from lushan.models.peft.quantized import FourBit
 from tests.helpers import adapters
 from tests.helpers.adapters import BEFORE, MERGED, PAIRS
 
 from lushan import optim
 from lushan.errors import UserError
-from lushan.models import bottleneck
-from lushan.models.adaptation import BASE, adaptation_of
-from lushan.models.peft import adapt
-from lushan.models.quantized import FourBit
+from lushan.models.peft import bottleneck
+from lushan.models.peft.methods import adapt
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -232,7 +232,7 @@ def test_other_methods_of_peft_work_as_they_are():
 def test_methods_of_peft_that_are_not_for_us():
     assert "prompt and prefix" in refusal(peft.PromptEncoderConfig(num_virtual_tokens=2)).problem
     error = refusal(peft.AdaLoraConfig(total_step=10))
-    assert "lushan.models.adalora.AdaLora" in error.hint
+    assert "lushan.models.peft.adalora.AdaLora" in error.hint
 
 
 def test_what_it_is_called():

@@ -7,7 +7,7 @@ from tests.helpers import adapters
 from tests.helpers.adapters import VOCABULARY
 
 from lushan.errors import UserError
-from lushan.models.peft import adapt
+from lushan.models.peft.methods import adapt
 
 OPTIONS = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
 METHODS = ("prefix", "prompt")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_id
-from lushan.runs.result import Result
-from lushan.units import LOSS, SHARE
+from lushan.common.units import LOSS, SHARE
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_id
+from lushan.run.result import Result
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "seed": 1,
         "tags": [],
         "paths": {"output_dir": str(tmp_path / "outputs"), "cache_dir": str(tmp_path / "cache")},
-        "data": {"_target_": "lushan.data.sources.SampleNER", "batch_tokens": 256},
+        "data": {"_target_": "lushan.data.formats.SampleNER", "batch_tokens": 256},
         "task": {"head": {"_target_": "lushan.models.heads.Linear", "dropout": 0.1}},
         "optimizer": {"lr": 1e-5},
         "tokenizer": {"kind": "wordpiece"},

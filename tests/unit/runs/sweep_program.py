@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 
 from lushan.config import compose
 from lushan.errors import Interrupted, UserError
-from lushan.runs import outcomes
-from lushan.runs.signals import Signals
+from lushan.launch import job_status
+from lushan.launch.signals import Signals
 
 FOLDER = Path(sys.argv[1])
 
@@ -104,13 +104,13 @@ def main():
     try:
         arguments = ["-m", "hydra/launcher=fork", f"paths.output_dir={FOLDER}/outputs"]
         compose.main([*arguments, *sys.argv[2:]], Job())
-        code = outcomes.exit_code(outcomes.collected())
+        code = job_status.exit_code(job_status.collected())
     except Interrupted as stopped:
         code = stopped.exit_code
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         code = error.exit_code
-    note("outcomes", found=[dataclasses.asdict(outcome) for outcome in outcomes.collected()])
+    note("outcomes", found=[dataclasses.asdict(outcome) for outcome in job_status.collected()])
     return code
 
 

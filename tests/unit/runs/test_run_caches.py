@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lushan.runs import caches, hashes
-from lushan.runs.caches import is_whole, provide, read_note, replacing, write_note
+from lushan.run import caches, hashes
+from lushan.run.caches import is_whole, provide, read_note, replacing, write_note
 
 
 def made(path, content=b"0123456789" * 100):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.helpers import command
 
-from lushan import training
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine import lifecycle
 from lushan.errors import UserError
-from lushan.runs.earlier import require_checkpoint
+from lushan.run.artifacts import require_checkpoint
 
 
 def refused(path):
@@ -30,9 +30,9 @@ def test_the_checkpoint_that_is_meant_is_named(ner_run, tmp_path):
 
 
 def test_nothing_is_begun_with_it(ner_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("lushan.preparation.prepare", None)
+    monkeypatch.setattr("lushan.engine.components.prepare", None)
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [*command.SMALL, "task=ner", "data=sample_ner", *places, f"ckpt_path={ner_run}"]
     with pytest.raises(UserError, match="folder of a run"):
-        training.run(check(compose(lines)))
+        lifecycle.run(check(compose(lines)))
     assert not (tmp_path / "outputs").exists()

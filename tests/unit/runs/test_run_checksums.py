@@ -7,9 +7,9 @@ import pytest
 from tests.helpers.runs import finished, labelled
 
 from lushan.errors import UserError
-from lushan.runs import checksums
-from lushan.runs.checksums import add, begin, read, read_json, verified
-from lushan.runs.folder import RunFolder
+from lushan.run import checksums
+from lushan.run.checksums import add, begin, read, read_json, verified
+from lushan.run.folder import RunFolder
 
 FILES = ["config.yaml", "tokenizer/a.json", "tokenizer/b.json", "predictions/test.jsonl"]
 

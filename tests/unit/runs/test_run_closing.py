@@ -2,9 +2,9 @@
 
 import pytest
 
-from lushan.runs import closing
-from lushan.runs.closing import closing_text, report_texts
-from lushan.runs.columns import aligned, display_width
+from lushan.run import summary
+from lushan.run.columns import aligned, display_width
+from lushan.run.summary import closing_text, report_texts
 
 
 def scores(f1, support):
@@ -74,7 +74,7 @@ def test_a_task_without_classes_has_no_such_table(done, report):
 
 
 def test_many_classes_are_counted(done, monkeypatch):
-    monkeypatch.setattr(closing, "CLASSES", 1)
+    monkeypatch.setattr(summary, "CLASSES", 1)
     assert report_texts(done)[0][1:] == [
         "地名                 50.00          -  25.00        4",
         "and 1 more, in result.json",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs.earlier import of_run
+from lushan.run.artifacts import of_run
 
 
 def test_of_an_earlier_run_its_weights_shape_and_tokenizer_are_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lushan.errors import RunFailed, UserError
-from lushan.runs import files
+from lushan.run import files
 
 
 def names(folder):
@@ -46,7 +46,7 @@ def test_an_exception_leaves_the_old_file(tmp_path):
 
 WRITER = """
 import sys
-from lushan.runs.files import atomic_write
+from lushan.run.files import atomic_write
 number = 0
 while True:
     atomic_write(sys.argv[1], str(number % 10) * 200_000)

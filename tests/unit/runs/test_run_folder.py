@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from lushan.errors import Interrupted, RunFailed, UserError
-from lushan.runs.config_yaml import read_config
-from lushan.runs.folder import RunFolder, stored
-from lushan.runs.identity import run_id
+from lushan.run.config_yaml import read_config
+from lushan.run.folder import RunFolder, stored
+from lushan.run.identity import run_id
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from lushan.errors import UserError
-from lushan.runs import identity
-from lushan.runs.identity import ABSENT, differences, is_excluded, run_id, run_path, varying
+from lushan.run import identity
+from lushan.run.identity import ABSENT, differences, is_excluded, run_id, run_path, varying
 
 
 def changed(config, key, value):

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tests.helpers import command, corpora
 
-from lushan import training
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.engine import lifecycle
 from lushan.errors import UserError
-from lushan.runs.changed import INPUTS, changes
-from lushan.runs.files import read_json, write_json
-from lushan.runs.folder import RunFolder
+from lushan.run.files import read_json, write_json
+from lushan.run.folder import RunFolder
+from lushan.run.input_changes import INPUTS, changes
 
 CODE = """
 import helper
@@ -51,7 +51,7 @@ def began(ner_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
         overrides = starting_from([*small, *places, "task=ner", "data=conll", *files, *from_])
         cfg = check(compose(overrides))
-        training.run(cfg)
+        lifecycle.run(cfg)
     return folder, cfg
 
 
@@ -90,10 +90,10 @@ CHANGES = {
 
 
 def test_what_is_as_it_was_is_answered(began: Any, mine: Path) -> None:
-    assert Path(training.run(began[1])["folder"]).is_dir()
+    assert Path(lifecycle.run(began[1])["folder"]).is_dir()
     for path in mine.glob("*.py"):  # touched is not changed
         os.utime(path)
-    assert training.run(began[1])["state"] == "complete"
+    assert lifecycle.run(began[1])["state"] == "complete"
 
 
 @pytest.mark.parametrize(("name", "key"), CHANGES.items())
@@ -102,7 +102,7 @@ def test_what_has_changed_is_named(
 ) -> None:
     changed(name)
     with pytest.raises(UserError, match="changed since") as caught:
-        training.run(began[1])
+        lifecycle.run(began[1])
     assert caught.value.key == key
     assert Path(name).name.partition(".")[0] in str(caught.value)
 
@@ -110,7 +110,7 @@ def test_what_has_changed_is_named(
 def test_weights_are_not_used_by_other_code_without_a_word(
     began: Any, changed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lushan.inference.loading import load
+    from lushan.inference.load import load
 
     folder = RunFolder.of(began[1]).path
     assert load(folder).notes == []
@@ -125,23 +125,23 @@ def test_a_run_that_failed_at_once_begins_again_with_what_is_there_now(tmp_path:
     folder = RunFolder(tmp_path / "run")
     write_json(folder.path / INPUTS, {"data": {"train": "a"}})
     with pytest.raises(UserError, match="the data of train has changed"):
-        training.require_its_inputs(folder, {"data": {"train": "b"}})
+        lifecycle.require_its_inputs(folder, {"data": {"train": "b"}})
     write_json(folder.run_json, {"state": "failed"})
     (folder.path / "tokenizer").mkdir()
-    training.require_its_inputs(folder, {"data": {"train": "a"}, "files": {}, "targets": {}})
+    lifecycle.require_its_inputs(folder, {"data": {"train": "a"}, "files": {}, "targets": {}})
     assert (folder.path / "tokenizer").is_dir()
-    training.require_its_inputs(folder, {"data": {"train": "b"}, "files": {}, "targets": {}})
+    lifecycle.require_its_inputs(folder, {"data": {"train": "b"}, "files": {}, "targets": {}})
     assert not (folder.path / "tokenizer").exists()
     (folder.checkpoints / "step-1").mkdir(parents=True)
     with pytest.raises(UserError, match="the data of train has changed"):
-        training.require_its_inputs(folder, {"data": {"train": "b"}})
+        lifecycle.require_its_inputs(folder, {"data": {"train": "b"}})
 
 
 def test_a_file_that_a_callback_writes_is_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {"data": {}, "files": {"callbacks.a.file": "1", "model.path/x": "1"}, "targets": {}}
     after = {"data": {}, "files": {"callbacks.a.file": "2", "model.path/x": "2"}, "targets": {}}
-    monkeypatch.setattr(training, "inputs_of", lambda _: after)
-    kept, notes = training.still_inputs({}, before)
+    monkeypatch.setattr(lifecycle, "inputs_of", lambda _: after)
+    kept, notes = lifecycle.still_inputs({}, before)
     assert kept["files"] == {"model.path/x": "1"}
     assert notes == ["x of model.path changed while the run was training"]
 

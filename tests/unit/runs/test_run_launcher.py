@@ -13,8 +13,8 @@ import pytest
 from tests.helpers import quick
 
 from lushan.errors import UserError
-from lushan.runs.cores import usable_threads
-from lushan.runs.launcher import ForkLauncher, set_apart
+from lushan.launch.cores import usable_threads
+from lushan.launch.fork import ForkLauncher, set_apart
 
 PROGRAM = Path(__file__).with_name("sweep_program.py")
 

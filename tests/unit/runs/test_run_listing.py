@@ -6,9 +6,9 @@ import json
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs import layout, listing, values
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import ABSENT
+from lushan.run import listing, listing_table, values
+from lushan.run.folder import RunFolder
+from lushan.run.identity import ABSENT
 
 
 def test_states_differences_and_metrics(carried_out, config, tmp_path):
@@ -30,7 +30,7 @@ def test_states_differences_and_metrics(carried_out, config, tmp_path):
         [0.65, 0.85],
     )
     assert found[2].reason == "ended without a result"
-    text = layout.to_text(found, tmp_path)
+    text = listing_table.to_text(found, tmp_path)
     assert "75.00 %  65.00 to 85.00" in text
     assert text.splitlines()[-1].endswith("interrupted, ended without a result")
     read = json.loads(listing.to_json(found))
@@ -59,7 +59,9 @@ def test_a_run_that_lost_its_record_is_listed_by_its_result(carried_out, tmp_pat
 
 
 def test_no_runs_and_no_folder(tmp_path):
-    assert layout.to_text(listing.list_runs(tmp_path), tmp_path).startswith("There are no runs")
+    assert listing_table.to_text(listing.list_runs(tmp_path), tmp_path).startswith(
+        "There are no runs"
+    )
     assert listing.to_json([]) == "[]"
     with pytest.raises(UserError, match="no such folder"):
         listing.list_runs(tmp_path / "not there")

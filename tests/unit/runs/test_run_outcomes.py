@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from lushan.runs.outcomes import Outcome, outcome_table
-from lushan.units import LOSS, SHARE
+from lushan.common.units import LOSS, SHARE
+from lushan.launch.job_status import Outcome, outcome_table
 
 
 def printed(*found, width=240):

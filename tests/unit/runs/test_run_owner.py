@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from lushan.errors import RunFailed, UserError
-from lushan.runs import owner as owners
+from lushan.run import lock as owners
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lushan.runs.owner import owning
+from lushan.run.lock import owning
 with owning(Path(sys.argv[1])):
     print("mine", flush=True)
     time.sleep(60)
@@ -27,7 +27,7 @@ RACER = """
 import sys, time
 from pathlib import Path
 from lushan.errors import UserError
-from lushan.runs.owner import owning
+from lushan.run.lock import owning
 while time.time() < float(sys.argv[2]):
     pass
 try:

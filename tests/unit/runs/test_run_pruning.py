@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from lushan.runs import pruning
-from lushan.runs.folder import RunFolder
-from lushan.runs.result import Result
+from lushan.run import cleanup
+from lushan.run.folder import RunFolder
+from lushan.run.result import Result
 
-OLD = time.time() - 10 * pruning.DAY
+OLD = time.time() - 10 * cleanup.DAY
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def make(tmp_path):
 
 
 def planned(root, older_than=None):
-    return {removal.path.name: removal.why for removal in pruning.plan(root, older_than)}
+    return {removal.path.name: removal.why for removal in cleanup.plan(root, older_than)}
 
 
 def hashes(folder):
@@ -71,7 +71,7 @@ def test_a_complete_run_loses_nothing_that_it_came_to(make, tmp_path):
         "step-000000003": "a state of a complete run",
         "step-000000006": "a state of a complete run",
     }
-    freed, left = pruning.carry_out(pruning.plan(tmp_path))
+    freed, left = cleanup.carry_out(cleanup.plan(tmp_path))
     assert (freed, left) == (2002, [])
     assert planned(tmp_path) == {}
     assert hashes(folder) == before
@@ -87,26 +87,26 @@ def test_a_run_that_may_go_on_keeps_its_states(make, tmp_path):
 def test_an_old_one_keeps_its_best_weights(make, tmp_path):
     folder = make("a", old=True)
     assert planned(tmp_path) == {".tmp-encoder": "left by a killed writer"}
-    pruning.carry_out(pruning.plan(tmp_path, 5))
+    cleanup.carry_out(cleanup.plan(tmp_path, 5))
     assert [path.name for path in folder.checkpoints.iterdir()] == ["best-000000003"]
 
 
 def test_or_its_newest_state_where_it_has_none(make, tmp_path):
     folder = make("a", best=False, old=True)
-    pruning.carry_out(pruning.plan(tmp_path, 5))
+    cleanup.carry_out(cleanup.plan(tmp_path, 5))
     assert [path.name for path in folder.checkpoints.iterdir()] == ["step-000000006"]
 
 
 def test_a_run_that_is_at_work_is_left_alone(make, tmp_path):
     folder = make("a", old=True)
-    removals = pruning.plan(tmp_path, 5)
+    removals = cleanup.plan(tmp_path, 5)
     assert removals
     with folder.own():
-        (stays,) = pruning.plan(tmp_path, 5)
+        (stays,) = cleanup.plan(tmp_path, 5)
         assert (stays.path, stays.stays) == (folder.path, True)
         assert "locked by process" in stays.why
         (folder.path / ".tmp-encoder").mkdir()
-        freed, left = pruning.carry_out(removals)
+        freed, left = cleanup.carry_out(removals)
     assert freed == 0
     assert "this run is locked by" in left[0]
 
@@ -140,4 +140,4 @@ def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
 
 @pytest.mark.parametrize(("size", "words"), [(12, "12 B"), (3400, "3.4 kB"), (5e9, "5.0 GB")])
 def test_sizes(size, words):
-    assert pruning.in_words(size) == words
+    assert cleanup.in_words(size) == words

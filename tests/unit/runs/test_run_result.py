@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from lushan.common.units import LOSS, SHARE
 from lushan.errors import UserError
-from lushan.runs.result import Result, headline, objective, summary
-from lushan.units import LOSS, SHARE
+from lushan.run.result import Result, headline, objective, summary
 
 
 @pytest.fixture

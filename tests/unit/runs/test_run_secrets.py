@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lushan.runs import secrets
+from lushan.run import redaction
 
 TOKENS = [
     "hf_" + "aB3d" * 8,
@@ -20,12 +20,12 @@ TOKENS = [
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_key_is_known_by_its_shape_wherever_it_stands(token):
     text = f"ValueError: cannot log in with '{token}' at x"
-    assert token not in secrets.redact(text, frozenset())
-    assert "cannot log in" in secrets.redact(text, frozenset())
+    assert token not in redaction.redact(text, frozenset())
+    assert "cannot log in" in redaction.redact(text, frozenset())
 
 
 def test_the_password_of_a_url():
-    text = secrets.redact("https://me:pass.word@example.org/x", frozenset())
+    text = redaction.redact("https://me:pass.word@example.org/x", frozenset())
     assert text == "https://***@example.org/x"
 
 
@@ -33,43 +33,43 @@ def test_the_password_of_a_url():
     "name", ["WANDB_API_KEY", "hub.token", "password", "AWS_SECRET_ACCESS_KEY", "+db.passwd"]
 )
 def test_names_of_secrets(name):
-    assert secrets.is_secret_name(name)
+    assert redaction.is_secret_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["pad_token", "tokenizer.unk_token", "token_column", "data.batch_tokens", "seed", "key"]
 )
 def test_names_that_only_look_like_it(name):
-    assert not secrets.is_secret_name(name)
+    assert not redaction.is_secret_name(name)
 
 
 def test_arguments_in_all_their_forms():
-    found = secrets.redact_arguments(
+    found = redaction.redact_arguments(
         ["hub.token=swordfish9", "--password", "swordfish8", "--api-key=swordfish7", "seed=1"]
     )
     assert found == ["hub.token=***", "--password", "***", "--api-key=***", "seed=1"]
 
 
 def test_a_value_that_was_named_once_is_found_everywhere():
-    known = secrets.secret_values({"hub": {"token": "swordfish"}}, ["x.password=tuna-fish"], {})
+    known = redaction.secret_values({"hub": {"token": "swordfish"}}, ["x.password=tuna-fish"], {})
     assert known == {"swordfish", "tuna-fish"}
-    assert secrets.redact("open(swordfish, tuna-fish)", known) == "open(***, ***)"
+    assert redaction.redact("open(swordfish, tuna-fish)", known) == "open(***, ***)"
 
 
 def test_the_environment_is_searched(monkeypatch):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "correct-horse-battery")
-    assert "horse" not in secrets.redact("failed: correct-horse-battery")
+    assert "horse" not in redaction.redact("failed: correct-horse-battery")
 
 
 def test_what_is_plainly_no_secret_stays():
-    assert secrets.secret_values({"token": None, "password": "null"}, ["token=true"], {}) == set()
+    assert redaction.secret_values({"token": None, "password": "null"}, ["token=true"], {}) == set()
     code = "-    token = words[i]\n+    token = words[i + 1]"
-    assert secrets.redact(code, frozenset()) == code
+    assert redaction.redact(code, frozenset()) == code
 
 
 def test_configs_keep_their_form():
     config = {"hub": {"token": "swordfish"}, "list": ["swordfish", 1, None], "pad_token": "[PAD]"}
-    assert secrets.redact_config(config) == {
+    assert redaction.redact_config(config) == {
         "hub": {"token": "***"},
         "list": ["***", 1, None],
         "pad_token": "[PAD]",
@@ -90,8 +90,8 @@ def test_the_time_grows_with_the_text_alone(unit):
     def seconds(size):
         text = unit * (size // len(unit))
         begun = time.process_time()
-        secrets.redact(text, frozenset())
-        secrets.is_secret_name(text)
+        redaction.redact(text, frozenset())
+        redaction.is_secret_name(text)
         return time.process_time() - begun
 
     seconds(1000)
@@ -103,22 +103,22 @@ def test_the_time_grows_with_the_text_alone(unit):
 @pytest.mark.parametrize("name", ["OPENAI_KEY", "SMTP_PASS", "GITHUB_PAT", "SESSION_COOKIE"])
 def test_short_words_say_as_much_of_a_variable(monkeypatch, name):
     monkeypatch.setenv(name, "correct-horse-battery")
-    assert "horse" not in secrets.redact("failed: correct-horse-battery")
+    assert "horse" not in redaction.redact("failed: correct-horse-battery")
 
 
 @pytest.fixture
 def forgotten(monkeypatch):
     """No variable has been interpolated yet."""
-    monkeypatch.setattr(secrets, "_interpolated", {})
+    monkeypatch.setattr(redaction, "_interpolated", {})
 
 
 @pytest.mark.usefixtures("forgotten")
 def test_what_a_config_interpolates_is_a_secret_whatever_its_name(monkeypatch):
-    secrets.remember_interpolated("DATASET", "swordfish")
-    secrets.remember_interpolated("SCRATCH_DIR", "/scratch/me")
-    secrets.remember_interpolated("MODE", "fast")
-    assert secrets.redact("swordfish in /scratch/me, fast, fastest") == (
+    redaction.remember_interpolated("DATASET", "swordfish")
+    redaction.remember_interpolated("SCRATCH_DIR", "/scratch/me")
+    redaction.remember_interpolated("MODE", "fast")
+    assert redaction.redact("swordfish in /scratch/me, fast, fastest") == (
         "*** in /scratch/me, ***, fastest"
     )
     monkeypatch.setenv("LUSHAN_PUBLIC", "OTHER,DATASET MODE")
-    assert secrets.redact("swordfish, fast") == "swordfish, fast"
+    assert redaction.redact("swordfish, fast") == "swordfish, fast"

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from lushan.runs import manifest, share
+from lushan.launch import gpus
+from lushan.run import manifest
 
-FORK, JOBLIB, LOCAL = share.LOCAL
+FORK, JOBLIB, LOCAL = gpus.LOCAL
 GPU = {"devices": 1, "accelerator": "auto"}
 
 
@@ -17,14 +18,14 @@ GPU = {"devices": 1, "accelerator": "auto"}
 def cards(monkeypatch, tmp_path):
     """A machine with three cards, which nobody has taken."""
     monkeypatch.setattr(manifest, "gpus", lambda: [{"index": str(i)} for i in range(3)])
-    monkeypatch.setattr(share, "_held", {})
+    monkeypatch.setattr(gpus, "_held", {})
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def work(number, out, go):
-    out.put((number, share.take_gpu(number), os.environ["CUDA_VISIBLE_DEVICES"]))
+    out.put((number, gpus.take_gpu(number), os.environ["CUDA_VISIBLE_DEVICES"]))
     go.wait(30)
 
 
@@ -44,19 +45,19 @@ def test_jobs_at_a_time_have_different_cards():
     assert all(card == seen for _, card, seen in found)
     assert sorted(set(chosen)) == ["0", "1", "2"]
     # Those that have ended have given theirs back.
-    assert share.take_gpu(1) == "1"
+    assert gpus.take_gpu(1) == "1"
 
 
 @pytest.mark.usefixtures("cards")
 def test_a_process_keeps_its_card():
-    assert share.take_gpu(1) == "1"
-    assert share.take_gpu(2) == "1"
+    assert gpus.take_gpu(1) == "1"
+    assert gpus.take_gpu(2) == "1"
 
 
 @pytest.mark.usefixtures("cards")
 def test_only_cards_that_may_be_seen(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
-    assert share.take_gpu(1) == "GPU-b"
+    assert gpus.take_gpu(1) == "GPU-b"
 
 
 @pytest.mark.usefixtures("cards")
@@ -69,11 +70,11 @@ def test_only_cards_that_may_be_seen(monkeypatch):
         ({"_target_": LOCAL}, GPU, True),
         ({"_target_": LOCAL}, GPU | {"accelerator": "cpu"}, False),
         ({"_target_": LOCAL}, GPU | {"devices": 2}, False),
-        ({"_target_": "lushan.runs.ray_launcher.RayLauncher"}, GPU, False),
+        ({"_target_": "lushan.launch.ray.RayLauncher"}, GPU, False),
     ],
 )
 def test_who_takes_one(launcher, trainer, taken):
-    share.take(launcher, trainer, 0)
+    gpus.take(launcher, trainer, 0)
     assert (os.environ.get("CUDA_VISIBLE_DEVICES") == "0") == taken
 
 
@@ -81,7 +82,7 @@ def test_who_takes_one(launcher, trainer, taken):
 def test_what_submitit_starts_has_the_cores_that_it_asks_for(given, threads):
     code = (
         "import os; os.environ.pop('OMP_NUM_THREADS', None)\n"
-        "from lushan.runs import share\n"
+        "from lushan.run import share\n"
         f"share.take({{'_target_': {LOCAL!r}, 'cpus_per_task': {given}}}, "
         "{'accelerator': 'cpu'}, 0)\n"
         f"assert os.environ['OMP_NUM_THREADS'] == '{threads}'"

@@ -3,37 +3,37 @@
 import pytest
 
 from lushan.errors import UserError
-from lushan.runs import trust
+from lushan.run import remote_code
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch):
-    monkeypatch.setattr(trust, "_permitted", False)
+    monkeypatch.setattr(remote_code, "_permitted", False)
 
 
 @pytest.mark.parametrize(
     "words", [["train", "seed=1"], ["study", "run", "s.yaml"], ["reproduce", "table"]]
 )
 def test_it_is_for_what_opens_models(words):
-    assert trust.without_flag([*words, trust.FLAG]) == words
-    assert trust.permitted()
+    assert remote_code.without_flag([*words, remote_code.FLAG]) == words
+    assert remote_code.permitted()
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["runs", trust.FLAG], "`lushan runs` opens no model"),
-        ([trust.FLAG, "study", "table", "s.yaml"], "`lushan study table` opens no model"),
-        (["train", f"{trust.FLAG}=1"], "has no value"),
-        (["runs", f"{trust.FLAG}=true"], "has no value"),
+        (["runs", remote_code.FLAG], "`lushan runs` opens no model"),
+        ([remote_code.FLAG, "study", "table", "s.yaml"], "`lushan study table` opens no model"),
+        (["train", f"{remote_code.FLAG}=1"], "has no value"),
+        (["runs", f"{remote_code.FLAG}=true"], "has no value"),
     ],
 )
 def test_elsewhere_it_is_a_mistake(words, said):
     with pytest.raises(UserError, match=said):
-        trust.without_flag(words)
-    assert not trust.permitted()
+        remote_code.without_flag(words)
+    assert not remote_code.permitted()
 
 
 def test_without_it_nothing_is_permitted():
-    assert trust.without_flag(["train"]) == ["train"]
-    assert not trust.permitted()
+    assert remote_code.without_flag(["train"]) == ["train"]
+    assert not remote_code.permitted()

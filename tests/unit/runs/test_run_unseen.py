@@ -9,7 +9,7 @@ from tests.helpers import command
 
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.runs.identity import EXCLUDED, OBSERVED, run_id, unseen
+from lushan.run.identity import EXCLUDED, OBSERVED, run_id, unseen
 
 ASKED = {
     "tags": ["a"],

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from lushan import units
+from lushan.common import units
+from lushan.common.units import SHARE
 from lushan.errors import UserError
-from lushan.runs import layout, listing, where
-from lushan.runs.columns import display_width
-from lushan.runs.identity import ABSENT
-from lushan.units import SHARE
+from lushan.run import listing, listing_table, where
+from lushan.run.columns import display_width
+from lushan.run.identity import ABSENT
 
 LONG = "/a/very/long/path/to/some/data/of/mine/train.part.conll"
 
@@ -151,7 +151,7 @@ def test_order_and_end(several, config):
     for sort in ("value", "-value"):
         assert found(several, sort=sort)[0].state == "interrupted"
     (alone,) = found(several, "seed=9", columns=["test/loss"])
-    assert layout.to_text([alone], several, columns=["test/loss", "seed"]).split()[2:4] == [
+    assert listing_table.to_text([alone], several, columns=["test/loss", "seed"]).split()[2:4] == [
         "-",
         "9",
     ]
@@ -164,7 +164,9 @@ def test_only_those_chosen_say_what_differs(several):
 
 def test_columns(several):
     runs = found(several, "seed=1")
-    text = layout.to_text(runs, several, columns=["id", "optimizer.lr", "test/loss", "value"])
+    text = listing_table.to_text(
+        runs, several, columns=["id", "optimizer.lr", "test/loss", "value"]
+    )
     head, first, _ = text.splitlines()
     assert head.split() == ["id", "optimizer.lr", "test/loss", "value"]
     assert first.split() == [runs[0].facts.get("id"), "1e-05", "0.8900", "11.00", "%"]
@@ -187,7 +189,7 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
     for run in runs:  # as they are named from a working folder
         object.__setattr__(run, "folder", f"outputs/mine/{run.folder[-10:]}")
         run.facts.own["run"] = run.folder
-    lines = layout.to_text(runs, tmp_path, width=width).splitlines()
+    lines = listing_table.to_text(runs, tmp_path, width=width).splitlines()
     assert max(map(display_width, lines)) <= width
     told = " ".join(line.strip() for line in lines)
     assert "not shown: " in told
@@ -195,13 +197,13 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
     assert "seed" in lines[0].split()  # in it every run differs
     assert all(units.text(run.value, run.measure) in told for run in runs if run.value is not None)
     assert all(run.folder in told for run in runs)
-    assert max(map(display_width, layout.to_text(runs, tmp_path).splitlines())) > 499
+    assert max(map(display_width, listing_table.to_text(runs, tmp_path).splitlines())) > 499
 
 
 def test_what_fits_is_shown_whole(several):
     runs = found(several)
-    assert layout.to_text(runs, several, width=1000) == layout.to_text(runs, several)
-    narrow = layout.to_text(runs, several, width=30).splitlines()
+    assert listing_table.to_text(runs, several, width=1000) == listing_table.to_text(runs, several)
+    narrow = listing_table.to_text(runs, several, width=30).splitlines()
     assert len({line.split()[1] for line in narrow[1:7]}) == 6
 
 
@@ -215,5 +217,5 @@ def test_what_fits_is_shown_whole(several):
     ],
 )
 def test_the_middle_gives_way(text, longest, short):
-    assert layout._shortened(text, longest) == short
-    assert display_width(layout._shortened(text, longest)) <= longest
+    assert listing_table._shortened(text, longest) == short
+    assert display_width(listing_table._shortened(text, longest)) <= longest

@@ -13,10 +13,10 @@ from tests.helpers import searches as stub
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError
-from lushan.runs import outcomes
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_id
-from lushan.runs.trials import JOURNAL, Trials, opened
+from lushan.launch import job_status
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_id
+from lushan.search.trials import JOURNAL, Trials, opened
 
 optuna = pytest.importorskip("optuna")
 
@@ -53,7 +53,7 @@ def test_a_search_and_what_it_leaves(tmp_path):
     folder = stub.the_folder(tmp_path)
     for name in ("history.png", "importance.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    (told,) = outcomes.notes()
+    (told,) = job_status.notes()
     assert "6 of 6 trials: 6 complete" in told
     score = 100 * float(best["val/entity_f1"])
     assert f"best: trial {best['trial']}, val/entity_f1 {score:.2f} %" in told
@@ -120,9 +120,9 @@ def test_failed_and_pruned_trials_count(tmp_path):
     assert [row["state"] for row in rows] == ["complete", "fail", "pruned", "complete"]
     assert rows[1]["reason"] == "as it should"
     assert RunFolder(rows[2]["run"]).state == "pruned"
-    assert outcomes.describe(outcomes.collected()) == "4 jobs: 2 complete, 1 pruned, 1 failed"
-    assert outcomes.exit_code(outcomes.collected()) == 1
-    (told,) = outcomes.notes()
+    assert job_status.describe(job_status.collected()) == "4 jobs: 2 complete, 1 pruned, 1 failed"
+    assert job_status.exit_code(job_status.collected()) == 1
+    (told,) = job_status.notes()
     assert "4 of 4 trials: 2 complete, 1 pruned, 1 failed" in told
 
 
@@ -139,7 +139,7 @@ def test_two_metrics(tmp_path):
     stub.search(tmp_path, LR, metrics, FEW, "hydra/sweeper/sampler=nsgaii")
     assert [d.name for d in study_of(tmp_path).directions] == ["MAXIMIZE", "MINIMIZE"]
     assert (stub.the_folder(tmp_path) / "front.png").exists()
-    assert "best: trial" in outcomes.notes()[0]
+    assert "best: trial" in job_status.notes()[0]
 
 
 @pytest.mark.slow
@@ -205,4 +205,4 @@ def test_a_preset_of_the_user_is_left_alone(tmp_path):
     mine.write_text("# @package _global_\n# Mine.\nseed: 4\n")
     stub.search(tmp_path, LR, "hydra.sweeper.n_trials=1")
     assert mine.read_text().endswith("seed: 4\n")
-    assert "was left as it is" in outcomes.notes()[0]
+    assert "was left as it is" in job_status.notes()[0]

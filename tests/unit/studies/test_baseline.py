@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.runs import finished, labelled
 
 from lushan.errors import UserError
-from lushan.metrics.significance import (
+from lushan.metrics.stats.significance import (
     hierarchical,
     holm,
     mcnemar,
@@ -17,7 +17,7 @@ from lushan.metrics.significance import (
     randomisation,
     welch,
 )
-from lushan.studies.table import table
+from lushan.study.table import table
 
 GOLD = ["a", "b"] * 20
 ERRORS = {"bert": 16, "crf": 4, "mlp": 15}  # of 40, and as many more as the seed says

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lushan.runs.folder import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING
-from lushan.studies import carrying
-from lushan.studies.plan import progress
+from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING
+from lushan.study import runner
+from lushan.study.plan import progress
 
 
 class Folder:
@@ -49,7 +49,7 @@ def carried(*runs, retry=0, told=lambda _: None):
             if len(run.folder.states) > 1:
                 run.folder.states.pop(0)
 
-    carrying.carry_out(Plan(*runs), launch, retry=retry, told=told)
+    runner.carry_out(Plan(*runs), launch, retry=retry, told=told)
     return launches
 
 
@@ -81,7 +81,7 @@ def test_a_run_in_two_cells_is_launched_once():
 
 def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
     run, told = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
-    monkeypatch.setattr(carrying.time, "sleep", lambda _: run.folder.states.pop(0))
+    monkeypatch.setattr(runner.time, "sleep", lambda _: run.folder.states.pop(0))
     assert carried(run, told=told.append) == [["a"]]
     assert told == ["waiting for 1 runs that other processes carry out"]
 
@@ -103,7 +103,7 @@ class Pool:
             run.folder.states = [COMPLETE]
 
     def carried(self):
-        carrying.carry_out(Plan(*self.runs), self, told=self.told.append)
+        runner.carry_out(Plan(*self.runs), self, told=self.told.append)
         return {run.folder.path: run.state for run in self.runs}
 
 
@@ -126,7 +126,7 @@ def test_a_launcher_that_can_start_nothing_is_not_asked_for_ever():
         asked.append(len(todo))
         raise OSError
 
-    carrying.carry_out(Plan(*runs), launch)
+    runner.carry_out(Plan(*runs), launch)
     assert asked == [2]
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lushan.common.units import LOSS, SHARE
 from lushan.errors import UserError
-from lushan.metrics.significance import stratified_welch, welch
-from lushan.runs.result import Result
-from lushan.studies import claims
-from lushan.studies.collect import Member
-from lushan.studies.plan import Plan
-from lushan.studies.study import Study, Table
-from lushan.units import LOSS, SHARE
+from lushan.metrics.stats.significance import stratified_welch, welch
+from lushan.run.result import Result
+from lushan.study import claims
+from lushan.study.collect import Member
+from lushan.study.plan import Plan
+from lushan.study.study import Study, Table
 
 AXES = {
     "head": {"linear": (), "crf": ()},

@@ -11,8 +11,8 @@ from tests.helpers import measuring
 from tests.helpers.runs import finished, labelled, listed_anew
 
 from lushan.errors import UserError
-from lushan.metrics.significance import mcnemar, paired_bootstrap
-from lushan.studies.compare import compare, to_text
+from lushan.metrics.stats.significance import mcnemar, paired_bootstrap
+from lushan.study.compare import compare, to_text
 
 GOLD = list("aabbccaabbccaabbccaa")
 ONE = list("aabbccaabbccaabbccbb")  # wrong in the last two
@@ -179,7 +179,7 @@ def test_a_real_run_with_itself(ner_run, cli_inside):
 def test_it_needs_no_torch(labels):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
     code = (
-        "import sys; from pathlib import Path; from lushan.studies import compare as c;"
+        "import sys; from pathlib import Path; from lushan.study import compare as c;"
         "c.to_text(c.compare(*map(Path, sys.argv[1:])), 3);"
         "assert not {'torch', 'transformers', 'pytorch_lightning'} & set(sys.modules)"
     )

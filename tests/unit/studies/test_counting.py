@@ -9,10 +9,10 @@ from tests.helpers import measuring
 from tests.helpers.measuring import rows_of, run_of, together
 from tests.helpers.runs import labelled
 
+from lushan.common.units import Measure
 from lushan.errors import UserError
-from lushan.studies import collect, contrast, counting
-from lushan.studies.records import Undecided, side_by_side
-from lushan.units import Measure
+from lushan.study import collect, differences, example_statistics
+from lushan.study.records import Undecided, side_by_side
 
 RNG = np.random.default_rng(7)
 
@@ -30,12 +30,12 @@ def same(found, count, *, without=()):
 
 def reproduced(run):
     """The metrics of a real run that come from counts; those that should but do not are refused."""
-    member, read = collect.member_of(run), contrast.reader()
+    member, read = collect.member_of(run), differences.reader()
     for name in member.result.metrics:
         if not name.endswith("/loss"):
-            contrast.count_together([member], name, read)
+            differences.count_together([member], name, read)
     with pytest.raises(Undecided, match="loss does not follow"):
-        contrast.count_together([member], "test/loss", read)
+        differences.count_together([member], "test/loss", read)
     return set(member.result.metrics)
 
 
@@ -89,7 +89,7 @@ def test_of_too_many_classes_the_micro_averages_alone_are_counted(monkeypatch):
     gold, predicted = list("abcabc"), list("abcacb")
     found = measuring.of_labels(gold, predicted)
     run = run_of(found, rows_of(6))
-    monkeypatch.setattr(counting, "MOST_COUNTS", 20)
+    monkeypatch.setattr(example_statistics, "MOST_COUNTS", 20)
     assert together("f1_micro", run).counts.shape == (1, 6, 3)
     with pytest.raises(Undecided, match="3 classes in each of 6 examples"):
         together("f1_macro", run)

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from tests.helpers.runs import finished
 
-from lushan.studies.table import table
+from lushan.study.table import table
 
 pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 

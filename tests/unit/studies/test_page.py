@@ -6,12 +6,12 @@ import pytest
 from tests.helpers.runs import listed_anew
 
 from lushan.errors import UserError
-from lushan.studies import page
+from lushan.report import run_page
 
 
 def test_it_tells_what_the_run_has_recorded(ner_run, tmp_path):
     output = tmp_path / "deep" / "README.md"
-    page.write(ner_run, output, title="A title", command=["page", "RUN"])
+    run_page.write(ner_run, output, title="A title", command=["page", "RUN"])
     text = output.read_text(encoding="utf-8")
     assert text.startswith("# A title\n\n```\nlushan train ")
     assert "| **test/entity_f1, %** |" in text
@@ -22,14 +22,14 @@ def test_it_tells_what_the_run_has_recorded(ner_run, tmp_path):
 
 def test_samples_keep_their_lines(ner_run, tmp_path):
     output = tmp_path / "README.md"
-    page.write(ner_run, output, samples=[{"prompt": "明月", "text": "几时有\n把酒问青天"}])
+    run_page.write(ner_run, output, samples=[{"prompt": "明月", "text": "几时有\n把酒问青天"}])
     assert "> **明月**几时有  \n> 把酒问青天  " in output.read_text(encoding="utf-8")
 
 
 def test_an_answer_begins_on_a_line_of_its_own(ner_run, tmp_path):
     output = tmp_path / "README.md"
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello\n"}]
-    page.write(ner_run, output, samples=[{"prompt": prompt, "text": "Hi."}], goes_on=False)
+    run_page.write(ner_run, output, samples=[{"prompt": prompt, "text": "Hi."}], goes_on=False)
     assert "> **Be brief.**  \n> **Hello**  \n> Hi.  " in output.read_text(encoding="utf-8")
 
 
@@ -41,14 +41,14 @@ def test_absolute_paths_are_told_from_where_one_is(ner_run, tmp_path, monkeypatc
     (run / "overrides.yaml").write_text(f"- data.dir={data}\n- data.text=/no/such/place\n")
     listed_anew(run)
     monkeypatch.chdir(run)
-    page.write(run, tmp_path / "README.md")
+    run_page.write(run, tmp_path / "README.md")
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "\nlushan train data.dir=../data/set data.text=/no/such/place\n" in text
 
 
 def test_a_run_that_is_not_complete_has_no_page(tmp_path):
     with pytest.raises(UserError, match="not the folder of a run"):
-        page.write(tmp_path, tmp_path / "README.md")
+        run_page.write(tmp_path, tmp_path / "README.md")
     (tmp_path / "config.yaml").write_text("{}\n")
     with pytest.raises(UserError, match="not complete"):
-        page.write(tmp_path, tmp_path / "README.md")
+        run_page.write(tmp_path, tmp_path / "README.md")

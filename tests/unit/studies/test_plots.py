@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lushan.runs.result import Result
-from lushan.studies.collect import Member
-from lushan.studies.plan import Plan
-from lushan.studies.plots import drawn
-from lushan.studies.report import gathering
-from lushan.studies.report.page import page
-from lushan.studies.study import Plot, Study
-from lushan.units import LOSS, SHARE
+from lushan.common.units import LOSS, SHARE
+from lushan.report import groups
+from lushan.report.page import page
+from lushan.run.result import Result
+from lushan.study.collect import Member
+from lushan.study.plan import Plan
+from lushan.study.plots import drawn
+from lushan.study.study import Plot, Study
 
 SHARES = {"10 %": (), "100 %": ()}
 METHODS = {"full": (), "lora": ()}
@@ -90,5 +90,5 @@ def test_a_study_of_one_axis():
 
 
 def test_a_report_shows_them():
-    made = gathering.Gathered("t", [], [], [], plots={"a < b": b"png"})
+    made = groups.Gathered("t", [], [], [], plots={"a < b": b"png"})
     assert '<img src="data:image/png;base64,cG5n" alt="a &lt; b">' in page(made)

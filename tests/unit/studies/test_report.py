@@ -12,9 +12,9 @@ import pytest
 from tests.helpers.runs import curve, finished, labelled, tagged
 
 from lushan.errors import UserError
-from lushan.runs.folder import NEW, STATES, RunFolder
-from lushan.studies.report import curves, examples, gathering, judging, site
-from lushan.studies.report.gathering import of_folders
+from lushan.report import class_scores, curves, examples, groups, site
+from lushan.report.groups import of_folders
+from lushan.run.folder import NEW, STATES, RunFolder
 
 EVIL = "</script><img src=x onerror=alert(1)> \" ' & \u2028 \\ 明月"
 
@@ -221,7 +221,7 @@ def test_confusion_of_entities():
         ("a b c", "B-PER I-PER O", "B-PER O O"),
         ("a b c", "O O O", "O B-LOC O"),
     )
-    found = judging.judge(rows)
+    found = class_scores.judge(rows)
     assert found.confusion == {
         ("PER", "ORG"): 1,
         ("LOC", "LOC"): 1,
@@ -233,29 +233,29 @@ def test_confusion_of_entities():
 
 
 def test_confusion_of_labels_and_none_of_several():
-    found = judging.judge(labelled(["a", "a", "b"], ["a", "b", "b"]))
+    found = class_scores.judge(labelled(["a", "a", "b"], ["a", "b", "b"]))
     assert found.confusion == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 1}
-    several = judging.judge(labelled([["a", "b"], []], [["a"], ["b"]]))
+    several = class_scores.judge(labelled([["a", "b"], []], [["a"], ["b"]]))
     assert several.confusion == {}
     assert several.counts.sum(0).tolist() == [[1, 0], [1, 1], [1, 1]]
-    assert judging.judge(labelled([1.0], [2.0])) is None
-    assert judging.judge([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
+    assert class_scores.judge(labelled([1.0], [2.0])) is None
+    assert class_scores.judge([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
 
 
 def test_interval_of_one_run_is_that_of_the_metrics():
     """The same draws as the interval that training reports of the whole."""
-    from lushan.metrics.bootstrap import f1_interval
+    from lushan.metrics.stats.bootstrap import f1_interval
 
     rng = np.random.default_rng(0)
     gold = rng.choice(["a", "b"], 200).tolist()
     predicted = [g if rng.random() < 0.7 else "a" for g in gold]
-    judged = judging.judge(labelled(gold, predicted))
-    row = judging.scores([judged], alike=True)[0]
-    expected = f1_interval(judged.counts[:, :, 0], resamples=judging.RESAMPLES)
+    judged = class_scores.judge(labelled(gold, predicted))
+    row = class_scores.scores([judged], alike=True)[0]
+    expected = f1_interval(judged.counts[:, :, 0], resamples=class_scores.RESAMPLES)
     assert (row.low, row.high) == pytest.approx(expected)
-    both = judging.scores([judged, judged], alike=True)[0]
+    both = class_scores.scores([judged, judged], alike=True)[0]
     assert (both.low, both.high) == pytest.approx(expected)
-    assert judging.scores([judged, judged], alike=False)[0].low is None
+    assert class_scores.scores([judged, judged], alike=False)[0].low is None
 
 
 # Examples
@@ -350,4 +350,4 @@ def test_a_report_does_without_torch(place, tmp_path):
 
 
 def test_every_state_of_a_run_is_counted():
-    assert set(gathering.STATES) >= set(STATES) - {NEW}
+    assert set(groups.STATES) >= set(STATES) - {NEW}

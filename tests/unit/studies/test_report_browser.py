@@ -12,8 +12,8 @@ import pytest
 from tests.helpers.browser import chromium
 from tests.helpers.runs import curve, finished, labelled, tagged
 
-from lushan.studies.report import site
-from lushan.studies.report.gathering import of_folders
+from lushan.report import site
+from lushan.report.groups import of_folders
 
 EVIL = "</script><img src=x onerror=\"document.title='evil'\">"
 

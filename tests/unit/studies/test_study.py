@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from lushan.errors import UserError
-from lushan.studies.study import Plot, Table, number_in, read
+from lushan.study.study import Plot, Table, number_in, read
 
 TEXT = """\
 title: CRF or linear?

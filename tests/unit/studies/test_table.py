@@ -8,10 +8,10 @@ import pytest
 from tests.helpers import measuring
 
 from lushan.errors import UserError
-from lushan.runs.folder import RunFolder
-from lushan.runs.identity import run_id
-from lushan.runs.result import Result
-from lushan.studies.table import table
+from lushan.run.folder import RunFolder
+from lushan.run.identity import run_id
+from lushan.run.result import Result
+from lushan.study.table import table
 
 SCORES = {("linear", 1): 0.50, ("linear", 2): 0.54, ("crf", 1): 0.60, ("crf", 2): 0.63}
 

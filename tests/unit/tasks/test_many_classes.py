@@ -12,9 +12,9 @@ from tests.helpers import measuring
 from tests.helpers.runs import labelled
 
 from lushan.metrics.evaluation import Measured
-from lushan.studies import counting
-from lushan.studies.records import Undecided
-from lushan.studies.report import judging
+from lushan.report import class_scores
+from lushan.study import example_statistics
+from lushan.study.records import Undecided
 from lushan.tasks import probable
 from lushan.tasks.classification import Classification
 
@@ -131,7 +131,7 @@ def test_labels_are_stored_by_their_numbers():
 
 @pytest.mark.parametrize("several", [False, True])
 def test_counts_of_too_many_classes(several, monkeypatch):
-    monkeypatch.setattr(counting, "MOST_COUNTS", 1000)
+    monkeypatch.setattr(example_statistics, "MOST_COUNTS", 1000)
     rng = np.random.default_rng(0)
     gold, predicted = (rng.choice(LABELS, TEXTS).tolist() for _ in "ab")
     predicted = [g if i % 2 else p for i, (g, p) in enumerate(zip(gold, predicted, strict=True))]
@@ -152,6 +152,6 @@ def test_counts_of_too_many_classes(several, monkeypatch):
     for metric in ("f1_macro", "recall_weighted", *(() if several else ("mcc",))):
         with pytest.raises(Undecided, match=r"each of \d\d classes in each of 60 examples"):
             measuring.together(metric, *runs)
-    monkeypatch.setattr(judging, "MOST_COUNTS", 1000)
-    with pytest.raises(judging.TooMany, match=r"\d\d classes in 60 examples"):
-        judging.judge(records[0])
+    monkeypatch.setattr(class_scores, "MOST_COUNTS", 1000)
+    with pytest.raises(class_scores.TooMany, match=r"\d\d classes in 60 examples"):
+        class_scores.judge(records[0])

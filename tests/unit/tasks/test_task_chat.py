@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, LlamaConfig
 
-from lushan.data.encoding import encode
-from lushan.data.loader import TrainingLoader
+from lushan.data.batch.loader import TrainingLoader
+from lushan.data.batch.packing import best_fit, joined
+from lushan.data.encode.encoding import encode
 from lushan.data.messages import Message, message_lists, unpacked
-from lushan.data.packing import best_fit, joined
+from lushan.engine.components import encoding_notes, texts_of
 from lushan.errors import UserError
 from lushan.models import encoders
-from lushan.preparation import encoding_notes, texts_of
 from lushan.tasks.base import IGNORED, Limits
 from lushan.tasks.chat import Chat
 from lushan.text import chat as templates

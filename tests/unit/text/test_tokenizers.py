@@ -84,7 +84,7 @@ def _train_elsewhere(arguments: tuple[str, Path]) -> str:
 PRINT = """
 import sys
 from pathlib import Path
-from lushan.data.sources import SampleNER
+from lushan.data.formats import SampleNER
 from lushan.text import tokenizers, vocabulary
 rows = SampleNER().read().splits["train"].column("tokens").to_pylist()[:40]
 options = vocabulary.Options(sys.argv[1], 300, lowercase=False, min_frequency=2)

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.metrics.bootstrap import Interval, interval
+from lushan.common.units import PERCENT
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.prf import AVERAGES
 from lushan.metrics.scores import classes as scores
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
-from lushan.units import PERCENT
+from lushan.metrics.stats.bootstrap import Interval, interval
 
 Label = str | Iterable[str]
 

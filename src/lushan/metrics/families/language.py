@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lushan.common.units import PERCENT
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores.ratios import exp_ratio, ratio
-from lushan.units import PERCENT
 
 _OTHER_TOKENS = (
     "the runs split the texts into different tokens, so that {metric} means another thing in each"

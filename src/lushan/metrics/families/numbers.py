@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lushan.metrics import correlation
-from lushan.metrics.bootstrap import Interval, interval
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores.numbers import pearson
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
+from lushan.metrics.stats.bootstrap import Interval, interval
 
 
 class SquaredError(Metric):

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from lushan.common.units import PERCENT
 from lushan.metrics.entities import entity_counts, entity_counts_by_type
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores import classes as scores
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
-from lushan.units import PERCENT
 
 Tags = Sequence[str]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lushan.common.units import PERCENT, POINTS
 from lushan.metrics import generation, rouge
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.overlap import Bleu as BleuCounts
@@ -20,7 +21,6 @@ from lushan.metrics.overlap import Tokenizer
 from lushan.metrics.scores import overlap
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
-from lushan.units import PERCENT, POINTS
 
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]

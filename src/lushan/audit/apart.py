@@ -1,0 +1,66 @@
+"""How well a run finds entities that train has, and those that it never has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lushan.audit.entities import Entity, entities_of, entity_of
+from lushan.errors import UserError
+from lushan.metrics.prf import Scores, report
+from lushan.text.tags import Span, spans
+
+SEEN, UNSEEN, ALL = "seen", "unseen", "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Apart:
+    """Scores of a split's entities, by whether they stand in train with this type.
+
+    What was predicted is seen or unseen by its own form and type, as what is gold is by its: the
+    counts of both groups add up to those of all.
+
+    Attributes:
+        split: Its name.
+        scores: `seen`, `unseen` and `all` to precision, recall, F1 and counts.
+    """
+
+    split: str
+    scores: dict[str, Scores]
+
+
+def scores_apart(
+    split: str, table: pa.Table, records: Sequence[Mapping[str, Any]], train: pa.Table
+) -> Apart:
+    """Judge a run's predictions of a split.
+
+    Args:
+        split: Its name.
+        table: Its rows, with gold tags in IOB2.
+        records: The run's predictions, as it wrote them: `id`, and `predicted` tags in IOB2.
+        train: What the run has learned from.
+
+    Raises:
+        UserError: The predictions are not of these rows.
+    """
+    ids = [str(name) for name in table.column("id").to_pylist()]
+    if ids != [str(record.get("id")) for record in records]:
+        raise UserError(f"the run's predictions are not those of the rows of {split}", key="--run")
+    learned = set(entities_of(train))
+    counts = np.zeros((3, 2), np.int64)  # correct, predicted, gold of seen and unseen
+    columns = (table.column("tokens").to_pylist(), table.column("tags").to_pylist())
+    for words, tags, record in zip(*columns, records, strict=True):
+        gold, found = set(spans(tags, "iob2")), set(spans(record["predicted"], "iob2"))
+        for row, some in enumerate((gold & found, found, gold)):
+            for span in some:
+                counts[row, _group(words, span, learned)] += 1
+    made = report([SEEN, UNSEEN], *counts)
+    return Apart(split, {**made.by_class, ALL: made.micro})
+
+
+def _group(words: list[str], span: Span, learned: set[Entity]) -> int:
+    return int(entity_of(words, span) not in learned)

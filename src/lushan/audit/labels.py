@@ -1,0 +1,226 @@
+"""Labels: how they are distributed, whether splits differ in them, texts that have two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lushan.audit import texts
+from lushan.audit.duplicates import Forms
+from lushan.audit.texts import Place
+from lushan.text.tags import spans
+from lushan.text.words import join_words
+
+Kind = Literal["class", "several classes", "entity type", "number"]
+SMALL = 5
+"""Expected counts below it make the chi-squared test inexact (Cochran's rule)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """How much the labels of a split differ from those of train.
+
+    Attributes:
+        split: Compared with train.
+        total_variation: Half the sum of the differences of shares: 0 is alike, 1 is disjoint. Of
+            numbers the largest difference of their distribution functions, which is likewise.
+        statistic: Chi-squared over the labels' counts; of numbers Kolmogorov and Smirnov's.
+        p: Of the test that both splits are draws of one distribution; None where it would be
+            wrong: a row with several labels is not several draws.
+        cramers_v: Size of the effect, 0 to 1; None where there is no test of counts.
+        small: Cells of the table whose expected count is below `SMALL`.
+        unlearned: Labels that train has not.
+    """
+
+    split: str
+    total_variation: float
+    statistic: float | None
+    p: float | None
+    cramers_v: float | None
+    small: int
+    unlearned: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contradiction:
+    """Rows of one text that are not labelled alike: label to the first row that has it."""
+
+    text: str
+    labels: dict[str, Place]
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What was found about labels.
+
+    Attributes:
+        kind: What a label is.
+        counts: Split to label to count, most frequent in train first; empty for numbers.
+        numbers: Split to mean, sd, min, max; empty for classes.
+        drift: Each other split against train.
+    """
+
+    kind: Kind
+    counts: dict[str, dict[str, int]]
+    numbers: dict[str, dict[str, float]]
+    drift: list[Drift]
+
+
+def labels_of(splits: Mapping[str, pa.Table]) -> Labels | None:
+    """The distribution of labels by split; None where rows have none.
+
+    Args:
+        splits: Name to table; those without labels are left out.
+    """
+    tables = {s: t for s, t in splits.items() if kind_of(t) is not None}
+    kinds = {kind_of(table) for table in tables.values()}
+    if not tables:
+        return None
+    kind = next(iter(kinds))
+    assert kind is not None
+    if kind == "number":
+        numbers = {s: t.column("label").to_numpy() for s, t in tables.items()}
+        described = {split: _described(values) for split, values in numbers.items()}
+        drift = [_moved(s, numbers["train"], v) for s, v in numbers.items() if _other(s, numbers)]
+        return Labels(kind, {}, described, drift)
+    counted = {split: counts_of(table) for split, table in tables.items()}
+    leading = counted.get("train", Counter())
+    every = sorted(set().union(*counted.values()), key=lambda name: (-leading[name], name))
+    counts = {s: {name: c[name] for name in every} for s, c in counted.items()}
+    several = kind == "several classes"
+    drift = [
+        drift_of(split, counts["train"], counts[split], tested=not several)
+        for split in counts
+        if _other(split, counts)
+    ]
+    return Labels(kind, counts, {}, drift)
+
+
+def _other(split: str, found: Mapping[str, Any]) -> bool:
+    return split != "train" and "train" in found
+
+
+def kind_of(table: pa.Table) -> Kind | None:
+    """What the labels of a table are."""
+    if "tags" in table.column_names:
+        return "entity type"
+    if "label" not in table.column_names:
+        return None
+    kind = table.column("label").type
+    if pa.types.is_floating(kind):
+        return "number"
+    return "several classes" if pa.types.is_list(kind) else "class"
+
+
+def counts_of(table: pa.Table) -> Counter[str]:
+    """How often each label stands in a table; of tags, each entity once."""
+    if "tags" in table.column_names:
+        rows = table.column("tags").to_pylist()
+        return Counter(span.label for tags in rows for span in spans(tags, "iob2"))
+    values = table.column("label").to_pylist()
+    return Counter(x for value in values for x in (value if isinstance(value, list) else [value]))
+
+
+def drift_of(
+    split: str, train: Mapping[str, int], other: Mapping[str, int], *, tested: bool = True
+) -> Drift:
+    """Compare counts of labels, those of either split.
+
+    Args:
+        split: The other's name.
+        train: Label to count.
+        other: Likewise.
+        tested: Whether the counts are of independent draws.
+    """
+    names = sorted(set(train) | set(other))
+    table = np.asarray([[c.get(n, 0) for n in names] for c in (train, other)], np.float64)
+    table = table[:, table.sum(axis=0) > 0]
+    unlearned = [name for name in names if other.get(name) and not train.get(name)]
+    if not table.sum(axis=1).all():
+        return Drift(split, math.nan, None, None, None, 0, unlearned)
+    shares = table / table.sum(axis=1, keepdims=True)
+    variation = float(np.abs(shares[0] - shares[1]).sum() / 2)
+    if not tested or table.shape[1] < 2:
+        return Drift(split, variation, None, None, None, 0, unlearned)
+    from scipy.stats import chi2_contingency
+
+    found = chi2_contingency(table, correction=False)
+    effect = math.sqrt(found.statistic / table.sum())  # two rows: the smaller side less one is 1
+    small = int((found.expected_freq < SMALL).sum())
+    return Drift(
+        split, variation, float(found.statistic), float(found.pvalue), effect, small, unlearned
+    )
+
+
+def _described(values: NDArray[np.float64]) -> dict[str, float]:
+    spread = values.std(ddof=1) if len(values) > 1 else math.nan
+    named = {"mean": values.mean(), "sd": spread, "min": values.min(), "max": values.max()}
+    return {name: float(value) for name, value in named.items()}
+
+
+def _moved(split: str, train: NDArray[np.float64], other: NDArray[np.float64]) -> Drift:
+    from scipy.stats import ks_2samp
+
+    found = ks_2samp(train, other)
+    value = float(found.statistic)
+    return Drift(split, value, value, float(found.pvalue), None, 0, [])
+
+
+# One text, two labels
+
+
+def contradictions_of(splits: Mapping[str, pa.Table], forms: Forms) -> list[Contradiction]:
+    """The texts whose rows do not all have the same label, those with most rows first.
+
+    Of tags, all tags of the sentence are its label; of pairs the target is no label: several are
+    as good.
+
+    Args:
+        splits: Name to table.
+        forms: Their distinct texts.
+    """
+    found: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
+    times: Counter[int] = Counter()
+    repeated = forms.counts.sum(axis=1) > 1
+    for split, table in splits.items():
+        if kind_of(table) is None:
+            continue
+        column = table.column("tags" if "tags" in table.column_names else "label")
+        rows = forms.of_rows[split]
+        filled = np.flatnonzero(rows >= 0)
+        wanted = filled[repeated[rows[filled]]]
+        for row in wanted.tolist():
+            found[int(rows[row])].setdefault(
+                _written(table, column[row].as_py(), row), (split, row)
+            )
+            times[int(rows[row])] += 1
+    told = [(form, labels) for form, labels in found.items() if len(labels) > 1]
+    told.sort(key=lambda item: (-times[item[0]], item[0]))
+    return [_contradiction(labels, times[form], splits) for form, labels in told]
+
+
+def _written(table: pa.Table, label: Any, row: int) -> str:
+    """A row's label as text; of tags, the entities with what they are made of."""
+    if "tags" not in table.column_names:
+        return ", ".join(sorted(label)) if isinstance(label, list) else str(label)
+    words = table.column("tokens")[row].as_py()
+    found = spans(label, "iob2")
+    named = [f"{join_words(words[s.start : s.end])[0]} {s.label}@{s.start}" for s in found]
+    return "; ".join(named) or "no entity"
+
+
+def _contradiction(
+    labels: Mapping[str, tuple[str, int]], rows: int, splits: Mapping[str, pa.Table]
+) -> Contradiction:
+    places = {
+        label: texts.place(split, row, splits[split]) for label, (split, row) in labels.items()
+    }
+    return Contradiction(next(iter(places.values())).text, places, rows)

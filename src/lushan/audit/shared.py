@@ -1,0 +1,66 @@
+"""Which texts of the other splits stand in the training split too: the line that training prints.
+
+Each run asks this, so it must cost next to nothing: what would take longer is left to an audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from lushan.audit import texts
+
+LARGEST = 1 << 25
+"""Bytes of all texts up to which they are compared: about a second's work."""
+REMARK = "texts also stand in train"
+"""How a source ends its own note, which counts letter by letter, and before `limit`."""
+
+
+def shared_with_train(splits: Mapping[str, pa.Table]) -> dict[str, int] | None:
+    """How many texts of each other split stand in train, in their normal form; empty ones do not.
+
+    Args:
+        splits: With `train`.
+
+    Returns:
+        Split to count; None where there is too much text to compare it in passing.
+    """
+    if sum(texts.read(table).nbytes for table in splits.values()) > LARGEST:
+        return None
+    others = {
+        split: [
+            texts.digest(key) for parts in texts.parts_of(table) if (key := texts.key_of(parts))
+        ]
+        for split, table in splits.items()
+        if split != "train"
+    }
+    wanted = {digest for found in others.values() for digest in found}
+    if not wanted:
+        return dict.fromkeys(others, 0)
+    train = (texts.digest(texts.key_of(parts)) for parts in texts.parts_of(splits["train"]))
+    learned = wanted.intersection(train)
+    return {split: sum(digest in learned for digest in found) for split, found in others.items()}
+
+
+def notes_of(splits: Mapping[str, pa.Table], notes: Sequence[str]) -> list[str]:
+    """The notes of a corpus, with what its splits share said in one way.
+
+    Args:
+        splits: Of the corpus, as they are trained and judged on.
+        notes: What its source said; its own remarks about it give way, where there is a count.
+    """
+    counts = shared_with_train(splits) if "train" in splits else None
+    if counts is None:
+        return list(notes)
+    said = [
+        f"{count:,} of {splits[split].num_rows:,} {split} texts also in train"
+        for split, count in counts.items()
+        if count
+    ]
+    return said + others_of(notes)
+
+
+def others_of(notes: Sequence[str]) -> list[str]:
+    """What a source said, without its own remarks about what splits share."""
+    return [note for note in notes if not note.endswith(REMARK)]

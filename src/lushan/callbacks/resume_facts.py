@@ -1,0 +1,48 @@
+"""What a resumed run must share with its beginning, so that it ends with the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lushan.errors import UserError
+from lushan.run.identity import is_excluded
+
+
+def require_alike(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, elastic: bool = False
+) -> list[str]:
+    """Compare what `auto` and defaults came to when a run began with what they come to now.
+
+    Args:
+        before: Config key, or a fact of the machine without a dot, to its value then.
+        now: The same, of now.
+        elastic: Whether the run may be resumed with other values of config keys.
+
+    Returns:
+        A note on each difference that is allowed.
+
+    Raises:
+        UserError: The value of a config key differs.
+    """
+    notes = []
+    for field, value in before.items():
+        here = now.get(field)
+        if here == value:
+            continue
+        if "." in field and not elastic:
+            # A key that is part of the run's id cannot be set: that would be another run.
+            way = (
+                f"Write {field}={value}"
+                if is_excluded(field)
+                else f"Resume it where {field} is {value}"
+            )
+            raise UserError(
+                f"the interrupted run had {value!r} here; so it is resumed to the last bit",
+                key=field,
+                value=here,
+                hint=f"{way}, or write trainer.elastic=true to resume with the same batches and "
+                "other last digits.",
+            )
+        notes.append(f"resumed with {field} {here}, where it had {value}: digits may differ")
+    return notes

@@ -1,0 +1,212 @@
+"""The command line. Whatever takes time to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lushan import __version__
+from lushan.cli import audit, compare, completion, models, options, overview, report, score, study
+from lushan.cli.models import examples
+from lushan.cli.train import train
+from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
+from lushan.engine.job import code_of, complain
+from lushan.errors import RunFailed, of_path
+from lushan.run import remote_code
+from lushan.run.files import is_disk_full
+from lushan.run.surroundings import require_folder
+
+app = typer.Typer(
+    name="lushan",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # it would show the values of local variables
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Experiments with language models: from one command to a number that can be defended.
+
+    \b
+    lushan train experiment=sample/ner                     train, or show the stored result
+    lushan train -m experiment=sample/ner seed=1,2,3       a sweep
+    lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
+    lushan audit experiment=sample/ner                     what is odd about the data
+    lushan runs                                            what there is
+    lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
+    lushan compare RUN RUN                                 what differs, and whether it is chance
+    lushan study run STUDY.yaml                            a comparison, from one file
+    lushan report STUDY.yaml -o site                       a page with all of it
+    lushan predict RUN --input new.txt --output out.jsonl  use what was trained
+    lushan generate RUN --prompt "Once upon"               let a language model continue it
+    lushan chat RUN                                        talk to it
+    lushan export RUN FOLDER                               in Hugging Face format
+
+    A model that needs code of its own runs it with --trust-remote-code, written on this line
+    and nowhere else. Each command's own --help says more. An error shows its traceback with
+    LUSHAN_TRACEBACK=1.
+    """,
+)
+
+
+def main() -> int:
+    """Do what `sys.argv` says; the exit code."""
+    arguments = sys.argv[1:]
+    # Python processes that are started from here (ranks, workers of launchers and libraries) do not
+    # import from the working folder, which may be somebody else's.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    # Nor do they run kernels of a hub, which transformers fetches unasked where it can.
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
+    open_streams()
+    guard_warnings()
+    # A process that ends need not look for cycles once more: a tenth of the time of an answer.
+    atexit.register(gc.freeze)
+    try:
+        if (line := os.environ.get(completion.VARIABLE)) is not None:
+            return completion.complete(app, line)
+        require_folder()
+        arguments = remote_code.without_flag(arguments)
+        if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
+            return train(arguments[1:])
+        return _carried_out(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BrokenPipeError:
+        # Whoever read has read enough: `lushan runs | head`. Nothing is left to be said to it.
+        print_no_more()
+        return 1
+    except BaseException as raised:  # noqa: BLE001 - each has its exit code
+        error = of_path(raised)
+        if is_disk_full(error) and not isinstance(error, RunFailed):
+            print_no_more()
+            error = RunFailed("no space left on the disk, or on what this is printed to")
+        complain(error, arguments)
+        return code_of(error)
+    return 0
+
+
+def _carried_out(arguments: list[str]) -> int:
+    """Carry out any command but `train`; the exit code."""
+    try:
+        return int(app(arguments, prog_name="lushan", standalone_mode=False) or 0)
+    except typer.Abort:
+        echo("Aborted!", err=True)
+        return 1
+    except typer.TyperException as error:  # a mistake in the arguments
+        if (unknown := options.refusal(error)) is not None:
+            raise unknown from error
+        shown: Any = error  # a class of the parser that typer carries
+        shown.show()
+        return int(shown.exit_code)
+
+
+def _version(*, wanted: bool) -> None:
+    if not wanted:
+        return
+    echo(f"lushan {__version__}")
+    raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _version(wanted=wanted),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Read what stands before the command."""
+
+
+# The other commands
+
+
+@app.command("train")
+def _train() -> None:
+    """Train what a config describes, or show its stored result; -m for a sweep."""
+    raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
+
+
+Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
+
+
+@app.command(
+    "eval",
+    epilog=examples(
+        "lushan eval outputs/wnut17/0a1b2c3d4e --split validation",
+        "lushan eval outputs/wnut17/0a1b2c3d4e data.test=other.conll",
+    ),
+)
+def evaluate(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Of the run's config.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a trained run again, on another split or on other data."""
+    from lushan import inference
+    from lushan.common.units import Measure
+    from lushan.run.result import Result
+    from lushan.run.summary import closing_text
+
+    found = inference.evaluate(run, split=split, overrides=overrides or [])
+    if as_json:
+        told = {name: value for name, value in found.items() if name != "records"}
+        echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
+        return
+    result = Result(
+        name="",
+        run_id="",
+        seed=0,
+        metrics=found["metrics"],
+        measures={name: Measure.from_dict(one) for name, one in found["measures"].items()},
+        main_metric=found["main_metric"],
+        config={},
+        ci=found["ci"],
+        reports=found["reports"],
+        extra={"notes": found["notes"]},
+    )
+    echo(closing_text(result, every_level=True))
+
+
+def _plain(value: object) -> Any:
+    from lushan.run.files import jsonable
+
+    return jsonable(value)
+
+
+overview.add_to(app)
+models.add_to(app)
+audit.add_to(app)
+compare.add_to(app)
+study.add_to(app)
+report.add_to(app)
+score.add_to(app)
+completion.add_to(app)
+
+
+@app.command(
+    epilog=examples(
+        "lushan sync outputs/wnut17/*",
+    )
+)
+def sync(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+) -> None:
+    """Send runs to W&B that could not be sent while they were trained."""
+    from lushan.callbacks import trackers
+
+    for run in runs:
+        echo(f"{run}: {trackers.sync(run)}")

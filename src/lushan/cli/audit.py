@@ -1,0 +1,241 @@
+"""The command that audits data before anything is trained on it: `lushan audit`.
+
+What takes time to import is imported inside, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.audit.apart import Apart
+    from lushan.audit.findings import Audit
+    from lushan.audit.lengths import Encode, Lengths
+    from lushan.data.source import Corpus, Source
+    from lushan.tasks.base import Limits, Task
+
+WHOLE = 1 << 20
+"""Tokens of a feature that holds all of a text."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command(
+        epilog=examples(
+            "lushan audit experiment=ner/wnut17 data.dir=FOLDER",
+            "lushan audit data=table data.train=reviews.csv data.test=0.1 --output audit.md",
+            "lushan audit --run outputs/wnut17/0a1b2c3d4e --json audit.json",
+        )
+    )(audit)
+
+
+def audit(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="As of `lushan train`: what it would read.", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run: its data, and its scores on entities that train has and has not."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="A Markdown file, with examples.")] = None,
+    json: Annotated[Path | None, typer.Option(help="A JSON file, with all that was found.")] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Jaccard similarity from which on texts are near-duplicates.")
+    ] = 0.8,
+) -> None:
+    """Copies, labels, lengths, unseen entities and damaged characters of a data set.
+
+    It reads what `lushan train` with the same overrides would read, and trains nothing. Lengths are
+    measured by the task's own encoding against the model's limit.
+    """
+    if not 0 < threshold <= 1:
+        raise UserError("lies between 0 and 1", key="--threshold", value=threshold)
+    from lushan.audit import page
+    from lushan.run.files import write_json, write_page
+
+    given = overrides or []
+    found = audited(config_of(given, run), threshold)
+    if run is not None:
+        found = dataclasses.replace(found, apart=judged_apart(run))
+    if not given and run is None:
+        echo("of the data that `lushan train` reads by default", err=True)
+    echo(page.summary(found))
+    if output is not None:
+        command = ["audit", *(given if run is None else ["--run", str(run)])]
+        write_page(output, page.page(found, command))
+        echo(f"page: {output}", err=True)
+    if json is not None:
+        write_json(json, found.to_dict())
+        echo(f"json: {json}", err=True)
+
+
+def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
+    """The config whose data is audited: a run's, or that of a command line.
+
+    Raises:
+        UserError: It is wrong, or both are given, or the data is no longer the run's.
+    """
+    if run is None:
+        from lushan.config.check import check
+        from lushan.config.compose import compose
+
+        return check(compose(overrides))
+    if overrides:
+        raise UserError(
+            "a run has its own config",
+            key="--run",
+            value=overrides[0],
+            hint="Remove the overrides, or --run.",
+        )
+    from lushan.config.build import source_of
+    from lushan.run.config_yaml import read_config
+    from lushan.run.folder import RunFolder
+    from lushan.run.input_changes import require_unchanged
+
+    cfg = read_config(run)
+    folder = RunFolder(run)
+    result = folder.result()
+    if result is None:
+        problem = f"the run is not complete ({folder.status().missing})"
+        raise UserError(problem, key="--run", value=str(run))
+    before = {"data": result.inputs.get("data") or {}}
+    require_unchanged(before, {"data": source_of(cfg).fingerprint()}, run)
+    return cfg
+
+
+def judged_apart(run: Path) -> list[Apart]:
+    """A run's scores on entities that train has and has not; none where it tags no words.
+
+    Raises:
+        UserError: Its predictions are not those of its data.
+    """
+    from lushan.audit.apart import scores_apart
+    from lushan.config.build import source_of
+    from lushan.run import checksums
+    from lushan.run.config_yaml import read_config
+    from lushan.run.folder import RunFolder
+    from lushan.study import records
+
+    splits = source_of(read_config(run)).read().splits
+    if "train" not in splits or "tags" not in splits["train"].column_names:
+        return []
+    checksums.verified(run, RunFolder(run).predictions.name)  # none of them is gone
+    found = []
+    for split, table in splits.items():
+        if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
+            found.append(scores_apart(split, table, records.read(run, split), splits["train"]))
+    return found
+
+
+def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
+    """Audit the data of a checked config.
+
+    Raises:
+        UserError: The data cannot be read.
+    """
+    from lushan.audit.findings import audit_of
+    from lushan.config.build import source_of
+
+    source: Source = source_of(cfg)
+    corpus = source.read()
+    found = audit_of(corpus.splits, corpus.kind, corpus.notes, threshold)
+    unmeasured = list(found.unmeasured)
+    if corpus.windows is not None:
+        unmeasured.append("train: it is read as a stream; its first window alone was audited")
+    try:
+        return dataclasses.replace(found, unmeasured=unmeasured, **measured(cfg, source, corpus))
+    except UserError as error:
+        reason = f"lengths and unknown characters: {error}"
+        return dataclasses.replace(found, unmeasured=[*unmeasured, reason])
+
+
+def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str, Any]:
+    """What takes a tokenizer: lengths against the limit, and unknown characters.
+
+    Raises:
+        UserError: There is no such tokenizer or model, or the task cannot read this data.
+    """
+    from lushan.audit.lengths import unknown_characters
+    from lushan.config.build import build
+    from lushan.engine import components
+    from lushan.engine.announce import quiet_lightning
+
+    quiet_lightning()
+    task: Task = build(cfg["task"])
+    components.require_kind(task, corpus)
+    task.prepare(corpus)
+    tokenizer = build(
+        cfg["tokenizer"],
+        texts=functools.partial(components.texts_of, corpus),
+        cache_dir=Path(cfg["paths"]["cache_dir"]) / "tokenizers",
+    )
+    task.use(tokenizer)
+    limits = components.limits_of(source, components.make_encoder(cfg, task, tokenizer))
+    lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]
+    known = functools.partial(knows, tokenizer)
+    return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, known)}
+
+
+def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: Limits) -> Lengths:
+    """The lengths of one split, by the task's own encoding."""
+    from lushan.audit.lengths import lengths_of
+
+    within = task.limits(limits, split)
+
+    def encoding(limits: Limits) -> Encode:
+        return lambda rows, first: task.encode(rows, first, tokenizer, limits)
+
+    def found(whole: Limits) -> Lengths:
+        return lengths_of(
+            split,
+            corpus.splits[split],
+            whole=encoding(whole),
+            within=encoding(within),
+            limit=within.max_length,
+            unknown=unknown_id(tokenizer),
+        )
+
+    try:
+        return found(dataclasses.replace(limits, max_length=WHOLE, stride=None))
+    except UserError:  # what corrupts spans has no sentinels for so many: it reads in pieces
+        return found(dataclasses.replace(within, stride=None))
+
+
+def unknown_id(tokenizer: Any) -> int | None:
+    """The id that stands for what the tokenizer does not know; None where it has another meaning.
+
+    GPT-2's also begins and ends texts, and nothing is unknown to it.
+    """
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
+    unknown = tokenizer.unk_token_id
+    return None if unknown in [getattr(tokenizer, name, None) for name in names] else unknown
+
+
+def knows(tokenizer: Any, characters: Sequence[str]) -> list[bool]:
+    """Of each character, whether the tokenizer writes something for it, alone or inside a word."""
+    if not characters:
+        return []
+    unknown = unknown_id(tokenizer)
+
+    def ids_of(words: list[str]) -> list[list[int]]:
+        return list(tokenizer(words, add_special_tokens=False)["input_ids"])
+
+    (letter,) = ids_of(["a"])
+    alone, inside = ids_of(list(characters)), ids_of([f"a{c}" for c in characters])
+    return [
+        bool(one and unknown not in one) or (other != letter and unknown not in other)
+        for one, other in zip(alone, inside, strict=True)
+    ]

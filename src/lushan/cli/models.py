@@ -1,0 +1,345 @@
+"""The commands that use a trained model: `predict`, `generate`, `chat`, `export` and `page`.
+
+What takes time to import is imported inside them, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lushan.common.parsing import parse_json
+from lushan.common.terminal import echo
+from lushan.errors import UserError, did_you_mean
+
+DTYPES = {
+    "auto": "auto",
+    **dict.fromkeys(("float32", "fp32", "32"), "float32"),
+    **dict.fromkeys(("bf16", "bfloat16"), "bf16"),
+}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+RunOrModel = Annotated[
+    str, typer.Argument(help="A run folder, or a model in Hugging Face format.", show_default=False)
+]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", help="The longest text.")]
+Temperature = Annotated[float, typer.Option(help="Below 1 keeps to what is likely; 0 is greedy.")]
+TopP = Annotated[float, typer.Option(help="Draw from tokens that together have this probability.")]
+TopK = Annotated[int, typer.Option(help="Draw from so many of the likeliest tokens; 0 is all.")]
+Seed = Annotated[int, typer.Option(help="The same seed, the same text.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(help=r"A string that ends a text; \n is a new line.", show_default=False),
+]
+Penalty = Annotated[
+    float, typer.Option(help="Above 1 makes tokens that are there already less likely.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
+        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
+        "all fit.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
+
+FORMATS = ("txt", "jsonl", "conll", "table")
+InputFormat = Annotated[
+    str | None,
+    typer.Option(help=f"Of the input: {', '.join(FORMATS)}; by its ending when not given."),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="How --input is read, where not as the run's data: data.text=NAME.",
+        show_default=False,
+    ),
+]
+
+
+def require_format(format: str | None) -> None:
+    """Refuse a format that is not known, before anything heavy is loaded."""
+    if format not in (None, *FORMATS):
+        raise UserError(
+            "no such format",
+            key="--format",
+            value=format,
+            hint=f"There are {', '.join(FORMATS)}; table is CSV, TSV and Parquet.",
+        )
+
+
+def examples(*lines: str) -> str:
+    """What stands at the end of a command's help, each line as it is."""
+    return "\b\n" + "\n".join(lines)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    app.command(
+        epilog=examples(
+            "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
+            'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
+            "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
+        )
+    )(predict)
+    app.command(
+        epilog=examples(
+            'lushan generate RUN --prompt "明月" --max-new-tokens 64 --temperature 0.8 --seed 1',
+            r'lushan generate RUN --prompt "Once" --num-samples 4 --stop "\n" --seed 1',
+            "lushan generate RUN --input prompts.jsonl --output out.jsonl --beams 4",
+        )
+    )(generate)
+    app.command(
+        epilog=examples(
+            "lushan chat outputs/sample_chat/0a1b2c3d4e",
+            "echo hello | lushan chat outputs/sample_chat/0a1b2c3d4e --greedy",
+        )
+    )(chat)
+    app.command(
+        epilog=examples(
+            "lushan export outputs/wnut17/0a1b2c3d4e exported",
+            "lushan export outputs/crosswoz/0a1b2c3d4e exported --adapter",
+        )
+    )(export)
+    app.command(
+        epilog=examples(
+            "lushan page outputs/wnut17/0a1b2c3d4e --output page.md",
+            "lushan page outputs/zh_classics/0a1b2c3d4e --output page.md --prompt 明月",
+        )
+    )(page)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
+    overrides: DataOverrides = None,
+    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
+    format: InputFormat = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Read long texts in windows that share so many tokens."),
+    ] = None,
+) -> None:
+    """Entities with offsets and scores, or labels with probabilities: one JSON line a text.
+
+    The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
+    """
+    require_format(format)
+    import sys
+
+    from lushan import inference
+
+    notes: list[str] = []
+    count = inference.predict(
+        run,
+        input=input,
+        output=output,
+        format=format,  # type: ignore[arg-type]
+        stride=stride,
+        overrides=overrides or (),
+        notes=notes,
+    )
+    sys.stdout.flush()
+    for note in notes:
+        echo(f"note: {note}", err=True)
+    if output != "-":
+        echo(f"{count} examples: {output}", err=True)
+
+
+def generate(
+    run: RunOrModel,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to continue.", show_default=False)
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
+    ] = None,
+    overrides: DataOverrides = None,
+    output: Annotated[str | None, typer.Option(help="A file for JSON lines, or -.")] = None,
+    format: InputFormat = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", "-n", help="The longest text; 64 when not given."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Below 1 keeps to what is likely; 0 is greedy. 1 when not given."),
+    ] = None,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 1,
+    num_samples: Annotated[int, typer.Option(help="Texts for each prompt.")] = 1,
+    greedy: Greedy = False,
+    beams: Annotated[
+        int | None, typer.Option(help="Search with so many beams instead of drawing.")
+    ] = None,
+    stop: Stop = None,
+    repetition_penalty: Penalty = 1.0,
+    system: Annotated[
+        str | None, typer.Option(help="Of a chat run: a system message before each prompt.")
+    ] = None,
+    tools: Annotated[
+        str | None, typer.Option(help="Of a chat run: a JSON file of tools that may be called.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Of a chat run: no template, the prompt as it is.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
+    dtype: Dtype = "auto",
+) -> None:
+    """Let a language model continue prompts.
+
+    A sequence-to-sequence model gets sources, and writes as it was evaluated where neither
+    --temperature nor --top-p, --top-k, --num-samples or --beams is given.
+    """
+    require_format(format)
+    options = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "seed": seed,
+        "num_samples": num_samples,
+        "greedy": greedy,
+        "beams": beams,
+        "repetition_penalty": repetition_penalty,
+        "stop": tuple(unescaped(text) for text in stop or ()),
+    }
+    from lushan.inference import batch_generate
+
+    batch_generate.generate(
+        run,
+        {name: value for name, value in options.items() if value is not None},
+        prompts=prompt or (),
+        system=system,
+        tools=tools,
+        input=input,
+        format=format,  # type: ignore[arg-type]
+        overrides=overrides or (),
+        output=output,
+        batch_size=batch_size,
+        dtype=_dtype(dtype),
+        raw=raw,
+    )
+
+
+def chat(
+    run: RunOrModel,
+    system: Annotated[
+        str | None, typer.Option(help="A system message.", show_default=False)
+    ] = None,
+    tools: Annotated[
+        str | None, typer.Option(help="A JSON file of tools that may be called.")
+    ] = None,
+    max_new_tokens: NewTokens = 256,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 0.95,
+    top_k: TopK = 0,
+    seed: Seed = 1,
+    greedy: Greedy = False,
+    stop: Stop = None,
+    repetition_penalty: Penalty = 1.0,
+    dtype: Dtype = "auto",
+) -> None:
+    """Talk to a model in the terminal; from a pipe, each line is a message."""
+    from lushan.inference import chat_session
+    from lushan.models.decoding import Settings
+
+    settings = Settings(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        greedy=greedy,
+        repetition_penalty=repetition_penalty,
+        stop=tuple(unescaped(text) for text in stop or ()),
+    )
+
+    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype))
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is there.")
+    ] = False,
+) -> None:
+    """Write a trained model in Hugging Face format, and prove that it is the same."""
+    from lushan.export import hf_folder
+
+    wanted = _dtype(dtype)
+    for line in hf_folder.export(
+        run,
+        folder,
+        dtype="float32" if wanted == "auto" else wanted,
+        adapter=adapter,
+        overwrite=overwrite,
+    ):
+        echo(line)
+
+
+def page(
+    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The Markdown file; pictures come beside it.")],
+    title: Annotated[str | None, typer.Option(help="The run's name when not given.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Show what the model writes after it.")
+    ] = None,
+    max_new_tokens: NewTokens = 64,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 0.95,
+    seed: Seed = 1,
+) -> None:
+    """A run as a page: what was asked, what came out, what its model writes."""
+    import contextlib
+    import io
+    import sys
+    import tempfile
+
+    from lushan.report import run_page as pages
+
+    samples: list[dict[str, Any]] = []
+    goes_on = True
+    if prompt:
+        from lushan.inference import batch_generate
+
+        names = ("max_new_tokens", "temperature", "top_p", "seed")
+        options = dict(zip(names, (max_new_tokens, temperature, top_p, seed), strict=True))
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            written = Path(folder, "samples.jsonl")
+            goes_on = batch_generate.generate(run, options, prompts=prompt, output=written)
+            lines = written.read_text(encoding="utf-8").splitlines()
+        samples = [parse_json(line) for line in lines]
+    command = sys.argv[1:]
+    pages.write(run, output, title=title, samples=samples, goes_on=goes_on, command=command)
+    echo(f"{output}", err=True)
+
+
+def unescaped(text: str) -> str:
+    r"""Text with `\n`, `\t`, `\r` and `\\` as what they stand for: shells leave them as written."""
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
+
+
+def _dtype(name: str) -> Any:
+    if name not in DTYPES:
+        raise UserError(
+            "there is no such type",
+            key="--dtype",
+            value=name,
+            hint=did_you_mean(name, DTYPES) or "There are auto, float32 and bf16.",
+        )
+    return DTYPES[name]

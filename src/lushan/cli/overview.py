@@ -1,0 +1,179 @@
+"""The commands that show many runs at once: `runs` and `table`.
+
+What takes time to import is imported inside them, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lushan.cli.models import Where, examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+
+ALL = "all"
+"""Of `--columns`: whatever sets the runs apart, however wide."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    app.command(
+        epilog=examples(
+            "lushan runs",
+            "lushan runs outputs/wnut17 --where task.head=crf --where 'test/entity_f1>=40%'",
+            "lushan runs --sort value --last 10",
+            "lushan runs --columns run,optimizer.lr,test/entity_f1",
+            "lushan runs outputs/wnut17 --json",
+            "lushan runs --prune --older-than 30 --yes",
+        )
+    )(runs)
+    app.command(
+        epilog=examples(
+            "lushan table outputs/wnut17 --rows task.head --over seed",
+            "lushan table outputs/wnut17 --rows model --columns optimizer.lr --format latex",
+            "lushan table outputs/a outputs/b --rows data "
+            "--metric test/entity_f1,test/token_accuracy",
+            "lushan table outputs/wnut17 --rows model --where optimizer.lr=3e-5",
+            "lushan table outputs/wnut17 --rows model --baseline bert --test bootstrap",
+        )
+    )(table)
+
+
+def runs(
+    root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
+    where: Where = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="A key, group or metric, or value (of the main metric), the highest last; "
+            "-KEY the lowest. When not given, the latest."
+        ),
+    ] = None,
+    last: Annotated[int | None, typer.Option(help="Only so many, from the end.", min=1)] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="Keys, groups and metrics to show, or all; when not given, what sets the runs "
+            "apart, as far as a line has room for it."
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="In JSON, all of it.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Say what could be removed to free disk.")
+    ] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            help="Days: with --prune, also states of runs that were not completed, and caches."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    unlock: Annotated[
+        Path | None,
+        typer.Option(help="Take the lock of a run whose process is gone, and say whose it was."),
+    ] = None,
+) -> None:
+    """What runs there are: state, what differs between them, main metric, age."""
+    if unlock is not None:
+        from lushan.run import lock
+
+        echo(f"unlocked: it was locked by {lock.unlock(unlock)}")
+        return
+    chosen = {"--where": where, "--sort": sort, "--last": last, "--columns": columns}
+    if prune:
+        for name, value in chosen.items():
+            if value:
+                raise UserError("it does not go with --prune", key=name, value=value)
+        _prune(root, older_than, yes=yes, as_json=as_json)
+        return
+    if yes or older_than is not None:
+        name = "--yes" if yes else "--older-than"
+        raise UserError("it goes with --prune", key=name, hint="lushan runs --prune ...")
+    from lushan.run import listing, listing_table
+    from lushan.run.where import parse
+
+    names = [] if columns == ALL else _names(columns)
+    found = listing.list_runs(root, where=parse(where or ()), sort=sort, last=last, columns=names)
+    if as_json:
+        echo(listing.to_json(found, names))
+        return
+    width = None if columns else shutil.get_terminal_size((100, 24)).columns
+    if where and not found:
+        echo(f"No run in {root} fits {' '.join(where)}.")
+        return
+    echo(listing_table.to_text(found, root, width=width, columns=names))
+
+
+def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) -> None:
+    from lushan.run import cleanup
+
+    if older_than is not None and older_than < 0:
+        raise UserError("must be 0 or more", key="--older-than", value=older_than)
+    removals = cleanup.plan(root, older_than)
+    echo(cleanup.as_json(removals) if as_json else cleanup.as_text(removals))
+    if not yes:
+        if removals:
+            echo("nothing was removed: --yes does it", err=True)
+        return
+    freed, left = cleanup.carry_out(removals)
+    for line in left:
+        echo(f"left as it is: {line}", err=True)
+    echo(f"freed {cleanup.in_words(freed)}", err=as_json)
+    raise typer.Exit(int(bool(left)))
+
+
+def table(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Folders with runs in them, at any depth.", show_default=False),
+    ],
+    rows: Annotated[str, typer.Option(help="Keys or groups, one row for each of their values.")],
+    columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
+    over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
+    metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
+    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The row to compare with: its value, or key=value,key=value."),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
+            "runs; hierarchical over both."
+        ),
+    ] = None,
+    where: Where = None,
+    output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
+) -> None:
+    """Mean, standard deviation and number of runs, for each value of some keys."""
+    from lushan.run.where import parse
+    from lushan.study.table import table as make
+
+    made = make(
+        folders,
+        rows=_names(rows),
+        columns=_names(columns),
+        over=_names(over),
+        metrics=_names(metric),
+        format=format,
+        baseline=baseline,
+        test=test,
+        where=parse(where or ()),
+    )
+    if output is None:
+        echo(made.text)
+    else:
+        from lushan.run.files import write_page
+
+        write_page(output, made.text + "\n")
+    for note in made.apart:
+        echo(note, err=True)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

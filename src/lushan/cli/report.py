@@ -1,0 +1,109 @@
+"""The command that shows a study or some runs as a static page: `lushan report`.
+
+What takes time to import is imported inside, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lushan.cli.models import Where, examples
+from lushan.cli.study import planned
+from lushan.common.terminal import echo
+from lushan.common.wording import plural
+from lushan.errors import UserError
+from lushan.run.progress import Bar
+
+if TYPE_CHECKING:
+    from lushan.report.groups import Gathered
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command(
+        epilog=examples(
+            "lushan report experiments/ner_heads/study.yaml -o site",
+            "lushan report outputs/wnut17 outputs/weibo -o site --title 'Entities in posts'",
+            "lushan report outputs/wnut17/0a1b2c3d4e -o site",
+            "lushan report outputs/wnut17 --where task.head=crf -o site",
+        )
+    )(report)
+
+
+def report(
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="STUDY_OR_FOLDER...",
+            help="A study's YAML file, or folders with runs in them, at any depth.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write; an earlier report goes.")
+    ],
+    title: Annotated[str | None, typer.Option(help="The heading of a report on folders.")] = None,
+    where: Where = None,
+) -> None:
+    """A page to look at runs: tables, curves, scores, errors and configs; needs no server.
+
+    It is read from the run folders alone. Open index.html in a browser: it loads nothing from
+    anywhere else, so that the folder can be sent or put on any server as it is.
+    """
+    from lushan.report import site
+
+    site.require_ours(output.resolve())
+    made = _gathered(places, title, where or ())
+    with Bar("runs") as told:
+        written = site.write(made, output, told)
+    for problem in written.problems:
+        echo(f"not shown: {problem}", err=True)
+    counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())
+    size = written.size / 2**20
+    echo(f"{plural(len(made.runs), 'run')}: {counts}", err=True)
+    echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
+    echo(str(output / "index.html"))
+
+
+def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -> Gathered:
+    from lushan.report import groups
+    from lushan.run.where import parse
+
+    files = [place for place in places if place.is_file()]
+    if not files:
+        for place in places:
+            _require_runs(place)
+        return groups.of_folders(places, title, parse(where))
+    if len(places) > 1:
+        hint = "Write one study, or folders alone."
+        raise UserError("a report is of one study", file=files[0], hint=hint)
+    if title is not None:
+        raise UserError("a study has a title of its own", key="--title", value=title)
+    if where:
+        raise UserError(
+            "a report of a study is of all its runs",
+            key="--where",
+            value=" ".join(where),
+            hint="Name the folders of the runs instead of the study.",
+        )
+    return groups.of_study(planned(files[0]))
+
+
+def _require_runs(place: Path) -> None:
+    """Refuse a folder without runs, and say where its study is if it has one."""
+    from lushan.run.listing import folders
+
+    if next(folders(place), None) is not None:
+        return
+    study = place / "study.yaml"
+    raise UserError(
+        "there are no runs in it",
+        file=place,
+        hint=f"Write lushan report {study}."
+        if study.is_file()
+        else "Name the folder of an experiment: outputs/NAME; `lushan runs` shows what there is.",
+    )

@@ -1,0 +1,350 @@
+"""The commands of studies: `lushan study run`, `status`, `table`, `verify`; and `reproduce`.
+
+What takes time to import is imported inside them, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.engine.job import Job
+from lushan.run import remote_code
+from lushan.run.progress import Bar
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lushan.study.plan import Plan, Run
+
+File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="A comparison from one file: what is missing is run, and its tables are made.",
+)
+
+
+def add_to(other: typer.Typer) -> None:
+    """Give an application these commands."""
+    other.add_typer(app, name="study")
+    other.command(
+        epilog=examples(
+            "lushan reproduce outputs/wnut17/0a1b2c3d4e",
+            "lushan reproduce outputs/wnut17/0a1b2c3d4e --keep again",
+        )
+    )(reproduce)
+
+
+class SharedJob(Job):
+    """A job of a study: what another process is carrying out is left to it."""
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """As `Job`, unless the run has a live owner."""
+        from lushan.config.check import check
+        from lushan.errors import UserError
+        from lushan.run.folder import RUNNING, RunFolder
+
+        try:
+            folder = RunFolder.of(check(cfg.copy()))
+        except UserError:  # told by the job itself
+            return super().__call__(cfg)
+        owner = folder.owner()
+        if owner is None:
+            return super().__call__(cfg)
+        told = {"state": RUNNING, "reason": f"{owner} is running it", "exit_code": 0}
+        return told | {"folder": str(folder.path)}
+
+
+@app.command(
+    epilog=examples(
+        "lushan study run experiments/ner_heads/study.yaml",
+        "lushan study run experiments/ner_heads/study.yaml --jobs 2 --retry 1",
+        "lushan study run experiments/ner_heads/study.yaml --launcher joblib",
+    )
+)
+def run(
+    file: File,
+    launcher: Annotated[
+        str, typer.Option(help="One of hydra/launcher: fork, joblib, ray, submitit_slurm, ...")
+    ] = "fork",
+    jobs: Annotated[int, typer.Option(help="At the same time, with --launcher fork.")] = 1,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
+    ] = None,
+    retry: Annotated[int, typer.Option(help="How often what has failed is started again.")] = 0,
+) -> None:
+    """Run what is missing; what is complete is used, wherever it was trained."""
+    from lushan.config.launching import launch, require_launcher
+    from lushan.errors import UserError
+    from lushan.run.folder import FAILED, NEW
+    from lushan.study.plan import progress
+    from lushan.study.runner import carry_out
+
+    if retry < 0:
+        raise UserError("must be 0 or more", key="--retry", value=retry)
+    if jobs < 1:
+        raise UserError("must be 1 or more", key="--jobs", value=jobs)
+    for text in option or ():
+        if not text.lstrip("+").startswith("hydra."):
+            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
+            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
+    options = [f"hydra/launcher={launcher}", *(option or ())]
+    require_launcher(options)
+    if launcher == "fork":
+        options.append(f"hydra.launcher.jobs={jobs}")
+    elif jobs != 1:
+        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
+        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
+    made = planned(file)
+    for one in made.runs:
+        remote_code.require(one.config)
+    echo(str(progress(made.states())), err=True)
+    _say_what_stays_open(made)
+    refused: dict[Run, str] = {}
+
+    def start(todo: Sequence[Run]) -> None:
+        done = launch([run.overrides for run in todo], SharedJob(), options)
+        for one, job in zip(todo, done, strict=True):
+            answer = job.return_value
+            if answer["state"] == FAILED and one.folder.state == NEW:  # it came to no folder
+                refused[one] = answer["reason"]
+
+    carry_out(made, start, retry=retry, told=lambda text: echo(text, err=True))
+    echo(_closing(made, refused))
+    raise typer.Exit(_exit_code(made))
+
+
+@app.command(
+    epilog=examples(
+        "lushan study status experiments/ner_heads/study.yaml",
+        "lushan study status experiments/ner_heads/study.yaml --json",
+    )
+)
+def status(
+    file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
+) -> None:
+    """What is complete, running, failed and missing, cell by cell, and the time that is left.
+
+    Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
+    """
+    from lushan.study.plan import as_json as in_json
+    from lushan.study.plan import as_text
+
+    made = planned(file)
+    echo(in_json(made) if as_json else as_text(made))
+    _say_what_stays_open(made)
+
+
+@app.command(
+    epilog=examples(
+        "lushan study table experiments/ner_heads/study.yaml",
+        "lushan study table experiments/ner_heads/study.yaml --write README.md",
+        "lushan study table experiments/ner_heads/study.yaml --format latex",
+    )
+)
+def table(
+    file: File,
+    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
+    write: Annotated[
+        Path | None, typer.Option(help="A Markdown page beside the study, written anew.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file for the tables alone, instead of the terminal.")
+    ] = None,
+) -> None:
+    """The study's tables, and what has become of its claims."""
+    from lushan.errors import UserError
+    from lushan.run.files import write_page
+    from lushan.study import render
+    from lushan.study.formats import require_format
+
+    require_format(format)
+    if write is not None and format != "md":
+        raise UserError("a page is Markdown", key="--format", value=format)
+    if write is not None and write.suffix.lower() not in (".md", ".markdown"):
+        hint = "Write --write README.md. Without --write a table goes to standard output."
+        raise UserError("a page is a Markdown file", key="--write", value=str(write), hint=hint)
+    if write is not None and output is not None:
+        raise UserError("there is --write already", key="--output", value=str(output))
+    made = planned(file)
+    text, apart = render.tables(made, format)
+    if output is not None:
+        write_page(output, text + "\n")
+    elif write is None:
+        echo(text)
+    else:
+        target = write if write.is_absolute() or write.parent != Path() else file.parent / write
+        _write_page(made, text, target)
+        echo(str(target), err=True)
+    for note in apart:
+        echo(note, err=True)
+
+
+def _write_page(made: Plan, text: str, target: Path) -> None:
+    """A study's page, and its plots beside it."""
+    from lushan.run.files import write_page
+    from lushan.study import render
+
+    shown = {}
+    if made.study.plots:
+        from lushan.plotting import save
+        from lushan.study.plots import drawn
+
+        for plot in drawn(made):
+            save(plot.figure, target.parent / plot.name)
+            shown[plot.name] = plot.caption
+    write_page(target, render.page(made, text, shown))
+
+
+Tolerance = Annotated[
+    float, typer.Option(help="Relative difference of a metric that is let pass.", min=0)
+]
+
+
+@app.command(
+    epilog=examples(
+        "lushan study verify experiments/ner_heads/study.yaml",
+        "lushan study verify experiments/ner_heads/study.yaml --runs 2 --seed 1",
+    )
+)
+def verify(
+    file: File,
+    runs: Annotated[
+        int | None, typer.Option(help="So many of them, drawn by the seed; all when not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the runs.")] = 1,
+    tolerance: Tolerance = 1e-4,
+) -> None:
+    """Make complete runs again, each in a fresh folder, and compare number by number."""
+    import random
+
+    from lushan.errors import UserError
+    from lushan.run.folder import COMPLETE
+
+    made = planned(file)
+    states = made.states()
+    done = {run.folder.path: run for run in made.runs if states[run].state == COMPLETE}
+    if not done:
+        hint = f"lushan study run {file}"
+        reasons = "; ".join(dict.fromkeys(status.missing for status in states.values()))
+        raise UserError(f"no run of it is complete ({reasons})", file=file, hint=hint)
+    if runs is not None and not 1 <= runs <= len(done):
+        problem = f"must be 1 or more, and no more than the {len(done)} runs that are complete"
+        raise UserError(problem, key="--runs", value=runs)
+    chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
+    verdicts = []
+    for run in chosen:
+        echo(f"{run.label} ({run.folder.path})")
+        verdicts.append(_again(run.folder.path, None, tolerance, every=False))
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+    echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
+    raise typer.Exit(int("different" in verdicts))
+
+
+def reproduce(
+    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the run that is made again in this folder.")
+    ] = None,
+    tolerance: Tolerance = 1e-4,
+) -> None:
+    """Make a run again, from what its folder says, and compare number by number.
+
+    Exits with 0 where it is bit-equal or within the tolerance, else with 1.
+    """
+    raise typer.Exit(int(_again(run, keep, tolerance, every=True) == "different"))
+
+
+def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
+    """Make a run again, say what comes of it, and return the verdict.
+
+    Args:
+        path: The run's folder.
+        keep: Where the other run stays; it is deleted when not given.
+        tolerance: Of metrics.
+        every: Say also what is bit-equal.
+    """
+    import contextlib
+    import tempfile
+
+    from lushan.engine import lifecycle
+    from lushan.errors import UserError
+    from lushan.run.folder import RunFolder
+    from lushan.study.reproduction import Original, compare
+
+    original = Original.read(path)
+    with contextlib.ExitStack() as stack:
+        place = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        config = original.config_in(place)
+        again = RunFolder.of(config)
+        if again.path.exists():
+            raise UserError(
+                "there is a run already", key="--keep", value=str(again.path), hint="Name another."
+            )
+        changed = original.differences(lifecycle.inputs_of(config))
+        for line in changed:
+            echo(f"  not as it was: {line}")
+        if original.threads is not None:
+            lifecycle.limit_threads(original.threads)
+        lifecycle.run(config, choices=original.result.choices)
+        found = compare(original, again, tolerance=tolerance)
+        for line in found.lines(every=every):
+            echo(f"  {line}")
+        echo(f"  {found.verdict}")
+        return found.verdict
+
+
+def planned(file: Path) -> Plan:
+    """The study spelled out, with its claims read: all that can be wrong is wrong now."""
+    from lushan.study import claims, metrics
+    from lushan.study.plan import plan
+    from lushan.study.study import read
+
+    study = read(file)
+    claimed = claims.read(study)
+    with Bar("configs") as told:
+        made = plan(study, told)
+    metrics.require(made, claimed)
+    return made
+
+
+def _say_what_stays_open(made: Plan) -> None:
+    """Before hours go by: what no result can decide."""
+    from lushan.study import claims
+
+    for line in claims.beyond_reach(made.study, claims.read(made.study)):
+        echo(line, err=True)
+
+
+def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
+    """How a study stands, and why runs are not done.
+
+    Args:
+        made: The study.
+        refused: Runs that have not come to a folder, and why.
+    """
+    from lushan.run.folder import FAILED
+    from lushan.study.plan import progress
+
+    states = made.states()
+    for run, reason in refused.items():
+        states[run] = dataclasses.replace(states[run], state=FAILED, reason=reason)
+    failed = [run for run, status in states.items() if status.state == FAILED]
+    lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
+    if any(run not in refused for run in failed):
+        lines.append("what has failed is left alone; --retry 1 starts it again")
+    return "\n".join([*lines, *made.notes, str(progress(states))])
+
+
+def _exit_code(made: Plan) -> int:
+    from lushan.run.folder import COMPLETE
+
+    return int(any(status.state != COMPLETE for status in made.states().values()))

@@ -1,0 +1,1 @@
+"""What all parts share: bounded readers of JSON and YAML, printing, units, wording."""

@@ -1,0 +1,401 @@
+"""What Hydra and OmegaConf raise, said as our own mistakes are: key, value, repair, and the file.
+
+Nothing here decides whether a config is right; it only looks up, once something is wrong, what the
+right name is and which file or override the wrong one came from.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from lushan.config import choices, hints, provenance
+from lushan.errors import UnknownKey, UserError, nearest
+
+if TYPE_CHECKING:
+    from lushan.config.compose import Composer
+
+_THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
+_PLAIN = ValueError | TypeError | LookupError | AssertionError | OSError | RecursionError
+_GENERAL = ("lushan.config", "lushan.cli.app", "lushan.cli.train")
+
+
+def is_of_composition(error: BaseException) -> bool:
+    """Whether composing raised it: no job's own code, nor ours, was on the way.
+
+    A sweeper or launcher may have asked for the composing of a job.
+    """
+    modules = [
+        str(frame.f_globals.get("__name__", ""))
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    named = [module for module in modules if module.startswith("lushan.")]
+    if named and not named[-1].startswith(_GENERAL):
+        return False
+    if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
+        return True
+    if not all(module.startswith(_GENERAL) for module in named):
+        return False
+    ours = [i for i, m in enumerate(modules) if m.startswith("lushan.")]
+    after = modules[ours[-1] + 1 :] if ours else modules
+    return isinstance(error, _PLAIN) and bool(after) and after[0].split(".")[0] in _THEIRS
+
+
+def explain(
+    error: Exception, composer: Composer, config_name: str | None, overrides: list[str]
+) -> UserError:
+    """The mistake behind what composing raised."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if isinstance(error, MissingConfigException):
+        return _no_such_option(error, composer, config_name, overrides)
+    if (in_yaml := _chained(error, yaml.MarkedYAMLError)) is not None:
+        return _bad_yaml(in_yaml)
+    text = str(error)
+    if key := _unknown_key(text, overrides):
+        return _no_such_key(key, composer, config_name, overrides)
+    if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
+        return UserError(
+            "it is there already", key=found[1], file=provenance.COMMAND_LINE, hint="Remove the +."
+        )
+    if found := (
+        re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text)
+        or re.match(r"Sweep parameters '([^'=]*)=(.*)' requires --multirun", text)
+    ):
+        return UserError(
+            "several values are a sweep",
+            key=found[1],
+            value=found[2],
+            file=provenance.COMMAND_LINE,
+            hint=f"Write lushan train -m, or {found[1]}=[{found[2]}] for a list.",
+        )
+    if found := re.match(r"'(hydra\.[^']*)' must be configured before the sweep starts", text):
+        return UserError(
+            "one job of a sweep cannot have another one",
+            key=found[1],
+            hint="Write it on the command line, for the whole sweep.",
+        )
+    if found := re.match(r"(?:In '[^']*': )?You must specify '([^']*)'", text):
+        options = ", ".join(provenance.options_of(composer, found[1]))
+        hint = f"Write {found[1]}=NAME. There are: {options}."
+        return UserError("this must be set", key=found[1], hint=hint)
+    if re.match(r"Config group override must be a string or a list", text):
+        return _no_name(composer, overrides)
+    if found := re.search(r"Invalid Defaults List override '/?([^:@']*)[^:']*: (.*)'", text):
+        return _no_such_group(found[1], found[2], composer, config_name, overrides)
+    if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
+        return _other(error, None, provenance.path_of(composer, found[1]))
+    return _other(error, _blamed(text, composer, overrides))
+
+
+def of_resolving(error: OmegaConfBaseException) -> UserError:
+    """The mistake of an interpolation that leads nowhere."""
+    key = error.full_key or None
+    first = str(error).splitlines()[0]
+    if isinstance(error, InterpolationKeyError):
+        found = re.search(r"'([^']*)'", first)
+        target = found[1] if found else "?"
+        return UserError(
+            f"it is taken from {target}, and there is no such key",
+            key=key,
+            hint=f"Set it: {key}=VALUE." if key else None,
+        )
+    return UserError(first, key=key)
+
+
+def with_origin(error: UserError) -> UserError:
+    """The same mistake, with the file that its key came from."""
+    if error.file is not None or error.key is None:
+        return error
+    place = provenance.origin(error.key)
+    if place is None:
+        return error
+    return type(error)(
+        error.problem,
+        key=error.key,
+        value=error.value,
+        file=place.file,
+        line=place.line,
+        hint=error.hint or _slash_instead_of_a_dot(error),
+    )
+
+
+def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
+    """The same mistake, with what was meant by the key, where the rest of the config tells it."""
+    wrong = str(error.key)
+    keys = [k for k in provenance.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
+    value = error.value
+    hint = choices.instead_of_key(
+        wrong,
+        str(value) if isinstance(value, str) else None,
+        provenance.known_groups(),
+        provenance.known_options,
+    ) or hints.hint_for(wrong, value, keys, provenance.known_groups(), provenance.values_of(cfg))
+    if hint is not None and hint.startswith(choices.ONLY) and error.hint:
+        hint = f"{hint} {error.hint}"
+    return UnknownKey(error.problem, key=wrong, value=value, hint=hint or error.hint)
+
+
+def _slash_instead_of_a_dot(error: UserError) -> str | None:
+    """A hint for `task.head=crf`: an option of a group inside another is chosen with a slash."""
+    group = str(error.key).replace(".", "/")
+    if group == error.key or not isinstance(error.value, str):
+        return None
+    return (
+        f"Write {group}={error.value}." if error.value in provenance.known_options(group) else None
+    )
+
+
+def _unreadable(error: OverrideParseException) -> UserError:
+    return _unreadable_line(str(error.override), str(error))
+
+
+def _unreadable_line(line: str, text: str) -> UserError:
+    reasons = [part for part in text.splitlines() if part and not part.startswith("See ")]
+    if line.startswith("-"):
+        return UserError(
+            "there is no such flag",
+            value=line,
+            file=provenance.COMMAND_LINE,
+            hint="`lushan train --help` shows what can be written.",
+        )
+    key, equals, value = line.partition("=")
+    if not equals or not key:
+        hint = f"{line}=VALUE?" if line and key else "Write KEY=VALUE."
+        return UserError(
+            "an override is key=value", value=line, file=provenance.COMMAND_LINE, hint=hint
+        )
+    return UserError(
+        f"the value cannot be read: {reasons[-1].strip(' ^') if reasons else 'syntax'}",
+        key=key,
+        value=value,
+        file=provenance.COMMAND_LINE,
+        hint=f"Quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'.",
+    )
+
+
+def _no_such_option(
+    error: MissingConfigException,
+    composer: Composer,
+    config_name: str | None,
+    overrides: Sequence[str],
+) -> UserError:
+    missing = error.missing_cfg_file or ""
+    if not missing or missing == config_name:
+        return UserError(
+            "there is no such config", key="--config-name", value=missing or config_name
+        )
+    missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
+    group, _, name = missing.rpartition("/")
+    # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
+    place: provenance.Place | None = None
+    for parsed in composer.parse_quietly(overrides):
+        chosen = parsed.key_or_group
+        if missing in (f"{chosen}/", *_chosen_by(parsed)):
+            group, name = chosen, missing.removeprefix(f"{chosen}/")
+            place = provenance.Place(provenance.COMMAND_LINE)
+    if place is None:
+        place = _choice_in_a_file(missing, composer, config_name, overrides)
+    return UserError(
+        f"there is no {name!r} in the group {group}" if group else "there is no such config",
+        key=group or None,
+        value=name,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        hint=choices.options_near(
+            group, name, provenance.own_options_of(composer, group), provenance.options_by(composer)
+        ),
+    )
+
+
+def _chosen_by(override: Override) -> list[str]:
+    value = override.value()
+    return [f"{override.key_or_group}/{v}" for v in (value if isinstance(value, list) else [value])]
+
+
+def _choice_in_a_file(
+    choice: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> provenance.Place | None:
+    begin = [c for parsed in composer.parse_quietly(overrides) for c in _chosen_by(parsed)]
+    return provenance.place_of_choice(composer, [*begin, config_name or ""], choice)
+
+
+def _no_such_group(
+    group: str, value: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> UserError:
+    """A file overrides what no file before it chose: `- override /modle: bert_tiny`."""
+    place = _choice_in_a_file(f"{group}/{value}", composer, config_name, overrides)
+    groups = provenance.groups_of(composer)
+    if group in groups:
+        problem, hint = "no option of this group is chosen before", f"Write `- {group}: {value}`."
+    else:
+        near = nearest(group, groups)
+        problem = "there is no such group"
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(groups)}."
+    return UserError(
+        problem,
+        key=group,
+        value=value,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        hint=hint,
+    )
+
+
+def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
+    """A group was given a number, or nothing: `callbacks=null`."""
+    for override in composer.parse_quietly(overrides):
+        line = str(override.input_line)
+        if not override.key_or_group:
+            return _unreadable_line(line, "")
+        if composer.is_group(override) and not isinstance(override.value(), str | list):
+            return _not_an_option(override, composer)
+    return UserError("a group takes the name of an option", value=" ".join(overrides))
+
+
+def _not_an_option(override: Override, composer: Composer) -> UserError:
+    group = override.key_or_group
+    return UserError(
+        "a group takes the name of an option",
+        key=group,
+        value=_value(override),
+        file=provenance.COMMAND_LINE,
+        hint=f"There are: {', '.join(provenance.own_options_of(composer, group))}.",
+    )
+
+
+def _value(override: Override) -> str | None:
+    return str(override.input_line).partition("=")[2] or None
+
+
+def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
+    """The override that a message speaks of."""
+    for override in composer.parse_quietly(overrides):
+        key, value = override.key_or_group, _value(override)
+        ways = [override.input_line, f"'{key}'", f"'{key}=", f" for {key}.", value and f"'{value}'"]
+        if text.startswith(f"{key} ") or any(way in text for way in ways if way):
+            return override
+    return None
+
+
+def _unknown_key(text: str, overrides: Sequence[str]) -> str | None:
+    """The key of which a message says that there is none; `~` before it where it was to go."""
+    if found := re.match(r"Could not override '([^']*)'", text):
+        return found[1]
+    if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):
+        return f"~{found[1]}"
+    # The launcher and the sweeper are made while it is composed.
+    if found := re.search(r"got an unexpected keyword argument '([^']*)'", text):
+        keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+        ours = (k for k in keys if k.startswith("hydra.") and k.endswith(f".{found[1]}"))
+        return next(ours, None)
+    return None
+
+
+def _no_such_key(
+    key: str, composer: Composer, config_name: str | None, overrides: list[str]
+) -> UserError:
+    name = key.removeprefix("~")
+    sign = "~" if key.startswith("~") else ""
+    parsed = composer.parse_quietly(overrides)
+    value = next((o for o in parsed if o.key_or_group == name.partition("@")[0]), None)
+    if value is not None and composer.is_group(value) and not value.is_delete():
+        return _not_an_option(value, composer)
+    given = None if value is None or value.is_delete() else value.get_value_string()
+    return UnknownKey(
+        "there is no such key",
+        key=name,
+        value=given,
+        file=provenance.COMMAND_LINE,
+        hint=_key_hint(sign, name, given, composer, config_name, parsed),
+    )
+
+
+def _key_hint(
+    sign: str,
+    name: str,
+    value: str | None,
+    composer: Composer,
+    config_name: str | None,
+    parsed: list[Override],
+) -> str:
+    if name.partition(".")[0] == "hydra":
+        return "`lushan train --cfg hydra` shows what there is."
+    base = composer.without_values(config_name, parsed)
+    keys = [] if base is None else list(provenance.keys_of(base))
+    groups = provenance.groups_of(composer)
+    if sign:
+        near = nearest(name, [*groups, *keys])
+        hint = f"Did you mean {sign}{near}?" if near else None
+    else:
+        values = {} if base is None else provenance.values_of(base)
+        values |= {o.key_or_group: o.value() for o in parsed if not o.is_delete()}
+        hint = choices.instead_of_key(
+            name, value, groups, provenance.options_by(composer)
+        ) or hints.hint_for(name, value, keys, groups, values)
+    if hint is not None and not hint.startswith(choices.ONLY):
+        return hint
+    inside = None if base is None else _deepest(base, name)
+    names = map(str, inside) if inside is not None else (k for k in keys if "." not in k)
+    listed = f"There are: {', '.join(names)}."
+    return listed if hint is None else f"{hint} {listed}"
+
+
+def _deepest(base: DictConfig, key: str) -> DictConfig | None:
+    """The innermost group on the way to a key; None where there is none."""
+    node = base
+    for part in key.split("."):
+        inner = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
+        if not isinstance(inner, DictConfig):
+            break
+        node = inner
+    return None if node is base else node
+
+
+def _bad_yaml(error: yaml.MarkedYAMLError) -> UserError:
+    mark = error.problem_mark or error.context_mark
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    if mark is None:
+        return UserError(f"it is no YAML: {problem}")
+    return UserError(
+        f"it is no YAML: {problem}", file=mark.name, line=mark.line + 1, column=mark.column + 1
+    )
+
+
+def _chained(error: BaseException | None, kind: type[Any]) -> Any:
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _other(error: Exception, blamed: Override | None, file: str | None = None) -> UserError:
+    cause: BaseException = error
+    while cause.__cause__ is not None and re.match(r"(Error merging override|$)", str(cause)):
+        cause = cause.__cause__
+    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    beside = ("full_key:", "object_type", "reference_type")
+    lines = [line for line in lines if not line.startswith(beside)]
+    problem = lines[0] if lines else type(cause).__name__
+    if isinstance(error, RecursionError):
+        problem = "a file of the config names itself in its defaults, or by way of others"
+    hint = "\n  ".join(lines[1:]) or None
+    if blamed is None:
+        return UserError(problem, key=key or None, file=file, hint=hint)
+    return UserError(
+        problem,
+        key=blamed.key_or_group,
+        value=_value(blamed),
+        file=provenance.COMMAND_LINE,
+        hint=hint,
+    )

@@ -1,0 +1,202 @@
+"""What a config may ask of Hydra itself.
+
+Hydra imports what `hydra.launcher`, `hydra.sweeper` and `hydra.callbacks` name, configures logging
+by calling what the config says, sets environment variables and searches packages for configs: each
+is a way for a config to run code, and each is judged before Hydra acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lushan.config import launcher_settings
+from lushan.config.allow_list import locate, nodes, user_prefixes
+from lushan.config.launcher_settings import Typed
+from lushan.config.rules import HYDRA_RULES
+from lushan.errors import UserError
+from lushan.run import inside
+from lushan.run.identity import SWEEPS
+
+TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
+"""Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
+
+ENVIRONMENT = (
+    # Not all of `OMP_`: OMP_TOOL_LIBRARIES names a library to be loaded.
+    *("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE"),
+    *("MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
+    *("NCCL_DEBUG", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SOCKET_IFNAME"),
+    *("GLOO_SOCKET_IFNAME", "PYTORCH_", "TOKENIZERS_PARALLELISM"),
+)
+"""Beginnings of the variables that `hydra.job.env_set` may set; others could let code in."""
+
+OURS = {
+    "run.dir": "Run folders are below paths.output_dir.",
+    "output_subdir": "The run folder has config.yaml and overrides.yaml.",
+    "job.chdir": "Paths in a config are read from the folder you work in.",
+}
+"""Keys of `hydra` that stay as conf/train.yaml has them, and where to look instead."""
+
+_ALLOWED_VALUES: Mapping[str, tuple[object, ...]] = {
+    "run.dir": (".",),
+    "output_subdir": (None,),
+    "job.chdir": (None, False),
+}
+
+
+def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
+    """Refuse what Hydra must not do for a config.
+
+    Args:
+        node: The composed `hydra` node.
+        typed: What the person at the command line has set.
+
+    Raises:
+        UserError: It names code that did not come with Hydra or us, or changes what is ours.
+    """
+    for part in ("launcher", "sweeper", "callbacks"):
+        written = _as_written(node[part], f"hydra.{part}")
+        for key, inner in nodes(written, f"hydra.{part}"):
+            locate(str(inner["_target_"]), key)
+        if part != "callbacks" and isinstance(written, Mapping):
+            launcher_settings.require(written, _resolved(node[part]), part, typed)
+    for part in ("job_logging", "hydra_logging"):
+        _judge_logging(node[part], f"hydra.{part}")
+    for name in node.job.env_set:
+        if not str(name).startswith(ENVIRONMENT):
+            raise UserError(
+                "a config cannot set this variable",
+                key=f"hydra.job.env_set.{name}",
+                hint=f"Set it where you call lushan: {name}=... lushan train ...",
+            )
+    for key, hint in OURS.items():
+        value = OmegaConf.select(node, key)
+        if value not in _ALLOWED_VALUES[key]:
+            raise UserError("this is not configured", key=f"hydra.{key}", value=value, hint=hint)
+
+
+def require_own_sweep(node: DictConfig) -> None:
+    """Refuse a folder for a sweep in which Hydra's `multirun.yaml` would replace somebody's file.
+
+    Hydra writes it before the first job, which removes it again.
+
+    Args:
+        node: The composed `hydra` node.
+
+    Raises:
+        UserError: There is such a file, and it is not left by an earlier sweep.
+    """
+    with suppress(OmegaConfBaseException):
+        folder = Path(str(node.sweep.dir))
+        path = folder / "multirun.yaml"
+        ours = folder.name == SWEEPS and inside.is_inside(path, folder.parent)
+        if path.is_symlink() or (path.exists() and not ours):
+            raise UserError(
+                "Hydra would replace this file",
+                key="hydra.sweep.dir",
+                file=path,
+                value=str(folder),
+                hint="Name a folder without one, or leave hydra.sweep.dir as it is.",
+            )
+
+
+def _as_written(node: Any, key: str) -> Any:
+    """A node in plain values, unresolved: `${oc.env:NAME}` is not a name that was judged.
+
+    Raises:
+        UserError: What stands there is a mapping or list that stands somewhere else.
+    """
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    if node._is_none() or node._is_missing():
+        return None
+    if isinstance(node, ListConfig):
+        return [_member(node, place, f"{key}.{place}") for place in range(len(node))]
+    return {name: _member(node, name, f"{key}.{name!s}") for name in node}
+
+
+def _resolved(node: Any) -> Any:
+    """Return a node in plain values; without those that cannot be resolved before a job begins."""
+    if not isinstance(node, DictConfig):
+        return node
+    found = {}
+    for name in node:
+        with suppress(OmegaConfBaseException):
+            found[name] = _resolved(node[name])
+    return found
+
+
+def _member(node: Any, name: Any, key: str) -> Any:
+    value: Any = node._get_node(name)
+    if not value._is_interpolation():
+        return _as_written(value if OmegaConf.is_config(value) else value._value(), key)
+    text = value._value()
+    with suppress(OmegaConfBaseException):
+        if isinstance(node[name], DictConfig | ListConfig | Mapping | list | tuple):
+            raise UserError("this must be written here, not taken", key=key, value=text)
+    return text
+
+
+def _judge_logging(node: DictConfig | None, key: str) -> None:
+    # `()`, `class`, `ext://` and queue listeners of logging's dictConfig all name code.
+    for part in ("handlers", "formatters", "filters", "incremental"):
+        if node and part in node:
+            raise UserError(
+                "logging is configured by the run",
+                key=f"{key}.{part}",
+                hint=f"Leave {key.replace('.', '/')} at none. The log is in the run's log.txt.",
+            )
+
+
+def judge_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+    """Refuse places to search for configs that would be imported.
+
+    Args:
+        repository: Hydra's, in which the primary config is found.
+        config_name: The primary config.
+        parsed: The overrides.
+
+    Raises:
+        UserError: A place of `hydra.searchpath` is not a folder, nor of an allowed package.
+    """
+    for override in parsed:
+        if override.key_or_group.replace("[", ".").startswith("hydra.searchpath"):
+            _judge_places(override.value(), "command line")
+    if config_name is None or not repository.config_exists(config_name):
+        return
+    primary = repository.load_config(config_path=config_name).config
+    try:
+        places = OmegaConf.select(primary, "hydra.searchpath")
+    except OmegaConfBaseException:
+        places = None
+    if places is not None:
+        if OmegaConf.is_config(places):
+            places = OmegaConf.to_container(places, resolve=False)
+        _judge_places(places, f"{config_name.removesuffix('.yaml')}.yaml")
+
+
+def _judge_places(places: Any, origin: str) -> None:
+    for place in places if isinstance(places, list) else [places]:
+        scheme, found, rest = str(place).partition("://")
+        if not found and "$" not in scheme:
+            continue
+        if scheme == "file" and "$" not in rest:
+            continue
+        package = rest.replace("/", ".")
+        if scheme == "pkg" and any(
+            package == p or package.startswith(f"{p}.") for p in user_prefixes()
+        ):
+            continue
+        raise UserError(
+            "only folders are searched for configs",
+            key="hydra.searchpath",
+            value=place,
+            file=origin,
+            hint="Write hydra.searchpath=[file://FOLDER], or --config-dir FOLDER.",
+        )

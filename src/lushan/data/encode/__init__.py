@@ -1,0 +1,1 @@
+"""Examples as numbers, kept as memory-mapped Arrow files."""

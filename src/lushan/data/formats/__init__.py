@@ -1,0 +1,34 @@
+"""The sources a config can name: `data=conll`, `data=table`, ... One module a format."""
+
+from lushan.data.formats.chat import Chat, ChatHub
+from lushan.data.formats.conll import Conll
+from lushan.data.formats.hub import Hub
+from lushan.data.formats.jsonl import Jsonl
+from lushan.data.formats.mixture import Mixture
+from lushan.data.formats.samples import (
+    SampleChat,
+    SampleNER,
+    SamplePairs,
+    SampleReviews,
+    SampleText,
+)
+from lushan.data.formats.stream import Stream
+from lushan.data.formats.table import Table
+from lushan.data.formats.text import Text
+
+__all__ = [
+    "Chat",
+    "ChatHub",
+    "Conll",
+    "Hub",
+    "Jsonl",
+    "Mixture",
+    "SampleChat",
+    "SampleNER",
+    "SamplePairs",
+    "SampleReviews",
+    "SampleText",
+    "Stream",
+    "Table",
+    "Text",
+]

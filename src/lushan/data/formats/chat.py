@@ -1,0 +1,42 @@
+"""Dialogues: messages with roles, plain turns, or an instruction with its output."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pyarrow as pa
+
+from lushan.configurable import configurable
+from lushan.data import files, unpacking
+from lushan.data.dialogues import Dialogues, untyped
+from lushan.data.formats.hub import HubSet
+from lushan.data.formats.table import PARQUET, read_parquet
+from lushan.data.json_rows import columns_of
+from lushan.data.labelled import Columns
+from lushan.data.source import WholeFiles
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class Chat(Dialogues, WholeFiles):
+    """Dialogues in JSON (an object a line, or one array) or Parquet."""
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one file."""
+        path = self.path_of(split, name)
+        if files.bare_suffix(path) in PARQUET:
+            return self.table_of(untyped(read_parquet(path, self.largest_file)), split, notes)
+        columns = columns_of(
+            unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+        )
+        return self.table_of(columns, split, notes)
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class ChatHub(Dialogues, HubSet):
+    """Dialogues of a set of the Hugging Face hub."""
+
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """Likewise; see `untyped`."""
+        return super().table_of(untyped(columns), split, notes)

@@ -1,0 +1,367 @@
+"""Column files: a token and its tag a line, a blank line after each sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import pyarrow as pa
+
+from lushan.common.override_text import typed
+from lushan.common.wording import plural
+from lushan.configurable import configurable
+from lushan.data import files
+from lushan.data.encode import arrow
+from lushan.data.labelled import remember
+from lushan.data.source import WholeFiles
+from lushan.data.tagged import TOKEN_LINES, Tagged
+from lushan.errors import UserError
+from lushan.text.tags import is_tag
+
+DOCUMENT = "-DOCSTART-"
+COMMENT = "#"
+"""What comments start with in CoNLL-U."""
+_RANGE = re.compile(r"\d+-\d+")
+_EMPTY_NODE = re.compile(r"\d+\.\d+")
+
+
+SAMPLE = 2000
+"""Lines that show how the columns stand."""
+
+# Plain tuples: a corpus has a million of them.
+_Row = tuple[int, str, list[str]]
+"""(number, text, fields) of a line that is not blank."""
+_Word = tuple[int, str, str]
+"""(line, token, tag)."""
+
+
+class _Layout(NamedTuple):
+    """How the columns of a file stand.
+
+    Attributes:
+        split: Parts a line into its fields.
+        width: How many most lines have.
+        token_at: The tokens' column.
+        tag_at: The tags' one; None if tags are not read.
+        ids: Whether the first column counts the words of each sentence, as CoNLL-U's does.
+        comment: What a line starts with that is a comment unless it has the columns of a token.
+    """
+
+    split: Callable[[str], list[str]]
+    width: int
+    token_at: int
+    tag_at: int | None
+    ids: bool
+    comment: str | None
+
+    def is_comment(self, row: _Row) -> bool:
+        """Whether a line is a comment: `#love O` is a token and its tag."""
+        _, line, fields = row
+        if self.comment is None or not line.startswith(self.comment):
+            return False
+        if len(fields) != self.width:
+            return True
+        return self.tag_at is not None and not is_tag(fields[self.tag_at].strip())
+
+    def left_out(self, row: _Row) -> str:
+        """What a line holds that is not a word; '' for a word."""
+        if self.is_comment(row):
+            return "comments"
+        return _of_words(row[2][0]) if self.ids else ""
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class Conll(Tagged, WholeFiles):
+    """CoNLL-style columns.
+
+    Lines that start with `-DOCSTART-`, and blank ones (stray blanks and tabs too), end a sentence.
+    Where the first column counts the words of each sentence, as CoNLL-U's does, multiword tokens
+    (`1-2`) and empty nodes (`1.1`) are left out and counted: their words have lines of their own.
+
+    Args:
+        token_column: Which column holds tokens; from 0, or from the end with -1.
+        tag_column: Which one holds tags.
+        separator: What stands between columns; `auto` is a tab where most lines have one, and any
+            run of blanks otherwise.
+        strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
+        comment: Lines that start so are left out and counted, unless they have the columns of a
+            token; null is `#` where the first column counts words, and otherwise no line.
+    """
+
+    line_per_token: ClassVar[bool] = True
+
+    token_column: int = 0
+    tag_column: int = -1
+    separator: Literal["auto", "tab", "space"] = "auto"
+    strip_digit: bool = False
+    comment: str | None = None
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one file."""
+        path = self.path_of(split, name)
+        text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
+        found: list[str] = []
+        table = self.table(text, path, notes=found)
+        notes += [f"{split}: {note}" for note in found]
+        return table
+
+    def table(
+        self,
+        text: str,
+        path: str | Path,
+        *,
+        tagged: bool = True,
+        notes: list[str] | None = None,
+    ) -> pa.Table:
+        """Column text as a table.
+
+        Args:
+            text: Of the file.
+            path: The file.
+            tagged: Whether it has a column of tags; without them the table has none.
+            notes: Where to add what was left out.
+
+        Raises:
+            UserError: A line does not have the columns that most have, or no sentence is there.
+        """
+        notes = [] if notes is None else notes
+        sentences = list(self._sentences(text, path, tagged, notes))
+        if not sentences:
+            raise files.empty(path, "the file holds no sentence")
+        stem = Path(path).name
+        first = [words[0][0] for words in sentences]
+        columns = {
+            "id": arrow.texts([f"{stem}:{n}" for n in first]),
+            "tokens": arrow.text_lists([[token for _, token, _ in words] for words in sentences]),
+            "tags": arrow.text_lists([[tag for *_, tag in words] for words in sentences]),
+            "line": arrow.numbers(first, pa.int64()),
+            "file": arrow.texts([str(path)] * len(first)),
+        }
+        if not tagged:
+            del columns["tags"]
+        elif any(words[-1][0] - words[0][0] >= len(words) for words in sentences):
+            lines = [[line for line, *_ in words] for words in sentences]
+            columns[TOKEN_LINES] = pa.array(lines, pa.list_(pa.int64()))
+        return pa.table(columns)
+
+    def _sentences(
+        self, text: str, path: str | Path, tagged: bool, notes: list[str]
+    ) -> Iterator[list[_Word]]:
+        """The words of each sentence."""
+        lines = _lines(text, path, notes)
+        layout = self._layout(lines, path, tagged)
+        some_left_out = layout.comment is not None or layout.ids
+        counts: Counter[str] = Counter()
+        words: list[_Word] = []
+        for number, line in enumerate(lines, start=1):
+            if _ends_sentence(line):
+                if words:
+                    yield words
+                    words = []
+                continue
+            row = number, line, layout.split(line)
+            if some_left_out and (kind := layout.left_out(row)):
+                counts[kind] += 1
+            else:
+                words.append(self._word_of(row, layout, path))
+        if words:
+            yield words
+        notes += _said(counts, layout)
+
+    def width(self, text: str, path: str | Path) -> int:
+        """Return how many columns most lines of a text have.
+
+        Raises:
+            UserError: It holds no sentence.
+        """
+        return self._shape(_sample(_lines(text, path, [])), path)[2]
+
+    def _shape(
+        self, sample: Sequence[str], path: str | Path
+    ) -> tuple[list[str], Callable[[str], list[str]], int]:
+        """The lines that are no comments, how they are split, and into how many columns."""
+        marks = (COMMENT, self.comment) if self.comment else (COMMENT,)
+        plain = [line for line in sample if not _ends_sentence(line)]
+        if not plain:
+            raise files.empty(path, "the file holds no sentence")
+        plain = [line for line in plain if not line.startswith(marks)] or plain
+        tab = self.separator == "tab"
+        if self.separator == "auto":
+            tab = 2 * sum("\t" in line for line in plain) >= len(plain)
+        split = _by_tabs if tab else _by_blanks
+        return plain, split, Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+
+    def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
+        """The columns that most lines have: one odd line does not decide for all others."""
+        sample = _sample(lines)
+        plain, split, width = self._shape(sample, path)
+        tab = split is _by_tabs
+        example = next(line for line in plain if len(split(line)) == width)
+        number = lines.index(example) + 1
+        token_at, tag_at = self._columns(split(example), path, number, tab, tagged)
+        ids = width > 2 and _counts_words(sample, split, width)
+        if ids and token_at == 0:
+            raise UserError(
+                "this column counts the words of each sentence",
+                key="data.token_column",
+                value=self.token_column,
+                file=path,
+                line=number,
+                hint="In CoNLL-U and its kin the words stand in the second column: "
+                "data.token_column=1.",
+            )
+        comment = self.comment or (COMMENT if ids else None)
+        return _Layout(split, width, token_at, tag_at if tagged else None, ids, comment)
+
+    def _word_of(self, row: _Row, layout: _Layout, path: str | Path) -> _Word:
+        number, line, fields = row
+        if len(fields) != layout.width:
+            raise self._ragged(row, layout, path)
+        token = fields[layout.token_at]
+        if self.strip_digit:
+            token = self._stripped(token, path, number)
+        if not token:
+            raise UserError("the token is missing", file=path, line=number, value=line)
+        if layout.tag_at is None:
+            return number, token, ""
+        tag = fields[layout.tag_at].strip()
+        if not tag:
+            raise UserError("the tag is missing", file=path, line=number, value=line)
+        return number, token, tag
+
+    def _columns(
+        self, fields: Sequence[str], path: str | Path, line: int, tab: bool, tagged: bool
+    ) -> tuple[int, int]:
+        """The places of token and tag, counted from the start."""
+        width = len(fields)
+        if tagged and width < 2 and self.token_column != self.tag_column:
+            raise UserError(
+                "this line has one column, and a token and its tag are two",
+                file=path,
+                line=line,
+                value=fields[0],
+                hint="Columns are separated by "
+                + ("a tab; data.separator=space reads blanks." if tab else "blanks or a tab."),
+            )
+        wanted = {"token_column": self.token_column}
+        if tagged:
+            wanted["tag_column"] = self.tag_column
+        for key, column in wanted.items():
+            if not -width <= column < width:
+                raise UserError(
+                    f"there is no column {column}: line {line} has {width}",
+                    key=f"data.{key}",
+                    value=column,
+                    file=path,
+                    hint=f"Columns are 0 to {width - 1}, or -1 for the last; the line is: "
+                    + " | ".join(fields),
+                )
+        remember(self, width=width)
+        return self.token_column % width, self.tag_column % width
+
+    @staticmethod
+    def _ragged(row: _Row, layout: _Layout, path: str | Path) -> UserError:
+        number, line, fields = row
+        tab = layout.split is _by_tabs
+        return UserError(
+            f"{plural(len(fields), 'column')} (separated by {'tabs' if tab else 'blanks'}), and "
+            f"most lines have {layout.width}",
+            file=path,
+            line=number,
+            value=line,
+            hint="Each token needs its tag. If the columns are separated otherwise, write "
+            f"data.separator={'space' if tab else 'tab'}; comments are left out by "
+            f"{typed('data.comment', COMMENT)}.",
+        )
+
+    @staticmethod
+    def _stripped(token: str, path: str | Path, line: int) -> str:
+        if not token[-1:].isdigit():
+            raise UserError(
+                "this token does not end with a digit",
+                key="data.strip_digit",
+                file=path,
+                line=line,
+                value=token,
+                hint="Write data.strip_digit=false.",
+            )
+        return token[:-1]
+
+
+def _by_tabs(line: str) -> list[str]:
+    return line.split("\t")
+
+
+def _by_blanks(line: str) -> list[str]:
+    # Not str.split(): it also splits at the wide blanks that may be part of a token.
+    return [field for field in line.replace("\t", " ").split(" ") if field]
+
+
+def _lines(text: str, path: str | Path, notes: list[str]) -> list[str]:
+    """The lines of a file, without the byte order marks that joining files leaves in it."""
+    return files.without_marks(files.lines_of(text, path), path, notes)
+
+
+def _ends_sentence(line: str) -> bool:
+    return not line.strip(" \t") or line.startswith(DOCUMENT)
+
+
+def _sample(lines: Sequence[str]) -> list[str]:
+    """The first lines, as many as hold `SAMPLE` tokens or comments."""
+    found: list[str] = []
+    count = 0
+    for line in lines:
+        found.append(line)
+        count += not _ends_sentence(line)
+        if count == SAMPLE:
+            break
+    return found
+
+
+def _counts_words(lines: Sequence[str], split: Callable[[str], list[str]], width: int) -> bool:
+    """Whether the first column holds 1, 2, 3, ... in most sentences of several words."""
+    counting = others = 0
+    ids: list[str] = []
+    for line in [*lines, ""]:
+        if _ends_sentence(line):
+            right = ids == [str(n) for n in range(1, len(ids) + 1)]
+            counting += right and len(ids) > 1
+            others += not right
+            ids = []
+        elif len(fields := split(line)) == width and not _of_words(fields[0]):
+            ids.append(fields[0])
+    return counting > others
+
+
+def _of_words(identifier: str) -> str:
+    """What an id of CoNLL-U names where it is not one word: '' for a word."""
+    if _RANGE.fullmatch(identifier):
+        return "multiword tokens"
+    return "empty nodes" if _EMPTY_NODE.fullmatch(identifier) else ""
+
+
+def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
+    """What was left out."""
+    if comments := counts["comments"]:
+        yield plural(
+            comments,
+            f"comment (a line that starts with {layout.comment!r}) was left out",
+            f"comments (lines that start with {layout.comment!r}) were left out",
+        )
+    if ranges := counts["multiword tokens"]:
+        yield plural(
+            ranges,
+            "multiword token (an id such as 1-2) was left out: its words have lines of their own",
+            "multiword tokens (ids such as 1-2) were left out: their words have lines of their own",
+        )
+    if nodes := counts["empty nodes"]:
+        yield plural(
+            nodes,
+            "empty node (an id such as 1.1) was left out",
+            "empty nodes (ids such as 1.1) were left out",
+        )

@@ -1,0 +1,242 @@
+"""Data sets of the Hugging Face hub, and local files that `datasets` reads."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lushan.configurable import configurable
+from lushan.data import files, folders, unpacking
+from lushan.data.classes import Classes
+from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
+from lushan.data.labelled import Columns, require_short
+from lushan.data.rows import Rows
+from lushan.data.source import Source, hash_json
+from lushan.errors import UserError, did_you_mean, first_line
+from lushan.run import hashes
+from lushan.text import hub
+
+BUILDERS = {
+    ".json": "json",
+    ".jsonl": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+CONVERTED = "refs/convert/parquet"
+"""Where the hub keeps a plain copy of a set that was made by a script."""
+
+
+def load_here(*args: Any, **options: Any) -> Any:
+    """`load_dataset`, which asks nobody: of local files too it tells the hub that they are read."""
+    with folders.asking_nobody() as datasets:
+        return datasets.load_dataset(*args, **options)
+
+
+def load_from_hub(path: str, config: str | None, **options: Any) -> Any:
+    """`load_dataset` of a set of the hub, whose files are all its own."""
+    import datasets
+
+    pinned = {"revision": options.get("revision")}
+    folders.require_own(datasets.load_dataset_builder(path, config, **pinned), path)
+    return datasets.load_dataset(path, config, **options)
+
+
+@dataclasses.dataclass(kw_only=True)
+class HubSet(Source):
+    """A set of the hub; `train`, `validation` and `test` are names of its splits.
+
+    Labels that the set keeps as numbers get the names it has for them.
+
+    Args:
+        path: A hub id, or a folder or file that `datasets` reads: Parquet, JSONL, CSV.
+        config: Which part of the set.
+        revision: Branch, tag or commit; a commit never changes.
+        longest_line: Characters of the longest text that is read.
+        largest_file: Bytes of the largest split, or unpacked file, that is read; null is 2 GiB.
+    """
+
+    path: str
+    config: str | None = None
+    revision: str | None = None
+    longest_line: int = files.LONGEST_LINE
+    largest_file: int | None = None
+    train: str | None = "train"
+    validation: str | float | None = "validation"
+    test: str | float | None = "test"
+
+    @abc.abstractmethod
+    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+        """A corpus's table of the rows of one split."""
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one split."""
+        data = self._dataset()
+        if name not in data:
+            raise self._no_split(split, name, list(data))
+        table = data[name]
+        if not len(table):
+            raise files.empty(f"{self.path}[{name}]", "the split has no rows")
+        most = self.largest_file or unpacking.LARGEST_FILE
+        unpacking.require_size(table.data.nbytes, most, f"{self.path}[{name}]")
+        features = {c: f for c, f in table.features.items() if not folders.is_media(f)}
+        values = {column: list(table[column]) for column in features}
+        classes = {
+            column: Classes(names, values[column])
+            for column, feature in features.items()
+            if (names := _names(feature)) is not None
+        }
+        values |= {column: coded.named() for column, coded in classes.items()}
+        columns = Columns(values, range(1, len(table) + 1), f"{self.path}[{name}]", classes)
+        require_short(columns, self.longest_line)
+        return self.table_of(columns, split, notes)
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Of the files, where they are local; else of the set's name and commit."""
+        del split
+        place = Path(self.path).expanduser()
+        if place.is_file():
+            content: Any = hashes.sha256(place)
+        elif place.is_dir():
+            content = folders.content(place)
+        else:
+            content = [self.path, self._commit()]
+        return hash_json([content, self.config, name])
+
+    def _commit(self) -> str:
+        if self.revision is not None and _COMMIT.fullmatch(self.revision):
+            return self.revision
+        self._require_hub_id()
+        wanted = self.revision or "main"
+        if hub.reachable():
+            from huggingface_hub import HfApi
+
+            with self._explained():
+                info = HfApi().dataset_info(self.path, revision=wanted, timeout=10)
+            return str(info.sha)
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        kept = Path(HF_HUB_CACHE) / f"datasets--{self.path.replace('/', '--')}" / "refs" / wanted
+        if not kept.is_file():
+            raise self._unreachable()
+        return kept.read_text(encoding="utf-8").strip()
+
+    def _dataset(self) -> Any:
+        """The whole set: split to rows; read once."""
+        loaded = self.__dict__.get("_loaded")
+        if loaded is None:
+            with self._explained():
+                loaded = self.__dict__["_loaded"] = self._load_all()
+        return loaded
+
+    def _load_all(self) -> Any:
+        import datasets
+
+        datasets.disable_progress_bars()
+        place = Path(self.path).expanduser()
+        if place.is_dir() and (place / folders.SAVED).is_file():
+            return folders.load_saved(place)
+        self._require_bounded(place)
+        if place.is_dir():
+            return folders.load(place, self.config)
+        if place.is_file():
+            suffix = files.bare_suffix(place)
+            if suffix not in BUILDERS:
+                raise UserError(
+                    "the ending of this file tells no format",
+                    key="data.path",
+                    value=self.path,
+                    hint=f"Known are {', '.join(BUILDERS)}.",
+                )
+            more = {"sep": "\t"} if suffix == ".tsv" else {}
+            if suffix in SUFFIXES and is_wrapper(place):
+                more = {"field": DATA}
+            return load_here(BUILDERS[suffix], data_files=str(place), **more)
+        self._require_hub_id()
+        if not hub.reachable():
+            return self._from_cache(datasets)
+        try:
+            return load_from_hub(self.path, self.config, revision=self.revision)
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error) or self.revision is not None:
+                raise
+        return load_from_hub(self.path, self.config, revision=CONVERTED)
+
+    def _require_bounded(self, place: Path) -> None:
+        """Refuse local files that unpack to more than is read, before `datasets` unpacks them."""
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and path.suffix == ".gz":
+                for _ in unpacking.bounded(path, self.largest_file):
+                    pass
+
+    def _from_cache(self, datasets: Any) -> Any:
+        kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
+        if not kept.is_dir():
+            raise self._unreachable()
+        # Asked, the hub would be waited for, for half a minute.
+        return load_here(self.path, self.config, revision=self.revision)
+
+    def _require_hub_id(self) -> None:
+        if not _HUB_ID.fullmatch(self.path):
+            raise UserError(
+                "there is no such folder or file",
+                key="data.path",
+                value=self.path,
+                hint="Write a folder, a file, or a hub id (owner/name).",
+            )
+
+    def _unreachable(self) -> UserError:
+        return UserError(
+            "no such folder or file here, and the hub cannot be reached",
+            key="data.path",
+            value=self.path,
+            hint="Write the path of local files (Parquet, JSONL, CSV), or use data=jsonl, "
+            "data=table, data=conll.",
+        )
+
+    def _no_split(self, split: str, name: str, there: list[str]) -> UserError:
+        near = did_you_mean(name, there)
+        ways = f"Its splits: {', '.join(there)}; data.{split}=NAME, =0.1 of train, or =null."
+        return UserError(
+            f"the set has no split {name!r}",
+            key=f"data.{split}",
+            hint=f"{near} {ways}" if near else ways,
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the many ways in which reading a set fails into one `UserError`."""
+        from datasets.exceptions import DatasetsError
+
+        try:
+            yield
+        except UserError:
+            raise
+        except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+            cause = error.__cause__ or error
+            first = first_line(cause)
+            key = "data.config" if "config" in first.lower() else "data.path"
+            value = self.config if key == "data.config" else self.path
+            raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class Hub(Rows, HubSet):
+    """Words with tags, texts with labels, or sources with targets, of a set of the hub."""
+
+
+def _names(feature: Any) -> Sequence[str] | None:
+    """The names of class numbers, or of those in lists."""
+    names: Sequence[str] | None = getattr(feature, "names", None)
+    return names or getattr(getattr(feature, "feature", None), "names", None)

@@ -1,0 +1,287 @@
+"""Tables: CSV, TSV, Parquet and JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+
+from lushan.common.override_text import typed
+from lushan.common.wording import plural
+from lushan.configurable import configurable
+from lushan.data import files, unpacking
+from lushan.data.classes import Classes, class_names
+from lushan.data.json_rows import SUFFIXES, columns_of
+from lushan.data.labelled import Columns, require_short
+from lushan.data.rows import Rows
+from lushan.data.source import WholeFiles
+from lushan.errors import UserError
+
+PARQUET = (".parquet", ".pq")
+_ROWS = 1024
+"""Of a Parquet file, read at a time."""
+SAMPLE = 1000
+"""Lines that show what separates fields."""
+_TABS = (".tsv", ".tab", ".txt")
+QUOTE = '"'
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class Table(Rows, WholeFiles):
+    """Texts and labels, or sources and targets, in columns.
+
+    Parquet and JSON may also hold lists: words with their tags, sentences of a source, several
+    targets.
+
+    Args:
+        columns: Names of the columns, for a file without a header. A first row that holds just
+            these names is taken for one.
+        header: Whether the first row holds names; null finds out, see `columns`.
+        separator: What stands between fields; null is a tab for .tsv, and otherwise comma, tab or
+            semicolon: the one that gives most rows as many fields.
+        quote: What fields may stand in; null is `"`, and nothing where fields are separated by
+            tabs. '' is nothing.
+    """
+
+    columns: list[str] | None = None
+    header: bool | None = None
+    separator: str | None = None
+    quote: str | None = None
+
+    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+        """Read one file."""
+        path = self.path_of(split, name)
+        if files.bare_suffix(path) in PARQUET:
+            columns = read_parquet(path, self.largest_file)
+            require_short(columns, self.longest_line)
+            return self.table_of(columns, split, notes)
+        if files.bare_suffix(path) in SUFFIXES:
+            columns = columns_of(
+                unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+            )
+            return self.table_of(columns, split, notes)
+        rows = self.read_text(path, split, notes)
+        if self.reads_pairs:
+            return self.pairs_table(rows, longest=self.longest_line)
+        return self.texts_table(rows, split, notes)
+
+    def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
+        """The columns of a CSV or TSV file.
+
+        Raises:
+            UserError: It has no rows, or rows of different length.
+        """
+        text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
+        return self.parse(text, path, split, notes)
+
+    def parse(self, text: str, path: Path, split: str, notes: list[str]) -> Columns:
+        """The columns of the text of a CSV or TSV file; see `read_text`."""
+        found: list[str] = []
+        lines = files.without_marks(files.fields_of(text), path, found)
+        notes += [f"{split}: {note}" for note in found]
+        separator = self.separator_of(path, lines)
+        quote = self._quote(separator, lines, split, notes)
+        rows = rows_of(lines, separator, quote, path)
+        number, first = next(rows)
+        names, is_header = self._names(first, path)
+        kept: list[Sequence[str]] = [] if is_header else [first]
+        numbers = [] if is_header else [number]
+        width = len(names)
+        for number, row in rows:
+            if len(row) != width:
+                raise ragged(path, number, row, names, separator)
+            if is_header and row == first:
+                raise UserError(
+                    "the header stands here once more",
+                    file=path,
+                    line=number,
+                    hint="Files were joined here; remove this line.",
+                )
+            kept.append(row)
+            numbers.append(number)
+        if not kept:
+            raise files.empty(path, "the file has a header and no rows")
+        return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
+
+    def separator_of(self, path: Path, lines: Sequence[str]) -> str:
+        """Return what stands between fields; `lines` are the first ones at least."""
+        if self.separator is not None:
+            known = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.separator, self.separator)
+            if len(known) != 1:
+                raise UserError(
+                    "fields are separated by one character",
+                    key="data.separator",
+                    value=self.separator,
+                    hint="Write ',', ';', '|' or tab.",
+                )
+            return known
+        if files.bare_suffix(path) in _TABS:
+            return "\t"
+        return likely_separator(lines)
+
+    def _quote(
+        self, separator: str, lines: Sequence[str], split: str, notes: list[str]
+    ) -> str | None:
+        if self.quote is not None:
+            return self.quote or None
+        if separator != "\t":
+            return QUOTE
+        # Published TSV files mostly do not quote, and their texts are full of single marks.
+        quoted = sum(line.startswith(QUOTE) or f"\t{QUOTE}" in line for line in lines)
+        if quoted:
+            notes.append(
+                f"{split}: in {quoted} lines a field starts with a quotation mark, taken as part "
+                f"of the text; {typed('data.quote', QUOTE)} reads quoted fields"
+            )
+        return None
+
+    def _names(self, first: Sequence[str], path: Path) -> tuple[Sequence[str], bool]:
+        """Names of the columns, and whether the first row gave them."""
+        stripped = [field.strip() for field in first]
+        if self.columns is None:
+            if self.header is False:
+                raise UserError(
+                    "without a header the columns need names",
+                    key="data.columns",
+                    hint=f"Write data.columns=[...], {len(first)} names.",
+                )
+            double = next((n for n in stripped if stripped.count(n) > 1), None)
+            if double is not None:
+                raise UserError(
+                    f"the header names {double!r} twice",
+                    file=path,
+                    line=1,
+                    hint="Without a header in the file: data.columns=[label,text].",
+                )
+            return stripped, True
+        if len(self.columns) != len(first):
+            raise UserError(
+                f"the file has {plural(len(first), 'column')}",
+                key="data.columns",
+                value=self.columns,
+                file=path,
+                line=1,
+                hint="Name all of them, in their order; line 1 is: " + " | ".join(first),
+            )
+        if self.header is None:
+            same = [n.lower() for n in stripped] == [n.strip().lower() for n in self.columns]
+            return self.columns, same
+        return self.columns, self.header
+
+
+def likely_separator(lines: Sequence[str]) -> str:
+    """Return the mark that gives most rows as many fields: comma, tab or semicolon."""
+    _lift_field_limit()
+    best, count = ",", 0
+    for mark in ",\t;":
+        widths = _widths(lines[:SAMPLE], mark)
+        total = widths.total()
+        del widths[1]  # no such mark in the row
+        alike = max(widths.values(), default=0)
+        if alike > count and (mark in lines[0] or 2 * alike >= total):
+            best, count = mark, alike
+    return best
+
+
+def _widths(lines: Sequence[str], mark: str) -> Counter[int]:
+    """Count the rows of each width, as far as the mark can be what separates fields."""
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=mark)
+    widths: Counter[int] = Counter()
+    # A carriage return in a field that is quoted with another mark only; `rows_of` gives the place
+    # of one that is wrong.
+    with suppress(csv.Error):
+        widths.update(len(row) for row in reader if row)
+    return widths
+
+
+def rows_of(
+    lines: Iterable[str], separator: str, quote: str | None, path: Path
+) -> Iterator[tuple[int, list[str]]]:
+    """(the line it starts in, its fields) of each row that is not blank."""
+    style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    _lift_field_limit()
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        problem = str(error)
+        if "new-line character" in problem:  # all line ends were taken off before
+            raise files.lone_return(path, reader.line_num) from error
+        if "unexpected end of data" in problem:
+            problem = "a quotation mark is opened here and never closed"
+        raise UserError(
+            problem,
+            file=path,
+            line=start,
+            hint="If the file quotes nothing, write data.quote=''.",
+        ) from error
+
+
+def _lift_field_limit() -> None:
+    # The longest line was bounded; a quoted field may hold many.
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
+
+
+def ragged(
+    path: Path, line: int, row: Sequence[str], names: Sequence[str], separator: str
+) -> UserError:
+    """The error for a row that has not as many fields as there are columns."""
+    shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
+    return UserError(
+        f"{plural(len(row), 'field')} (separated by {shown}), and the columns are {len(names)}: "
+        + ", ".join(names),
+        file=path,
+        line=line,
+        value=separator.join(row),
+        hint="A field that holds the separator stands in quotation marks; see data.separator and "
+        "data.quote.",
+    )
+
+
+def read_parquet(path: Path, largest: int | None = None) -> Columns:
+    """The columns of a Parquet file; a row's number stands for its line.
+
+    Args:
+        path: The file, gzip or not.
+        largest: Bytes that its columns may unpack to; see `unpacking.bounded`.
+    """
+    try:
+        table = _parquet_table(path, largest)
+    except pa.ArrowException as error:
+        raise UserError(f"this is no Parquet file: {error}", file=path) from error
+    if not table.num_rows:
+        raise files.empty(path, "the file has no rows")
+    values = {name: table.column(name).to_pylist() for name in table.column_names}
+    names = class_names(table.schema.metadata or {})
+    found = {c: Classes(known, values[c]) for c, known in names.items() if c in values}
+    classes = {column: coded for column, coded in found.items() if coded.fits}
+    values |= {column: coded.named() for column, coded in classes.items()}
+    return Columns(values, range(1, table.num_rows + 1), path, classes)
+
+
+def _parquet_table(path: Path, largest: int | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    content = files.read_bytes(path, largest)
+    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+    most = unpacking.most_of(len(content), largest)
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    # A row has a byte at least, whatever its columns were packed to.
+    stated = max(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
+    unpacking.require_size(stated, most, path, packed=len(content))
+    batches, size = [], 0
+    for batch in file.iter_batches(batch_size=_ROWS):
+        size += batch.nbytes
+        unpacking.require_size(size, most, path, packed=len(content), more=True)
+        batches.append(batch)
+    return pa.Table.from_batches(batches, schema=file.schema_arrow)

@@ -1,0 +1,1 @@
+"""One run carried out: its life cycle, its components, training, evaluation, what it leaves."""

@@ -1,0 +1,114 @@
+"""What a run says before its first step: what it reads, what it trains, what it will not tell."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lushan.engine.components import Prepared
+from lushan.engine.lit_module import TEST, VALIDATION, Experiment
+from lushan.models.peft.adaptation import adaptation_of
+from lushan.run.shortened import shortened_by
+
+log = logging.getLogger(__name__)
+
+ASKED_FOR = ("profilers", "callbacks")
+"""Packages of Lightning's that log what a key of the config asks for."""
+
+
+def evaluated_splits(cfg: Mapping[str, Any], ready: Prepared) -> list[str]:
+    """The splits whose metrics a run ends with."""
+    if cfg["trainer"].get("limit_test_batches") == 0:
+        return []
+    splits = [VALIDATION, TEST] if cfg["test"] else [VALIDATION]
+    return [split for split in splits if split in ready.encoded]
+
+
+def notes_before(cfg: Mapping[str, Any], ready: Prepared, experiment: Experiment) -> list[str]:
+    """What the reader of the numbers must know, as far as it is known before training."""
+    assert experiment.plan is not None
+    notes = [*ready.notes, *experiment.plan.notes]
+    if not evaluated_splits(cfg, ready):
+        notes.append(
+            f"nothing is evaluated, and the run ends without a metric: {_why_nothing(cfg, ready)}"
+        )
+    if cut := shortened_by(cfg):
+        notes.append(f"{', '.join(cut)}: a trial of the code; its numbers are not comparable")
+    return notes
+
+
+def _why_nothing(cfg: Mapping[str, Any], ready: Prepared) -> str:
+    if cfg["trainer"].get("limit_test_batches") == 0:
+        return "trainer.limit_test_batches=0 says so"
+    if TEST in ready.encoded:
+        return "there is no validation split, and test=false"
+    return "the data has neither a validation nor a test split"
+
+
+def describe(ready: Prepared, experiment: Experiment, notes: Sequence[str]) -> None:
+    """Say what is about to be trained."""
+    assert experiment.plan is not None
+    sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in ready.corpus.splits.items())
+    counts = count_parameters(ready.model)
+    for note in notes:
+        log.info("note: %s", note)
+    log.info("examples: %s", sizes)
+    for line in ready.origins:
+        log.info("%s", line)
+    share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
+    log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
+    if (adaptation := adaptation_of(ready.model)) is not None:
+        log.info("peft: %s", adaptation)
+    plan = experiment.plan
+    if ready.row_tokens is not None:
+        rows, features = len(plan.rows), len(plan.rows.members)
+        log.info(
+            "packing: %s documents or parts in %s rows of %d tokens, %.1f %% empty",
+            *(f"{features:,}", f"{rows:,}", ready.row_tokens, 100 * plan.waste),
+        )
+    if plan.epochs is None:
+        log.info("steps: %d, window after window of the stream", plan.total_steps)
+    else:
+        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+        log.info("steps: %d in %s", plan.total_steps, epochs)
+
+
+def count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """All numbers that make up a model, and those of them that learn."""
+    weights = list(model.parameters())
+    return {
+        "all": sum(w.numel() for w in weights),
+        "trained": sum(w.numel() for w in weights if w.requires_grad),
+    }
+
+
+def _is_asked_for(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning's comes from what only speaks when it is asked to."""
+    return record.levelno > logging.INFO or Path(record.pathname).parent.name in ASKED_FOR
+
+
+def quiet_lightning() -> None:
+    """Keep the libraries' banners and advice off the terminal; errors still come through."""
+    from transformers import utils
+
+    transformers: Any = utils.logging
+    transformers.set_verbosity_error()  # it advises masks where none are right
+    # Lightning's own handler writes to what standard error was when it was imported.
+    lightning, ours = logging.getLogger("pytorch_lightning"), logging.getLogger("lushan").handlers
+    lightning.handlers[:] = [handler for handler in lightning.handlers if handler in ours]
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # What somebody asked for by a key speaks: a profiler's report, a callback that is verbose.
+    for part in ASKED_FOR:
+        logging.getLogger(f"pytorch_lightning.{part}").setLevel(logging.INFO)
+    shared = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    shared.setLevel(logging.INFO)
+    shared.addFilter(_is_asked_for)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    warnings.filterwarnings("ignore", message=".*treespec.*")

@@ -1,0 +1,210 @@
+"""The processes of a parallel run: who starts them, and what is said when one of them is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch.distributed as dist
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
+from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+
+from lushan.common.terminal import echo
+from lushan.errors import RunFailed, UserError
+from lushan.run import remote_code
+
+RUN_FOLDER = "LUSHAN_RUN"
+"""Environment variable that tells the other ranks which run they take part in."""
+
+GLOO = ("gloo", "Application timeout caused pair closure")
+"""What stands in gloo's errors: the file of its own that raised them, of which this one is bare."""
+
+GRACE = 3.0
+"""Seconds that other processes of this machine have to end after the first one has failed."""
+
+NOTICE = 15.0
+"""Seconds that the first process has to notice that another one has ended badly."""
+
+
+class Launcher(_SubprocessScriptLauncher):
+    """Starts the other ranks of this machine with the run's own config, and ends them.
+
+    Attributes:
+        lost: What has become of those that did not end well; who was gone first stands first.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lost: list[str] = []
+
+    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Start them, and call the function here.
+
+        Raises:
+            UserError: The processes that others have started are not those of the config.
+        """
+        try:
+            self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
+        except ValueError as error:
+            raise UserError(
+                f"these are not the processes that were started: {error}", key="trainer.devices"
+            ) from error
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+            Observer(os.getpid(), self.procs).start()
+        _set_num_threads_if_needed(self.num_processes)
+        return function(*args, **kwargs)
+
+    def _call_children_scripts(self) -> None:
+        self._check_can_spawn_children()
+        shared = {
+            "MASTER_ADDR": self.cluster_environment.main_address,
+            "MASTER_PORT": str(self.cluster_environment.main_port),
+            "NODE_RANK": str(self.cluster_environment.node_rank()),
+            "LOCAL_RANK": "0",
+            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
+        }
+        os.environ.update(shared)
+        # -P: the working folder is not searched for modules.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "lushan.engine.distributed.worker",
+            *remote_code.flag(),
+            os.environ[RUN_FOLDER],
+        ]
+        self.procs = [
+            subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)})
+            for rank in range(1, self.num_processes)
+        ]
+
+    def end_children(self, grace: float) -> None:
+        """Let the processes that were started here end by themselves, and then end them."""
+        until = time.monotonic() + grace
+        ranks = list(enumerate(self.procs, start=1))
+        self.procs.clear()  # their end is in hand: the observer has nothing to do any more
+        # Who was gone before may be why the others are.
+        for rank, process in sorted(ranks, key=lambda pair: pair[1].poll() is None):
+            try:
+                code = process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                self.lost.append(f"rank {rank} did not answer, and was ended")
+                continue
+            if code < 0:
+                self.lost.append(f"rank {rank} was ended by {signal.Signals(-code).name}")
+            elif code > 0:
+                self.lost.append(f"rank {rank} ended with exit code {code}")
+
+
+class Observer(_ChildProcessObserver):
+    """Ends a run of which a rank has ended badly, where the first process waits for it in vain.
+
+    Lightning's own kills the first process as soon as it looks: in the midst, too, of what that
+    one is about to say and to write of the very same failure.
+    """
+
+    def _terminate_all(self) -> None:
+        time.sleep(NOTICE)
+        if self._child_processes:
+            what = "another rank ended badly, and the first one still waits for it: ended"
+            echo(f"error: {what}", err=True)
+            super()._terminate_all()
+
+
+def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
+    """Who starts the processes of a parallel run, where Lightning would not find it by itself.
+
+    Args:
+        nodes: Machines that the config wants.
+        variables: Of the environment.
+
+    Raises:
+        UserError: The processes that are wanted were not started.
+    """
+    if TorchElasticEnvironment.detect():
+        return None
+    if _in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
+        if "SLURM_STEP_ID" not in variables:
+            raise UserError(
+                f"SLURM has {variables['SLURM_NTASKS']} processes for this job, and this one was "
+                "not started by srun",
+                key="trainer.strategy",
+                hint="Write srun before the command in the batch script.",
+            )
+        if "SLURM_NTASKS_PER_NODE" not in variables:
+            raise UserError(
+                "SLURM does not say how many processes each machine has",
+                key="trainer.devices",
+                hint="Write #SBATCH --ntasks-per-node=N instead of --ntasks.",
+            )
+        # Who is stopped is put back by the batch script (docs/scale.md): states are saved between
+        # steps alone, and Lightning would save one wherever it is.
+        return SLURMEnvironment(auto_requeue=False)
+    if nodes > 1:
+        raise UserError(
+            "no process was started on another machine",
+            key="trainer.num_nodes",
+            value=nodes,
+            hint="Start it on each by torchrun, or by srun in a SLURM job: see docs/scale.md.",
+        )
+    # A job of one task on several devices: its processes are started here.
+    return LightningEnvironment() if _in_slurm(variables) else None
+
+
+def require_alone(variables: Mapping[str, str] = os.environ) -> None:
+    """Of a config for one process, only one may have been started.
+
+    Raises:
+        UserError: There are others: each would train the whole by itself, in the same folder.
+    """
+    started = variables.get("WORLD_SIZE", "1") if TorchElasticEnvironment.detect() else "1"
+    if _in_slurm(variables) and "SLURM_STEP_ID" in variables:
+        started = variables["SLURM_NTASKS"]
+    if int(started) > 1:
+        raise UserError(
+            f"{started} processes were started, and this config is for one",
+            key="trainer.strategy",
+            hint="Write trainer=ddp or trainer=fsdp, with trainer.devices and trainer.num_nodes as "
+            "they were started.",
+        )
+
+
+def _in_slurm(variables: Mapping[str, str]) -> bool:
+    return "SLURM_NTASKS" in variables and variables.get("SLURM_JOB_NAME") not in (
+        "bash",
+        "interactive",
+    )
+
+
+@contextlib.contextmanager
+def others_named(strategy: Any) -> Iterator[None]:
+    """Where this process only noticed that another one is gone, say which, and what became of it.
+
+    Raises:
+        RunFailed: Instead of the library's error, which names an address.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        lost = getattr(strategy, "lost", [])
+        if not lost or not _is_lost_contact(error):
+            raise
+        raise RunFailed(f"{'; '.join(lost)}: what it had to say stands above") from error
+
+
+def _is_lost_contact(error: RuntimeError) -> bool:
+    """Whether an error says no more than that another process does not answer any more."""
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in GLOO)

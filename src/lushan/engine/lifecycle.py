@@ -1,0 +1,329 @@
+"""An experiment carried out: complete runs are answered, interrupted ones go on, missing ones run.
+
+Nothing heavy is imported here before a run has to be trained.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lushan.common import terminal
+from lushan.config import environment, inputs
+from lushan.config.build import source_of
+from lushan.config.inputs import Inputs
+from lushan.launch.signals import Signals
+from lushan.run import checksums, inside, remote_code
+from lushan.run.artifacts import ENCODER, TOKENIZER, require_checkpoint
+from lushan.run.config_yaml import read_config
+from lushan.run.files import intact, write_json
+from lushan.run.folder import FAILED, RunFolder
+from lushan.run.identity import RESOLVED, unseen
+from lushan.run.input_changes import INPUTS, changes, require_unchanged
+from lushan.run.manifest import close_manifest, write_manifest
+from lushan.run.result import Result
+from lushan.text.hub import pinned
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    cfg: dict[str, Any],
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Carry out the experiment that a config describes, or return what it came to before.
+
+    Args:
+        cfg: The checked, resolved config in plain values.
+        choices: Hydra's group choices, kept for tables.
+        overrides: The command line's, kept for the record.
+
+    Returns:
+        The content of `result.json`, and `folder`, the run's folder; of another rank than the
+        first only the folder. Of a config that only asks to be shown something, `shown`.
+
+    Raises:
+        UserError: The config or the data cannot be used, or another process owns the run.
+        RunFailed: Training could not go on.
+        Interrupted: A signal stopped the run; what was done is saved.
+    """
+    if cfg.get("show") is not None:
+        return shown(cfg)
+    folder = RunFolder.of(cfg)
+    result = folder.result()
+    if result is None and cfg["ckpt_path"]:
+        require_checkpoint("ckpt_path", cfg["ckpt_path"])
+    read = inputs_of(cfg)
+    if result is not None:
+        require_unchanged(result.inputs, read, folder.path)
+        if rank() == 0:
+            folder.finish(result)
+            tell_unseen(result, cfg)
+        return answer(result, folder)
+    remote_code.require(cfg)
+    if rank() > 0:
+        follow(folder.path, cfg)
+        return {"folder": str(folder.path)}
+    with Signals().caught() as signals, folder.own():
+        result = folder.result()  # another process may have completed it just now
+        if result is None:
+            require_its_inputs(folder, read)
+            result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
+    return answer(result, folder)
+
+
+def tell_unseen(result: Result, cfg: Mapping[str, Any]) -> None:
+    """Say what is asked for that only the training of a run gives, and this run is complete."""
+    if keys := unseen(result.config, cfg):
+        terminal.echo(
+            f"note: {', '.join(keys)}: only training gives this, and the run is complete: its "
+            "stored result follows. To train it once more, write another name=NAME.",
+            err=True,
+        )
+    elif cfg["trainer"].get("profiler"):
+        terminal.echo("note: trainer.profiler: its report is in the run's log.txt", err=True)
+
+
+def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
+    """Return hashes of all that a run reads: data by split, files by key, code by module.
+
+    Of what is on the hub the commit stands for its files.
+
+    Raises:
+        UserError: A file is missing, or an earlier run is not complete.
+    """
+    found = inputs.read_by(cfg)
+    data: dict[str, str] = source_of(cfg).fingerprint()
+    return {"data": data, **found, "files": found["files"] | pinned(cfg)}
+
+
+def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
+    """Make sure that an interrupted run is resumed with what it was begun with.
+
+    A run that failed before its first checkpoint has learned nothing, and its mistake may just have
+    been mended: it begins again with what is there now.
+
+    Raises:
+        UserError: Names what has changed.
+    """
+    try:
+        before = checksums.read_json(folder.path, INPUTS)
+    except FileNotFoundError:
+        return
+    with intact(folder.path / INPUTS):
+        changed = changes(before, read)
+    if not changed:
+        return
+    saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+    if saved or folder.state != FAILED:
+        require_unchanged(before, read, folder.path)
+    for name in (TOKENIZER, ENCODER):
+        shutil.rmtree(folder.path / name, ignore_errors=True)
+
+
+def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Show the first batch instead of training: nothing is written but what was encoded."""
+    remote_code.require(cfg)
+    if rank() == 0:
+        from lushan.engine import preview
+
+        preview.show(cfg)
+    return {"shown": cfg["show"]}
+
+
+def carry_out(
+    cfg: dict[str, Any],
+    folder: RunFolder,
+    read: Inputs,
+    signals: Signals,
+    choices: Mapping[str, str | None],
+    overrides: Sequence[str],
+) -> Result:
+    """Train and judge in a folder that this process owns."""
+    begun = time.monotonic()
+    spent = folder.status().seconds or 0.0
+    folder.start(cfg, choices=choices, overrides=overrides)
+    write_json(folder.path / INPUTS, read)
+    write_manifest(folder.manifest_json, fingerprints=read, started=now(), config=cfg)
+    with logged(folder.log_txt):
+        for note in environment.notes():
+            log.info("note: %s", note)
+        from lushan.callbacks import trackers
+        from lushan.engine import fit
+        from lushan.engine.artifacts import keep
+        from lushan.models.own_code import hashes
+
+        loggers = trackers.make(cfg, folder.path)
+        with trackers.tracked(loggers) as told:
+            outcome = fit.fit(cfg, folder.path, signals, loggers)
+            task = outcome.task
+            keep(
+                outcome.evaluations,
+                folder,
+                main_metric=task.main_metric,
+            )
+            kept, noted = still_inputs(cfg, read)
+            split = "test" if f"test/{task.main_metric}" in outcome.metrics else "val"
+            result = Result(
+                name=str(cfg["name"]),
+                run_id=folder.path.name,
+                seed=int(cfg["seed"]),
+                metrics=dict(outcome.metrics),
+                main_metric=f"{split}/{task.main_metric}",
+                measures=outcome.measures,
+                config=cfg | {RESOLVED: outcome.resolved},
+                ci=outcome.intervals,
+                reports=outcome.reports,
+                choices=dict(choices),
+                data_fingerprint=outcome.data_fingerprint,
+                inputs=kept,
+                seconds=round(spent + time.monotonic() - begun, 1),
+                weights_sha256=outcome.weights_sha256,
+                extra={
+                    "notes": outcome.notes + noted,
+                    "not_comparable": outcome.not_comparable,
+                    "final_weights_sha256": outcome.final_weights_sha256,
+                    "best_step": outcome.best_step,
+                    "steps": outcome.steps,
+                    "train_seconds": outcome.train_seconds,
+                    "train_examples": outcome.train_examples,
+                    "train_tokens": outcome.train_tokens,
+                    "parameters": outcome.parameters,
+                },
+            )
+            known: dict[str, Any] = {**kept, "tokenizer": outcome.tokenizer_sha256}
+            if remote_code.is_stated(cfg):
+                known["code"] = hashes(folder.path / ENCODER)
+            # Sums come out differently over another number of threads.
+            threads = computing_threads()
+            close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
+            folder.complete(result, outcome.checkpoint)
+            told.append(result)
+    return result
+
+
+def still_inputs(cfg: Mapping[str, Any], read: Inputs) -> tuple[Inputs, list[str]]:
+    """Return what a run has read that is as it was when the run began, and notes on the rest.
+
+    A file that a callback has written is none of its inputs. What else has changed meanwhile stays
+    as it was at the beginning, so that the run is not taken for one of the new.
+    """
+    kept = {kind: dict(found) for kind, found in read.items()}
+    notes = []
+    for change in changes(read, inputs_of(cfg)):
+        if change.kind == "files" and change.name.startswith("callbacks."):
+            del kept["files"][change.name]
+        else:
+            notes.append(f"{change.what} changed while the run was training")
+    return kept, notes
+
+
+def answer(result: Result, folder: RunFolder) -> dict[str, Any]:
+    """A result as callers get it."""
+    return result.to_dict() | {"folder": str(folder.path)}
+
+
+def rank() -> int:
+    """Number of this process among those that train together, as its launcher says."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name == "SLURM_PROCID" and os.environ.get("SLURM_NTASKS", "1") == "1":
+            continue
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 0
+
+
+def follow(folder: Path, cfg: Mapping[str, Any] | None = None) -> None:
+    """Take part in a run that the first rank owns.
+
+    Args:
+        folder: The run's.
+        cfg: The config, where this process has composed it itself.
+    """
+    from lushan.engine import fit
+
+    cfg = read_config(folder) if cfg is None else cfg
+    remote_code.require(cfg)
+    with Signals().caught() as signals:
+        fit.fit(cfg, folder, signals)
+
+
+def now() -> str:
+    """Date and time with offset."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Send the log to the run's `log.txt`, and what is meant for people to stderr too."""
+    root = logging.getLogger("lushan")
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    file = inside.appending(path)
+    to_file = terminal.journal(file)
+    to_screen = terminal.screen()
+    lightning = logging.getLogger("pytorch_lightning")
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [
+        (root, to_file),
+        (root, to_screen),
+        (lightning, to_file),
+        (lightning, to_screen),
+    ]
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+        file.close()
+
+
+def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
+    """Import what training needs, once for all jobs of a sweep that are forked later.
+
+    Nothing here starts a thread: threads do not survive a fork.
+
+    Args:
+        configs: Of the jobs; what they name is imported too.
+    """
+    import lushan.callbacks.trackers
+    import lushan.engine.fit  # noqa: F401
+    from lushan.config.allow_list import locate, nodes
+    from lushan.engine import artifacts
+    from lushan.models import encoders
+    from lushan.run import manifest
+
+    plain = [dict(cfg) for cfg in configs]
+    targets = {(key, node["_target_"]) for cfg in plain for key, node in nodes(cfg)}
+    found = {pair: locate(pair[1], pair[0]) for pair in sorted(targets)}
+    for cfg in plain:
+        if config := cfg["model"].get("config"):
+            task = found["task", cfg["task"]["_target_"]]
+            encoders.warm_up(found["model.config", config["_target_"]], task.purpose)
+    artifacts.warm_up()
+    manifest.packages()
+    manifest.describe_machine()
+
+
+def computing_threads() -> int:
+    """Threads that this process computes with."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def limit_threads(count: int) -> None:
+    """Let a job of several on one machine use its share of the cores."""
+    import torch
+
+    torch.set_num_threads(count)

@@ -1,0 +1,409 @@
+"""The one LightningModule: step, log, optimizer. What is learned is the task's business."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from lushan.checkpoint.dtensor import clip_gradients
+from lushan.common.units import LOSS
+from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
+from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
+from lushan.data.encode.encoding import Encoded
+from lushan.engine.batch_plan import Batching, Schedule
+from lushan.engine.distributed.strategies import data_share, walks_together
+from lushan.errors import RunFailed
+from lushan.models.ema import EMA
+from lushan.models.peft.adaptation import adaptation_of
+from lushan.tasks.base import Evaluation, Records, Task
+
+VALIDATION, TEST = "validation", "test"
+PREFIX = {VALIDATION: "val", TEST: "test"}
+"""Metric names begin with these, as the field writes them."""
+REHEARSED = 8
+"""Batches that compiled layers see before the first step."""
+
+
+class Experiment(pl.LightningModule):
+    """Trains one model on one task.
+
+    One batch from the loader is one optimizer step (manual optimization): the module walks the
+    micro-batches itself, so that the loss is divided by the targets of the *global* batch and a
+    step is whole or has not happened, which is what makes resuming exact.
+
+    The random state of a step is a function of (seed, step, rank): nothing of it needs saving.
+
+    Args:
+        model: From `task.build`.
+        task: Loss, decoding, metrics.
+        batching: How examples become batches.
+        plan: Which examples are learned when; none is needed to judge.
+        encoded: Encoded splits that are judged.
+        tables: The corpus splits they come from.
+        pad_id: Of the tokenizer.
+        optimizer: Model to optimizer; none is needed to judge.
+        multiplier: step and `total_steps` to the factor on every learning rate; likewise.
+        clip: Largest gradient norm, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        task: Task,
+        batching: Batching,
+        plan: Schedule | None = None,
+        encoded: dict[str, Encoded],
+        tables: dict[str, pa.Table],
+        pad_id: int,
+        optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
+        multiplier: Callable[..., float] | None = None,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model, self.task = model, task
+        self.make_optimizer, self.multiplier = optimizer, multiplier
+        self.batching, self.encoded, self.tables = batching, encoded, tables
+        self.pad_id, self.clip = pad_id, clip
+        self.plan = plan
+        self.evaluations: dict[str, Evaluation] = {}
+        self.ema: EMA | None = None
+        self.guard: Any = None
+        self.adaptation = adaptation_of(model)
+        self.judged_split = TEST
+        # Examples and tokens are all that were trained on, each counted every time it came.
+        self.running: dict[str, Any] = dict.fromkeys(("loss", "epoch_loss"), 0.0)
+        self.running |= dict.fromkeys(("targets", "epoch_targets", "examples", "tokens"), 0)
+        self._epoch = 0
+        self._records: Records = []
+        self._losses: list[Tensor] = []
+        self._own_batches = 0
+
+    # Data
+
+    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = self.task.collate(rows, self.pad_id)
+        if self.task.counts_targets:
+            batch["targets"] = sum(int(row["targets"]) for row in rows)
+        return batch
+
+    def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+        # What evaluation masks is the same for all seeds: their numbers are compared.
+        seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
+        return functools.partial(self.task.corrupt, seed=seed)
+
+    def train_dataloader(self) -> TrainingLoader:
+        """This epoch's batches, from where the run stands."""
+        assert self.plan is not None
+        fit: Any = self.trainer.fit_loop
+        progress = fit.epoch_loop.batch_progress.current
+        epoch, start = fit.epoch_progress.current.processed, 0
+        if self.plan.epochs is not None:
+            epoch = min(epoch, self.plan.epochs - 1)
+        if fit.restarting:
+            start = progress.processed
+        return self.training_loader(
+            epoch,
+            start=start,
+            share=data_share(self.trainer),
+            in_step=walks_together(self.trainer),
+        )
+
+    def training_loader(
+        self, epoch: int, *, start: int = 0, share: tuple[int, int] = (0, 1), in_step: bool = False
+    ) -> TrainingLoader:
+        """The batches of an epoch, from number `start` on, as one of the ranks gets them."""
+        assert self.plan is not None
+        done = self.global_step - start
+        batches = self.plan.epoch(epoch, done=done)
+        if self.plan.epochs is None and self._trainer is not None:  # a stream: is it the last?
+            ends = done + len(batches) >= self.plan.total_steps
+            self.trainer.fit_loop.max_epochs = epoch + (1 if ends else 2)
+        self._epoch = epoch
+        return TrainingLoader(
+            self.plan.features(epoch),
+            batches,
+            self._collate,
+            rows=self.plan.rows_of(epoch),
+            draw=self._draw(epoch),
+            start=start,
+            rank=share[0],
+            world_size=share[1],
+            micro_tokens=self.batching.micro_tokens,
+            in_step=in_step,
+        )
+
+    def _evaluation_loader(self, split: str) -> EvaluationLoader:
+        rank, ranks = data_share(self.trainer)
+        everything = plan_evaluation(self.encoded[split].lengths, bound=self.batching.eval_tokens)
+        batches = everything[rank::ranks]
+        self._own_batches = len(batches)
+        # A rank without any must have one to begin with; others only where all must keep step.
+        if not batches or walks_together(self.trainer):
+            batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
+        return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(JUDGED))
+
+    def val_dataloader(self) -> Any:
+        """The validation split, or nothing."""
+        return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
+
+    def test_dataloader(self) -> Any:
+        """The split that is judged with everything."""
+        return self._evaluation_loader(self.judged_split)
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        """Give weights their precision before a state is read into them, not after."""
+        self.trainer.precision_plugin.convert_module(self)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule; the length of the schedule comes from the plan."""
+        assert self.plan is not None
+        assert self.make_optimizer is not None
+        assert self.multiplier is not None
+        if self.adaptation is not None:
+            self.adaptation.follow(self.plan.total_steps)
+        optimizer = self.make_optimizer(self.model)
+        multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
+        scheduler = LambdaLR(optimizer, multiplier)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def on_train_start(self) -> None:
+        """Switch dropout on: checkpoints are loaded with it off, and Lightning leaves it so."""
+        self.model.train()
+
+    def training_step(self, batch: GlobalBatch, batch_idx: int) -> None:
+        """One optimizer step over one global batch."""
+        optimizer: Any = self.optimizers()
+        rank, ranks = data_share(self.trainer)
+        torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
+        targets = self._count_targets(batch)
+        total = torch.zeros((), device=self.device)
+        for i, micro in enumerate(batch["micro"]):
+            last = i + 1 == len(batch["micro"])
+            weight = batch["weight"] if i < batch["real"] else 0.0
+            # The ranks' gradients are averaged; times the number of ranks, that is their sum.
+            scale = weight * ranks / (targets or 1)
+            with self._synchronised(last=last):
+                loss = self.through(self.task.loss, micro)
+                # Backward repeats the forward's types by itself; under autocast it casts once more.
+                with torch.autocast(self.device.type, enabled=False):
+                    self.manual_backward(self._with_penalty(loss * scale, last=last))
+            total += loss.detach() * weight
+        if left_out := self._left_out(total, targets, batch):
+            optimizer.zero_grad()  # without gradients, the step below counts and changes nothing
+        optimizer.step()
+        if self.adaptation is not None:
+            self.adaptation.after_step(self.global_step)
+        optimizer.zero_grad()
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        self.running["examples"] += len(batch["examples"])
+        self.running["tokens"] += batch["tokens"]
+        for scope in () if left_out else ("", "epoch_"):
+            self.running[f"{scope}loss"] += float(total)
+            self.running[f"{scope}targets"] += targets
+
+    def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
+        """Bound the gradient; whether the step is to be left out, by the guard's judgement."""
+        if self.guard is None:
+            self._require_finite(total, batch, "loss")
+        if self.clip is None and self.guard is None:
+            return False
+        bound = math.inf if self.clip is None else self.clip
+        norm = clip_gradients(self.model.parameters(), bound)
+        if self.guard is None:
+            self._require_finite(norm, batch, "gradient")
+            return False
+        loss = self._summed(total) / (targets or 1)
+        return self.guard.refuses(loss, float(norm), where=self._where(batch))
+
+    def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
+        """What an adapter adds to the loss comes once a step, and is no part of what is told."""
+        penalty = self.adaptation.penalty() if last and self.adaptation is not None else None
+        return share if penalty is None else share + penalty
+
+    def _count_targets(self, batch: GlobalBatch) -> float:
+        """Loss terms of the global batch, or the sum of their weights, over all ranks."""
+        return round(self._summed(batch["targets"])) if batch["counted"] else batch["targets"]
+
+    def _summed(self, value: Tensor | float) -> float:
+        """The sum of a number over all shares of the data; all ranks must call it."""
+        world = self.trainer.world_size
+        if world == 1:
+            return float(value)
+        share = torch.as_tensor(value, dtype=torch.float64, device=self.device).clone()
+        summed = self.trainer.strategy.reduce(share, reduce_op="sum")
+        return float(summed) * data_share(self.trainer)[1] / world
+
+    def through(
+        self, call: Callable[[nn.Module, Any], Any], batch: Any, *, freely: bool = False
+    ) -> Any:
+        """What a task makes of the model and a batch; a sharded model has one way in.
+
+        Args:
+            call: What is asked of the model.
+            batch: Given to it.
+            freely: Whether it goes through the model as often as it likes; see `Sharded.run`.
+        """
+        strategy: Any = self.trainer.strategy
+        if hasattr(strategy, "run"):
+            return strategy.run(call, self.model, batch, freely=freely)
+        return call(self.model, batch)
+
+    def rehearse(self) -> None:
+        """Go through what the run begins with, and forget it: compiled layers get their graphs.
+
+        The first batches, and the smallest of the first epoch, show what sizes and masks there are.
+        """
+        assert self.plan is not None
+        together = walks_together(self.trainer)
+        loader = self.training_loader(0, share=data_share(self.trainer), in_step=together)
+        smallest = min(loader.batches, key=lambda batch: int(loader.lengths[batch].sum()))
+        self.model.train()
+        for batch in [*loader.batches[:REHEARSED], smallest]:
+            for micro in loader.assemble(batch)["micro"]:
+                moved = self.trainer.strategy.batch_to_device(micro, self.device)
+                with self.trainer.precision_plugin.train_step_context():
+                    loss = self.through(self.task.loss, moved)
+                loss.backward()
+        self.zero_grad()
+
+    @contextlib.contextmanager
+    def _synchronised(self, *, last: bool) -> Iterator[None]:
+        """Gradients cross the ranks once a step, with the last micro-batch."""
+        strategy: Any = self.trainer.strategy
+        wait = getattr(strategy, "no_sync", getattr(strategy.model, "no_sync", None))
+        with contextlib.nullcontext() if last or wait is None else wait():
+            yield
+
+    def _require_finite(self, value: Tensor, batch: GlobalBatch, what: str) -> None:
+        if torch.isfinite(value):
+            return
+        raise RunFailed(
+            f"the {what} is {float(value)} {self._where(batch)}\n  The last checkpoint is finite. "
+            "Try a lower optimizer.lr, trainer.gradient_clip_val=1.0 or trainer.precision=32."
+        )
+
+    def _where(self, batch: GlobalBatch) -> str:
+        assert self.plan is not None
+        ids = self.plan.table(self._epoch).column("id")
+        names = [str(ids[i]) for i in sorted(set(batch["examples"]))]
+        return f"at step {self.global_step}\n  The batch's examples: {', '.join(names)}"
+
+    def take_running(self, scope: str = "") -> float:
+        """The mean training loss since the last call; `scope` is empty or `epoch_`.
+
+        All ranks must call it: each knows the loss of its own shares, and the targets of all.
+        """
+        loss, targets = self.running[f"{scope}loss"], self.running[f"{scope}targets"]
+        self.running[f"{scope}loss"], self.running[f"{scope}targets"] = 0.0, 0
+        return self._summed(loss) / (targets or 1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The running loss counts the whole epoch, also over a resume."""
+        checkpoint["running"] = self._of_all_shares(dict(self.running))
+        if self.adaptation is not None:
+            checkpoint["adaptation"] = self.adaptation.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the running loss over."""
+        (rank, ranks), saved = data_share(self.trainer), checkpoint["running"]
+        self.running = dict(saved[rank % len(saved)])
+        if len(saved) != ranks:  # the first share takes over what all had
+            for name in ("loss", "epoch_loss"):
+                self.running[name] = sum(part[name] for part in saved) if rank == 0 else 0.0
+        if self.adaptation is not None:
+            self.adaptation.restore(checkpoint["adaptation"])
+
+    def judged_weights(self) -> dict[str, Tensor]:
+        """The weights that validation sees: the averaged ones, where an average is kept."""
+        weights = self.model.state_dict()
+        return weights if self.ema is None else {**weights, **self.ema.averages()}
+
+    # Judging
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last round."""
+        self._begin(VALIDATION)
+
+    def on_test_epoch_start(self) -> None:
+        """Likewise."""
+        self._begin(self.judged_split)
+
+    def _begin(self, split: str) -> None:
+        self._records, self._losses = [], []
+        self.task.begin(self.tables[split])
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Collect the predictions of one batch."""
+        self._judge_batch(batch, batch_idx, generate=self.task.generates_in_validation)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The same, and ask for text where the task has some."""
+        self._judge_batch(batch, batch_idx, generate=self.task.generates)
+
+    def _judge_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
+        batch.pop("targets", None)
+        loss, records = self.through(self.task.predict, batch)
+        if generate:
+            said = self.through(self.task.generate, batch, freely=True)
+            records = [{**record, **more} for record, more in zip(records, said, strict=True)]
+        if number < self._own_batches:
+            self._losses.append(loss.double())
+            self._records += records
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge, log, keep."""
+        self._judge(VALIDATION, full=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Judge with intervals and example records."""
+        self._judge(self.judged_split, full=True)
+
+    def _judge(self, split: str, *, full: bool) -> None:
+        evaluation = self.evaluate(split, full=full)
+        self.evaluations[split] = evaluation
+        named = {f"{PREFIX[split]}/{k}": v for k, v in evaluation.metrics.items()}
+        tensors = {k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()}
+        # The best weights on validation, at the end, are no further point of a curve.
+        self.log_dict(tensors, logger=not (full and split == VALIDATION))
+
+    def evaluate(self, split: str, *, full: bool) -> Evaluation:
+        """Judge what the ranks have collected of `split`."""
+        loss = (
+            torch.stack(self._losses).sum()
+            if self._losses
+            else torch.zeros((), dtype=torch.float64)
+        )
+        records, total = self._gather(self._records, float(loss))
+        evaluation = self.task.evaluate(self.tables[split], records, full=full)
+        # Where masks decide how many terms there are, the task has counted them.
+        if "loss" not in evaluation.metrics:
+            evaluation.measures["loss"] = LOSS
+            evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
+        return evaluation
+
+    def _gather(self, records: Records, loss: float) -> tuple[Records, float]:
+        """Every rank's records and the sum of their losses, on every rank."""
+        parts = self._of_all_shares((records, loss))
+        return [r for part, _ in parts for r in part], sum(value for _, value in parts)
+
+    def _of_all_shares(self, value: Any) -> list[Any]:
+        """What the ranks hold, once for each share of the data; all must call it."""
+        world = self.trainer.world_size
+        if world == 1:
+            return [value]
+        parts: list[Any] = [None] * world
+        torch.distributed.all_gather_object(parts, value)
+        return parts[:: world // data_share(self.trainer)[1]]

@@ -1,0 +1,275 @@
+"""Lightning's Trainer, with the defaults this framework stands on."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import traceback
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.accelerators import AcceleratorRegistry
+from pytorch_lightning.plugins import DoublePrecision
+
+from lushan.callbacks.compiled import Compiled
+from lushan.configurable import Within, configurable
+from lushan.engine import loops
+from lushan.engine.distributed.rank_launcher import environment, require_alone
+from lushan.engine.distributed.strategies import DDP, Sharded
+from lushan.errors import UserError, first_line
+from lushan.models.precision import best_precision
+
+OURS: dict[str, Any] = {
+    "enable_checkpointing": False,  # lushan.callbacks.checkpoints saves
+    "num_sanity_val_steps": 0,  # a resumed run would validate twice
+    "use_distributed_sampler": False,  # the plan deals examples to the ranks
+    "reload_dataloaders_every_n_epochs": 1,  # each epoch has its own plan
+}
+"""Arguments that exact resuming needs as they are; they cannot be configured."""
+
+MOST_PROCESSES = 256
+"""On one machine, where no devices bound them: each is an interpreter with a model of its own."""
+
+MINUTES_OF_A_YEAR = 525_600
+
+Count = Annotated[int, Within(least=1)]
+Share = Annotated[float, Within(above=0, most=1)]
+Limit = Annotated[int, Within(least=0)] | Annotated[float, Within(least=0, most=1)]
+"""Batches of an evaluation, or a share of them; none at 0."""
+
+BOUNDS: dict[str, Any] = {
+    "devices": list[int] | str | Literal[-1] | Count,
+    "num_nodes": Count,
+    "min_epochs": Count | None,
+    "min_steps": Count | None,
+    "limit_train_batches": Count | Share | None,
+    "limit_val_batches": Limit | None,
+    "limit_test_batches": Limit | None,
+    "limit_predict_batches": Limit | None,
+    "val_check_interval": Count | Share | str | None,
+    "check_val_every_n_epoch": Count | None,
+}
+"""What Lightning's arguments take, where it finds out too late or not at all."""
+
+POINTS = 20
+"""Rows of training loss that a run has at least, if it has as many steps."""
+
+
+@configurable
+class Trainer(pl.Trainer):
+    """`pytorch_lightning.Trainer`; takes the same arguments, but for these.
+
+    Args:
+        precision: Also `auto`: bf16-mixed where the processor or card computes in bf16, else 32.
+        gradient_clip_val: Largest norm of the gradient of a whole global batch.
+        max_epochs: As Lightning's; the number of steps follows from the plan of batches.
+        max_steps: Optimizer steps; the last epoch is cut short there.
+        strategy: As Lightning's; `ddp`, also where `auto` leads to it, and `fsdp`, which is FSDP2,
+            are ours.
+        tensor_parallel: Processes that share each batch and cut its matrices; strategy `fsdp`
+            then spreads layers over the rest of the processes.
+        reduce_often: Whether `fsdp` adds gradients up after each micro-batch; see `Sharded`.
+        group_timeout: Minutes that a process waits for the others before it gives up.
+        elastic: Whether an interrupted run may go on with other processes than it had: it sees
+            the same batches, and its numbers differ in the last digits.
+        compile: Whether the model's layers are compiled for training; see `Compiled`.
+        log_every_n_steps: Steps from one row of training loss to the next; null is 50, and less in
+            a short run, whose curve shall have some points.
+        enable_progress_bar: Lightning's own bar, beside the console's.
+        enable_model_summary: Lightning's table of layers.
+        **options: Everything else goes to Lightning as it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Any = "auto",
+        gradient_clip_val: Annotated[float, Within(above=0)] | None = None,
+        max_epochs: Count | None = None,
+        max_steps: Literal[-1] | Count = -1,
+        strategy: Any = "auto",
+        tensor_parallel: Count = 1,
+        reduce_often: bool = False,
+        group_timeout: Annotated[float, Within(above=0, most=MINUTES_OF_A_YEAR)] = 10.0,
+        elastic: bool = False,
+        compile: bool = False,
+        log_every_n_steps: Count | None = None,
+        enable_progress_bar: bool = False,
+        enable_model_summary: bool = False,
+        **options: Any,
+    ) -> None:
+        self.elastic = elastic
+        self.has_own_interval = log_every_n_steps is None
+        self.clip_norm = gradient_clip_val
+        self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
+        if max_epochs is None and self.wanted_steps is None:
+            self.wanted_epochs = 3
+        self.wanted_train_limit = options.pop("limit_train_batches", None)
+        accelerator = options.get("accelerator", "auto")
+        if precision == "auto":
+            precision = best_precision(accelerator)
+        devices, nodes = options.get("devices", "auto"), options.get("num_nodes", 1)
+        plugins = list(options.pop("plugins", None) or [])
+        if tensor_parallel < 1:
+            key = "trainer.tensor_parallel"
+            raise UserError("must be 1 or more", key=key, value=tensor_parallel)
+        if strategy == "fsdp" or tensor_parallel > 1:
+            strategy = Sharded(
+                tensor_parallel=tensor_parallel, reduce_often=reduce_often, minutes=group_timeout
+            )
+            if precision == "64-true":  # Lightning lets nobody ask for it by name
+                plugins.append(DoublePrecision())
+                precision = None
+        elif strategy == "ddp" or (strategy == "auto" and is_parallel(accelerator, devices, nodes)):
+            strategy = DDP(minutes=group_timeout)
+        if isinstance(strategy, DDP | Sharded):
+            plugins += filter(None, [environment(nodes)])
+        else:
+            require_alone()
+        require_devices(accelerator, devices, nodes)
+        if compile:
+            options["callbacks"] = [Compiled(), *(options.get("callbacks") or [])]
+        # The plan ends the training; Lightning's own limit is set to it in `follow`.
+        super().__init__(
+            precision=precision,
+            max_epochs=self.wanted_epochs or 1,
+            max_steps=-1,
+            strategy=strategy,
+            plugins=plugins,
+            log_every_n_steps=log_every_n_steps,
+            enable_progress_bar=enable_progress_bar,
+            enable_model_summary=enable_model_summary,
+            **OURS,
+            **options,
+        )
+        loops.install(self)
+
+    @property
+    def shards(self) -> bool:
+        """Whether each process holds a part of the weights."""
+        return isinstance(self.strategy, Sharded)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a resumed run must share to end with the same bits: what its keys came to."""
+        ours = self.strategy if isinstance(self.strategy, Sharded) else None
+        return {
+            "trainer.accelerator": self.strategy.root_device.type,
+            "trainer.precision": str(self.precision),
+            "trainer.devices": self.world_size,
+            "trainer.strategy": "fsdp" if ours else "ddp" if self.world_size > 1 else "auto",
+            "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,
+        }
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's, which looks at some of its arguments only here."""
+        with refused():
+            super().fit(*args, **kwargs)
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """As `fit`."""
+        with refused():
+            return super().test(*args, **kwargs)
+
+    def observe(self, callback: pl.Callback) -> None:
+        """Add a callback that comes before all others."""
+        callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, callback)
+
+    def follow(self, epochs: int, steps: int) -> None:
+        """Train as many epochs as the plan has, which is so many steps."""
+        self.fit_loop.max_epochs = epochs
+        if self.has_own_interval:
+            usual: int = self.log_every_n_steps  # type: ignore[has-type]
+            self.log_every_n_steps = min(usual, max(1, steps // POINTS))
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Turn Lightning's own refusal of a trainer's argument into the user's mistake that it is.
+
+    Raises:
+        UserError: Lightning refuses an argument, and names it.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not str(frame.f_globals.get("__name__", "")).startswith("pytorch_lightning."):
+            raise
+        problem = f"Lightning refuses it: {first_line(error).strip()}"
+        raise UserError(problem, key="trainer") from error
+
+
+def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
+    """Refuse devices that this machine does not have, and say what to write.
+
+    Raises:
+        UserError: It has none of the kind, or fewer.
+    """
+    kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(accelerator, ())
+    if not kinds:
+        if _counts(devices) and int(devices) > MOST_PROCESSES:
+            raise UserError(
+                f"one machine trains with {MOST_PROCESSES} processes at most",
+                key="trainer.devices",
+                value=devices,
+            )
+        return
+    known = AcceleratorRegistry
+    there = [kind for kind in kinds if known[kind]["accelerator"].is_available()]
+    if not there:
+        several = nodes > 1 or devices not in (1, "1", [0])
+        more = " trainer=ddp_sim, fsdp_sim and tp_sim try several processes on it."
+        raise UserError(
+            f"this machine has no {' or '.join(kinds)} device that torch can use",
+            key="trainer.accelerator",
+            value=accelerator,
+            hint="Write trainer=default, which takes a device where there is one, or trainer=cpu."
+            + (more if several else ""),
+        )
+    count = known[there[0]]["accelerator"].auto_device_count()
+    wanted = (
+        devices if isinstance(devices, list) else [int(devices) - 1] if _counts(devices) else []
+    )
+    if any(isinstance(index, int) and index >= count for index in wanted):
+        raise UserError(
+            f"this machine has {count} of them",
+            key="trainer.devices",
+            value=devices,
+            hint=f"Write trainer.devices={count}, or trainer.devices=auto for all.",
+        )
+
+
+def _counts(devices: Any) -> bool:
+    return isinstance(devices, int) or (isinstance(devices, str) and devices.isdigit())
+
+
+def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
+    """Whether more than one process will train."""
+    if nodes > 1:
+        return True
+    if isinstance(devices, list):
+        return len(devices) > 1
+    if devices in ("auto", -1, "-1"):
+        return accelerator in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
+    return str(devices).isdigit() and int(devices) > 1
+
+
+def _signature() -> inspect.Signature:
+    """The configurable arguments: Lightning's less those in `OURS`, with the changes above."""
+    left_out = {*OURS, "self", "kwargs", "options", "accumulate_grad_batches"}
+    lightning = dict(inspect.signature(pl.Trainer.__init__).parameters)
+    both = lightning | dict(inspect.signature(Trainer.__init__).parameters)
+    parameters = [parameter for name, parameter in both.items() if name not in left_out]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [p.replace(kind=keyword, annotation=BOUNDS.get(p.name, p.annotation)) for p in parameters]
+    )
+
+
+# Config is checked against this, so that there is no second list of Lightning's arguments.
+Trainer.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -1,0 +1,167 @@
+"""The card of an exported model: what it is, what it can, how it was made."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from lushan.common.terminal import in_line
+from lushan.inference.load import Loaded
+from lushan.run.folder import RunFolder
+from lushan.run.manifest import read_manifest
+from lushan.run.result import Result, summary
+from lushan.run.summary import metric_cells
+
+PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
+_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
+"""Parts of a config that say nothing of the model."""
+
+
+def card_of(
+    loaded: Loaded,
+    usage: str,
+    notes: Sequence[str],
+    *,
+    pipeline: str | None = None,
+    dtype: str = "float32",
+) -> str:
+    """The card, in Markdown.
+
+    Args:
+        loaded: The run.
+        usage: Lines of Python; DIR is the folder.
+        notes: What a user of the model must know.
+        pipeline: transformers' name for it; None where it is used without, or is an adapter.
+        dtype: The type of the weights.
+    """
+    folder = RunFolder(loaded.folder)
+    result = folder.result()
+    name = str(loaded.cfg["name"])
+    parts = [
+        _front(loaded, pipeline),
+        f"# {plain(name)}",
+        _what(loaded, dtype),
+        f"## Use\n\n```python\n{_imports(usage)}\n{usage}\n```",
+        "\n".join(f"- {note}" for note in notes),
+        _numbers(result),
+        _data(loaded.cfg, result),
+        _making(loaded, folder, result),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_MARKUP = re.compile(r"([\\`*\[\]<>|&#])")
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it stands, in one line: no markup, no HTML, no cell."""
+    return _MARKUP.sub(r"\\\1", in_line(str(text)))
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A block of code that no line of it can end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _front(loaded: Loaded, pipeline: str | None) -> str:
+    known: dict[str, Any] = {"library_name": "transformers" if pipeline else "peft"}
+    if loaded.cfg.get("peft") is None:
+        known["library_name"] = "transformers"
+    if pipeline is not None:
+        known["pipeline_tag"] = pipeline
+    known["tags"] = ["lushan", str(loaded.cfg["task"]["_target_"]).rpartition(".")[2].lower()]
+    return f"---\nlicense:  # yours to choose\n{yaml.safe_dump(known, sort_keys=False)}---"
+
+
+def _what(loaded: Loaded, dtype: str) -> str:
+    whole: Any = loaded.model
+    config = whole.encoder.model.config
+    count = sum(p.numel() for p in loaded.model.parameters())
+    task = str(loaded.cfg["task"]["_target_"]).rpartition(".")[2]
+    lines = [
+        f"A {config.model_type} model of {count:,} parameters ({dtype}), trained by lushan for "
+        f"{task}."
+    ]
+    if loaded.task.labels:
+        shown = loaded.task.labels[:50]
+        more = len(loaded.task.labels) - len(shown)
+        lines.append(
+            f"Labels: {', '.join(map(plain, shown))}{f' and {more} more' if more else ''}."
+        )
+    if path := loaded.cfg["model"].get("path"):
+        place = str(path).rstrip("/").rpartition("/")[2]
+        lines.append(f"It started from {plain(place)}.")
+    return "\n".join(lines)
+
+
+def _imports(usage: str) -> str:
+    names = ["AutoModelForSeq2SeqLM", "AutoTokenizer", "pipeline"]
+    used = [name for name in names if name in usage]
+    return f"from transformers import {', '.join(used)}" if used else ""
+
+
+def _numbers(result: Result | None) -> str:
+    if result is None:
+        return "## Numbers\n\nThe run is not complete: it has no result.json."
+    lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
+    for row in summary(result):
+        name, value, interval = map(plain, metric_cells(row))
+        name = f"**{name}**" if row.metric == result.headline else name
+        lines.append(f"| {name} | {value} | {interval} |")
+    lines += ["", "Intervals are by bootstrap over examples, for the main numbers."]
+    lines += [f"- {plain(note)}" for note in result.extra.get("notes") or ()]
+    return "\n".join(lines)
+
+
+def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
+    node = cfg["data"]
+    kept = {
+        key: value
+        for key, value in node.items()
+        if value is not None and key not in ("batch_tokens", "batch_examples", "bucket")
+    }
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    lines = ["## Data", "", _fenced(text.rstrip(), "yaml")]
+    if result is not None and result.data_fingerprint:
+        lines += ["", "SHA-256 of what was read:", ""]
+        lines += [
+            f"- {plain(split)}: {plain(value)}" for split, value in result.data_fingerprint.items()
+        ]
+    return "\n".join(lines)
+
+
+def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
+    lines = ["## How it was made", ""]
+    manifest: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        manifest = read_manifest(folder.path)
+    if command := manifest.get("command"):
+        program = str(command[0]).rpartition("/")[2]
+        lines += [_fenced(shlex.join([program, *map(str, command[1:])])), ""]
+    extra = {} if result is None else result.extra
+    facts = [
+        f"run {folder.path.resolve().name}, seed {loaded.cfg['seed']}",
+        f"{extra['steps']:,} steps" if extra.get("steps") else "",
+        f"weights {result.weights_sha256}" if result is not None else "",
+        _versions(manifest),
+    ]
+    lines += [f"- {plain(fact)}" for fact in facts if fact]
+    config = {k: v for k, v in loaded.cfg.items() if k not in _PRIVATE}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
+    lines += ["", "The whole config:", "", _fenced(text, "yaml")]
+    return "\n".join(lines)
+
+
+def _versions(manifest: Mapping[str, Any]) -> str:
+    found = [p for p in manifest.get("packages") or () if p.partition("==")[0] in PACKAGES]
+    own = manifest.get("lushan") or {}
+    commit = ((own.get("git") or {}).get("commit") or "")[:12]
+    first = f"lushan {own.get('version', '')}{f' at {commit}' if commit else ''}" if own else ""
+    return ", ".join(part for part in [first, *found] if part)

@@ -1,0 +1,307 @@
+"""Prompts in, texts out: in the terminal as they are written, or as JSON lines."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.common.terminal import echo
+from lushan.data.raw_input import Format
+from lushan.errors import UserError
+from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
+from lushan.inference.generator import Dtype, Kind, Speaker, open_speaker
+from lushan.inference.prediction import writing
+from lushan.inference.prompt_files import Prompt, read_prompts
+from lushan.models.decoding import Settings, Written
+from lushan.run.artifacts import is_run
+from lushan.run.files import json_line
+from lushan.text.rendering import texts_in
+
+AT_ONCE = 512
+"""Prompts that are read, sorted by length and written out together."""
+ROLES = ("system", "user", "assistant", "tool")
+
+
+def generate(
+    run: str | Path,
+    options: Mapping[str, Any],
+    *,
+    prompts: Sequence[str] = (),
+    system: str | None = None,
+    tools: str | None = None,
+    input: str | Path | None = None,
+    format: Format | None = None,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    batch_size: int = 16,
+    dtype: Dtype = "auto",
+    raw: bool = False,
+) -> bool:
+    """Let a model go on from prompts.
+
+    Args:
+        run: A run folder, or a model in Hugging Face format.
+        options: How texts are written, fields of `Settings`; see `settings_of`.
+        prompts: Texts; of a chat run, what the user says.
+        system: Of a chat run, a system message before each prompt that is a text.
+        tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
+        input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
+            `prompt` is read where the run's own is not there.
+        format: Of the input; by its ending when not given.
+        overrides: Of the keys below `data` in the run's config: how the input is read.
+        output: A file for JSON lines, or `-`. Without one, `prompts` are answered as plain text
+            on standard output, as it is written.
+        batch_size: Texts that are written at a time.
+        dtype: See `open_speaker`.
+        raw: Go on from the prompt as plain text, although there is a chat template.
+
+    Returns:
+        Whether a text is read as the continuation of its prompt, and not as an answer to it.
+
+    Raises:
+        UserError: There is no model, or a prompt cannot be used; names file and line.
+    """
+    Settings(**options).require_sound(option)
+    if batch_size < 1:
+        raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
+    if not prompts and input is None:
+        raise UserError(
+            "there is nothing to continue", key="--prompt", hint="Write --prompt or --input."
+        )
+    if overrides and input is None:
+        raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
+    schemas = None if tools is None else read_tools(tools)
+    speaker = open_speaker(run, dtype=dtype)
+    if raw:
+        speaker = speaker.as_text()
+    if tools is not None and speaker.kind != "messages":
+        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
+    given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
+    notes: list[str] = []
+    if input is not None:
+        own = speaker.place if is_run(speaker.place) else None
+        given += read_prompts(
+            input, speaker.kind, format, run=own, overrides=overrides, notes=notes
+        )
+    given = [
+        dataclasses.replace(
+            p,
+            value=as_kind(p, speaker.kind, system),
+            tools=tools_of(p.tools, p.place) or schemas if speaker.kind == "messages" else None,
+        )
+        for p in given
+    ]
+    settings = settings_of(options, speaker)
+    settings.require_sound(option)
+    job = _Job(speaker, settings, batch_size)
+    if output is not None or input is not None:
+        with writing(output or "-") as sink:
+            for record in job.records(given):
+                sink.write(json_line(record))
+                sink.flush()
+        if output not in (None, "-"):
+            _tell(f"{job.summary()}: {output}")
+    elif len(given) == 1 and settings.num_samples == 1 and settings.beams == 1:
+        job.stream(given[0])
+    else:
+        job.show(given)
+    for note in [*notes, *job.notes]:
+        _tell(f"note: {note}")
+    return job.goes_on
+
+
+def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:
+    """How a model writes: by what is given, and else as it is usual for its kind.
+
+    An encoder-decoder searches, as in the judgement of its run; others draw.
+    """
+    given = {name: value for name, value in options.items() if value != getattr(Settings(), name)}
+    if speaker.is_whole and given.keys().isdisjoint(
+        ("temperature", "top_p", "top_k", "num_samples", "beams")
+    ):
+        own = speaker.model.generation_config
+        given["beams"] = own.num_beams or 1
+        given["greedy"] = given["beams"] == 1
+        given.setdefault("max_new_tokens", own.max_new_tokens or Settings().max_new_tokens)
+    return Settings(**given)
+
+
+def ignored(settings: Settings) -> list[str]:
+    """Fields that were set and mean nothing, because the likeliest is searched for."""
+    usual = Settings()
+    fields = ("temperature", "top_p", "top_k")
+    if settings.draws:
+        return []
+    return [f for f in fields if getattr(settings, f) not in (getattr(usual, f), 0)]
+
+
+def option(field: str) -> str:
+    """What a field of `Settings` is called on the command line."""
+    return f"--{field.replace('_', '-')}"
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _tell(text: str) -> None:
+    sys.stdout.flush()
+    echo(text, err=True)
+
+
+class _Job:
+    """Prompts being answered."""
+
+    def __init__(self, speaker: Speaker, settings: Settings, batch_size: int) -> None:
+        self.speaker, self.settings, self.batch_size = speaker, settings, batch_size
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.unseen: collections.Counter[str] = collections.Counter()
+        self.seconds = 0.0
+
+    def records(self, prompts: Sequence[Prompt]) -> Iterator[dict[str, Any]]:
+        """One record a text, in the order of the prompts."""
+        for start in range(0, len(prompts), AT_ONCE):
+            part = prompts[start : start + AT_ONCE]
+            for prompt, texts in zip(part, self._written(part), strict=True):
+                for number, written in enumerate(texts):
+                    yield {
+                        "id": prompt.id,
+                        "sample": number,
+                        "prompt": prompt.value,
+                        **({"tools": prompt.tools} if prompt.tools else {}),
+                        "text": self._said(written),
+                        "tokens": written.ids,
+                        "finish_reason": written.finish,
+                    }
+
+    def stream(self, prompt: Prompt) -> None:
+        """Write a single text to standard output while it comes."""
+        shown = Shown(leading=not self.goes_on)
+        if self.goes_on:
+            shown(prompt.value)
+        self._written([prompt], show=shown)
+        echo()
+
+    def show(self, prompts: Sequence[Prompt]) -> None:
+        """Write several texts to standard output, one below the other."""
+        records = list(self.records(prompts))
+        for number, record in enumerate(records, start=1):
+            before = record["prompt"] if self.goes_on else ""
+            echo(f"--- {number} of {len(records)}\n{before}{record['text']}")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a text is read as the continuation of its prompt."""
+        return self.speaker.kind == "text" and not self.speaker.is_whole
+
+    def _said(self, written: Written) -> str:
+        return written.text if self.goes_on else written.text.strip()
+
+    def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
+        begun = time.perf_counter()
+        given = [prompt.asked for prompt in prompts]
+        ids = self.speaker.encode(given)
+        self.unseen += self.speaker.unseen(given)
+        fitted, cut = self.speaker.fitted(ids, [prompt.place for prompt in prompts])
+        found = self.speaker.write(fitted, self.settings, batch_size=self.batch_size, show=show)
+        self.seconds += time.perf_counter() - begun
+        texts = [written for texts in found for written in texts]
+        wanted = self.settings.max_new_tokens
+        rooms = [wanted if (r := self.speaker.room(len(p))) is None else r for p in fitted]
+        lengths = [0 if self.speaker.is_whole else len(p) for p in fitted]
+        self.counts.update(
+            prompts=len(prompts),
+            texts=len(texts),
+            tokens=sum(len(written.ids) for written in texts),
+            cut=cut,
+            bounded=sum(room < wanted for room in rooms),
+            beyond=sum(
+                length + len(written.ids) > (self.speaker.trained or sys.maxsize)
+                for length, several in zip(lengths, found, strict=True)
+                for written in several
+            ),
+        )
+        return found
+
+    def summary(self) -> str:
+        """What was done, in a line."""
+        n = self.counts
+        rate = n["tokens"] / max(self.seconds, 1e-9)
+        counted = ", ".join(_counted(n[f"{name}s"], name) for name in ("prompt", "text", "token"))
+        return f"{counted}, {rate:,.0f} tokens/s"
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the texts must know."""
+        n, speaker = self.counts, self.speaker
+        found = list(unseen_notes(sorted(self.unseen.items())))
+        unused = ignored(self.settings)
+        if unused:
+            found.append(f"nothing was drawn: {', '.join(map(option, unused))} had no part in it")
+        if n["cut"]:
+            found.append(f"{n['cut']} of {n['prompts']} sources were cut at their ends")
+        if n["bounded"]:
+            found.append(
+                f"{n['bounded']} of {n['prompts']} prompts leave less room than "
+                f"{self.settings.max_new_tokens} tokens: the model has {speaker.positions} places"
+            )
+        if n["beyond"] and not speaker.is_whole:
+            found.append(
+                f"{n['beyond']} of {n['texts']} texts are longer with their prompts than what the "
+                f"model was trained on, {speaker.trained} tokens"
+            )
+        return found
+
+
+class Shown:
+    """Writes pieces of text to standard output; of an answer, without the blank before it."""
+
+    def __init__(self, *, leading: bool) -> None:
+        self.leading = leading
+
+    def __call__(self, piece: str) -> None:
+        """Write one piece."""
+        if self.leading:
+            piece = piece.lstrip()
+            self.leading = not piece
+        echo(piece, end="")
+
+
+# Prompts
+
+
+def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
+    """A prompt's value as what the model goes on from.
+
+    Raises:
+        UserError: It is neither a text nor, where those are read, a list of messages.
+    """
+    value = prompt.value
+    if isinstance(value, list) and kind == "source" and all(isinstance(v, str) for v in value):
+        return " ".join(value)  # sentences
+    if isinstance(value, str):
+        _require_text(value, prompt)
+        if kind != "messages":
+            return value
+        before = [] if system is None else [{"role": "system", "content": system}]
+        return [*before, {"role": "user", "content": value}]
+    if kind != "messages" or not isinstance(value, list):
+        raise UserError("a prompt must be a text", value=value, **prompt.place)
+    messages = messages_of(value, prompt.place)
+    for text in texts_in(messages):
+        _require_text(text, prompt)
+    return messages
+
+
+def _require_text(text: str, prompt: Prompt) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character {error.start + 1} is no text: it is not UTF-8", **prompt.place
+        ) from None

@@ -1,0 +1,344 @@
+"""A conversation in the terminal, or over a pipe: one line a message.
+
+The history is kept, and cut at its front when it no longer fits. Ctrl-C stops an answer; a second
+one, or Ctrl-D, ends the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lushan.common.terminal import console, echo
+from lushan.common.wording import plural
+from lushan.errors import RunFailed, UserError
+from lushan.inference.batch_generate import Shown, option
+from lushan.inference.dialogues import asked, read_tools, unseen_notes
+from lushan.inference.generator import Dtype, Speaker, open_speaker
+from lushan.models.decoding import Settings, Written
+from lushan.run.files import atomic_write, json_line
+
+HELP = """\
+/reset         begin anew
+/system TEXT   say what holds for the whole conversation; without a text, take it back
+/tool TEXT     give the result of a tool that the model has called
+/save FILE     write the conversation as a line of JSON, as training reads it
+/help          this
+/exit          end; so does Ctrl-D. Ctrl-C stops an answer
+A message that begins with / is written with //."""
+
+
+class TooLong(Exception):
+    """A message that leaves no room for an answer."""
+
+
+class Conversation:
+    """What was said, and the model that answers.
+
+    Args:
+        speaker: A chat model; or one of plain text, which goes on from all that was written.
+        settings: How answers are written.
+        system: What holds for the whole conversation.
+        tools: What the model may call, as JSON schemas.
+
+    Attributes:
+        messages: What was said, without the system message.
+        dropped: Messages that were left out of the last prompt because it was too long.
+    """
+
+    def __init__(
+        self, speaker: Speaker, settings: Settings, system: str | None = None, tools: Any = None
+    ) -> None:
+        self.speaker, self.settings, self.system = speaker, settings, system
+        self.tools = tools
+        self.messages: list[dict[str, str]] = []
+        self.dropped = 0
+
+    @property
+    def room(self) -> int | None:
+        """Tokens of a prompt and its answer: positions that were never trained make no sense."""
+        bounds = [n for n in (self.speaker.positions, self.speaker.trained) if n is not None]
+        return min(bounds, default=None)
+
+    def reset(self) -> None:
+        """Forget what was said; the system message stays."""
+        self.messages, self.dropped = [], 0
+
+    def whole(self) -> list[dict[str, str]]:
+        """All messages, with the system's before them."""
+        head = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return head + self.messages
+
+    def answer(
+        self,
+        message: str,
+        show: Callable[[str], Any] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        role: str = "user",
+    ) -> Written:
+        """Let the model answer, and remember both.
+
+        Args:
+            message: What the user says.
+            show: Gets the answer as it comes.
+            cancelled: Whether to end at once; what was said until then is remembered.
+            role: `tool`, where the message is the result of a call.
+
+        Raises:
+            TooLong: The message alone leaves no room.
+            UserError: The chat template refuses the messages.
+        """
+        before = list(self.messages)
+        self.messages.append({"role": role, "content": message})
+        try:
+            prompt, new_tokens = self._prompt()
+            settings = self.settings.going_on(new_tokens)
+            written = self.speaker.write([prompt], settings, show=show, cancelled=cancelled)[0][0]
+        except BaseException:
+            self.messages = before
+            raise
+        text = written.text if self.speaker.kind == "text" else written.text.strip()
+        if text or written.finish != "cancelled":
+            self.messages.append({"role": "assistant", "content": text})
+        else:
+            self.messages = before
+        return written
+
+    def _prompt(self) -> tuple[list[int], int]:
+        """The tokens of as much of the conversation as fits, and the longest answer."""
+        wanted, room = self.settings.max_new_tokens, self.room
+        messages = self.messages
+        while True:
+            prompt = self._encoded(messages)
+            # An answer may always have half of the room.
+            if room is None or len(prompt) + min(wanted, room // 2) <= room:
+                break
+            later = [i for i, m in enumerate(messages) if m["role"] == "user" and i]
+            if not later:
+                raise TooLong(
+                    f"it has {len(prompt)} tokens with what belongs to it, and "
+                    f"{room - min(wanted, room // 2)} leave room for an answer"
+                )
+            messages = messages[later[0] :]
+        self.dropped = len(self.messages) - len(messages)
+        return prompt, wanted if room is None else min(wanted, room - len(prompt))
+
+    def _encoded(self, messages: list[dict[str, str]]) -> list[int]:
+        if self.speaker.kind == "messages":
+            head = self.whole()[: len(self.whole()) - len(self.messages)]
+            return self.speaker.encode([asked(head + messages, self.tools)])[0]
+        return self.speaker.encode(["".join(m["content"] for m in messages)])[0]
+
+
+def chat(
+    run: str | Path,
+    settings: Settings,
+    *,
+    system: str | None = None,
+    tools: str | None = None,
+    dtype: Dtype = "auto",
+) -> None:
+    """Talk until the input ends.
+
+    Args:
+        run: A run folder, or a model in Hugging Face format.
+        settings: How answers are written.
+        system: What holds for the whole conversation.
+        tools: A JSON file of the tools that the model may call.
+        dtype: See `open_speaker`.
+
+    Raises:
+        UserError: There is no model that could answer.
+    """
+    settings.require_sound(option)
+    schemas = None if tools is None else read_tools(tools)
+    speaker = open_speaker(run, dtype=dtype)
+    if speaker.is_whole:
+        raise UserError(
+            "this model turns a source into a target, and remembers nothing",
+            key="RUN",
+            value=str(run),
+            hint="Use it with: lushan generate RUN --prompt SOURCE.",
+        )
+    if system is not None and speaker.kind != "messages":
+        raise UserError(
+            "without a chat template there are no system messages", key="--system", value=system
+        )
+    if tools is not None and speaker.kind != "messages":
+        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        Terminal(Conversation(speaker, settings, system, schemas)).talk()
+
+
+class Terminal:
+    """Reads messages and commands, and writes answers.
+
+    Args:
+        conversation: The conversation.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        with contextlib.suppress(AttributeError):  # what is no file has no encoding
+            sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+        self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        self.console = console(stderr=not self.is_terminal, highlight=False, soft_wrap=True)
+        self.saved: set[Path] = set()
+        self._dropped = 0
+        self._interrupted = False
+
+    def talk(self) -> None:
+        """Answer until the input ends, or the user ends it."""
+        speaker = self.conversation.speaker
+        if speaker.kind != "messages":
+            self.note(
+                "this model has no chat template: it continues all that was written, yours and its "
+                "own"
+            )
+        first = asked([{"role": "user", "content": ""}], self.conversation.tools)
+        for note in unseen_notes(speaker.unseen([first]).items()):
+            self.note(note)
+        if self.is_terminal:
+            self.note("/help shows what can be written; Ctrl-C stops an answer, Ctrl-D ends")
+        while (line := self._read()) is not None:
+            if not line.strip():
+                continue
+            if line.startswith("/") and not line.startswith("//"):
+                if line.split()[0] in ("/exit", "/quit"):
+                    return
+                self._obey(line)
+            else:
+                self._answer(line.removeprefix("/") if line.startswith("//") else line)
+
+    def note(self, text: str) -> None:
+        """Tell the user something that the model did not say."""
+        self.console.print(text, style="dim", markup=False)
+
+    def _read(self) -> str | None:
+        """The next line; None at the end, or after a second Ctrl-C."""
+        if not self.is_terminal:
+            line = sys.stdin.readline()
+            return line.rstrip("\r\n") if line else None
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  (its import gives `input` editing and a history)
+        while True:
+            try:
+                line = input("\x01\x1b[1m\x02you:\x01\x1b[0m\x02 ")
+            except EOFError:
+                echo()
+                return None
+            except KeyboardInterrupt:
+                echo()
+                if self._interrupted:
+                    return None
+                self._interrupted = True
+                self.note("once more, or Ctrl-D, ends")
+                continue
+            self._interrupted = False
+            return line
+
+    def _answer(self, message: str, role: str = "user") -> None:
+        plain = self.conversation.speaker.kind == "text"
+        if self.is_terminal and not plain:
+            self.console.print("it:", style="bold green", end=" ")
+        with stoppable() as stopped:
+            try:
+                written = self.conversation.answer(
+                    message, show=Shown(leading=not plain), cancelled=stopped, role=role
+                )
+            except TooLong as error:
+                self.note(f"this message is too long: {error}")
+                return
+            except UserError as error:
+                self.note(f"error: {error}")
+                return
+        echo()
+        self._interrupted = stopped()
+        if written.finish == "cancelled":
+            self.note("stopped; Ctrl-C once more, or Ctrl-D, ends")
+        elif written.finish == "length" and self.is_terminal and not plain:
+            self.note(f"cut off after {len(written.ids)} tokens")
+        dropped = self.conversation.dropped
+        if dropped != self._dropped and dropped:
+            first = plural(dropped, "message is", "messages are")
+            self.note(f"the conversation is too long: its first {first} left out")
+        self._dropped = dropped
+
+    # Commands
+
+    def _obey(self, line: str) -> None:
+        command, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if command == "/help":
+            self.note(HELP)
+        elif command == "/reset":
+            self.conversation.reset()
+            self._dropped = 0
+            self.note("begun anew")
+        elif command == "/system":
+            self._set_system(rest)
+        elif command == "/tool":
+            self._give_result(rest)
+        elif command == "/save":
+            self._save(rest)
+        else:
+            self.note(f"there is no {command}; /help shows what there is")
+
+    def _set_system(self, text: str) -> None:
+        if self.conversation.speaker.kind != "messages":
+            self.note("without a chat template there are no system messages")
+            return
+        self.conversation.system = text or None
+        self.note("set, from the next answer on" if text else "taken back")
+
+    def _give_result(self, text: str) -> None:
+        if self.conversation.speaker.kind != "messages":
+            self.note("without a chat template there are no tools")
+        elif text:
+            self._answer(text, role="tool")
+        else:
+            self.note("what is the result? /tool TEXT")
+
+    def _save(self, name: str) -> None:
+        if not name:
+            self.note("where to? /save FILE")
+            return
+        path = Path(name).expanduser()
+        if path.exists() and path not in self.saved:
+            self.note(f"{path} is there already; choose another name")
+            return
+        try:
+            tools = {"tools": self.conversation.tools} if self.conversation.tools else {}
+            atomic_write(path, json_line({"messages": self.conversation.whole(), **tools}))
+        except (OSError, RunFailed) as error:
+            self.note(f"error: {error}")
+            return
+        self.saved.add(path)
+        self.note(f"saved: {path}")
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C stop what is done in a block, which asks for it; a second one ends all.
+
+    Yields:
+        Whether it was pressed.
+    """
+    pressed: list[int] = []
+
+    def press(number: int, frame: FrameType | None) -> None:
+        del frame
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before: Any = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,362 @@
+"""A model that writes: a trained run of a language model, or a folder in Hugging Face format."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lushan.errors import UserError
+from lushan.inference.dialogues import split
+from lushan.inference.load import load
+from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
+from lushan.run.artifacts import is_run
+from lushan.tasks.language import borders, tokens_of
+from lushan.text import hub
+from lushan.text.chat import ChatTemplate, own
+from lushan.text.rendering import Unfit
+
+Kind = Literal["text", "source", "messages"]
+Dtype = Literal["auto", "float32", "bf16"]
+DTYPES: Mapping[str, Any] = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+WORTH_COMPILING = 20_000
+"""Tokens to write from which on a compiled step makes up for the minute that compiling takes."""
+
+
+@dataclasses.dataclass
+class Speaker:
+    """A model that writes, and how it is spoken to.
+
+    Attributes:
+        place: The run's folder, or where else it was read from.
+        model: Of transformers, in evaluation mode.
+        tokenizer: Its own.
+        kind: What it goes on from: `text`, a `source`, or `messages`.
+        encode: From prompts of that kind to their tokens; messages may stand in a mapping with
+            `tools`.
+        endings: Tokens that end a text.
+        positions: Tokens that prompt and text may have together (of an encoder-decoder, each);
+            None where nothing bounds them.
+        trained: Tokens it has seen at a time; None where that is not known.
+        peculiar: Whether its own `forward` was replaced, and wants a cache that grows.
+        template: How dialogues are written, where that is known.
+    """
+
+    place: Path | str
+    model: Any
+    tokenizer: Any
+    kind: Kind
+    encode: Callable[[Sequence[Any]], list[list[int]]]
+    endings: list[int]
+    positions: int | None
+    trained: int | None = None
+    peculiar: bool = False
+    template: ChatTemplate | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an encoder-decoder: its prompt is read apart from what it writes."""
+        return bool(self.model.config.is_encoder_decoder)
+
+    def as_text(self) -> Speaker:
+        """The same model, going on from plain text without a chat template."""
+        return dataclasses.replace(self, kind="text", encode=_from_text(self.tokenizer))
+
+    def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
+        """How often prompts have which field that the chat template does not show."""
+        if self.template is None or self.kind != "messages":
+            return Counter()
+        pairs = zip(*split(prompts), strict=True)
+        return sum((self.template.unseen(*pair) for pair in pairs), Counter[str]())
+
+    # Room
+
+    def room(self, length: int) -> int | None:
+        """How many tokens may follow a prompt of some length; None where nothing bounds it."""
+        if self.positions is None:
+            return None
+        return self.positions - (1 if self.is_whole else length)
+
+    def fitted(
+        self, prompts: Sequence[list[int]], places: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[list[int]], int]:
+        """Prompts as they can be read, and how many of them were cut.
+
+        A source is cut as in training: at its end, which keeps its last token.
+
+        Args:
+            prompts: Tokens.
+            places: For errors, where each comes from: `key`, or `file` and `line`.
+
+        Raises:
+            UserError: A prompt leaves no room for a text.
+        """
+        if not self.is_whole:
+            for prompt, place in zip(prompts, places, strict=True):
+                room = self.room(len(prompt))
+                if room is not None and room < 1:
+                    raise UserError(
+                        f"this prompt has {len(prompt)} tokens, and prompt and text together have "
+                        f"room for {self.positions}",
+                        **place,
+                        hint="Shorten it: what stands near its end counts most.",
+                    )
+            return list(prompts), 0
+        bounds = [n for n in (self.trained, self.positions) if n is not None]
+        if not bounds:
+            return list(prompts), 0
+        most = min(bounds)
+        cut = [p if len(p) <= most else [*p[: most - 1], p[-1]] for p in prompts]
+        return cut, sum(len(p) > most for p in prompts)
+
+    # Writing
+
+    def write(
+        self,
+        prompts: Sequence[list[int]],
+        settings: Settings,
+        *,
+        batch_size: int = 16,
+        show: Callable[[str], Any] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[list[Written]]:
+        """The texts of each prompt.
+
+        Args:
+            prompts: Tokens that fit (`fitted`).
+            settings: How.
+            batch_size: Texts that are written at a time, or beams.
+            show: Gets the text of a single prompt as it comes.
+            cancelled: Whether to end at once, asked after each token.
+        """
+        each = max(settings.num_samples, settings.beams)
+        lengths = [1 if self.is_whole else len(prompt) for prompt in prompts]
+        groups = grouped(
+            lengths,
+            settings.max_new_tokens,
+            positions=self.positions,
+            size=max(1, batch_size // each),
+        )
+        cache = self._cache_length(groups, lengths, each)
+        found: dict[int, list[Written]] = {}
+        for group in groups:
+            written = generate(
+                self.model,
+                [prompts[row] for row in group.rows],
+                settings.going_on(group.new_tokens),
+                tokenizer=self.tokenizer,
+                endings=self.endings,
+                cache_length=cache,
+                show=show,
+                cancelled=cancelled,
+            )
+            found |= dict(zip(group.rows, written, strict=True))
+        return [found[row] for row in range(len(prompts))]
+
+    def _cache_length(
+        self, groups: Sequence[Group], lengths: Sequence[int], each: int
+    ) -> int | None:
+        """Of a static cache, where a compiled step pays: on a card, with much to write."""
+        work = sum(len(group.rows) * group.new_tokens * each for group in groups)
+        if (
+            self.model.device.type != "cuda"
+            or self.peculiar
+            or work < WORTH_COMPILING
+            or not getattr(self.model, "_can_compile_fullgraph", False)
+        ):
+            return None
+        return max(lengths[row] + group.new_tokens for group in groups for row in group.rows)
+
+
+def open_speaker(place: str | Path, *, dtype: Dtype = "auto") -> Speaker:
+    """Read a model that writes.
+
+    Args:
+        place: A run folder; or a directory in Hugging Face format, or a hub id.
+        dtype: The type its weights get; `auto` is what they were kept in, float32 in a run.
+
+    Raises:
+        UserError: There is no model there, or it is one that only reads.
+    """
+    quiet()
+    speaker = _of_run(Path(place).expanduser()) if _is_ours(place) else _of_checkpoint(str(place))
+    if dtype != "auto":
+        speaker.model.to(DTYPES[dtype])
+    speaker.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return speaker
+
+
+def quiet() -> None:
+    """Keep advice and progress bars of transformers, and of peft about it, off the terminal."""
+    from transformers import utils
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    logging: Any = utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _is_ours(place: str | Path) -> bool:
+    folder = Path(place).expanduser()
+    # A folder that is neither is told what a run would have.
+    return is_run(folder) or (folder.is_dir() and not (folder / "config.json").is_file())
+
+
+def _of_run(folder: Path) -> Speaker:
+    loaded = load(folder)
+    task, whole = loaded.task, loaded.model
+    inner: Any = whole.encoder
+    kind: Kind = {"messages": "messages", "pairs": "source"}.get(task.reads, "text")  # type: ignore[assignment]
+    if task.purpose not in ("causal_lm", "seq2seq_lm") or task.prompts({kind: []}) is None:
+        what = {"masked_lm": "fills gaps", "encoder": "gives labels"}.get(task.purpose, "reads")
+        raise UserError(
+            f"this run's model {what}, and writes no text",
+            file=folder,
+            hint="causal_lm, chat and seq2seq runs can write."
+            if task.purpose != "encoder"
+            else f"Use it with: lushan predict {folder} --input FILE.",
+        )
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        messages, tools = split(prompts) if kind == "messages" else (list(prompts), [])
+        with _template_explained():
+            found = task.prompts({kind: messages, **({"tools": tools} if tools else {})})
+        assert found is not None
+        return found
+
+    if decoding := getattr(task, "decoding", None):
+        inner.model.generation_config.update(**decoding)
+    return Speaker(
+        place=folder,
+        model=inner.model,
+        tokenizer=loaded.tokenizer,
+        kind=kind,
+        encode=encode,
+        endings=task.endings(inner.model),
+        positions=inner.max_length,
+        trained=loaded.limits.max_length,
+        peculiar=bool(loaded.cfg.get("peft")),
+        template=getattr(task, "template", None),
+    )
+
+
+@contextlib.contextmanager
+def _template_explained() -> Iterator[None]:
+    try:
+        yield
+    except Unfit as error:
+        raise UserError(f"the chat template cannot write these messages: {error}") from error
+
+
+# Hugging Face format
+
+
+def _of_checkpoint(path: str) -> Speaker:
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    place = hub.find(path, key="RUN")
+    with hub.explained(place, key="RUN", what="model"):
+        config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
+        names = (
+            modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+            if config.is_encoder_decoder
+            else modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        )
+        known = {name for value in names.values() for name in _listed(value)}
+        own_classes = config.architectures or []
+        if not known.intersection(own_classes):
+            raise UserError(
+                f"this is a {', '.join(own_classes) or config.model_type}, which writes no text",
+                key="RUN",
+                value=path,
+            )
+        auto: Any = (
+            transformers.AutoModelForSeq2SeqLM
+            if config.is_encoder_decoder
+            else transformers.AutoModelForCausalLM
+        )
+        model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    kind: Kind = "text"
+    encode = _by_tokenizer(tokenizer)
+    stops: list[int] = []
+    template: ChatTemplate | None = None
+    if config.is_encoder_decoder:
+        kind = "source"
+    elif tokenizer.chat_template:
+        kind = "messages"
+        template = _template_of(tokenizer)
+        encode = _by_template(tokenizer, template)
+        stops = [] if template is None else template.stops
+    bound = getattr(config, "max_position_embeddings", None)
+    return Speaker(
+        place=path,
+        model=model,
+        tokenizer=tokenizer,
+        kind=kind,
+        encode=encode,
+        endings=list(dict.fromkeys([*stops, *endings_of(model, tokenizer)])),
+        positions=bound if isinstance(bound, int) and bound > 0 else None,
+        template=template,
+    )
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _from_text(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
+    """As documents begin in our training."""
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        begin, _ = borders(tokenizer)
+        return [[begin, *ids.tolist()] for ids in tokens_of(tokenizer, list(prompts))]
+
+    return encode
+
+
+def _by_tokenizer(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
+    """As the tokenizer does it when it is told nothing."""
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        found = [list(ids) for ids in tokenizer(list(prompts))["input_ids"]] if prompts else []
+        return [ids or [borders(tokenizer)[0]] for ids in found]
+
+    return encode
+
+
+def _template_of(tokenizer: Any) -> ChatTemplate | None:
+    """A tokenizer's own chat template; None where it can be used and not be learned from."""
+    try:
+        return ChatTemplate(own(tokenizer), tokenizer)
+    except UserError:
+        return None
+
+
+def _by_template(
+    tokenizer: Any, template: ChatTemplate | None
+) -> Callable[[Sequence[Any]], list[list[int]]]:
+    """By the tokenizer's chat template."""
+
+    def plainly(messages: Any, tools: Any) -> list[int]:
+        found = tokenizer.apply_chat_template(
+            list(messages), tools=tools, add_generation_prompt=True, return_dict=True
+        )
+        return list(found["input_ids"])
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+        write = plainly if template is None else template.prompt
+        with _template_explained():
+            return [write(*pair) for pair in zip(*split(prompts), strict=True)]
+
+    return encode

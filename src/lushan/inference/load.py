@@ -1,0 +1,160 @@
+"""A trained run, ready to be used: task, tokenizer, model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import torch
+
+from lushan.checkpoint.weights import Damaged, load_weights
+from lushan.config import code
+from lushan.config.build import build
+from lushan.config.check import CALLED
+from lushan.engine.components import make_encoder, require_stride
+from lushan.errors import UserError
+from lushan.models import encoders
+from lushan.run import checksums, remote_code
+from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER, best_weights
+from lushan.run.config_yaml import read_config
+from lushan.run.files import CHANGED, intact
+from lushan.tasks.base import Limits, Task
+from lushan.text.tokenizers import stored
+
+
+class State(TypedDict, total=False):
+    """Of `task.json`: what tasks have learned of their data, where they learn it."""
+
+    labels: list[str]
+    weights: list[float] | None
+    template: str | None
+
+
+class Learned(TypedDict):
+    """What `task.json` holds."""
+
+    state: State
+    limits: Limits
+    columns: NotRequired[dict[str, Any]]
+
+
+@dataclasses.dataclass
+class Loaded:
+    """A run's model and what belongs to it.
+
+    Attributes:
+        folder: The run's.
+        cfg: Its config, resolved.
+        task: With its labels.
+        tokenizer: Of transformers.
+        model: With the judged weights, in evaluation mode.
+        limits: How long a feature may be.
+        columns: Option of the data to the column, or columns, that training has read.
+        notes: What whoever reads its answers must know.
+    """
+
+    folder: Path
+    cfg: dict[str, Any]
+    task: Task
+    tokenizer: Any
+    model: torch.nn.Module
+    limits: Limits
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def config_of(folder: str | Path) -> dict[str, Any]:
+    """Read the config of a run that is to be used.
+
+    Raises:
+        UserError: It is not the folder of a run, or its config is not that of one.
+    """
+    cfg = read_config(folder)
+    if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
+        raise UserError(
+            f"this is not the config of a run: it has no {missing[0]}",
+            file=Path(folder) / "config.yaml",
+            hint="`lushan runs` lists the runs that there are.",
+        )
+    return cfg
+
+
+def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
+    """Read a run's model from its folder alone: no training data, no pretrained checkpoint.
+
+    Args:
+        folder: A run folder with a best checkpoint.
+        cfg: Its config, where some of it was changed.
+
+    Raises:
+        UserError: It is not the folder of a run, or has no whole checkpoint yet, or its code has
+            changed since.
+    """
+    folder = Path(folder)
+    cfg = config_of(folder) if cfg is None else cfg
+    remote_code.require(cfg)
+    notes = code.require_same(folder, cfg)
+    weights = best_weights(folder)
+    shape = checksums.verified(folder, ENCODER)
+    task: Task = build(cfg["task"])
+    with intact(folder / TASK_STATE):
+        learned = checksums.read_json(folder, TASK_STATE, Learned)
+        trained, columns = Limits(**learned["limits"]), dict(learned.get("columns", {}))
+        task.restore(learned["state"])
+    tokenizer = stored(folder)
+    with intact(folder / TASK_STATE):
+        task.use(tokenizer)
+    if cfg.get("peft"):
+        # Its weights are the adapter's alone: the model under it is made again.
+        with torch.random.fork_rng():
+            encoder = make_encoder(cfg, task, tokenizer)
+    else:
+        encoder = encoders.load(shape, task.purpose)
+    model = task.build(encoder)
+    give_weights(model, weights)
+    return Loaded(
+        folder=folder,
+        cfg=cfg,
+        task=task,
+        tokenizer=tokenizer,
+        model=model.eval(),
+        limits=_limits(cfg, trained, model, tokenizer),
+        columns=columns,
+        notes=notes,
+    )
+
+
+def give_weights(model: torch.nn.Module, weights: Path) -> None:
+    """Give the model of a run the weights that it was trained to.
+
+    Raises:
+        UserError: They are damaged, or those of another model.
+    """
+    try:
+        found = load_weights(weights)
+    except Damaged as error:
+        raise UserError(str(error), file=weights, hint="Train the run again.") from error
+    try:
+        model.load_state_dict(found)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights are not those of the model that {ENCODER}/config.json, {TOKENIZER} and "
+            f"{TASK_STATE} describe: {str(error).splitlines()[-1].strip()}",
+            file=weights,
+            hint=CHANGED,
+        ) from error
+
+
+def _limits(cfg: dict[str, Any], trained: Limits, model: Any, tokenizer: Any) -> Limits:
+    """Return how long a feature may be: as in training, unless the config was changed."""
+    longest = cfg["data"].get("max_length") or trained.max_length
+    bound = model.encoder.max_length
+    if longest > trained.max_length and bound is not None and longest > bound:
+        raise UserError(
+            f"the encoder reads at most {bound} tokens", key="data.max_length", value=longest
+        )
+    limits = Limits(longest, cfg["data"].get("stride"))
+    require_stride(limits, tokenizer)
+    return limits

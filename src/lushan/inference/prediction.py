@@ -1,0 +1,167 @@
+"""A trained run asked about new text: entities with offsets, labels with probabilities."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from lushan.common.terminal import Output
+from lushan.config.build import build
+from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
+from lushan.data.raw_input import Format
+from lushan.errors import UserError
+from lushan.inference.inputs import read_inputs
+from lushan.inference.load import Loaded, config_of, load
+from lushan.models.precision import best_precision
+from lushan.run import remote_code
+from lushan.run.files import replacing
+from lushan.run.identity import RESOLVED
+from lushan.tasks.base import Limits, Records
+
+ROWS_AT_ONCE = 5000
+"""Examples that are held in memory together."""
+
+
+def predict(
+    run: str | Path,
+    *,
+    input: str | Path,
+    output: str | Path = "-",
+    format: Format | None = None,
+    stride: int | None = None,
+    overrides: Sequence[str] = (),
+    batch_tokens: int = 8192,
+    notes: list[str] | None = None,
+) -> int:
+    """Write one JSON line an example of `input`, in its order.
+
+    NER: `id`, `text`, `entities` with `start` and `end` in characters, `text`, `label`, `score`.
+    Classification: `id`, `text`, `predicted`, `score`, `probabilities`. Encoder-decoders: `id`,
+    `text`, and as `predicted` what they write. Language models: `id`, `text` or `messages`, and the
+    text's `perplexity`. An example that was not read to its end has `truncated`.
+
+    Args:
+        run: A run folder.
+        input: A file, or `-` for standard input; read as the run's own data is.
+        output: A file, or `-` for standard output.
+        format: Of the input; by its ending when not given.
+        stride: Read long texts in windows that share so many tokens; the run's own if None.
+        overrides: Of the keys below `data` in the run's config, such as `data.text=body`.
+        batch_tokens: Padded tokens in a batch.
+        notes: Gets how the input was read, and what was not.
+
+    Returns:
+        How many examples there were.
+
+    Raises:
+        UserError: There is no such run, or the input cannot be read; names file and line.
+    """
+    notes = [] if notes is None else notes
+    cfg = config_of(run)
+    remote_code.require(cfg)
+    if stride is not None:
+        overrides = [*overrides, f"++data.stride={stride}"]
+    kind = build(cfg["task"]).reads
+    found = read_inputs(run, cfg, kind, input, format=format, overrides=overrides)
+    notes += found.notes
+    loaded = load(run, found.cfg)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded.model.to(device)
+    truncated = 0
+    with writing(output) as sink:
+        for start in range(0, found.table.num_rows, ROWS_AT_ONCE):
+            rows = found.table.slice(start, ROWS_AT_ONCE)
+            for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
+                truncated += "truncated" in record
+                sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+    if truncated:
+        notes.append(_of_truncated(loaded, found.table, truncated))
+    return int(found.table.num_rows)
+
+
+def predict_rows(
+    loaded: Loaded, table: pa.Table, *, batch_tokens: int = 8192, device: str = "cpu"
+) -> Records:
+    """Predictions of the examples of a table, in its order.
+
+    Args:
+        loaded: A run.
+        table: From `read_unlabelled`.
+        batch_tokens: Padded tokens in a batch.
+        device: Where the model is.
+    """
+    task = loaded.task
+    features = task.encode(table.to_pydict(), 0, loaded.tokenizer, loaded.limits)
+    columns = {name: [np.asarray(v) for v in values] for name, values in features.items()}
+    lengths = np.asarray(features["length"], dtype=np.int64)
+    records: Records = []
+    with torch.inference_mode(), autocast(loaded, device):
+        for indices in plan_evaluation(lengths, bound=batch_tokens):
+            rows = [{n: c[i] for n, c in columns.items()} | {"index": i} for i in indices.tolist()]
+            batch = task.collate(task.corrupt(rows, mix(0, JUDGED)), loaded.tokenizer.pad_token_id)
+            batch = {name: value.to(device) for name, value in batch.items() if name != "targets"}
+            _, found = task.predict(loaded.model, batch)
+            if task.generates or task.writes:
+                said = task.generate(loaded.model, batch)
+                found = [{**row, **more} for row, more in zip(found, said, strict=True)]
+            records += found
+    shown = task.present(table, task.join(table, records))
+    for example, lost in zip(features["example"], features.get("cut", ()), strict=False):
+        if lost:
+            shown[example]["truncated"] = True
+    return shown
+
+
+def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
+    """Say that texts were not read to their ends, and how they can be."""
+    longest = loaded.limits.max_length
+    note = (
+        f"{truncated} of {table.num_rows} texts are longer than {longest} tokens and were "
+        "truncated: what stands behind was not read"
+    )
+    stride = max(1, longest // 4)
+    try:  # not all tasks read all texts so, and each says it itself
+        limits = Limits(longest, stride)
+        loaded.task.encode(table.slice(0, 1).to_pydict(), 0, loaded.tokenizer, limits)
+    except UserError:
+        return note
+    return f"{note}; --stride {stride} reads them whole, in windows"
+
+
+@contextmanager
+def autocast(loaded: Loaded, device: str) -> Iterator[None]:
+    """The precision of the run's training, as far as this device has it."""
+    known = (loaded.cfg.get(RESOLVED) or {}).get("trainer.precision")
+    wanted = str(known or loaded.cfg["trainer"].get("precision", "auto"))
+    best = best_precision("gpu" if device == "cuda" else device)
+    mixed = best == "bf16-mixed" and (wanted == "auto" or wanted.startswith("bf16"))
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):
+        yield
+
+
+class Sink(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+
+    def flush(self) -> None:
+        """Have what was written be seen."""
+
+
+@contextmanager
+def writing(output: str | Path) -> Iterator[Sink]:
+    """Standard output, or a file that appears when it is whole."""
+    if str(output) == "-":
+        yield Output(sys.stdout)
+        return
+    with replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file

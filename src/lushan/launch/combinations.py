@@ -1,0 +1,18 @@
+"""Every combination of a sweep's values: Hydra's sweeper, less what our launcher does anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+from lushan.launch.fork import ForkLauncher
+
+
+class Combinations(BasicSweeper):
+    """As Hydra's, whose arguments it takes: `max_batch_size` and `params`."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose each job once before any begins; `ForkLauncher` does so by itself."""
+        if not isinstance(self.launcher, ForkLauncher):
+            super().validate_batch_is_legal(batch)

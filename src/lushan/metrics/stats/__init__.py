@@ -1,0 +1,1 @@
+"""Statistics over examples and runs: bootstrap and tests of significance."""

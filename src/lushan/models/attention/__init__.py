@@ -1,0 +1,1 @@
+"""Attention within documents, for rows that hold several."""

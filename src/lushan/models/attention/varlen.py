@@ -1,0 +1,117 @@
+"""Causal attention of one document after the other, for rows of several on a processor.
+
+A mask over whole rows is computed with all the same: of 512 tokens in documents of 200, two thirds
+of what attention does is thrown away. Cut at their positions, documents need neither mask nor the
+half above the diagonal, which torch's kernel for processors leaves out. On a card the pieces would
+be too small to be worth a kernel each; there flash attention goes by positions.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lushan.models.attention.packed_mask import begins
+
+NAME = "by_document"
+"""What transformers calls this kind of attention, of which it is told by `choose`."""
+WHOLE = "sdpa"
+"""The kind whose place it takes, and which does all that is no row of documents."""
+
+
+def possible(config: Any, device: torch.device) -> bool:
+    """Whether it may stand in for a model's own; that documents stay apart is to be tried still.
+
+    Of images in a text a mask says what sees what, and here there is none.
+    """
+    kind, images = config._attn_implementation, getattr(config, "vision_config", None)
+    return kind == WHOLE and device.type == "cpu" and images is None
+
+
+def choose(config: Any, divides: bool) -> None:
+    """Have a model attend to documents one by one, or under its own mask again."""
+    if divides:
+        _register()
+    if config._attn_implementation in (NAME, WHOLE):
+        config._attn_implementation = NAME if divides else WHOLE
+
+
+@functools.cache
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, mask)
+
+
+def mask(**asked: Any) -> Tensor | None:
+    """None where each token sees all of its document before it; else the mask of `sdpa`.
+
+    Args:
+        asked: What transformers asks `sdpa_mask` for; all of it goes there.
+    """
+    from transformers.masking_utils import sdpa_mask
+
+    length = asked["q_length"]
+    whole = asked["kv_length"] == length <= (asked.get("local_size") or length)
+    plain = asked.get("attention_mask") is None and not asked.get("use_vmap")
+    on_processor = torch.device(asked.get("device", "cpu")).type == "cpu"
+    return None if whole and plain and on_processor else sdpa_mask(**asked)
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls for each layer.
+
+    Args:
+        module: The layer's attention.
+        query: (B, H, L, D).
+        key: (B, G, L, D), where G divides H.
+        value: (B, G, L, D).
+        attention_mask: None where `mask` said that positions tell all.
+        options: As `sdpa` takes them; here `position_ids`, (B, L) or (1, L), from 0 in each
+            document, `dropout` and `scaling` count.
+
+    Returns:
+        The attended values (B, L, H, D), and no weights.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    batch, heads, length, _ = query.shape
+    positions, lengths = options.get("position_ids"), None
+    if attention_mask is None and positions is not None and key.shape[2] == length:
+        lengths = _lengths(positions.expand(batch, -1))
+    if lengths is None or len(lengths) == batch:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    attend = functools.partial(
+        F.scaled_dot_product_attention,
+        dropout_p=options.get("dropout", 0.0),
+        scale=options.get("scaling"),
+        is_causal=module.is_causal,
+        enable_gqa=key.shape[1] != heads,
+    )
+    rows = [torch.split(_in_a_row(part), lengths, 2) for part in (query, key, value)]
+    attended = torch.cat([attend(*piece) for piece in zip(*rows, strict=True)], 2)
+    return attended.transpose(1, 2).reshape(batch, length, heads, -1), None
+
+
+def _lengths(position_ids: Tensor) -> list[int]:
+    """Tokens of each document, row after row."""
+    starts = begins(position_ids).flatten().nonzero()[:, 0]
+    return torch.diff(starts, append=starts.new_tensor([position_ids.numel()])).tolist()
+
+
+def _in_a_row(states: Tensor) -> Tensor:
+    """(B, H, L, D) as (1, H, B * L, D)."""
+    batch, heads, length, size = states.shape
+    return states.transpose(1, 2).reshape(1, batch * length, heads, size).transpose(1, 2)

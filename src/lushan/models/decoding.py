@@ -1,0 +1,343 @@
+"""Text from a language model of transformers, by its own `generate`.
+
+What stands here is around it: batches in which no row outgrows the model's positions, chance that
+is each row's own, stop strings, and text that appears as it is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lushan.data.batch.batching import mix
+from lushan.errors import UserError
+from lushan.text.incremental import Reader, continuation
+
+Ids = Sequence[int]
+Finish = Literal["end", "stop", "length", "cancelled"]
+
+_SPARE = 64
+"""A static cache's length is a multiple of it: each length is compiled for anew."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a text is written.
+
+    Attributes:
+        max_new_tokens: The longest text.
+        temperature: Below 1 keeps to what is likely, above 1 goes astray; 0 is greedy.
+        top_p: Draw from the likeliest tokens that together have this probability.
+        top_k: Draw from so many of the likeliest tokens; 0 is all.
+        seed: Of all chance.
+        num_samples: Texts for each prompt.
+        beams: Width of a beam search, which draws nothing; 1 is none.
+        greedy: Take the likeliest token each time.
+        repetition_penalty: Above 1 makes tokens that are there already less likely.
+        stop: Strings that end a text, and are cut off.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 1
+    num_samples: int = 1
+    beams: int = 1
+    greedy: bool = False
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is any chance in it."""
+        return not self.greedy and self.temperature > 0 and self.beams == 1
+
+    def going_on(self, tokens: int) -> Settings:
+        """The same, with another longest text."""
+        return dataclasses.replace(self, max_new_tokens=tokens)
+
+    def require_sound(self, named: Callable[[str], str] = str) -> None:
+        """Refuse what has no meaning.
+
+        Args:
+            named: From a field to what the user calls it.
+
+        Raises:
+            UserError: Names the field.
+        """
+        bounds = {
+            "max_new_tokens": (self.max_new_tokens >= 1, "must be 1 or more"),
+            "temperature": (self.temperature >= 0, "must be 0 or more"),
+            "top_p": (0 < self.top_p <= 1, "must be above 0, and 1 at most"),
+            "top_k": (self.top_k >= 0, "must be 0 or more"),
+            "num_samples": (self.num_samples >= 1, "must be 1 or more"),
+            "beams": (self.beams >= 1, "must be 1 or more"),
+            "repetition_penalty": (self.repetition_penalty > 0, "must be above 0"),
+            "stop": (all(self.stop), "an empty string would end every text at once"),
+        }
+        for field, (fine, problem) in bounds.items():
+            if not fine:
+                raise UserError(problem, key=named(field), value=getattr(self, field))
+        if self.beams > 1 and self.num_samples > self.beams:
+            raise UserError(
+                f"a search with {self.beams} beams finds no more texts than that",
+                key=named("num_samples"),
+                value=self.num_samples,
+            )
+        if not self.draws and self.beams == 1 and self.num_samples > 1:
+            raise UserError(
+                "without chance, all of them would be the same",
+                key=named("num_samples"),
+                value=self.num_samples,
+                hint=f"Remove {named('greedy')}, or set {named('beams')}.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A text that a model has written.
+
+    Attributes:
+        ids: Its tokens, with the one that ended it.
+        text: What they say, up to a stop string.
+        finish: `end` (the model ended it), `stop` (a stop string), `length`, or `cancelled`.
+    """
+
+    ids: list[int]
+    text: str
+    finish: Finish
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Prompts that are gone on from together.
+
+    Attributes:
+        rows: Their numbers.
+        new_tokens: How far each may go on.
+    """
+
+    rows: list[int]
+    new_tokens: int
+
+
+def grouped(
+    lengths: Sequence[int], new_tokens: int, *, positions: int | None, size: int
+) -> list[Group]:
+    """Prompts in groups of one room and of about one length, longest first.
+
+    In one group all go on equally far: `generate` knows one bound for all rows, and a row beyond
+    the model's positions would end it.
+
+    Args:
+        lengths: Tokens of each prompt; each leaves room for one at least.
+        new_tokens: The most that each may go on.
+        positions: Tokens that prompt and text may have together; None sets no bound.
+        size: Prompts in a group at most.
+    """
+    rooms: dict[int, list[int]] = {}
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        room = new_tokens if positions is None else min(new_tokens, positions - lengths[row])
+        rooms.setdefault(room, []).append(row)
+    return [
+        Group(rows[at : at + size], room)
+        for room, rows in rooms.items()
+        for at in range(0, len(rows), size)
+    ]
+
+
+def endings_of(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens by which a model ends a text: its own generation config's, and the tokenizer's."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    known = own if isinstance(own, list) else [own]
+    found = [*known, tokenizer.eos_token_id]
+    return list(dict.fromkeys(int(token) for token in found if token is not None))
+
+
+def generate(
+    model: Any,
+    prompts: Sequence[Ids],
+    settings: Settings,
+    *,
+    tokenizer: Any,
+    endings: Sequence[int],
+    cache_length: int | None = None,
+    show: Callable[[str], Any] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[list[Written]]:
+    """Go on from some prompts, all at once.
+
+    The text of a prompt is a function of the model, the prompt, the settings and the number of the
+    sample: the others in the batch have no part in it, up to what arithmetic in other shapes
+    rounds otherwise.
+
+    Args:
+        model: Of transformers, in evaluation mode.
+        prompts: Tokens; of an encoder-decoder, the sources. Together they have room (`grouped`).
+        settings: How.
+        tokenizer: Of the model.
+        endings: Tokens that end a text.
+        cache_length: Compile the step, on a cache of so many tokens; None is a cache that grows.
+        show: Gets text of the first row as it comes.
+        cancelled: Whether to end at once, asked after each token.
+
+    Returns:
+        For each prompt its texts, `settings.num_samples` of them.
+    """
+    from transformers import GenerationConfig
+
+    copies = 1 if settings.beams > 1 else settings.num_samples
+    rows = [prompt for prompt in prompts for _ in range(copies)]
+    is_whole = bool(model.config.is_encoder_decoder)
+    befores: list[Ids] = [() for _ in rows] if is_whole else rows
+    start = 1 if is_whole else max(map(len, rows))  # of what is new in a row
+    watch = _Watch(settings, tokenizer, befores, start, endings, show, cancelled)
+    make: Any = GenerationConfig
+    config = make(
+        max_new_tokens=settings.max_new_tokens,
+        do_sample=False,  # chance is in the scores
+        num_beams=settings.beams,
+        num_return_sequences=settings.num_samples if settings.beams > 1 else 1,
+        eos_token_id=list(endings) or None,
+        pad_token_id=tokenizer.pad_token_id,
+        **_cache(cache_length),
+    )
+    # What is compiled may be met again outside.
+    with torch.inference_mode() if cache_length is None else torch.no_grad():
+        found = model.generate(
+            **_inputs(rows, tokenizer.pad_token_id, left=not is_whole, device=model.device),
+            generation_config=config,
+            logits_processor=_processors(settings, rows, copies, is_whole=is_whole),
+            stopping_criteria=watch.criteria,
+        )
+    new = found[:, start:].tolist()
+    each = settings.num_samples
+    written = [watch.close(row, ids, row * len(rows) // len(new)) for row, ids in enumerate(new)]
+    return [written[at : at + each] for at in range(0, len(written), each)]
+
+
+class _Watch:
+    """What is looked at while a batch is written, and what its rows come to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokenizer: Any,
+        befores: Sequence[Ids],
+        start: int,
+        endings: Sequence[int],
+        show: Callable[[str], Any] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        from lushan.models.sampling import Reading, StopStrings
+
+        self.tokenizer, self.befores, self.endings = tokenizer, befores, frozenset(endings)
+        self.stops, self.show = settings.stop, show
+        self.start = start
+        self.reading: Reading | None = None
+        self.criteria: Any = []
+        if settings.beams > 1:
+            if self.stops:
+                self.criteria = [StopStrings(self._beams, self.stops)]
+        elif self.stops or show or cancelled:
+            readers = [
+                Reader(tokenizer, before, stops=self.stops, endings=endings) for before in befores
+            ]
+            self.reading = Reading(readers, show, cancelled)
+            self.criteria = [self.reading]
+
+    def _beams(self, rows: list[list[int]]) -> list[str]:
+        """What beams say beyond their prompts, some beams a prompt."""
+        each = len(rows) // len(self.befores)
+        return [
+            continuation(self.tokenizer, self.befores[row // each], ids[self.start :])
+            for row, ids in enumerate(rows)
+        ]
+
+    def close(self, row: int, ids: list[int], prompt: int) -> Written:
+        """What a row came to.
+
+        Args:
+            row: Its number.
+            ids: The new tokens of the batch's row, padding and all.
+            prompt: The number of its prompt.
+        """
+        if self.reading is not None:
+            return self._as_read(row, ids)
+        end = next((i for i, token in enumerate(ids) if token in self.endings), None)
+        if end is not None:
+            ids = ids[: end + 1]
+        elif self.stops:  # a beam that was stopped is filled up
+            while ids and ids[-1] == self.tokenizer.pad_token_id:
+                ids = ids[:-1]
+        said = ids if end is None else ids[:-1]
+        text = continuation(self.tokenizer, self.befores[prompt], said)
+        at = min((i for stop in self.stops if (i := text.find(stop)) >= 0), default=None)
+        if at is not None:
+            return Written(ids, text[:at], "stop")
+        return Written(ids, text, "length" if end is None else "end")
+
+    def _as_read(self, row: int, ids: list[int]) -> Written:
+        assert self.reading is not None
+        reader = self.reading.readers[row]
+        rest = reader.finish()
+        if rest and row == 0 and self.show is not None:
+            self.show(rest)
+        finish: Finish = "length"
+        if reader.stopped:
+            finish = "stop"
+        elif reader.ended:
+            finish = "end"
+        elif self.reading.over:
+            finish = "cancelled"
+        return Written(ids[: reader.count], reader.text, finish)
+
+
+def _inputs(rows: Sequence[Ids], pad_id: int, *, left: bool, device: Any) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask`, (B, L)."""
+    width = max(map(len, rows))
+    ids, mask = [], []
+    for row in rows:
+        gap = width - len(row)
+        padding, real = [pad_id] * gap, list(row)
+        ids.append(padding + real if left else real + padding)
+        mask.append([0] * gap + [1] * len(row) if left else [1] * len(row) + [0] * gap)
+    return {
+        "input_ids": torch.tensor(ids, dtype=torch.int64, device=device),
+        "attention_mask": torch.tensor(mask, dtype=torch.int64, device=device),
+    }
+
+
+def _processors(
+    settings: Settings, rows: Sequence[Ids], copies: int, *, is_whole: bool
+) -> list[Any]:
+    from lushan.models.sampling import RepetitionPenalty, Sampling
+
+    made: list[Any] = []
+    if settings.repetition_penalty != 1.0:
+        lengths = [1 if is_whole else len(row) for row in rows]
+        beams = [length for length in lengths for _ in range(settings.beams)]
+        made.append(RepetitionPenalty(settings.repetition_penalty, beams))
+    if settings.draws:
+        seeds = [mix(settings.seed, i % copies, *row) for i, row in enumerate(rows)]
+        made.append(
+            Sampling(
+                seeds,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                top_p=settings.top_p,
+            )
+        )
+    return made
+
+
+def _cache(length: int | None) -> dict[str, Any]:
+    if length is None:
+        return {}
+    rounded = -(-length // _SPARE) * _SPARE
+    return {"cache_implementation": "static", "max_cache_len": rounded}

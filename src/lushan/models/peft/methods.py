@@ -1,0 +1,83 @@
+"""Parameter-efficient fine-tuning: a few new weights learn, the model's own stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peft
+from torch import nn
+
+from lushan.checkpoint.weights import weights_hash
+from lushan.configurable import configurable
+from lushan.errors import UserError
+from lushan.models.architectures import Purpose
+from lushan.models.peft.adalora import AdaLora, Allocated
+from lushan.models.peft.adaptation import Adaptation, attach
+from lushan.models.peft.bottleneck import Bottleneck, Bottlenecked
+from lushan.models.peft.prompts import Prefixed, Prompted
+from lushan.models.peft.quantized import FourBit
+from lushan.models.peft.tuned import Tuned
+
+_PEFT_NAMES = {
+    "encoder": "FEATURE_EXTRACTION",
+    "causal_lm": "CAUSAL_LM",
+    "seq2seq_lm": "SEQ_2_SEQ_LM",
+}
+"""What peft calls the purposes; it has no word for masked language models."""
+
+
+@configurable
+def adapt(
+    config: peft.PeftConfig | Bottleneck,
+    quantize: FourBit | None = None,
+    *,
+    encoder: nn.Module,
+    purpose: Purpose = "encoder",
+) -> nn.Module:
+    """Freeze an encoder's model and give it an adapter.
+
+    Args:
+        config: Of a method of peft, or of bottleneck adapters.
+        quantize: How the frozen weights are kept; null keeps them as they are.
+        encoder: With a `model` of transformers that has the weights it begins with.
+        purpose: What the model is for.
+
+    Returns:
+        The same encoder; `encoder.adaptation` says how it was adapted.
+
+    Raises:
+        UserError: The method does not fit the model.
+    """
+    whole: Any = encoder
+    sha256 = weights_hash(dict(whole.model.named_parameters()))
+    if quantize is not None:
+        quantize(whole.model)
+    base = {id(weight) for weight in whole.model.parameters()}
+    attach(whole, _adapted(whole, config, purpose), base=base, sha256=sha256)
+    return encoder
+
+
+def _adapted(encoder: Any, config: Any, purpose: Purpose) -> Adaptation:
+    if isinstance(config, Bottleneck):
+        return Bottlenecked(encoder.model, config)
+    config.task_type = _PEFT_NAMES.get(purpose)
+    if isinstance(config, peft.PrefixTuningConfig):
+        return Prefixed(encoder, config)
+    if isinstance(config, peft.PromptTuningConfig):
+        return Prompted(encoder, config)
+    if config.is_prompt_learning or config.is_adaption_prompt:
+        raise UserError(
+            "of the methods that learn prompts, there are prompt and prefix tuning",
+            key="peft.config._target_",
+            value=type(config).__name__,
+        )
+    if isinstance(config, peft.AdaLoraConfig):
+        if not isinstance(config, AdaLora):
+            raise UserError(
+                "its steps must follow from the training",
+                key="peft.config._target_",
+                value="peft.AdaLoraConfig",
+                hint="Write lushan.models.peft.adalora.AdaLora, which takes the same.",
+            )
+        return Allocated(encoder.model, config)
+    return Tuned(encoder.model, config)

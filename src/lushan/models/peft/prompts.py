@@ -1,0 +1,267 @@
+"""Prompt tuning (Lester et al., 2021) and prefix tuning (Li and Liang, 2021).
+
+Learned vectors stand before the text: as embeddings at the input, or as keys and values in every
+layer. peft has their weights and its file format; here they get into the model's own `forward`, so
+that training, judging and generation call a model of transformers as ever.
+
+What comes out has the length of what went in. The vectors take the first positions, as in peft.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lushan.errors import UserError
+from lushan.models.peft.adaptation import Adaptation
+from lushan.models.peft.tuned import explained
+
+WEIGHTS = "adapter_model.safetensors"
+TOKENS = ("input_ids", "inputs_embeds")
+
+
+class Prompted(Adaptation):
+    """A model with learned embeddings before its input.
+
+    Args:
+        encoder: With the `model` of transformers; gets the weights as `prompt`.
+        config: Of the method; what it leaves open is filled in.
+    """
+
+    place = "prompt"
+    method = "prompt"
+
+    def __init__(self, encoder: Any, config: peft.PromptLearningConfig) -> None:
+        model = encoder.model
+        super().__init__(model, self.method)
+        self.refuse(model, config)
+        self.config: Any = config
+        self.length = _length(encoder, config)
+        if config.task_type is None:
+            config.task_type = "FEATURE_EXTRACTION"
+        if config.task_type == "SEQ_2_SEQ_LM" and self.place == "prompt":
+            config.num_transformer_submodules = 1  # the encoder's input alone
+        with explained(model, config):
+            self.peft: Any = peft.get_peft_model(model, config)
+        # Its wrapper stays outside, and keeps the weights for what only peft can do.
+        encoder.add_module(self.place, self.peft.prompt_encoder)
+        self.put_in(model)
+
+    def refuse(self, model: Any, config: Any) -> None:
+        """Refuse a model that cannot be prompted.
+
+        Raises:
+            UserError: Why.
+        """
+
+    def put_in(self, model: Any) -> None:
+        """Take the place of the model's `forward`."""
+        if self.config.task_type == "SEQ_2_SEQ_LM":
+            # `generate` calls the encoder by itself.
+            stack = model.get_encoder()
+            stack.forward = Forward(stack.forward, self.read)
+            model.forward = Forward(model.forward, self.widen)
+        else:
+            model.forward = Forward(model.forward, self.prompt)
+
+    def prompt(self, inner: Any, given: dict[str, Any]) -> Any:
+        """Call a model with the prompt before its input, and cut it off what comes out."""
+        _refuse_packed(given, self.method)
+        _shift(given, self.length, first=not _goes_on(given))
+        if _goes_on(given):  # the cache holds the prompt
+            return self.widen(inner, given)
+        outputs = self.read(inner, given)
+        return _cut(outputs, self.length, given["inputs_embeds"].shape[1])
+
+    def read(self, inner: Any, given: dict[str, Any]) -> Any:
+        """Call a model with the prompt before its input; what comes out is longer by it."""
+        tokens = given.get("inputs_embeds")
+        if tokens is None:
+            tokens = self.model.get_input_embeddings()(given["input_ids"])
+        mask: Any = given.get("attention_mask")
+        # That of an encoder-decoder may have been widened before.
+        if getattr(mask, "ndim", 0) != 2 or mask.shape[1] == tokens.shape[1]:
+            _widen(given, "attention_mask", self.length)
+        vectors = self._vectors(len(tokens)).to(tokens.dtype)
+        given["inputs_embeds"] = torch.cat([vectors, tokens], dim=1)
+        given["input_ids"] = None
+        for name, value in (("token_type_ids", 0), ("labels", -100)):
+            if given.get(name) is not None:
+                given[name] = F.pad(given[name], (self.length, 0), value=value)
+        return inner(**given)
+
+    def widen(self, inner: Any, given: dict[str, Any]) -> Any:
+        """Call a model that sees the prompt in its cache, or in what its encoder gave."""
+        _widen(given, "attention_mask", self.length)
+        return inner(**given)
+
+    def _vectors(self, count: int) -> Tensor:
+        return self.peft.get_prompt(batch_size=count)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the vectors as peft does; `PeftModel.from_pretrained` reads them."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = copy.deepcopy(self.config)
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+        vectors = self.peft.get_prompt_embedding_to_save("default").contiguous()
+        save_file({"prompt_embeddings": vectors}, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+class Prefixed(Prompted):
+    """A model with learned keys and values in every layer; in a decoder, where it has one.
+
+    Args:
+        encoder: With the `model` of transformers; gets the weights as `prefix`.
+        config: Of the method; what it leaves open is filled in.
+    """
+
+    place = "prefix"
+    method = "prefix"
+
+    def refuse(self, model: Any, config: Any) -> None:
+        """Refuse a model that keeps no keys and values of what came before."""
+        takes_past = "past_key_values" in inspect.signature(model.forward).parameters
+        is_half = model.config.is_encoder_decoder and config.task_type != "SEQ_2_SEQ_LM"
+        if is_half or not takes_past:
+            raise UserError(
+                f"a {model.config.model_type} model takes no keys and values from outside",
+                key="peft",
+                value="prefix",
+                hint="Write peft=prompt or peft=lora.",
+            )
+        if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+            raise UserError(
+                "gradient checkpointing discards the prefix",
+                key="model.gradient_checkpointing",
+                value=True,
+                hint="Write false, or peft=lora.",
+            )
+        if config.prefix_projection and config.encoder_hidden_size is None:
+            config.encoder_hidden_size = model.config.hidden_size
+
+    def put_in(self, model: Any) -> None:
+        """Take the place of the model's `forward`."""
+        model.forward = Forward(model.forward, self.prompt)
+
+    def prompt(self, inner: Any, given: dict[str, Any]) -> Any:
+        """Call a model that begins with the prefix as what it has read before."""
+        _refuse_packed(given, self.method)
+        whole = self.config.task_type == "SEQ_2_SEQ_LM"
+        names = ("decoder_input_ids", "decoder_inputs_embeds", "labels") if whole else TOKENS
+        tokens = next(given[name] for name in names if given.get(name) is not None)
+        _widen(given, "decoder_attention_mask" if whole else "attention_mask", self.length)
+        _shift(given, self.length)
+        if not _goes_on(given):
+            if getattr(given.get("past_key_values"), "is_compileable", False):
+                raise UserError(
+                    "a static cache has no room for the prefix",
+                    key="cache_implementation",
+                    value="static",
+                    hint="Generate with the dynamic cache.",
+                )
+            given["past_key_values"] = self._vectors(len(tokens))
+        return inner(**given)
+
+
+class Forward:
+    """Stands in the place of a model's `forward`, and calls it by way of an adaptation.
+
+    Args:
+        inner: The model's own.
+        way: Takes `inner` and the arguments by name.
+    """
+
+    def __init__(self, inner: Any, way: Any) -> None:
+        self.inner, self.way = inner, way
+        # `generate` looks up there which arguments there are.
+        self.__signature__ = inspect.signature(inner)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model with these arguments."""
+        given = dict(self.__signature__.bind_partial(*args).arguments) | kwargs
+        return self.way(self.inner, given)
+
+
+def _length(encoder: Any, config: Any) -> int:
+    count = config.num_virtual_tokens
+    if not isinstance(count, int) or count < 1:
+        raise UserError("must be 1 or more", key="peft.config.num_virtual_tokens", value=count)
+    if encoder.max_length is not None:
+        if count >= encoder.max_length:
+            raise UserError(
+                f"the model reads {encoder.max_length} tokens, and none is left for the text",
+                key="peft.config.num_virtual_tokens",
+                value=count,
+            )
+        encoder.max_length -= count
+    return count
+
+
+def _goes_on(given: dict[str, Any]) -> bool:
+    """Whether a cache holds what came before, and so the prompt."""
+    past = given.get("past_key_values")
+    return past is not None and bool(past.get_seq_length() > 0)
+
+
+def _widen(given: dict[str, Any], name: str, by: int) -> None:
+    """Let the places of the prompt be seen."""
+    mask = given.get(name)
+    if mask is None:
+        return
+    if getattr(mask, "ndim", 0) != 2:
+        raise UserError(
+            "prompts and prefixes need a mask of (batch, length), and this is another",
+            key="peft",
+            hint="Packed documents and static caches have theirs: do without, or write peft=lora.",
+        )
+    given[name] = F.pad(mask, (by, 0), value=1)
+
+
+def _shift(given: dict[str, Any], by: int, *, first: bool = False) -> None:
+    """Count positions from behind the prompt; where it stands at the input, it has its own."""
+    positions = given.get("position_ids")
+    if positions is None:
+        return
+    given["position_ids"] = positions + by
+    if first:
+        own = torch.arange(by, device=positions.device).expand(len(positions), -1)
+        given["position_ids"] = torch.cat([own, positions + by], dim=1)
+
+
+def _refuse_packed(given: dict[str, Any], method: str) -> None:
+    """Positions that begin twice are those of several documents in a row."""
+    positions, mask = given.get("position_ids"), given.get("attention_mask")
+    if positions is None or positions.shape[-1] == 1:
+        return
+    begins = positions == 0
+    if mask is not None and mask.shape == positions.shape:
+        begins = begins & mask.bool()
+    if bool((begins.sum(-1) > 1).any()):
+        raise UserError(
+            "documents that are packed into one row cannot each have a prompt of their own",
+            key="peft",
+            value=method,
+            hint="Write data.packing=false, or peft=lora.",
+        )
+
+
+def _cut(outputs: Any, by: int, total: int) -> Any:
+    """Leave the prompt's places out of a model's outputs."""
+    for name in ("last_hidden_state", "logits"):
+        value = getattr(outputs, name, None)
+        # `generate` asks for the last logits only.
+        if value is not None and value.shape[1] == total:
+            outputs[name] = value[:, by:]
+    if getattr(outputs, "hidden_states", None) is not None:
+        outputs["hidden_states"] = tuple(h[:, by:] for h in outputs.hidden_states)
+    return outputs

@@ -1,0 +1,286 @@
+"""The files of a report: gathered, written beside their place, and then put there as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lushan.errors import RunFailed, UserError
+from lushan.report import class_scores, curves, details, examples
+from lushan.report.class_scores import Judged
+from lushan.report.examples import Compact, script
+from lushan.report.groups import Gathered, Shown
+from lushan.report.page import GENERATOR, page
+from lushan.run import checksums
+from lushan.run.files import TEMPORARY
+from lushan.run.folder import RunFolder
+from lushan.run.metrics_csv import SAMPLES, read_samples
+from lushan.study import records
+
+SCRIPTS = ("core.js", "charts.js", "tables.js", "figures.js", "examples.js", "start.js")
+"""Of `assets/`, in this order one file."""
+_OURS = re.compile(r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-\d+)\.js)?")
+
+Told = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What has been written.
+
+    Attributes:
+        index: The page.
+        files: How many there are.
+        size: Their bytes.
+        problems: What could not be read; it is named on the page too.
+    """
+
+    index: Path
+    files: int
+    size: int
+    problems: list[str]
+
+
+def write(made: Gathered, output: Path, told: Told | None = None) -> Written:
+    """Write a report, and replace an earlier one.
+
+    Args:
+        made: What it shows.
+        output: The folder.
+        told: Is told how many of how many runs have been read.
+
+    Raises:
+        UserError: There is something at `output` that is not a report.
+        RunFailed: It cannot be written.
+    """
+    output = Path(os.path.realpath(output))
+    require_ours(output)
+    try:
+        with _beside(output) as folder:
+            problems = _Writer(made, folder).write(told)
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            size = sum(path.stat().st_size for path in files)
+    except OSError as error:
+        raise RunFailed(f"{output}: cannot be written: {error.strerror or error}") from error
+    return Written(output / "index.html", len(files), size, problems)
+
+
+def require_ours(output: Path) -> None:
+    """Refuse a place where there is something else than a report.
+
+    Raises:
+        UserError: Names what is there.
+    """
+    hint = "Name a new folder, or that of an earlier report."
+    if output.is_file():
+        raise UserError("a report is a folder, and this is a file", key="-o", value=str(output))
+    if not output.is_dir():
+        return
+    inside = sorted(path.relative_to(output).as_posix() for path in output.rglob("*"))
+    strange = [name for name in inside if not _OURS.fullmatch(name)]
+    if strange:
+        raise UserError(
+            f"the folder holds what is not of a report: {', '.join(strange[:3])}"
+            + (f" and {len(strange) - 3} more" if len(strange) > 3 else ""),
+            key="-o",
+            value=str(output),
+            hint=hint,
+        )
+    if inside and not _is_report(output / "index.html"):
+        raise UserError(
+            "the folder holds a page that is not a report", key="-o", value=str(output), hint=hint
+        )
+
+
+def _is_report(index: Path) -> bool:
+    try:
+        return GENERATOR.encode() in index.read_bytes()[:1000]
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """A folder beside a place, which takes it when the block ends well."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    mark = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
+    folder, old = (output.with_name(f"{mark}-{name}") for name in ("new", "old"))
+    try:
+        folder.mkdir()
+        yield folder
+        if output.exists():
+            output.rename(old)
+        folder.rename(output)
+    except BaseException:
+        if old.exists() and not output.exists():
+            old.rename(output)
+        raise
+    finally:
+        for path in (folder, old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class _Writer:
+    """Reads run after run, and keeps of each only what its group needs."""
+
+    def __init__(self, made: Gathered, folder: Path) -> None:
+        self.made, self.folder, self.problems = made, folder, list[str]()
+        self.group_of = {run: g for g, group in enumerate(made.groups) for run in group.runs}
+        self.curves: list[dict[str, Any]] = []
+        self.scores: list[dict[str, Any]] = []
+        self.confusions: list[dict[str, Any]] = []
+        self.files: dict[int, list[dict[str, Any]]] = {}
+        self.shared: set[str] = set()
+
+    def write(self, told: Told | None) -> list[str]:
+        (self.folder / "data").mkdir()
+        done = 0
+        for group in self.made.groups:
+            numbers, judged = [], dict[str, list[tuple[Judged, str]]]()
+            for run in group.runs:
+                numbers.append(self._curves(self.made.runs[run]))
+                for split, found, digest in self._predictions(run):
+                    judged.setdefault(split, []).append((found, digest))
+                done += 1
+                if told is not None:
+                    told(done, len(self.made.runs))
+            self._group(numbers, judged)
+        self._put("report", self._report(), "data/report.js")
+        assets = resources.files("lushan.report") / "assets"
+        code = [(assets / name).read_text(encoding="utf-8") for name in SCRIPTS]
+        self._write("report.js", "\n".join(code))
+        self._write("report.css", (assets / "report.css").read_text(encoding="utf-8"))
+        self._write("index.html", page(self.made, self.problems))
+        return self.problems
+
+    def _write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def _put(self, name: str, content: object, file: str) -> None:
+        self._write(file, script(name, content))
+
+    # What is read of a run
+
+    def _curves(self, run: Shown) -> dict[str, curves.Series]:
+        found, problem = curves.read(run.member)
+        if problem:
+            self.problems.append(f"{run.member.folder}: {problem}")
+        return found
+
+    def _predictions(self, number: int) -> Iterator[tuple[str, Judged, str]]:
+        """Split, counts by class and the hash of the examples, where there are classes."""
+        folder = RunFolder(self.made.runs[number].member.folder)
+        paths = sorted(folder.predictions.glob("*.jsonl"))
+        for place, path in enumerate(paths):
+            try:
+                rows = records.read(folder.path, path.stem)
+                small = examples.compact(rows, _prompts(folder))
+                found = self._judged(rows, path) if small else None
+            except UserError as error:
+                self._unreadable(Path(error.file or path), error.problem)
+                continue
+            except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+                self._unreadable(path, f"{type(error).__name__}: {error}")
+                continue
+            if small is not None:
+                self._keep(number, place, path.stem, small)
+            if small is not None and found is not None:
+                self._confusion(number, path.stem, found)
+                yield path.stem, found, small.hash
+
+    def _judged(self, rows: records.Records, path: Path) -> Judged | None:
+        try:
+            return class_scores.judge(rows)
+        except class_scores.TooMany as error:
+            self.problems.append(f"{path}: {error}")
+            return None
+
+    def _unreadable(self, path: Path, problem: str) -> None:
+        self.problems.append(f"{path}: cannot be read: {problem}")
+
+    def _keep(self, number: int, place: int, split: str, small: Compact) -> None:
+        if small.hash not in self.shared:
+            self.shared.add(small.hash)
+            name = f"examples-{small.hash}"
+            self._put(name, {"kind": small.kind, "rows": small.shared}, f"data/{name}.js")
+        name = f"run-{number}-{place}"
+        self._put(name, {"numbers": small.numbers, "rows": small.own}, f"data/{name}.js")
+        self.files.setdefault(number, []).append(
+            {
+                "split": split,
+                "kind": small.kind,
+                "examples": f"examples-{small.hash}",
+                "own": name,
+                "count": len(small.own),
+                "errors": small.errors,
+                "left_out": small.left_out,
+            }
+        )
+
+    def _confusion(self, number: int, split: str, found: Judged) -> None:
+        if found.confusion:
+            cells = [[gold, predicted, n] for (gold, predicted), n in found.confusion.items()]
+            self.confusions.append(
+                {"run": number, "split": split, "entities": found.entities, "cells": cells}
+            )
+
+    # What is written of a group
+
+    def _group(
+        self,
+        numbers: Sequence[dict[str, curves.Series]],
+        judged: dict[str, list[tuple[Judged, str]]],
+    ) -> None:
+        place = len(self.curves)
+        found = curves.together([one for one in numbers if one])
+        self.curves.append({name: dataclasses.asdict(curve) for name, curve in found.items()})
+        for split, several in judged.items():
+            alike = len({digest for _, digest in several}) == 1
+            rows = class_scores.scores([one for one, _ in several], alike=alike)
+            self.scores.append(
+                {"group": place, "split": split, "rows": [dataclasses.asdict(r) for r in rows]}
+            )
+
+    def _report(self) -> dict[str, Any]:
+        made = self.made
+        runs = [details.of_run(run, self.group_of[i]) for i, run in enumerate(made.runs)]
+        names = {row[0] for run in runs for row in run["metrics"]}
+        names |= {name for group in self.curves for name in group}
+        results = [run.member.result for run in made.runs]
+        measures = {n: m for result in results if result for n, m in result.measures.items()}
+        keys = dict.fromkeys(key for group in made.groups for key in group.values)
+        return {
+            "keys": list(keys),
+            "runs": [run | {"files": self.files.get(i, [])} for i, run in enumerate(runs)],
+            "groups": [
+                {
+                    "label": group.label,
+                    "experiment": group.experiment,
+                    "values": dict(group.values),
+                    "runs": list(group.runs),
+                }
+                for group in made.groups
+            ],
+            "metrics": details.metrics(sorted(names), measures),
+            "curves": self.curves,
+            "scores": self.scores,
+            "confusions": self.confusions,
+            "configs": details.configs(made.runs),
+        }
+
+
+def _prompts(folder: RunFolder) -> dict[str, str]:
+    """What texts began with, of runs that wrote samples; the rest of a run does not need them."""
+    try:
+        rows = read_samples(checksums.verified(folder.path, SAMPLES))
+    except (OSError, ValueError):
+        return {}
+    return {str(row["id"]): str(row["prompt"]) for row in rows if "id" in row and "prompt" in row}

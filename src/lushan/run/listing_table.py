@@ -1,0 +1,184 @@
+"""Runs as a table for the terminal, no wider than it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.common import units
+from lushan.run.columns import aligned, display_width, padded
+from lushan.run.identity import ABSENT
+from lushan.run.listing import Listed, age
+from lushan.run.values import show
+
+LONGEST = 24
+"""Places of the longest value of a key, where the table has to fit."""
+KEPT = 2
+"""Keys that the interval, the age and the metric's name give way to."""
+FEWEST = 12
+"""Places of the shortest folder that is still told."""
+_GAP = 2
+_CUT = "…"
+
+Column = tuple[str, list[str]]
+"""(head, a cell for each run)."""
+
+
+def to_text(
+    found: Sequence[Listed],
+    root: str | Path,
+    *,
+    width: int | None = None,
+    columns: Sequence[str] = (),
+) -> str:
+    """The runs as a table for the terminal.
+
+    Args:
+        found: The runs.
+        root: The folder they are below.
+        width: Places of a line; columns that tell least for their width give way to it, and are
+            named below the table. None shows all.
+        columns: Keys, groups and metrics to show instead of those in which the runs differ.
+    """
+    if not found:
+        return f"There are no runs in {root}."
+    if columns:
+        table, hidden = [_asked(found, name) for name in columns], []
+    else:
+        before, keys, after = _all(found)
+        hidden = [] if width is None else _fit(before, keys, after, width)
+        table = [*before, *keys, *after]
+    heads, cells = zip(*table, strict=True)
+    lines = aligned([list(heads), *map(list, zip(*cells, strict=True))])
+    if hidden:
+        text = f"not shown: {', '.join(hidden)}; --columns all shows all"
+        lines += textwrap.wrap(text, width or 80, break_on_hyphens=False)
+    for run in found:
+        if run.reason:
+            text = f"{run.folder}: {run.state}, {run.reason}"
+            lines += [text] if width is None else _wrapped(text, width)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _all(found: Sequence[Listed]) -> tuple[list[Column], list[Column], list[Column]]:
+    """The columns before the keys in which the runs differ, these, and those after them."""
+    keys = [(key, [show(run.differs[key]) for run in found]) for key in found[0].differs]
+    names = ("metric", "value", "95 % interval", "age")
+    return (
+        [_asked(found, "state"), _asked(found, "run")],
+        keys,
+        [_asked(found, name) for name in names],
+    )
+
+
+def _asked(found: Sequence[Listed], name: str) -> Column:
+    """A column by its name."""
+    if name in ("95 % interval", "interval"):
+        return name, [_interval(run) for run in found]
+    if name == "age":
+        return name, [age(run.started) for run in found]
+    if name == "value":
+        return name, [_number(run) for run in found]
+    known = {key: one for run in found for key, one in run.measures.items()}
+    measure = known.get(name, units.UNKNOWN)
+    head = units.head(name, measure) if "/" in name else name
+    return head, [_cell(name, run.facts.get(name), measure) for run in found]
+
+
+def _cell(name: str, value: Any, measure: units.Measure = units.UNKNOWN) -> str:
+    if name in ("metric", "state", "run", "name", "id") and value in (None, ABSENT):
+        return ""
+    return units.number(value, measure) if "/" in name and isinstance(value, float) else show(value)
+
+
+def _number(run: Listed) -> str:
+    # With its unit: the column of the metric may have given way.
+    return "" if run.value is None else units.text(run.value, run.measure)
+
+
+def _interval(run: Listed) -> str:
+    low, high = run.interval or (None, None)
+    return units.interval(low, high, run.measure)
+
+
+# Fitting
+
+
+def _fit(before: list[Column], keys: list[Column], after: list[Column], width: int) -> list[str]:
+    """Shorten and remove columns, in place, until a line fits; the names of those removed."""
+    if _width([*before, *keys, *after]) <= width:
+        return []
+    full = [head for head, _ in keys]
+    keys[:] = [
+        (short, [_shortened(cell, LONGEST) for cell in cells])
+        for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
+    ]
+    hidden: list[str] = []
+
+    def remove_keys(least: int) -> None:
+        while len(keys) > least and _width([*before, *keys, *after]) > width:
+            place = min(range(len(keys)), key=lambda i: _told(keys[i]) / _width([keys[i]]))
+            hidden.append(full.pop(place))
+            keys.pop(place)
+
+    remove_keys(least=KEPT)
+    for name in ("95 % interval", "age", "metric"):
+        if _width([*before, *keys, *after]) > width:
+            after[:] = [column for column in after if column[0] != name]
+            hidden.append(name)
+    remove_keys(least=0)
+    over = _width([*before, *keys, *after]) - width
+    if over > 0:  # the end of a folder tells runs apart
+        head, cells = before[1]
+        room = max(FEWEST, _width([before[1]]) - over)
+        before[1] = head, [_ending(cell, room) for cell in cells]
+    return hidden
+
+
+def _width(columns: Sequence[Column]) -> int:
+    widths = [max(map(display_width, (head, *cells))) for head, cells in columns]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _told(column: Column) -> float:
+    """How much a column tells runs apart: the entropy of its values, in bits."""
+    total = len(column[1])
+    shares = [count / total for count in Counter(column[1]).values()]
+    return -sum(share * math.log2(share) for share in shares)
+
+
+def _last_parts(keys: Sequence[str]) -> list[str]:
+    """`max_epochs` for `trainer.max_epochs`, where no other key ends so."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
+
+
+def _shortened(text: str, longest: int) -> str:
+    """A text with its middle cut out."""
+    if display_width(text) <= longest:
+        return text
+    head, tail = "", ""
+    for front, back in zip(text, reversed(text), strict=True):
+        if display_width(head + front + tail) >= longest:
+            break
+        head += front
+        if display_width(head + back + tail) >= longest:
+            break
+        tail = back + tail
+    return head + _CUT + tail
+
+
+def _ending(text: str, longest: int) -> str:
+    if display_width(text) <= longest:
+        return text
+    while display_width(text) >= longest:
+        text = text[1:]
+    return padded(_CUT + text, longest)

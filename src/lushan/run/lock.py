@@ -1,0 +1,322 @@
+"""One owner at a time for a run folder, and how a dead owner is told from a live one.
+
+Owners are numbered: `.owner/000007.json` is the seventh. The highest number owns the folder,
+until its file says `released` or its process is dead; then whoever creates number eight owns it,
+and creating a file that must not exist yet succeeds for exactly one process, on a local disk as on
+a shared one. Numbers are never used twice, so a process that looked long ago cannot win late.
+
+The file's modification time is the heartbeat. On the same machine the process itself is asked
+(pid, and its start time, for pids are used again); of another machine only the heartbeat is known.
+A heartbeat in the future (the clock was set back) says nothing of its age: whoever wants the folder
+watches whether another one follows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lushan.common.parsing import parse_json
+from lushan.errors import RunFailed, UserError
+from lushan.run.files import TEMPORARY, read_bytes, write_json
+
+BEAT = 5.0
+"""Seconds from one heartbeat to the next."""
+
+GRACE = 60.0
+"""Seconds without a heartbeat after which an owner on another machine counts as dead."""
+
+FOLDER = ".owner"
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """A process that owns, or owned, a run folder."""
+
+    host: str
+    system: str
+    """Boot id and pid namespace: where this is the same, a pid means the same process."""
+    pid: int
+    born: float
+    """Start of the process, in seconds since the machine's."""
+    since: float
+    released: bool = False
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@functools.cache
+def _system() -> str:
+    parts = []
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with contextlib.suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
+
+
+def _born(pid: int) -> float:
+    # Both times come from the same clock, so that setting the clock does not part them.
+    return round(float(psutil.Process(pid).create_time() - psutil.boot_time()), 2)
+
+
+def this_process() -> Owner:
+    """Describe the running process as an owner."""
+    pid = os.getpid()
+    return Owner(socket.gethostname(), _system(), pid, _born(pid), round(time.time(), 3))
+
+
+def current(folder: Path) -> tuple[Owner | None, float]:
+    """Return a run folder's last owner and its last heartbeat; (None, 0.0) if it never had one.
+
+    An owner file that cannot be read yields an owner of unknown name, known by its heartbeat only.
+    """
+    place = folder / FOLDER
+    number = _highest(place)
+    if not number:
+        return None, 0.0
+    try:
+        path = _file(place, number)
+        return _read(path), path.stat().st_mtime
+    except FileNotFoundError:  # replaced by a higher number since we looked
+        return current(folder)
+
+
+def is_alive(owner: Owner | None, beat: float, *, now: float | None = None) -> bool:
+    """Whether an owner is still at work.
+
+    Args:
+        owner: The owner.
+        beat: Time of its last heartbeat.
+        now: The time by the clock that stamps the heartbeats; this machine's when not given.
+    """
+    if owner is None or owner.released:
+        return False
+    if owner.host == socket.gethostname() and owner.system == _system():
+        if not psutil.pid_exists(owner.pid):
+            return False
+        try:
+            if psutil.Process(owner.pid).status() == psutil.STATUS_ZOMBIE:
+                return False
+            return abs(_born(owner.pid) - owner.born) < 1.0
+        except psutil.Error:  # hidden from us, or gone just now: its heartbeat will tell
+            pass
+    return abs((time.time() if now is None else now) - beat) < GRACE
+
+
+def _beats(path: Path, beat: float) -> bool:
+    """Watch for a heartbeat after `beat`, for as long as two of them may take."""
+    until = time.monotonic() + 2 * BEAT
+    while time.monotonic() < until:
+        try:
+            if path.stat().st_mtime != beat:
+                return True
+        except FileNotFoundError:  # replaced by another owner's
+            return True
+        time.sleep(BEAT / 20)
+    return False
+
+
+class Claim:
+    """The ownership of a run folder by this process; it beats until it is released."""
+
+    def __init__(self, path: Path, owner: Owner, dead: Owner | None) -> None:
+        self.path, self.owner = path, owner
+        self.dead = dead
+        """The dead owner that this one took over from, if any."""
+        self.lost = False
+        """Whether another process took the folder, for having had no heartbeat from this one."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT) and not self.lost:
+            with contextlib.suppress(OSError):  # a moment without the disk is no loss
+                self.touch()
+
+    def touch(self) -> None:
+        """Give one heartbeat, or notice that the folder has another owner now."""
+        number = int(self.path.stem)
+        self.lost = _highest(self.path.parent) > number or not self.path.exists()
+        if not self.lost:
+            os.utime(self.path)
+
+    def require(self) -> None:
+        """Make sure that the folder is still this process's.
+
+        Raises:
+            RunFailed: It has another owner: this process slept for longer than `GRACE`.
+        """
+        with contextlib.suppress(OSError):
+            self.touch()
+        if self.lost:
+            other, _ = current(self.path.parent.parent)
+            raise RunFailed(
+                f"{self.path.parent.parent}: taken over by {other}, "
+                f"after {GRACE:.0f} s without a sign of life from this process"
+            )
+
+    def release(self) -> None:
+        """Stop beating and let others have the folder."""
+        self._stop.set()
+        if os.getpid() != self.owner.pid:  # a forked child leaves its parent's claim alone
+            return
+        self._thread.join(timeout=1.0)
+        if not self.lost and self.path.exists():
+            # Where the disk refuses even this, the end of the process tells the same.
+            with contextlib.suppress(RunFailed):
+                write_json(self.path, dataclasses.asdict(self.owner) | {"released": True})
+
+
+@contextlib.contextmanager
+def owning(folder: Path) -> Iterator[Claim]:
+    """Own a run folder for the length of the block.
+
+    Raises:
+        UserError: Another live process owns it; exit code 2.
+    """
+    claim = _claim(folder)
+    try:
+        yield claim
+    finally:
+        claim.release()
+
+
+def _claim(folder: Path) -> Claim:
+    place = folder / FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    me = this_process()
+    while True:
+        number = _highest(place)
+        owner, beat = current(folder)
+        now = _now(place)
+        unsure = owner is not None and not owner.released and beat - now >= GRACE
+        if is_alive(owner, beat, now=now) or (unsure and _beats(_file(place, number), beat)):
+            assert owner is not None
+            raise UserError(
+                f"this run is locked by {owner} since {_in_words(owner.since)}",
+                file=folder,
+                hint="Wait until it ends, or end it; the same command then resumes. If that "
+                f"process is gone: lushan runs --unlock {folder}",
+            )
+        path = _file(place, number + 1)
+        if not _create(path, me):
+            continue  # another was quicker: see whether it is alive
+        if _highest(place) > number + 1:
+            path.unlink(missing_ok=True)  # we looked before others came and went
+            continue
+        for old in _numbers(place):
+            if old <= number:
+                _file(place, old).unlink(missing_ok=True)
+        return Claim(path, me, owner if owner and not owner.released else None)
+
+
+def unlock(folder: Path) -> str:
+    """Take the lock of a run from a process that nobody can ask any more; say whose it was.
+
+    A process on this machine is asked; one elsewhere that is at work after all notices that it has
+    lost the folder before it writes a state or a result.
+
+    Raises:
+        UserError: Nothing is locked, or the lock holder is alive on this machine.
+    """
+    owner, beat = current(folder)
+    if owner is None or owner.released:
+        raise UserError("this run is not locked", file=folder)
+    here = owner.host == socket.gethostname() and owner.system == _system()
+    if here and is_alive(owner, beat):
+        raise UserError(
+            f"this run is locked by {owner} since {_in_words(owner.since)}",
+            file=folder,
+            hint=f"That process is alive. End it first: kill {owner.pid}",
+        )
+    place = folder / FOLDER
+    number = _highest(place)
+    me = dataclasses.replace(this_process(), released=True)
+    if not _create(_file(place, number + 1), me):
+        raise UserError("another process took the lock just now", file=folder)
+    _file(place, number).unlink(missing_ok=True)
+    age = time.time() - beat
+    heard = f"{age:.0f} s ago" if age >= 0 else f"{-age:.0f} s in the future"
+    return f"{owner}, since {_in_words(owner.since)}, last heartbeat {heard}"
+
+
+def _in_words(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def _file(place: Path, number: int) -> Path:
+    return place / f"{number:06d}.json"
+
+
+def _numbers(place: Path) -> list[int]:
+    try:
+        files = list(place.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [int(file.stem) for file in files if file.suffix == ".json" and file.stem.isdigit()]
+
+
+def _highest(place: Path) -> int:
+    return max(_numbers(place), default=0)
+
+
+def _read(path: Path) -> Owner:
+    try:
+        fields: dict[str, Any] = parse_json(read_bytes(path))
+        return Owner(**fields)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, UserError):
+        unknown = f"an unknown host ({FOLDER}/{path.name} cannot be read)"
+        return Owner(unknown, "", 0, 0.0, path.stat().st_mtime)
+
+
+def _now(place: Path) -> float:
+    """Return the time by the clock of the folder's disk, which may be another machine's."""
+    probe = place / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-clock"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:  # cleaned away by an owner who was quicker
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _create(path: Path, owner: Owner) -> bool:
+    """Create an owner's file with its content at once; False if there is one already."""
+    text = json.dumps(dataclasses.asdict(owner))
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, path)
+    except (FileExistsError, FileNotFoundError):  # taken, or cleaned away by who has taken it
+        return False
+    except OSError:
+        # No hard links here (exFAT, some mounts). Then the file is empty for a moment, and is
+        # read as one of an unknown owner with a fresh heartbeat: alive.
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return True

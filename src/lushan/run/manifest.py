@@ -1,0 +1,222 @@
+"""`manifest.json`: from which code, with which packages, on which machine a run was made."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, TypedDict
+
+import psutil
+
+import lushan
+from lushan.run import checksums
+from lushan.run.files import atomic_write, read_json, write_json
+from lushan.run.redaction import redact, redact_arguments, secret_values
+
+DIFF_LIMIT = 10 * 2**20
+"""Bytes of a diff that are kept; what is cut is said in the manifest."""
+
+
+class Code(TypedDict, total=False):
+    """Of the manifest: which lushan it was."""
+
+    version: str | None
+    git: dict[str, Any] | None
+
+
+class Machine(TypedDict, total=False):
+    """Of the manifest: what it ran on."""
+
+    processor: str | None
+    gpus: list[Any] | None
+
+
+class Manifest(TypedDict, total=False):
+    """What readers of a manifest take for granted."""
+
+    command: list[str] | None
+    packages: list[str] | None
+    lushan: Code | None
+    machine: Machine | None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UserError: It was changed, or is not what a run writes.
+    """
+    return dict(checksums.read_json(folder, "manifest.json", Manifest))
+
+
+def write_manifest(
+    path: str | Path,
+    *,
+    fingerprints: Mapping[str, Any],
+    started: str,
+    config: Mapping[str, Any] | None = None,
+    command: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Write `manifest.json`, and the uncommitted changes beside it as `manifest.diff`.
+
+    Args:
+        path: The file to write.
+        fingerprints: What the run read: data splits, tokenizer, pretrained weights.
+        started: Date and time of the start.
+        config: The config: its secrets are blotted out of command and diff too.
+        command: The command line; that of this process when not given.
+
+    Returns:
+        What was written. `ended` is None until `close_manifest`.
+    """
+    path = Path(path)
+    command = sys.argv if command is None else command
+    known = secret_values(config, command)
+    git, diff = describe_git(Path.cwd())
+    own = Path(lushan.__file__).parent
+    # An installed package may lie in an environment inside the user's own repository.
+    tracked = _git(own, "ls-files", "--error-unmatch", "__init__.py") is not None
+    code, code_diff = describe_git(own) if tracked else (None, "")
+    if code is not None and git is not None and code["root"] == git["root"]:
+        code_diff = ""
+    manifest: dict[str, Any] = {
+        "started": started,
+        "ended": None,
+        "command": redact_arguments(command),
+        "cwd": str(Path.cwd()),
+        "python": sys.version.split()[0],
+        "lushan": {"version": lushan.__version__, "path": str(own), "git": code},
+        "git": git,
+        "fingerprints": dict(fingerprints),
+        "machine": describe_machine(),
+        "packages": list(packages()),
+    }
+    text = redact(diff + code_diff, known)
+    patch = path.with_suffix(".diff")
+    if text:
+        data = text.encode("utf-8", errors="surrogateescape")
+        manifest["diff"] = {"file": patch.name, "bytes": len(data), "cut": len(data) > DIFF_LIMIT}
+        atomic_write(patch, data[:DIFF_LIMIT])
+    else:
+        patch.unlink(missing_ok=True)  # of an earlier attempt, when there still were changes
+        manifest["diff"] = None
+    write_json(path, manifest)
+    return manifest
+
+
+def close_manifest(path: str | Path, *, ended: str, **more: Any) -> None:
+    """Add the end of the run, and whatever else was found out on the way."""
+    write_json(path, read_json(path) | {"ended": ended} | more)
+
+
+def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """Describe the repository that holds a folder, and return its uncommitted changes as a patch.
+
+    Returns:
+        None where there is no repository, or no git; else root, commit (None before the first),
+        branch, remote, whether it is dirty and the names of its untracked files.
+    """
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    if root is None:
+        return None, ""
+    top = Path(root.strip())
+    commit = (_git(top, "rev-parse", "--verify", "-q", "HEAD") or "").strip() or None
+    branch = (_git(top, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
+    remote = (_git(top, "config", "--get", "remote.origin.url") or "").strip() or None
+    changes = (_git(top, "status", "--porcelain", "-z", "--no-renames") or "").split("\0")
+    untracked = [_printable(change[3:]) for change in changes if change.startswith("?? ")]
+    dirty = any(change and not change.startswith("?? ") for change in changes)
+    diff = (_git(top, "diff", "--no-color", "--no-ext-diff", "HEAD") or "") if commit else ""
+    return {
+        "root": str(top),
+        "commit": commit,
+        "branch": branch,
+        "remote": redact(remote) if remote else None,
+        "dirty": dirty,
+        "untracked": untracked,
+    }, diff
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # Without optional locks: a status must not get in the way of what the user does meanwhile.
+    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            env=environ,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:
+        return None
+    return done.stdout.decode("utf-8", errors="surrogateescape")
+
+
+@functools.cache
+def packages() -> tuple[str, ...]:
+    """Return the installed packages as `name==version`, sorted."""
+    found = {str(d.metadata["Name"]): d.version for d in distributions() if d.metadata["Name"]}
+    return tuple(sorted((f"{name}=={found[name]}" for name in found), key=str.lower))
+
+
+@functools.cache
+def describe_machine() -> dict[str, Any]:
+    """Describe this machine: system, processor, memory, graphics cards."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": os.cpu_count(),
+        "threads_usable": usable,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": gpus(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def gpus() -> list[dict[str, str]]:
+    """Return the NVIDIA cards of this machine, as `nvidia-smi` knows them; none without it."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    fields = ("index", "name", "memory.total", "driver_version")
+    try:
+        done = subprocess.run(
+            [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [line.split(", ") for line in done.stdout.splitlines() if line.strip()]
+    return [dict(zip(fields, row, strict=False)) for row in rows]

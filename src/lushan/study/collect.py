@@ -1,0 +1,359 @@
+"""The runs of a comparison, read from their folders, and whether they may be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.common.units import PLAIN, UNKNOWN, Measure
+from lushan.errors import UserError, did_you_mean
+from lushan.run import remote_code
+from lushan.run.config_yaml import read_config
+from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
+from lushan.run.listing import differing, folders, nothing_to_collect
+from lushan.run.result import Result, headline
+from lushan.run.shortened import shortened_by
+from lushan.run.values import show, value_of
+from lushan.run.where import Condition, Facts, select
+
+SPLITS = {"val": "validation"}
+"""What a metric's prefix is called among the data's fingerprints, where it differs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A run of a comparison.
+
+    Attributes:
+        folder: Where it is.
+        run_id: Its id.
+        config: Resolved.
+        choices: Hydra's group choices.
+        started: Start of its last attempt.
+        result: What it came to; None where it is not complete.
+        missing: Why there is no result.
+    """
+
+    folder: Path
+    run_id: str
+    config: Mapping[str, Any]
+    choices: Mapping[str, Any]
+    started: str
+    result: Result | None
+    missing: str | None = None
+
+    def values(self, keys: Iterable[str]) -> tuple[Any, ...]:
+        """The values of some keys or groups."""
+        return tuple(value_of(key, self.config, self.choices) for key in keys)
+
+    def measure(self, metric: str) -> Measure:
+        """Return what is to be known of a metric."""
+        return UNKNOWN if self.result is None else self.result.measure(metric)
+
+    def number(self, metric: str) -> float | None:
+        """A metric; None where the run has it not."""
+        return None if self.result is None else self.result.metrics.get(metric)
+
+
+def members(
+    places: Sequence[str | Path], where: Sequence[Condition] = ()
+) -> tuple[list[Member], list[str]]:
+    """The runs at and below some folders, in the order they were started; notes on those twice.
+
+    Args:
+        places: The folders.
+        where: Those alone that fit all of these.
+
+    Raises:
+        UserError: There is no such folder, or no run in it that fits.
+    """
+    found: dict[str, Member] = {}
+    notes = []
+    paths = dict.fromkeys(path for place in places for path in folders(place, resolved=True))
+    with nothing_to_collect():
+        everything = [member_of(path) for path in paths]
+    for member in everything:
+        other = found.get(member.run_id)
+        if other is not None and (other.result is not None or member.result is None):
+            notes.append(
+                f"Counted once: {shown(member.folder)} is the run of {shown(other.folder)}."
+            )
+            continue
+        if other is not None:
+            notes.append(
+                f"Counted once: {shown(other.folder)} is the run of {shown(member.folder)}."
+            )
+        found[member.run_id] = member
+    if not found:
+        raise UserError(
+            "there are no runs",
+            file=", ".join(map(str, places)),
+            hint="Name the folder of an experiment: outputs/NAME.",
+        )
+    fitting = select(sorted(found.values(), key=lambda member: member.started), facts_of, where)
+    if not fitting:
+        conditions = " ".join(f"{c.key}{c.operator}{c.value}" for c in where)
+        raise UserError(
+            f"none of {len(found)} runs fits",
+            key="--where",
+            value=conditions,
+            hint="`lushan runs` with the same --where shows what there is.",
+        )
+    return fitting, notes
+
+
+def facts_of(member: Member) -> Facts:
+    """What can be asked of a run."""
+    result = member.result
+    main = None if result is None else result.headline
+    own = {
+        "state": COMPLETE if result is not None else RunFolder(member.folder).state,
+        "run": str(member.folder),
+        "id": member.folder.name,
+        "name": str(member.config.get("name") or member.folder.parent.name),
+        "metric": main,
+        "value": None if result is None else result.metrics.get(str(main)),
+        "started": member.started or None,
+        "seconds": None if result is None else result.seconds,
+    }
+    metrics: Mapping[str, Any] = {} if result is None else result.metrics
+    measures = {} if result is None else result.measures
+    return Facts(own, member.config, member.choices, lambda: metrics, lambda: measures)
+
+
+def member_of(path: Path) -> Member:
+    """The run of a folder, complete or not."""
+    status = RunFolder(path).status()
+    if (result := status.result) is not None:
+        started = result.started or status.started or ""
+        return Member(path, result.run_id, result.config, result.choices, started, result)
+    record = status.record
+    config, choices = record.get("config") or _config_in(path), record.get("choices") or {}
+    number = str(record.get("run_id") or run_id(config))
+    started = status.started or ""
+    return Member(path, number, config, choices, started, None, status.missing)
+
+
+def _config_in(folder: Path) -> dict[str, Any]:
+    """The config of a run whose `run.json` is damaged; empty where its `config.yaml` is too."""
+    try:
+        return read_config(folder)
+    except UserError:
+        return {}
+
+
+def shown(path: Path) -> str:
+    """A path as the user would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> None:
+    """Every key that was named must be one of some run.
+
+    Args:
+        runs: The runs.
+        keys: Option to the keys named with it.
+
+    Raises:
+        UserError: Names the key, and the nearest one that there is.
+    """
+    for option, names in keys.items():
+        for name in names:
+            if all(run.values([name]) == (ABSENT,) for run in runs):
+                known = {key for run in runs for key in flat(run.config)}
+                known |= {group.replace("/", ".") for run in runs for group in run.choices}
+                raise UserError(
+                    "no run has such a key or group",
+                    key=option,
+                    value=name,
+                    hint=did_you_mean(name, sorted(known))
+                    or "`lushan runs` shows in what the runs differ.",
+                )
+
+
+def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
+    """The full names of the metrics that are shown: the main one where none is wanted.
+
+    Raises:
+        UserError: No run has such a metric, or the runs have not one main metric.
+    """
+    complete = [run.result for run in runs if run.result is not None]
+    if not complete:
+        reasons = "; ".join(f"{shown(run.folder)}: {run.missing}" for run in runs[:5])
+        raise UserError(
+            "no run is complete yet",
+            hint=f"{reasons}. The command that trained them does what is missing.",
+        )
+    if not wanted:
+        names = sorted({result.main_metric.rpartition("/")[2] for result in complete})
+        if len(names) > 1:
+            raise UserError(
+                f"the runs have different main metrics: {', '.join(names)}",
+                key="--metric",
+                hint=f"Write --metric {names[0]}.",
+            )
+        wanted = names
+    known = sorted({name for result in complete for name in result.metrics})
+    found = []
+    for name in wanted:
+        full = name
+        if "/" not in name:
+            # On test only where all runs have been tested: two splits are not compared.
+            shared = set.intersection(*(set(result.metrics) for result in complete))
+            full = headline(name, dict.fromkeys(shared or known))
+            full = full if full in shared else headline(name, dict.fromkeys(known))
+        if full not in known:
+            raise UserError(
+                "no run has such a metric",
+                key="--metric",
+                value=name,
+                hint=did_you_mean(name, known) or f"There are {', '.join(known)}.",
+            )
+        found.append(full)
+    return list(dict.fromkeys(found))
+
+
+def measure(runs: Iterable[Member], metric: str) -> Measure:
+    """Return what runs say of a metric; its direction and unit only where all say the same.
+
+    Args:
+        runs: Complete or not.
+        metric: With its split.
+    """
+    found = [run.measure(metric) for run in runs if run.number(metric) is not None]
+    if not found:
+        return UNKNOWN
+    alike = len({one.higher_is_better for one in found}) == 1
+    return dataclasses.replace(
+        found[0],
+        unit=found[0].unit if len({one.unit for one in found}) == 1 else PLAIN,
+        higher_is_better=found[0].higher_is_better if alike else None,
+    )
+
+
+def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
+    """The runs that are averaged may differ in what they are averaged over, and in nothing else.
+
+    Raises:
+        UserError: Names what else they differ in.
+    """
+    allowed = tuple(f"{key.replace('/', '.')}." for key in over)
+    others = [
+        key for key in varying([run.config for run in cell]) if not f"{key}.".startswith(allowed)
+    ]
+    if others:
+        others = _in_words(cell, others)
+        first = others[0]
+        values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
+        raise UserError(
+            f"runs that would be averaged also differ in {', '.join(others)}"
+            f" ({first}: {', '.join(values)})",
+            key="--over",
+            value=",".join(over),
+            hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
+        )
+
+
+def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
+    """Keys that differ as one would write them: a group for all that a choice of it changes."""
+    apart = differing([run.config for run in runs], [run.choices for run in runs])
+    dotted = [name.replace("/", ".") for name in apart]
+    meant = [name for name in dotted if any(f"{key}.".startswith(f"{name}.") for key in keys)]
+    return meant or list(keys)
+
+
+def own_code(runs: Sequence[Member]) -> list[str]:
+    """A note on runs whose model is code that came with it."""
+    those = [run for run in runs if remote_code.is_stated(run.config)]
+    if not those:
+        return []
+    return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
+
+
+def not_comparable(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
+    """A note on each metric of which some run says that it must not be compared."""
+    notes = []
+    for metric in metrics:
+        those = [r for r in runs if r.result is not None and metric in r.result.not_comparable]
+        if those and those[0].result is not None:
+            notes.append(
+                f"{metric} of {len(those)} runs does not compare with that of others: "
+                f"{shown(those[0].folder)}: {those[0].result.not_comparable[metric]}."
+            )
+    return notes
+
+
+def require_same_data(
+    column: Sequence[Member],
+    metric: str,
+    *,
+    hint: str = "Make a table of each, or put the data into --columns: --columns data.",
+) -> None:
+    """Numbers that are compared must have been measured on the same data.
+
+    Raises:
+        UserError: Names two runs whose data differ, or one that was cut short.
+    """
+    cut = [run for run in column if shortened_by(run.config)]
+    if cut and len(cut) < len(column):
+        raise UserError(
+            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
+            f"{', '.join(shortened_by(cut[0].config))}",
+            hint="Leave that run out, or remove its folder.",
+        )
+    prefix = metric.partition("/")[0]
+    split = SPLITS.get(prefix, prefix)
+    first: dict[str | None, Member] = {}
+    for run in column:
+        if run.result is not None:
+            first.setdefault(run.result.data_fingerprint.get(split), run)
+    if len(first) > 1:
+        one, other = list(first.values())[:2]
+        raise UserError(
+            f"{metric} was not measured on the same data: {shown(one.folder)} and "
+            f"{shown(other.folder)} have different {split} splits",
+            hint=hint,
+        )
+
+
+def cut_short(runs: Sequence[Member]) -> list[str]:
+    """A note on runs whose numbers are not those of whole splits."""
+    those = [run for run in runs if shortened_by(run.config)]
+    if not those:
+        return []
+    settings = ", ".join(shortened_by(those[0].config))
+    return [f"{len(those)} of {len(runs)} runs were cut short ({settings}): not comparable."]
+
+
+def training_data(runs: Sequence[Member]) -> list[str]:
+    """A note where runs that are compared were trained on different data."""
+    prints = {run.result.data_fingerprint.get("train") for run in runs if run.result is not None}
+    if len(prints) < 2:
+        return []
+    return [f"The runs were trained on {len(prints)} different sets of training data."]
+
+
+def resolved_apart(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the keys that came to different values in runs, and these; older ones have none."""
+    known = [found for config in configs if (found := config.get(RESOLVED))]
+    keys = dict.fromkeys(key for found in known for key in found)
+    values = {key: tuple(found.get(key) for found in known) for key in keys}
+    return {
+        key: found for key, found in values.items() if any(not same(found[0], v) for v in found)
+    }
+
+
+def computed_apart(runs: Sequence[Member]) -> list[str]:
+    """Return a note on keys that all runs have alike and that came to different values."""
+    configs = [run.config for run in runs if run.result is not None]
+    notes = []
+    for key, values in resolved_apart(configs).items():
+        settled = not is_excluded(key) and "." in key
+        if settled and all(same(lookup(c, key), lookup(configs[0], key)) for c in configs):
+            listed = ", ".join(dict.fromkeys(map(str, values)))
+            notes.append(f"The runs were not computed alike: {key} was {listed}.")
+    return notes

@@ -1,0 +1,293 @@
+"""Two runs side by side: what was asked differently, what came out, which examples changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lushan.common.units import UNKNOWN, Measure, head, is_better, number, signed
+from lushan.errors import UserError, did_you_mean
+from lushan.run.columns import aligned
+from lushan.run.config_yaml import no_run
+from lushan.run.files import jsonable
+from lushan.run.identity import ABSENT
+from lushan.run.listing import differing
+from lushan.run.values import show
+from lushan.study import collect, differences, records
+from lushan.study.collect import Member
+from lushan.study.differences import Contrast
+from lushan.study.example_changes import Changes, changes
+from lushan.study.numbers import p_text
+
+PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A metric of both runs.
+
+    Attributes:
+        metric: With its split.
+        a: Of the first run; None where it is not finite.
+        b: Of the second.
+        contrast: `b - a`, tested; None where no test was asked for.
+        measure: Unit and direction of the metric.
+    """
+
+    metric: str
+    a: float | None
+    b: float | None
+    contrast: Contrast | None
+    measure: Measure = UNKNOWN
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What sets two runs apart.
+
+    Attributes:
+        a: The first run.
+        b: The second.
+        config: Key or group to both values.
+        rows: The metrics, those that were tested first.
+        test: In words.
+        changes: The examples that one run has right and the other wrong, or that changed most;
+            None where they cannot be told, with the reason among the notes.
+        notes: What the reader must know.
+    """
+
+    a: Member
+    b: Member
+    config: Mapping[str, tuple[Any, Any]]
+    rows: Sequence[Row]
+    test: str
+    changes: Changes | None
+    notes: Sequence[str]
+
+
+def compare(
+    one: Path,
+    other: Path,
+    *,
+    split: str | None = None,
+    metrics: Sequence[str] = (),
+    test: str = "bootstrap",
+) -> Comparison:
+    """Compare a run with another, from their folders alone.
+
+    Args:
+        one: A complete run's folder.
+        other: Another; differences are its numbers less those of the first.
+        split: `test` or `validation`; when not given, test where both runs were tested.
+        metrics: Which differences are tested; the first run's main metric when not given.
+        test: `bootstrap`, `randomisation` or `mcnemar`.
+
+    Raises:
+        UserError: A run is not complete, they were measured on different data, or a split, metric
+            or test is not one of theirs.
+    """
+    differences.require_test(test)
+    if test in differences.OVER_RUNS:
+        raise UserError(
+            "this test is over many runs, and two are compared",
+            key="--test",
+            value=test,
+            hint=f"Write lushan table FOLDER --rows KEY --baseline VALUE --test {test}.",
+        )
+    a, b = _complete(one), _complete(other)
+    assert a.result is not None
+    names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]
+    prefix = _prefix(a, b, split, names)
+    hint = (
+        "Numbers on different examples say nothing about the runs; `lushan eval` evaluates a run "
+    )
+    hint += "again on other data."
+    collect.require_same_data([a, b], f"{prefix}/{names[0].rpartition('/')[2]}", hint=hint)
+    tested = [_full(name, prefix, _shared(a, b)) for name in names]
+    read = differences.reader()
+    found = differences.corrected([differences.contrast([b], [a], m, test, read) for m in tested])
+    notes = [
+        f"{metric} is undecided: {c.why}."
+        for metric, c in zip(tested, found, strict=True)
+        if c.why is not None
+    ]
+    shown = _rows(a, b, dict(zip(tested, found, strict=True)))
+    told, why = changes(a, b, tested[0], read)
+    notes += [f"Which examples changed is not known: {why}."] if why else []
+    return Comparison(
+        a,
+        b,
+        _config(a, b),
+        shown,
+        differences.TESTS[test],
+        told,
+        notes
+        + collect.training_data([a, b])
+        + collect.computed_apart([a, b])
+        + collect.cut_short([a, b])
+        + collect.not_comparable([a, b], [row.metric for row in shown]),
+    )
+
+
+def _complete(path: Path) -> Member:
+    if not any((path / name).is_file() for name in ("run.json", "result.json")):
+        raise no_run(path)
+    run = collect.member_of(path)
+    if run.result is None:
+        raise UserError(
+            f"the run is not complete ({run.missing})",
+            file=path,
+            hint="The command that began it resumes it.",
+        )
+    return run
+
+
+def _metrics(run: Member) -> Mapping[str, float | None]:
+    assert run.result is not None
+    return run.result.metrics
+
+
+def _shared(a: Member, b: Member) -> list[str]:
+    return [name for name in _metrics(a) if name in _metrics(b)]
+
+
+def _prefix(a: Member, b: Member, split: str | None, names: Sequence[str]) -> str:
+    """The prefix of the metrics of the split that is meant: `test` or `val`."""
+    if split is not None:
+        if split not in ("test", "validation"):
+            hint = did_you_mean(split, ("test", "validation")) or "There are test and validation."
+            raise UserError("no such split", key="--split", value=split, hint=hint)
+        return PREFIX.get(split, split)
+    given = {name.partition("/")[0] for name in names if "/" in name}
+    if len(given) > 1:
+        raise UserError("metrics of one split at a time", key="--metric", value=",".join(names))
+    if given:
+        return given.pop()
+    return "test" if any(name.startswith("test/") for name in _shared(a, b)) else "val"
+
+
+def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
+    full = name if "/" in name else f"{prefix}/{name}"
+    known = [metric for metric in shared if metric.startswith(f"{prefix}/")]
+    if full not in known:
+        raise UserError(
+            f"the runs share no such metric of the {records.split_of(f'{prefix}/')} split",
+            key="--metric",
+            value=full,
+            hint=did_you_mean(full, known) or f"They share {', '.join(known or shared)}.",
+        )
+    return full
+
+
+def _config(a: Member, b: Member) -> dict[str, tuple[Any, Any]]:
+    keys = differing([a.config, b.config], [a.choices, b.choices])
+    return {key: (*a.values([key]), *b.values([key])) for key in keys}
+
+
+def _rows(a: Member, b: Member, tested: Mapping[str, Contrast]) -> list[Row]:
+    prefix = next(iter(tested)).partition("/")[0]
+    others = [metric for metric in _shared(a, b) if metric.startswith(f"{prefix}/")]
+    return [
+        Row(
+            metric,
+            _metrics(a)[metric],
+            _metrics(b)[metric],
+            tested.get(metric),
+            collect.measure([a, b], metric),
+        )
+        for metric in dict.fromkeys([*tested, *others])
+    ]
+
+
+# As text
+
+
+def to_text(found: Comparison, examples: int) -> str:
+    """The comparison for the terminal.
+
+    Args:
+        found: From `compare`.
+        examples: How many of those that changed are shown, of each kind.
+    """
+    a, b = found.a, found.b
+    parts = [[f"A: {collect.shown(a.folder)}", f"B: {collect.shown(b.folder)}"]]
+    if found.config:
+        rows = [["config", "A", "B"]]
+        rows += [[key, show(one), show(other)] for key, (one, other) in found.config.items()]
+        parts.append(aligned(rows))
+    else:
+        parts.append(["Their configs differ in nothing that can change a result."])
+    parts.append(_table(found))
+    if found.changes:
+        parts.append(found.changes.lines(examples))
+    parts += [[f"note: {note}"] for note in found.notes]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _table(found: Comparison) -> list[str]:
+    tests = [row.contrast for row in found.rows if row.contrast is not None]
+    p = "p" if len(tests) < 2 else f"p, Holm over {len(tests)}"
+    rows = [["metric", "A", "B", "B - A", "95 % interval", p, ""]]
+    for row in found.rows:
+        m, c = row.measure, row.contrast
+        values = [number(x, m) for x in (row.a, row.b)]
+        known = row.a is not None and row.b is not None
+        effect = row.b - row.a if known else None  # type: ignore[operator]
+        line = [head(row.metric, m), *values, "-" if effect is None else signed(effect, m)]
+        rows.append([*line, *_judged(c, m), _better(effect, m) if c and c.is_marked else ""])
+    return [
+        *aligned(rows, right=range(1, 4)),
+        f"p: {found.test}, two-sided; of these two runs, not of other seeds.",
+    ]
+
+
+def _judged(c: Contrast | None, measure: Measure) -> list[str]:
+    if c is None:
+        return ["", ""]
+    if c.low is None or c.high is None or c.corrected is None:
+        return ["", "undecided"]
+    return [
+        f"{signed(c.low, measure)} to {signed(c.high, measure)}",
+        p_text(c.corrected).removeprefix("p = ").removeprefix("p "),
+    ]
+
+
+def _better(effect: float | None, measure: Measure) -> str:
+    if not effect or (better := is_better(effect, measure)) is None:
+        return ""
+    return "B is better" if better else "A is better"
+
+
+def to_json(found: Comparison, examples: int) -> str:
+    """The comparison as a JSON object, all numbers in full."""
+
+    def plain(value: Any) -> Any:
+        return None if value is ABSENT else value
+
+    told: dict[str, Any] = {
+        "a": {"folder": str(found.a.folder), "run_id": found.a.run_id},
+        "b": {"folder": str(found.b.folder), "run_id": found.b.run_id},
+        "config": {k: [plain(one), plain(other)] for k, (one, other) in found.config.items()},
+        "test": found.test,
+        "metrics": [
+            {
+                "metric": row.metric,
+                "a": row.a,
+                "b": row.b,
+                "difference": None if row.a is None or row.b is None else row.b - row.a,
+                **({} if row.contrast is None else _tested(row.contrast)),
+            }
+            for row in found.rows
+        ],
+        "changes": found.changes.as_dict(examples) if found.changes else None,
+        "notes": list(found.notes),
+    }
+    return json.dumps(jsonable(told), ensure_ascii=False, indent=2)
+
+
+def _tested(c: Contrast) -> dict[str, Any]:
+    interval = None if c.low is None else [c.low, c.high]
+    return {"interval": interval, "p": c.p, "p_holm": c.corrected, "undecided": c.why}

@@ -1,0 +1,206 @@
+"""What each example adds to a metric of some runs, from what the runs have stored.
+
+A metric says under which name its statistics are stored and which function scores their sums; the
+kind of the task does not matter. Whether the sums come to the number that a run has reported is
+checked, not assumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.common.units import Measure
+from lushan.config.allow_list import locate
+from lushan.config.rules import SCORE
+from lushan.metrics.statistics import Rows, Statistics
+from lushan.study.collect import Member
+from lushan.study.records import Read, Undecided, split_of
+
+Array = NDArray[np.float64]
+MOST_COUNTS = 60_000_000
+"""Numbers of examples times classes that are held at once: half a GB, and copies of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """A metric of some runs, as sums over examples.
+
+    Attributes:
+        counts: (K, N, D), of each run and example.
+        score: From summed counts (..., D) to the metric (...,); nan where undefined.
+        examples: Places (N,) of the examples among all of the split.
+        alone: `score` of an example by itself.
+    """
+
+    counts: Array
+    score: Callable[[Array], Array]
+    examples: Sequence[int]
+    alone: Callable[[Array], Array]
+
+    def scores(self) -> Array:
+        """Return the metric of each run, (K,)."""
+        return self.score(self.counts.sum(1))
+
+    def of_examples(self) -> Array:
+        """Return the metric of each example by itself, (K, N)."""
+        return self.alone(self.counts)
+
+    def right(self) -> NDArray[np.bool_] | None:
+        """Return whether each example is right, (K, N), where the metric is the share of these."""
+        values = self.of_examples()
+        if not np.isin(values, (0, 1)).all():
+            return None
+        pairs = zip(values.mean(1).tolist(), self.scores().tolist(), strict=True)
+        found: NDArray[np.bool_] = values > 0
+        return found if all(math.isclose(mean, value) for mean, value in pairs) else None
+
+
+def counted(
+    metric: str, runs: Sequence[Member], places: Sequence[Sequence[int]], read: Read
+) -> Counted:
+    """Return the counts of a metric.
+
+    Args:
+        metric: With its split.
+        runs: Complete.
+        places: Of each run the place of each example in what it has stored.
+        read: From `contrast.reader`.
+
+    Raises:
+        Undecided: The metric does not follow from sums over what is stored.
+        UserError: What is stored is damaged, or names a function that may not be called.
+    """
+    name = metric.partition("/")[2]
+    measure = _measure(metric, runs)
+    stored = [read.statistics(run.folder, split_of(metric)) for run in runs]
+    if any(measure.statistics not in one for one in stored):
+        raise Undecided(f"the statistics of {name} are not stored")
+    found = [one[str(measure.statistics)] for one in stored]
+    rows, examples = _side_by_side(found, places)
+    counts = _dense(name, rows, [one.classes for one in found], merges=measure.merges)
+    if measure.same is not None:
+        column = counts[..., measure.same]
+        if (column != column[0]).any():
+            raise Undecided(_otherwise(measure, metric, runs))
+    return Counted(counts, score_of(measure), examples, score_of(measure, **measure.alone))
+
+
+def _otherwise(measure: Measure, metric: str, runs: Sequence[Member]) -> str:
+    """Return why a metric does not compare, and which one does."""
+    split, _, name = metric.partition("/")
+    why = measure.otherwise.replace("{metric}", name)
+    if not measure.instead:
+        return why
+    reason = why_not_comparable(runs, f"{split}/{measure.instead}")
+    if reason is not None:
+        return f"{why}: nor does {measure.instead} compare: {reason}"
+    return f"{why}: compare {measure.instead}"
+
+
+def why_not_comparable(runs: Sequence[Member], metric: str) -> str | None:
+    """Return why one of some runs says that its metric must not be compared, if one does."""
+    found = (run.result.not_comparable.get(metric) for run in runs if run.result is not None)
+    return next(filter(None, found), None)
+
+
+def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:
+    """Return the function from summed statistics to a metric.
+
+    Args:
+        measure: Of the metric.
+        more: Keyword arguments beside its options.
+
+    Raises:
+        UserError: It is not one that may be called.
+    """
+    return functools.partial(locate(str(measure.score), SCORE), **{**measure.options, **more})
+
+
+def _measure(metric: str, runs: Sequence[Member]) -> Measure:
+    """Return what the runs say of a metric, all of them the same."""
+    measures = [run.measure(metric) for run in runs]
+    first, name = measures[0], metric.partition("/")[2]
+    if any(one.statistics is None or one.score is None for one in measures):
+        raise Undecided(f"{name} does not follow from what is stored of each example")
+    for one in measures[1:]:
+        if (one.score, one.options, one.same) != (first.score, first.options, first.same):
+            raise Undecided(f"{name} was not computed in the same way by all runs")
+    return first
+
+
+def _side_by_side(
+    found: Sequence[Statistics], places: Sequence[Sequence[int]]
+) -> tuple[list[Rows], list[int]]:
+    """Return the rows of each run, an example at the same place in all, and which examples."""
+    examples: list[int] = []
+    rows = []
+    for number, (one, here) in enumerate(zip(found, places, strict=True)):
+        measured = range(one.rows.shape[0]) if one.examples is None else one.examples
+        at = {place: row for row, place in enumerate(measured)}
+        known = [i for i, place in enumerate(here) if place in at]
+        if number and known != examples:
+            raise Undecided("the runs measured different examples of the split")
+        examples = known
+        rows.append(one.rows[[at[here[i]] for i in known]])
+    return rows, examples
+
+
+def _dense(
+    name: str, rows: Sequence[Rows], classes: Sequence[Sequence[str]], *, merges: bool
+) -> Array:
+    """Return the statistics of some runs as (K, N, D), those of a class in the same columns.
+
+    Of too many classes they are summed over the classes, where the metric allows that.
+    """
+    if not any(classes):
+        if len({one.shape[1] for one in rows}) > 1:
+            raise Undecided(f"{name} was not computed in the same way by all runs")
+        return np.stack([one.toarray() for one in rows])
+    names = sorted({label for own in classes for label in own})
+    parts = {one.shape[1] // max(1, len(own)) for one, own in zip(rows, classes, strict=True)}
+    (width,) = parts or {0}
+    if width * len(names) * len(rows) * rows[0].shape[0] > MOST_COUNTS:
+        if not merges:
+            raise Undecided(
+                f"{name} needs counts of each of {len(names):,} classes in each of "
+                f"{rows[0].shape[0]:,} examples, which are too many to resample; accuracy and the "
+                "micro averages can be"
+            )
+        return _summed_over_classes(rows, classes, width)
+    place = {label: i for i, label in enumerate(names)}
+    counts = np.zeros((len(rows), rows[0].shape[0], width * len(names)))
+    for here, one, own in zip(counts, rows, classes, strict=True):
+        columns = [p * len(names) + place[label] for p in range(width) for label in own]
+        here[:, columns] = one.toarray()
+    return counts
+
+
+def _summed_over_classes(
+    rows: Sequence[Rows], classes: Sequence[Sequence[str]], width: int
+) -> Array:
+    """Return what a micro average follows from, (K, N, parts): all classes as one."""
+    found = []
+    for one, own in zip(rows, classes, strict=True):
+        sides = [one[:, p * len(own) : (p + 1) * len(own)].sum(1) for p in range(width)]
+        found.append(np.concatenate([np.asarray(side) for side in sides], axis=1))
+    return np.stack(found)
+
+
+# Labels and tags, as stored predictions have them
+
+
+def is_tagging(record: Any) -> bool:
+    """Whether a record is of words with tags (`tokens` of a language model is their number)."""
+    return isinstance(record.get("tokens"), list)
+
+
+def set_of(label: str | Sequence[str]) -> set[str]:
+    """Return the labels of a text that has one or several."""
+    return {label} if isinstance(label, str) else set(label)

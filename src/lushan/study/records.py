@@ -1,0 +1,197 @@
+"""What a run has stored of each example: its predictions, read back and set beside another's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from lushan.common.parsing import parse_json, require_shape
+from lushan.errors import UserError
+from lushan.metrics.statistics import Statistics, unpacked
+from lushan.run import checksums, inside
+from lushan.study.collect import SPLITS, Member
+
+Records = list[dict[str, Any]]
+
+
+class Read:
+    """Reads what runs have stored of each example, and keeps the last: a baseline is read once."""
+
+    def __init__(self) -> None:
+        self.records = functools.lru_cache(maxsize=32)(read)
+        self.statistics = functools.lru_cache(maxsize=32)(read_statistics)
+
+
+class Undecided(Exception):
+    """No test can be made of a comparison; says why, in a part of a sentence."""
+
+
+def split_of(metric: str) -> str:
+    """The split that a metric with its prefix was measured on: `validation` of `val/loss`."""
+    prefix = metric.partition("/")[0]
+    return SPLITS.get(prefix, prefix)
+
+
+def read(folder: Path, split: str) -> Records:
+    """The records of a run's split, in the order they were written.
+
+    Raises:
+        UserError: The run has stored none, or the file is damaged, or is none of the run's.
+    """
+    name = f"predictions/{split}.jsonl"
+    path = folder / name
+    inside.require(path, folder)
+    if not path.is_file():
+        raise UserError(
+            f"the run has no stored predictions of its {split} split",
+            file=path,
+            hint="Tests over examples need them; remove the run's folder and run it again.",
+        )
+    lines = checksums.read(folder, name).split(b"\n")
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            records.append(_record(line, path, number, records[:1]))
+    return records
+
+
+class _Words(TypedDict):
+    """What readers of a record of words with tags take for granted."""
+
+    tokens: list[str]
+    gold: list[str]
+    predicted: list[str]
+
+
+def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
+    """Return what each example of a run's split adds to its metrics, by name.
+
+    Raises:
+        Undecided: The run has stored none.
+        UserError: The file is damaged, or is none of the run's.
+    """
+    name = f"predictions/{split}.npz"
+    path = folder / name
+    inside.require(path, folder)
+    try:
+        content = checksums.read(folder, name)
+    except FileNotFoundError as error:  # and the run has listed none
+        raise Undecided(f"a run has stored no statistics of its {split} split") from error
+    try:
+        return unpacked(content)
+    except ValueError as error:
+        hint = "The file was changed or damaged after the run."
+        raise UserError(str(error), file=path, hint=hint) from error
+
+
+def _record(line: bytes, path: Path, number: int, first: Records) -> dict[str, Any]:
+    hint = "The file was changed or damaged after the run."
+    try:
+        record = parse_json(line)
+    except ValueError as error:  # also a UnicodeDecodeError
+        raise UserError(f"not JSON: {error}", file=path, line=number, hint=hint) from error
+    problem = _problem(record, *(first or [record])) if isinstance(record, dict) else "no mapping"
+    if problem:
+        raise UserError(
+            f"not the record of an example: {problem}", file=path, line=number, hint=hint
+        )
+    return record
+
+
+def _problem(record: dict[str, Any], first: Mapping[str, Any]) -> str | None:
+    """What is wrong with a record, by the first one of its file; None where nothing is."""
+    if not isinstance(record.get("id"), str | int):
+        return "it has no id"
+    for name in ("tokens", "gold", "predicted"):
+        if (name in record) != (name in first):
+            return f"{name!r} is not in all of them"
+        one, other = (_kind(r.get(name)) for r in (record, first))
+        if one != other and None not in (one, other):
+            return f"{name!r} is {one} here and {other} in the first"
+    if isinstance(record.get("tokens"), list):
+        try:
+            require_shape(record, _Words)
+        except ValueError as error:
+            return str(error)
+        if len({len(record[name]) for name in ("tokens", "gold", "predicted")}) > 1:
+            return "it has not a tag for each word"
+    return None
+
+
+def _kind(value: object) -> str | None:
+    """The sort of a value, in words; None of what may stand anywhere."""
+    if value is None:
+        return None
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def of_members(
+    runs: Sequence[Member], metric: str, read: Read
+) -> tuple[list[Records], list[list[int]]]:
+    """Return the records of some runs on a metric's split, an example at the same place in all.
+
+    Beside them, of each run the place of each example in what the run has stored.
+
+    Runs that have read the same rows have the same examples in the same order, whatever their
+    files and columns were called: an id is made of these where the data has none.
+
+    Args:
+        runs: Complete ones.
+        metric: With its split.
+        read: Reads the records of a run's folder on a split.
+
+    Raises:
+        Undecided: See `side_by_side`.
+        UserError: There is nothing stored, or it is damaged.
+    """
+    split = split_of(metric)
+    found = [read.records(run.folder, split) for run in runs]
+    prints = {run.result.data_fingerprint.get(split) for run in runs if run.result is not None}
+    same_rows = len(prints) == 1 and None not in prints
+    found = [_named_like(found[0], rows) if same_rows else rows for rows in found]
+    places = side_by_side(found)
+    return [[rows[i] for i in here] for rows, here in zip(found, places, strict=True)], places
+
+
+def _named_like(first: Records, rows: Records) -> Records:
+    """Return the records of the same rows under the ids of others, where they share none."""
+    ids = [row["id"] for row in first]
+    if len(rows) != len(ids) or not {row["id"] for row in rows}.isdisjoint(ids):
+        return rows
+    return [row | {"id": name} for row, name in zip(rows, ids, strict=True)]
+
+
+def side_by_side(runs: Sequence[Records]) -> list[list[int]]:
+    """Return of some runs the places of the examples, in the order of the first.
+
+    Raises:
+        Undecided: The runs judged different examples, or against different gold answers.
+    """
+    first = runs[0]
+    if not first:
+        raise Undecided("no example is stored")
+    found = [_like(first, other) for other in runs]
+    for places, other in zip(found[1:], runs[1:], strict=True):
+        for one, place in zip(first, places, strict=True):
+            two = other[place]
+            # A run that generated texts for a part of its examples has gold only there.
+            if "gold" in one and "gold" in two and one["gold"] != two["gold"]:
+                raise Undecided(f"example {one['id']} has another gold answer in another run")
+    return found
+
+
+def _like(first: Records, other: Records) -> list[int]:
+    wanted, names = ([row["id"] for row in rows] for rows in (first, other))
+    if names == wanted:
+        return list(range(len(names)))
+    place = {name: i for i, name in enumerate(names)}
+    shared = len(set(wanted) & set(names))
+    unique = len(set(wanted)) == len(wanted) and len(place) == len(names)
+    if not unique or shared != len(wanted) or len(names) != len(wanted):
+        raise Undecided(
+            f"the runs were evaluated on different examples: {len(wanted)} and {len(names)}, "
+            f"of which {shared} are shared"
+        )
+    return [place[name] for name in wanted]

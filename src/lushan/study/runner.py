@@ -1,0 +1,85 @@
+"""A study carried out: what is missing is run, by as many processes as take part in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from lushan.errors import UserError, in_a_line
+from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
+from lushan.study.plan import Plan, Run
+
+DUE = (NEW, INTERRUPTED, PRUNED, FAILED)
+"""States that a run does not stay in."""
+
+POLL = 2.0
+"""Seconds between two looks at runs that other processes carry out."""
+
+
+def carry_out(
+    plan: Plan,
+    launch: Callable[[Sequence[Run]], None],
+    *,
+    retry: int = 0,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run what is not complete, until nothing is left that this process may do.
+
+    What other processes are at is left to them. It is waited for, and taken over from where it
+    stands once its owner is dead: several processes, on several machines with one folder, share a
+    study without knowing of each other.
+
+    Some launchers give up all their jobs when one worker dies. Those that had been begun are then
+    launched one by one, after the others: the one that ends its worker again is lost, and named.
+
+    Args:
+        plan: The study, spelled out.
+        launch: Carries out some runs, and returns when all have ended, however they have.
+        retry: How often a run that has failed is started again; 0 leaves it alone, also one that
+            failed before.
+        told: Is told what is waited for.
+    """
+    # One that is interrupted each time (killed for memory, say) is not begun for ever either.
+    left = {run: retry + int(s.state != FAILED) for run, s in plan.states().items()}
+    waiting, suspects = False, list[Run]()
+    while True:
+        states = {run: status.state for run, status in plan.states().items()}
+        todo = [run for run, state in states.items() if state in DUE and left[run] > 0]
+        # Two cells may be the same runs.
+        todo = list({str(run.folder.path): run for run in reversed(todo)}.values())[::-1]
+        if todo:
+            todo = [run for run in todo if run not in suspects] or todo[:1]
+            broken = _broken(launch, todo)
+            begun = [run for run in todo if run.folder.state not in (NEW, COMPLETE)]
+            if broken is not None:
+                told(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
+            if broken is not None and len(todo) > 1 and begun:
+                suspects += begun
+                continue
+            for run in plan.runs:
+                same = any(run.folder.path == other.folder.path for other in todo)
+                # One that another process has is none that was started here.
+                left[run] -= int(same and run.folder.state != RUNNING)
+            continue
+        elsewhere = [run for run, state in states.items() if state == RUNNING]
+        if not elsewhere:
+            return
+        if not waiting:
+            told(f"waiting for {len(elsewhere)} runs that other processes carry out")
+        waiting = True
+        time.sleep(POLL)
+
+
+def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str | None:
+    """Launch runs; why the launcher itself has failed, if it has. Jobs tell of their own."""
+    try:
+        launch(todo)
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each launcher has its own
+        return in_a_line(error)
+    return None
+
+
+def _labels(runs: Sequence[Run]) -> str:
+    return "; ".join(run.label for run in runs) or "none"
