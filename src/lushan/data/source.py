@@ -348,7 +348,7 @@ def code_hash() -> str:
     """SHA-256 of the code that turns files into rows: what changed code read is read again."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.py"), *folder.glob("sources/*.py")]):
+    for path in sorted(folder.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

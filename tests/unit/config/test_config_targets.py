@@ -311,7 +311,7 @@ def test_every_target_of_our_configs_is_permitted():
     names = set()
     for file in built_in_conf().rglob("*.yaml"):
         names |= set(re.findall(r"_target_: (lushan\.[\w.]+)", file.read_text(encoding="utf-8")))
-    ours = {name for name in names if not name.startswith(("lushan.run.", "lushan.search."))}
+    ours = {name for name in names if not name.startswith(("lushan.launch.", "lushan.search."))}
     assert len(ours) > 40
     for name in ours:
         assert identify(locate(name)).marked
