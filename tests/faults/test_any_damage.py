@@ -1,8 +1,8 @@
 """Every file of a run folder and of the caches damaged in every way, under every command.
 
 The answer is right, or the file is named and the exit code is 2: nothing else. `make faults` tries
-all of it, but of the commands that train anew one damage to each file; the suite a sample, drawn
-anew each time: `LUSHAN_DAMAGES=N` sets its size, `LUSHAN_DAMAGE_SEED=N` draws one again.
+all of it on the first kind of run and on one that was stopped; on the others, and of commands that
+train anew, one damage to each file, drawn anew each time. The suite tries a sample: `LUSHAN_DAMAGES=N` sets its size, `LUSHAN_DAMAGE_SEED=N` draws one again.
 """
 
 import functools
@@ -58,13 +58,16 @@ class Trials:
         is tried on the first kind alone.
         """
         answer, read = self.usual(command)
-        if answer.code == 2 and self.kind != next(iter(damage.KINDS)):
+        is_first = self.kind == next(iter(damage.KINDS))
+        if answer.code == 2 and not is_first:
             return []
+        resumes = self.place.kind.stopped and command == "study run"  # as `train`, whole
+        whole = is_first or self.place.kind.stopped
+        whole = whole and command not in damage.TRAINING and not resumes
         found = []
         for file in self.place.files():
             ways = list(damage.DAMAGES if file in read else damage.STRUCTURAL)
-            resumes = self.place.kind.stopped and command == "study run"  # as `train`, whole
-            if command in damage.TRAINING or resumes:
+            if not whole:
                 ways = [self.rng.choice(ways)]
             found += [(command, file, way) for way in ways]
         return found

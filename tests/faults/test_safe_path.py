@@ -31,7 +31,10 @@ def folder(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.fault(60)
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(s, marks=pytest.mark.long) if s == "ray" else s for s in STARTS],
+)
 def test_no_process_imports_from_the_working_folder(folder, start):
     if start not in ("ranks", "fork"):
         pytest.importorskip(f"hydra_plugins.hydra_{start}_launcher")
