@@ -2,7 +2,8 @@
 
 The answer is right, or the file is named and the exit code is 2: nothing else. `make faults` tries
 all of it on the first kind of run and on one that was stopped; on the others, and of commands that
-train anew, one damage to each file, drawn anew each time. The suite tries a sample: `LUSHAN_DAMAGES=N` sets its size, `LUSHAN_DAMAGE_SEED=N` draws one again.
+train anew, one damage to each file. The suite tries a sample: `LUSHAN_DAMAGES=N` sets its size.
+All are drawn anew each time, `LUSHAN_DAMAGE_SEED=N` draws one again.
 """
 
 import functools

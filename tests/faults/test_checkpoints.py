@@ -207,7 +207,7 @@ def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
 def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     twice = jobs.Together(
         jobs.at_step(10, signal.SIGTERM),
-        jobs.At("lushan.callbacks.checkpoints:save_weights", 5, signal.SIGTERM),
+        jobs.At("lushan.checkpoint.folder:save_weights", 5, signal.SIGTERM),
     )
     cfg = jobs.config(tmp_path)
     assert jobs.carry_out(cfg, twice) == 143

@@ -92,9 +92,9 @@ if os.environ.get("LOCAL_RANK") == "1" and os.environ.get("LUSHAN_RUN"):
 
     Experiment.training_step = broken
 else:
-    from lushan import processes
+    from lushan.engine.distributed import rank_launcher
 
-    processes.GRACE = 60.0  # a busy machine ends an interpreter slowly
+    rank_launcher.GRACE = 60.0  # a busy machine ends an interpreter slowly
 """
 
 

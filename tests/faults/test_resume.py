@@ -59,7 +59,7 @@ PLACES = {
         ("task=masked_lm", "task.masking=whole_word", *TEXT),
     ),
     "steps that are left out": (jobs.at_step(14), ("callbacks=guard", "callbacks.guard.spike=0.5")),
-    "while it saves": (jobs.At("lushan.callbacks.checkpoints:write_folder", 3), ()),
+    "while it saves": (jobs.At("lushan.checkpoint.io:write_folder", 3), ()),
 }
 
 

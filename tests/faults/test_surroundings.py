@@ -47,7 +47,7 @@ def test_what_is_printed_to_is_full(tmp_path):
 
 
 def test_an_encoding_lacks_a_letter(tmp_path):
-    line = "import sys; from lushan import terminal as t; t.open_streams(); t.echo('\u00b1')"
+    line = "import sys; from lushan.common import terminal as t; t.open_streams(); t.echo('\u00b1')"
     python = f'"$(dirname "$LUSHAN")/python" -c "{line}"'
     done = shell(python, tmp_path, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, "\\xb1\n"), done.stderr

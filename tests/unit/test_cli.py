@@ -370,4 +370,4 @@ def test_it_is_a_module_too(tmp_path):
     )
     assert done.returncode == 2
     assert "nowhere" in done.stderr
-    assert Path(program.__file__).name == "cli.py"
+    assert Path(program.__file__).name == "app.py"

@@ -66,7 +66,7 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
         )
     ours = isinstance(adaptation, bottleneck.Bottlenecked)
     put_on = (
-        'from lushan.models import bottleneck\nmodel = bottleneck.load(base, "DIR")'
+        'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
         if ours
         else 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
     )

@@ -172,14 +172,14 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", *sys.argv[1:
 """
 SLOWLY = """
 import sys, time
-from lushan import cli
+from lushan.cli.app import main
 from lushan.text.incremental import Reader
 push = Reader.push
 def pause(self, token):
     time.sleep(0.1)
     return push(self, token)
 Reader.push = pause
-sys.exit(cli.main())
+sys.exit(main())
 """
 """The command line, with a model that takes its time."""
 

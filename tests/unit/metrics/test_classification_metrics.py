@@ -199,7 +199,8 @@ def test_wrong_use() -> None:
 MANY = """
 import functools, resource, sys
 import numpy as np
-from lushan.metrics import bootstrap, classification
+from lushan.metrics import classification
+from lushan.metrics.stats import bootstrap
 from lushan.metrics.evaluation import measured
 from lushan.metrics.families import labels
 bootstrap.interval = functools.partial(bootstrap.interval, resamples=100)

@@ -181,18 +181,18 @@ def threads():
     return len(os.listdir("/proc/self/task"))
 
 before = threads()  # those of BLAS and of Arrow's memory, which know how to be forked
-from lushan import training
+from lushan.engine import lifecycle
 from lushan.config.check import check
 from lushan.config.compose import compose
 
-training.preload([check(compose(["experiment=sample/ner"]))])
+lifecycle.preload([check(compose(["experiment=sample/ner"]))])
 import torch
 
 assert threading.enumerate() == [threading.main_thread()]
 assert threads() <= before, (threads(), before)
 child = os.fork()
 if child == 0:
-    training.limit_threads(2)
+    lifecycle.limit_threads(2)
     weight = torch.randn(512, 512, requires_grad=True)
     (torch.randn(2048, 512) @ weight).relu().sum().backward()
     os._exit(0 if torch.get_num_threads() == 2 and weight.grad.isfinite().all() else 3)

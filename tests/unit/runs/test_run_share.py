@@ -82,8 +82,8 @@ def test_who_takes_one(launcher, trainer, taken):
 def test_what_submitit_starts_has_the_cores_that_it_asks_for(given, threads):
     code = (
         "import os; os.environ.pop('OMP_NUM_THREADS', None)\n"
-        "from lushan.run import share\n"
-        f"share.take({{'_target_': {LOCAL!r}, 'cpus_per_task': {given}}}, "
+        "from lushan.launch import gpus\n"
+        f"gpus.take({{'_target_': {LOCAL!r}, 'cpus_per_task': {given}}}, "
         "{'accelerator': 'cpu'}, 0)\n"
         f"assert os.environ['OMP_NUM_THREADS'] == '{threads}'"
     )

@@ -341,7 +341,7 @@ def test_a_study_of_which_nothing_has_run(cli_inside, tmp_path):
 
 def test_a_report_does_without_torch(place, tmp_path):
     words = f"['lushan', 'report', {str(place)!r}, '-o', 'site']"
-    program = f"import sys; sys.argv = {words}; from lushan import cli; cli.main()"
+    program = f"import sys; sys.argv = {words}; from lushan.cli.app import main; main()"
     program += "; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -57,7 +57,7 @@ def test_every_call_that_reads_says_that_no_code_is_run():
     for place, call in found:
         own = "PeftModel." in call  # on a model of ours, from a folder that we have written
         passed_on = "**more" in call  # a place's options, in `reading.read`
-        said = "trust.options()" in call or "place.options" in call
+        said = "remote_code.options()" in call or "place.options" in call
         assert own or passed_on or said, place
 
 
@@ -106,7 +106,7 @@ def test_weights_in_a_pickle_are_not_read(tmp_path):
     ],
 )
 def test_a_damaged_config_is_refused(config, said, permitted, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub.trust, "_permitted", permitted)
+    monkeypatch.setattr(hub.remote_code, "_permitted", permitted)
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(UserError, match=f"model cannot be read: .*{said}") as caught:
         encoders.pretrained(str(tmp_path), vocab_size=10, pad_token_id=0)
