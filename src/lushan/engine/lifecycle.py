@@ -18,6 +18,7 @@ from typing import Any
 from lushan.common import terminal
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
+from lushan.config.init_from import written_for
 from lushan.config.inputs import Inputs
 from lushan.launch.signals import Signals
 from lushan.run import checksums, inside, remote_code
@@ -62,9 +63,9 @@ def run(
     result = folder.result()
     if result is None and cfg["ckpt_path"]:
         require_checkpoint("ckpt_path", cfg["ckpt_path"])
-    read = inputs_of(cfg)
+    read, names = inputs_of(cfg), written_for(overrides)
     if result is not None:
-        require_unchanged(result.inputs, read, folder.path)
+        require_unchanged(result.inputs, read, folder.path, names)
         if rank() == 0:
             folder.finish(result)
             tell_unseen(result, cfg)
@@ -76,7 +77,7 @@ def run(
     with Signals().caught() as signals, folder.own():
         result = folder.result()  # another process may have completed it just now
         if result is None:
-            require_its_inputs(folder, read)
+            require_its_inputs(folder, read, names)
             result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
     return answer(result, folder)
 
@@ -106,7 +107,9 @@ def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
     return {"data": data, **found, "files": found["files"] | pinned(cfg)}
 
 
-def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
+def require_its_inputs(
+    folder: RunFolder, read: Inputs, names: Mapping[str, str] | None = None
+) -> None:
     """Make sure that an interrupted run is resumed with what it was begun with.
 
     A run that failed before its first checkpoint has learned nothing, and its mistake may just have
@@ -125,7 +128,7 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
         return
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:
-        require_unchanged(before, read, folder.path)
+        require_unchanged(before, read, folder.path, names)
     for name in (TOKENIZER, ENCODER):
         shutil.rmtree(folder.path / name, ignore_errors=True)
 
