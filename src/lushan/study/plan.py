@@ -17,7 +17,7 @@ from lushan.config.compose import compose
 from lushan.config.provenance import COMMAND_LINE
 from lushan.errors import UserError
 from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, RunFolder, Status
-from lushan.study.collect import Member
+from lushan.study.collect import Member, begun_with
 from lushan.study.study import Levels, Study
 
 ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
@@ -63,6 +63,7 @@ class Run:
             status.started or "",
             result,
             missing,
+            {} if result is not None else begun_with(self.folder.path),
         )
 
 
