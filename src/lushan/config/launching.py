@@ -17,9 +17,9 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
 from lushan.config.compose import Composer
-from lushan.config.init_from import starting_from
 from lushan.config.folders import PRIMARY
 from lushan.config.hydra_guard import TRUSTED
+from lushan.config.init_from import starting_from
 
 
 def launch(

@@ -20,6 +20,7 @@ from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.init_from import written_for
 from lushan.config.inputs import Inputs
+from lushan.errors import UserError
 from lushan.launch.signals import Signals
 from lushan.run import checksums, inside, remote_code
 from lushan.run.artifacts import ENCODER, TOKENIZER, require_checkpoint
@@ -105,6 +106,29 @@ def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
     found = inputs.read_by(cfg)
     data: dict[str, str] = source_of(cfg).fingerprint()
     return {"data": data, **found, "files": found["files"] | pinned(cfg)}
+
+
+def inputs_here(cfg: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the inputs of a run that are on this machine, and why others are not known.
+
+    Runs may be looked at where neither their data nor their models are.
+    """
+    found: dict[str, dict[str, str]] = {}
+    lost: list[str] = []
+    try:
+        found["data"] = dict(source_of(cfg).fingerprint())
+    except UserError as error:
+        lost.append(_where(error))
+    try:
+        named = inputs.read_by(cfg)
+        found |= named | {"files": named["files"] | pinned(cfg)}
+    except UserError as error:
+        lost.append(_where(error))
+    return found, lost
+
+
+def _where(error: UserError) -> str:
+    return error.problem if error.key is None else f"{error.key}: {error.problem}"
 
 
 def require_its_inputs(
