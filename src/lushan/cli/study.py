@@ -356,8 +356,8 @@ def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
     lines += [f"stale: {run.label}: {states[run].reason} ({run.folder.path})" for run in stale]
     if stale:
         lines.append(
-            "what is stale is left alone: bring the old inputs back, remove the run's folder, or write "
-            "another name=NAME in base"
+            "what is stale is left alone: bring the old inputs back, remove the run's folder, or "
+            "write another name=NAME in base"
         )
     return "\n".join([*lines, *made.notes, str(progress(states))])
 

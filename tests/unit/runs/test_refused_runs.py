@@ -65,3 +65,11 @@ def test_what_was_written_is_named_and_not_what_it_is_short_for(ner_run, tmp_pat
     assert "error: init_from: checkpoints/best/weights.safetensors of init_from has" in done.err
     spelled = ["model=pretrained", f"model.path={earlier}", "tokenizer=pretrained"]
     assert "error: model.path: " in cli_inside("train", *words, *spelled).err
+
+
+def test_a_run_that_failed_while_it_trained_is_one_of_the_command(tmp_path, cli_inside):
+    files = corpora.overrides(corpora.conll(tmp_path))
+    words = [*command.SMALL, "task=ner", "data=conll", "name=p", *files, "optimizer.lr=1e30"]
+    done = cli_inside("train", *words)
+    assert done.code == 1
+    assert (done.folder / "log.txt").is_file()

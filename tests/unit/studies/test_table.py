@@ -208,7 +208,7 @@ def test_a_run_of_the_same_config_with_other_weights_is_another(place, write):
     assert shown == {"p": "60.00", "p2": "70.00"}
     assert made.text.count("Counted once") == 1
     with pytest.raises(
-        UserError, match=r"different inputs: model\.path/model\.safetensors"
+        UserError, match=r"inputs: model\.path/model\.safetensors"
     ) as caught:
         table([place], rows=["task.head"])
     assert "Add name to --rows" in str(caught.value)
@@ -217,7 +217,7 @@ def test_a_run_of_the_same_config_with_other_weights_is_another(place, write):
 def test_seeds_made_from_other_weights_are_not_averaged(place, write):
     write("crf", 1, 0.60, weights="a")
     write("crf", 2, 0.70, weights="b")
-    with pytest.raises(UserError, match=r"different inputs: model\.path/model\.safetensors"):
+    with pytest.raises(UserError, match=r"inputs: model\.path/model\.safetensors"):
         table([place], rows=["task.head"])
 
 
