@@ -207,9 +207,7 @@ def test_a_run_of_the_same_config_with_other_weights_is_another(place, write):
     shown = {row[0]: row[1].strip("*") for row in rows(made.text)}
     assert shown == {"p": "60.00", "p2": "70.00"}
     assert made.text.count("Counted once") == 1
-    with pytest.raises(
-        UserError, match=r"inputs: model\.path/model\.safetensors"
-    ) as caught:
+    with pytest.raises(UserError, match=r"inputs: model\.path/model\.safetensors") as caught:
         table([place], rows=["task.head"])
     assert "Add name to --rows" in str(caught.value)
 
