@@ -26,6 +26,7 @@ def finished(
     data: str = "a",
     choices: Mapping[str, str] | None = None,
     measures: Mapping[str, Measure] | None = None,
+    inputs: Mapping[str, dict[str, str]] | None = None,
 ) -> Path:
     """The folder of a complete run with some test predictions.
 
@@ -37,6 +38,7 @@ def finished(
         data: A name for its data.
         choices: Hydra's group choices.
         measures: Of metrics that no task of lushan's has, without their splits.
+        inputs: Hashes of what it was made from.
     """
     found = measuring.of_records(records)
     told = measuring.known() | found.measures | dict(measures or {})
@@ -52,7 +54,7 @@ def finished(
                 (folder.predictions / "test.npz").write_bytes(packed(found.statistics))
         folder.complete(
             Result(
-                name="mine",
+                name=cfg["name"],
                 run_id=run_id(cfg),
                 seed=cfg["seed"],
                 metrics=dict(metrics),
@@ -61,6 +63,42 @@ def finished(
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},
+                inputs=dict(inputs or {}),
+            )
+        )
+    return folder.path
+
+
+def answered(
+    overrides: Sequence[str], metrics: Mapping[str, float], inputs: Mapping[str, Any] | None = None
+) -> Path:
+    """The folder of a complete run that `lushan train` with these overrides answers.
+
+    Args:
+        overrides: Of the command.
+        metrics: With their splits; the first is the main one.
+        inputs: What it was made from; what is there now when not given.
+    """
+    from lushan.config.check import check
+    from lushan.config.compose import compose
+    from lushan.engine import lifecycle
+
+    cfg = check(compose(list(overrides)))
+    folder = RunFolder.of(cfg)
+    with folder.own():
+        folder.start(cfg)
+        folder.complete(
+            Result(
+                name=cfg["name"],
+                run_id=run_id(cfg),
+                seed=cfg["seed"],
+                metrics=dict(metrics),
+                main_metric=next(iter(metrics)),
+                measures={name: measure_of(measuring.known(), name) for name in metrics},
+                config=cfg,
+                data_fingerprint={"train": "a", "validation": "a", "test": "a"},
+                inputs=lifecycle.inputs_of(cfg) if inputs is None else dict(inputs),
+                seconds=1.0,
             )
         )
     return folder.path

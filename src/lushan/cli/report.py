@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lushan.cli.models import Where, examples
-from lushan.cli.study import planned
+from lushan.cli.study import as_it_stands
 from lushan.common.terminal import echo
 from lushan.common.wording import plural
 from lushan.errors import UserError
@@ -90,7 +90,7 @@ def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -
             value=" ".join(where),
             hint="Name the folders of the runs instead of the study.",
         )
-    return groups.of_study(planned(files[0]))
+    return groups.of_study(as_it_stands(files[0]))
 
 
 def _require_runs(place: Path) -> None:

@@ -103,7 +103,7 @@ def run(
     elif jobs != 1:
         hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
         raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
-    made = planned(file)
+    made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)
     echo(str(progress(made.states())), err=True)
@@ -138,7 +138,7 @@ def status(
     from lushan.study.plan import as_json as in_json
     from lushan.study.plan import as_text
 
-    made = planned(file)
+    made = as_it_stands(file)
     echo(in_json(made) if as_json else as_text(made))
     _say_what_stays_open(made)
 
@@ -174,7 +174,7 @@ def table(
         raise UserError("a page is a Markdown file", key="--write", value=str(write), hint=hint)
     if write is not None and output is not None:
         raise UserError("there is --write already", key="--output", value=str(output))
-    made = planned(file)
+    made = as_it_stands(file)
     text, apart = render.tables(made, format)
     if output is not None:
         write_page(output, text + "\n")
@@ -316,6 +316,17 @@ def planned(file: Path) -> Plan:
     return made
 
 
+def as_it_stands(file: Path) -> Plan:
+    """The study spelled out, with those runs marked that `lushan train` would not answer now."""
+    from lushan.engine import lifecycle
+    from lushan.study.stale import marked
+
+    made, unchecked = marked(planned(file), lifecycle.inputs_here)
+    for line in unchecked:
+        echo(line, err=True)
+    return made
+
+
 def _say_what_stays_open(made: Plan) -> None:
     """Before hours go by: what no result can decide."""
     from lushan.study import claims
@@ -332,7 +343,7 @@ def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
         refused: Runs that have not come to a folder, and why.
     """
     from lushan.run.folder import FAILED
-    from lushan.study.plan import progress
+    from lushan.study.plan import STALE, progress
 
     states = made.states()
     for run, reason in refused.items():
@@ -341,6 +352,13 @@ def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
     lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
     if any(run not in refused for run in failed):
         lines.append("what has failed is left alone; --retry 1 starts it again")
+    stale = [run for run, status in states.items() if status.state == STALE]
+    lines += [f"stale: {run.label}: {states[run].reason} ({run.folder.path})" for run in stale]
+    if stale:
+        lines.append(
+            "what is stale is left alone: bring the old inputs back, remove the run's folder, or "
+            "write another name=NAME in base"
+        )
     return "\n".join([*lines, *made.notes, str(progress(states))])
 
 

@@ -75,7 +75,7 @@ def _close_run(answer: Mapping[str, Any]) -> int:
         echo(closing_text(result))
     if answer["state"] == "interrupted":
         echo("what was done is saved: the same command resumes it", err=True)
-    if answer.get("folder") and Path(answer["folder"]).is_dir():
+    if (answer["state"] == "complete" or answer["begun"]) and Path(answer["folder"]).is_dir():
         echo(f"run: {answer['folder']}")
     return int(answer["exit_code"])
 

@@ -38,6 +38,7 @@ from lushan.config.check import OPTIONAL
 from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
 from lushan.config.hydra_guard import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
+from lushan.config.init_from import starting_from
 from lushan.config.launcher_settings import Typed, typed_values
 from lushan.config.repository import Repository, merged
 from lushan.errors import UserError
@@ -305,36 +306,6 @@ def emptied(line: str) -> str:
     """`peft=null` in Hydra's own words, `~peft`; any other override as it is."""
     group, _, value = line.partition("=")
     return f"~{group}" if group in OPTIONAL and value == "null" else line
-
-
-INIT_FROM = "init_from"
-"""Short for a model, its shape, its tokenizer and its weights: those of one place."""
-
-
-def starting_from(overrides: Sequence[str]) -> list[str]:
-    """Write out what `init_from=PLACE` is short for, where it stands.
-
-    Raises:
-        UserError: A model or tokenizer is chosen beside it.
-    """
-    named = {line.partition("=")[0]: line for line in overrides}
-    if INIT_FROM not in named:
-        return list(overrides)
-    for group in ("model", "tokenizer", "model.path"):
-        if group in named:
-            raise UserError(
-                f"{INIT_FROM} brings its own model and tokenizer",
-                key=group,
-                value=named[group].partition("=")[2],
-                hint=f"Remove {named[group]}, or {INIT_FROM}.",
-            )
-    place = named[INIT_FROM].partition("=")[2]
-    if place in ("", "null"):
-        return [line for line in overrides if line != named[INIT_FROM]]
-    spelled = ["model=pretrained", "tokenizer=pretrained", f"model.path={place}"]
-    return [
-        more for line in overrides for more in (spelled if line == named[INIT_FROM] else [line])
-    ]
 
 
 def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobReturn] | None:

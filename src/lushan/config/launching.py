@@ -16,9 +16,10 @@ from hydra.types import HydraContext, RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
-from lushan.config.compose import Composer, starting_from
+from lushan.config.compose import Composer
 from lushan.config.folders import PRIMARY
 from lushan.config.hydra_guard import TRUSTED
+from lushan.config.init_from import starting_from
 
 
 def launch(

@@ -51,10 +51,12 @@ class Job:
         if self.stopped:  # a signal to this process was meant for all that it had to do
             return answer | {"state": "interrupted", "reason": self.stopped, "exit_code": 1}
         config: dict[str, Any] | None = None
+        attempts = 0
         try:
             self._go_there()
             config = check(cfg)
             answer |= _place(config)
+            attempts = _attempts(answer)
             if is_sweep and not answer["answered"]:
                 gpus.take(hydra.launcher, config["trainer"], hydra.job.num)
             choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
@@ -66,7 +68,9 @@ class Job:
         except BaseException as raised:  # noqa: BLE001 - an exception would end the whole sweep
             error = of_path(raised)
             complain(error, overrides, config or _unchecked(cfg))
-            answer |= self._failure(error, overrides, config)
+            answer |= self._failure(error, overrides, config) | {"answered": False}
+        # A run that was refused is none of this job's.
+        answer["begun"] = answer["state"] != "complete" and _attempts(answer) > attempts
         return answer | {"seconds": round(time.monotonic() - begun, 1)}
 
     def _go_there(self) -> None:
@@ -127,6 +131,13 @@ def _place(config: Mapping[str, Any]) -> dict[str, Any]:
 
     folder = RunFolder.of(config)
     return {"folder": str(folder.path), "answered": folder.result() is not None}
+
+
+def _attempts(answer: Mapping[str, Any]) -> int:
+    """Return how often the run of a job was begun."""
+    from lushan.run.folder import RunFolder
+
+    return RunFolder(answer["folder"]).status().attempts if "folder" in answer else 0
 
 
 def _value(result: Mapping[str, Any], trial: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from typing import Any
 from lushan.common import terminal
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
+from lushan.config.init_from import written_for
 from lushan.config.inputs import Inputs
+from lushan.errors import UserError
 from lushan.launch.signals import Signals
 from lushan.run import checksums, inside, remote_code
 from lushan.run.artifacts import ENCODER, TOKENIZER, require_checkpoint
@@ -62,9 +64,9 @@ def run(
     result = folder.result()
     if result is None and cfg["ckpt_path"]:
         require_checkpoint("ckpt_path", cfg["ckpt_path"])
-    read = inputs_of(cfg)
+    read, names = inputs_of(cfg), written_for(overrides)
     if result is not None:
-        require_unchanged(result.inputs, read, folder.path)
+        require_unchanged(result.inputs, read, folder.path, names)
         if rank() == 0:
             folder.finish(result)
             tell_unseen(result, cfg)
@@ -76,7 +78,7 @@ def run(
     with Signals().caught() as signals, folder.own():
         result = folder.result()  # another process may have completed it just now
         if result is None:
-            require_its_inputs(folder, read)
+            require_its_inputs(folder, read, names)
             result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
     return answer(result, folder)
 
@@ -106,7 +108,32 @@ def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
     return {"data": data, **found, "files": found["files"] | pinned(cfg)}
 
 
-def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
+def inputs_here(cfg: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the inputs of a run that are on this machine, and why others are not known.
+
+    Runs may be looked at where neither their data nor their models are.
+    """
+    found: dict[str, dict[str, str]] = {}
+    lost: list[str] = []
+    try:
+        found["data"] = dict(source_of(cfg).fingerprint())
+    except UserError as error:
+        lost.append(_where(error))
+    try:
+        named = inputs.read_by(cfg)
+        found |= named | {"files": named["files"] | pinned(cfg)}
+    except UserError as error:
+        lost.append(_where(error))
+    return found, lost
+
+
+def _where(error: UserError) -> str:
+    return error.problem if error.key is None else f"{error.key}: {error.problem}"
+
+
+def require_its_inputs(
+    folder: RunFolder, read: Inputs, names: Mapping[str, str] | None = None
+) -> None:
     """Make sure that an interrupted run is resumed with what it was begun with.
 
     A run that failed before its first checkpoint has learned nothing, and its mistake may just have
@@ -125,7 +152,7 @@ def require_its_inputs(folder: RunFolder, read: Inputs) -> None:
         return
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:
-        require_unchanged(before, read, folder.path)
+        require_unchanged(before, read, folder.path, names)
     for name in (TOKENIZER, ENCODER):
         shutil.rmtree(folder.path / name, ignore_errors=True)
 

@@ -19,12 +19,13 @@ from lushan.study import collect, render
 from lushan.study.claims import UNDECIDED, Answer
 from lushan.study.collect import Member
 from lushan.study.grid import Grid
-from lushan.study.plan import Plan
+from lushan.study.plan import STALE, Plan
 from lushan.study.table import arrange
 
 DAMAGED, MISSING = "damaged", "missing"
 STATES = (
     COMPLETE,
+    STALE,
     *(state for state in folder.STATES if state not in (COMPLETE, NEW)),
     DAMAGED,
     MISSING,
@@ -117,8 +118,8 @@ class Gathered:
 def of_study(plan: Plan) -> Gathered:
     """The runs of a study, those too that nobody has started."""
     runs = [
-        Shown(run.member(), run.folder.status(), dict(run.cell), str(run.config["name"]))
-        for run in plan.runs
+        Shown(run.member(), status, dict(run.cell), str(run.config["name"]))
+        for run, status in plan.states().items()
     ]
     # One study is one experiment, whatever its runs are called.
     runs = [dataclasses.replace(run, experiment=plan.study.title) for run in runs]

@@ -46,6 +46,22 @@ class Change(NamedTuple):
         }[self.kind]
         return named if self.how == "changed" else f"{named} ({self.how})"
 
+    @property
+    def label(self) -> str:
+        """The input as a row of a table names it: `model.path/model.safetensors`."""
+        return {"data": "data of ", "files": "", "targets": "code of "}[self.kind] + self.name
+
+    def called(self, names: Mapping[str, str]) -> Change:
+        """Return the same change under the key that was written.
+
+        Args:
+            names: Key of the config to what was written for it: `model.path` to `init_from`.
+        """
+        key, slash, file = self.name.partition("/")
+        if self.kind != "files" or key not in names:
+            return self
+        return self._replace(name=f"{names[key]}{slash}{file}")
+
 
 def changes(
     before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
@@ -82,14 +98,23 @@ def in_words(found: list[Change]) -> str:
 
 
 def require_unchanged(
-    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]], folder: Path
+    before: Mapping[str, Mapping[str, str]],
+    now: Mapping[str, Mapping[str, str]],
+    folder: Path,
+    names: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse to take a run for one of other inputs than it was begun with.
+
+    Args:
+        before: What the run was begun with.
+        now: What is there now.
+        folder: The run's.
+        names: See `Change.called`.
 
     Raises:
         UserError: Names what has changed.
     """
-    if not (found := changes(before, now)):
+    if not (found := [change.called(names or {}) for change in changes(before, now)]):
         return
     raise UserError(
         f"{in_words(found)} since {folder} was begun; that run belongs to the old",

@@ -9,10 +9,11 @@ from typing import Any
 
 from lushan.common.units import PLAIN, UNKNOWN, Measure
 from lushan.errors import UserError, did_you_mean
-from lushan.run import remote_code
+from lushan.run import checksums, remote_code
 from lushan.run.config_yaml import read_config
 from lushan.run.folder import COMPLETE, RunFolder
 from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
+from lushan.run.input_changes import INPUTS
 from lushan.run.listing import differing, folders, nothing_to_collect
 from lushan.run.result import Result, headline
 from lushan.run.shortened import shortened_by
@@ -35,6 +36,7 @@ class Member:
         started: Start of its last attempt.
         result: What it came to; None where it is not complete.
         missing: Why there is no result.
+        begun_with: Of a run that is not complete, hashes of what it was begun with.
     """
 
     folder: Path
@@ -44,6 +46,12 @@ class Member:
     started: str
     result: Result | None
     missing: str | None = None
+    begun_with: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Mapping[str, Mapping[str, str]]:
+        """Hashes of what it was made from, by kind and name; empty where they are not known."""
+        return self.begun_with if self.result is None else self.result.inputs
 
     def values(self, keys: Iterable[str]) -> tuple[Any, ...]:
         """The values of some keys or groups."""
@@ -70,30 +78,17 @@ def members(
     Raises:
         UserError: There is no such folder, or no run in it that fits.
     """
-    found: dict[str, Member] = {}
-    notes = []
     paths = dict.fromkeys(path for place in places for path in folders(place, resolved=True))
     with nothing_to_collect():
         everything = [member_of(path) for path in paths]
-    for member in everything:
-        other = found.get(member.run_id)
-        if other is not None and (other.result is not None or member.result is None):
-            notes.append(
-                f"Counted once: {shown(member.folder)} is the run of {shown(other.folder)}."
-            )
-            continue
-        if other is not None:
-            notes.append(
-                f"Counted once: {shown(other.folder)} is the run of {shown(member.folder)}."
-            )
-        found[member.run_id] = member
+    found, notes = counted_once(everything)
     if not found:
         raise UserError(
             "there are no runs",
             file=", ".join(map(str, places)),
             hint="Name the folder of an experiment: outputs/NAME.",
         )
-    fitting = select(sorted(found.values(), key=lambda member: member.started), facts_of, where)
+    fitting = select(sorted(found, key=lambda member: member.started), facts_of, where)
     if not fitting:
         conditions = " ".join(f"{c.key}{c.operator}{c.value}" for c in where)
         raise UserError(
@@ -103,6 +98,26 @@ def members(
             hint="`lushan runs` with the same --where shows what there is.",
         )
     return fitting, notes
+
+
+def counted_once(runs: Sequence[Member]) -> tuple[list[Member], list[str]]:
+    """Return the different runs among some folders, and a note on each folder that is a copy.
+
+    Runs with one id and other inputs are different: the id is of the config alone.
+    """
+    kept: dict[str, list[Member]] = {}
+    notes = []
+    for run in runs:
+        same = kept.setdefault(run.run_id, [])
+        place = next((i for i, other in enumerate(same) if other.inputs == run.inputs), None)
+        if place is None:
+            same.append(run)
+            continue
+        twin, left = same[place], run
+        if twin.result is None and run.result is not None:
+            same[place], twin, left = run, run, twin
+        notes.append(f"Counted once: {shown(left.folder)} is the run of {shown(twin.folder)}.")
+    return [run for several in kept.values() for run in several], notes
 
 
 def facts_of(member: Member) -> Facts:
@@ -134,7 +149,16 @@ def member_of(path: Path) -> Member:
     config, choices = record.get("config") or _config_in(path), record.get("choices") or {}
     number = str(record.get("run_id") or run_id(config))
     started = status.started or ""
-    return Member(path, number, config, choices, started, None, status.missing)
+    return Member(path, number, config, choices, started, None, status.missing, begun_with(path))
+
+
+def begun_with(folder: Path) -> dict[str, Any]:
+    """Return hashes of what a run was begun with; empty where none or damaged ones are there."""
+    try:
+        found = checksums.read_json(folder, INPUTS, dict[str, dict[str, str]])
+    except (FileNotFoundError, UserError):
+        return {}
+    return dict(found)
 
 
 def _config_in(folder: Path) -> dict[str, Any]:

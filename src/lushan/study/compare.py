@@ -16,7 +16,7 @@ from lushan.run.files import jsonable
 from lushan.run.identity import ABSENT
 from lushan.run.listing import differing
 from lushan.run.values import show
-from lushan.study import collect, differences, records
+from lushan.study import collect, differences, made_from, records
 from lushan.study.collect import Member
 from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
@@ -52,6 +52,7 @@ class Comparison:
         a: The first run.
         b: The second.
         config: Key or group to both values.
+        inputs: Files, data and code that both configs name alike and that were not the same.
         rows: The metrics, those that were tested first.
         test: In words.
         changes: The examples that one run has right and the other wrong, or that changed most;
@@ -62,6 +63,7 @@ class Comparison:
     a: Member
     b: Member
     config: Mapping[str, tuple[Any, Any]]
+    inputs: made_from.Apart
     rows: Sequence[Row]
     test: str
     changes: Changes | None
@@ -121,10 +123,12 @@ def compare(
         a,
         b,
         _config(a, b),
+        made_from.hashes(a, b),
         shown,
         differences.TESTS[test],
         told,
         notes
+        + made_from.unrecorded([a, b])
         + collect.training_data([a, b])
         + collect.computed_apart([a, b])
         + collect.cut_short([a, b])
@@ -218,7 +222,9 @@ def to_text(found: Comparison, examples: int) -> str:
         rows = [["config", "A", "B"]]
         rows += [[key, show(one), show(other)] for key, (one, other) in found.config.items()]
         parts.append(aligned(rows))
-    else:
+    if found.inputs:
+        parts.append(aligned(made_from.as_rows(found.inputs)))
+    if not found.config and not found.inputs:
         parts.append(["Their configs differ in nothing that can change a result."])
     parts.append(_table(found))
     if found.changes:
@@ -271,6 +277,7 @@ def to_json(found: Comparison, examples: int) -> str:
         "a": {"folder": str(found.a.folder), "run_id": found.a.run_id},
         "b": {"folder": str(found.b.folder), "run_id": found.b.run_id},
         "config": {k: [plain(one), plain(other)] for k, (one, other) in found.config.items()},
+        "inputs": {label: list(both) for label, both in found.inputs.items()},
         "test": found.test,
         "metrics": [
             {

@@ -17,10 +17,13 @@ from lushan.config.compose import compose
 from lushan.config.provenance import COMMAND_LINE
 from lushan.errors import UserError
 from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, RunFolder, Status
-from lushan.study.collect import Member
+from lushan.study.collect import Member, begun_with
 from lushan.study.study import Levels, Study
 
-ORDER = (COMPLETE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
+STALE = "stale"
+"""The state of a complete run whose data, files or code are no longer what it was made from."""
+
+ORDER = (COMPLETE, STALE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ class Run:
             status.started or "",
             result,
             missing,
+            {} if result is not None else begun_with(self.folder.path),
         )
 
 
@@ -74,11 +78,13 @@ class Plan:
         study: The study.
         runs: Cell by cell, seed by seed.
         notes: What its reader must know.
+        stale: Complete runs that `lushan train` would not answer, and why.
     """
 
     study: Study
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
+    stale: Mapping[Run, str] = dataclasses.field(default_factory=dict)
 
     def measures(self) -> dict[str, Measure]:
         """Return what the runs report, without the split's name, and what is known of it."""
@@ -90,8 +96,14 @@ class Plan:
         return found
 
     def states(self) -> dict[Run, Status]:
-        """How far each run is, by its folder alone; one whose result is damaged has failed."""
-        return {run: run.status() for run in self.runs}
+        """How far each run is; one whose result is damaged has failed."""
+        return {run: self._status(run) for run in self.runs}
+
+    def _status(self, run: Run) -> Status:
+        status = run.status()
+        if status.state != COMPLETE or run not in self.stale:
+            return status
+        return dataclasses.replace(status, state=STALE, reason=self.stale[run])
 
 
 def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
@@ -174,14 +186,14 @@ class Progress:
     def __str__(self) -> str:
         parts = [f"{n} {_IN_WORDS[state]}" for state in ORDER if (n := self.counts.get(state, 0))]
         text = f"{sum(self.counts.values())} runs: {', '.join(parts)}"
-        if self.counts.get(COMPLETE, 0) == sum(self.counts.values()):
+        if self.counts.get(COMPLETE, 0) + self.counts.get(STALE, 0) == sum(self.counts.values()):
             return text
         if self.left is None:
             return f"{text}; none is complete, so there is no telling how long it takes"
         return f"{text}; about {duration(self.left)} left, one run at a time"
 
 
-_IN_WORDS = {COMPLETE: "complete", RUNNING: "running", INTERRUPTED: "interrupted"}
+_IN_WORDS = {COMPLETE: "complete", STALE: "stale", RUNNING: "running", INTERRUPTED: "interrupted"}
 _IN_WORDS |= {PRUNED: "pruned by a search", FAILED: "failed", NEW: "missing"}
 
 
@@ -192,7 +204,7 @@ def progress(states: Mapping[Run, Status]) -> Progress:
     """
     by_cell: dict[tuple[str, ...], list[float]] = collections.defaultdict(list)
     for run, status in states.items():
-        if status.state == COMPLETE and status.seconds:
+        if status.state in (COMPLETE, STALE) and status.seconds:
             by_cell[tuple(run.cell.values())].append(status.seconds)
     known = [seconds for several in by_cell.values() for seconds in several]
     counts = collections.Counter(status.state for status in states.values())
@@ -228,7 +240,7 @@ def as_text(made: Plan) -> str:
         lines += [
             f"  {run.label}: {states[run].state}, {states[run].reason} ({run.folder.path})"
             for run in runs
-            if states[run].reason and states[run].state in (FAILED, INTERRUPTED)
+            if states[run].reason and states[run].state in (FAILED, INTERRUPTED, STALE)
         ]
     return "\n".join([*lines, *made.notes, str(progress(states))])
 

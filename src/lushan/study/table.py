@@ -10,7 +10,7 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.run.values import show
 from lushan.run.where import Condition
-from lushan.study import collect
+from lushan.study import collect, made_from
 from lushan.study.collect import Member
 from lushan.study.formats import Made, require_format, written
 from lushan.study.grid import Cell, Grid
@@ -104,8 +104,12 @@ def arrange(
             collect.require_same_data(inside, metric)
         for row in by_row:
             cell = by_cell.get((*row, *column), [])
-            if not declared:
-                collect.require_alike([run for run in cell if run.result is not None], over)
+            complete = [run for run in cell if run.result is not None]
+            if declared:
+                notes += made_from.notes(complete)
+            else:
+                collect.require_alike(complete, over)
+                made_from.require_alike(complete, over)
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)

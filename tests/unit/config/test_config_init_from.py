@@ -2,7 +2,8 @@
 
 import pytest
 
-from lushan.config.compose import compose, starting_from
+from lushan.config.compose import compose
+from lushan.config.init_from import starting_from, written_for
 from lushan.errors import UserError
 from lushan.run.identity import run_id
 
@@ -47,3 +48,9 @@ def test_another_tokenizer_can_be_named_beside_keys_that_only_a_signature_has():
     lines = ["init_from=some/model", "tokenizer.path=other", "data.batch_examples=8"]
     cfg = compose([*lines, "data.batch_tokens=null"])
     assert (cfg.tokenizer.path, cfg.data.batch_examples) == ("other", 8)
+
+
+def test_whether_it_was_written_is_seen_in_what_it_was_written_out_as():
+    assert written_for(starting_from(["a=1", "init_from=x/y"])) == {"model.path": "init_from"}
+    assert written_for(["model=pretrained", "model.path=x/y", "tokenizer=pretrained"]) == {}
+    assert written_for([]) == {}

@@ -47,7 +47,7 @@ def began(ner_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LUSHAN_TARGETS", "mine_watching")
         patch.syspath_prepend(folder)
-        from lushan.config.compose import starting_from
+        from lushan.config.init_from import starting_from
 
         overrides = starting_from([*small, *places, "task=ner", "data=conll", *files, *from_])
         cfg = check(compose(overrides))

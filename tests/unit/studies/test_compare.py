@@ -12,7 +12,7 @@ from tests.helpers.runs import finished, labelled, listed_anew
 
 from lushan.errors import UserError
 from lushan.metrics.stats.significance import mcnemar, paired_bootstrap
-from lushan.study.compare import compare, to_text
+from lushan.study.compare import compare, to_json, to_text
 
 GOLD = list("aabbccaabbccaabbccaa")
 ONE = list("aabbccaabbccaabbccbb")  # wrong in the last two
@@ -283,3 +283,34 @@ def test_statistics_that_are_gone_or_damaged_are_named(labels):
     file.unlink()
     listed_anew(b)
     assert "has stored no statistics of its test split" in compare(a, b).notes[0]
+
+
+def test_the_same_config_with_other_weights_data_and_code_is_named(tmp_path):
+    before = {
+        "data": {"train": "1" * 64, "validation": "3" * 64},
+        "files": {"model.path/model.safetensors": "4" * 64, "task.template": "8" * 64},
+        "targets": {"mine": "5" * 64},
+    }
+    after = {
+        "data": {"train": "2" * 64, "validation": "3" * 64},
+        "files": {"model.path/model.safetensors": "6" * 64, "task.template": "8" * 64},
+        "targets": {"mine": "7" * 64},
+    }
+    config = {"model": {"path": "enc"}}
+    a = finished(tmp_path, config, {"val/loss": 0.5}, inputs=before)
+    b = finished(tmp_path, config | {"name": "p2"}, {"val/loss": 0.7}, inputs=after)
+    assert a.name == b.name
+    found = compare(a, b)
+    text = to_text(found, 0)
+    assert found.inputs == {
+        "data of train": ("1" * 12, "2" * 12),
+        "model.path/model.safetensors": ("4" * 12, "6" * 12),
+        "code of mine": ("5" * 12, "7" * 12),
+    }
+    for label, (one, other) in found.inputs.items():
+        assert any(line.split() == [*label.split(), one, other] for line in text.splitlines())
+    assert "differ in nothing" not in text
+    assert json.loads(to_json(found, 0))["inputs"]["code of mine"] == ["5" * 12, "7" * 12]
+    # What follows from other keys is no difference beyond these.
+    c = finished(tmp_path, {"model": {"path": "other"}}, {"val/loss": 0.7}, inputs=after)
+    assert list(compare(a, c).inputs) == ["data of train", "code of mine"]

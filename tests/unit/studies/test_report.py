@@ -351,3 +351,17 @@ def test_a_report_does_without_torch(place, tmp_path):
 
 def test_every_state_of_a_run_is_counted():
     assert set(groups.STATES) >= set(STATES) - {NEW}
+
+
+def test_runs_of_one_config_and_other_weights_are_not_one(tmp_path):
+    weights = [{"files": {"model.path/model.safetensors": text}} for text in "ab"]
+    config = {"model": {"path": "enc"}}
+    for name, inputs in zip(("p", "p2"), weights, strict=True):
+        finished(tmp_path / "a", {"name": name, **config}, {"val/loss": 0.5}, inputs=inputs)
+    found = of_folders([tmp_path / "a"])
+    assert (len(found.runs), len(found.groups), list(found.notes)) == (2, 2, [])
+    # Below one name they stand in one cell, and that is said.
+    finished(tmp_path / "b", {"name": "p", **config}, {"val/loss": 0.5}, inputs=weights[1])
+    found = of_folders([tmp_path / "a" / "p", tmp_path / "b"])
+    assert len(found.runs) == 2
+    assert any("different inputs: model.path/model.safetensors" in n for n in found.tables[0].notes)

@@ -25,7 +25,7 @@ def place(tmp_path):
 def write(place):
     """Carry out a run in no time; without a value it is left interrupted."""
 
-    def write(head, seed, value, *, lr=1e-3, data="a", name="mine", metrics=None):
+    def write(head, seed, value, *, lr=1e-3, data="a", name="mine", metrics=None, weights=None):
         cfg = {
             "name": name,
             "seed": seed,
@@ -52,6 +52,7 @@ def write(place):
                     choices=choices,
                     data_fingerprint={"train": data, "validation": data, "test": data},
                     seconds=1.0,
+                    inputs={"files": {"model.path/model.safetensors": weights}} if weights else {},
                 )
             )
         return folder
@@ -195,6 +196,27 @@ def test_a_run_in_two_folders_is_counted_once(place, write):
     text = table([place], rows=["task.head"]).text
     assert rows(text)[1][2] == "2"
     assert "Counted once" in text
+
+
+def test_a_run_of_the_same_config_with_other_weights_is_another(place, write):
+    one = write("crf", 1, 0.60, name="p", weights="a")
+    other = write("crf", 1, 0.70, name="p2", weights="b")
+    write("crf", 1, 0.60, name="q", weights="a")  # a copy of the first
+    assert one.path.name == other.path.name
+    made = table([place], rows=["name"])
+    shown = {row[0]: row[1].strip("*") for row in rows(made.text)}
+    assert shown == {"p": "60.00", "p2": "70.00"}
+    assert made.text.count("Counted once") == 1
+    with pytest.raises(UserError, match=r"inputs: model\.path/model\.safetensors") as caught:
+        table([place], rows=["task.head"])
+    assert "Add name to --rows" in str(caught.value)
+
+
+def test_seeds_made_from_other_weights_are_not_averaged(place, write):
+    write("crf", 1, 0.60, weights="a")
+    write("crf", 2, 0.70, weights="b")
+    with pytest.raises(UserError, match=r"inputs: model\.path/model\.safetensors"):
+        table([place], rows=["task.head"])
 
 
 def test_two_splits_are_not_mixed(place, write):
