@@ -26,6 +26,7 @@ def finished(
     data: str = "a",
     choices: Mapping[str, str] | None = None,
     measures: Mapping[str, Measure] | None = None,
+    **extra: Any,
 ) -> Path:
     """The folder of a complete run with some test predictions.
 
@@ -36,6 +37,7 @@ def finished(
         records: Of the test split; none are stored where there are none.
         data: A name for its data.
         choices: Hydra's group choices.
+        extra: What else its result says.
         measures: Of metrics that no task of lushan's has, without their splits.
     """
     found = measuring.of_records(records)
@@ -61,6 +63,7 @@ def finished(
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},
+                extra=extra,
             )
         )
     return folder.path

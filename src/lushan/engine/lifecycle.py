@@ -191,6 +191,7 @@ def carry_out(
                 extra={
                     "notes": outcome.notes + noted,
                     "not_comparable": outcome.not_comparable,
+                    "tokenizer_sha256": outcome.tokenizer_sha256,
                     "final_weights_sha256": outcome.final_weights_sha256,
                     "best_step": outcome.best_step,
                     "steps": outcome.steps,

@@ -274,19 +274,6 @@ def own_code(runs: Sequence[Member]) -> list[str]:
     return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
 
 
-def not_comparable(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
-    """A note on each metric of which some run says that it must not be compared."""
-    notes = []
-    for metric in metrics:
-        those = [r for r in runs if r.result is not None and metric in r.result.not_comparable]
-        if those and those[0].result is not None:
-            notes.append(
-                f"{metric} of {len(those)} runs does not compare with that of others: "
-                f"{shown(those[0].folder)}: {those[0].result.not_comparable[metric]}."
-            )
-    return notes
-
-
 def require_same_data(
     column: Sequence[Member],
     metric: str,

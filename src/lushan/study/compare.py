@@ -16,7 +16,7 @@ from lushan.run.files import jsonable
 from lushan.run.identity import ABSENT
 from lushan.run.listing import differing
 from lushan.run.values import show
-from lushan.study import collect, differences, records
+from lushan.study import collect, comparable, differences, records
 from lushan.study.collect import Member
 from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
@@ -35,6 +35,7 @@ class Row:
         b: Of the second.
         contrast: `b - a`, tested; None where no test was asked for.
         measure: Unit and direction of the metric.
+        compares: Whether the metric may be compared between these runs.
     """
 
     metric: str
@@ -42,6 +43,14 @@ class Row:
     b: float | None
     contrast: Contrast | None
     measure: Measure = UNKNOWN
+    compares: bool = True
+
+    @property
+    def difference(self) -> float | None:
+        """`b - a`; None where a side has no number, or the metric does not compare."""
+        if self.a is None or self.b is None or not self.compares:
+            return None
+        return self.b - self.a
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +121,10 @@ def compare(
     notes = [
         f"{metric} is undecided: {c.why}."
         for metric, c in zip(tested, found, strict=True)
-        if c.why is not None
+        if c.why is not None and c.compares
     ]
     shown = _rows(a, b, dict(zip(tested, found, strict=True)))
-    told, why = changes(a, b, tested[0], read)
+    told, why = changes(a, b, tested[0], read) if found[0].compares else (None, None)
     notes += [f"Which examples changed is not known: {why}."] if why else []
     return Comparison(
         a,
@@ -128,7 +137,7 @@ def compare(
         + collect.training_data([a, b])
         + collect.computed_apart([a, b])
         + collect.cut_short([a, b])
-        + collect.not_comparable([a, b], [row.metric for row in shown]),
+        + comparable.notes([a, b], [row.metric for row in shown]),
     )
 
 
@@ -197,6 +206,7 @@ def _rows(a: Member, b: Member, tested: Mapping[str, Contrast]) -> list[Row]:
             _metrics(b)[metric],
             tested.get(metric),
             collect.measure([a, b], metric),
+            comparable.reason([a, b], metric) is None,
         )
         for metric in dict.fromkeys([*tested, *others])
     ]
@@ -234,18 +244,17 @@ def _table(found: Comparison) -> list[str]:
     for row in found.rows:
         m, c = row.measure, row.contrast
         values = [number(x, m) for x in (row.a, row.b)]
-        known = row.a is not None and row.b is not None
-        effect = row.b - row.a if known else None  # type: ignore[operator]
+        effect = row.difference
         line = [head(row.metric, m), *values, "-" if effect is None else signed(effect, m)]
-        rows.append([*line, *_judged(c, m), _better(effect, m) if c and c.is_marked else ""])
-    return [
-        *aligned(rows, right=range(1, 4)),
-        f"p: {found.test}, two-sided; of these two runs, not of other seeds.",
-    ]
+        rows.append([*line, *_judged(c, m), _verdict(row)])
+    lines = aligned(rows, right=range(1, 4))
+    if any(c.compares for c in tests):
+        lines.append(f"p: {found.test}, two-sided; of these two runs, not of other seeds.")
+    return lines
 
 
 def _judged(c: Contrast | None, measure: Measure) -> list[str]:
-    if c is None:
+    if c is None or not c.compares:
         return ["", ""]
     if c.low is None or c.high is None or c.corrected is None:
         return ["", "undecided"]
@@ -255,8 +264,11 @@ def _judged(c: Contrast | None, measure: Measure) -> list[str]:
     ]
 
 
-def _better(effect: float | None, measure: Measure) -> str:
-    if not effect or (better := is_better(effect, measure)) is None:
+def _verdict(row: Row) -> str:
+    if not row.compares:
+        return "does not compare"
+    effect = row.difference if row.contrast and row.contrast.is_marked else None
+    if not effect or (better := is_better(effect, row.measure)) is None:
         return ""
     return "B is better" if better else "A is better"
 
@@ -277,7 +289,7 @@ def to_json(found: Comparison, examples: int) -> str:
                 "metric": row.metric,
                 "a": row.a,
                 "b": row.b,
-                "difference": None if row.a is None or row.b is None else row.b - row.a,
+                "difference": row.difference,
                 **({} if row.contrast is None else _tested(row.contrast)),
             }
             for row in found.rows

@@ -10,7 +10,7 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.run.values import show
 from lushan.run.where import Condition
-from lushan.study import collect
+from lushan.study import collect, comparable
 from lushan.study.collect import Member
 from lushan.study.formats import Made, require_format, written
 from lushan.study.grid import Cell, Grid
@@ -111,12 +111,18 @@ def arrange(
         notes += collect.training_data(inside)
     notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
-    notes += collect.not_comparable(placed, metrics)
+    notes += comparable.notes(placed, metrics)
     notes += collect.cut_short(placed)
     notes += left_out(runs, metrics)
     measures = {metric: collect.measure(runs, metric) for metric in metrics}
+    apart = {
+        (column, metric)
+        for column, inside in by_column.items()
+        for metric in metrics
+        if comparable.reason(inside, metric)
+    }
     shown = list(by_row), list(by_column), metrics, cells, notes, measures
-    return Grid(rows, columns, over, *shown)
+    return Grid(rows, columns, over, *shown, apart=apart)
 
 
 def _apart(runs: Sequence[Member], keys: Sequence[str]) -> dict[tuple[str, ...], list[Member]]:
