@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common import units
-from lushan.run.columns import aligned, display_width, padded
+from lushan.run.columns import CUT, aligned, display_width, padded, shortened
 from lushan.run.identity import ABSENT
 from lushan.run.listing import Listed, age
 from lushan.run.values import show
@@ -22,7 +22,6 @@ KEPT = 2
 FEWEST = 12
 """Places of the shortest folder that is still told."""
 _GAP = 2
-_CUT = "…"
 
 Column = tuple[str, list[str]]
 """(head, a cell for each run)."""
@@ -118,7 +117,7 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         return []
     full = [head for head, _ in keys]
     keys[:] = [
-        (short, [_shortened(cell, LONGEST) for cell in cells])
+        (short, [shortened(cell, LONGEST) for cell in cells])
         for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
     ]
     hidden: list[str] = []
@@ -161,24 +160,9 @@ def _last_parts(keys: Sequence[str]) -> list[str]:
     return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
 
 
-def _shortened(text: str, longest: int) -> str:
-    """A text with its middle cut out."""
-    if display_width(text) <= longest:
-        return text
-    head, tail = "", ""
-    for front, back in zip(text, reversed(text), strict=True):
-        if display_width(head + front + tail) >= longest:
-            break
-        head += front
-        if display_width(head + back + tail) >= longest:
-            break
-        tail = back + tail
-    return head + _CUT + tail
-
-
 def _ending(text: str, longest: int) -> str:
     if display_width(text) <= longest:
         return text
     while display_width(text) >= longest:
         text = text[1:]
-    return padded(_CUT + text, longest)
+    return padded(CUT + text, longest)

@@ -12,11 +12,11 @@ from lushan.errors import UserError, did_you_mean
 from lushan.run import remote_code
 from lushan.run.config_yaml import read_config
 from lushan.run.folder import COMPLETE, RunFolder
-from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
-from lushan.run.listing import differing, folders, nothing_to_collect
+from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same
+from lushan.run.listing import folders, nothing_to_collect
 from lushan.run.result import Result, headline
 from lushan.run.shortened import shortened_by
-from lushan.run.values import show, value_of
+from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
@@ -233,37 +233,6 @@ def measure(runs: Iterable[Member], metric: str) -> Measure:
         unit=found[0].unit if len({one.unit for one in found}) == 1 else PLAIN,
         higher_is_better=found[0].higher_is_better if alike else None,
     )
-
-
-def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
-    """The runs that are averaged may differ in what they are averaged over, and in nothing else.
-
-    Raises:
-        UserError: Names what else they differ in.
-    """
-    allowed = tuple(f"{key.replace('/', '.')}." for key in over)
-    others = [
-        key for key in varying([run.config for run in cell]) if not f"{key}.".startswith(allowed)
-    ]
-    if others:
-        others = _in_words(cell, others)
-        first = others[0]
-        values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
-        raise UserError(
-            f"runs that would be averaged also differ in {', '.join(others)}"
-            f" ({first}: {', '.join(values)})",
-            key="--over",
-            value=",".join(over),
-            hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
-        )
-
-
-def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
-    """Keys that differ as one would write them: a group for all that a choice of it changes."""
-    apart = differing([run.config for run in runs], [run.choices for run in runs])
-    dotted = [name.replace("/", ".") for name in apart]
-    meant = [name for name in dotted if any(f"{key}.".startswith(f"{name}.") for key in keys)]
-    return meant or list(keys)
 
 
 def own_code(runs: Sequence[Member]) -> list[str]:

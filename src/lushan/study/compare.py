@@ -14,9 +14,8 @@ from lushan.run.columns import aligned
 from lushan.run.config_yaml import no_run
 from lushan.run.files import jsonable
 from lushan.run.identity import ABSENT
-from lushan.run.listing import differing
 from lushan.run.values import show
-from lushan.study import collect, comparable, differences, records
+from lushan.study import collect, comparable, differences, records, same_rows
 from lushan.study.collect import Member
 from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
@@ -192,7 +191,7 @@ def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
 
 
 def _config(a: Member, b: Member) -> dict[str, tuple[Any, Any]]:
-    keys = differing([a.config, b.config], [a.choices, b.choices])
+    keys = same_rows.differences([a, b])
     return {key: (*a.values([key]), *b.values([key])) for key in keys}
 
 

@@ -14,6 +14,7 @@ from lushan.study import collect, comparable
 from lushan.study.collect import Member
 from lushan.study.formats import Made, require_format, written
 from lushan.study.grid import Cell, Grid
+from lushan.study.same_rows import require_alike
 
 
 def table(
@@ -105,7 +106,7 @@ def arrange(
         for row in by_row:
             cell = by_cell.get((*row, *column), [])
             if not declared:
-                collect.require_alike([run for run in cell if run.result is not None], over)
+                require_alike([run for run in cell if run.result is not None], over)
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)

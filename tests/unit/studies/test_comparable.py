@@ -19,7 +19,7 @@ def write(tmp_path):
 
     def write(kind, level, *, lossy=False, sha=None, seed=1):
         said = {f"val/{name.partition('/')[2]}": LOSS for name in METRICS[3:] if lossy}
-        metrics = {name: level for name in METRICS}
+        metrics = dict.fromkeys(METRICS, level)
         config = {"tokenizer": {"kind": kind}, "seed": seed}
         more = {"tokenizer_sha256": sha or kind, "not_comparable": said}
         return finished(tmp_path / "outputs", config, metrics, **more)
