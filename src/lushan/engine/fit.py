@@ -138,7 +138,11 @@ class Outcome:
 
 
 def fit(
-    cfg: Mapping[str, Any], folder: Path, signals: Signals, trackers: Sequence[Any] = ()
+    cfg: Mapping[str, Any],
+    folder: Path,
+    signals: Signals,
+    trackers: Sequence[Any] = (),
+    choices: Mapping[str, str | None] | None = None,
 ) -> Outcome:
     """Carry out a run in its folder, from where it stands.
 
@@ -147,6 +151,7 @@ def fit(
         folder: The run folder, owned by this process (or by the first rank).
         signals: Where SIGTERM and Ctrl-C wait for the step to end.
         trackers: Lightning loggers that get copies of the numbers.
+        choices: Hydra's group choices.
 
     Raises:
         RunFailed: The loss is not finite, or the disk refuses.
@@ -165,7 +170,7 @@ def fit(
     trainer.follow(experiment.plan.epochs or steps, steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
     trainer.observe(Console(steps, shown, measures(cfg)))
-    known = notes_before(cfg, ready, experiment)
+    known = notes_before(cfg, choices or {}, ready, experiment)
     if trainer.is_global_zero:
         describe(ready, experiment, known)
         keep_for_later(ready, folder)

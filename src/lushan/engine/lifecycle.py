@@ -164,7 +164,7 @@ def carry_out(
 
         loggers = trackers.make(cfg, folder.path)
         with trackers.tracked(loggers) as told:
-            outcome = fit.fit(cfg, folder.path, signals, loggers)
+            outcome = fit.fit(cfg, folder.path, signals, loggers, choices)
             task = outcome.task
             keep(
                 outcome.evaluations,

@@ -254,11 +254,11 @@ def require_same_data(
     Raises:
         UserError: Names two runs whose data differ, or one that was cut short.
     """
-    cut = [run for run in column if shortened_by(run.config)]
+    cut = [run for run in column if shortened_by(run.config, run.choices)]
     if cut and len(cut) < len(column):
         raise UserError(
             f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
-            f"{', '.join(shortened_by(cut[0].config))}",
+            f"{', '.join(shortened_by(cut[0].config, cut[0].choices))}",
             hint="Leave that run out, or remove its folder.",
         )
     prefix = metric.partition("/")[0]
@@ -278,11 +278,14 @@ def require_same_data(
 
 def cut_short(runs: Sequence[Member]) -> list[str]:
     """A note on runs whose numbers are not those of whole splits."""
-    those = [run for run in runs if shortened_by(run.config)]
+    those = [run for run in runs if shortened_by(run.config, run.choices)]
     if not those:
         return []
-    settings = ", ".join(shortened_by(those[0].config))
-    return [f"{len(those)} of {len(runs)} runs were cut short ({settings}): not comparable."]
+    settings = ", ".join(shortened_by(those[0].config, those[0].choices))
+    if len(runs) == 1:
+        return [f"The run was cut short ({settings}): not comparable."]
+    were = "was" if len(those) == 1 else "were"
+    return [f"{len(those)} of {len(runs)} runs {were} cut short ({settings}): not comparable."]
 
 
 def training_data(runs: Sequence[Member]) -> list[str]:
