@@ -26,6 +26,7 @@ def finished(
     data: str = "a",
     choices: Mapping[str, str] | None = None,
     measures: Mapping[str, Measure] | None = None,
+    main_metric: str | None = None,
     **extra: Any,
 ) -> Path:
     """The folder of a complete run with some test predictions.
@@ -37,6 +38,7 @@ def finished(
         records: Of the test split; none are stored where there are none.
         data: A name for its data.
         choices: Hydra's group choices.
+        main_metric: The first of the metrics when not given.
         extra: What else its result says.
         measures: Of metrics that no task of lushan's has, without their splits.
     """
@@ -58,7 +60,7 @@ def finished(
                 run_id=run_id(cfg),
                 seed=cfg["seed"],
                 metrics=dict(metrics),
-                main_metric=next(iter(metrics)),
+                main_metric=main_metric or next(iter(metrics)),
                 measures={name: measure_of(told, name) for name in metrics},
                 config=cfg,
                 choices=dict(choices or {}),

@@ -207,7 +207,8 @@ def objective(result: Result, metric: str | None = None) -> float | None:
             "the run has no such metric",
             key="optimized_metric",
             value=metric,
-            hint=did_you_mean(metric, result.metrics) or f"It has {', '.join(result.metrics)}.",
+            hint=did_you_mean(metric, result.metrics)
+            or f"It has {', '.join(result.metrics) or 'none'}.",
         )
     return result.metrics[metric]
 

@@ -175,6 +175,22 @@ def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> 
                 )
 
 
+def require_metrics(results: Sequence[Result]) -> None:
+    """Some complete run must have been evaluated.
+
+    Raises:
+        UserError: None was.
+    """
+    if not any(result.metrics for result in results):
+        one = len(results) == 1
+        raise UserError(
+            f"{'the run has' if one else 'the runs have'} no metrics: "
+            f"{'it' if one else 'they'} had neither validation nor test",
+            hint="Evaluate a run on a file: lushan eval RUN data.test=FILE. To have metrics of a "
+            "run itself, train with data.validation=0.1 or a file.",
+        )
+
+
 def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
     """The full names of the metrics that are shown: the main one where none is wanted.
 
@@ -188,6 +204,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
             "no run is complete yet",
             hint=f"{reasons}. The command that trained them does what is missing.",
         )
+    require_metrics(complete)
     if not wanted:
         names = sorted({result.main_metric.rpartition("/")[2] for result in complete})
         if len(names) > 1:
