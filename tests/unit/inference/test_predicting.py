@@ -120,3 +120,19 @@ def test_evaluation_reads_the_columns_of_training(reviews_run, cli_inside, tmp_p
     (tmp_path / "x.tsv").write_text("text\tsentence\tlabel\nno\tdull film\tbad\n")
     (row,) = evaluate(reviews_run, overrides=[f"data.test={tmp_path / 'x.tsv'}"])["records"]
     assert row["text"] == "dull film"
+
+
+def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_inside):
+    file = tmp_path / "x.txt"
+    file.write_text("A cat sat on the mat.\n\nA dog ran home.\n", encoding="utf-8")
+    alone = cli_inside("eval", lm_run, f"data.test={file}")
+    assert alone.code == 2
+    assert "Name the format too: data=conll" in alone.err
+    for order in ([f"data.test={file}", "data=text"], ["data=text", f"data.test={file}"]):
+        done = cli_inside("eval", lm_run, *order)
+        assert done.code == 0, done.err
+        assert "test/perplexity" in done.out
+    wrong = cli_inside("eval", lm_run, "data=conl", f"data.test={file}")
+    assert (wrong.code, "Did you mean data=conll?" in wrong.err) == (2, True), wrong.err
+    there = cli_inside("predict", lm_run, file, "data=text")
+    assert (there.code, "As in data.KEY=VALUE." in there.err) == (2, True), there.err
