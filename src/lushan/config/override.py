@@ -48,9 +48,11 @@ def overridden(
                 "a trained run has this settled; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
-                hint=_meant(cfg, parsed, groups)
-                or (did_you_mean(group, groups) if group not in groups else None)
-                or f"As in {group if group in groups else groups[0]}.KEY=VALUE.",
+                hint=f"As in {group}.KEY=VALUE."
+                if group in groups
+                else _meant(cfg, parsed, groups)
+                or did_you_mean(group, groups)
+                or f"As in {groups[0]}.KEY=VALUE.",
             )
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)
@@ -77,7 +79,7 @@ def _format(own: DictConfig, line: str) -> dict[str, Any]:
     node: dict[str, Any] = composed["data"]
     known = signature(node[TARGET], "data").parameters
     files = {key.removeprefix("data.") for key in PATHS} & known.keys()
-    kept = {k: v for k, v in own.items() if k in known and k != TARGET and v is not None}
+    kept = {str(k): v for k, v in own.items() if k in known and k != TARGET and v is not None}
     return {**node, **kept, **dict.fromkeys(files)}
 
 

@@ -18,7 +18,7 @@ from lushan.run.values import show
 LONGEST = 24
 """Places of the longest value of a key, where the table has to fit."""
 KEPT = 2
-"""Keys that the interval, the age and the metric's name give way to."""
+"""Keys that the interval, the age and the metric's column give way to."""
 FEWEST = 12
 """Places of the shortest folder that is still told."""
 _GAP = 2
@@ -129,10 +129,12 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
             keys.pop(place)
 
     remove_keys(least=KEPT)
-    for name in ("95 % interval", "age", "metric"):
+    for name in ("95 % interval", "age"):
         if _width([*before, *keys, *after]) > width:
             after[:] = [column for column in after if column[0] != name]
             hidden.append(name)
+    if _width([*before, *keys, *after]) > width:
+        after[:] = _named_in_head(after)
     remove_keys(least=0)
     over = _width([*before, *keys, *after]) - width
     if over > 0:  # the end of a folder tells runs apart
@@ -140,6 +142,16 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         room = max(FEWEST, _width([before[1]]) - over)
         before[1] = head, [_ending(cell, room) for cell in cells]
     return hidden
+
+
+def _named_in_head(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns with the metric's name as the head of its values, where all have one."""
+    cells = dict(columns)
+    names = {name for name in cells["metric"] if name}
+    if len(names) != 1:
+        return list(columns)
+    renamed = {"value": names.pop()}
+    return [(renamed.get(head, head), its) for head, its in columns if head != "metric"]
 
 
 def _width(columns: Sequence[Column]) -> int:

@@ -106,7 +106,8 @@ def compare(
             hint=f"Write lushan table FOLDER --rows KEY --baseline VALUE --test {test}.",
         )
     a, b = _complete(one), _complete(other)
-    assert a.result is not None and b.result is not None
+    assert a.result is not None
+    assert b.result is not None
     for result in (a.result, b.result):
         collect.require_metrics([result])
     names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]

@@ -78,7 +78,8 @@ def test_language_models_say_how_likely_a_text_is(lm_run, cli_inside, tmp_path):
     found = records(cli_inside("predict", lm_run, "--input", "x.txt"))
     assert [row["text"] for row in found] == ["the film was slow", "slow the was film"]
     for row in found:
-        assert row["perplexity"] == pytest.approx(math.exp(row["loss"] / row["tokens"]))
+        assert row["perplexity"] == pytest.approx(math.exp(row["loss"]))
+    assert [row["loss"] < 50 < row["loss"] * row["tokens"] for row in found] == [True, True]
 
 
 def test_the_perplexity_is_that_of_evaluation(lm_run, cli_inside, tmp_path):
@@ -134,5 +135,5 @@ def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_insid
         assert "test/perplexity" in done.out
     wrong = cli_inside("eval", lm_run, "data=conl", f"data.test={file}")
     assert (wrong.code, "Did you mean data=conll?" in wrong.err) == (2, True), wrong.err
-    there = cli_inside("predict", lm_run, file, "data=text")
+    there = cli_inside("predict", lm_run, "--input", file, "data=text")
     assert (there.code, "As in data.KEY=VALUE." in there.err) == (2, True), there.err

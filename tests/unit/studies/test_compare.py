@@ -283,3 +283,16 @@ def test_statistics_that_are_gone_or_damaged_are_named(labels):
     file.unlink()
     listed_anew(b)
     assert "has stored no statistics of its test split" in compare(a, b).notes[0]
+
+
+def test_both_texts_of_a_pair_are_shown(labels):
+    rows = [
+        [{**row, "text": "first text", "text_pair": "other text"} for row in labelled(GOLD, said)]
+        for said in (ONE, OTHER)
+    ]
+    a, b = (
+        labels(said, records=own, lr=lr)
+        for said, own, lr in zip((ONE, OTHER), rows, (1e-3, 1e-2), strict=True)
+    )
+    text = to_text(compare(a, b), 5)
+    assert "    text: first text\n    text_pair: other text\n    gold: c" in text
