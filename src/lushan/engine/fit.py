@@ -164,8 +164,7 @@ def fit(
     trainer, checkpoints, record = make_trainer(cfg, folder, signals, ready, trackers)
     experiment = make_experiment(cfg, ready, trainer)
     assert experiment.plan is not None
-    # Nobody knows how many windows a stream will have: each has a step at least, and the last
-    # one tells that it is the last.
+    # Of a stream the number of windows is not known: each has a step, and the last says so.
     steps = experiment.plan.total_steps
     trainer.follow(experiment.plan.epochs or steps, steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))

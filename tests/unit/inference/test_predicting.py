@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from lushan.inference.load import load
 from lushan.inference.reevaluate import evaluate
 
 
@@ -137,3 +138,15 @@ def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_insid
     assert (wrong.code, "Did you mean data=conll?" in wrong.err) == (2, True), wrong.err
     there = cli_inside("predict", lm_run, "--input", file, "data=text")
     assert (there.code, "As in data.KEY=VALUE." in there.err) == (2, True), there.err
+
+
+def test_the_advice_of_transformers_is_kept_off_the_terminal(lm_run):
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    try:
+        logging.set_verbosity_warning()  # as it is in a new process
+        load(lm_run)
+        assert logging.get_verbosity() == logging.ERROR
+    finally:
+        logging.set_verbosity(before)
