@@ -37,6 +37,8 @@ def sheet(
     for axes in found:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
+        for axis in (axes.xaxis, axes.yaxis):  # 0.714, and not 1e-5 + 7.14e-1
+            axis.get_major_formatter().set_useOffset(False)
     return figure, found
 
 

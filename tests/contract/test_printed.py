@@ -83,7 +83,7 @@ SENTENCES = ["task=ner", "data=sample_ner", "data.limit=24", "model.config.hidde
 def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     runs = [*command.SMALL, *SENTENCES]
     tried = cli_inside("train", *runs, "trainer.fast_dev_run=true")
-    note = "note: trainer.fast_dev_run=True: a trial of the code; its numbers are not comparable"
+    note = "note: trainer.fast_dev_run=true: a trial of the code; its numbers are not comparable"
     assert note in tried.out
     assert note in tried.err
     whole = cli_inside("train", *runs)
@@ -94,9 +94,26 @@ def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     ):
         done = cli_inside(*words)
         assert done.code == 2, done.out
-        assert "which was cut short: trainer.fast_dev_run=True" in done.err
+        assert "which was cut short: trainer.fast_dev_run=true" in done.err
     alone = cli_inside("table", tried.folder, "--rows", "seed")
-    assert "1 of 1 runs were cut short (trainer.fast_dev_run=True): not comparable." in alone.out
+    assert "The run was cut short (trainer.fast_dev_run=true): not comparable." in alone.out
+
+
+def test_a_preset_for_debugging_is_a_trial_too(cli_inside):
+    tried = cli_inside("train", *command.SMALL, *SENTENCES, "debug=fdr", "name=mine")
+    note = "note: debug=fdr: a trial of the code; its numbers are not comparable"
+    assert tried.err.index(note) < tried.err.index("steps: 2 in ")
+    assert note in tried.out
+    alone = cli_inside("table", tried.folder, "--rows", "seed")
+    assert "The run was cut short (debug=fdr): not comparable." in alone.out
+
+
+@pytest.mark.parametrize(("batches", "steps"), [("true", 1), ("2", 2)])
+def test_a_fast_trial_has_as_many_steps_as_it_says(cli_inside, batches, steps):
+    done = cli_inside("train", *command.SMALL, *SENTENCES, f"trainer.fast_dev_run={batches}")
+    assert f"steps: {steps} in 1 epoch\n" in done.err
+    assert f"step {steps}/{steps}" in done.err
+    assert done.result["steps"] == steps
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import peft
 import pytest
 import torch
 import transformers
-from lushan.models.peft.adalora import AdaLora
-from lushan.models.peft.bottleneck import Bottleneck
 from torch import Tensor
 
 from lushan.models import encoders
+from lushan.models.peft.adalora import AdaLora
+from lushan.models.peft.bottleneck import Bottleneck
 from lushan.models.peft.methods import adapt
 
 VOCABULARY = 60

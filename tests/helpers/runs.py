@@ -27,6 +27,8 @@ def finished(
     choices: Mapping[str, str] | None = None,
     measures: Mapping[str, Measure] | None = None,
     inputs: Mapping[str, dict[str, str]] | None = None,
+    main_metric: str | None = None,
+    **extra: Any,
 ) -> Path:
     """The folder of a complete run with some test predictions.
 
@@ -37,6 +39,8 @@ def finished(
         records: Of the test split; none are stored where there are none.
         data: A name for its data.
         choices: Hydra's group choices.
+        main_metric: The first of the metrics when not given.
+        extra: What else its result says.
         measures: Of metrics that no task of lushan's has, without their splits.
         inputs: Hashes of what it was made from.
     """
@@ -58,12 +62,13 @@ def finished(
                 run_id=run_id(cfg),
                 seed=cfg["seed"],
                 metrics=dict(metrics),
-                main_metric=next(iter(metrics)),
+                main_metric=main_metric or next(iter(metrics)),
                 measures={name: measure_of(told, name) for name in metrics},
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},
                 inputs=dict(inputs or {}),
+                extra=extra,
             )
         )
     return folder.path

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from lushan.cli.completion import SCRIPTS, VARIABLE
 
 from lushan.cli import app as program
+from lushan.cli.completion import SCRIPTS, VARIABLE
 from lushan.config import usage
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

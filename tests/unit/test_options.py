@@ -2,9 +2,9 @@
 
 import pytest
 import typer
-from lushan.cli.options import PEERS, RUN, meant
 
 from lushan.cli import app as program
+from lushan.cli.options import PEERS, RUN, meant
 
 COMMANDS = typer.main.get_command(program.app).commands
 

@@ -1,7 +1,10 @@
 """Figures of a run are on the scale that its tables have."""
 
+import pytest
+
 from lushan.common.units import LOSS, SHARE
 from lushan.engine.artifacts import curves_figure
+from lushan.plotting import draw
 from lushan.search.plots import history
 
 ROWS = [
@@ -36,3 +39,30 @@ def test_the_history_of_a_search_is_too():
     (axes,) = history([Trial], [Maximise], {"val/entity_f1": SHARE}).axes
     assert axes.get_ylabel() == "val/entity_f1, %"
     assert axes.lines[0].get_ydata().tolist() == [50.0]
+
+
+def test_a_training_of_one_step_is_seen():
+    losses, _ = curves_figure(ROWS[:1], "entity_f1", SHARE).axes
+    assert [line.get_marker() for line in losses.lines] == ["o", "o"]
+
+
+def test_ticks_are_the_numbers_themselves():
+    rows = [ROWS[0] | {"val/loss": "0.71400"}, ROWS[1] | {"val/loss": "0.71401"}]
+    figure = curves_figure(rows, "loss", LOSS)
+    draw(figure)
+    for axes in figure.axes:
+        assert axes.yaxis.get_major_formatter().get_offset() == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"val/x": "nan", "val/loss": "nan", "train/loss": "nan"}, "no finite value"),
+        ({"val/x": "", "val/loss": "", "train/loss": ""}, "no finite value"),
+        ({}, "not measured"),
+    ],
+)
+def test_a_panel_without_a_number_says_why(values, said):
+    for axes in curves_figure([{"step": "1"} | values], "x", LOSS).axes:
+        (text,) = axes.texts
+        assert text.get_text().endswith(said)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason as Reason
 from torch import Tensor
 
+from lushan.common.wording import plural
 from lushan.configurable import configurable
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
         if not math.isnan(float(current)):
-            return super()._evaluate_stopping_criteria(current)
+            stops, reason = super()._evaluate_stopping_criteria(current)
+            return stops, self._reason(float(current)) if stops else reason
         if self._loss < self.best_loss - abs(self.min_delta):
             self.best_loss, self.wait_count = self._loss, 0
         else:
@@ -59,3 +62,17 @@ class EarlyStopping(callbacks.EarlyStopping):
         if self.wait_count < self.patience:
             return False, None
         return True, f"{self.monitor} is undefined, and val/loss has not improved"
+
+    def _reason(self, current: float) -> str:
+        """Return why the training stops, in the words of its keys."""
+        best, now = f"{float(self.best_score):.4g}", f"{self.monitor} is {current:.4g}"
+        times = plural(self.wait_count, "evaluation")
+        words = {
+            Reason.NON_FINITE_METRIC: f"{now}, and was {best} at best",
+            Reason.STOPPING_THRESHOLD: f"{now}, past stopping_threshold={self.stopping_threshold}",
+            Reason.DIVERGENCE_THRESHOLD: (
+                f"{now}, past divergence_threshold={self.divergence_threshold}"
+            ),
+        }
+        patient = f"{self.monitor} did not improve in the last {times}; the best is {best}"
+        return words.get(self.stopping_reason, patient)

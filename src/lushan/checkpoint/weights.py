@@ -16,7 +16,7 @@ from lushan.checkpoint.dtensor import whole
 from lushan.common import parsing
 from lushan.errors import UserError
 from lushan.run import checksums
-from lushan.run.files import sha256_file
+from lushan.run.files import follow_umask, sha256_file
 
 WEIGHTS, SUMS = "weights.safetensors", "checksums.json"
 RUN = "run_id.json"
@@ -57,6 +57,7 @@ def save_weights(weights: dict[str, Tensor], folder: Path) -> None:
         first[key] = name
         kept[name] = tensor.detach().cpu().contiguous()
     save_file(kept, folder / WEIGHTS, metadata={"aliases": json.dumps(aliases)})
+    follow_umask(folder / WEIGHTS)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ the rule names, defined where the rule says, whatever the name that led there:
 `torch.optim.lr_scheduler.torch.load` begins well and is `torch.serialization.load`. Of lushan
 itself only what is marked `@configurable` where it is defined may be named.
 
-A user allows a package of their own by the environment, `LUSHAN_TARGETS=my_package.`, or by
+A user allows a package of their own by the environment, `LUSHAN_TARGETS=my_package`, or by
 `targets.yaml` (a list) in their own configuration folder; a config or a working folder cannot.
 """
 
@@ -91,7 +91,7 @@ def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...
     if is_there(file):
         listed = parsing.read_yaml(file)
         if not isinstance(listed, list | None):
-            raise UserError("it must be a list of prefixes", file=file, hint="- my_package.")
+            raise UserError("it must be a list of prefixes", file=file, hint="- my_package")
         entries += listed or []
     prefixes = []
     for entry in entries:
@@ -102,7 +102,7 @@ def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...
                 value=entry,
                 key=None if is_there(file) else ENVIRONMENT,
                 file=file if is_there(file) else None,
-                hint=f"As in {ENVIRONMENT}=my_package.",
+                hint=f"Write {ENVIRONMENT}=my_package",
             )
         prefixes.append(name)
     if prefixes and str(folder) not in sys.path:
@@ -313,6 +313,6 @@ def _how_to_allow(name: str, rules: tuple[Rule, ...]) -> str:
         return near or "Allowed are: " + ", ".join(rule.named for rule in RULES) + "."
     package = name.partition(".")[0]
     return (
-        f"If you trust that package: {ENVIRONMENT}={package}. in the environment, or "
-        f"`- {package}.` in {personal_conf() / FILE}."
+        f"If you trust that package: {ENVIRONMENT}={package} in the environment, or "
+        f"`- {package}` in {personal_conf() / FILE}."
     )

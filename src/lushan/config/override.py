@@ -9,15 +9,21 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lushan.config import hints, provenance
+from lushan.config.build import TARGET
 from lushan.config.check import check
 from lushan.errors import UserError, did_you_mean
+from lushan.run.identity import PATHS
 
 
 def overridden(
-    cfg: Mapping[str, Any], overrides: Sequence[str], *, groups: Sequence[str]
+    cfg: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    groups: Sequence[str],
+    reads_anew: bool = False,
 ) -> dict[str, Any]:
     """Return a copy of a config with some keys changed, checked.
 
@@ -25,24 +31,26 @@ def overridden(
         cfg: Resolved, in plain values.
         overrides: `key=value`, by Hydra's grammar; no choices of groups and no sweeps.
         groups: Top-level names below which keys may be changed.
+        reads_anew: Whether another format of data may be chosen as well: `data=conll`.
 
     Raises:
         UserError: An override cannot be read or is not of those groups, or the result is wrong.
     """
     changed = OmegaConf.create(copy.deepcopy(dict(cfg)))
-    for line in overrides:
-        try:
-            parsed = OverridesParser.create().parse_override(line)
-        except HydraException as error:
-            first = str(error).splitlines()[0]
-            raise UserError(first, value=line, hint="Write key=value.") from error
+    parsed_lines = [(line, _parsed(line)) for line in overrides]
+    for line, parsed in sorted(parsed_lines, key=lambda pair: pair[1].key_or_group != "data"):
+        if reads_anew and parsed.key_or_group == "data" and isinstance(parsed.value(), str):
+            changed.data = _format(changed.data, line)
+            continue
         group, _, rest = parsed.key_or_group.partition(".")
         if group not in groups or not rest:
             raise UserError(
                 "a trained run has this settled; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
-                hint=_meant(cfg, parsed, groups)
+                hint=f"As in {group}.KEY=VALUE."
+                if group in groups
+                else _meant(cfg, parsed, groups)
                 or did_you_mean(group, groups)
                 or f"As in {groups[0]}.KEY=VALUE.",
             )
@@ -51,6 +59,28 @@ def overridden(
         OmegaConf.update(changed, parsed.key_or_group, parsed.value(), force_add=True)
     provenance.forget()
     return check(changed)
+
+
+def _parsed(line: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(line)
+    except HydraException as error:
+        first = str(error).splitlines()[0]
+        raise UserError(first, value=line, hint="Write key=value.") from error
+
+
+def _format(own: DictConfig, line: str) -> dict[str, Any]:
+    """Return the node of another format, without files, with what the run's own data share."""
+    from lushan.config.compose import compose
+    from lushan.config.signatures import signature
+
+    composed = OmegaConf.to_container(compose([line]), resolve=False)
+    assert isinstance(composed, dict)
+    node: dict[str, Any] = composed["data"]
+    known = signature(node[TARGET], "data").parameters
+    files = {key.removeprefix("data.") for key in PATHS} & known.keys()
+    kept = {str(k): v for k, v in own.items() if k in known and k != TARGET and v is not None}
+    return {**node, **kept, **dict.fromkeys(files)}
 
 
 def _meant(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:

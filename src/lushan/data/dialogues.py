@@ -102,7 +102,7 @@ class Dialogues:
             raise UserError(
                 "no dialogue has a turn of the assistant's: there is nothing to learn"
                 if silent
-                else "all turns of the assistant's have the weight 0: there is nothing to learn",
+                else "all the assistant's turns have weight 0: there is nothing to learn",
                 file=columns.file,
                 hint="Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
                 "are plain texts, data.first_role=assistant."

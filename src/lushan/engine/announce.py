@@ -29,7 +29,12 @@ def evaluated_splits(cfg: Mapping[str, Any], ready: Prepared) -> list[str]:
     return [split for split in splits if split in ready.encoded]
 
 
-def notes_before(cfg: Mapping[str, Any], ready: Prepared, experiment: Experiment) -> list[str]:
+def notes_before(
+    cfg: Mapping[str, Any],
+    choices: Mapping[str, str | None],
+    ready: Prepared,
+    experiment: Experiment,
+) -> list[str]:
     """What the reader of the numbers must know, as far as it is known before training."""
     assert experiment.plan is not None
     notes = [*ready.notes, *experiment.plan.notes]
@@ -37,7 +42,7 @@ def notes_before(cfg: Mapping[str, Any], ready: Prepared, experiment: Experiment
         notes.append(
             f"nothing is evaluated, and the run ends without a metric: {_why_nothing(cfg, ready)}"
         )
-    if cut := shortened_by(cfg):
+    if cut := shortened_by(cfg, choices):
         notes.append(f"{', '.join(cut)}: a trial of the code; its numbers are not comparable")
     return notes
 

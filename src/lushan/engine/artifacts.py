@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lushan import plotting
@@ -79,13 +80,18 @@ def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: 
     for column, name in (("train/loss", "train"), ("val/loss", "validation")):
         steps, values = series(rows, column)
         if steps:
-            marker = "o" if column.startswith("val") else None
+            # One number alone is no line.
+            marker = "o" if column.startswith("val") or len(steps) == 1 else None
             losses.plot(steps, values, label=name, marker=marker, markersize=4)
     losses.set(xlabel="optimizer step", ylabel="loss", title="Loss")
     if losses.lines:
         losses.legend(frameon=False)
+    if not any(np.isfinite(line.get_ydata()).any() for line in losses.lines):
+        _say_nothing(losses, rows, "train/loss", "val/loss")
     steps, values = series(rows, f"val/{main_metric}")
-    if steps:
+    if not np.isfinite(values).any():
+        _say_nothing(scores, rows, f"val/{main_metric}")
+    else:
         raw, values = values, [units.scaled(value, measure) for value in values]
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
         order = np.asarray(values) if measure.higher_is_better is not False else -np.asarray(values)
@@ -100,6 +106,13 @@ def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: 
         scores.margins(y=0.15)  # room for the number
     scores.set(xlabel="optimizer step", ylabel=units.head(main_metric, measure), title="Validation")
     return figure
+
+
+def _say_nothing(axes: Axes, rows: Sequence[Mapping[str, str]], *columns: str) -> None:
+    """Say in an empty panel why it is: a column without a finite number, or none at all."""
+    there = [name for name in columns if any(name in row for row in rows)]
+    text = f"{', '.join(there)}: no finite value" if there else "not measured"
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
 
 
 def series(rows: Sequence[Mapping[str, str]], column: str) -> tuple[list[int], list[float]]:

@@ -138,7 +138,11 @@ class Outcome:
 
 
 def fit(
-    cfg: Mapping[str, Any], folder: Path, signals: Signals, trackers: Sequence[Any] = ()
+    cfg: Mapping[str, Any],
+    folder: Path,
+    signals: Signals,
+    trackers: Sequence[Any] = (),
+    choices: Mapping[str, str | None] | None = None,
 ) -> Outcome:
     """Carry out a run in its folder, from where it stands.
 
@@ -147,6 +151,7 @@ def fit(
         folder: The run folder, owned by this process (or by the first rank).
         signals: Where SIGTERM and Ctrl-C wait for the step to end.
         trackers: Lightning loggers that get copies of the numbers.
+        choices: Hydra's group choices.
 
     Raises:
         RunFailed: The loss is not finite, or the disk refuses.
@@ -159,13 +164,12 @@ def fit(
     trainer, checkpoints, record = make_trainer(cfg, folder, signals, ready, trackers)
     experiment = make_experiment(cfg, ready, trainer)
     assert experiment.plan is not None
-    # Nobody knows how many windows a stream will have: each has a step at least, and the last
-    # one tells that it is the last.
+    # Of a stream the number of windows is not known: each has a step, and the last says so.
     steps = experiment.plan.total_steps
     trainer.follow(experiment.plan.epochs or steps, steps)
     shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
     trainer.observe(Console(steps, shown, measures(cfg)))
-    known = notes_before(cfg, ready, experiment)
+    known = notes_before(cfg, choices or {}, ready, experiment)
     if trainer.is_global_zero:
         describe(ready, experiment, known)
         keep_for_later(ready, folder)

@@ -191,7 +191,7 @@ def carry_out(
 
         loggers = trackers.make(cfg, folder.path)
         with trackers.tracked(loggers) as told:
-            outcome = fit.fit(cfg, folder.path, signals, loggers)
+            outcome = fit.fit(cfg, folder.path, signals, loggers, choices)
             task = outcome.task
             keep(
                 outcome.evaluations,
@@ -218,6 +218,7 @@ def carry_out(
                 extra={
                     "notes": outcome.notes + noted,
                     "not_comparable": outcome.not_comparable,
+                    "tokenizer_sha256": outcome.tokenizer_sha256,
                     "final_weights_sha256": outcome.final_weights_sha256,
                     "best_step": outcome.best_step,
                     "steps": outcome.steps,

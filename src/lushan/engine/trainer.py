@@ -107,6 +107,8 @@ class Trainer(pl.Trainer):
         self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
         if max_epochs is None and self.wanted_steps is None:
             self.wanted_epochs = 3
+        if fast := options.get("fast_dev_run"):  # so many batches of one epoch; true is one
+            self.wanted_epochs, self.wanted_steps = 1, int(fast)
         self.wanted_train_limit = options.pop("limit_train_batches", None)
         accelerator = options.get("accelerator", "auto")
         if precision == "auto":

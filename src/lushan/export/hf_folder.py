@@ -23,11 +23,11 @@ from lushan.export.card import card_of
 from lushan.export.forms import Form
 from lushan.export.heads import classifier_form, tagger_form
 from lushan.export.language import causal_form, masked_form, seq2seq_form
-from lushan.inference.generator import DTYPES, quiet
+from lushan.inference.generator import DTYPES
 from lushan.inference.load import Loaded, load
 from lushan.run import remote_code
 from lushan.run.artifacts import is_run
-from lushan.run.files import TEMPORARY, read_json, write_json, write_page
+from lushan.run.files import TEMPORARY, follow_umask, read_json, write_json, write_page
 from lushan.tasks.classification import Classification
 from lushan.tasks.ner import NER
 from lushan.text.hub import NO_PICKLE, Place
@@ -64,7 +64,6 @@ def export(
     """
     folder = Path(folder).expanduser()
     _require_free(folder, overwrite=overwrite)
-    quiet()
     loaded = load(run)
     if remote_code.is_stated(loaded.cfg):
         raise UserError(
@@ -140,6 +139,7 @@ def _appearing(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        follow_umask(*temporary.rglob("*"))
         if folder.exists():
             folder.rename(old)
         temporary.rename(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
-from lushan.inference.load import load
+from lushan.inference.load import load, quiet
 from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
 from lushan.run.artifacts import is_run
 from lushan.tasks.language import borders, tokens_of
@@ -191,16 +190,6 @@ def open_speaker(place: str | Path, *, dtype: Dtype = "auto") -> Speaker:
         speaker.model.to(DTYPES[dtype])
     speaker.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return speaker
-
-
-def quiet() -> None:
-    """Keep advice and progress bars of transformers, and of peft about it, off the terminal."""
-    from transformers import utils
-
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    logging: Any = utils.logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 def _is_ours(place: str | Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -81,6 +82,16 @@ def config_of(folder: str | Path) -> dict[str, Any]:
     return cfg
 
 
+def quiet() -> None:
+    """Keep advice and progress bars of transformers, and of peft about it, off the terminal."""
+    from transformers import utils
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    logging: Any = utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     """Read a run's model from its folder alone: no training data, no pretrained checkpoint.
 
@@ -92,6 +103,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         UserError: It is not the folder of a run, or has no whole checkpoint yet, or its code has
             changed since.
     """
+    quiet()
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     remote_code.require(cfg)

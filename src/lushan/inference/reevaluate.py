@@ -33,7 +33,8 @@ def evaluate(
     Args:
         run: A run folder.
         split: `train`, `validation` (or `val`) or `test`.
-        overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`.
+        overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`;
+            another format of data is chosen by `data=table`.
 
     Returns:
         `metrics`, `measures` (what is to be known of each) and `ci` (flat, with the split's name),
@@ -44,7 +45,7 @@ def evaluate(
     """
     quiet_lightning()
     split = {"val": VALIDATION}.get(split, split)
-    cfg = overridden(config_of(run), overrides, groups=CHANGEABLE)
+    cfg = overridden(config_of(run), overrides, groups=CHANGEABLE, reads_anew=True)
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)

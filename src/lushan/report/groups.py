@@ -10,12 +10,12 @@ from typing import Any
 
 from lushan.errors import UserError
 from lushan.run import folder
+from lushan.run.columns import told_apart
 from lushan.run.folder import COMPLETE, NEW, RunFolder, Status
-from lushan.run.listing import differing
 from lushan.run.values import show
 from lushan.run.where import Condition
 from lushan.study import claims as claiming
-from lushan.study import collect, render
+from lushan.study import collect, render, same_rows
 from lushan.study.claims import UNDECIDED, Answer
 from lushan.study.collect import Member
 from lushan.study.grid import Grid
@@ -31,6 +31,8 @@ STATES = (
     MISSING,
 )
 """In the order in which they are counted on the page."""
+LONGEST = 38
+"""Places of the longest label: what a chart has room for beside its rows."""
 _NUMBER = re.compile(r"-|[-+.\deE]+|true|false")
 
 
@@ -162,10 +164,10 @@ def of_folders(
     runs: list[Shown] = []
     tables: list[Grid | str] = []
     for name, several in parts.items():
-        keys = _keys(several)
-        runs += [_shown(member, keys, name) for member in several]
+        keys, alike = _keys(several), same_rows.read_alike(several)
+        runs += [_shown(*pair, keys, name) for pair in zip(several, alike, strict=True)]
         try:
-            tables.append(_table(several, keys))
+            tables.append(_table(alike, keys))
         except UserError as error:
             tables.append(f"{name}: {_without_a_table(error)}")
     heading = title or ", ".join(parts if len(parts) < 5 else map(_called, places))
@@ -183,14 +185,14 @@ def _name(member: Member) -> str:
 def _keys(members: Sequence[Member]) -> list[str]:
     """In what the runs of an experiment differ, but for the seed."""
     known = [member for member in members if member.config]
-    found = differing([m.config for m in known], [m.choices for m in known])
+    found = same_rows.differences(known)
     return [key for key in found if key != "seed"]
 
 
-def _shown(member: Member, keys: Sequence[str], name: str) -> Shown:
+def _shown(member: Member, alike: Member, keys: Sequence[str], name: str) -> Shown:
     values = {
         key.replace("/", "."): show(value)
-        for key, value in zip(keys, member.values(keys), strict=True)
+        for key, value in zip(keys, alike.values(keys), strict=True)
     }
     return Shown(member, RunFolder(member.folder).status(), values, name)
 
@@ -199,9 +201,11 @@ def _groups(runs: Sequence[Shown]) -> list[Group]:
     found: dict[tuple[str, ...], list[int]] = {}
     for place, run in enumerate(runs):
         found.setdefault((run.experiment, *run.values.values()), []).append(place)
+    firsts = [runs[places[0]] for places in found.values()]
+    labels = told_apart([_label(run) for run in firsts], LONGEST)
     return [
-        Group(_label(runs[places[0]]), runs[places[0]].experiment, runs[places[0]].values, places)
-        for places in found.values()
+        Group(label, run.experiment, run.values, places)
+        for label, run, places in zip(labels, firsts, found.values(), strict=True)
     ]
 
 

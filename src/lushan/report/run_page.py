@@ -11,6 +11,7 @@ from typing import Any
 
 from lushan.common import parsing
 from lushan.common.terminal import echo
+from lushan.common.wording import plural
 from lushan.errors import UserError
 from lushan.run import checksums
 from lushan.run.config_yaml import read_config
@@ -107,8 +108,9 @@ def _facts(folder: RunFolder, result: Result) -> str:
         manifest = read_manifest(folder.path)
     extra = result.extra
     machine = manifest.get("machine") or {}
+    threads = manifest.get("threads") or machine.get("threads_usable") or 1
     where = ", ".join(
-        [str(machine.get("processor", "")), f"{machine.get('threads_usable')} threads"]
+        [str(machine.get("processor", "")), plural(int(threads), "thread")]
         + [str(card.get("name", card)) for card in machine.get("gpus") or ()]
     )
     sizes = extra.get("parameters") or {}

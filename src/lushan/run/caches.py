@@ -18,7 +18,7 @@ from typing import IO
 
 from lushan.errors import RunFailed, UserError
 from lushan.run import inside
-from lushan.run.files import atomic_write, sha256_file
+from lushan.run.files import atomic_write, follow_umask, sha256_file
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
+        follow_umask(temporary)
         # Before the file itself: a writer killed in between has left no file to be mistrusted.
         atomic_write(_sum_of(path), _line(path, temporary))
         temporary.replace(path)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
+
+CUT = "…"
+"""Where something was cut out of a text."""
 
 
 def display_width(text: str) -> int:
@@ -32,3 +36,48 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
         ).rstrip()
         for row in rows
     ]
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text with its middle cut out where it takes more places than it may."""
+    if display_width(text) <= longest:
+        return text
+    head, tail = "", ""
+    for front, back in zip(text, reversed(text), strict=True):
+        if display_width(head + front + tail) >= longest:
+            break
+        head += front
+        if display_width(head + back + tail) >= longest:
+            break
+        tail = back + tail
+    return head + CUT + tail
+
+
+def told_apart(texts: Sequence[str], longest: int) -> list[str]:
+    """Return different texts, no longer than they may be, such that they still are different.
+
+    Where the middle that is cut out is what differs, all before it is cut out as well.
+
+    Args:
+        texts: All different.
+        longest: Places of each, 16 or more.
+    """
+    found = [shortened(text, longest) for text in texts]
+    for short in {text for text in found if found.count(text) > 1}:
+        places = [i for i, text in enumerate(found) if text == short]
+        letters = zip_longest(*(texts[i] for i in places))
+        shared = next(at for at, those in enumerate(letters) if len(set(those)) > 1)
+        for number, i in enumerate(places, 1):
+            found[i] = _begun(f"{texts[i][:4]}{CUT}{texts[i][max(4, shared - 4) :]}", longest - 5)
+            if found[i] in found[:i]:
+                found[i] += f" ({number})"
+    return found
+
+
+def _begun(text: str, longest: int) -> str:
+    """Return a text with its end cut off where it takes more places than it may."""
+    if display_width(text) <= longest:
+        return text
+    while display_width(text) >= longest:
+        text = text[:-1]
+    return text + CUT

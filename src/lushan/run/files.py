@@ -16,6 +16,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def follow_umask(*files: Path) -> None:
+    """Give files that only their owner may read the mode that new files have here.
+
+    safetensors and `tempfile` write files of mode 0600, whatever the umask is.
+    """
+    for file in files:
+        if not file.is_file() or stat.S_IMODE(file.stat().st_mode) & 0o077:
+            continue
+        # The umask itself cannot be read without changing it, which other threads would see.
+        probe = file.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            probe.touch()
+            file.chmod(stat.S_IMODE(probe.stat().st_mode))
+        finally:
+            probe.unlink(missing_ok=True)
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:

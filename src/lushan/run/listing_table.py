@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common import units
-from lushan.run.columns import aligned, display_width, padded
+from lushan.run.columns import CUT, aligned, display_width, padded, shortened
 from lushan.run.identity import ABSENT
 from lushan.run.listing import Listed, age
 from lushan.run.values import show
@@ -18,11 +18,10 @@ from lushan.run.values import show
 LONGEST = 24
 """Places of the longest value of a key, where the table has to fit."""
 KEPT = 2
-"""Keys that the interval, the age and the metric's name give way to."""
+"""Keys that the interval, the age and the metric's column give way to."""
 FEWEST = 12
 """Places of the shortest folder that is still told."""
 _GAP = 2
-_CUT = "…"
 
 Column = tuple[str, list[str]]
 """(head, a cell for each run)."""
@@ -118,7 +117,7 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         return []
     full = [head for head, _ in keys]
     keys[:] = [
-        (short, [_shortened(cell, LONGEST) for cell in cells])
+        (short, [shortened(cell, LONGEST) for cell in cells])
         for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
     ]
     hidden: list[str] = []
@@ -130,10 +129,12 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
             keys.pop(place)
 
     remove_keys(least=KEPT)
-    for name in ("95 % interval", "age", "metric"):
+    for name in ("95 % interval", "age"):
         if _width([*before, *keys, *after]) > width:
             after[:] = [column for column in after if column[0] != name]
             hidden.append(name)
+    if _width([*before, *keys, *after]) > width:
+        after[:] = _named_in_head(after)
     remove_keys(least=0)
     over = _width([*before, *keys, *after]) - width
     if over > 0:  # the end of a folder tells runs apart
@@ -141,6 +142,16 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         room = max(FEWEST, _width([before[1]]) - over)
         before[1] = head, [_ending(cell, room) for cell in cells]
     return hidden
+
+
+def _named_in_head(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns with the metric's name as the head of its values, where all have one."""
+    cells = dict(columns)
+    names = {name for name in cells["metric"] if name}
+    if len(names) != 1:
+        return list(columns)
+    renamed = {"value": names.pop()}
+    return [(renamed.get(head, head), its) for head, its in columns if head != "metric"]
 
 
 def _width(columns: Sequence[Column]) -> int:
@@ -161,24 +172,9 @@ def _last_parts(keys: Sequence[str]) -> list[str]:
     return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
 
 
-def _shortened(text: str, longest: int) -> str:
-    """A text with its middle cut out."""
-    if display_width(text) <= longest:
-        return text
-    head, tail = "", ""
-    for front, back in zip(text, reversed(text), strict=True):
-        if display_width(head + front + tail) >= longest:
-            break
-        head += front
-        if display_width(head + back + tail) >= longest:
-            break
-        tail = back + tail
-    return head + _CUT + tail
-
-
 def _ending(text: str, longest: int) -> str:
     if display_width(text) <= longest:
         return text
     while display_width(text) >= longest:
         text = text[1:]
-    return padded(_CUT + text, longest)
+    return padded(CUT + text, longest)

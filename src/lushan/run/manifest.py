@@ -46,6 +46,7 @@ class Manifest(TypedDict, total=False):
     packages: list[str] | None
     lushan: Code | None
     machine: Machine | None
+    threads: int | None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -124,6 +124,11 @@ class Result:
         return dict(self.extra.get("not_comparable") or {})
 
     @property
+    def tokenizer_sha256(self) -> str | None:
+        """Fingerprint of the run's tokenizer; None where that is not known."""
+        return self.extra.get("tokenizer_sha256")
+
+    @property
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)
@@ -202,7 +207,8 @@ def objective(result: Result, metric: str | None = None) -> float | None:
             "the run has no such metric",
             key="optimized_metric",
             value=metric,
-            hint=did_you_mean(metric, result.metrics) or f"It has {', '.join(result.metrics)}.",
+            hint=did_you_mean(metric, result.metrics)
+            or f"It has {', '.join(result.metrics) or 'none'}.",
         )
     return result.metrics[metric]
 
@@ -251,6 +257,7 @@ class _Written(TypedDict):
     weights_sha256: NotRequired[str | None]
     notes: NotRequired[list[str] | None]
     not_comparable: NotRequired[dict[str, str] | None]
+    tokenizer_sha256: NotRequired[str | None]
     parameters: NotRequired[_Parameters | None]
     steps: NotRequired[Number]
     best_step: NotRequired[Number]

@@ -53,7 +53,7 @@ class Against:
         """`+2.10 [0.30, 3.90], p = 0.021 *`, or why there is no p: `+2.10, undecided`."""
         found = self.contrasts.get(place)
         if found is None or found.effect is None:
-            return "–" if found is None else "undecided"
+            return "–" if found is None or not found.compares else "undecided"
         measure = self.measures[place[-1]]
         text = signed(found.effect, measure)
         if found.low is None or found.high is None or found.corrected is None:
@@ -85,7 +85,7 @@ class Against:
         """A line for each reason why something is undecided, with the cells it is the reason of."""
         cells: dict[str, list[str]] = {}
         for (row, column, metric), c in self.contrasts.items():
-            if c.why is not None:
+            if c.why is not None and c.compares:  # else the table says so
                 cells.setdefault(c.why, []).append(" ".join([*row, *column, metric]))
         return [f"Undecided: {', '.join(names)} ({why})." for why, names in cells.items()]
 

@@ -12,12 +12,12 @@ from lushan.errors import UserError, did_you_mean
 from lushan.run import checksums, remote_code
 from lushan.run.config_yaml import read_config
 from lushan.run.folder import COMPLETE, RunFolder
-from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same, varying
+from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same
 from lushan.run.input_changes import INPUTS
-from lushan.run.listing import differing, folders, nothing_to_collect
+from lushan.run.listing import folders, nothing_to_collect
 from lushan.run.result import Result, headline
 from lushan.run.shortened import shortened_by
-from lushan.run.values import show, value_of
+from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
@@ -199,6 +199,22 @@ def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> 
                 )
 
 
+def require_metrics(results: Sequence[Result]) -> None:
+    """Some complete run must have been evaluated.
+
+    Raises:
+        UserError: None was.
+    """
+    if not any(result.metrics for result in results):
+        one = len(results) == 1
+        raise UserError(
+            f"{'the run has' if one else 'the runs have'} no metrics: "
+            f"{'it' if one else 'they'} had neither validation nor test",
+            hint="Evaluate a run on a file: lushan eval RUN data.test=FILE. To have metrics of a "
+            "run itself, train with data.validation=0.1 or a file.",
+        )
+
+
 def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
     """The full names of the metrics that are shown: the main one where none is wanted.
 
@@ -212,6 +228,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
             "no run is complete yet",
             hint=f"{reasons}. The command that trained them does what is missing.",
         )
+    require_metrics(complete)
     if not wanted:
         names = sorted({result.main_metric.rpartition("/")[2] for result in complete})
         if len(names) > 1:
@@ -259,56 +276,12 @@ def measure(runs: Iterable[Member], metric: str) -> Measure:
     )
 
 
-def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
-    """The runs that are averaged may differ in what they are averaged over, and in nothing else.
-
-    Raises:
-        UserError: Names what else they differ in.
-    """
-    allowed = tuple(f"{key.replace('/', '.')}." for key in over)
-    others = [
-        key for key in varying([run.config for run in cell]) if not f"{key}.".startswith(allowed)
-    ]
-    if others:
-        others = _in_words(cell, others)
-        first = others[0]
-        values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
-        raise UserError(
-            f"runs that would be averaged also differ in {', '.join(others)}"
-            f" ({first}: {', '.join(values)})",
-            key="--over",
-            value=",".join(over),
-            hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
-        )
-
-
-def _in_words(runs: Sequence[Member], keys: Sequence[str]) -> list[str]:
-    """Keys that differ as one would write them: a group for all that a choice of it changes."""
-    apart = differing([run.config for run in runs], [run.choices for run in runs])
-    dotted = [name.replace("/", ".") for name in apart]
-    meant = [name for name in dotted if any(f"{key}.".startswith(f"{name}.") for key in keys)]
-    return meant or list(keys)
-
-
 def own_code(runs: Sequence[Member]) -> list[str]:
     """A note on runs whose model is code that came with it."""
     those = [run for run in runs if remote_code.is_stated(run.config)]
     if not those:
         return []
     return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
-
-
-def not_comparable(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
-    """A note on each metric of which some run says that it must not be compared."""
-    notes = []
-    for metric in metrics:
-        those = [r for r in runs if r.result is not None and metric in r.result.not_comparable]
-        if those and those[0].result is not None:
-            notes.append(
-                f"{metric} of {len(those)} runs does not compare with that of others: "
-                f"{shown(those[0].folder)}: {those[0].result.not_comparable[metric]}."
-            )
-    return notes
 
 
 def require_same_data(
@@ -322,11 +295,11 @@ def require_same_data(
     Raises:
         UserError: Names two runs whose data differ, or one that was cut short.
     """
-    cut = [run for run in column if shortened_by(run.config)]
+    cut = [run for run in column if shortened_by(run.config, run.choices)]
     if cut and len(cut) < len(column):
         raise UserError(
             f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
-            f"{', '.join(shortened_by(cut[0].config))}",
+            f"{', '.join(shortened_by(cut[0].config, cut[0].choices))}",
             hint="Leave that run out, or remove its folder.",
         )
     prefix = metric.partition("/")[0]
@@ -346,11 +319,14 @@ def require_same_data(
 
 def cut_short(runs: Sequence[Member]) -> list[str]:
     """A note on runs whose numbers are not those of whole splits."""
-    those = [run for run in runs if shortened_by(run.config)]
+    those = [run for run in runs if shortened_by(run.config, run.choices)]
     if not those:
         return []
-    settings = ", ".join(shortened_by(those[0].config))
-    return [f"{len(those)} of {len(runs)} runs were cut short ({settings}): not comparable."]
+    settings = ", ".join(shortened_by(those[0].config, those[0].choices))
+    if len(runs) == 1:
+        return [f"The run was cut short ({settings}): not comparable."]
+    were = "was" if len(those) == 1 else "were"
+    return [f"{len(those)} of {len(runs)} runs {were} cut short ({settings}): not comparable."]
 
 
 def training_data(runs: Sequence[Member]) -> list[str]:

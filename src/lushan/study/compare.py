@@ -14,9 +14,8 @@ from lushan.run.columns import aligned
 from lushan.run.config_yaml import no_run
 from lushan.run.files import jsonable
 from lushan.run.identity import ABSENT
-from lushan.run.listing import differing
 from lushan.run.values import show
-from lushan.study import collect, differences, made_from, records
+from lushan.study import collect, comparable, differences, made_from, records, same_rows
 from lushan.study.collect import Member
 from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
@@ -35,6 +34,7 @@ class Row:
         b: Of the second.
         contrast: `b - a`, tested; None where no test was asked for.
         measure: Unit and direction of the metric.
+        compares: Whether the metric may be compared between these runs.
     """
 
     metric: str
@@ -42,6 +42,14 @@ class Row:
     b: float | None
     contrast: Contrast | None
     measure: Measure = UNKNOWN
+    compares: bool = True
+
+    @property
+    def difference(self) -> float | None:
+        """`b - a`; None where a side has no number, or the metric does not compare."""
+        if self.a is None or self.b is None or not self.compares:
+            return None
+        return self.b - self.a
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +109,9 @@ def compare(
         )
     a, b = _complete(one), _complete(other)
     assert a.result is not None
+    assert b.result is not None
+    for result in (a.result, b.result):
+        collect.require_metrics([result])
     names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]
     prefix = _prefix(a, b, split, names)
     hint = (
@@ -114,10 +125,10 @@ def compare(
     notes = [
         f"{metric} is undecided: {c.why}."
         for metric, c in zip(tested, found, strict=True)
-        if c.why is not None
+        if c.why is not None and c.compares
     ]
     shown = _rows(a, b, dict(zip(tested, found, strict=True)))
-    told, why = changes(a, b, tested[0], read)
+    told, why = changes(a, b, tested[0], read) if found[0].compares else (None, None)
     notes += [f"Which examples changed is not known: {why}."] if why else []
     return Comparison(
         a,
@@ -132,7 +143,7 @@ def compare(
         + collect.training_data([a, b])
         + collect.computed_apart([a, b])
         + collect.cut_short([a, b])
-        + collect.not_comparable([a, b], [row.metric for row in shown]),
+        + comparable.notes([a, b], [row.metric for row in shown]),
     )
 
 
@@ -187,7 +198,7 @@ def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
 
 
 def _config(a: Member, b: Member) -> dict[str, tuple[Any, Any]]:
-    keys = differing([a.config, b.config], [a.choices, b.choices])
+    keys = same_rows.differences([a, b])
     return {key: (*a.values([key]), *b.values([key])) for key in keys}
 
 
@@ -201,6 +212,7 @@ def _rows(a: Member, b: Member, tested: Mapping[str, Contrast]) -> list[Row]:
             _metrics(b)[metric],
             tested.get(metric),
             collect.measure([a, b], metric),
+            comparable.reason([a, b], metric) is None,
         )
         for metric in dict.fromkeys([*tested, *others])
     ]
@@ -240,18 +252,17 @@ def _table(found: Comparison) -> list[str]:
     for row in found.rows:
         m, c = row.measure, row.contrast
         values = [number(x, m) for x in (row.a, row.b)]
-        known = row.a is not None and row.b is not None
-        effect = row.b - row.a if known else None  # type: ignore[operator]
+        effect = row.difference
         line = [head(row.metric, m), *values, "-" if effect is None else signed(effect, m)]
-        rows.append([*line, *_judged(c, m), _better(effect, m) if c and c.is_marked else ""])
-    return [
-        *aligned(rows, right=range(1, 4)),
-        f"p: {found.test}, two-sided; of these two runs, not of other seeds.",
-    ]
+        rows.append([*line, *_judged(c, m), _verdict(row)])
+    lines = aligned(rows, right=range(1, 4))
+    if any(c.compares for c in tests):
+        lines.append(f"p: {found.test}, two-sided; of these two runs, not of other seeds.")
+    return lines
 
 
 def _judged(c: Contrast | None, measure: Measure) -> list[str]:
-    if c is None:
+    if c is None or not c.compares:
         return ["", ""]
     if c.low is None or c.high is None or c.corrected is None:
         return ["", "undecided"]
@@ -261,8 +272,11 @@ def _judged(c: Contrast | None, measure: Measure) -> list[str]:
     ]
 
 
-def _better(effect: float | None, measure: Measure) -> str:
-    if not effect or (better := is_better(effect, measure)) is None:
+def _verdict(row: Row) -> str:
+    if not row.compares:
+        return "does not compare"
+    effect = row.difference if row.contrast and row.contrast.is_marked else None
+    if not effect or (better := is_better(effect, row.measure)) is None:
         return ""
     return "B is better" if better else "A is better"
 
@@ -284,7 +298,7 @@ def to_json(found: Comparison, examples: int) -> str:
                 "metric": row.metric,
                 "a": row.a,
                 "b": row.b,
-                "difference": None if row.a is None or row.b is None else row.b - row.a,
+                "difference": row.difference,
                 **({} if row.contrast is None else _tested(row.contrast)),
             }
             for row in found.rows

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from lushan.errors import UserError, did_you_mean, in_a_line
 from lushan.metrics.stats import significance
 from lushan.metrics.stats.significance import Difference
-from lushan.study import collect, records
+from lushan.study import collect, comparable, records
 from lushan.study.collect import Member
-from lushan.study.example_statistics import Counted, counted, why_not_comparable
+from lushan.study.example_statistics import Counted, counted
 from lushan.study.records import Read, Undecided
 
 TESTS = {
@@ -47,6 +47,7 @@ class Contrast:
         p: Two-sided; None where undecided.
         why: Why it is undecided.
         corrected: p corrected for all comparisons that were made with it.
+        compares: Whether the metric may be compared between these runs at all.
     """
 
     effect: float | None
@@ -55,6 +56,7 @@ class Contrast:
     p: float | None = None
     why: str | None = None
     corrected: float | None = None
+    compares: bool = True
 
     @property
     def is_marked(self) -> bool:
@@ -94,6 +96,8 @@ def contrast(
     numbers = [[_number(run, metric) for run in side] for side in sides]
     if not all(numbers):
         return Contrast(None, why=f"there is no {metric} on one side")
+    if why := comparable.reason([*sides[0], *sides[1]], metric):
+        return Contrast(None, why=why, compares=False)
     effect = statistics.fmean(numbers[0]) - statistics.fmean(numbers[1])
     try:
         _require_runs(sides, test)
@@ -191,7 +195,7 @@ def _require_comparable(
     runs: Sequence[Member], metric: str, rows: Sequence[records.Records]
 ) -> None:
     """Refuse a metric that a run must not be compared by, where the runs differ in tokens."""
-    reason = why_not_comparable(runs, metric)
+    reason = comparable.stated(runs, metric)
     tokens = [[row.get("tokens") for row in own] for own in rows]
     if reason is not None and any(own != tokens[0] for own in tokens[1:]):
         raise Undecided(f"{metric.partition('/')[2]} does not compare here: {reason}")

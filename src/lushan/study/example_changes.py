@@ -60,7 +60,7 @@ class Changes:
         }
 
 
-_SHOWN = ("text", "gold", "A", "B")
+_SHOWN = ("text", "text_pair", "gold", "A", "B")
 
 
 def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | None, str | None]:
@@ -154,6 +154,7 @@ def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         return row | {"text": " ".join(words)} | dict(zip(("gold", "A", "B"), told, strict=True))
     for key, record, name in (
         ("text", one, "source" if "source" in one else "text"),
+        ("text_pair", one, "text_pair"),
         ("gold", one, "gold"),
         ("A", one, "predicted"),
         ("B", other, "predicted"),

@@ -20,6 +20,7 @@ from lushan.common.units import Measure
 from lushan.config.allow_list import locate
 from lushan.config.rules import SCORE
 from lushan.metrics.statistics import Rows, Statistics
+from lushan.study import comparable
 from lushan.study.collect import Member
 from lushan.study.records import Read, Undecided, split_of
 
@@ -88,26 +89,8 @@ def counted(
     if measure.same is not None:
         column = counts[..., measure.same]
         if (column != column[0]).any():
-            raise Undecided(_otherwise(measure, metric, runs))
+            raise Undecided(comparable.otherwise(runs, metric))
     return Counted(counts, score_of(measure), examples, score_of(measure, **measure.alone))
-
-
-def _otherwise(measure: Measure, metric: str, runs: Sequence[Member]) -> str:
-    """Return why a metric does not compare, and which one does."""
-    split, _, name = metric.partition("/")
-    why = measure.otherwise.replace("{metric}", name)
-    if not measure.instead:
-        return why
-    reason = why_not_comparable(runs, f"{split}/{measure.instead}")
-    if reason is not None:
-        return f"{why}: nor does {measure.instead} compare: {reason}"
-    return f"{why}: compare {measure.instead}"
-
-
-def why_not_comparable(runs: Sequence[Member], metric: str) -> str | None:
-    """Return why one of some runs says that its metric must not be compared, if one does."""
-    found = (run.result.not_comparable.get(metric) for run in runs if run.result is not None)
-    return next(filter(None, found), None)
 
 
 def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lushan.common.units import Measure, head, number
@@ -60,6 +60,7 @@ class Grid:
         notes: What the reader must know.
         measures: Unit and direction of each metric.
         against: What the rows are compared with.
+        apart: Column and metric, where the metric does not compare between the rows.
     """
 
     keys: Sequence[str]
@@ -72,6 +73,7 @@ class Grid:
     notes: Sequence[str]
     measures: Mapping[str, Measure]
     against: Against | None = None
+    apart: Collection[tuple[tuple[str, ...], str]] = ()
 
     def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
         """The best rows of a column, as far as the digits shown tell them apart."""
@@ -85,6 +87,8 @@ class Grid:
         means = {row: self.cells[row, column, metric].mean for row in self.rows}
         known = {row: mean for row, mean in means.items() if mean is not None}
         measure = self.measures[metric]
+        if (column, metric) in self.apart:
+            return set()
         if len(known) < 2 or measure.higher_is_better is None:
             return set()
         order = sorted(known.values(), reverse=measure.higher_is_better)

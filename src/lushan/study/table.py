@@ -10,10 +10,11 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.run.values import show
 from lushan.run.where import Condition
-from lushan.study import collect, made_from
+from lushan.study import collect, comparable, made_from
 from lushan.study.collect import Member
 from lushan.study.formats import Made, require_format, written
 from lushan.study.grid import Cell, Grid
+from lushan.study.same_rows import require_alike
 
 
 def table(
@@ -108,19 +109,25 @@ def arrange(
             if declared:
                 notes += made_from.notes(complete)
             else:
-                collect.require_alike(complete, over)
+                require_alike(complete, over)
                 made_from.require_alike(complete, over)
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
         notes += collect.training_data(inside)
     notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
-    notes += collect.not_comparable(placed, metrics)
+    notes += comparable.notes(placed, metrics)
     notes += collect.cut_short(placed)
     notes += left_out(runs, metrics)
     measures = {metric: collect.measure(runs, metric) for metric in metrics}
+    apart = {
+        (column, metric)
+        for column, inside in by_column.items()
+        for metric in metrics
+        if comparable.reason(inside, metric)
+    }
     shown = list(by_row), list(by_column), metrics, cells, notes, measures
-    return Grid(rows, columns, over, *shown)
+    return Grid(rows, columns, over, *shown, apart=apart)
 
 
 def _apart(runs: Sequence[Member], keys: Sequence[str]) -> dict[tuple[str, ...], list[Member]]:

@@ -174,9 +174,12 @@ class LanguageTask(Task):
         texts = table.column("text").to_pylist() if "text" in table.column_names else None
         shown = []
         for i, row in enumerate(joined):
-            perplexity = float(np.exp(row["loss"] / max(1, row["tokens"])))
+            # Nats a token, as every other loss; records hold sums.
+            loss = row["loss"] / max(1, row["tokens"])
             text = {} if texts is None else {"text": texts[i]}
-            shown.append({"id": row["id"], **text, "perplexity": perplexity, **row})
+            shown.append(
+                {"id": row["id"], **text, "perplexity": float(np.exp(loss)), **row, "loss": loss}
+            )
         return shown
 
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64] | None:

@@ -91,6 +91,21 @@ def test_early_stopping_watches_the_loss_while_a_metric_is_undefined():
     assert stopped([(math.inf, 1.0)], patience=3) == 1, "as Lightning has it"
 
 
+@pytest.mark.parametrize(
+    ("values", "options", "said"),
+    [
+        ([0.5, 0.4, 0.3], {}, "val/x did not improve in the last 2 evaluations; the best is 0.5"),
+        ([0.5, math.inf], {}, "val/x is inf, and was 0.5 at best"),
+        ([0.5], {"stopping_threshold": 0.4}, "val/x is 0.5, past stopping_threshold=0.4"),
+        ([0.5], {"divergence_threshold": 0.6}, "val/x is 0.5, past divergence_threshold=0.6"),
+    ],
+)
+def test_early_stopping_says_why_in_plain_words(values, options, said):
+    callback = EarlyStopping(monitor="val/x", mode="max", patience=2, **options)
+    found = [callback._evaluate_stopping_criteria(torch.tensor(value)) for value in values]
+    assert found[-1] == (True, said)
+
+
 def test_a_curve_marks_no_number_that_there_is_not():
     for higher in (True, False):
         rows = [

@@ -3,9 +3,9 @@
 import sys
 
 import pytest
-from lushan.cli.completion import VARIABLE as LINE
 from tests.helpers.configs import refusal
 
+from lushan.cli.completion import VARIABLE as LINE
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.errors import UserError

@@ -191,7 +191,7 @@ def test_nor_is_one_from_a_file(write, evil, here, cli_inside, where):
     done = cli_inside("train", "experiment=e", *flags)
     assert done.code == 2
     assert "e.yaml:4, callbacks.mine._target_: this target is not allowed" in done.err
-    assert "LUSHAN_TARGETS=evilpkg." in done.err
+    assert "LUSHAN_TARGETS=evilpkg in the environment, or `- evilpkg` in" in done.err
     assert not evil.exists()
 
 

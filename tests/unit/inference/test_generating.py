@@ -4,8 +4,8 @@ import io
 import json
 
 import pytest
-from lushan.cli.models import unescaped
 
+from lushan.cli.models import unescaped
 from lushan.common.terminal import visible
 from lushan.errors import UserError
 from lushan.inference.batch_generate import as_kind

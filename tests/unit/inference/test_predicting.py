@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from lushan.inference.load import load
 from lushan.inference.reevaluate import evaluate
 
 
@@ -78,7 +79,8 @@ def test_language_models_say_how_likely_a_text_is(lm_run, cli_inside, tmp_path):
     found = records(cli_inside("predict", lm_run, "--input", "x.txt"))
     assert [row["text"] for row in found] == ["the film was slow", "slow the was film"]
     for row in found:
-        assert row["perplexity"] == pytest.approx(math.exp(row["loss"] / row["tokens"]))
+        assert row["perplexity"] == pytest.approx(math.exp(row["loss"]))
+    assert [row["loss"] < 50 < row["loss"] * row["tokens"] for row in found] == [True, True]
 
 
 def test_the_perplexity_is_that_of_evaluation(lm_run, cli_inside, tmp_path):
@@ -120,3 +122,31 @@ def test_evaluation_reads_the_columns_of_training(reviews_run, cli_inside, tmp_p
     (tmp_path / "x.tsv").write_text("text\tsentence\tlabel\nno\tdull film\tbad\n")
     (row,) = evaluate(reviews_run, overrides=[f"data.test={tmp_path / 'x.tsv'}"])["records"]
     assert row["text"] == "dull film"
+
+
+def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_inside):
+    file = tmp_path / "x.txt"
+    file.write_text("A cat sat on the mat.\n\nA dog ran home.\n", encoding="utf-8")
+    alone = cli_inside("eval", lm_run, f"data.test={file}")
+    assert alone.code == 2
+    assert "Name the format too: data=conll" in alone.err
+    for order in ([f"data.test={file}", "data=text"], ["data=text", f"data.test={file}"]):
+        done = cli_inside("eval", lm_run, *order)
+        assert done.code == 0, done.err
+        assert "test/perplexity" in done.out
+    wrong = cli_inside("eval", lm_run, "data=conl", f"data.test={file}")
+    assert (wrong.code, "Did you mean data=conll?" in wrong.err) == (2, True), wrong.err
+    there = cli_inside("predict", lm_run, "--input", file, "data=text")
+    assert (there.code, "As in data.KEY=VALUE." in there.err) == (2, True), there.err
+
+
+def test_the_advice_of_transformers_is_kept_off_the_terminal(lm_run):
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    try:
+        logging.set_verbosity_warning()  # as it is in a new process
+        load(lm_run)
+        assert logging.get_verbosity() == logging.ERROR
+    finally:
+        logging.set_verbosity(before)

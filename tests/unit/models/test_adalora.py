@@ -5,10 +5,10 @@ import copy
 import peft
 import pytest
 import torch
-from lushan.models.peft.adalora import AdaLora
 from tests.helpers import adapters, quick
 
 from lushan.errors import UserError
+from lushan.models.peft.adalora import AdaLora
 from lushan.models.peft.methods import adapt
 
 STEPS = 12

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from lushan.models.peft.bottleneck import Adapter, Bottleneck, load, targets
 from tests.helpers import adapters
 
 from lushan.errors import UserError
+from lushan.models.peft.bottleneck import Adapter, Bottleneck, load, targets
 from lushan.models.peft.methods import adapt
 
 

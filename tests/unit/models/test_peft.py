@@ -3,15 +3,15 @@
 import peft
 import pytest
 import torch
-from lushan.models.peft.adaptation import BASE, adaptation_of
-from lushan.models.peft.quantized import FourBit
 from tests.helpers import adapters
 from tests.helpers.adapters import BEFORE, MERGED, PAIRS
 
 from lushan import optim
 from lushan.errors import UserError
 from lushan.models.peft import bottleneck
+from lushan.models.peft.adaptation import BASE, adaptation_of
 from lushan.models.peft.methods import adapt
+from lushan.models.peft.quantized import FourBit
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 

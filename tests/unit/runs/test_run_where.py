@@ -9,7 +9,7 @@ import pytest
 from lushan.common import units
 from lushan.common.units import SHARE
 from lushan.errors import UserError
-from lushan.run import listing, listing_table, where
+from lushan.run import columns, listing, listing_table, where
 from lushan.run.columns import display_width
 from lushan.run.identity import ABSENT
 
@@ -195,6 +195,7 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
     assert "not shown: " in told
     assert "--columns all" in told
     assert "seed" in lines[0].split()  # in it every run differs
+    assert "test/entity_f1" in lines[0] + lines[1]  # no value without its name
     assert all(units.text(run.value, run.measure) in told for run in runs if run.value is not None)
     assert all(run.folder in told for run in runs)
     assert max(map(display_width, listing_table.to_text(runs, tmp_path).splitlines())) > 499
@@ -217,5 +218,5 @@ def test_what_fits_is_shown_whole(several):
     ],
 )
 def test_the_middle_gives_way(text, longest, short):
-    assert listing_table._shortened(text, longest) == short
-    assert display_width(listing_table._shortened(text, longest)) <= longest
+    assert columns.shortened(text, longest) == short
+    assert display_width(columns.shortened(text, longest)) <= longest

@@ -314,3 +314,16 @@ def test_the_same_config_with_other_weights_data_and_code_is_named(tmp_path):
     # What follows from other keys is no difference beyond these.
     c = finished(tmp_path, {"model": {"path": "other"}}, {"val/loss": 0.7}, inputs=after)
     assert list(compare(a, c).inputs) == ["data of train", "code of mine"]
+
+
+def test_both_texts_of_a_pair_are_shown(labels):
+    rows = [
+        [{**row, "text": "first text", "text_pair": "other text"} for row in labelled(GOLD, said)]
+        for said in (ONE, OTHER)
+    ]
+    a, b = (
+        labels(said, records=own, lr=lr)
+        for said, own, lr in zip((ONE, OTHER), rows, (1e-3, 1e-2), strict=True)
+    )
+    text = to_text(compare(a, b), 5)
+    assert "    text: first text\n    text_pair: other text\n    gold: c" in text

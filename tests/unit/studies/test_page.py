@@ -1,10 +1,12 @@
 """A run's page: its numbers, its curves, and what its model writes."""
 
+import json
 import shutil
 
 import pytest
 from tests.helpers.runs import listed_anew
 
+from lushan.common.wording import plural
 from lushan.errors import UserError
 from lushan.report import run_page
 
@@ -16,6 +18,8 @@ def test_it_tells_what_the_run_has_recorded(ner_run, tmp_path):
     assert text.startswith("# A title\n\n```\nlushan train ")
     assert "| **test/entity_f1, %** |" in text
     assert "tokens trained on" in text
+    recorded = json.loads((ner_run / "manifest.json").read_text("utf-8"))["threads"]
+    assert f", {plural(recorded, 'thread')}." in text
     assert text.endswith("This page was made by `lushan page RUN`.\n")
     assert (output.parent / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -52,3 +56,14 @@ def test_a_run_that_is_not_complete_has_no_page(tmp_path):
     (tmp_path / "config.yaml").write_text("{}\n")
     with pytest.raises(UserError, match="not complete"):
         run_page.write(tmp_path, tmp_path / "README.md")
+
+
+def test_threads_are_those_that_computed(ner_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(ner_run, run)
+    manifest = json.loads((run / "manifest.json").read_text("utf-8"))
+    manifest["threads"], manifest["machine"]["threads_usable"] = 3, 64
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    listed_anew(run)
+    run_page.write(run, tmp_path / "README.md", title="A", command=[])
+    assert ", 3 threads." in (tmp_path / "README.md").read_text("utf-8")

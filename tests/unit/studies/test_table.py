@@ -6,11 +6,14 @@ import statistics
 
 import pytest
 from tests.helpers import measuring
+from tests.helpers.runs import finished
 
 from lushan.errors import UserError
+from lushan.report.groups import of_folders
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
 from lushan.run.result import Result
+from lushan.study.compare import compare
 from lushan.study.table import table
 
 SCORES = {("linear", 1): 0.50, ("linear", 2): 0.54, ("crf", 1): 0.60, ("crf", 2): 0.63}
@@ -252,3 +255,17 @@ def test_nothing_to_show(place, write, tmp_path):
     write("crf", 1, None)
     with pytest.raises(UserError, match="no run is complete yet"):
         table([place], rows=["seed"])
+
+
+def test_runs_that_were_not_evaluated_have_no_metrics(place):
+    for seed in (1, 2):
+        config = {"seed": seed, "task": {"head": "crf"}}
+        run = finished(place, config, {}, main_metric="val/accuracy")
+    for metrics in ([], ["accuracy"], ["val/loss"]):
+        with pytest.raises(UserError, match="the runs have no metrics: they had neither") as error:
+            table([place], rows=["seed"], metrics=metrics)
+        assert "There are ." not in str(error.value)
+    with pytest.raises(UserError, match="the run has no metrics: it had neither validation nor"):
+        compare(run, run)
+    (made,) = of_folders([place]).tables
+    assert made.endswith("the runs have no metrics: they had neither validation nor test.")

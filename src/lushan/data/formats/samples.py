@@ -1,4 +1,4 @@
-"""Built-in sample data: small enough to learn in seconds, too varied to learn by heart.
+"""Built-in sample data: small enough to learn in seconds, too varied to overfit at once.
 
 Sentences come from the templates below, filled with names by a generator of our own, so that they
 are the same in every version of Python. Evaluation has names and words that training has not.
