@@ -3,7 +3,8 @@
 `checksums.json` lists the SHA-256 of each file that decides a number or an answer: begun when a run
 starts, whole when it is complete. Such a file is read through `read` or `verified`, which refuse
 one that was changed, is gone, or was put beside listed ones (into `tokenizer/`). Other files
-(`log.txt`, `run.json`, plots, trackers' folders, notes) decide nothing and may be changed.
+(`log.txt`, plots, trackers' folders, notes) decide nothing and may be changed; `run.json` proves
+itself.
 """
 
 from __future__ import annotations
