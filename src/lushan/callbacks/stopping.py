@@ -11,6 +11,8 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason as Reason
 from torch import Tensor
 
+from lushan.callbacks.console import Console
+from lushan.common.units import UNKNOWN, measure_of, text
 from lushan.common.wording import plural
 from lushan.configurable import configurable
 
@@ -31,6 +33,14 @@ class EarlyStopping(callbacks.EarlyStopping):
     best_loss = math.inf
     _loss = math.nan
     _told = False
+    _measure = UNKNOWN
+
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        """Look up the unit of the metric, which the console knows."""
+        super().setup(trainer, pl_module, stage)
+        shown = next((one for one in trainer.callbacks if isinstance(one, Console)), None)
+        if shown is not None:
+            self._measure = measure_of(shown.measures, self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
         """As Lightning's, with the loss."""
@@ -65,7 +75,8 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def _reason(self, current: float) -> str:
         """Return why the training stops, in the words of its keys."""
-        best, now = f"{float(self.best_score):.4g}", f"{self.monitor} is {current:.4g}"
+        best = text(float(self.best_score), self._measure)
+        now = f"{self.monitor} is {text(current, self._measure)}"
         times = plural(self.wait_count, "evaluation")
         words = {
             Reason.NON_FINITE_METRIC: f"{now}, and was {best} at best",

@@ -43,6 +43,7 @@ Limit = Annotated[int, Within(least=0)] | Annotated[float, Within(least=0, most=
 BOUNDS: dict[str, Any] = {
     "devices": list[int] | str | Literal[-1] | Count,
     "num_nodes": Count,
+    "max_time": str | dict[str, Annotated[int, Within(least=0)]] | None,
     "min_epochs": Count | None,
     "min_steps": Count | None,
     "limit_train_batches": Count | Share | None,
