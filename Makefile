@@ -47,7 +47,8 @@ fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
 	$(BIN)/pytest $(WORKERS) -m "not slow"
 
 faults: $(INSTALLED)  ## the fault matrix and the longest tests, and its table: docs/faults.md
-	LUSHAN_DEATHS=10 $(BIN)/python -m pytest $(WORKERS) -m "fault or long" -p tests.faults.matrix
+	LUSHAN_DEATHS=10 LUSHAN_DAMAGE_SEED=$$RANDOM LUSHAN_EDGE_SEED=$$RANDOM \
+	$(BIN)/python -m pytest $(WORKERS) -m "fault or long" -p tests.faults.matrix
 
 check: $(INSTALLED)  ## style, types, and which part may import which
 	$(BIN)/ruff check

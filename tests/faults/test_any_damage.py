@@ -2,8 +2,8 @@
 
 The answer is right, or the file is named and the exit code is 2: nothing else. `make faults` tries
 all of it on the first kind of run and on one that was stopped; on the others, and of commands that
-train anew, one damage to each file. The suite tries a sample: `LUSHAN_DAMAGES=N` sets its size.
-All are drawn anew each time, `LUSHAN_DAMAGE_SEED=N` draws one again.
+train anew, one damage to each file. The suite tries a seeded sample: `LUSHAN_DAMAGES=N` sets
+its size, `LUSHAN_DAMAGE_SEED=N` draws another, as `make faults` does each time.
 """
 
 import functools
@@ -17,7 +17,7 @@ from tests.faults import damage
 
 AMOUNT = int(os.environ.get("LUSHAN_DAMAGES", "30"))
 """Trials in each place."""
-SEED = int(os.environ.get("LUSHAN_DAMAGE_SEED") or random.SystemRandom().randrange(10**6))
+SEED = int(os.environ.get("LUSHAN_DAMAGE_SEED") or 1)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 A run trains (a signal ends it after two steps), or ends with 2 and names the key; a loss that is no
 number may end it with 1. Keys come from the signatures of what configs name, so that new ones are
-tried too. The suite tries a sample, drawn anew each time; `LUSHAN_EDGES=all` tries all, and
-`LUSHAN_EDGE_SEED=N` draws one again.
+tried too. The suite tries a seeded sample, `make faults` another each time; `LUSHAN_EDGES=all`
+tries all, and `LUSHAN_EDGE_SEED=N` draws one again.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.helpers import command, corpora
 
 AMOUNT = os.environ.get("LUSHAN_EDGES", "20")
 """Of keys and values, or `all`."""
-SEED = int(os.environ.get("LUSHAN_EDGE_SEED") or random.SystemRandom().randrange(10**6))
+SEED = int(os.environ.get("LUSHAN_EDGE_SEED") or 1)
 
 TINY = [*command.SMALL, *damage.NARROW, "data.limit=16"]
 WORDS = [*TINY, "data=sample_ner", "task=ner"]
