@@ -26,6 +26,7 @@ from lushan.checkpoint.weights import Damaged, is_in_shards, verify
 from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.launch.signals import Signals
+from lushan.run.artifacts import BEST
 
 log = logging.getLogger(__name__)
 
@@ -162,15 +163,16 @@ class Checkpoints(AtBoundary):
         state that names the best weights before.
         """
         kept = {self._state(step) for step in self._bests}
-        kept |= {self._best(step) for step in self._bests.values() if step is not None}
-        for old in {*self.folder.glob("step-*"), *self.folder.glob("best-*")} - kept:
+        kept |= {self.best_folder(step) for step in self._bests.values() if step is not None}
+        for old in {*self.folder.glob("step-*"), *self.folder.glob(f"{BEST}-*")} - kept:
             shutil.rmtree(old, ignore_errors=True)
 
     def _state(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}"
 
-    def _best(self, step: int) -> Path:
-        return self.folder / f"best-{step:09d}"
+    def best_folder(self, step: int) -> Path:
+        """Return where the weights that were the best at a step are kept."""
+        return self.folder / f"{BEST}-{step:09d}"
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -200,7 +202,7 @@ class Checkpoints(AtBoundary):
         if not self._is_best(float(metrics[self.monitor]), loss):
             return
         self.best_step = trainer.global_step
-        best = self._best(trainer.global_step)
+        best = self.best_folder(trainer.global_step)
         write_weights(best, pl_module.judged_weights(), first=trainer.is_global_zero)
 
     def _is_best(self, value: float, loss: float) -> bool:
@@ -262,7 +264,7 @@ class Checkpoints(AtBoundary):
         """Make sure that the best weights so far are there before any more are trained."""
         if self.best_step is None:
             return
-        path = self._best(self.best_step)
+        path = self.best_folder(self.best_step)
         try:
             verify(path, share=(1, 1) if is_in_shards(path) else (0, 1))
         except Damaged as error:

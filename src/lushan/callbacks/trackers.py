@@ -45,7 +45,7 @@ MOST_SAMPLES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a tracker is told of a run before it begins; secrets are blotted out.
+    """What a tracker is told of a run before it begins; secrets are redacted.
 
     Attributes:
         folder: The run folder.

@@ -48,7 +48,7 @@ from lushan.launch.signals import Signals
 from lushan.models.own_code import save_shape
 from lushan.optim import freeze_weights
 from lushan.run import checksums
-from lushan.run.artifacts import BEST, ENCODER, TASK_STATE, TOKENIZER
+from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
 from lushan.tasks.base import Evaluation, Task
@@ -344,7 +344,7 @@ def judge(
     if best is not None:
         load_into(experiment.model, best)
     else:
-        best = checkpoints.folder / f"{BEST}-{steps:09d}"
+        best = checkpoints.best_folder(steps)
         write_weights(best, experiment.judged_weights(), first=trainer.is_global_zero)
         trainer.strategy.barrier()
         load_into(experiment.model, best)
@@ -387,7 +387,7 @@ def best_folder(checkpoints: Checkpoints) -> Path | None:
     """The best weights' folder; None where there was no validation to choose by."""
     if checkpoints.monitor is None or checkpoints.best_step is None:
         return None
-    path = checkpoints.folder / f"{BEST}-{checkpoints.best_step:09d}"
+    path = checkpoints.best_folder(checkpoints.best_step)
     if not path.is_dir():
         raise RunFailed(f"there is no best checkpoint at {path}; nothing was tested")
     return path

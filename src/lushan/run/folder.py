@@ -242,7 +242,7 @@ class RunFolder:
         if before.state == COMPLETE:
             raise RunFailed(f"{self.path}: the run is complete; remove its folder to run it again")
         self._secrets = secret_values(config, overrides)
-        identity = run_id(config)  # of the config as it is: blotted out, it would be another one
+        identity = run_id(config)  # of the config as it is: redacted, it would be another one
         config, overrides = redact_config(config), redact_arguments(overrides)
         checksums.begin(self.path, identity)
         atomic_write(self.config_yaml, to_yaml(config))

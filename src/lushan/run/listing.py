@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import gc
 import json
 import os
@@ -63,7 +62,7 @@ class Listed:
         default_factory=dict, repr=False, compare=False
     )
     facts: Facts = dataclasses.field(
-        default_factory=lambda: Facts({}, {}, {}, dict), repr=False, compare=False
+        default_factory=lambda: Facts({}, {}, {}), repr=False, compare=False
     )
 
 
@@ -141,7 +140,10 @@ def _listed(path: Path) -> Listed:
     folder = RunFolder(path)
     status = folder.status()
     config, choices = _described(status)
-    main = _main_metric(status.result)
+    result = status.result
+    main = _main_metric(result)
+    metrics: Mapping[str, Any] = {} if result is None else result.metrics
+    measures: Mapping[str, Measure] = {} if result is None else result.measures
     name = str(config.get("name") or path.parent.name)
     own = {
         "state": status.state,
@@ -164,23 +166,9 @@ def _listed(path: Path) -> Listed:
         interval=main.get("interval"),
         started=status.started,
         seconds=status.seconds,
-        measures={} if status.result is None else status.result.measures,
-        facts=Facts(
-            own,
-            config,
-            choices,
-            functools.partial(_metrics, status.result),
-            functools.partial(_measures, status.result),
-        ),
+        measures=measures,
+        facts=Facts(own, config, choices, metrics, measures),
     )
-
-
-def _metrics(result: Result | None) -> Mapping[str, Any]:
-    return {} if result is None else result.metrics
-
-
-def _measures(result: Result | None) -> Mapping[str, Measure]:
-    return {} if result is None else result.measures
 
 
 @contextlib.contextmanager

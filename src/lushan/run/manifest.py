@@ -73,7 +73,7 @@ def write_manifest(
         path: The file to write.
         fingerprints: What the run read: data splits, tokenizer, pretrained weights.
         started: Date and time of the start.
-        config: The config: its secrets are blotted out of command and diff too.
+        config: The config: its secrets are redacted in command and diff too.
         command: The command line; that of this process when not given.
 
     Returns:

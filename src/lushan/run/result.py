@@ -57,7 +57,7 @@ class Result:
     state: str = "complete"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of `result.json`, state first; secrets of the config blotted out.
+        """Return the content of `result.json`, state first; secrets of the config redacted.
 
         `report` is what most readers want of `reports`.
         """

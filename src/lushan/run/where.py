@@ -38,15 +38,15 @@ class Facts:
         own: What is known beside config and metrics: `state`, `run`, `name`, ...
         config: Resolved.
         choices: Hydra's group choices.
-        metrics: Gives its metrics; asked for only where nothing else has the name.
-        measures: Gives what they say of themselves.
+        metrics: By their full names.
+        measures: What they say of themselves.
     """
 
     own: Mapping[str, Any]
     config: Mapping[str, Any]
     choices: Mapping[str, Any]
-    metrics: Callable[[], Mapping[str, Any]]
-    measures: Callable[[], Mapping[str, Measure]] = dict
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    measures: Mapping[str, Measure] = dataclasses.field(default_factory=dict)
 
     def get(self, key: str) -> Any:
         """The value of a key, group or metric; `ABSENT` where the run has none of that name.
@@ -58,9 +58,8 @@ class Facts:
         found = value_of(key, self.config, self.choices)
         if found is not ABSENT:
             return found
-        metrics = self.metrics()
-        name = key if key in metrics or "/" in key else headline(key, metrics)
-        return metrics.get(name, ABSENT)
+        name = key if key in self.metrics or "/" in key else headline(key, self.metrics)
+        return self.metrics.get(name, ABSENT)
 
     def measure_of(self, key: str) -> Measure | None:
         """What is to be known of the metric that a key names; None of all else."""
@@ -68,12 +67,12 @@ class Facts:
         named = key in self.own or value_of(key, self.config, self.choices) is not ABSENT
         if metric is None or (named and key != "value"):
             return None
-        return units.measure_of(self.measures(), metric)
+        return units.measure_of(self.measures, metric)
 
     def names(self) -> set[str]:
         """All that can be asked."""
         groups = {group.replace("/", ".") for group in self.choices}
-        return {*self.own, *flat(self.config), *groups, *self.metrics()}
+        return {*self.own, *flat(self.config), *groups, *self.metrics}
 
 
 @dataclasses.dataclass(frozen=True)

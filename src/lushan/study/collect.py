@@ -136,7 +136,7 @@ def facts_of(member: Member) -> Facts:
     }
     metrics: Mapping[str, Any] = {} if result is None else result.metrics
     measures = {} if result is None else result.measures
-    return Facts(own, member.config, member.choices, lambda: metrics, lambda: measures)
+    return Facts(own, member.config, member.choices, metrics, measures)
 
 
 def member_of(path: Path) -> Member:

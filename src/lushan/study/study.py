@@ -74,7 +74,7 @@ class Study:
         seeds: One run of every cell for each.
         tables: What is shown of it.
         plots: Likewise.
-        claims: Statements that the runs must bear out; see `lushan.study.claims`.
+        claims: Statements that the runs must support; see `lushan.study.claims`.
         lines: Dotted key to its line in the file.
         remarks: What its reader should know, a paragraph each.
     """

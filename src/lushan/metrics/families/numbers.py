@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,13 +39,35 @@ class AbsoluteError(Metric):
         return np.array([abs(prediction - target), 1.0])
 
 
-class Pearson(Metric):
-    """Pearson's correlation; nan where either side does not vary."""
+class Correlation(Metric):
+    """A correlation of predicted numbers with those that are right.
+
+    Attributes:
+        statistic: Targets and predictions to a function of resampled weights.
+    """
 
     higher_is_better = True
+    has_interval = True
+    statistic: ClassVar[Callable[..., correlation.Statistic]]
+
+    def interval(
+        self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
+    ) -> Interval:
+        """Return the bootstrap interval."""
+        del rows
+        return interval(self.statistic(targets, predictions), len(targets))
+
+    def _once(self, predictions: Sequence[float], targets: Sequence[float]) -> float:
+        """Return the correlation of all examples."""
+        return float(self.statistic(targets, predictions)(np.ones((1, len(targets))))[0])
+
+
+class Pearson(Correlation):
+    """Pearson's correlation; nan where either side does not vary."""
+
+    statistic = staticmethod(correlation.pearson)
     formula = staticmethod(pearson)
     width = 6
-    has_interval = True
 
     def __init__(self, origin: float = 0.0) -> None:
         super().__init__()
@@ -60,42 +83,17 @@ class Pearson(Metric):
     ) -> float:
         """Return the correlation, with all its digits whatever the origin is."""
         del rows
-        return _once(correlation.pearson, predictions, targets)
-
-    def interval(
-        self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
-    ) -> Interval:
-        """Return the bootstrap interval."""
-        del rows
-        of = correlation.pearson(targets, predictions)
-        return interval(of, len(targets))
+        return self._once(predictions, targets)
 
 
-class Spearman(Metric):
+class Spearman(Correlation):
     """Spearman's rank correlation, which is no sum over examples: a rank depends on all others."""
 
-    higher_is_better = True
-    has_interval = True
+    statistic = staticmethod(correlation.spearman)
 
     def of_split(self, predictions: Sequence[float], targets: Sequence[float]) -> float:
         """Return the correlation of the ranks."""
-        return _once(correlation.spearman, predictions, targets)
-
-    def interval(
-        self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
-    ) -> Interval:
-        """Return the bootstrap interval."""
-        del rows
-        of = correlation.spearman(targets, predictions)
-        return interval(of, len(targets))
-
-
-def _once(
-    of: Callable[..., correlation.Statistic],
-    predictions: Sequence[float],
-    targets: Sequence[float],
-) -> float:
-    return float(of(targets, predictions)(np.ones((1, len(targets))))[0])
+        return self._once(predictions, targets)
 
 
 def metrics(*, origin: float = 0.0) -> dict[str, Metric]:
