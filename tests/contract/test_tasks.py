@@ -17,7 +17,7 @@ from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
-from lushan.engine.components import special_ids, texts_of
+from lushan.engine.components import special_ids
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -69,8 +69,7 @@ def parts(task, head):
     made = build(cfg["task"])
     corpus = type(made).demo()
     made.prepare(corpus)
-    texts = functools.partial(texts_of, corpus)
-    tokenizer = build(cfg["tokenizer"], texts=texts, cache_dir=folder)
+    tokenizer = build(cfg["tokenizer"], texts=corpus.train_texts, cache_dir=folder)
     made.use(tokenizer)
     encoder = fresh(cfg, made, tokenizer)
     limits = Limits(64)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
+from lushan.data.fields import DOCUMENTS
 from lushan.data.source import Corpus
 from lushan.models.architectures import Purpose
 from lushan.tasks.base import IGNORED, Features, Limits
@@ -30,7 +31,7 @@ class CausalLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
+    fields = DOCUMENTS
     purpose: ClassVar[Purpose] = "causal_lm"
     packs = True
     per_byte = True

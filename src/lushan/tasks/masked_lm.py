@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import DOCUMENTS
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.architectures import Purpose
@@ -39,7 +40,7 @@ class MaskedLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
+    fields = DOCUMENTS
     purpose: ClassVar[Purpose] = "masked_lm"
     counts_targets = True
     schema = pa.schema(

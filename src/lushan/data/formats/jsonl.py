@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import unpacking
+from lushan.data.fields import Fields
 from lushan.data.json_rows import columns_of
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
@@ -18,10 +19,12 @@ from lushan.data.source import WholeFiles
 class Jsonl(Rows, WholeFiles):
     """Words with tags, texts with entities as spans or with labels, or sources with targets."""
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         columns = columns_of(
             unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
         )
-        return self.table_of(columns, split, notes)
+        return self.table_of(columns, split, notes, fields)
