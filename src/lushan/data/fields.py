@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lushan.data.encode import arrow
 from lushan.data.messages import said
 from lushan.text import tags
 from lushan.text.words import join_words
@@ -214,6 +215,10 @@ class Number(Field):
         return f"{value:g}"
 
 
+LABEL_FIELDS = (Label, Labels, Number)
+"""Fields that are labels, in the many forms in which files have them."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Messages(Field):
     """A dialogue: messages with roles, as a table keeps them (see `lushan.data.messages`)."""
@@ -264,6 +269,33 @@ class Image(Field):
 
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        return structs(
+            [self._reference(columns, row, v) for row, v in enumerate(columns.values[name])]
+        )
+
+    def _reference(self, columns: Columns, row: int, value: Any) -> Mapping[str, Any]:
+        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
+            return {"path": "", "bytes": value["bytes"]}
+        if isinstance(value, bytes):
+            return {"path": "", "bytes": value}
+        if not isinstance(value, str) or not value:
+            raise columns.fail("the image is missing", row, value=value)
+        if columns.media is None:
+            raise columns.fail(
+                "the image is the name of a file, and where the files lie is not known",
+                row,
+                value=value,
+                hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
+            )
+        found: Mapping[str, Any] | None = columns.media.find(value)
+        if found is None:
+            hint = columns.media.near(value)
+            raise columns.fail(
+                f"no image of this name in {columns.media.place}", row, value=value, hint=hint
+            )
+        return found
 
     def preview(self, value: Mapping[str, Any]) -> str:
         return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
@@ -349,6 +381,13 @@ def distinct_classes(table: pa.Table, fields: Fields) -> set[str]:
     values = pc.unique(flat).to_pylist()
     wrap = pa.types.is_list(column.type)
     return {label for value in values for label in field.classes([value] if wrap else value)}
+
+
+def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """Return references to media as an Arrow column."""
+    paths = arrow.texts([reference["path"] for reference in references])
+    data = arrow.binaries([reference["bytes"] for reference in references])
+    return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
 
 
 def usual(table: pa.Table) -> dict[str, Field]:

@@ -13,6 +13,7 @@ from lushan.data import files
 from lushan.data.classes import Classes, LabelReader
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
+from lushan.data.media import Media
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
@@ -37,6 +38,7 @@ class Columns:
         file: The file, as the user named it.
         classes: Of columns whose values were class numbers, these and their names.
         elements: The rows' numbers in a JSON array, where they are elements of one.
+        media: Where images lie that the rows name; None where that is not known.
     """
 
     values: Mapping[str, Sequence[Any]]
@@ -44,6 +46,7 @@ class Columns:
     file: str | Path
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
     elements: Sequence[int] | None = None
+    media: Media | None = None
 
     def usual(
         self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()

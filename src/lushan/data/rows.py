@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow as pa
 from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
-from lushan.data.fields import LABELLED, PAIRS, WORDS, Field, Fields, Words
+from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.labelled import (
     LABELS,
     Columns,
@@ -23,8 +24,10 @@ from lushan.data.labelled import (
     strings,
     with_places,
 )
+from lushan.data.media import Media
 from lushan.data.paired import Paired
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
+from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
 from lushan.text.words import split_words
@@ -41,6 +44,10 @@ class Rows(Tagged, Paired):
     Args:
         fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
             option of their own; others are found by their names.
+        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
+            `dir` where there is one.
+        group: The field whose rows stay together where splits are taken by share: all questions
+            about an article, all images of a person.
         tokens: The field with the list of words; null finds it by its name.
         tags: The field with their tags; null finds it by its name.
         spans: The field with entities as characters of the text; null finds it.
@@ -49,6 +56,8 @@ class Rows(Tagged, Paired):
     """
 
     fields: dict[str, str] | None = None
+    media: str | None = None
+    group: str | None = None
     tokens: str | None = None
     tags: str | None = None
     spans: str | None = None
@@ -72,6 +81,27 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
+        if self.media is not None:
+            columns = dataclasses.replace(columns, media=self._media())
+        table = self._table_of(columns, split, notes, fields)
+        if self.group is None:
+            return table
+        require_column(self.group, list(columns.values), "data.group", columns.file)
+        return table.append_column(GROUP, arrow.texts([str(v) for v in columns.values[self.group]]))
+
+    def media_fingerprint(self) -> object:
+        """Return hashes of the images that rows may name; None where they name none."""
+        return None if self.media is None else self._media().fingerprint()
+
+    def _media(self) -> Media:
+        place = Path(self.media or "").expanduser()
+        below = Path(getattr(self, "dir", None) or "").expanduser() / place
+        largest: int | None = getattr(self, "largest_file", None)
+        return Media(below if below.exists() else place, largest)
+
+    def _table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None
+    ) -> pa.Table:
         wanted = self._usual_fields(columns) if fields is None else fields
         if any(isinstance(field, Words) for field in wanted.values()):
             return self._words_table(columns, split, notes)
@@ -79,7 +109,7 @@ class Rows(Tagged, Paired):
             return self.pairs_table(columns, longest=self.longest_line)
         if wanted.keys() <= LABELLED.keys():
             return self.texts_table(columns, split, notes, wanted)
-        return self.fields_table(columns, wanted)
+        return self.fields_table(columns, wanted, split, notes)
 
     def _usual_fields(self, columns: Columns) -> Fields:
         """Return what rows hold that are read for no task."""
@@ -89,8 +119,16 @@ class Rows(Tagged, Paired):
             return WORDS
         return LABELLED
 
-    def fields_table(self, columns: Columns, fields: Fields) -> pa.Table:
+    def fields_table(
+        self, columns: Columns, fields: Fields, split: str, notes: list[str]
+    ) -> pa.Table:
         """Return rows with a column for each field, read from fields of a file by their names.
+
+        Args:
+            columns: As they were read.
+            fields: What is looked for.
+            split: Their name in notes.
+            notes: Takes what the reader of the numbers must know.
 
         Raises:
             UserError: A field is not there, or a value is of another form.
@@ -100,13 +138,19 @@ class Rows(Tagged, Paired):
             column = self._column_of(name, field, columns)
             if column is not None:
                 remember(self, **{name: column})
-                table[name] = field.read(columns, column)
+                if isinstance(field, LABEL_FIELDS):
+                    table[name] = self._labels(columns, column, field, split, notes)
+                else:
+                    table[name] = field.read(columns, column)
         return with_places(table, columns)
 
     def _column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
-        if (chosen := (self.fields or {}).get(name)) is not None:
-            require_column(chosen, list(columns.values), f"data.fields.{name}", columns.file)
+        own = getattr(self, name, None)
+        chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
+        if chosen is not None:
+            key = f"data.{name}" if chosen == own else f"data.fields.{name}"
+            require_column(chosen, list(columns.values), key, columns.file)
             return chosen
         before = remembered(self).get(name)
         by_lower = {column.lower(): column for column in columns.values}

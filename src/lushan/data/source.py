@@ -36,6 +36,7 @@ BATCH_TOKENS = 1024
 
 _ELSEWHERE = {
     *("train", "validation", "test", "dir", "path", "longest_line", "largest_file", "cache_dir"),
+    "media",
     *("max_length", "stride", "batch_tokens", "batch_examples"),
     *("micro_tokens", "eval_tokens", "bucket", "packing"),
 }
@@ -304,6 +305,8 @@ class Source(abc.ABC):
             UserError: A file is missing.
         """
         found = {split: self.hash_of(split, name) for split, name in self.names().items()}
+        if (media := self.media_fingerprint()) is not None:
+            found = {split: hash_json([content, media]) for split, content in found.items()}
         if shares := self.shares():
             whole = found["train"]
             reading = self._reading()
@@ -312,6 +315,10 @@ class Source(abc.ABC):
                 own = {"train_share": share} if split == "train" and share is not None else {}
                 found[split] = hash_json([split, whole, shares, reading | own])
         return {split: found[split] for split in SPLITS if split in found}
+
+    def media_fingerprint(self) -> object:
+        """Return hashes of files beside the splits' own that decide what rows hold; None: none."""
+        return None
 
     def options(self) -> dict[str, Any]:
         """The fields that decide what the rows hold, and the version of the code that reads."""

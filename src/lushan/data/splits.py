@@ -12,6 +12,8 @@ from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Number, classes, keys, present, targets
 from lushan.errors import UserError
 
+GROUP = "group"
+"""A column of text whose rows stay together; see `data.group`."""
 BINS = 10
 """Strata of numeric labels."""
 
@@ -124,8 +126,22 @@ def _by_stratum(keys: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _first_of_copies(table: pa.Table, fields: Fields) -> list[int]:
+    """Return of each row the first one of its copies, and of its group with their copies."""
     seen: dict[tuple[str, ...], int] = {}
-    return [seen.setdefault(key, i) for i, key in enumerate(keys(table, fields))]
+    first = [seen.setdefault(key, i) for i, key in enumerate(keys(table, fields))]
+    if GROUP not in table.column_names:
+        return first
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, groups = np.unique(table.column(GROUP).to_pylist(), return_inverse=True)
+    size = table.num_rows
+    here = np.concatenate([np.arange(size), np.arange(size)])
+    edges = here, np.concatenate([first, size + groups])
+    graph = coo_array((np.ones(2 * size, np.int8), edges), shape=(2 * size, 2 * size))
+    _, parts = connected_components(graph, directed=False)
+    _, places, members = np.unique(parts[:size], return_index=True, return_inverse=True)
+    return [int(place) for place in places[members]]
 
 
 def _bring_back(labels: list[list[str]] | None, first: Sequence[int], owner: list[str]) -> None:

@@ -160,7 +160,9 @@ class Reading(Input):
         reader: Any = self.source if isinstance(self.source, Rows) else Rows()
         plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
-        return plain.fields_table(columns, wanted).set_column(0, "id", self._ids(columns))
+        return plain.fields_table(columns, wanted, "input", []).set_column(
+            0, "id", self._ids(columns)
+        )
 
     def _tell(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")

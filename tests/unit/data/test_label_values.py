@@ -140,7 +140,7 @@ def test_splits_that_are_encoded_in_different_ways(write, refused) -> None:
         assert error.file == test
     two = as_jsonl(write, [[0, 1], [1, 1]]).train
     test = write("test.jsonl", json.dumps({"text": "t", "label": [0, 1]}) + "\n")
-    assert labels(Jsonl(train=two, test=test, **MULTI).read(), "test") == [["1"]]
+    assert labels(made(Jsonl, train=two, test=test, **MULTI).read(), "test") == [["1"]]
 
 
 # Lists as text

@@ -17,7 +17,14 @@ from lushan.data.source import WholeFiles
 @configurable
 @dataclasses.dataclass(kw_only=True)
 class Jsonl(Rows, WholeFiles):
-    """Words with tags, texts with entities as spans or with labels, or sources with targets."""
+    """Words with tags, texts with entities as spans or with labels, or sources with targets.
+
+    Args:
+        each: Keys of lists inside of a row, from the outermost, whose innermost elements are the
+            examples, each with the other values of what it lies in: `paragraphs.qas` of SQuAD.
+    """
+
+    each: str | None = None
 
     def load(
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
@@ -25,6 +32,9 @@ class Jsonl(Rows, WholeFiles):
         """Read one file."""
         path = self.path_of(split, name)
         columns = columns_of(
-            unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+            unpacking.bounded(path, self.largest_file),
+            path,
+            longest=self.longest_line,
+            each=self.each,
         )
         return self.table_of(columns, split, notes, fields)
