@@ -22,10 +22,10 @@ from tests.helpers import command, quick
 SAMPLES = {"tokens": "sample_ner", "pairs": "sample_pairs", "messages": "sample_chat"}
 """Data for what a task reads; texts with labels where it reads texts."""
 MODELS = {
-    "encoder": ["model=bert_tiny"],
-    "masked_lm": ["model=bert_tiny"],
-    "causal_lm": ["model=gpt2_tiny", "model.config.n_embd=32"],
-    "seq2seq_lm": ["model=t5_tiny", "model.config.d_model=32"],
+    "AutoModel": ["model=bert_tiny"],
+    "AutoModelForMaskedLM": ["model=bert_tiny"],
+    "AutoModelForCausalLM": ["model=gpt2_tiny", "model.config.n_embd=32"],
+    "AutoModelForSeq2SeqLM": ["model=t5_tiny", "model.config.d_model=32"],
 }
 INPUTS = {
     "tokens": ("x.txt", "Anna lives in Paris .\n"),
@@ -92,7 +92,7 @@ def a_run(tmp_path_factory):
         if not any(o.startswith("data=") for o in overrides):
             reads = getattr(task, "reads", "pairs")
             overrides = [*overrides, f"data={SAMPLES.get(reads, 'sample_reviews')}"]
-        return trained(folder, *overrides, *MODELS[task.purpose], "data.limit=16")
+        return trained(folder, *overrides, *MODELS[task.auto_class], "data.limit=16")
 
     return made
 

@@ -28,6 +28,7 @@ from lushan.common.units import Measure, measure_of
 from lushan.config.build import build
 from lushan.config.check import measures
 from lushan.data.labelled import remembered
+from lushan.data.processing import fingerprint
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -52,7 +53,6 @@ from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
 from lushan.tasks.base import Evaluation, Task
-from lushan.text.tokenizers import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,6 @@ def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -
         plan=plan_of(ready, batching),
         encoded=ready.encoded,
         tables=ready.corpus.splits,
-        pad_id=ready.tokenizer.pad_token_id,
         clip=trainer.clip_norm,
     )
 
@@ -239,7 +238,7 @@ def keep_for_later(ready: Prepared, folder: Path) -> None:
     write_json(folder / TASK_STATE, {**state, "columns": remembered(ready.source)})
     encoder: Any = ready.model.encoder
     for name, save in (
-        (TOKENIZER, ready.tokenizer.save_pretrained),
+        (TOKENIZER, ready.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
         # Anew at every start: what lies there was not looked at since.
@@ -362,7 +361,7 @@ def judge(
         train_examples=experiment.running["examples"],
         train_tokens=experiment.running["tokens"],
         parameters=count_parameters(experiment.model),
-        tokenizer_sha256=fingerprint(ready.tokenizer),
+        tokenizer_sha256=fingerprint(ready.processor),
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,

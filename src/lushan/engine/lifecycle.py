@@ -337,7 +337,7 @@ def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
     for cfg in plain:
         if config := cfg["model"].get("config"):
             task = found["task", cfg["task"]["_target_"]]
-            encoders.warm_up(found["model.config", config["_target_"]], task.purpose)
+            encoders.warm_up(found["model.config", config["_target_"]], task.auto_class)
     artifacts.warm_up()
     manifest.packages()
     manifest.describe_machine()

@@ -7,11 +7,11 @@ from torch import nn
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.data.processing import require_same_ids
 from lushan.engine.components import prepare
 from lushan.errors import UserError
 from lushan.models.backbone import TextModel
 from lushan.models.origins import origins
-from lushan.text.tokenizers import require_same_ids
 
 
 def prepared(folder, *lines):
@@ -35,7 +35,7 @@ def test_an_adapter_and_a_head_are_fresh_over_a_pretrained_encoder(ner_run, tmp_
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"init_from={ner_run}", "peft=lora", "task=ner", *small, *places]
     pretrained, fresh = prepare(check(compose(lines))).origins
-    assert pretrained == f"pretrained: encoder ({ner_run}), tokenizer ({ner_run})"
+    assert pretrained == f"pretrained: encoder ({ner_run}), processor ({ner_run})"
     assert fresh.startswith("fresh: adapter (lora), head (")
 
 
@@ -45,12 +45,12 @@ def test_weights_that_a_checkpoint_lacks_are_fresh():
     model = TextModel(encoder, nn.Identity(), nn.Linear(3, 2))
     cfg = {"model": {"path": "x"}, "tokenizer": {"path": "x"}, "ckpt_path": None}
     assert origins(cfg, model, trains_tokenizer=False) == [
-        "pretrained: encoder (x), tokenizer (x)",
+        "pretrained: encoder (x), processor (x)",
         "fresh: 4 weights of it (lm_head.weight, a, b, ...), head (8 parameters)",
     ]
     again = origins(cfg | {"ckpt_path": "y"}, model, trains_tokenizer=False)
     assert again == [
-        "pretrained: encoder (checkpoint y), head (checkpoint y), tokenizer (x)",
+        "pretrained: encoder (checkpoint y), head (checkpoint y), processor (x)",
         "fresh: nothing",
     ]
 

@@ -11,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from lushan.data import processing
 from lushan.errors import RunFailed, UserError
 from lushan.tasks.base import affixes
 from lushan.text import tokenizers
@@ -200,7 +201,7 @@ def test_a_small_vocabulary_keeps_its_bound(kind: str, tmp_path: Path) -> None:
 def test_read_again_it_is_the_same(kind: str, tmp_path: Path) -> None:
     tokenizer = train(kind, tmp_path / "cache")
     tokenizer.save_pretrained(tmp_path / "saved")
-    again = tokenizers.pretrained(str(tmp_path / "saved"))
+    again = processing.pretrained(str(tmp_path / "saved"))
     assert tokenizers.fingerprint(again) == tokenizers.fingerprint(tokenizer)
 
 
@@ -239,7 +240,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def read(path: Path | str, **options: Any) -> Any:
-    return tokenizers.pretrained(str(path), **options)
+    return processing.pretrained(str(path), **options)
 
 
 def test_minilm() -> None:
