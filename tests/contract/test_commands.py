@@ -45,7 +45,7 @@ VARIANTS = {
     "several labels": [*TEXTS, "task.kind=multilabel", "data.label_separator=';'"],
     "numbers": [*TEXTS, "task.kind=regression"],
     "pairs of texts": [*TEXTS, "data.text=[sentence,other]"],
-    "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "tokenizer.sentinels=100"],
+    "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "processor.sentinels=100"],
 }
 TASKS = sorted(path.stem for path in (built_in_conf() / "task").glob("*.yaml"))
 RUNS = [*TASKS, *VARIANTS]

@@ -65,12 +65,12 @@ def parts(task, head):
     from pathlib import Path
 
     folder = Path(tempfile.mkdtemp())
-    cfg = config(task, head, "tokenizer.vocab_size=300")
+    cfg = config(task, head, "processor.vocab_size=300")
     made = build(cfg["task"])
     corpus = type(made).demo()
     made.prepare(corpus)
     texts = functools.partial(texts_of, corpus)
-    tokenizer = build(cfg["tokenizer"], texts=texts, cache_dir=folder)
+    tokenizer = build(cfg["processor"], texts=texts, cache_dir=folder)
     made.use(tokenizer)
     encoder = fresh(cfg, made, tokenizer)
     limits = Limits(64)

@@ -14,7 +14,7 @@ from lushan.engine import preview
 from lushan.run.identity import run_id
 from lushan.tasks.base import IGNORED
 
-TINY = ("debug=batch", "tokenizer.vocab_size=400", "data.batch_tokens=128")
+TINY = ("debug=batch", "processor.vocab_size=400", "data.batch_tokens=128")
 
 
 class Words:

@@ -179,7 +179,7 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str
     components.require_kind(task, corpus)
     task.prepare(corpus)
     processor = build(
-        cfg["tokenizer"],
+        cfg["processor"],
         texts=functools.partial(components.texts_of, corpus),
         cache_dir=Path(cfg["paths"]["cache_dir"]) / "tokenizers",
     )

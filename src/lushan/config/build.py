@@ -15,7 +15,7 @@ from lushan.errors import UserError
 TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
-    "tokenizer": ("texts", "cache_dir"),
+    "processor": ("texts", "cache_dir"),
     "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
     "peft": ("encoder", "auto_class"),

@@ -14,7 +14,7 @@ from lushan.common.override_text import typed
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.run import checksums
-from lushan.run.artifacts import TOKENIZER, is_run
+from lushan.run.artifacts import PROCESSOR, is_run
 from lushan.run.files import intact, read_json
 from lushan.text import hub, tokenizers
 
@@ -43,9 +43,9 @@ def require_tokenizer(processor: Any) -> Any:
     if found is None:
         raise UserError(
             "this task reads text, and the processor has no tokenizer",
-            key="tokenizer",
+            key="processor",
             value=type(processor).__name__,
-            hint="Write tokenizer=bpe, or tokenizer=pretrained with the path of one.",
+            hint="Write processor=bpe, or processor=pretrained with the path of one.",
         )
     return found
 
@@ -74,8 +74,8 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     if is_run(path):
         processor = stored(Path(path).expanduser())
     else:
-        place = hub.find(path, key="tokenizer.path")
-        with hub.explained(place, key="tokenizer.path", what="processor"):
+        place = hub.find(path, key="processor.path")
+        with hub.explained(place, key="processor.path", what="processor"):
             processor = _read(place)
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
@@ -89,13 +89,13 @@ def stored(run: Path) -> Any:
     Raises:
         UserError: A file of it is missing or damaged.
     """
-    folder = checksums.verified(run, TOKENIZER)
+    folder = checksums.verified(run, PROCESSOR)
     others = [name for name in (IMAGES, WHOLE) if (folder / name).is_file()]
     for name in others or tokenizers.FILES:  # transformers would make another of what is left
         with intact(folder / name) as path:
             read_json(path)
-    place = hub.local(folder, key="tokenizer")
-    with intact(folder), hub.explained(place, key="tokenizer", what="processor"):
+    place = hub.local(folder, key="processor")
+    with intact(folder), hub.explained(place, key="processor", what="processor"):
         return _read(place)
 
 
@@ -162,8 +162,8 @@ def require_same_ids(processor: Any, path: str, *, key: str) -> str | None:
     if len(differ) > _MOST_RENAMED * len(both):
         raise UserError(
             problem,
-            key="tokenizer",
-            hint=f"Write tokenizer=pretrained {typed('tokenizer.path', str(path))}, or remove "
+            key="processor",
+            hint=f"Write processor=pretrained {typed('processor.path', str(path))}, or remove "
             f"{key}.",
         )
     return f"tokenizer: {problem}"

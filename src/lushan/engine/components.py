@@ -95,7 +95,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     task.require_metrics()
     cache = Path(cfg["paths"]["cache_dir"])
     processor = build(
-        cfg["tokenizer"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"
+        cfg["processor"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"
     )
     corpus.notes = corpus.notes + tokenizer_notes(cfg, processor)
     task.use(processor)
@@ -114,7 +114,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     row_tokens = limits.max_length if packs else None
     if packs:
         require_apart(model)
-    origin = origins(cfg, model, trains_tokenizer=is_trained(cfg["tokenizer"]))
+    origin = origins(cfg, model, trains_tokenizer=is_trained(cfg["processor"]))
     ready = Prepared(
         source, corpus, task, processor, encoded, model, limits, notes, origin, row_tokens
     )
@@ -129,7 +129,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
 
 def is_trained(node: Mapping[str, Any]) -> bool:
     """Whether a tokenizer's node is one that is trained on the training text."""
-    return "texts" in read(locate(node[TARGET], "tokenizer")).parameters
+    return "texts" in read(locate(node[TARGET], "processor")).parameters
 
 
 def tokenizer_notes(cfg: Mapping[str, Any], processor: Any) -> list[str]:
@@ -144,7 +144,7 @@ def tokenizer_notes(cfg: Mapping[str, Any], processor: Any) -> list[str]:
     notes = []
     for key, place in places.items():
         known = isinstance(place, str) and (key == "model.path" or is_run(place))
-        if known and cfg["tokenizer"].get("path") != place:
+        if known and cfg["processor"].get("path") != place:
             notes.append(processing.require_same_ids(processor, place, key=key))
     return [note for note in notes if note is not None]
 
@@ -161,10 +161,10 @@ def require_inputs(encoder: Any, processor: Any) -> None:
         return
     raise UserError(
         f"this model reads {reads}, and the processor makes {', '.join(made)}",
-        key="tokenizer",
+        key="processor",
         value=type(processor).__name__,
-        hint="Models of images take tokenizer=image, models of text tokenizer=bpe or another, and "
-        "tokenizer=pretrained reads the one that came with the weights.",
+        hint="Models of images take processor=image, models of text processor=bpe or another, and "
+        "processor=pretrained reads the one that came with the weights.",
     )
 
 
@@ -185,8 +185,8 @@ def require_room(encoder: Any, processor: Any) -> None:
         raise UserError(
             f"the tokenizer has ids up to {highest:,}, and this model has embeddings for "
             f"{rows:,} tokens",
-            key="tokenizer",
-            hint="Write tokenizer=pretrained with the tokenizer.path that the weights came with.",
+            key="processor",
+            hint="Write processor=pretrained with the processor.path that the weights came with.",
         )
 
 

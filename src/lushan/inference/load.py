@@ -19,7 +19,7 @@ from lushan.engine.components import make_encoder, require_stride
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.run import checksums, remote_code
-from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER, best_weights
+from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE, best_weights
 from lushan.run.config_yaml import read_config
 from lushan.run.files import CHANGED, intact
 from lushan.tasks.base import Limits, Task
@@ -157,7 +157,7 @@ def give_weights(model: torch.nn.Module, weights: Path) -> None:
         model.load_state_dict(found)
     except RuntimeError as error:
         raise UserError(
-            f"the weights are not those of the model that {ENCODER}/config.json, {TOKENIZER} and "
+            f"the weights are not those of the model that {ENCODER}/config.json, {PROCESSOR} and "
             f"{TASK_STATE} describe: {str(error).splitlines()[-1].strip()}",
             file=weights,
             hint=CHANGED,

@@ -21,7 +21,7 @@ def origins(cfg: Mapping[str, Any], model: nn.Module, *, trains_tokenizer: bool)
         model: With `encoder`, and what a task adds to it.
         trains_tokenizer: Whether the tokenizer is trained on the training text.
     """
-    parts = [*_parts(cfg, model), _processor(cfg["tokenizer"], trained=trains_tokenizer)]
+    parts = [*_parts(cfg, model), _processor(cfg["processor"], trained=trains_tokenizer)]
     lines = []
     for name, wanted in (("pretrained", True), ("fresh", False)):
         found = [part for part, is_pretrained in parts if is_pretrained is wanted]

@@ -141,7 +141,7 @@ def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
             f"the tokenizer has {vocab_size} tokens and this model only {known}",
             key="model.path",
             value=path,
-            hint="Write tokenizer=pretrained, which takes the encoder's own.",
+            hint="Write processor=pretrained, which takes the encoder's own.",
         )
 
 

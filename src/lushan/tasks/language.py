@@ -376,7 +376,7 @@ def borders(tokenizer: Any) -> tuple[int, int]:
     if end is None or begin is None:
         raise UserError(
             "this tokenizer has no token that ends a text",
-            key="tokenizer",
+            key="processor",
             hint="Language models need one: an eos_token.",
         )
     return int(begin), int(end)

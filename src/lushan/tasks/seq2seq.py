@@ -284,8 +284,8 @@ class Seq2Seq(LanguageTask):
             raise UserError(
                 f"pieces of {longest} tokens lose {needed - 1} stretches and need {needed} tokens "
                 f"in their place, <extra_id_0> and so on; the tokenizer has {len(self.sentinels)}",
-                key="tokenizer",
-                hint=f"A trained one gets them by tokenizer.sentinels={max(100, needed)}; T5's own "
+                key="processor",
+                hint=f"A trained one gets them by processor.sentinels={max(100, needed)}; T5's own "
                 "has 100. Fewer are needed with a lower data.max_length.",
             )
 

@@ -248,7 +248,7 @@ def _commit(model: str, offline: bool) -> str | None:
         return None
 
 
-HUB_KEYS = ("model.path", "tokenizer.path")
+HUB_KEYS = ("model.path", "processor.path")
 """Keys that may name something of the hub besides `data.path`, which the source knows."""
 
 

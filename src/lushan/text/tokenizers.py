@@ -40,7 +40,7 @@ def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
     if not tokenizer.is_fast:
         raise UserError(
             "this tokenizer has no fast version, and only fast ones tell where words begin",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
             hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
         )
@@ -48,9 +48,9 @@ def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
         # What transformers makes of a folder that has a config.json and no tokenizer.
         raise UserError(
             "there is no tokenizer in it",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
-            hint="It needs tokenizer.json; tokenizer.path may name another folder.",
+            hint="It needs tokenizer.json; processor.path may name another folder.",
         )
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
@@ -146,7 +146,7 @@ def _complete(tokenizer: Any, path: str) -> None:
     if tokenizer.pad_token is None:
         raise UserError(
             "this tokenizer has neither a padding nor an end-of-text token",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
         )
     if tokenizer.unk_token is None:
@@ -161,21 +161,21 @@ def _check(options: Options) -> None:
     if options.byte_fallback and options.kind != "chars":
         raise UserError(
             f"is for chars, and not for {options.kind}",
-            key="tokenizer.byte_fallback",
+            key="processor.byte_fallback",
             value=True,
             hint="bpe knows every byte anyway." if options.kind == "bpe" else None,
         )
     in_bytes = options.kind == "bpe" or options.byte_fallback
     least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
     if options.sentinels < 0:
-        raise UserError("must be 0 or more", key="tokenizer.sentinels", value=options.sentinels)
+        raise UserError("must be 0 or more", key="processor.sentinels", value=options.sentinels)
     if options.vocab_size < least:
         with_them = f" with {options.sentinels} sentinels" if options.sentinels else ""
         if options.special_tokens:
             with_them += f" with {len(options.special_tokens)} special ones"
         raise UserError(
             f"{options.kind} needs at least {least} tokens{with_them}",
-            key="tokenizer.vocab_size",
+            key="processor.vocab_size",
             value=options.vocab_size,
         )
     for number, token in enumerate(options.special_tokens):
@@ -183,12 +183,12 @@ def _check(options: Options) -> None:
         if not token.strip() or token in others:
             raise UserError(
                 "each must be a text of its own, and none of those that are there anyway",
-                key="tokenizer.special_tokens",
+                key="processor.special_tokens",
                 value=token,
             )
     if options.min_frequency < 1:
         raise UserError(
-            "must be at least 1", key="tokenizer.min_frequency", value=options.min_frequency
+            "must be at least 1", key="processor.min_frequency", value=options.min_frequency
         )
 
 

@@ -27,7 +27,7 @@ def both(folder: Path) -> Any:
 
 
 MAKERS = {
-    "tokenizer": tokenizer,
+    "text": tokenizer,
     "image": lambda _: processors.fresh(size=16, resample="nearest"),
     "both": both,
 }
@@ -37,11 +37,11 @@ MAKERS = {
 def test_a_processor_is_the_same_after_it_was_stored(name: str, tmp_path: Path) -> None:
     made = MAKERS[name](tmp_path)
     run = tmp_path / "run"
-    made.save_pretrained(run / processing.TOKENIZER)
+    made.save_pretrained(run / processing.PROCESSOR)
     again = processing.stored(run)
-    assert type(again).__name__ == type(made).__name__ or name == "tokenizer"
+    assert type(again).__name__ == type(made).__name__ or name == "text"
     assert processing.fingerprint(again) == processing.fingerprint(made)
-    by_path = processing.pretrained(str(run / processing.TOKENIZER))
+    by_path = processing.pretrained(str(run / processing.PROCESSOR))
     assert processing.vocabulary(by_path) == processing.vocabulary(made)
     assert (processing.vocabulary(made) == {}) == (name == "image")
 
@@ -53,7 +53,7 @@ def test_fingerprints_tell_processors_apart(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_image_processor_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / processing.TOKENIZER
+    folder = tmp_path / processing.PROCESSOR
     processors.fresh().save_pretrained(folder)
     (folder / processing.IMAGES).write_text("{", encoding="utf-8")
     with pytest.raises(UserError):

@@ -463,10 +463,10 @@ def test_texts_are_judged_by_their_loss_alone() -> None:
 def test_a_tokenizer_without_sentinels(refused) -> None:
     made = task(tokenizer("bpe", 0), objective="spans")
     error = refused(pieces, made)
-    assert error.key == "tokenizer"
-    assert "tokenizer.sentinels=100" in error.hint
+    assert error.key == "processor"
+    assert "processor.sentinels=100" in error.hint
     assert "has 0" in error.problem
-    assert refused(pieces, spans(), 500).key == "tokenizer"  # 20 are too few for so long pieces
+    assert refused(pieces, spans(), 500).key == "processor"  # 20 are too few for so long pieces
 
 
 def test_a_limit_that_is_too_small(refused) -> None:

@@ -215,9 +215,9 @@ def test_a_call_does_not_change_the_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"vocab_size": 5}, "tokenizer.vocab_size"),
-        ({"kind": "bpe", "vocab_size": 260}, "tokenizer.vocab_size"),
-        ({"min_frequency": 0}, "tokenizer.min_frequency"),
+        ({"vocab_size": 5}, "processor.vocab_size"),
+        ({"kind": "bpe", "vocab_size": 260}, "processor.vocab_size"),
+        ({"min_frequency": 0}, "processor.min_frequency"),
         ({"texts": []}, "data.train"),
         ({"texts": ["", " \t"]}, "data.train"),
     ],
@@ -317,7 +317,7 @@ def test_a_folder_without_a_tokenizer_is_refused(files: dict[str, str], tmp_path
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError) as caught:
         read(tmp_path)
-    assert caught.value.key == "tokenizer.path"
+    assert caught.value.key == "processor.path"
     assert str(caught.value).count("\n") <= 1
 
 
