@@ -177,18 +177,22 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     """
     from lushan.audit.lengths import unknown_characters
     from lushan.config.build import build
+    from lushan.data.processing import tokenizer_of
     from lushan.engine import components
     from lushan.engine.announce import quiet_lightning
 
     quiet_lightning()
     task.prepare(corpus)
-    tokenizer = build(
-        cfg["tokenizer"],
+    processor = build(
+        cfg["processor"],
         texts=corpus.train_texts,
         cache_dir=Path(cfg["paths"]["cache_dir"]) / "tokenizers",
     )
-    task.use(tokenizer)
-    limits = components.limits_of(source, components.make_encoder(cfg, task, tokenizer))
+    task.use(processor)
+    limits = components.limits_of(source, components.make_encoder(cfg, task, processor))
+    tokenizer = tokenizer_of(processor)
+    if tokenizer is None:  # lengths and characters are of text
+        return {}
     lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]
     known = functools.partial(knows, tokenizer)
     return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, corpus.fields, known)}
@@ -215,7 +219,7 @@ def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: L
 
     try:
         return found(dataclasses.replace(limits, max_length=WHOLE, stride=None))
-    except UserError:  # what corrupts spans has no sentinels for so many: it reads in pieces
+    except UserError:  # what hides spans has no sentinels for so many: it reads in pieces
         return found(dataclasses.replace(within, stride=None))
 
 

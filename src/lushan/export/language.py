@@ -95,7 +95,7 @@ def _set_generation(model: Any, loaded: Loaded) -> None:
     endings = loaded.task.endings(model)
     config.eos_token_id = endings[0] if len(endings) == 1 else endings
     config.pad_token_id = tokenizer.pad_token_id
-    if loaded.task.purpose == "causal_lm":
+    if not model.config.is_encoder_decoder:
         config.bos_token_id = borders(tokenizer)[0]
 
 

@@ -66,7 +66,7 @@ def evaluate(
         notes=corpus.notes,
     )
     cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
-    encoded = encode_all(corpus, source, loaded.task, loaded.tokenizer, loaded.limits, cache)
+    encoded = encode_all(corpus, source, loaded.task, loaded.processor, loaded.limits, cache)
     trainer: Trainer = build(
         alone(cfg["trainer"]) | {"enable_progress_bar": False},
         callbacks=[],
@@ -80,7 +80,6 @@ def evaluate(
         batching=batching_of(cfg, source, trainer),
         encoded=encoded,
         tables=corpus.splits,
-        pad_id=loaded.tokenizer.pad_token_id,
     )
     found = judge(trainer, experiment, split)
     prefix = PREFIX.get(split, split)

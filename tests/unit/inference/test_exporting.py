@@ -20,7 +20,7 @@ from lushan.inference.prediction import predict_rows
 from lushan.models.decoding import Settings
 from lushan.models.heads import MLP
 
-SMALL = [o for o in command.SMALL if not o.startswith(("model", "tokenizer"))]
+SMALL = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 SMALL += ["data.limit=16", "test=false"]
 PROMPTS = ["the film", "明月几时有", "a  b", "x"]
 SENTENCES = [
