@@ -15,7 +15,6 @@ import pyarrow as pa
 import torch
 
 from lushan.audit import shared
-from lushan.common.wording import plural
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, build, source_of
 from lushan.config.signatures import read
@@ -104,7 +103,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     model = task.build(encoder)
     task.require_attention(model)
     encoded = encode_all(corpus, source, task, processor, limits, cache / "encoded")
-    notes = corpus.notes + encoding_notes(encoded)
+    notes = corpus.notes + encoding_notes(task, encoded)
     packs = task.packs if source.packing is None else source.packing
     row_tokens = limits.max_length if packs else None
     if packs:
@@ -313,29 +312,8 @@ def encoder_of(
     return encoded
 
 
-def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
-    """What was cut or cannot be read, counted."""
-    notes = []
-    for split, data in encoded.items():
-        if cut := data.meta.get("cut"):
-            what = plural(cut, "word or text was", "words or texts were")
-            notes.append(f"{split}: {what} cut by max_length")
-        if long := data.meta.get("split"):
-            what = plural(long, "dialogue is", "dialogues are")
-            notes.append(f"{split}: {what} read in windows of max_length")
-        if disguised := data.meta.get("disguised"):
-            notes.append(
-                f"{split}: {disguised} dialogues hold the text of a control token, read as text"
-            )
-        for name, number in data.meta.items():
-            if name.startswith("unseen "):
-                what = name.removeprefix("unseen ")
-                notes.append(f"{split}: the chat template does not show {what} ({number} times)")
-        if unknown := data.meta.get("unknown"):
-            notes.append(f"{split}: {unknown} texts hold no known token")
-        if lost := data.meta.get("unknown_tokens"):
-            notes.append(
-                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
-                "counts what is lost"
-            )
-    return notes
+def encoding_notes(task: Task, encoded: Mapping[str, Encoded]) -> list[str]:
+    """Return what was cut or cannot be read, counted."""
+    return [
+        note for split, data in encoded.items() for note in task.encoding_notes(split, data.meta)
+    ]

@@ -94,7 +94,7 @@ def evaluate(
         "notes": loaded.notes
         + computed(cfg, trainer)
         + corpus.notes
-        + encoding_notes(encoded)
+        + encoding_notes(loaded.task, encoded)
         + found.notes,
         "records": found.records,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
+from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.fields import Fields
 from lushan.data.source import Corpus
@@ -269,6 +270,19 @@ class Task(abc.ABC):
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        """Yield what was cut or cannot be read of a split, from what `count` added up."""
+        if cut := counts.get("cut"):
+            what = plural(cut, "word or text was", "words or texts were")
+            yield f"{split}: {what} cut by max_length"
+        if unknown := counts.get("unknown"):
+            yield f"{split}: {unknown} texts hold no known token"
+        if lost := counts.get("unknown_tokens"):
+            yield (
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
+                "counts what is lost"
+            )
+
     def count(self, features: Features) -> dict[str, int]:
         """Numbers to add up while encoding and to tell the user."""
         return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
@@ -327,6 +341,17 @@ class Task(abc.ABC):
         """
         del batch
         return []
+
+    def tune(self, table: pa.Table, records: Records) -> None:
+        """Choose by the validation split what is chosen by it, such as a threshold.
+
+        Called before `evaluate` while a run trains; `state` keeps what was chosen.
+
+        Args:
+            table: The validation split.
+            records: See `evaluate`.
+        """
+        del table, records
 
     def begin(self, table: pa.Table) -> None:
         """Get to know the split that is judged next, before its first batch."""

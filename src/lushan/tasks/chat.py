@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
@@ -282,6 +283,18 @@ class Chat(LanguageTask):
     def endings(self, model: Any) -> list[int]:
         assert self.template is not None
         return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        if long := counts.get("split"):
+            what = plural(long, "dialogue is", "dialogues are")
+            yield f"{split}: {what} read in windows of max_length"
+        if disguised := counts.get("disguised"):
+            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+        for name, number in counts.items():
+            if name.startswith("unseen "):
+                what = name.removeprefix("unseen ")
+                yield f"{split}: the chat template does not show {what} ({number} times)"
 
     def begin(self, table: pa.Table) -> None:
         order = np.random.default_rng(SEED).permutation(table.num_rows)
