@@ -113,6 +113,11 @@ def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | Language
         return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
 
 
+def around(model: Any, purpose: Purpose = "encoder") -> Encoder | LanguageModel:
+    """Wrap a model of transformers that is loaded already; an encoder's without its head."""
+    return _wrapped(model.base_model if purpose == "encoder" else model, purpose)
+
+
 @configurable
 def pretrained(
     path: str,

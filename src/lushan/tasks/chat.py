@@ -20,6 +20,8 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.architectures import Purpose
+from lushan.models.exported import DIALOGUES, ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
@@ -386,6 +388,15 @@ class Chat(LanguageTask):
             said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
             self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
         return result
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, messages: Any) -> list[int]:
+            options = {"add_generation_prompt": True, "return_dict": True}
+            return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
+
+        prompt = '[{"role": "user", "content": "Hello"}]'
+        rows = {"messages": DIALOGUES}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
     @classmethod
     def demo(cls) -> Corpus:

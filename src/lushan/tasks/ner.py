@@ -16,8 +16,11 @@ from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.evaluation import Measured
 from lushan.models.backbone import WordModel
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.losses import cross_entropy
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
 MAIN_METRIC = "entity_f1"
+_IN_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
+"""The IOB2 prefix of the prefixes that mark the end of an entity."""
 
 
 @configurable
@@ -315,6 +320,30 @@ class NER(Task):
             tags.metrics(types), predicted, gold, full=full, records=joined, forms=forms
         )
 
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        scores, notes = linear_of(whole.head), []
+        if self.scheme != "iob2":
+            notes.append(
+                f"It learned {self.scheme.upper()} tags; those that mark the end of an entity are "
+                "named as those inside one, and single ones as those that begin one."
+            )
+        if self.constrained:
+            notes.append(
+                "The run predicts only allowed sequences of tags; a pipeline takes the most "
+                "probable tag of each word."
+            )
+        expected = []
+        for words in map(exporting.words_of, TEXTS):
+            batch = exporting.batch_of(self, {"tokens": [words]}, trained)
+            found = whole(encoder_inputs(batch), batch["positions"])[0]
+            known = exporting.known_words(trained.processor, words)
+            expected.append(found[[word for word in known if word < len(found)]])
+        labels = [_iob2(tag) for tag in self.tags]
+        return exporting.of_words(trained, scores, labels, expected=expected, notes=notes)
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [
@@ -334,6 +363,11 @@ class NER(Task):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+
+
+def _iob2(tag: str) -> str:
+    kind, dash, label = tag.partition("-")
+    return f"{_IN_IOB2.get(kind, kind)}{dash}{label}"
 
 
 def spaced_out(tokens: list[str]) -> tuple[str, list[tuple[int, int]]]:
