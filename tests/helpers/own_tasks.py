@@ -39,11 +39,3 @@ class Embedding(Classification):
                 for row in ids
             ],
         )
-
-
-@configurable
-class Unexported(Classification):
-    """A task for which transformers has no class."""
-
-    def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        return super(Classification, self).export_spec(trained)

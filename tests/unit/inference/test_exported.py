@@ -8,6 +8,7 @@ import torch
 import transformers
 from tests.conftest import trained
 from tests.helpers import corpora
+from tests.helpers.own_tasks import Embedding
 
 from lushan.errors import RunFailed, UserError
 from lushan.export import card, hf_folder
@@ -16,6 +17,7 @@ from lushan.inference import exported
 from lushan.inference.load import load
 from lushan.models.exported import ExportSpec
 from lushan.models.transformers_heads import with_scores
+from lushan.tasks.base import Task
 
 SENTENCES = ["Anna lives in Paris .", "New York calls Bob", "李白在庐山，是吗？", "a warm film"]
 LONG = f"{'word ' * 600}Anna lives in Paris"
@@ -150,37 +152,32 @@ def test_weights_that_predict_would_not_find_are_not_written(ner_run, folder, mo
 # Tasks that are not part of lushan
 
 
-@pytest.fixture
-def own_run(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch):
     monkeypatch.setenv("LUSHAN_TARGETS", "tests.helpers.own_tasks")
 
-    def made(name):
-        target = f"task._target_=tests.helpers.own_tasks.{name}"
-        return trained(tmp_path, "task=classification", target, "data=sample_reviews")
 
-    return made
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory):
+    target = "task._target_=tests.helpers.own_tasks.Embedding"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUSHAN_TARGETS", "tests.helpers.own_tasks")
+        place = tmp_path_factory.mktemp("own")
+        return trained(place, "task=classification", target, "data=sample_reviews")
 
 
 def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
-    run = own_run("Embedding")
-    said = export(run, folder)
+    said = export(own_run, folder)
     assert "the same as the run's own model" in said[0]
     assert type(transformers.AutoModel.from_pretrained(folder)).__name__ == "BertModel"
-    assert predicted(cli_inside, folder, texts) == predicted(cli_inside, run, texts)
+    assert predicted(cli_inside, folder, texts) == predicted(cli_inside, own_run, texts)
     text = (folder / "README.md").read_text()
     assert "from transformers import AutoModel\n" in text
     assert "pipeline_tag" not in text
-    assert (
-        "own_tasks"
-        in json.loads((folder / exported.FILE).read_text())["config"]["task"]["_target_"]
-    )
-
-
-def test_its_code_must_be_what_it_was(own_run, folder, texts, cli_inside):
-    export(own_run("Embedding"), folder)
     path = folder / exported.FILE
     stored = json.loads(path.read_text())
     assert "tests.helpers.own_tasks" in stored["code"]
+    # Its code must be what it was.
     stored["code"]["tests.helpers.own_tasks"] = "0" * 64
     path.write_text(json.dumps(stored))
     done = cli_inside("predict", folder, "--input", texts)
@@ -188,9 +185,10 @@ def test_its_code_must_be_what_it_was(own_run, folder, texts, cli_inside):
     assert "own_tasks" in done.err
 
 
-def test_a_task_that_describes_no_export_is_refused(own_run, folder):
-    with pytest.raises(UserError, match="no form for Unexported"):
-        export(own_run("Unexported"), folder)
+def test_a_task_that_describes_no_export_is_refused(own_run, folder, monkeypatch):
+    monkeypatch.setattr(Embedding, "export_spec", Task.export_spec)
+    with pytest.raises(UserError, match="no form for Embedding"):
+        export(own_run, folder)
     assert not folder.exists()
 
 
