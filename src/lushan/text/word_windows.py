@@ -6,7 +6,7 @@ from typing import Any
 
 
 def subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:
-    """Return the token ids of every word; one that the tokenizer normalises away becomes the unknown."""
+    """Return the token ids of each word; one that the tokenizer drops becomes the unknown."""
     encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     result = []
     for i, words in enumerate(sentences):
