@@ -137,7 +137,7 @@ class Classification(Task):
             raise UserError(
                 "this head scores sequences of tags; classification has one label a text",
                 key="task.head",
-                value=node["head"]["_target_"],
+                value=node["head"]["_target_"].rpartition(".")[2].lower(),
                 hint="write task/head=linear or task/head=mlp",
             )
         single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
