@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lushan.common.terminal import in_line
+from lushan.inference.exported import PRIVATE
 from lushan.inference.load import Loaded
 from lushan.run.folder import RunFolder
 from lushan.run.manifest import read_manifest
@@ -18,8 +19,6 @@ from lushan.run.result import Result, summary
 from lushan.run.summary import metric_cells
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
-_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
-"""Parts of a config that say nothing of the model."""
 
 
 def card_of(
@@ -102,8 +101,7 @@ def _what(loaded: Loaded, dtype: str) -> str:
 
 
 def _imports(usage: str) -> str:
-    names = ["AutoModelForSeq2SeqLM", "AutoTokenizer", "pipeline"]
-    used = [name for name in names if name in usage]
+    used = sorted(set(re.findall(r"\b(?:Auto[A-Z]\w+|pipeline)\b", usage)))
     return f"from transformers import {', '.join(used)}" if used else ""
 
 
@@ -153,7 +151,7 @@ def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
         _versions(manifest),
     ]
     lines += [f"- {plain(fact)}" for fact in facts if fact]
-    config = {k: v for k, v in loaded.cfg.items() if k not in _PRIVATE}
+    config = {k: v for k, v in loaded.cfg.items() if k not in PRIVATE}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
     lines += ["", "The whole config:", "", _fenced(text, "yaml")]
     return "\n".join(lines)

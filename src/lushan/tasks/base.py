@@ -24,6 +24,7 @@ from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import Statistics
 from lushan.models.backbone import Backbone
 from lushan.models.encoders import encoder_of
+from lushan.models.exported import ExportSpec, TrainedModel
 
 if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
     from lushan.metrics.metric import Metric
@@ -392,6 +393,19 @@ class Task(abc.ABC):
             records: From `predict`, of every feature, in any order.
             full: Also the intervals and the example records, not only the metrics.
         """
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        """Describe the exported model: class, processor, examples, and how it is proved equal.
+
+        Raises:
+            UserError: transformers has no such model.
+        """
+        del trained
+        raise UserError(
+            f"transformers has no form for {type(self).__name__}",
+            key="task",
+            hint="`lushan predict` uses the run as it is.",
+        )
 
     @classmethod
     @abc.abstractmethod

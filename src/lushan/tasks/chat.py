@@ -22,6 +22,9 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
+from lushan.models import exported
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
@@ -402,6 +405,15 @@ class Chat(LanguageTask):
             said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
             self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
         return result
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, messages: Any) -> list[int]:
+            options = {"add_generation_prompt": True, "return_dict": True}
+            return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
+
+        prompt = '[{"role": "user", "content": "Hello"}]'
+        rows = {"messages": exported.DIALOGUES}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
     @classmethod
     def demo(cls) -> Corpus:
