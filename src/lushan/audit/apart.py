@@ -34,14 +34,19 @@ class Apart:
 
 
 def scores_apart(
-    split: str, table: pa.Table, records: Sequence[Mapping[str, Any]], train: pa.Table
+    split: str,
+    table: pa.Table,
+    records: Sequence[Mapping[str, Any]],
+    predicted: str,
+    train: pa.Table,
 ) -> Apart:
-    """Judge a run's predictions of a split.
+    """Score a run's predictions of a split.
 
     Args:
         split: Its name.
         table: Its rows, with gold tags in IOB2.
-        records: The run's predictions, as it wrote them: `id`, and `predicted` tags in IOB2.
+        records: The run's predictions, as it wrote them.
+        predicted: Their entry with predicted tags in IOB2.
         train: What the run has learned from.
 
     Raises:
@@ -54,7 +59,7 @@ def scores_apart(
     counts = np.zeros((3, 2), np.int64)  # correct, predicted, gold of seen and unseen
     columns = (table.column("tokens").to_pylist(), table.column("tags").to_pylist())
     for words, tags, record in zip(*columns, records, strict=True):
-        gold, found = set(spans(tags, "iob2")), set(spans(record["predicted"], "iob2"))
+        gold, found = set(spans(tags, "iob2")), set(spans(record[predicted], "iob2"))
         for row, some in enumerate((gold & found, found, gold)):
             for span in some:
                 counts[row, _group(words, span, learned)] += 1

@@ -117,26 +117,33 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
 
 
 def judged_apart(run: Path) -> list[Apart]:
-    """A run's scores on entities that train has and has not; none where it tags no words.
+    """Return a run's scores on entities that train has and has not; none where it tags no words.
 
     Raises:
         UserError: Its predictions are not those of its data.
     """
     from lushan.audit.apart import scores_apart
     from lushan.config.build import source_of
+    from lushan.data.fields import Tags
     from lushan.run import checksums
     from lushan.run.config_yaml import read_config
     from lushan.run.folder import RunFolder
     from lushan.study import records
+    from lushan.study.schemas import schema_of
 
+    result = RunFolder(run).result()
+    assert result is not None  # `config_of_run` has refused a run without one
+    schema = schema_of(result, run)
+    predicted, field = schema.predicted or ("", None)
     splits = source_of(read_config(run)).read().splits
-    if "train" not in splits or "tags" not in splits["train"].column_names:
+    if "train" not in splits or not isinstance(field, Tags):
         return []
     checksums.verified(run, RunFolder(run).predictions.name)  # none of them is gone
     found = []
     for split, table in splits.items():
         if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
-            found.append(scores_apart(split, table, records.read(run, split), splits["train"]))
+            rows = records.read(run, split, schema)
+            found.append(scores_apart(split, table, rows, predicted, splits["train"]))
     return found
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus, Kind
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
@@ -42,7 +43,10 @@ class Evaluation:
         metrics: Name to value, without the split's name.
         intervals: 95 % bootstrap interval over examples of the main numbers: name to (low, high).
         report: Level to class to precision, recall, f1, support.
-        records: One row an example: id, gold, predicted, score.
+        records: One row an example: `id`, and what `Task.record_fields` states.
+        record_fields: Entries of the records that follow from the metrics.
+        files: Files that records refer to, such as images: name to content. A record has the path
+            `predictions/SPLIT/NAME`.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
@@ -54,6 +58,8 @@ class Evaluation:
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: Records = dataclasses.field(default_factory=list)
+    record_fields: dict[str, Entry] = dataclasses.field(default_factory=dict)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -107,6 +113,15 @@ class Task(abc.ABC):
 
     added: Mapping[str, Callable[..., Any]] = {}
     """Metrics that the config adds, by name: each builds its metric."""
+
+    @property
+    @abc.abstractmethod
+    def record_fields(self) -> Mapping[str, Entry]:
+        """Return what the entries of a stored prediction are: field and role of each.
+
+        `record_schema.of_fields` gives what follows from the input fields alone. Each record has
+        an `id` beside them.
+        """
 
     @classmethod
     @abc.abstractmethod

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import Field, Label, Labels, Number, Text, Value
 from lushan.data.labels import labels_of
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
@@ -107,6 +109,23 @@ class Classification(Task):
         if kind == "regression":
             return numbers.metrics()
         return labels.metrics(several=kind == "multilabel")
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        label: Field = Number()
+        if self.kind != "regression":
+            label = Label(probabilities="probabilities") if self.kind == "single" else Labels()
+        found = {
+            "text": Entry(Text(), "input"),
+            "text_pair": Entry(Text(optional=True), "input"),
+            "gold": Entry(label, "gold"),
+            "predicted": Entry(label, "predicted"),
+        }
+        if self.kind != "regression":
+            found["probabilities"] = Entry(Value(), "detail")
+            found["of_classes"] = Entry(Number(optional=True), "detail")
+            found["score"] = Entry(Number(), "detail")
+        return found
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
