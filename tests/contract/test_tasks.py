@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import json
 import pkgutil
 
 import numpy as np
@@ -17,6 +18,7 @@ from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
+from lushan.data.record_schema import RecordSchema
 from lushan.engine.components import special_ids, texts_of
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
@@ -202,6 +204,11 @@ def test_it_learns_its_demo(task, head):
     for low, high in evaluation.intervals.values():
         assert low <= high
     assert len(evaluation.records) == corpus.splits["train"].num_rows
+    stated = RecordSchema(dict(made.record_fields) | evaluation.record_fields)
+    assert stated.as_dict()
+    for record in evaluation.records:
+        stated.check(json.loads(json.dumps(record)))
+        assert set(record) <= {"id", *stated.entries}
     told = {"gold", "predicted", "score"} if head else {"loss", "tokens", "hits"}
     assert all({"id", *told} <= set(r) for r in evaluation.records)
 

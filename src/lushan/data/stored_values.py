@@ -221,7 +221,7 @@ def _typed(part: Any) -> Part:
 
 
 class StoredImage(Stored):
-    """An image by the path of its file: `{"path": "predictions/test/0001.png"}`."""
+    """An image by the path of its file, in the run's folder or among the data."""
 
     def check(self, value: Any, record: Record) -> None:
         require_text(value.get("path") if isinstance(value, dict) else value)

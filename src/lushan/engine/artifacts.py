@@ -45,7 +45,7 @@ def keep(
         lines = (json.dumps(r, ensure_ascii=False, default=_plain) for r in evaluation.records)
         atomic_write(folder.predictions / f"{split}.jsonl", "".join(f"{r}\n" for r in lines))
         for name, content in evaluation.files.items():
-            place = folder.predictions / split / name
+            place = folder.predictions / name
             inside.require(place, folder.predictions)
             place.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(place, content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,8 +46,7 @@ class Evaluation:
         report: Level to class to precision, recall, f1, support.
         records: One row an example: `id`, and what `Task.record_fields` states.
         record_fields: Entries of the records that follow from the metrics.
-        files: Files that records refer to, such as images: name to content. A record has the path
-            `predictions/SPLIT/NAME`.
+        files: Files that records refer to, such as images: name to content; see `add_file`.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
@@ -65,6 +65,20 @@ class Evaluation:
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
     statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
+
+    def add_file(self, content: bytes, ending: str) -> dict[str, str]:
+        """Keep a file beside the records, such as an image that was predicted.
+
+        Args:
+            content: Of the file; the same content is kept once.
+            ending: Of its name, such as `png`.
+
+        Returns:
+            What a record has of it: its path in the run's folder.
+        """
+        name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+        self.files[name] = content
+        return {"path": f"predictions/{name}"}
 
     def add(self, found: Measured) -> None:
         """Take over what some metrics come to."""
