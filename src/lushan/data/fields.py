@@ -11,13 +11,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lushan.data.encode import arrow
 from lushan.data.messages import said
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
@@ -61,6 +62,9 @@ class Field(Stored, abc.ABC):
     sources: ClassVar[str] = "data=jsonl, data=table or data=hub with a column of this name."
     """Which sources give it, for hints."""
 
+    class_name: ClassVar[str] = "class"
+    """What one of its classes is called."""
+
     empty: ClassVar[str] = "the training split has no label"
     """What is wrong where no class stands in any value."""
 
@@ -71,6 +75,10 @@ class Field(Stored, abc.ABC):
         """Return the texts that a value holds: what a tokenizer learns and an audit reads."""
         del value
         return ()
+
+    def training_texts(self, value: Any) -> Iterable[str]:
+        """Return the texts from which a tokenizer is trained."""
+        return self.texts(value)
 
     def key(self, value: Any) -> tuple[str, ...]:
         """Return what copies of a value have in common."""
@@ -105,7 +113,7 @@ class Field(Stored, abc.ABC):
         raise columns.fail(f"a {self.what} cannot be read from a field of a file", 0, value=name)
 
 
-Fields = Mapping[str, Field]
+Fields = dict[str, Field]
 """Name of a column to what it holds."""
 
 
@@ -169,6 +177,7 @@ class Tags(StoredTags, Field):
     has_classes: ClassVar[bool] = True
     what: ClassVar[str] = "list of tags"
     sources: ClassVar[str] = "data=conll, or data=jsonl with tags or spans."
+    class_name: ClassVar[str] = "entity type"
     empty: ClassVar[str] = "the training split has no entity: every tag is O"
     setting: ClassVar[str] = "data.tag_column"
 
@@ -227,6 +236,10 @@ class Number(StoredNumber, Field):
         return f"{value:g}"
 
 
+LABEL_FIELDS = (Label, Labels, Number)
+"""Fields that are labels, in the many forms in which files have them."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Messages(StoredMessages, Field):
     """A dialogue: messages with roles, as a table keeps them (see `lushan.data.messages`)."""
@@ -236,6 +249,12 @@ class Messages(StoredMessages, Field):
 
     def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return tuple(text for message in value for text in said(message))
+
+    def training_texts(self, value: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        for message in value:  # with the words that some templates have for roles
+            content, *others = said(message)
+            yield f"{message['role'].capitalize()}: {content}"
+            yield from others
 
     def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
         return " | ".join(f"{m['role']}: {said(m)[0]}" for m in value)
@@ -247,12 +266,13 @@ class Json(Field):
 
     what: ClassVar[str] = "value"
 
-    def texts(self, value: str | None) -> Sequence[str]:
+    # It is no part of a row's texts: the same question with other tools is the same question.
+
+    def training_texts(self, value: str | None) -> Sequence[str]:
         return (value,) if value else ()
 
-    def key(self, value: str | None) -> tuple[str, ...]:
-        del value  # the same question with other tools is still the same question
-        return ()
+    def preview(self, value: str | None) -> str:
+        return value or ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -271,6 +291,33 @@ class Image(StoredImage, Field):
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]
 
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        return structs(
+            [self._reference(columns, row, v) for row, v in enumerate(columns.values[name])]
+        )
+
+    def _reference(self, columns: Columns, row: int, value: Any) -> Mapping[str, Any]:
+        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
+            return {"path": "", "bytes": value["bytes"]}
+        if isinstance(value, bytes):
+            return {"path": "", "bytes": value}
+        if not isinstance(value, str) or not value:
+            raise columns.fail("the image is missing", row, value=value)
+        if columns.media is None:
+            raise columns.fail(
+                "the image is the name of a file, and where the files lie is not known",
+                row,
+                value=value,
+                hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
+            )
+        found: Mapping[str, Any] | None = columns.media.find(value)
+        if found is None:
+            hint = columns.media.near(value)
+            raise columns.fail(
+                f"no image of this name in {columns.media.place}", row, value=value, hint=hint
+            )
+        return found
+
     def preview(self, value: Mapping[str, Any]) -> str:
         return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
 
@@ -282,9 +329,26 @@ class Value(Field):
     what: ClassVar[str] = "value"
 
 
+WORDS: Fields = {"tokens": Words(), "tags": Tags()}
+"""Words with tags."""
+LABELLED: Fields = {"text": Text(), "text_pair": Text(optional=True), "label": Label()}
+"""Texts, or pairs of texts, with a class."""
+PAIRS: Fields = {"source": Text(), "targets": Texts()}
+"""Texts with what is to be written of them."""
+DOCUMENTS: Fields = {"text": Text()}
+"""Texts without more."""
+DIALOGUES: Fields = {"messages": Messages(), "tools": Json(optional=True)}
+"""Dialogues, and the tools that may be called in them."""
+
+
 def inputs(fields: Fields) -> dict[str, Field]:
     """Return the fields that a model is given."""
     return {name: field for name, field in fields.items() if not field.target}
+
+
+def required(fields: Fields) -> list[str]:
+    """Return the names of the fields that a corpus must have."""
+    return [name for name, field in fields.items() if not field.optional]
 
 
 def targets(fields: Fields) -> dict[str, Field]:
@@ -307,18 +371,24 @@ def keys(table: pa.Table, fields: Fields) -> list[tuple[str, ...]]:
     return [tuple(part for key in row for part in key) for row in zip(*found, strict=True)]
 
 
-def texts(table: pa.Table, fields: Fields) -> Iterable[str]:
-    """Yield all texts of a table, column after column; few rows are held at a time."""
+def training_texts(table: pa.Table, fields: Fields) -> Iterator[str]:
+    """Yield the texts of a table for a tokenizer, column after column, a chunk at a time."""
     for name, field in present(fields, table).items():
         for chunk in table.column(name).chunks:
             for value in chunk.to_pylist():
-                yield from field.texts(value)
+                yield from field.training_texts(value)
 
 
 def classified(table: pa.Table, fields: Fields) -> tuple[str, Field] | None:
     """Return the target that has classes, and the name of its column; None where there is none."""
     found = present(targets(fields), table).items()
     return next(((name, field) for name, field in found if field.has_classes), None)
+
+
+def tagged(fields: Fields) -> tuple[str, Tags] | None:
+    """Return the field of tags and the name of its column; None where there is none."""
+    found = ((name, field) for name, field in fields.items() if isinstance(field, Tags))
+    return next(found, None)
 
 
 def classes(table: pa.Table, fields: Fields) -> list[list[str]] | None:
@@ -339,6 +409,13 @@ def distinct_classes(table: pa.Table, fields: Fields) -> set[str]:
     values = pc.unique(flat).to_pylist()
     wrap = pa.types.is_list(column.type)
     return {label for value in values for label in field.classes([value] if wrap else value)}
+
+
+def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """Return references to media as an Arrow column."""
+    paths = arrow.texts([reference["path"] for reference in references])
+    data = arrow.binaries([reference["bytes"] for reference in references])
+    return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
 
 
 def usual(table: pa.Table) -> dict[str, Field]:
