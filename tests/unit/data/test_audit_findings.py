@@ -161,7 +161,7 @@ def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
     assert counts == {"seen": (1, 1, 2), "unseen": (1, 2, 2), "all": (2, 3, 4)}
     assert found["seen"].recall == 0.5
     assert found["unseen"].precision == 0.5
-    error = refused(scores_apart, "test", test, WORDS, records[::-1], train)
+    error = refused(scores_apart, "test", test, WORDS, records[::-1], "predicted", train)
     assert error.key == "--run"
 
 
