@@ -14,7 +14,7 @@ from lushan.run.files import sha256_file
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
 from lushan.run.result import Result
-from tests.helpers import measuring
+from tests.helpers import declared, measuring
 
 
 def finished(
@@ -64,6 +64,7 @@ def finished(
                 metrics=dict(metrics),
                 main_metric=main_metric or next(iter(metrics)),
                 measures={name: measure_of(told, name) for name in metrics},
+                records=declared.content_of(records),
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},

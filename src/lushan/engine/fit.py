@@ -29,6 +29,7 @@ from lushan.config.build import build
 from lushan.config.check import measures
 from lushan.data.labelled import remembered
 from lushan.data.processing import fingerprint
+from lushan.data.record_schema import Content, RecordSchema
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -130,6 +131,14 @@ class Outcome:
             for split, evaluation in self.evaluations.items()
             for name, measure in evaluation.measures.items()
         }
+
+    @property
+    def records(self) -> Content:
+        """What the entries of the stored predictions are: name to role and field."""
+        entries = dict(self.task.record_fields)
+        for evaluation in self.evaluations.values():
+            entries |= evaluation.record_fields
+        return RecordSchema(entries).as_dict()
 
     @property
     def reports(self) -> dict[str, Any]:

@@ -207,6 +207,7 @@ def carry_out(
                 metrics=dict(outcome.metrics),
                 main_metric=f"{split}/{task.main_metric}",
                 measures=outcome.measures,
+                records=outcome.records,
                 config=cfg | {RESOLVED: outcome.resolved},
                 ci=outcome.intervals,
                 reports=outcome.reports,

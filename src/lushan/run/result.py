@@ -26,6 +26,8 @@ class Result:
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
         main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
         config: The whole config, resolved.
+        records: What the entries of its stored predictions are, as `lushan.data.record_schema` has
+            it; None in results that do not tell.
         measures: What is to be known of a metric: direction, unit, how examples add up to it.
         ci: 95 % interval of a metric: low, high.
         reports: Split -> level -> class -> precision, recall, f1, support.
@@ -45,6 +47,7 @@ class Result:
     main_metric: str
     config: dict[str, Any]
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
+    records: dict[str, dict[str, Any]] | None = None
     ci: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
@@ -247,6 +250,7 @@ class _Written(TypedDict):
     main_metric: str
     config: _Config
     measures: NotRequired[dict[str, dict[str, Any]]]
+    records: NotRequired[dict[str, dict[str, Any]] | None]
     ci: NotRequired[dict[str, tuple[Number, Number]]]
     reports: NotRequired[dict[str, dict[str, dict[str, dict[str, Any]]]]]
     choices: NotRequired[dict[str, str | None]]

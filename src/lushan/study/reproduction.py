@@ -19,6 +19,7 @@ from lushan.run.input_changes import changes, in_words
 from lushan.run.manifest import describe_git, describe_machine, packages, read_manifest
 from lushan.run.result import Result
 from lushan.study import collect, records
+from lushan.study.schemas import schema_of
 
 EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
 VERDICTS = (EQUAL, CLOSE, DIFFERENT)
@@ -67,8 +68,9 @@ class Original:
             raise UserError(problem, file=folder.manifest_json, hint=hint)
         read_config(folder.path)  # what it says is what was carried out
         checksums.verified(folder.path, folder.predictions.name)  # none of them is gone
+        schema = schema_of(result, folder.path)
         for file in sorted(folder.predictions.glob("*.jsonl")):
-            records.read(folder.path, file.stem)  # the other run is not made for nothing
+            records.read(folder.path, file.stem, schema)  # the other run is not made for nothing
         return cls(folder, result, manifest)
 
     @property

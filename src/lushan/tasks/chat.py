@@ -16,9 +16,10 @@ from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
-from lushan.data.fields import DIALOGUES
+from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
@@ -117,6 +118,12 @@ class Chat(LanguageTask):
 
             found |= texts.metrics()
         return found
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        text = Text(optional=True)  # an answer is generated for some examples alone
+        both = {"gold": Entry(text, "gold"), "predicted": Entry(text, "predicted")}
+        return {**super().record_fields, **both}
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
