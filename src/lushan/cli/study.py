@@ -16,14 +16,14 @@ from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.engine.job import Job
 from lushan.errors import UserError
-from lushan.launch.job_status import JobStatus
-from lushan.launch.protocol import CheckedConfig
 from lushan.run import remote_code
 from lushan.run.progress import Bar
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from lushan.launch.job_status import JobStatus
+    from lushan.launch.protocol import CheckedConfig
     from lushan.run.folder import Status
     from lushan.study.plan import Plan, Run
 
@@ -64,6 +64,7 @@ class SharedJob(Job):
         """As `Job`, unless the run has a live owner."""
         from hydra.core.hydra_config import HydraConfig
 
+        from lushan.launch.job_status import JobStatus
         from lushan.run.folder import RUNNING, RunFolder
 
         folder = RunFolder.of(self.configs[HydraConfig.get().job.num])
@@ -80,6 +81,7 @@ class SharedJob(Job):
         """
         from hydra.core.hydra_config import HydraConfig
 
+        from lushan.launch.protocol import CheckedConfig
         from lushan.run.folder import RunFolder
 
         del cfg

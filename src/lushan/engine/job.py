@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.common.terminal import echo
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line, of_path
-from lushan.launch import gpus
-from lushan.launch.job_status import JobStatus
-from lushan.launch.protocol import CheckedConfig
 from lushan.run import remote_code
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED, RunFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from lushan.launch.job_status import JobStatus
+    from lushan.launch.protocol import CheckedConfig
 
 
 class Job:
@@ -52,6 +51,9 @@ class Job:
         """
         from hydra.core.hydra_config import HydraConfig
 
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import INTERRUPTED
+
         if self.permits:
             remote_code.permit()
         begun = time.monotonic()
@@ -68,6 +70,10 @@ class Job:
     def _ended(
         self, cfg: DictConfig, checked: CheckedConfig | UserError | None, hydra: Any
     ) -> JobStatus:
+        from lushan.launch import gpus
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import PRUNED, RunFolder
+
         overrides = list(hydra.overrides.task)
         found: CheckedConfig | None = None
         attempts = 0
@@ -112,6 +118,8 @@ class Job:
     def _failure(
         self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
     ) -> JobStatus:
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import FAILED, INTERRUPTED
         from lushan.run.redaction import redact, secret_values
 
         code = code_of(error)
@@ -131,6 +139,8 @@ class Job:
             UserError: The config cannot be used, or the result of its run is damaged.
         """
         from lushan.config.check import check
+        from lushan.launch.protocol import CheckedConfig
+        from lushan.run.folder import RunFolder
 
         config = check(cfg)
         return CheckedConfig(config, RunFolder.of(config).result())
@@ -159,6 +169,8 @@ def _carried_out(
 ) -> JobStatus:
     """Do what a checked config asks for: show a batch, take part as another rank, or run."""
     from lushan.engine import lifecycle
+    from lushan.launch.job_status import JobStatus
+    from lushan.run.folder import COMPLETE, RunFolder
 
     config, folder = checked.config, RunFolder.of(checked.config).path
     if config.get("show") is not None:

@@ -112,12 +112,13 @@ def test_a_study_checks_each_run_once(cli_inside, calls, tmp_path):
     assert calls.take("check_top") == 2
 
 
-def test_what_crosses_from_one_process_to_another_has_its_type(cli_inside):
+def test_what_crosses_from_one_process_to_another_has_its_type(cli_inside, tmp_path):
     from lushan.launch import job_status
 
     cli_inside("train", "-m", "hydra/launcher=fork", "task/head=linear,crf", *WORDS)
     for job in job_status.collected():
         assert isinstance(job.result, RunResult)
         assert job.result.measure(job.shown).unit.sign == "%"
-        stored = json.loads(job.result.folder.joinpath("result.json").read_text("utf-8"))
+        path = tmp_path / job.result.folder / "result.json"
+        stored = json.loads(path.read_text(encoding="utf-8"))
         assert stored["metrics"] == job.result.metrics
