@@ -6,6 +6,7 @@ What takes time to import is imported inside them, as in `lushan.cli.app`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,7 +132,8 @@ def run(
     made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)
-    echo(str(progress(made.states())), err=True)
+    states = made.states()
+    echo(str(progress(states)), err=True)
     _say_what_stays_open(made)
     refused: dict[Run, str] = {}
 
@@ -142,8 +144,8 @@ def run(
             if status.state == FAILED and one.folder.state == NEW:  # it was refused before
                 refused[one] = str(status.reason)
 
-    carry_out(made, start, retry=retry, told=lambda text: echo(text, err=True))
-    states = made.states()
+    say = functools.partial(echo, err=True)
+    states = carry_out(made, start, states=states, retry=retry, told=say)
     echo(_closing(made, states, refused))
     raise typer.Exit(int(any(status.state != COMPLETE for status in states.values())))
 
