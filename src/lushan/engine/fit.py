@@ -24,6 +24,7 @@ from lushan.checkpoint.weights import Damaged, load_weights, weights_hash
 from lushan.common.units import Measure
 from lushan.config.build import build
 from lushan.data.labelled import remembered
+from lushan.data.processing import fingerprint
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -45,11 +46,10 @@ from lushan.errors import RunFailed, UserError
 from lushan.launch.signals import Signals
 from lushan.models.own_code import save_shape
 from lushan.run import checksums
-from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER
+from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
 from lushan.tasks.base import Evaluation, Task
-from lushan.text.tokenizers import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class FitResult:
         train_examples: Examples that were trained on, each counted every time.
         train_tokens: Tokens of these, padding left out.
         parameters: Of the model, `all` and `trained`.
-        tokenizer_sha256: Fingerprint of the tokenizer.
+        processor_sha256: Fingerprint of the processor.
         weights_sha256: Of the evaluated weights.
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the evaluated weights.
@@ -85,7 +85,7 @@ class FitResult:
     train_examples: int
     train_tokens: int
     parameters: dict[str, int]
-    tokenizer_sha256: str
+    processor_sha256: str
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
@@ -207,7 +207,6 @@ def make_module(
         plan=plan,
         encoded=parts.encoded,
         tables=parts.corpus.splits,
-        pad_id=parts.tokenizer.pad_token_id,
         clip=cfg["trainer"].get("gradient_clip_val"),
         guard=None if observers is None else observers.guard,
         average=None if observers is None else observers.average,
@@ -251,7 +250,7 @@ def keep_for_later(parts: Components, folder: Path) -> None:
     write_json(folder / TASK_STATE, {**state, "columns": remembered(parts.source)})
     encoder: Any = parts.model.encoder
     for name, save in (
-        (TOKENIZER, parts.tokenizer.save_pretrained),
+        (PROCESSOR, parts.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
         # Anew at every start: what lies there was not looked at since.
@@ -319,7 +318,7 @@ def evaluate_best(
         train_examples=module.running["examples"],
         train_tokens=module.running["tokens"],
         parameters=count_parameters(module.model),
-        tokenizer_sha256=fingerprint(parts.tokenizer),
+        processor_sha256=fingerprint(parts.processor),
         weights_sha256=weights_hash(module.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,

@@ -10,7 +10,7 @@ from lushan.config import build
 from lushan.config import check as checks
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine import components, lifecycle
+from lushan.engine import fit, lifecycle
 from lushan.run.folder import RunFolder
 from lushan.run.result import RunResult
 
@@ -53,7 +53,7 @@ def calls(tmp_path, monkeypatch):
     counter = Counter(tmp_path, monkeypatch)
     counter.watch(lifecycle, "source_of")
     counter.watch(checks, "check_top")
-    counter.watch(components, "read_for")
+    counter.watch(fit, "build_components")
     counter.watch(RunResult, "from_dict")
     return counter
 
@@ -64,7 +64,7 @@ def test_a_run_makes_one_source_and_returns_the_result_that_it_wrote(tmp_path, c
     )
     result = lifecycle.run(cfg)
     assert calls.take("source_of") == 1
-    assert calls.take("read_for") == 1
+    assert calls.take("build_components") == 1
     assert calls.take("from_dict") == 0, "what is in hand is not read"
     assert result == RunFolder(result.folder).result()
     assert calls.take("from_dict") == 1
