@@ -30,7 +30,7 @@ MODELS = {
 INPUTS = {
     "tokens": ("x.txt", "Anna lives in Paris .\n"),
     "text": ("x.txt", "a clever film\n"),
-    "pairs": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
+    "source": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
     "messages": (
         "x.jsonl",
         json.dumps({"messages": [{"role": r, "content": "hi"} for r in ("user", "assistant")]})
@@ -146,7 +146,7 @@ def content_of(run):
     from lushan.run.config_yaml import read_config
 
     cfg = read_config(run)
-    name, text = INPUTS[build(cfg["task"]).reads]
+    name, text = INPUTS[next(iter(build(cfg["task"]).fields))]
     columns = cfg["data"].get("text")
     if isinstance(columns, list):
         return "x.jsonl", json.dumps(dict.fromkeys(columns, "film")) + "\n"

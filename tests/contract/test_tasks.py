@@ -17,7 +17,7 @@ from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
-from lushan.engine.components import texts_of
+from lushan.data.fields import DOCUMENTS
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -69,8 +69,7 @@ def parts(task, head):
     made = build(cfg["task"])
     corpus = type(made).demo()
     made.prepare(corpus)
-    texts = functools.partial(texts_of, corpus)
-    tokenizer = build(cfg["processor"], texts=texts, cache_dir=folder)
+    tokenizer = build(cfg["processor"], texts=corpus.train_texts, cache_dir=folder)
     made.use(tokenizer)
     encoder = fresh(cfg, made, tokenizer)
     limits = Limits(64)
@@ -245,7 +244,7 @@ def test_what_a_short_limit_cuts_off_is_counted_and_still_judged(task, head):
     table = corpus.splits["train"]
     features = made.encode(table.to_pydict(), 0, tokenizer, Limits(4))
     # Raw text is learned in pieces, of which none is lost.
-    assert sum(features["cut"]) > 0 or made.reads == "text"
+    assert sum(features["cut"]) > 0 or made.fields == DOCUMENTS
     # An encoder-decoder reads so many tokens, and writes so many.
     assert max(features["length"]) <= (8 if made.auto_class == "AutoModelForSeq2SeqLM" else 4)
     rows = made.transform(rows_of(features), 1)

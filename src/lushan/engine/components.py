@@ -6,9 +6,8 @@ Data, labels, tokenizer, encoded splits, encoder, model.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from lushan.config.build import TARGET, build, source_of
 from lushan.config.signatures import read
 from lushan.data import processing
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.messages import TOOLS, said
 from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
 from lushan.models.origins import origins
@@ -83,20 +81,17 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     """
     source: Source = source_of(cfg)
     task: Task = build(cfg["task"])
-    corpus = read_for(task, source)
-    require_kind(task, corpus)
+    corpus = source.read(task.fields)
     if "train" not in corpus.splits:
         raise UserError(
             "there is nothing to train on", key="data.train", hint="Write data.train=FILE."
         )
     if corpus.windows is None:  # of a stream nobody knows what it will hold
-        corpus.notes = shared.notes_of(corpus.splits, corpus.notes)
+        corpus.notes = shared.notes_of(corpus.splits, corpus.fields, corpus.notes)
     task.prepare(corpus)
     task.require_metrics()
     cache = Path(cfg["paths"]["cache_dir"])
-    processor = build(
-        cfg["processor"], texts=functools.partial(texts_of, corpus), cache_dir=cache / "tokenizers"
-    )
+    processor = build(cfg["processor"], texts=corpus.train_texts, cache_dir=cache / "tokenizers")
     corpus.notes = corpus.notes + tokenizer_notes(cfg, processor)
     task.use(processor)
     encoder = make_encoder(cfg, task, processor)
@@ -253,76 +248,6 @@ def require_apart(model: torch.nn.Module) -> None:
             hint="Write data.packing=false"
             + (", or another model.attention." if probe is not None else "."),
         )
-
-
-def read_for(task: Task, source: Source) -> Corpus:
-    """Read the data of a task.
-
-    Raises:
-        UserError: It cannot be read. Where columns were looked for that the task does not read, the
-            error asks for those that it reads.
-    """
-    try:
-        return source.read()
-    except UserError as error:
-        asked = str(error.key).removeprefix("data.")
-        if task.reads == "text" or asked not in _OF_TEXTS or getattr(source, asked, None):
-            raise
-        columns = (error.hint or "").partition("; ")[2]
-        raise UserError(
-            f"this task reads {task.reads}: which columns hold them?",
-            key="data.source" if task.reads == "pairs" else "data",
-            file=error.file,
-            hint=_WAYS[task.reads] + (f" {columns[0].upper()}{columns[1:]}" if columns else ""),
-        ) from error
-
-
-_OF_TEXTS = ("text", "label")
-"""Options that say where a source finds texts with their labels."""
-
-
-def require_kind(task: Task, corpus: Corpus) -> None:
-    """A task that reads words cannot read texts, nor the other way round."""
-    if corpus.kind != task.reads:
-        raise UserError(
-            f"this task reads {task.reads}, and the data holds {corpus.kind}",
-            key="data",
-            value=corpus.kind,
-            hint=_WAYS[task.reads],
-        )
-
-
-_WAYS = {
-    "tokens": "Words with tags: data=conll, or data=jsonl with tags or spans.",
-    "text": "Texts: data=table or data=jsonl with text and label; raw ones by data=text.",
-    "pairs": "Pairs: data=table or data=jsonl with data.source=NAME data.target=NAME.",
-    "messages": "Dialogues: data=chat with data.messages=NAME.",
-}
-"""How each kind of data is named."""
-
-
-def texts_of(corpus: Corpus) -> Iterator[str]:
-    """The training texts, to train a tokenizer on."""
-    table = corpus.splits["train"]
-    if corpus.kind == "tokens":
-        for tokens in table.column("tokens").to_pylist():
-            yield " ".join(tokens)
-        return
-    for name in ("text", "text_pair", "source"):
-        if name in table.column_names:
-            for chunk in table.column(name).chunks:  # a corpus may be larger than the memory
-                yield from chunk.to_pylist()
-    if corpus.kind == "pairs":
-        for targets in table.column("targets").to_pylist():
-            yield from targets
-    if corpus.kind == "messages":
-        for messages in table.column("messages").to_pylist():
-            for message in messages:  # with the words that some templates have for roles
-                content, *others = said(message)
-                yield f"{message['role'].capitalize()}: {content}"
-                yield from others
-        if TOOLS in table.column_names:
-            yield from filter(None, table.column(TOOLS).to_pylist())
 
 
 def limits_of(source: Source, encoder: Any) -> Limits:

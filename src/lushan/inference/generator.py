@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from lushan.data.fields import inputs
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.load import load, quiet
@@ -202,7 +203,7 @@ def _of_run(folder: Path) -> Speaker:
     loaded = load(folder)
     task, whole = loaded.task, loaded.model
     inner: Any = whole.encoder
-    kind: Kind = {"messages": "messages", "pairs": "source"}.get(task.reads, "text")  # type: ignore[assignment]
+    kind: Any = next(iter(inputs(task.fields)))
     if task.prompts({kind: []}) is None:
         raise UserError(
             f"this run's model writes no text: {type(task).__name__} only reads",

@@ -69,8 +69,8 @@ def predict(
     remote_code.require(cfg)
     if stride is not None:
         overrides = [*overrides, f"++data.stride={stride}"]
-    kind = build(cfg["task"]).reads
-    found = read_inputs(run, cfg, kind, input, format=format, overrides=overrides)
+    fields = build(cfg["task"]).fields
+    found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
     notes += found.notes
     loaded = load(run, found.cfg)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
 from lushan.data import processing
-from lushan.data.source import Corpus, Kind
+from lushan.data.fields import Fields
+from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured, measured
@@ -77,8 +78,8 @@ class Task(abc.ABC):
     encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
     """
 
-    reads: Kind
-    """Which kind of corpus."""
+    fields: Fields
+    """What it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
     auto_class: ClassVar[str] = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""

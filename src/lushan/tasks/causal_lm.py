@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
+from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.tasks.base import IGNORED, Features, Limits
@@ -30,7 +31,7 @@ class CausalLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
+    fields = DOCUMENTS
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     packs = True
     per_byte = True

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
+from lushan.data.fields import DIALOGUES
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
@@ -65,7 +66,7 @@ class Chat(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "messages"
+    fields = DIALOGUES
     per_byte = True
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     schema = pa.schema(
@@ -405,7 +406,7 @@ class Chat(LanguageTask):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="messages", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=DIALOGUES, scheme=None, notes=[])
 
 
 def _generates(node: Mapping[str, Any]) -> bool:

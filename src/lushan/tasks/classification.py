@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import LABELLED, Field, Label, Labels, Number
 from lushan.data.labels import labels_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
 Kind = Literal["single", "multilabel", "regression"]
+TARGETS: Mapping[Kind, Field] = {
+    "single": Label(),
+    "multilabel": Labels(),
+    "regression": Number(),
+}
 _KNOWN = -1.0
 MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
 
@@ -60,7 +66,6 @@ class Classification(Task):
             Pearson, by kind.
     """
 
-    reads = "text"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -89,6 +94,7 @@ class Classification(Task):
     ) -> None:
         self.added = metrics or {}
         self.head, self.kind, self.pooling = head, kind, pooling
+        self.fields = LABELLED | {"label": TARGETS[kind]}
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.focal_gamma, self.threshold = focal_gamma, threshold
         self.main_metric = monitor or MAIN_METRIC[kind]
@@ -446,7 +452,7 @@ class Classification(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=LABELLED, scheme=None, notes=[])
 
 
 def _forms(scores: Tensor, gold: Tensor) -> Forms:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.data.batch.packing import positions
+from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
@@ -393,4 +394,4 @@ def demo_corpus(texts: list[str]) -> Corpus:
         }
     )
     splits = {"train": table, "validation": table, "test": table}
-    return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+    return Corpus(splits=splits, fields=DOCUMENTS, scheme=None, notes=[])

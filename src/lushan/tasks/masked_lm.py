@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
@@ -43,7 +44,7 @@ class MaskedLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
+    fields = DOCUMENTS
     auto_class: ClassVar[str] = "AutoModelForMaskedLM"
     counts_targets = True
     schema = pa.schema(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import WORDS
 from lushan.data.labels import labels_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
@@ -57,7 +58,7 @@ class NER(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "tokens"
+    fields = WORDS
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -334,7 +335,7 @@ class NER(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+        return Corpus(splits=splits, fields=WORDS, scheme="iob2", notes=[])
 
 
 def spaced_out(tokens: list[str]) -> tuple[str, list[tuple[int, int]]]:

@@ -13,6 +13,7 @@ from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
+from lushan.data.fields import DOCUMENTS, PAIRS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError, did_you_mean
@@ -113,7 +114,7 @@ class Seq2Seq(LanguageTask):
         monitor: str | None = None,
     ) -> None:
         super().__init__(metrics=metrics, monitor=monitor)
-        self.reads = "pairs" if objective == "supervised" else "text"
+        self.fields = PAIRS if objective == "supervised" else DOCUMENTS
         self.objective, self.prefix, self.max_target = objective, prefix, max_target
         self.decoding = {k: v for k, v in (decoding or {}).items() if v is not None}
         self.writes = objective == "supervised"
@@ -451,7 +452,7 @@ class Seq2Seq(LanguageTask):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="pairs", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=PAIRS, scheme=None, notes=[])
 
 
 def leads_of(table: pa.Table) -> list[str]:

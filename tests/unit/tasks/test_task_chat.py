@@ -17,7 +17,7 @@ from lushan.data.batch.loader import TrainingLoader
 from lushan.data.batch.packing import best_fit, joined
 from lushan.data.encode.encoding import encode
 from lushan.data.messages import Message, message_lists, unpacked
-from lushan.engine.components import encoding_notes, texts_of
+from lushan.engine.components import encoding_notes
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.tasks.base import IGNORED, Limits
@@ -39,7 +39,7 @@ LLAMA = functools.partial(
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    texts = functools.partial(texts_of, Chat.demo())
+    texts = Chat.demo().train_texts
     folder = tmp_path_factory.mktemp("tokenizers")
     special = list(templates.NEEDS["chatml"])
     return tokenizers.train(

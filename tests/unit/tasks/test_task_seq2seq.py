@@ -415,7 +415,7 @@ def test_what_is_known_before_anything_is_drawn() -> None:
         assert len(row["input_ids"]) <= 24
         assert row["input_ids"][-1] == row["labels"][-1] == end
         assert row["labels"][0] == made.sentinels[0]
-    assert made.reads == "text"
+    assert list(made.fields) == ["text"]
     assert not made.generates
 
 
