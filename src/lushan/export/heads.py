@@ -13,7 +13,6 @@ from lushan.export.forms import TEXTS, Form, plain_model, tokenizer_for
 from lushan.export.transformers_heads import classifier, tagger
 from lushan.inference.load import Loaded
 from lushan.models.heads import Linear
-from lushan.tasks.base import encoder_inputs
 from lushan.tasks.classification import Classification
 from lushan.tasks.ner import NER
 
@@ -94,10 +93,10 @@ def _tag_scores(loaded: Loaded, task: NER, rows: dict[str, list[Any]]) -> list[T
     for words in rows["tokens"]:
         features = task.encode({"tokens": [words]}, 0, loaded.tokenizer, _one_window(loaded))
         row = {name: torch.tensor(values[0]).numpy() for name, values in features.items()}
-        batch = task.collate([row], loaded.tokenizer.pad_token_id)
+        batch = task.collate([row])
         known = loaded.tokenizer(words, is_split_into_words=True, add_special_tokens=False)
         there = sorted({word for word in known.word_ids(0) if word is not None})
-        scores = whole(encoder_inputs(batch), batch["positions"])[0]
+        scores = whole(batch, batch["positions"])[0]
         found.append(scores[[word for word in there if word < len(scores)]])
     return found
 
@@ -156,8 +155,8 @@ def _text_scores(loaded: Loaded, task: Classification) -> list[Tensor]:
     for text in TEXTS:
         features = task.encode({"text": [text]}, 0, loaded.tokenizer, _one_window(loaded))
         row = {name: torch.tensor(values[0]).numpy() for name, values in features.items()}
-        batch = task.collate([row], loaded.tokenizer.pad_token_id)
-        found.append(whole(encoder_inputs(batch)))
+        batch = task.collate([row])
+        found.append(whole(batch))
     return found
 
 

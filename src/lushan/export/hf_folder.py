@@ -97,9 +97,13 @@ def form_of(loaded: Loaded) -> Form:
         return tagger_form(loaded, task)
     if isinstance(task, Classification):
         return classifier_form(loaded, task)
-    lingual = {"causal_lm": causal_form, "masked_lm": masked_form, "seq2seq_lm": seq2seq_form}
-    if task.purpose in lingual:
-        return lingual[task.purpose](loaded)
+    lingual = {
+        "AutoModelForCausalLM": causal_form,
+        "AutoModelForMaskedLM": masked_form,
+        "AutoModelForSeq2SeqLM": seq2seq_form,
+    }
+    if task.auto_class in lingual:
+        return lingual[task.auto_class](loaded)
     raise UserError(
         f"transformers has no form for {type(task).__name__}",
         file=loaded.folder,

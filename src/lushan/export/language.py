@@ -17,12 +17,12 @@ from lushan.tasks.seq2seq import Seq2Seq
 
 def causal_form(loaded: Loaded) -> Form:
     """A causal language model, of raw text or of dialogues."""
-    task, is_chat = loaded.task, loaded.task.reads == "messages"
+    task, is_chat = loaded.task, "messages" in loaded.task.fields
     model = plain_model(loaded)
     tokenizer = _beginning(tokenizer_for(loaded, model, _positions(loaded)))
     whole: Any = loaded.model
     _set_generation(model, loaded)
-    own_ids = task.prompts({task.reads: list(DIALOGUES if is_chat else TEXTS)})
+    own_ids = task.prompts({next(iter(task.fields)): list(DIALOGUES if is_chat else TEXTS)})
     assert own_ids is not None
     longest = whole.encoder.max_length or max(map(len, own_ids))
 
@@ -95,7 +95,7 @@ def _set_generation(model: Any, loaded: Loaded) -> None:
     endings = loaded.task.endings(model)
     config.eos_token_id = endings[0] if len(endings) == 1 else endings
     config.pad_token_id = tokenizer.pad_token_id
-    if loaded.task.purpose == "causal_lm":
+    if not model.config.is_encoder_decoder:
         config.bos_token_id = borders(tokenizer)[0]
 
 
@@ -142,7 +142,7 @@ def seq2seq_form(loaded: Loaded) -> Form:
             "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is missing, "
             "and ends in the tokenizer's last token alone."
         )
-    own_ids = task.prompts({task.reads if is_spans else "source": list(TEXTS)})
+    own_ids = task.prompts({next(iter(task.fields)) if is_spans else "source": list(TEXTS)})
     assert own_ids is not None
     longest = loaded.limits.max_length
 
