@@ -13,8 +13,9 @@ from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
-from lushan.data.fields import DOCUMENTS, PAIRS
+from lushan.data.fields import DOCUMENTS, PAIRS, Number, Text, Texts
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError, did_you_mean
 from lushan.metrics import rouge
@@ -22,6 +23,8 @@ from lushan.metrics.evaluation import Measured
 from lushan.models import probing
 from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -123,6 +126,19 @@ class Seq2Seq(LanguageTask):
         self.spans = Spans(noise_density, mean_span)
         self.sentinels: list[int] = []
         self.generation: dict[str, Any] | None = None
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = dict(super().record_fields)
+        if self.objective == "spans":
+            return found
+        # A text is generated for some examples alone.
+        return found | {
+            "source": Entry(Text(optional=True), "input"),
+            "gold": Entry(Texts(optional=True), "gold"),
+            "predicted": Entry(Text(optional=True), "predicted"),
+            "score": Entry(Number(optional=True), "detail"),
+        }
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -415,6 +431,8 @@ class Seq2Seq(LanguageTask):
                 joined, table.column("source").to_pylist(), references, strict=True
             )
         ]
+        number_of_some = Entry(Number(optional=True), "detail")
+        result.record_fields = dict.fromkeys(values, number_of_some)
         for number, place in enumerate(rows):
             result.records[place] |= {name: float(value[number]) for name, value in values.items()}
         return result
@@ -436,6 +454,31 @@ class Seq2Seq(LanguageTask):
             stem=self.stem,
             records=records or [],
             added=records is not None,
+        )
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        is_spans = self.objective == "spans"
+
+        def ids_of(tokenizer: Any, text: str) -> list[int]:
+            if is_spans:
+                end = borders(tokenizer)[1]
+                return [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
+            return list(tokenizer(self.prefix + text)["input_ids"])
+
+        notes = [f"Each source begins with {self.prefix!r}."] if self.prefix else []
+        if is_spans:
+            notes.append(
+                "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is "
+                "missing, and ends in the tokenizer's last token alone."
+            )
+        return language_export.seq2seq(
+            self,
+            trained,
+            "text" if is_spans else "source",
+            ids_of=ids_of,
+            prefix=self.prefix,
+            decoding=self.decoding,
+            notes=notes,
         )
 
     @classmethod
