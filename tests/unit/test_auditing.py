@@ -61,7 +61,7 @@ def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
 
 
 def test_without_the_tokenizer_the_rest_is_audited(folder: Path, called) -> None:
-    code, out, _ = called(*TABLE, "tokenizer=pretrained", "tokenizer.path=no/where")
+    code, out, _ = called(*TABLE, "processor=pretrained", "processor.path=no/where")
     assert code == 0
     assert "1 of 3 test texts also in train" in out
     assert "not audited: lengths and unknown characters: " in out

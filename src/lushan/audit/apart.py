@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.audit.entities import Entity, entities_of, entity_of
+from lushan.data.fields import Fields
 from lushan.errors import UserError
 from lushan.metrics.prf import Scores, report
 from lushan.text.tags import Span, spans
@@ -34,13 +35,18 @@ class Apart:
 
 
 def scores_apart(
-    split: str, table: pa.Table, records: Sequence[Mapping[str, Any]], train: pa.Table
+    split: str,
+    table: pa.Table,
+    fields: Fields,
+    records: Sequence[Mapping[str, Any]],
+    train: pa.Table,
 ) -> Apart:
     """Judge a run's predictions of a split.
 
     Args:
         split: Its name.
         table: Its rows, with gold tags in IOB2.
+        fields: What its columns hold.
         records: The run's predictions, as it wrote them: `id`, and `predicted` tags in IOB2.
         train: What the run has learned from.
 
@@ -50,7 +56,7 @@ def scores_apart(
     ids = [str(name) for name in table.column("id").to_pylist()]
     if ids != [str(record.get("id")) for record in records]:
         raise UserError(f"the run's predictions are not those of the rows of {split}", key="--run")
-    learned = set(entities_of(train))
+    learned = set(entities_of(train, fields))
     counts = np.zeros((3, 2), np.int64)  # correct, predicted, gold of seen and unseen
     columns = (table.column("tokens").to_pylist(), table.column("tags").to_pylist())
     for words, tags, record in zip(*columns, records, strict=True):

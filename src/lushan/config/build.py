@@ -15,10 +15,10 @@ from lushan.errors import UserError
 TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
-    "tokenizer": ("texts", "cache_dir"),
-    "model": ("vocab_size", "pad_token_id", "purpose", "special"),
+    "processor": ("texts", "cache_dir"),
+    "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
-    "peft": ("encoder", "purpose"),
+    "peft": ("encoder", "auto_class"),
     "peft.config": (
         *("task_type", "peft_type", "total_step", "inference_mode"),
         *("auto_mapping", "peft_version", "base_model_name_or_path", "revision"),

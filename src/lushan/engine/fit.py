@@ -28,6 +28,7 @@ from lushan.common.units import Measure, measure_of
 from lushan.config.build import build
 from lushan.config.check import measures
 from lushan.data.labelled import remembered
+from lushan.data.processing import fingerprint
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -48,11 +49,10 @@ from lushan.launch.signals import Signals
 from lushan.models.own_code import save_shape
 from lushan.optim import freeze_weights
 from lushan.run import checksums
-from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER
+from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
 from lushan.tasks.base import Evaluation, Task
-from lushan.text.tokenizers import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Outcome:
         train_examples: Examples that were trained on, each counted every time.
         train_tokens: Tokens of these, padding left out.
         parameters: Of the model, `all` and `trained`.
-        tokenizer_sha256: Fingerprint of the tokenizer.
+        processor_sha256: Fingerprint of the processor.
         weights_sha256: Of the judged weights.
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the judged weights.
@@ -88,7 +88,7 @@ class Outcome:
     train_examples: int
     train_tokens: int
     parameters: dict[str, int]
-    tokenizer_sha256: str
+    processor_sha256: str
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
@@ -201,7 +201,6 @@ def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -
         plan=plan_of(ready, batching),
         encoded=ready.encoded,
         tables=ready.corpus.splits,
-        pad_id=ready.tokenizer.pad_token_id,
         clip=trainer.clip_norm,
     )
 
@@ -239,7 +238,7 @@ def keep_for_later(ready: Prepared, folder: Path) -> None:
     write_json(folder / TASK_STATE, {**state, "columns": remembered(ready.source)})
     encoder: Any = ready.model.encoder
     for name, save in (
-        (TOKENIZER, ready.tokenizer.save_pretrained),
+        (PROCESSOR, ready.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
         # Anew at every start: what lies there was not looked at since.
@@ -362,7 +361,7 @@ def judge(
         train_examples=experiment.running["examples"],
         train_tokens=experiment.running["tokens"],
         parameters=count_parameters(experiment.model),
-        tokenizer_sha256=fingerprint(ready.tokenizer),
+        processor_sha256=fingerprint(ready.processor),
         weights_sha256=weights_hash(experiment.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,

@@ -23,7 +23,7 @@ from lushan.config.inputs import Inputs
 from lushan.errors import UserError
 from lushan.launch.signals import Signals
 from lushan.run import checksums, inside, remote_code
-from lushan.run.artifacts import ENCODER, TOKENIZER, require_checkpoint
+from lushan.run.artifacts import ENCODER, PROCESSOR, require_checkpoint
 from lushan.run.config_yaml import read_config
 from lushan.run.files import intact, write_json
 from lushan.run.folder import FAILED, RunFolder
@@ -153,7 +153,7 @@ def require_its_inputs(
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:
         require_unchanged(before, read, folder.path, names)
-    for name in (TOKENIZER, ENCODER):
+    for name in (PROCESSOR, ENCODER):
         shutil.rmtree(folder.path / name, ignore_errors=True)
 
 
@@ -218,7 +218,7 @@ def carry_out(
                 extra={
                     "notes": outcome.notes + noted,
                     "not_comparable": outcome.not_comparable,
-                    "tokenizer_sha256": outcome.tokenizer_sha256,
+                    "processor_sha256": outcome.processor_sha256,
                     "final_weights_sha256": outcome.final_weights_sha256,
                     "best_step": outcome.best_step,
                     "steps": outcome.steps,
@@ -228,7 +228,7 @@ def carry_out(
                     "parameters": outcome.parameters,
                 },
             )
-            known: dict[str, Any] = {**kept, "tokenizer": outcome.tokenizer_sha256}
+            known: dict[str, Any] = {**kept, "processor": outcome.processor_sha256}
             if remote_code.is_stated(cfg):
                 known["code"] = hashes(folder.path / ENCODER)
             # Sums come out differently over another number of threads.
@@ -337,7 +337,7 @@ def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
     for cfg in plain:
         if config := cfg["model"].get("config"):
             task = found["task", cfg["task"]["_target_"]]
-            encoders.warm_up(found["model.config", config["_target_"]], task.purpose)
+            encoders.warm_up(found["model.config", config["_target_"]], task.auto_class)
     artifacts.warm_up()
     manifest.packages()
     manifest.describe_machine()

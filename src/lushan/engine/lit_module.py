@@ -49,7 +49,6 @@ class Experiment(pl.LightningModule):
         plan: Which examples are learned when; none is needed to judge.
         encoded: Encoded splits that are judged.
         tables: The corpus splits they come from.
-        pad_id: Of the tokenizer.
         optimizer: Model to optimizer; none is needed to judge.
         multiplier: step and `total_steps` to the factor on every learning rate; likewise.
         clip: Largest gradient norm, or None.
@@ -64,7 +63,6 @@ class Experiment(pl.LightningModule):
         plan: Schedule | None = None,
         encoded: dict[str, Encoded],
         tables: dict[str, pa.Table],
-        pad_id: int,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
         multiplier: Callable[..., float] | None = None,
         clip: float | None = None,
@@ -74,7 +72,7 @@ class Experiment(pl.LightningModule):
         self.model, self.task = model, task
         self.make_optimizer, self.multiplier = optimizer, multiplier
         self.batching, self.encoded, self.tables = batching, encoded, tables
-        self.pad_id, self.clip = pad_id, clip
+        self.clip = clip
         self.plan = plan
         self.evaluations: dict[str, Evaluation] = {}
         self.ema: EMA | None = None
@@ -92,7 +90,7 @@ class Experiment(pl.LightningModule):
     # Data
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = self.task.collate(rows, self.pad_id)
+        batch: dict[str, Any] = self.task.collate(rows)
         if self.task.counts_targets:
             batch["targets"] = sum(int(row["targets"]) for row in rows)
         return batch
@@ -100,7 +98,7 @@ class Experiment(pl.LightningModule):
     def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
         # What evaluation masks is the same for all seeds: their numbers are compared.
         seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
-        return functools.partial(self.task.corrupt, seed=seed)
+        return functools.partial(self.task.transform, seed=seed)
 
     def train_dataloader(self) -> TrainingLoader:
         """This epoch's batches, from where the run stands."""

@@ -94,23 +94,26 @@ def write(lines: Sequence[Text], *, plain: bool) -> None:
 
 
 def rows_of(task: Task, batch: Batch, tokenizer: Any) -> list[Row]:
-    """The rows of a batch, by what its model is for."""
+    """Return the rows of a batch, by what its model learns."""
     read: Mapping[str, Callable[..., Row]] = {
-        "causal_lm": _next_tokens,
-        "masked_lm": _hidden_tokens,
-        "seq2seq_lm": _target_tokens,
+        "AutoModelForCausalLM": _next_tokens,
+        "AutoModelForMaskedLM": _hidden_tokens,
+        "AutoModelForSeq2SeqLM": _target_tokens,
     }
     lessons = task.lessons(batch)
     rows = []
     for number, example in enumerate(batch["example"].tolist()):
+        if "input_ids" not in batch:  # an image: what it is to learn can be told
+            rows.append(_labelled(Row(example, [], []), lessons[number] if lessons else {}))
+            continue
         ids = batch["input_ids"][number].tolist()
         length = _length(batch, number, tokenizer.pad_token_id)
         row = Row(example, ids[:length], [None] * length, padding=len(ids) - length)
         if "position_ids" in batch:
             places = batch["position_ids"][number, :length].tolist()
             row.starts = [i for i, place in enumerate(places) if place == 0]
-        if task.purpose in read:
-            row = read[task.purpose](row, batch["labels"][number].tolist(), tokenizer)
+        if task.auto_class in read:
+            row = read[task.auto_class](row, batch["labels"][number].tolist(), tokenizer)
         elif lessons:
             row = _labelled(row, lessons[number])
         rows.append(row)
@@ -194,7 +197,7 @@ def drawn(rows: Sequence[Row], ready: Prepared, *, plain: bool, of: str) -> Iter
         yield _line(row, ready.tokenizer, plain=plain)
     if len(rows) > ROWS:
         yield Text(f"\nand {len(rows) - ROWS} rows more")
-    if rows:
+    if rows and rows[0].tokens:
         yield Text("\nrow 1, token by token:", style="bold")
         yield from _listing(rows[0], ready.tokenizer, plain=plain)
 

@@ -93,7 +93,7 @@ def spec_of(loaded: Loaded) -> ExportSpec:
     trained = TrainedModel(
         whole=loaded.model,
         plain=merged(loaded.model),
-        processor=loaded.tokenizer,
+        processor=loaded.processor,
         max_length=loaded.limits.max_length,
         stride=loaded.limits.stride,
     )

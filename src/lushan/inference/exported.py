@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lushan.common import parsing
+from lushan.data import processing
 from lushan.errors import UserError
-from lushan.models import encoders
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
 from lushan.tasks.base import Limits, Task
@@ -34,12 +34,7 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
-_READERS = {
-    "processor_config.json": "AutoProcessor",
-    "preprocessor_config.json": "AutoImageProcessor",
-    "tokenizer_config.json": "AutoTokenizer",
-}
-"""The file that a kind of processor writes, and the Auto class that reads it; the first counts."""
+AUTO_MODEL = "AutoModel"
 
 
 class Stored(TypedDict):
@@ -162,14 +157,11 @@ def processor_of(folder: Path) -> Any:
     Raises:
         UserError: There is none, or it cannot be read.
     """
-    import transformers
-
-    name = next((name for file, name in _READERS.items() if (folder / file).is_file()), None)
-    if name is None:
+    if not any((folder / name).is_file() for name in processing.FILES):
         raise UserError("there is no processor in it", file=folder, hint=CHANGED)
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="processor"):
-        return getattr(transformers, name).from_pretrained(place.path, **place.options)
+        return processing.read(place)
 
 
 def plain_model_of(folder: Path, auto_class: str, dtype: Any = torch.float32) -> Any:
@@ -201,7 +193,9 @@ def model_of(folder: Path, task: Task, auto_class: str) -> Any:
         UserError: It cannot be read, or its head is not that of the task.
     """
     made = plain_model_of(folder, auto_class)
-    model = task.build(encoders.around(made, task.purpose))
+    # A task that takes hidden states has its own head on them.
+    part = made if task.auto_class != AUTO_MODEL else made.base_model
+    model = task.build(task.wrap(part))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():
         with intact(folder / HEAD) as path:

@@ -12,7 +12,7 @@ from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.engine.announce import quiet_lightning
-from lushan.engine.components import encode_all, encoding_notes, require_kind
+from lushan.engine.components import encode_all, encoding_notes
 from lushan.engine.fit import batching_of
 from lushan.engine.fit import evaluate as judge
 from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, Experiment
@@ -49,8 +49,7 @@ def evaluate(
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)
-    corpus = source.read(only=split)
-    require_kind(loaded.task, corpus)
+    corpus = source.read(loaded.task.fields, only=split)
     if split not in corpus.splits:
         there = [PREFIX.get(s, s) for s in corpus.splits]
         raise UserError(
@@ -59,15 +58,15 @@ def evaluate(
             value=split,
             hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
         )
-    require_known(split, corpus.splits[split], loaded.task.labels)
+    require_known(split, corpus.splits[split], corpus.fields, loaded.task.labels)
     corpus = Corpus(
         splits={split: corpus.splits[split]},
-        kind=corpus.kind,
+        fields=corpus.fields,
         scheme=corpus.scheme,
         notes=corpus.notes,
     )
     cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
-    encoded = encode_all(corpus, source, loaded.task, loaded.tokenizer, loaded.limits, cache)
+    encoded = encode_all(corpus, source, loaded.task, loaded.processor, loaded.limits, cache)
     trainer: Trainer = build(
         alone(cfg["trainer"]) | {"enable_progress_bar": False},
         callbacks=[],
@@ -81,7 +80,6 @@ def evaluate(
         batching=batching_of(cfg, source, trainer),
         encoded=encoded,
         tables=corpus.splits,
-        pad_id=loaded.tokenizer.pad_token_id,
     )
     found = judge(trainer, experiment, split)
     prefix = PREFIX.get(split, split)

@@ -124,9 +124,9 @@ class Result:
         return dict(self.extra.get("not_comparable") or {})
 
     @property
-    def tokenizer_sha256(self) -> str | None:
-        """Fingerprint of the run's tokenizer; None where that is not known."""
-        return self.extra.get("tokenizer_sha256")
+    def processor_sha256(self) -> str | None:
+        """Fingerprint of the run's processor; None where that is not known."""
+        return self.extra.get("processor_sha256")
 
     @property
     def headline(self) -> str:
@@ -221,7 +221,7 @@ class _Config(TypedDict, total=False):
     """The parts of a config that readers look into."""
 
     data: Node
-    tokenizer: Node
+    processor: Node
     model: Node
     task: Node
     optimizer: Node
@@ -257,7 +257,7 @@ class _Written(TypedDict):
     weights_sha256: NotRequired[str | None]
     notes: NotRequired[list[str] | None]
     not_comparable: NotRequired[dict[str, str] | None]
-    tokenizer_sha256: NotRequired[str | None]
+    processor_sha256: NotRequired[str | None]
     parameters: NotRequired[_Parameters | None]
     steps: NotRequired[Number]
     best_step: NotRequired[Number]

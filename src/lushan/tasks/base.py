@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
-from lushan.data.source import Corpus, Kind
+from lushan.data import processing
+from lushan.data.fields import Fields
+from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import Statistics
-from lushan.models.architectures import Purpose
+from lushan.models.backbone import Backbone
+from lushan.models.encoders import encoder_of
 from lushan.models.exported import ExportSpec, TrainedModel
 
 if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
@@ -76,11 +79,11 @@ class Task(abc.ABC):
     encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
     """
 
-    reads: Kind
-    """Which kind of corpus."""
+    fields: Fields
+    """What it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
-    purpose: ClassVar[Purpose] = "encoder"
-    """What is made of the architecture that the config names."""
+    auto_class: ClassVar[str] = "AutoModel"
+    """Name of the Auto class of transformers that chooses the model's class."""
 
     packs: bool = False
     """Whether several features share a row where `data.packing` says nothing."""
@@ -248,9 +251,13 @@ class Task(abc.ABC):
     def options(self) -> dict[str, Any]:
         """What besides the rows decides the encoding, as JSON; part of the fingerprint."""
 
-    def use(self, tokenizer: Any) -> None:
-        """Get to know the tokenizer, once, before anything is encoded or decoded."""
-        del tokenizer
+    pad_id: int = 0
+    """What fills rows of tokens up: of the processor's tokenizer, where it has one."""
+
+    def use(self, processor: Any) -> None:
+        """Get to know the processor, once, before anything is encoded or decoded."""
+        if (tokenizer := processing.tokenizer_of(processor)) is not None:
+            self.pad_id = int(tokenizer.pad_token_id)
 
     def limits(self, limits: Limits, split: str) -> Limits:
         """How long a feature of a split may be, where that is the task's to say."""
@@ -259,7 +266,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
@@ -269,8 +276,17 @@ class Task(abc.ABC):
             "features": len(features["length"])
         }
 
+    def wrap(self, model: Any) -> Backbone:
+        """Make the backbone of a model of transformers; by default its hidden states."""
+        return encoder_of(model)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        """Return ids of tokens that a fresh model's config gets, by their names there."""
+        del processor
+        return {}
+
     @abc.abstractmethod
-    def build(self, encoder: nn.Module) -> nn.Module:
+    def build(self, encoder: Backbone) -> nn.Module:
         """The whole model: a module with `.encoder`, and `.head` where there is one."""
 
     def require_attention(self, model: nn.Module) -> None:
@@ -281,8 +297,8 @@ class Task(abc.ABC):
         """
         del model
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-        """Features as they are drawn this time: masked, or otherwise new in each epoch.
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        """Return features as they are drawn this time: masked, or otherwise new in each epoch.
 
         Must depend on nothing but `seed` and a row's `index`, so that an interrupted run draws
         again what it drew. A row may get `targets` of its own; see `counts_targets`.
@@ -294,8 +310,8 @@ class Task(abc.ABC):
     """Whether `collate` tells by `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        """Features as padded tensors."""
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        """Return features as padded tensors."""
 
     @abc.abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -406,12 +422,6 @@ def pad_inputs(rows: list[dict[str, Any]], pad_id: int) -> Batch:
     if "token_type_ids" in rows[0]:
         batch["token_type_ids"] = pad([row["token_type_ids"] for row in rows], 0)
     return batch
-
-
-def encoder_inputs(batch: Batch) -> Batch:
-    """The part of a batch that the encoder takes."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return {name: batch[name] for name in names if name in batch}
 
 
 def affixes(tokenizer: Any) -> tuple[list[int], list[int]]:

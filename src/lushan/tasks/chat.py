@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
+from lushan.data.fields import DIALOGUES
 from lushan.data.messages import TOOLS, dialogues_of
+from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
-from lushan.models.architectures import Purpose
-from lushan.models.exported import DIALOGUES, ExportSpec, TrainedModel
+from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
@@ -67,9 +68,9 @@ class Chat(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "messages"
+    fields = DIALOGUES
     per_byte = True
-    purpose: ClassVar[Purpose] = "causal_lm"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     schema = pa.schema(
         [
             ("tokens", pa.list_(pa.int32())),
@@ -139,9 +140,10 @@ class Chat(LanguageTask):
     def restore(self, state: dict[str, Any]) -> None:
         self.source = state["template"]
 
-    def use(self, tokenizer: Any) -> None:
+    def use(self, processor: Any) -> None:
         """Choose the template, and give it to the tokenizer: they are saved together."""
-        super().use(tokenizer)
+        tokenizer = require_tokenizer(processor)
+        super().use(processor)
         if self.source is None:
             self.template = choose(self.wanted, tokenizer)
         else:
@@ -156,8 +158,9 @@ class Chat(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         assert self.template is not None
         unknown = tokenizer.unk_token_id
         features: Features = {field.name: [] for field in self.schema} | {UNSEEN: []}
@@ -252,13 +255,13 @@ class Chat(LanguageTask):
         counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
         return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Each token beside the one that follows it, where that is learned; nothing is random."""
         del seed
         return [_shifted(row) for row in rows]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        batch = super().collate(rows, pad_id)
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = super().collate(rows)
         more = {n: torch.tensor([int(row[n]) for row in rows]) for n in ("bytes", "asked")}
         if any((row["weights"][row["labels"] != IGNORED] != 1).any() for row in rows):
             more["weights"] = pad([row["weights"] for row in rows], 0, np.float32)
@@ -395,7 +398,7 @@ class Chat(LanguageTask):
             return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
 
         prompt = '[{"role": "user", "content": "Hello"}]'
-        rows = {"messages": DIALOGUES}
+        rows = {"messages": CONVERSATIONS}
         return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
     @classmethod
@@ -414,7 +417,7 @@ class Chat(LanguageTask):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="messages", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=DIALOGUES, scheme=None, notes=[])
 
 
 def _generates(node: Mapping[str, Any]) -> bool:

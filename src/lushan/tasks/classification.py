@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import LABELLED, Field, Label, Labels, Number
 from lushan.data.labels import labels_of
+from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
 from lushan.metrics.evaluation import Measured
 from lushan.models import losses
-from lushan.models.backbone import TextModel
+from lushan.models.backbone import Backbone, TextModel
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import is_structured, make_head
 from lushan.models.pooling import pooler
@@ -32,7 +34,6 @@ from lushan.tasks.base import (
     Limits,
     Records,
     Task,
-    encoder_inputs,
     pad,
     pad_inputs,
 )
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
 Kind = Literal["single", "multilabel", "regression"]
+TARGETS: Mapping[Kind, Field] = {
+    "single": Label(),
+    "multilabel": Labels(),
+    "regression": Number(),
+}
 _KNOWN = -1.0
 _EXPORTED: Mapping[str, tuple[str, str]] = {
     "single": ("single_label_classification", ""),
@@ -69,7 +75,6 @@ class Classification(Task):
             Pearson, by kind.
     """
 
-    reads = "text"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -98,6 +103,7 @@ class Classification(Task):
     ) -> None:
         self.added = metrics or {}
         self.head, self.kind, self.pooling = head, kind, pooling
+        self.fields = LABELLED | {"label": TARGETS[kind]}
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.focal_gamma, self.threshold = focal_gamma, threshold
         self.main_metric = monitor or MAIN_METRIC[kind]
@@ -204,8 +210,9 @@ class Classification(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         texts, pairs = rows["text"], rows.get("text_pair")
         if pairs and limits.stride is not None:
             raise UserError(
@@ -253,8 +260,8 @@ class Classification(Task):
         # Numbers of labels, however many there are; the first says that they are known.
         return [[_KNOWN, *sorted(float(self.label_ids[x]) for x in set(v))] for v in values]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        batch = pad_inputs(rows, pad_id)
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = pad_inputs(rows, self.pad_id)
         if not batch["token_type_ids"].any():  # the same as leaving it away, and not all take it
             del batch["token_type_ids"]
         if len(rows[0]["labels"]):
@@ -272,13 +279,13 @@ class Classification(Task):
 
     # Model
 
-    def build(self, encoder: nn.Module) -> nn.Module:
-        width: Any = encoder.width
+    def build(self, encoder: Backbone) -> nn.Module:
+        width = encoder.width
         head = make_head(self.head, width=width, num_labels=self.width)
         return TextModel(encoder, pooler(self.pooling, width), head)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._loss(model(encoder_inputs(batch)), batch)
+        return self._loss(model(batch), batch)
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if "labels" not in batch:
@@ -311,7 +318,7 @@ class Classification(Task):
         ]
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        scores = model(encoder_inputs(batch)).float()
+        scores = model(batch).float()
         loss = self._loss(scores, batch)
         if self.kind == "single":
             scores = scores.softmax(-1)
@@ -459,7 +466,7 @@ class Classification(Task):
             trained,
             scores,
             self.labels or ["value"],
-            expected=[whole(encoder_inputs(batch)) for batch in batches],
+            expected=[whole(batch) for batch in batches],
             notes=notes,
             options={"problem_type": problem, "classifier_pooling": self.pooling},
             arguments=arguments,
@@ -479,7 +486,7 @@ class Classification(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=LABELLED, scheme=None, notes=[])
 
 
 def _forms(scores: Tensor, gold: Tensor) -> Forms:

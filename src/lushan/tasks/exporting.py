@@ -36,10 +36,9 @@ def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
 
 def batch_of(task: Task, rows: dict[str, list[Any]], trained: TrainedModel) -> Batch:
     """Encode one example as the run does, truncated and not in windows, and collate it."""
-    tokenizer = trained.processor
-    features = task.encode(rows, 0, tokenizer, Limits(trained.max_length))
+    features = task.encode(rows, 0, trained.processor, Limits(trained.max_length))
     row = {name: np.asarray(values[0]) for name, values in features.items()}
-    return task.collate([row], tokenizer.pad_token_id)
+    return task.collate([row])
 
 
 def words_of(text: str) -> list[str]:

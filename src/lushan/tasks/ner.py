@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import WORDS
 from lushan.data.labels import labels_of
+from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.evaluation import Measured
-from lushan.models.backbone import WordModel
+from lushan.models.backbone import Backbone, WordModel
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.losses import cross_entropy
@@ -31,7 +33,6 @@ from lushan.tasks.base import (
     Records,
     Task,
     affixes,
-    encoder_inputs,
     flatten,
     pad,
     pad_inputs,
@@ -63,7 +64,7 @@ class NER(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "tokens"
+    fields = WORDS
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -137,8 +138,9 @@ class NER(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         prefix, suffix = affixes(tokenizer)
         room = limits.max_length - len(prefix) - len(suffix)
         features: Features = {field.name: [] for field in self.schema}
@@ -173,8 +175,8 @@ class NER(Task):
             return [0] * length
         return [self.tag_ids[t] for t in tagging.convert(tags, "iob2", self.scheme)]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        return pad_inputs(rows, pad_id) | {
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        return pad_inputs(rows, self.pad_id) | {
             "positions": pad([row["positions"] for row in rows], 0),
             "labels": pad([row["labels"] for row in rows], IGNORED),
             "start": torch.tensor([int(row["start"]) for row in rows]),
@@ -182,13 +184,13 @@ class NER(Task):
 
     # Model
 
-    def build(self, encoder: nn.Module) -> nn.Module:
-        width: Any = encoder.width
+    def build(self, encoder: Backbone) -> nn.Module:
+        width = encoder.width
         head = make_head(self.head, width=width, num_labels=len(self.tags), allowed=self.allowed)
         return WordModel(encoder, head)
 
     def _scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        return model(encoder_inputs(batch), batch["positions"]), batch["labels"] != IGNORED
+        return model(batch, batch["positions"]), batch["labels"] != IGNORED
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         scores, mask = self._scores(model, batch)
@@ -339,7 +341,7 @@ class NER(Task):
         expected = []
         for words in map(exporting.words_of, TEXTS):
             batch = exporting.batch_of(self, {"tokens": [words]}, trained)
-            found = whole(encoder_inputs(batch), batch["positions"])[0]
+            found = whole(batch, batch["positions"])[0]
             known = exporting.known_words(trained.processor, words)
             expected.append(found[[word for word in known if word < len(found)]])
         labels = [_iob2(tag) for tag in self.tags]
@@ -363,7 +365,7 @@ class NER(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+        return Corpus(splits=splits, fields=WORDS, scheme="iob2", notes=[])
 
 
 def _iob2(tag: str) -> str:

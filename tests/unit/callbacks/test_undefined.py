@@ -126,7 +126,7 @@ def test_a_regression_with_one_gold_number_keeps_the_epoch_of_the_lowest_loss(tm
         text = "text,label\n" + "".join(f"{a},{b}\n" for a, b in lines)
         (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
     files = [f"data.train={tmp_path}/train.csv", f"data.validation={tmp_path}/dev.csv"]
-    more = ["task.kind=regression", "data.label_kind=regression", "trainer.max_epochs=3"]
+    more = ["task.kind=regression", "trainer.max_epochs=3"]
     run = trained(tmp_path, "task=classification", "data=table", *files, *more, "optimizer.lr=1e-3")
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     with (run / "metrics.csv").open(encoding="utf-8") as file:

@@ -7,6 +7,7 @@ import torch
 import transformers
 from tests.conftest import trained
 from tests.helpers import command
+from tests.helpers.asked import KINDS
 from torch import nn
 
 from lushan.data.unlabelled import read_unlabelled
@@ -20,7 +21,7 @@ from lushan.models.decoding import Settings
 from lushan.models.heads import MLP
 from lushan.tasks import ner
 
-SMALL = [o for o in command.SMALL if not o.startswith(("model", "tokenizer"))]
+SMALL = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 SMALL += ["data.limit=16", "test=false"]
 PROMPTS = ["the film", "明月几时有", "a  b", "x"]
 SENTENCES = [
@@ -128,7 +129,7 @@ def test_a_pipeline_finds_the_entities_that_the_run_finds(ner_run, folder, tmp_p
     export(ner_run, folder)
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-    ours = predict_rows(loaded, read_unlabelled(path, "tokens"))
+    ours = predict_rows(loaded, read_unlabelled(path, KINDS["tokens"]))
     find = transformers.pipeline("token-classification", str(folder), aggregation_strategy="first")
     for row in ours:
         theirs = [(e["start"], e["end"], e["entity_group"]) for e in find(row["text"])]
@@ -143,7 +144,7 @@ def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
     judge = transformers.pipeline("text-classification", str(folder))
-    for row in predict_rows(load(reviews_run), read_unlabelled(path, "text")):
+    for row in predict_rows(load(reviews_run), read_unlabelled(path, KINDS["text"])):
         (theirs,) = judge(row["text"])
         assert theirs["label"] == row["predicted"]
         assert theirs["score"] == pytest.approx(row["score"], abs=1e-5)

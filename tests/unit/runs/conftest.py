@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "data": {"_target_": "lushan.data.formats.SampleNER", "batch_tokens": 256},
         "task": {"head": {"_target_": "lushan.models.heads.Linear", "dropout": 0.1}},
         "optimizer": {"lr": 1e-5},
-        "tokenizer": {"kind": "wordpiece"},
+        "processor": {"kind": "wordpiece"},
         "callbacks": {},
         "trainer": {"max_epochs": 3, "devices": 1},
     }

@@ -32,6 +32,13 @@ def texts(values: Sequence[str]) -> pa.Array:
     return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(data))
 
 
+def binaries(values: Sequence[bytes]) -> pa.Array:
+    """Return a column of bytes, with offsets of 64 bits."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+
+
 def text_lists(values: Sequence[Sequence[str]]) -> pa.Array:
     """A column of lists of texts."""
     return _lists(values, texts(list(chain.from_iterable(values))))
