@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import json
 import pkgutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
 from lushan.data.fields import DOCUMENTS
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -200,6 +202,11 @@ def test_it_learns_its_demo(task, head):
     for low, high in evaluation.intervals.values():
         assert low <= high
     assert len(evaluation.records) == corpus.splits["train"].num_rows
+    stated = RecordSchema(dict(made.record_fields) | evaluation.record_fields)
+    assert stated.as_dict()
+    for record in evaluation.records:
+        stated.check(json.loads(json.dumps(record)))
+        assert set(record) <= {"id", *stated.entries}
     told = {"gold", "predicted", "score"} if head else {"loss", "tokens", "hits"}
     assert all({"id", *told} <= set(r) for r in evaluation.records)
 

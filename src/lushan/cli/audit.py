@@ -117,30 +117,36 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
 
 
 def judged_apart(run: Path) -> list[Apart]:
-    """A run's scores on entities that train has and has not; none where it tags no words.
+    """Return a run's scores on entities that train has and has not; none where it tags no words.
 
     Raises:
         UserError: Its predictions are not those of its data.
     """
     from lushan.audit.apart import scores_apart
     from lushan.config.build import build, source_of
-    from lushan.data.fields import tagged
+    from lushan.data.fields import Tags, tagged
     from lushan.run import checksums
     from lushan.run.config_yaml import read_config
     from lushan.run.folder import RunFolder
     from lushan.study import records
+    from lushan.study.schemas import schema_of
 
+    result = RunFolder(run).result()
+    assert result is not None  # `config_of_run` has refused a run without one
+    schema = schema_of(result, run)
+    predicted, field = schema.predicted or ("", None)
     cfg = read_config(run)
     corpus = source_of(cfg).read(build(cfg["task"]).fields)
     splits = corpus.splits
-    if "train" not in splits or tagged(corpus.fields) is None:
+    if "train" not in splits or tagged(corpus.fields) is None or not isinstance(field, Tags):
         return []
     checksums.verified(run, RunFolder(run).predictions.name)  # none of them is gone
     found = []
     for split in splits:
         if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
-            told = records.read(run, split)
-            found.append(scores_apart(split, splits[split], corpus.fields, told, splits["train"]))
+            told = records.read(run, split, schema)
+            train, fields = splits["train"], corpus.fields
+            found.append(scores_apart(split, splits[split], fields, told, predicted, train))
     return found
 
 

@@ -20,6 +20,18 @@ import pyarrow.compute as pc
 
 from lushan.data.encode import arrow
 from lushan.data.messages import said
+from lushan.data.stored import Stored
+from lushan.data.stored_values import (
+    StoredImage,
+    StoredLabel,
+    StoredLabels,
+    StoredMessages,
+    StoredNumber,
+    StoredTags,
+    StoredText,
+    StoredTexts,
+    StoredWords,
+)
 from lushan.text import tags
 from lushan.text.words import join_words
 
@@ -31,7 +43,7 @@ PLACES = ("id", "line", "file")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Field(abc.ABC):
+class Field(Stored, abc.ABC):
     """What the values of a column are.
 
     Args:
@@ -106,7 +118,7 @@ Fields = dict[str, Field]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Text(Field):
+class Text(StoredText, Field):
     """A text."""
 
     what: ClassVar[str] = "text"
@@ -121,7 +133,7 @@ class Text(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Texts(Field):
+class Texts(StoredTexts, Field):
     """Several texts, each of which is as right as the others: references."""
 
     target: bool = True
@@ -133,7 +145,7 @@ class Texts(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Words(Field):
+class Words(StoredWords, Field):
     """A text as a list of words."""
 
     what: ClassVar[str] = "list of words"
@@ -150,14 +162,17 @@ class Words(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tags(Field):
+class Tags(StoredTags, Field):
     """A tag for each word, in IOB2.
 
     Args:
         words: The column of the words.
+        scores: The entry of a stored prediction with a `score` for each span from `start` to `end`;
+            '' where there is none.
     """
 
     words: str = "tokens"
+    scores: str = ""
     target: bool = True
     has_classes: ClassVar[bool] = True
     what: ClassVar[str] = "list of tags"
@@ -175,9 +190,15 @@ class Tags(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Label(Field):
-    """One class."""
+class Label(StoredLabel, Field):
+    """One class.
 
+    Args:
+        probabilities: The entry of a stored prediction with the probability of each class; ''
+            where there is none.
+    """
+
+    probabilities: str = ""
     target: bool = True
     has_classes: ClassVar[bool] = True
     what: ClassVar[str] = "label"
@@ -190,7 +211,7 @@ class Label(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Labels(Field):
+class Labels(StoredLabels, Field):
     """Any number of classes."""
 
     target: bool = True
@@ -205,7 +226,7 @@ class Labels(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Number(Field):
+class Number(StoredNumber, Field):
     """A number."""
 
     target: bool = True
@@ -220,7 +241,7 @@ LABEL_FIELDS = (Label, Labels, Number)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Messages(Field):
+class Messages(StoredMessages, Field):
     """A dialogue: messages with roles, as a table keeps them (see `lushan.data.messages`)."""
 
     what: ClassVar[str] = "dialogue"
@@ -255,7 +276,7 @@ class Json(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Image(Field):
+class Image(StoredImage, Field):
     """An image: its file, or its encoded bytes.
 
     A table keeps a struct of `path` (text) and `bytes`, of which one is empty; pixels never.
@@ -299,6 +320,13 @@ class Image(Field):
 
     def preview(self, value: Mapping[str, Any]) -> str:
         return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Value(Field):
+    """A value of any form, as JSON has it: a detail of a stored prediction."""
+
+    what: ClassVar[str] = "value"
 
 
 WORDS: Fields = {"tokens": Words(), "tags": Tags()}

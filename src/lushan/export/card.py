@@ -15,7 +15,7 @@ from lushan.inference.exported import PRIVATE
 from lushan.inference.load import Loaded
 from lushan.run.folder import RunFolder
 from lushan.run.manifest import read_manifest
-from lushan.run.result import Result, summary
+from lushan.run.result import RunResult, summary
 from lushan.run.summary import metric_cells
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
@@ -105,7 +105,7 @@ def _imports(usage: str) -> str:
     return f"from transformers import {', '.join(used)}" if used else ""
 
 
-def _numbers(result: Result | None) -> str:
+def _numbers(result: RunResult | None) -> str:
     if result is None:
         return "## Numbers\n\nThe run is not complete: it has no result.json."
     lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
@@ -118,7 +118,7 @@ def _numbers(result: Result | None) -> str:
     return "\n".join(lines)
 
 
-def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
+def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
     node = cfg["data"]
     kept = {
         key: value
@@ -135,7 +135,7 @@ def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
     return "\n".join(lines)
 
 
-def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
+def _making(loaded: Loaded, folder: RunFolder, result: RunResult | None) -> str:
     lines = ["## How it was made", ""]
     manifest: dict[str, Any] = {}
     with contextlib.suppress(OSError):

@@ -34,7 +34,6 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
-AUTO_MODEL = "AutoModel"
 
 
 class Stored(TypedDict):
@@ -193,9 +192,9 @@ def model_of(folder: Path, task: Task, auto_class: str) -> Any:
         UserError: It cannot be read, or its head is not that of the task.
     """
     made = plain_model_of(folder, auto_class)
-    # A task that takes hidden states has its own head on them.
-    part = made if task.auto_class != AUTO_MODEL else made.base_model
-    model = task.build(task.wrap(part))
+    # An encoder comes without the head that transformers has put on it.
+    plain = made.base_model if task.auto_class == "AutoModel" else made
+    model = task.build(task.wrap(plain))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():
         with intact(folder / HEAD) as path:

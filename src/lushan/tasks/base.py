@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
+from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.fields import Fields
+from lushan.data.record_schema import Entry, of_fields
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
@@ -46,7 +49,9 @@ class Evaluation:
         metrics: Name to value, without the split's name.
         intervals: 95 % bootstrap interval over examples of the main numbers: name to (low, high).
         report: Level to class to precision, recall, f1, support.
-        records: One row an example: id, gold, predicted, score.
+        records: One row an example: `id`, and what `Task.record_fields` states.
+        record_fields: Entries of the records that follow from the metrics.
+        files: Files that records refer to, such as images: name to content; see `add_file`.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
@@ -58,11 +63,27 @@ class Evaluation:
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: Records = dataclasses.field(default_factory=list)
+    record_fields: dict[str, Entry] = dataclasses.field(default_factory=dict)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
     statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
+
+    def add_file(self, content: bytes, ending: str) -> dict[str, str]:
+        """Keep a file beside the records, such as an image that was predicted.
+
+        Args:
+            content: Of the file; the same content is kept once.
+            ending: Of its name, such as `png`.
+
+        Returns:
+            What a record has of it: its path in the run's folder.
+        """
+        name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+        self.files[name] = content
+        return {"path": f"predictions/{name}"}
 
     def add(self, found: Measured) -> None:
         """Take over what some metrics come to."""
@@ -111,6 +132,15 @@ class Task(abc.ABC):
 
     added: Mapping[str, Callable[..., Any]] = {}
     """Metrics that the config adds, by name: each builds its metric."""
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        """Return what the entries of a stored prediction are: field and role of each.
+
+        By default the inputs of `fields`, and `gold` and `predicted` of their target. Each record
+        has an `id` beside them.
+        """
+        return of_fields(self.fields)
 
     @classmethod
     @abc.abstractmethod
@@ -270,6 +300,19 @@ class Task(abc.ABC):
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        """Yield what was cut or cannot be read of a split, from what `count` added up."""
+        if cut := counts.get("cut"):
+            what = plural(cut, "word or text was", "words or texts were")
+            yield f"{split}: {what} cut by max_length"
+        if unknown := counts.get("unknown"):
+            yield f"{split}: {unknown} texts hold no known token"
+        if lost := counts.get("unknown_tokens"):
+            yield (
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
+                "counts what is lost"
+            )
+
     def count(self, features: Features) -> dict[str, int]:
         """Numbers to add up while encoding and to tell the user."""
         return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
@@ -328,6 +371,17 @@ class Task(abc.ABC):
         """
         del batch
         return []
+
+    def tune(self, table: pa.Table, records: Records) -> None:
+        """Choose by the validation split what is chosen by it, such as a threshold.
+
+        Called before `evaluate` while a run trains; `state` keeps what was chosen.
+
+        Args:
+            table: The validation split.
+            records: See `evaluate`.
+        """
+        del table, records
 
     def begin(self, table: pa.Table) -> None:
         """Get to know the split that is judged next, before its first batch."""

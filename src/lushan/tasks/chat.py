@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
-from lushan.data.fields import DIALOGUES
+from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
@@ -115,6 +117,12 @@ class Chat(LanguageTask):
 
             found |= texts.metrics()
         return found
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        text = Text(optional=True)  # an answer is generated for some examples alone
+        both = {"gold": Entry(text, "gold"), "predicted": Entry(text, "predicted")}
+        return {**super().record_fields, **both}
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
@@ -284,6 +292,18 @@ class Chat(LanguageTask):
     def endings(self, model: Any) -> list[int]:
         assert self.template is not None
         return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        if long := counts.get("split"):
+            what = plural(long, "dialogue is", "dialogues are")
+            yield f"{split}: {what} read in windows of max_length"
+        if disguised := counts.get("disguised"):
+            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+        for name, number in counts.items():
+            if name.startswith("unseen "):
+                what = name.removeprefix("unseen ")
+                yield f"{split}: the chat template does not show {what} ({number} times)"
 
     def begin(self, table: pa.Table) -> None:
         order = np.random.default_rng(SEED).permutation(table.num_rows)

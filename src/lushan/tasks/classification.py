@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
-from lushan.data.fields import LABELLED, Field, Label, Labels, Number
+from lushan.data.fields import LABELLED, Field, Label, Labels, Number, Value
 from lushan.data.labels import labels_of
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
@@ -122,6 +123,18 @@ class Classification(Task):
         if kind == "regression":
             return numbers.metrics()
         return labels.metrics(several=kind == "multilabel")
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = dict(super().record_fields)
+        if self.kind == "single":
+            label = Label(probabilities="probabilities")
+            found |= {"gold": Entry(label, "gold"), "predicted": Entry(label, "predicted")}
+        if self.kind != "regression":
+            found["probabilities"] = Entry(Value(), "detail")
+            found["of_classes"] = Entry(Number(optional=True), "detail")
+            found["score"] = Entry(Number(), "detail")
+        return found
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.data.batch.packing import positions
-from lushan.data.fields import DOCUMENTS
+from lushan.data.fields import DOCUMENTS, Number
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import generation
@@ -77,6 +78,11 @@ class LanguageTask(Task):
 
         del node
         return language.metrics(per_byte=cls.per_byte)
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = {name: Entry(Number(), "detail") for name in ("loss", "tokens", "hits")}
+        return found | {"bytes": Entry(Number(optional=True), "detail")}
 
     @functools.cached_property
     def generates_in_validation(self) -> bool:  # type: ignore[override]

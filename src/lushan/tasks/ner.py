@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
-from lushan.data.fields import WORDS
+from lushan.data.fields import WORDS, Number, Tags, Value, Words
 from lushan.data.labels import labels_of
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.evaluation import Measured
@@ -117,6 +118,17 @@ class NER(Task):
     def classes(self) -> int:
         """Tags in IOB2, `O` among them."""
         return len(tagging.tag_set(self.labels, "iob2"))
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        tags = Tags(scores="entities")
+        return {
+            "tokens": Entry(Words(), "input"),
+            "gold": Entry(tags, "gold"),
+            "predicted": Entry(tags, "predicted"),
+            "entities": Entry(Value(), "detail"),
+            "score": Entry(Number(), "detail"),
+        }
 
     # Labels
 

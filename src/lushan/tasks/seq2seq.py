@@ -13,8 +13,9 @@ from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
-from lushan.data.fields import DOCUMENTS, PAIRS
+from lushan.data.fields import DOCUMENTS, PAIRS, Number, Text, Texts
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError, did_you_mean
 from lushan.metrics import rouge
@@ -125,6 +126,19 @@ class Seq2Seq(LanguageTask):
         self.spans = Spans(noise_density, mean_span)
         self.sentinels: list[int] = []
         self.generation: dict[str, Any] | None = None
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = dict(super().record_fields)
+        if self.objective == "spans":
+            return found
+        # A text is generated for some examples alone.
+        return found | {
+            "source": Entry(Text(optional=True), "input"),
+            "gold": Entry(Texts(optional=True), "gold"),
+            "predicted": Entry(Text(optional=True), "predicted"),
+            "score": Entry(Number(optional=True), "detail"),
+        }
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -417,6 +431,8 @@ class Seq2Seq(LanguageTask):
                 joined, table.column("source").to_pylist(), references, strict=True
             )
         ]
+        number_of_some = Entry(Number(optional=True), "detail")
+        result.record_fields = dict.fromkeys(values, number_of_some)
         for number, place in enumerate(rows):
             result.records[place] |= {name: float(value[number]) for name, value in values.items()}
         return result

@@ -156,12 +156,12 @@ def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
         {"id": "x:1", "predicted": ["B-PER", "O", "B-PER"]},  # Oslo as another type: unseen, wrong
         {"id": "x:2", "predicted": ["O", "O", "B-PER"]},
     ]
-    found = scores_apart("test", test, WORDS, records, train).scores
+    found = scores_apart("test", test, WORDS, records, "predicted", train).scores
     counts = {name: (s.correct, s.predicted, s.support) for name, s in found.items()}
     assert counts == {"seen": (1, 1, 2), "unseen": (1, 2, 2), "all": (2, 3, 4)}
     assert found["seen"].recall == 0.5
     assert found["unseen"].precision == 0.5
-    error = refused(scores_apart, "test", test, WORDS, records[::-1], train)
+    error = refused(scores_apart, "test", test, WORDS, records[::-1], "predicted", train)
     assert error.key == "--run"
 
 
