@@ -36,8 +36,7 @@ def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
 
 def batch_of(task: Task, rows: dict[str, list[Any]], trained: TrainedModel) -> Batch:
     """Encode one example as the run does, truncated and not in windows, and collate it."""
-    tokenizer = trained.processor
-    features = task.encode(rows, 0, tokenizer, Limits(trained.max_length))
+    features = task.encode(rows, 0, trained.processor, Limits(trained.max_length))
     row = {name: np.asarray(values[0]) for name, values in features.items()}
     return task.collate([row])
 
