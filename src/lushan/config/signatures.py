@@ -226,10 +226,24 @@ def files_of(name: str) -> list[list[Any]]:
 
 
 def known_parameters(name: object) -> list[str]:
-    """What YAML can write of a target's arguments, where they were read before."""
+    """Return the arguments of a target that YAML can write, where they were read before."""
     entry = _entry(name) if isinstance(name, str) else None
-    parameters = _decode(entry).parameters.values() if entry else ()
-    return [p.name for p in parameters if writable(p.kind)]
+    return _written(_decode(entry)) if entry else []
+
+
+def parameters_of(name: object) -> list[str]:
+    """Return the arguments of a target that YAML can write; none where it may not be imported.
+
+    What was not read before is read now, which may import it.
+    """
+    try:
+        return _written(signature(name)) if isinstance(name, str) else []
+    except UserError:
+        return []
+
+
+def _written(found: Signature) -> list[str]:
+    return [p.name for p in found.parameters.values() if writable(p.kind)]
 
 
 def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
