@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared
 # Set before torch is imported, and inherited by the processes that tests start: the golden numbers
 # do not depend on how many cores a machine has. Two workers share two cores; what the process that
 # starts them has set for itself is not theirs.
-# What MKL is told must not differ: torch takes the larger number, and threads that share a core with
+# MKL is told the same, for torch takes the larger number; and threads that share a core with
 # another process wait for each other a hundred times as long as they compute.
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 os.environ["OMP_NUM_THREADS"] = "1" if IN_WORKER else os.environ.get("OMP_NUM_THREADS", "2")
@@ -30,9 +30,8 @@ os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
 # What tests write is synced to a disk a hundred thousand times; memory does that at once, if it is
 # there and has room for the gigabyte that the suite leaves.
 MEMORY = Path("/dev/shm")
-if not IN_WORKER and MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
-    if shutil.disk_usage(MEMORY).free > 6 * 2**30:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
