@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers import command, corpora, light
+from tests.helpers import command, corpora, light, shared
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -36,6 +36,14 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 * 2**30:
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one folder for what the processes of this session share."""
+    if not IN_WORKER:
+        stack = contextlib.ExitStack()
+        stack.enter_context(shared.place())
+        config.add_cleanup(stack.close)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

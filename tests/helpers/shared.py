@@ -1,4 +1,4 @@
-"""What the tests of all workers share: a cache of tokenizers and encodings, and runs to look at."""
+"""What the tests of all workers share: runs to look at, each trained by one of them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,6 @@ def place() -> Iterator[Path]:
 def folder() -> Path:
     """Return the folder of this session."""
     return Path(os.environ[PLACE])
-
-
-def cache() -> str:
-    """Return the override by which a run takes tokenizers and encodings from the others."""
-    return f"paths.cache_dir={folder()}/cache"
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
