@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import json
 import pkgutil
 
 import numpy as np
@@ -16,7 +17,8 @@ from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
-from lushan.engine.components import special_ids, texts_of
+from lushan.data.fields import inputs, present, targets
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -62,12 +64,11 @@ def parts(task, head):
     from pathlib import Path
 
     folder = Path(tempfile.mkdtemp())
-    cfg = config(task, head, "tokenizer.vocab_size=300")
+    cfg = config(task, head, "processor.vocab_size=300")
     made = build(cfg["task"])
     corpus = type(made).demo()
     made.prepare(corpus)
-    texts = functools.partial(texts_of, corpus)
-    tokenizer = build(cfg["tokenizer"], texts=texts, cache_dir=folder)
+    tokenizer = build(cfg["processor"], texts=corpus.train_texts, cache_dir=folder)
     made.use(tokenizer)
     encoder = fresh(cfg, made, tokenizer)
     limits = Limits(64)
@@ -89,19 +90,20 @@ def fresh(cfg, made, tokenizer):
         cfg["model"],
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        purpose=made.purpose,
-        special=special_ids(tokenizer),
+        special=made.special_ids(tokenizer),
+        auto_class=made.auto_class,
+        wrap=made.wrap,
     )
 
 
-def whole_batch(task, encoded: Encoded, tokenizer):
-    return batch_of(task, encoded, range(len(encoded)), tokenizer)
+def whole_batch(task, encoded: Encoded):
+    return batch_of(task, encoded, range(len(encoded)))
 
 
-def batch_of(task, encoded: Encoded, indices, tokenizer):
+def batch_of(task, encoded: Encoded, indices):
     """Some features as a batch, drawn as evaluation draws them."""
-    rows = drawn(encoded, np.asarray(list(indices)), functools.partial(task.corrupt, seed=1))
-    return task.collate(rows, tokenizer.pad_token_id)
+    rows = drawn(encoded, np.asarray(list(indices)), functools.partial(task.transform, seed=1))
+    return task.collate(rows)
 
 
 def rows_of(features):
@@ -146,23 +148,21 @@ def test_features_have_the_columns_that_batching_needs(task, head):
 
 
 def test_gradients_reach_every_parameter(task, head):
-    made, tokenizer, _, encoded, model = parts(task, head)
+    made, _, _, encoded, model = parts(task, head)
     model.train()
     model.zero_grad()
-    made.loss(model, whole_batch(made, encoded, tokenizer)).backward()
+    made.loss(model, whole_batch(made, encoded)).backward()
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
     model.zero_grad()
 
 
 def test_the_loss_is_a_sum_over_targets(task, head):
-    made, tokenizer, _, encoded, model = parts(task, head)
+    made, _, _, encoded, model = parts(task, head)
     model.eval()
     with torch.no_grad():
-        whole = made.loss(model, whole_batch(made, encoded, tokenizer))
-        one_by_one = [
-            made.loss(model, batch_of(made, encoded, [i], tokenizer)) for i in range(len(encoded))
-        ]
+        whole = made.loss(model, whole_batch(made, encoded))
+        one_by_one = [made.loss(model, batch_of(made, encoded, [i])) for i in range(len(encoded))]
     assert whole.dtype == torch.float32
     torch.testing.assert_close(sum(one_by_one), whole, rtol=1e-4, atol=1e-4)
 
@@ -185,7 +185,7 @@ def test_it_learns_its_demo(task, head):
     torch.manual_seed(2)
     cfg = config(task, head)
     model = made.build(fresh(cfg, made, tokenizer))
-    batch = whole_batch(made, encoded, tokenizer)
+    batch = whole_batch(made, encoded)
     _, before = evaluated(made, model, corpus, batch, encoded)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
@@ -210,6 +210,11 @@ def test_it_learns_its_demo(task, head):
     table = corpus.splits["train"]
     assert [r["id"] for r in evaluation.records] == table.column("id").to_pylist()
     assert {frozenset(r) for r in evaluation.records} == {frozenset(before.records[0])}
+    stated = RecordSchema(dict(made.record_fields) | evaluation.record_fields)
+    assert stated.as_dict()
+    for record in evaluation.records:
+        stated.check(json.loads(json.dumps(record)))
+        assert set(record) <= {"id", *stated.entries}
 
 
 def assert_alike(one, other):
@@ -229,14 +234,14 @@ def assert_alike(one, other):
 
 
 def test_predictions_do_not_depend_on_the_batch(task, head):
-    made, tokenizer, corpus, encoded, model = parts(task, head)
+    made, _, corpus, encoded, model = parts(task, head)
     model.eval()
     table = corpus.splits["train"]
     with torch.no_grad():
-        _, together = made.predict(model, whole_batch(made, encoded, tokenizer))
+        _, together = made.predict(model, whole_batch(made, encoded))
         alone = []
         for i in reversed(range(len(encoded))):
-            alone += made.predict(model, batch_of(made, encoded, [i], tokenizer))[1]
+            alone += made.predict(model, batch_of(made, encoded, [i]))[1]
     for a, b in zip(made.join(table, together), made.join(table, alone), strict=True):
         assert_alike(a, b)
 
@@ -250,7 +255,7 @@ def test_a_task_restored_from_its_state_predicts_the_same(task, head):
     encoder_free.load_state_dict(model.state_dict())
     encoder_free.eval()
     model.eval()
-    batch = whole_batch(made, encoded, tokenizer)
+    batch = whole_batch(made, encoded)
     with torch.no_grad():
         first, second = made.predict(model, batch), again.predict(encoder_free, batch)
     assert torch.equal(first[0], second[0])
@@ -266,23 +271,35 @@ def test_what_a_short_limit_cuts_off_is_counted_and_still_judged(task, head):
     assert sum(features["cut"]) > 0 or len(features["length"]) > len(encoded)
     # So many tokens are read, and by an encoder-decoder as many written.
     assert max(features["length"]) <= 2 * 4
-    rows = made.corrupt(rows_of(features), 1)
+    rows = made.transform(rows_of(features), 1)
     model.eval()
     with torch.no_grad():
-        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+        _, records = made.predict(model, made.collate(rows))
     evaluation = made.evaluate(table, records, full=True)
     assert len(evaluation.records) == table.num_rows
 
 
+def strings(value):
+    """All texts inside a record."""
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
 def test_predictions_of_unlabelled_text(task, head):
     made, tokenizer, corpus, _, model = parts(task, head)
-    labels = [c for c in ("tags", "label") if c in corpus.splits["train"].column_names]
-    table = corpus.splits["train"].drop_columns(labels)
+    table = corpus.splits["train"]
+    table = table.drop_columns([n for n in targets(made.fields) if n in table.column_names])
     features = made.encode(table.to_pydict(), 0, tokenizer, Limits(64))
-    rows = made.corrupt(rows_of(features), 1)
+    rows = made.transform(rows_of(features), 1)
     model.eval()
     with torch.no_grad():
-        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+        _, records = made.predict(model, made.collate(rows))
     shown = made.present(table, made.join(table, records))
     assert [row["id"] for row in shown] == table.column("id").to_pylist()
-    assert all({"text", "source", "messages"} & set(row) for row in shown)
+    read = present(inputs(made.fields), table)
+    for row, example in zip(shown, table.to_pylist(), strict=True):
+        texts = {text for name, field in read.items() for text in field.texts(example[name])}
+        assert texts & set(strings(row)) or not texts

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.encode import arrow
+from lushan.data.fields import Fields
 from lushan.data.history import HISTORY, earlier_turns
 from lushan.data.labelled import (
     Columns,
@@ -86,12 +87,15 @@ class Dialogues:
     id: str | None = "id"
     longest_line: int = files.LONGEST_LINE
 
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """A corpus's table of any rows; dialogues without a turn to learn are left out.
 
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
+        del fields
         counts: Counter[str] = Counter()
         table, dialogues = self.dialogues_of(columns, counts)
         kept = [row for row, messages in enumerate(dialogues) if _learned(messages)]

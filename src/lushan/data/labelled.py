@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.classes import Classes, LabelReader
 from lushan.data.encode import arrow
+from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
+from lushan.data.media import Media
 from lushan.errors import UserError, did_you_mean
-
-LabelKind = Literal["single", "multilabel", "regression"]
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
 PAIRS = (
@@ -38,6 +38,7 @@ class Columns:
         file: The file, as the user named it.
         classes: Of columns whose values were class numbers, these and their names.
         elements: The rows' numbers in a JSON array, where they are elements of one.
+        media: Where images lie that the rows name; None where that is not known.
     """
 
     values: Mapping[str, Sequence[Any]]
@@ -45,6 +46,7 @@ class Columns:
     file: str | Path
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
     elements: Sequence[int] | None = None
+    media: Media | None = None
 
     def usual(
         self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
@@ -88,7 +90,6 @@ class Labelled:
         text: The column of the texts, or two for pairs; null finds it by its name.
         label: The column of the labels; null finds it by its name.
         id: The column of the examples' names; null numbers them by their lines.
-        label_kind: What a label is: one class, several, or a number.
         label_separator: What stands between several labels in one field: `,`.
         label_names: Names of labels that are written as numbers from 0, or as indicators.
         multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null looks at
@@ -98,7 +99,6 @@ class Labelled:
     text: str | list[str] | None = None
     label: str | None = None
     id: str | None = "id"
-    label_kind: LabelKind = "single"
     label_separator: str | None = None
     label_names: list[str] | None = None
     multi_hot: bool | None = None
@@ -108,28 +108,30 @@ class Labelled:
         columns: Columns,
         split: str = "input",
         notes: list[str] | None = None,
-        *,
-        labelled: bool = True,
+        fields: Fields | None = None,
     ) -> pa.Table:
-        """Rows of texts in a corpus's columns.
+        """Return rows of texts in a corpus's columns.
 
         Args:
             columns: As they were read.
             split: Their name in notes.
             notes: Takes what the reader of the numbers must know.
-            labelled: Whether there are labels.
+            fields: What is looked for: `text`, `text_pair` where there are two, and `label`, whose
+                field says what a label is. None is a text and a class.
 
         Raises:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
+        wanted = (LABELLED if fields is None else fields).get("label")
         labels = columns.usual(self.label, among=LABELS)
-        label = self._label_column(labels, columns.file) if labelled else self._known_label(labels)
+        label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
-        if labelled and label is not None:
-            table["label"] = self._labels(columns, label, split, [] if notes is None else notes)
+        if wanted is not None and label is not None:
+            told = [] if notes is None else notes
+            table["label"] = self._labels(columns, label, wanted, split, told)
         return with_places(table, columns)
 
     def _text_columns(
@@ -227,19 +229,21 @@ class Labelled:
 
     # Labels
 
-    def _labels(self, columns: Columns, name: str, split: str, notes: list[str]) -> pa.Array:
+    def _labels(
+        self, columns: Columns, name: str, field: Field, split: str, notes: list[str]
+    ) -> pa.Array:
         coded = columns.classes.get(name)
         values: Sequence[Any] = columns.values[name]
         names: Sequence[str] | None = self.label_names
-        if coded is not None and (names is not None or self.label_kind == "multilabel"):
+        several = isinstance(field, Labels)
+        if coded is not None and (names is not None or several):
             # Lists of class numbers may be indicators: they are named once that is known.
             values, names = coded.numbers, names or coded.names
         reader = LabelReader(
             columns, values, names, self.label_separator, self.multi_hot, self._width()
         )
-        if self.label_kind == "regression":
+        if isinstance(field, Number):
             return arrow.numbers(reader.numbers(), pa.float64())
-        several = self.label_kind == "multilabel"
         found = arrow.text_lists(reader.several()) if several else arrow.texts(reader.single())
         self._require_one_width(columns, reader.width)
         notes += [f"{split}: {remark}" for remark in reader.remarks]

@@ -113,7 +113,8 @@ class Input:
         if self.format == "table" and files.bare_suffix(self.name) in PARQUET:
             return read_parquet(self.path(), self.largest)
         if self.format == "jsonl":
-            return columns_of(self.pieces(), self.name, longest=self.longest)
+            each: str | None = getattr(self.source, "each", None)
+            return columns_of(self.pieces(), self.name, longest=self.longest, each=each)
         content = self.text()
         if self.format == "txt":
             return _lines(content, self.name)
