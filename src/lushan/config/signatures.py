@@ -231,10 +231,22 @@ def files_of(name: str) -> list[list[Any]]:
 
 
 def known_parameters(name: object) -> list[str]:
-    """What YAML can write of a target's arguments, where they were read before."""
+    """Return the arguments of a target that YAML can write, where they were read before."""
     entry = _entry(name) if isinstance(name, str) else None
     parameters = entry["signature"]["parameters"] if entry else {}
     return [known for known, p in parameters.items() if writable(p["kind"])]
+
+
+def parameters_of(name: object) -> list[str]:
+    """Return the arguments of a target that YAML can write; none where it may not be imported.
+
+    What was not read before is read now, which may import it.
+    """
+    try:
+        found = signature(name) if isinstance(name, str) else None
+    except UserError:
+        return []
+    return [p.name for p in found.parameters.values() if writable(p.kind)] if found else []
 
 
 def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
