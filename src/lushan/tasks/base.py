@@ -340,13 +340,20 @@ class Task(abc.ABC):
         """
         del model
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
         """Return features as they are drawn this time: masked, or otherwise new in each epoch.
 
         Must depend on nothing but `seed` and a row's `index`, so that an interrupted run draws
         again what it drew. A row may get `targets` of its own; see `counts_targets`.
+
+        Args:
+            rows: Features, each with its number as `index`.
+            seed: Of this epoch.
+            training: Whether they are learned; evaluation sees an image as it is.
         """
-        del seed
+        del seed, training
         return rows
 
     counts_targets: bool = False

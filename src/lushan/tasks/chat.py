@@ -263,7 +263,10 @@ class Chat(LanguageTask):
         counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
         return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del training
         """Each token beside the one that follows it, where that is learned; nothing is random."""
         del seed
         return [_shifted(row) for row in rows]

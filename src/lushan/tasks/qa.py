@@ -19,15 +19,20 @@ from torch import Tensor, nn
 from lushan.common.units import PERCENT
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
-from lushan.data.fields import Field, Fields, Text
+from lushan.data.fields import Field, Fields, Number, Text, Texts, Value
 from lushan.data.labelled import Columns
 from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
+from lushan.errors import UserError
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores.ratios import ratio
 from lushan.models.backbone import Backbone
-from lushan.models.heads import make_head
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.models.heads import make_head, require_unstructured
 from lushan.models.losses import cross_entropy
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting
 from lushan.tasks.base import (
     Batch,
     Evaluation,
@@ -46,6 +51,13 @@ Span = tuple[int, int, float]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 NONE: Span = (0, 0, 0.0)
+USAGE = """\
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForQuestionAnswering.from_pretrained("DIR")
+read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="pt")
+found = model(**read)
+start, end = found.start_logits.argmax(), found.end_logits.argmax()
+print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
 
 
 # Answers
@@ -300,13 +312,40 @@ class QuestionAnswering(Task):
     def options(self) -> dict[str, Any]:
         return {"task": "qa", "max_question": self.max_question}
 
+    @classmethod
+    def check(cls, cfg: dict[str, Any]) -> None:
+        """Refuse what cannot be combined, before anything is loaded."""
+        require_unstructured(cfg["task"])
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        numbers = ("start", "end", "score", "exact_match", "f1")
+        return {
+            "question": Entry(Text(), "input"),
+            "context": Entry(Text(), "input"),
+            "gold": Entry(Texts(), "gold"),
+            "predicted": Entry(Text(), "predicted"),
+            **{name: Entry(Number(), "detail") for name in numbers},
+            "best": Entry(Value(), "detail"),
+        }
+
     # Encoding
 
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
-        questions, shortened = self._questions(tokenizer, rows["question"])
+        # A window holds one token of the context at least, and more than it shares with the next.
+        room = limits.max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        most = min(self.max_question, room - 1 - (limits.stride or 0))
+        if most < 0:
+            raise UserError(
+                f"no room is left for a question beside {limits.stride or 0} shared tokens",
+                key="data.max_length",
+                value=limits.max_length,
+                hint="Write a larger data.max_length or a smaller data.stride.",
+            )
+        questions, shortened = _truncated(tokenizer, rows["question"], most)
         read = tokenizer(
             questions,
             rows["context"],
@@ -339,15 +378,6 @@ class QuestionAnswering(Task):
                 features["shortened"].append(int(shortened[row] and not number))
         return features
 
-    def _questions(self, tokenizer: Any, texts: list[str]) -> tuple[list[str], list[bool]]:
-        """Return questions that fit, and whether each was truncated."""
-        read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-        found, cut = [], []
-        for text, places in zip(texts, read["offset_mapping"], strict=True):
-            cut.append(len(places) > self.max_question)
-            found.append(text[: places[self.max_question - 1][1]] if cut[-1] else text)
-        return found, cut
-
     def count(self, features: Features) -> dict[str, int]:
         return super().count(features) | {
             name: int(sum(features[name])) for name in ("hidden", "shortened")
@@ -361,7 +391,7 @@ class QuestionAnswering(Task):
                 "whole context in windows"
             )
         if shortened := counts.get("shortened"):
-            yield f"{split}: {shortened} questions were truncated to {self.max_question} tokens"
+            yield f"{split}: {shortened} questions were truncated (task.max_question)"
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = pad_inputs(rows, self.pad_id)
@@ -506,6 +536,32 @@ class QuestionAnswering(Task):
         edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
         self.threshold = float((edges[best] + edges[best + 1]) / 2)
 
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        pairs = [("Who lives here?", text) for text in TEXTS]
+        cut = {"truncation": "only_second", "max_length": trained.max_length}
+
+        def read(processor: Any, pair: tuple[str, str]) -> Any:
+            return processor(*pair, return_tensors="pt", **cut)
+
+        def ask(model: Any, processor: Any, pair: tuple[str, str]) -> Tensor:
+            found = model(**read(processor, pair))
+            return torch.stack([found.start_logits[0], found.end_logits[0]], dim=-1)
+
+        return exporting.with_head(
+            trained,
+            "AutoModelForQuestionAnswering",
+            linear_of(whole.head),
+            [],
+            examples=pairs,
+            ask=ask,
+            expected=[whole(read(trained.processor, pair))[0] for pair in pairs],
+            usage=USAGE,
+            notes=[f"A context is read up to {trained.max_length} tokens."],
+        )
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [
@@ -531,6 +587,17 @@ class QuestionAnswering(Task):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, fields=cls.fields, scheme=None, notes=[])
+
+
+def _truncated(tokenizer: Any, texts: list[str], most: int) -> tuple[list[str], list[bool]]:
+    """Return texts of so many tokens at most, and whether each was truncated."""
+    read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    found, cut = [], []
+    for text, places in zip(texts, read["offset_mapping"], strict=True):
+        cut.append(len(places) > most)
+        end = places[most - 1][1] if most else 0
+        found.append(text[:end] if cut[-1] else text)
+    return found, cut
 
 
 def _texts(table: pa.Table) -> list[list[str]]:
