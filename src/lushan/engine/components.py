@@ -90,6 +90,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
         corpus.notes = shared.notes_of(corpus.splits, corpus.fields, corpus.notes)
     task.prepare(corpus)
     task.require_metrics()
+    task.require_record_fields()
     cache = Path(cfg["paths"]["cache_dir"])
     processor = build(cfg["processor"], texts=corpus.train_texts, cache_dir=cache / "tokenizers")
     corpus.notes = corpus.notes + tokenizer_notes(cfg, processor)

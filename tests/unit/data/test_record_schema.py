@@ -1,5 +1,6 @@
 """What a result says of its stored predictions, and what is believed of it."""
 
+import dataclasses
 import json
 
 import pytest
@@ -47,6 +48,40 @@ def test_entries_of_input_fields():
         "predicted": "predicted",
     }
     assert found["gold"].field == Label()
+
+
+def test_what_a_result_cannot_name_is_refused_before_training():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Local(Text):
+        pass
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Odd(Text):
+        option: object = None
+
+    Odd.__qualname__ = "Odd"
+    several = {"text": Text(), "one": Label(), "two": Label()}
+    with pytest.raises(ValueError, match="several targets"):
+        of_fields(several)
+    assert set(of_fields({"text": Text()})) == {"text"}
+    for field, said in ((Local(), "at the top of a module"), (Odd(option={1}), "no JSON")):
+        with pytest.raises(ValueError, match=said):
+            RecordSchema({"gold": Entry(field, "gold")}).as_dict()
+        with pytest.raises(UserError, match=said) as caught:
+            Stating({"gold": Entry(field, "gold")}).require_record_fields()
+        assert caught.value.key == "task"
+
+
+class Stating:
+    """As much of a task as says what its predictions hold."""
+
+    def __init__(self, record_fields):
+        self.record_fields = record_fields
+
+    def require_record_fields(self):
+        from lushan.tasks.base import Task
+
+        Task.require_record_fields(self)
 
 
 @pytest.mark.parametrize(
