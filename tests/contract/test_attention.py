@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.errors import UserError
 from lushan.models import encoders, probing
 from lushan.models.language import LanguageModel, WholeModel
@@ -187,6 +188,7 @@ def test_an_encoder_decoder_that_attends_wrongly_is_refused(name, change, proble
 def test_a_run_is_refused_before_its_data_is_encoded(task, packing, tmp_path):
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"task={task}", *SMALL, "model=bert_tiny", f"data.packing={packing}", *places]
+    cfg = check(compose(lines))
     with pytest.raises(UserError, match="sees the tokens that it is to predict"):
-        prepare(check(compose(lines)))
+        build_components(cfg, source_of(cfg))
     assert not (tmp_path / "cache" / "encoded").exists()

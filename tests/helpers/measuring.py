@@ -10,7 +10,7 @@ from typing import Any
 from lushan.common.units import LOSS, Measure, measure_of
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import packed, unpacked
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study import differences
 from lushan.study.collect import Member
 from lushan.study.example_statistics import Counted
@@ -127,7 +127,7 @@ def run_of(found: Measured, records: Sequence[Mapping[str, Any]]) -> Any:
     metrics = {f"test/{name}": value for name, value in found.values.items()}
     measures = {f"test/{name}": measure for name, measure in found.measures.items()}
     stated = declared.content_of(records)
-    result = Result("x", "0", 1, metrics, next(iter(metrics)), {}, measures, stated)
+    result = RunResult(Path(), "x", "0", 1, metrics, next(iter(metrics)), {}, measures, stated)
     return Member(Path(str(id(found))), "0", {}, {}, "", result), found.statistics, records
 
 

@@ -15,15 +15,15 @@ import pyarrow as pa
 import torch
 
 from lushan.audit import shared
-from lushan.common.wording import plural
 from lushan.config.allow_list import locate
-from lushan.config.build import TARGET, build, source_of
+from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
 from lushan.data import processing
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.data.source import Corpus, Source, Windows
 from lushan.errors import UserError
 from lushan.models.origins import origins
+from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
 from lushan.tasks import base
 from lushan.tasks.base import Limits, Task
@@ -36,9 +36,9 @@ LONGEST = 512
 """Tokens of a feature where neither the config nor the encoder sets a bound."""
 
 
-@dataclasses.dataclass
-class Prepared:
-    """A run's parts.
+@dataclasses.dataclass(frozen=True)
+class Components:
+    """What a run is made of.
 
     Attributes:
         source: Where the data comes from, and how it is batched.
@@ -64,8 +64,8 @@ class Prepared:
     limits: Limits
     notes: list[str]
     origins: list[str]
-    row_tokens: int | None = None
-    window: Callable[[int], Encoded] | None = None
+    row_tokens: int | None
+    window: Callable[[int], Encoded] | None
 
     @property
     def tokenizer(self) -> Any:
@@ -73,27 +73,31 @@ class Prepared:
         return processing.tokenizer_of(self.processor)
 
 
-def prepare(cfg: Mapping[str, Any]) -> Prepared:
-    """Make the parts of the run that a checked config describes.
+def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
+    """Build the components of the run that a checked config describes, each once.
+
+    Args:
+        cfg: The config.
+        source: Its data source.
 
     Raises:
         UserError: The data cannot be used, or not by this task or this encoder.
     """
-    source: Source = source_of(cfg)
     task: Task = build(cfg["task"])
     corpus = source.read(task.fields)
     if "train" not in corpus.splits:
         raise UserError(
             "there is nothing to train on", key="data.train", hint="Write data.train=FILE."
         )
+    notes = corpus.notes
     if corpus.windows is None:  # of a stream nobody knows what it will hold
-        corpus.notes = shared.notes_of(corpus.splits, corpus.fields, corpus.notes)
+        notes = shared.notes_of(corpus.splits, corpus.fields, notes)
     task.prepare(corpus)
     task.require_metrics()
     task.require_record_fields()
     cache = Path(cfg["paths"]["cache_dir"])
     processor = build(cfg["processor"], texts=corpus.train_texts, cache_dir=cache / "tokenizers")
-    corpus.notes = corpus.notes + tokenizer_notes(cfg, processor)
+    notes = notes + tokenizer_notes(cfg, processor)
     task.use(processor)
     encoder = make_encoder(cfg, task, processor)
     require_inputs(encoder, processor)
@@ -105,22 +109,31 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     model = task.build(encoder)
     task.require_attention(model)
     encoded = encode_all(corpus, source, task, processor, limits, cache / "encoded")
-    notes = corpus.notes + encoding_notes(encoded)
+    notes = notes + encoding_notes(task, encoded)
     packs = task.packs if source.packing is None else source.packing
     row_tokens = limits.max_length if packs else None
     if packs:
         require_apart(model)
     origin = origins(cfg, model, trains_tokenizer=is_trained(cfg["processor"]))
-    ready = Prepared(
-        source, corpus, task, processor, encoded, model, limits, notes, origin, row_tokens
-    )
+    # Before the ranks wrap the model, which wait for the gradient of whatever learns then.
+    freeze_weights(model, cfg["optimizer"].get("freeze", ()))
+    window = None
     if corpus.windows is not None:
-        ready.window = window_reader(
-            corpus.windows,
-            encoder_of(source, task, processor, limits, cache / "encoded"),
-            encoded["train"],
-        )
-    return ready
+        later = encoder_of(source, task, processor, limits, cache / "encoded")
+        window = window_reader(corpus.windows, later, encoded["train"])
+    return Components(
+        source,
+        corpus,
+        task,
+        processor,
+        encoded,
+        model,
+        limits,
+        notes,
+        origin,
+        row_tokens,
+        window,
+    )
 
 
 def is_trained(node: Mapping[str, Any]) -> bool:
@@ -314,29 +327,8 @@ def encoder_of(
     return encoded
 
 
-def encoding_notes(encoded: Mapping[str, Encoded]) -> list[str]:
-    """What was cut or cannot be read, counted."""
-    notes = []
-    for split, data in encoded.items():
-        if cut := data.meta.get("cut"):
-            what = plural(cut, "word or text was", "words or texts were")
-            notes.append(f"{split}: {what} cut by max_length")
-        if long := data.meta.get("split"):
-            what = plural(long, "dialogue is", "dialogues are")
-            notes.append(f"{split}: {what} read in windows of max_length")
-        if disguised := data.meta.get("disguised"):
-            notes.append(
-                f"{split}: {disguised} dialogues hold the text of a control token, read as text"
-            )
-        for name, number in data.meta.items():
-            if name.startswith("unseen "):
-                what = name.removeprefix("unseen ")
-                notes.append(f"{split}: the chat template does not show {what} ({number} times)")
-        if unknown := data.meta.get("unknown"):
-            notes.append(f"{split}: {unknown} texts hold no known token")
-        if lost := data.meta.get("unknown_tokens"):
-            notes.append(
-                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
-                "counts what is lost"
-            )
-    return notes
+def encoding_notes(task: Task, encoded: Mapping[str, Encoded]) -> list[str]:
+    """Return what was cut or cannot be read, counted."""
+    return [
+        note for split, data in encoded.items() for note in task.encoding_notes(split, data.meta)
+    ]

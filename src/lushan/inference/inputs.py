@@ -5,7 +5,6 @@ The settings of the run's source hold for every format that has them; `data.KEY=
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from lushan.data.labelled import remember
 from lushan.data.raw_input import STDIN, Format
 from lushan.data.source import SPLITS, Source
 from lushan.data.unlabelled import Reading, reader_class
-from lushan.run import checksums
+from lushan.inference.load import columns_of
 from lushan.run.artifacts import TASK_STATE
 from lushan.run.files import intact
 
@@ -119,11 +118,9 @@ def reader_for(
     settings = _settings(node, target_name)
     changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
     source: Source = source_of(changed)
-    learned: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        learned = checksums.read_json(Path(run), TASK_STATE)
+    columns = columns_of(Path(run))
     with intact(Path(run) / TASK_STATE):
-        remember(source, **learned.get("columns", {}))
+        remember(source, **columns)
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class
     how = Reading(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from lushan.config.check import CALLED
 from lushan.data import processing
 from lushan.engine.components import make_encoder, require_stride
 from lushan.errors import UserError
+from lushan.inference import exported
 from lushan.models import encoders
 from lushan.run import checksums, remote_code
 from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE, best_weights
@@ -46,7 +48,7 @@ class Loaded:
     """A run's model and what belongs to it.
 
     Attributes:
-        folder: The run's.
+        folder: The run's, or the exported one.
         cfg: Its config, resolved.
         task: With its labels.
         processor: Of transformers.
@@ -72,16 +74,17 @@ class Loaded:
 
 
 def config_of(folder: str | Path) -> dict[str, Any]:
-    """Read the config of a run that is to be used.
+    """Read the config of a run that is to be used, or was exported.
 
     Raises:
-        UserError: It is not the folder of a run, or its config is not that of one.
+        UserError: It is the folder of neither, or its config is not that of a run.
     """
-    cfg = read_config(folder)
+    place = Path(folder)
+    cfg = exported.config_of(place) if exported.is_exported(place) else read_config(folder)
     if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
         raise UserError(
             f"this is not the config of a run: it has no {missing[0]}",
-            file=Path(folder) / "config.yaml",
+            file=place / (exported.FILE if exported.is_exported(place) else "config.yaml"),
             hint="`lushan runs` lists the runs that there are.",
         )
     return cfg
@@ -101,7 +104,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     """Read a run's model from its folder alone: no training data, no pretrained checkpoint.
 
     Args:
-        folder: A run folder with a best checkpoint.
+        folder: A run folder with a best checkpoint, or one that was exported.
         cfg: Its config, where some of it was changed.
 
     Raises:
@@ -112,6 +115,8 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     remote_code.require(cfg)
+    if exported.is_exported(folder):
+        return _load_exported(folder, cfg)
     notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     shape = checksums.verified(folder, ENCODER)
@@ -141,6 +146,38 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         columns=columns,
         notes=notes,
     )
+
+
+def _load_exported(folder: Path, cfg: dict[str, Any]) -> Loaded:
+    stored = exported.read(folder)
+    notes = code.require_unchanged(stored["code"], folder, cfg)
+    exported.require_unchanged(folder, stored)
+    task: Task = build(cfg["task"])
+    processor = exported.processor_of(folder)
+    with intact(folder / exported.FILE):
+        task.restore(stored["state"])
+        task.use(processor)
+    model = exported.model_of(folder, task, stored["auto_class"])
+    return Loaded(
+        folder=folder,
+        cfg=cfg,
+        task=task,
+        processor=processor,
+        model=model.eval(),
+        limits=_limits(cfg, stored["limits"], model, processor),
+        columns=stored["columns"],
+        notes=notes,
+    )
+
+
+def columns_of(folder: Path) -> dict[str, Any]:
+    """Return the option of the data to the column, or columns, that training has read."""
+    if exported.is_exported(folder):
+        return exported.read(folder)["columns"]
+    learned: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        learned = checksums.read_json(folder, TASK_STATE)
+    return dict(learned.get("columns", {}))
 
 
 def give_weights(model: torch.nn.Module, weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""`result.json`: what a complete run found out, and all that tables and verification read."""
+"""`RunResult`: what a complete run reports, and `result.json`, which is its serialisation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from lushan.run.files import read_json, write_json
 from lushan.run.redaction import redact_config
 
 
-@dataclasses.dataclass
-class Result:
-    """The result of a run.
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run reports, from its life cycle to commands, launchers and studies.
 
     Args:
+        folder: The run's folder; where it lies is not written into it.
         name: Name of the experiment.
         run_id: Hash of its config.
         seed: Its seed.
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
         main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
-        config: The whole config, resolved.
+        config: The whole config, resolved; its secrets are redacted where it is written.
         records: What the entries of its stored predictions are, as `lushan.data.record_schema` has
             it; None in results that do not tell.
         measures: What is to be known of a metric: direction, unit, how examples add up to it.
@@ -40,6 +41,7 @@ class Result:
         extra: What else a task wants kept; written beside the others.
     """
 
+    folder: Path
     name: str
     run_id: str
     seed: int
@@ -66,6 +68,7 @@ class Result:
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         extra = fields.pop("extra")
+        del fields["folder"]
         fields["report"] = self.report
         fields["measures"] = {name: one.as_dict() for name, one in self.measures.items()}
         clash = sorted(set(extra) & set(fields))
@@ -75,8 +78,12 @@ class Result:
         return {"state": fields.pop("state"), **fields, **extra}
 
     @classmethod
-    def from_dict(cls, content: object, *, file: str | Path | None = None) -> Result:
+    def from_dict(cls, content: object, *, file: Path) -> RunResult:
         """Read the content of a `result.json`.
+
+        Args:
+            content: Parsed.
+            file: Where it was read; its folder is the run's.
 
         Raises:
             UserError: Something is missing or is not what it should be; names `file`.
@@ -95,21 +102,21 @@ class Result:
         fields = {name: value for name, value in content.items() if name in known}
         extra = {k: v for k, v in content.items() if k not in known and k != "report"}
         fields["measures"] = measures
-        return cls(**fields, extra=extra)
+        return cls(folder=file.parent, **fields, extra=extra)
 
     def write(self, path: str | Path) -> None:
         """Write it, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
-    def read(cls, path: str | Path) -> Result:
+    def read(cls, path: str | Path) -> RunResult:
         """Read a `result.json`.
 
         Raises:
             FileNotFoundError: There is none.
             UserError: It is damaged.
         """
-        return cls.from_dict(read_json(path), file=path)
+        return cls.from_dict(read_json(path), file=Path(path))
 
     @property
     def report(self) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def _measures(content: Mapping[str, Any]) -> dict[str, Measure]:
 
 @functools.cache
 def _fields() -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(Result)) - {"extra"}
+    return frozenset(field.name for field in dataclasses.fields(RunResult)) - {"extra", "folder"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +167,7 @@ class SummaryRow:
     is_main: bool
 
 
-def summary(result: Result) -> list[SummaryRow]:
+def summary(result: RunResult) -> list[SummaryRow]:
     """Return the lines of a run's closing table: main metric first, then test, val, the rest."""
     main = {result.headline, result.main_metric}
     splits = ("test", "val", "train")
@@ -195,7 +202,7 @@ def headline(main_metric: str, metrics: Mapping[str, Any]) -> str:
     return main_metric
 
 
-def objective(result: Result, metric: str | None = None) -> float | None:
+def objective(result: RunResult, metric: str | None = None) -> float | None:
     """Return the number that a search optimizes: `metric`, else the main metric on validation.
 
     Raises:

@@ -9,10 +9,10 @@ from lushan.config.rules import FIELD
 from lushan.data.fields import Field
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 
 
-def schema_of(result: Result, folder: Path) -> RecordSchema:
+def schema_of(result: RunResult, folder: Path) -> RecordSchema:
     """Return what the predictions of a run hold.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
+from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.fields import Fields
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
@@ -25,6 +26,7 @@ from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import Statistics
 from lushan.models.backbone import Backbone
 from lushan.models.encoders import encoder_of
+from lushan.models.exported import ExportSpec, TrainedModel
 
 if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
     from lushan.metrics.metric import Metric
@@ -310,6 +312,19 @@ class Task(abc.ABC):
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        """Yield what was cut or cannot be read of a split, from what `count` added up."""
+        if cut := counts.get("cut"):
+            what = plural(cut, "word or text was", "words or texts were")
+            yield f"{split}: {what} cut by max_length"
+        if unknown := counts.get("unknown"):
+            yield f"{split}: {unknown} texts hold no known token"
+        if lost := counts.get("unknown_tokens"):
+            yield (
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
+                "counts what is lost"
+            )
+
     def count(self, features: Features) -> dict[str, int]:
         """Numbers to add up while encoding and to tell the user."""
         return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
@@ -369,6 +384,17 @@ class Task(abc.ABC):
         del batch
         return []
 
+    def tune(self, table: pa.Table, records: Records) -> None:
+        """Choose by the validation split what is chosen by it, such as a threshold.
+
+        Called before `evaluate` while a run trains; `state` keeps what was chosen.
+
+        Args:
+            table: The validation split.
+            records: See `evaluate`.
+        """
+        del table, records
+
     def begin(self, table: pa.Table) -> None:
         """Get to know the split that is judged next, before its first batch."""
         del table
@@ -408,6 +434,19 @@ class Task(abc.ABC):
             records: From `predict`, of every feature, in any order.
             full: Also the intervals and the example records, not only the metrics.
         """
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        """Describe the exported model: class, processor, examples, and how it is proved equal.
+
+        Raises:
+            UserError: transformers has no such model.
+        """
+        del trained
+        raise UserError(
+            f"transformers has no form for {type(self).__name__}",
+            key="task",
+            hint="`lushan predict` uses the run as it is.",
+        )
 
     @classmethod
     @abc.abstractmethod

@@ -13,6 +13,8 @@ from lushan.configurable import configurable
 from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Features, Limits
 from lushan.tasks.language import LanguageTask, borders, cut, demo_corpus, tokens_of
 
@@ -89,6 +91,13 @@ class CausalLM(LanguageTask):
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64]:
         sizes = pc.binary_length(table.column("text"))
         return np.asarray(sizes.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, text: str) -> list[int]:
+            return list(tokenizer(text)["input_ids"])
+
+        rows = {"text": TEXTS}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt='"Once"')
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
@@ -22,6 +23,9 @@ from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
+from lushan.models import exported
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
@@ -290,6 +294,18 @@ class Chat(LanguageTask):
         assert self.template is not None
         return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
 
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        if long := counts.get("split"):
+            what = plural(long, "dialogue is", "dialogues are")
+            yield f"{split}: {what} read in windows of max_length"
+        if disguised := counts.get("disguised"):
+            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+        for name, number in counts.items():
+            if name.startswith("unseen "):
+                what = name.removeprefix("unseen ")
+                yield f"{split}: the chat template does not show {what} ({number} times)"
+
     def begin(self, table: pa.Table) -> None:
         order = np.random.default_rng(SEED).permutation(table.num_rows)
         self.sample = set(order[: self.generate_examples].tolist())
@@ -396,6 +412,15 @@ class Chat(LanguageTask):
             said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
             self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
         return result
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, messages: Any) -> list[int]:
+            options = {"add_generation_prompt": True, "return_dict": True}
+            return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
+
+        prompt = '[{"role": "user", "content": "Hello"}]'
+        rows = {"messages": exported.DIALOGUES}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,9 +22,11 @@ from lushan.metrics import classification as judge
 from lushan.metrics.evaluation import Measured
 from lushan.models import losses
 from lushan.models.backbone import Backbone, TextModel
-from lushan.models.heads import make_head
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.models.heads import is_structured, make_head
 from lushan.models.pooling import pooler
-from lushan.tasks import probable
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting, probable
 from lushan.tasks.base import (
     Batch,
     Evaluation,
@@ -46,6 +49,12 @@ TARGETS: Mapping[Kind, Field] = {
     "regression": Number(),
 }
 _KNOWN = -1.0
+_EXPORTED: Mapping[str, tuple[str, str]] = {
+    "single": ("single_label_classification", ""),
+    "multilabel": ("multi_label_classification", ", top_k=None"),
+    "regression": ("regression", ', function_to_apply="none"'),
+}
+"""By kind: what transformers calls it, and how its pipeline is called."""
 MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
 
 
@@ -142,11 +151,12 @@ class Classification(Task):
     def check(cls, cfg: dict[str, Any]) -> None:
         """Refuse what cannot be combined, before anything is loaded."""
         node = cfg["task"]
-        if str((node.get("head") or {}).get("_target_", "")).endswith(".CRF"):
+        # The check of the config has permitted this name already.
+        if is_structured(pydoc.locate(str((node.get("head") or {}).get("_target_")))):
             raise UserError(
-                "a CRF scores sequences of tags; classification has one label a text",
+                "this head scores sequences of tags; classification has one label a text",
                 key="task.head",
-                value="crf",
+                value=node["head"]["_target_"].rpartition(".")[2].lower(),
                 hint="write task/head=linear or task/head=mlp",
             )
         single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
@@ -451,6 +461,30 @@ class Classification(Task):
 
     def _numbers(self, labels: Iterable[str]) -> Tensor:
         return torch.tensor([self.label_ids[label] for label in labels], dtype=torch.long)
+
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        scores, notes = linear_of(whole.head["scores"]), []
+        if trained.stride is not None:
+            notes.append(
+                "The run read longer texts in windows, and took the mean of what they say."
+            )
+        if self.kind == "multilabel":
+            notes.append(f"A label counts from a probability of {self.threshold:g} on.")
+        batches = [exporting.batch_of(self, {"text": [text]}, trained) for text in TEXTS]
+        problem, arguments = _EXPORTED[self.kind]
+        return exporting.of_texts(
+            trained,
+            scores,
+            self.labels or ["value"],
+            expected=[whole(batch) for batch in batches],
+            notes=notes,
+            options={"problem_type": problem, "classifier_pooling": self.pooling},
+            arguments=arguments,
+            key="task.head" if self.pooling == "cls" else "task.pooling",
+        )
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -17,7 +17,9 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import probing
 from lushan.models.backbone import Backbone
+from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import LanguageModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Features, Limits, affixes
 from lushan.tasks.language import LanguageTask, demo_corpus
 from lushan.text.segments import Segmenter, word_numbers
@@ -190,6 +192,9 @@ class MaskedLM(LanguageTask):
             places = torch.arange(batch["input_ids"].shape[1])[None, :]
             batch["attention_mask"] = (places < lengths).long()
         return batch
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        return language_export.masked(trained)
 
     @classmethod
     def demo(cls) -> Corpus:

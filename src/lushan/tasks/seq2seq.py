@@ -23,6 +23,8 @@ from lushan.metrics.evaluation import Measured
 from lushan.models import probing
 from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -452,6 +454,31 @@ class Seq2Seq(LanguageTask):
             stem=self.stem,
             records=records or [],
             added=records is not None,
+        )
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        is_spans = self.objective == "spans"
+
+        def ids_of(tokenizer: Any, text: str) -> list[int]:
+            if is_spans:
+                end = borders(tokenizer)[1]
+                return [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
+            return list(tokenizer(self.prefix + text)["input_ids"])
+
+        notes = [f"Each source begins with {self.prefix!r}."] if self.prefix else []
+        if is_spans:
+            notes.append(
+                "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is "
+                "missing, and ends in the tokenizer's last token alone."
+            )
+        return language_export.seq2seq(
+            self,
+            trained,
+            "text" if is_spans else "source",
+            ids_of=ids_of,
+            prefix=self.prefix,
+            decoding=self.decoding,
+            notes=notes,
         )
 
     @classmethod

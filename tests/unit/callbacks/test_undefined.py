@@ -24,7 +24,7 @@ def checkpoints(folder, *, higher_is_better=True):
         monitor="val/x",
         higher_is_better=higher_is_better,
         signals=None,
-        facts={},
+        facts=lambda _: {},
     )
 
 
@@ -59,6 +59,7 @@ def test_an_interrupted_run_goes_on_by_the_loss(tmp_path):
     first.best_step = 1
     write_weights(tmp_path / "best-000000001", {"a": torch.ones(1)}, first=True)
     again = checkpoints(tmp_path)
+    again._trainer = first._trainer
     again.load_state_dict(first.state_dict())
     assert not again._is_best(NAN, 1.5)
     assert again._is_best(NAN, 0.5)

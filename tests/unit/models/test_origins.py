@@ -5,18 +5,24 @@ import transformers
 from tests.helpers.command import SMALL
 from torch import nn
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.data.processing import require_same_ids
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.errors import UserError
 from lushan.models.backbone import TextModel
 from lushan.models.origins import origins
 
 
+def built(lines):
+    cfg = check(compose(lines))
+    return build_components(cfg, source_of(cfg))
+
+
 def prepared(folder, *lines):
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
-    return prepare(check(compose([*SMALL, "task=ner", "data=sample_ner", *lines, *places])))
+    return built([*SMALL, "task=ner", "data=sample_ner", *lines, *places])
 
 
 FRESH = "tokenizer (trained on the training text)"
@@ -34,7 +40,7 @@ def test_an_adapter_and_a_head_are_fresh_over_a_pretrained_encoder(ner_run, tmp_
     small = [line for line in SMALL if not line.startswith(("model", "processor"))]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"init_from={ner_run}", "peft=lora", "task=ner", *small, *places]
-    pretrained, fresh = prepare(check(compose(lines))).origins
+    pretrained, fresh = built(lines).origins
     assert pretrained == f"pretrained: encoder ({ner_run}), processor ({ner_run})"
     assert fresh.startswith("fresh: adapter (lora), head (")
 
@@ -68,7 +74,7 @@ def test_weights_are_not_given_the_tokenizer_of_another_folder(ner_run, reviews_
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"init_from={ner_run}", f"processor.path={reviews_run}", "task=ner", *small, *places]
     with pytest.raises(UserError, match="ids are other tokens to the weights"):
-        prepare(check(compose(lines)))
+        built(lines)
 
 
 def vocabulary(folder, tokens):

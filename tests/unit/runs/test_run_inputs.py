@@ -90,10 +90,10 @@ CHANGES = {
 
 
 def test_what_is_as_it_was_is_answered(began: Any, mine: Path) -> None:
-    assert Path(lifecycle.run(began[1])["folder"]).is_dir()
+    assert lifecycle.run(began[1]).folder.is_dir()
     for path in mine.glob("*.py"):  # touched is not changed
         os.utime(path)
-    assert lifecycle.run(began[1])["state"] == "complete"
+    assert lifecycle.run(began[1]).state == "complete"
 
 
 @pytest.mark.parametrize(("name", "key"), CHANGES.items())
@@ -140,8 +140,8 @@ def test_a_run_that_failed_at_once_begins_again_with_what_is_there_now(tmp_path:
 def test_a_file_that_a_callback_writes_is_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {"data": {}, "files": {"callbacks.a.file": "1", "model.path/x": "1"}, "targets": {}}
     after = {"data": {}, "files": {"callbacks.a.file": "2", "model.path/x": "2"}, "targets": {}}
-    monkeypatch.setattr(lifecycle, "inputs_of", lambda _: after)
-    kept, notes = lifecycle.still_inputs({}, before)
+    monkeypatch.setattr(lifecycle, "inputs_of", lambda *_: after)
+    kept, notes = lifecycle.still_inputs({}, None, before)
     assert kept["files"] == {"model.path/x": "1"}
     assert notes == ["x of model.path changed while the run was training"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from lushan.data.batch.loader import TrainingLoader
 from lushan.data.batch.packing import best_fit, joined
 from lushan.data.encode.encoding import encode
 from lushan.data.messages import Message, message_lists, unpacked
-from lushan.engine.components import encoding_notes
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.tasks.base import IGNORED, Limits
@@ -419,8 +417,7 @@ def test_fields_that_the_template_does_not_show_are_told(tokenizer: Any) -> None
     table = pa.concat_tables([weighed(1, mood="good", reasoning_content="why")] * 3)
     counts = made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(64)))
     assert {k: n for k, n in counts.items() if "unseen" in k} == {"unseen mood": 3}
-    encoded = SimpleNamespace(meta=counts)
-    assert encoding_notes({"train": encoded}) == [
+    assert list(made.encoding_notes("train", counts)) == [
         "train: the chat template does not show mood (3 times)"
     ]
 
