@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from lushan.data.fields import Label, Number, Tags, Text, Value, Words
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
 from lushan.errors import UserError
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study.records import read
 from lushan.study.schemas import schema_of
 
@@ -23,7 +24,7 @@ TAGGED = RecordSchema(
 
 
 def result(records):
-    return Result("x", "0", 1, {"test/loss": 1.0}, "test/loss", {}, records=records)
+    return RunResult(Path("x"), "x", "0", 1, {"test/loss": 1.0}, "test/loss", {}, records=records)
 
 
 def test_it_goes_through_json(tmp_path):
@@ -36,7 +37,8 @@ def test_it_goes_through_json(tmp_path):
     found = schema_of(result(content), tmp_path)
     assert found.entries == TAGGED.entries
     assert found.notes == []
-    again = Result.from_dict(json.loads(json.dumps(result(content).to_dict())))
+    written = json.loads(json.dumps(result(content).to_dict()))
+    again = RunResult.from_dict(written, file=tmp_path / "result.json")
     assert again.records == content
 
 
