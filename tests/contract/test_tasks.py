@@ -20,7 +20,8 @@ from lushan.data.encode.encoding import Encoded, encode
 from lushan.data.fields import inputs, present, targets
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
-from lushan.tasks.base import Limits, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Limits
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
 from tests.helpers import quick
 

@@ -12,7 +12,7 @@ from tests.helpers.backbones import auto_class
 
 from lushan.engine import preview
 from lushan.run.identity import run_id
-from lushan.tasks.base import IGNORED
+from lushan.tasks.batches import IGNORED
 
 TINY = ("debug=batch", "processor.vocab_size=400", "data.batch_tokens=128")
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lushan.audit.findings import Audit
     from lushan.audit.lengths import Encode, Lengths
     from lushan.data.source import Corpus, Source
-    from lushan.tasks.base import Limits, Task
+    from lushan.tasks.base import Task
+    from lushan.tasks.batches import Limits
 
 WHOLE = 1 << 20
 """Tokens of a feature that holds all of a text."""

@@ -20,7 +20,7 @@ from lushan.run import inside
 from lushan.run.files import atomic_write
 from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import read_rows
-from lushan.tasks.base import Evaluation
+from lushan.tasks.evaluation import Evaluation
 
 MOST_CLASSES = 40
 """A confusion matrix with more classes shows the most frequent ones."""

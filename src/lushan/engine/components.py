@@ -26,7 +26,8 @@ from lushan.models.origins import origins
 from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
 from lushan.tasks import base
-from lushan.tasks.base import Limits, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Limits
 
 log = logging.getLogger(__name__)
 

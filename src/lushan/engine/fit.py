@@ -50,7 +50,8 @@ from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
-from lushan.tasks.base import Evaluation, Task
+from lushan.tasks.base import Task
+from lushan.tasks.evaluation import Evaluation
 
 log = logging.getLogger(__name__)
 

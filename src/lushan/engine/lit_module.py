@@ -25,7 +25,8 @@ from lushan.engine.batch_plan import Batching, Schedule
 from lushan.engine.distributed.strategies import data_share, walks_together
 from lushan.errors import RunFailed
 from lushan.models.peft.adaptation import adaptation_of
-from lushan.tasks.base import Evaluation, Records, Task
+from lushan.tasks.base import Task
+from lushan.tasks.evaluation import Evaluation, Records
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}

@@ -19,7 +19,8 @@ from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import Components, build_components
 from lushan.engine.fit import batching_of, make_module, plan_of
 from lushan.engine.limits import TrainLimits
-from lushan.tasks.base import IGNORED, Batch, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import IGNORED, Batch
 
 ROWS = 8
 """Rows that are drawn; the counts are those of all."""

@@ -23,7 +23,8 @@ from lushan.data import processing
 from lushan.errors import UserError
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
-from lushan.tasks.base import Limits, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Limits
 from lushan.text import hub
 
 FILE, HEAD = "lushan.json", "lushan_head.safetensors"

@@ -24,7 +24,8 @@ from lushan.run import checksums, remote_code
 from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE, best_weights
 from lushan.run.config_yaml import read_config
 from lushan.run.files import CHANGED, intact
-from lushan.tasks.base import Limits, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Limits
 
 
 class State(TypedDict, total=False):

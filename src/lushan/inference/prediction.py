@@ -24,7 +24,8 @@ from lushan.models.precision import best_precision
 from lushan.run import remote_code
 from lushan.run.files import replacing
 from lushan.run.identity import RESOLVED
-from lushan.tasks.base import Limits, Records
+from lushan.tasks.batches import Limits
+from lushan.tasks.evaluation import Records
 
 ROWS_AT_ONCE = 5000
 """Examples that are held in memory together."""

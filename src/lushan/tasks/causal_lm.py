@@ -15,7 +15,7 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
-from lushan.tasks.base import IGNORED, Features, Limits
+from lushan.tasks.batches import IGNORED, Features, Limits
 from lushan.tasks.language import LanguageTask, borders, cut, demo_corpus, tokens_of
 
 

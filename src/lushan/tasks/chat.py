@@ -25,8 +25,10 @@ from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
-from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
+from lushan.tasks.metrics import Forms
 from lushan.text.chat import ChatTemplate, choose
 from lushan.text.pieces import Pieces
 from lushan.text.rendering import Messages, Tools, Unfit, Writer

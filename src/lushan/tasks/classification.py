@@ -26,17 +26,10 @@ from lushan.models.heads import make_head, require_unstructured
 from lushan.models.pooling import pooler
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, probable
-from lushan.tasks.base import (
-    Batch,
-    Evaluation,
-    Features,
-    Forms,
-    Limits,
-    Records,
-    Task,
-    pad,
-    pad_inputs,
-)
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.metrics import Forms
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric

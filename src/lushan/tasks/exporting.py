@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lushan.data import processing
 from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_same
 from lushan.models.transformers_heads import with_scores
-from lushan.tasks.base import Batch, Limits, Task
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Batch, Limits
 
 
 def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:

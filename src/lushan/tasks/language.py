@@ -25,17 +25,10 @@ from lushan.models import probing
 from lushan.models.backbone import Backbone
 from lushan.models.decoding import endings_of
 from lushan.models.language import LanguageModel, WholeModel
-from lushan.tasks.base import (
-    IGNORED,
-    Batch,
-    Evaluation,
-    Features,
-    Forms,
-    Limits,
-    Records,
-    Task,
-    pad,
-)
+from lushan.tasks.base import Task
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.metrics import Forms
 from lushan.text import roundtrip
 
 if TYPE_CHECKING:

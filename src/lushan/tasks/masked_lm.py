@@ -20,9 +20,10 @@ from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import LanguageModel
 from lushan.tasks import language_export
-from lushan.tasks.base import IGNORED, Batch, Features, Limits, affixes
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits
 from lushan.tasks.language import LanguageTask, demo_corpus
 from lushan.text.segments import Segmenter, word_numbers
+from lushan.text.tokenizers import affixes
 
 Masking = Literal["tokens", "whole_word", "spans"]
 _GEOMETRIC, _LONGEST_SPAN = 0.2, 10

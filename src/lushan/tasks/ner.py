@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,21 +25,12 @@ from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.losses import cross_entropy
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
-from lushan.tasks.base import (
-    IGNORED,
-    Batch,
-    Evaluation,
-    Features,
-    Forms,
-    Limits,
-    Records,
-    Task,
-    affixes,
-    flatten,
-    pad,
-    pad_inputs,
-)
+from lushan.tasks.base import Task
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.metrics import Forms
 from lushan.text import tags as tagging
+from lushan.text.tokenizers import affixes
 from lushan.text.word_windows import cut_windows, subwords
 
 if TYPE_CHECKING:
@@ -328,7 +320,10 @@ class NER(Task):
 
         def forms() -> Forms:
             place = {tag: i for i, tag in enumerate(tagging.tag_set(self.labels, "iob2"))}
-            sides = [torch.tensor([place[t] for t in flatten(x)]) for x in (predicted, gold)]
+            sides = [
+                torch.tensor([place[t] for t in itertools.chain.from_iterable(x)])
+                for x in (predicted, gold)
+            ]
             return {"classes of words": (sides[0], sides[1])}
 
         return self.measured(

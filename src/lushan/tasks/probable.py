@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.tasks.base import Records
+from lushan.tasks.evaluation import Records
 
 WIDE = 1000
 """Classes beyond which only the most probable ones of each text are kept."""

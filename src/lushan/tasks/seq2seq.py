@@ -25,18 +25,10 @@ from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks import language_export
-from lushan.tasks.base import (
-    IGNORED,
-    Batch,
-    Evaluation,
-    Features,
-    Forms,
-    Limits,
-    Records,
-    pad,
-    pad_inputs,
-)
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.language import TEXTS, LanguageTask, borders, tokens_of
+from lushan.tasks.metrics import Forms
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.sentences import first_sentence
 from lushan.text.vocabulary import CLS

@@ -235,3 +235,15 @@ def _wrap(path: Path, extra: list[str]) -> Any:
         clean_up_tokenization_spaces=False,
         **({"extra_special_tokens": extra} if extra else {}),
     )
+
+
+def affixes(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before and after a single text."""
+    probe = tokenizer("a", return_special_tokens_mask=True)
+    mask, ids = probe["special_tokens_mask"], probe["input_ids"]
+    real = [i for i, special in enumerate(mask) if not special]
+    if not real:  # "a" itself is unknown, and unknown counts as special: [CLS] [UNK] [SEP]
+        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        start = next(i for i in range(len(ids)) if ids[i : i + len(plain)] == plain)
+        real = list(range(start, start + len(plain)))
+    return list(ids[: real[0]]), list(ids[real[-1] + 1 :])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lushan.tasks.base import IGNORED, Limits
+from lushan.tasks.batches import IGNORED, Limits
 from lushan.tasks.causal_lm import CausalLM, shifted
 from lushan.tasks.language import cut
 from lushan.text import tokenizers

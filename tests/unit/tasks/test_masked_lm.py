@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lushan.tasks.base import IGNORED, Limits
+from lushan.tasks.batches import IGNORED, Limits
 from lushan.tasks.masked_lm import MaskedLM
 
 TEXT = "the quick brown foxes jumped over unbelievably lazy dogs 明月几时有把酒问青天"

@@ -18,7 +18,7 @@ from lushan.data.encode.encoding import encode
 from lushan.data.messages import Message, message_lists, unpacked
 from lushan.errors import UserError
 from lushan.models import encoders
-from lushan.tasks.base import IGNORED, Limits
+from lushan.tasks.batches import IGNORED, Limits
 from lushan.tasks.chat import Chat
 from lushan.text import chat as templates
 from lushan.text import tokenizers

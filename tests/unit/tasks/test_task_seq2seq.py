@@ -21,7 +21,7 @@ from transformers import BartConfig, M2M100Config, T5Config
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.decoders import ended
-from lushan.tasks.base import IGNORED, Limits
+from lushan.tasks.batches import IGNORED, Limits
 from lushan.tasks.language import demo_corpus
 from lushan.tasks.seq2seq import Seq2Seq, leads_of
 from lushan.text import tokenizers

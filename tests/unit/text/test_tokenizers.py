@@ -13,8 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from lushan.data import processing
 from lushan.errors import RunFailed, UserError
-from lushan.tasks.base import affixes
 from lushan.text import tokenizers
+from lushan.text.tokenizers import affixes
 
 KINDS = ["wordpiece", "bpe", "unigram", "chars"]
 TEXTS = [

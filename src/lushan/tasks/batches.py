@@ -1,0 +1,54 @@
+"""Features, which examples are encoded as, and batches of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Features = dict[str, list[Any]]
+"""Name of a column to a value a feature."""
+Batch = dict[str, Tensor]
+IGNORED = -100
+"""The label of a place that has none; PyTorch's own default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How long a feature may be.
+
+    Attributes:
+        max_length: Tokens, special ones included.
+        stride: Tokens that neighbouring windows share; None cuts a long text instead.
+    """
+
+    max_length: int
+    stride: int | None = None
+
+
+def pad(rows: Sequence[NDArray[Any]], value: int, dtype: Any = np.int64) -> Tensor:
+    """Rows of different length as one tensor (B, L), filled up with `value`."""
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), max(width, 1)), value, dtype=dtype)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return torch.from_numpy(out)
+
+
+def pad_inputs(rows: list[dict[str, Any]], pad_id: int) -> Batch:
+    """`input_ids` and `attention_mask` (B, L), and `token_type_ids` where the rows have them."""
+    ids = pad([row["input_ids"] for row in rows], pad_id)
+    lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
+    batch = {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths).long(),
+        "example": torch.tensor([int(row["example"]) for row in rows]),
+    }
+    if "token_type_ids" in rows[0]:
+        batch["token_type_ids"] = pad([row["token_type_ids"] for row in rows], 0)
+    return batch
