@@ -322,7 +322,7 @@ class Source(abc.ABC):
 
     def options(self) -> dict[str, Any]:
         """The fields that decide what the rows hold, and the version of the code that reads."""
-        return {**self._reading(), "code": code_hash()}
+        return {**self._reading(), "code": code_hash("data")}
 
     def _reading(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -375,11 +375,10 @@ def hash_json(value: object) -> str:
 
 
 @functools.cache
-def code_hash() -> str:
-    """SHA-256 of the code that turns files into rows: what changed code read is read again."""
-    folder = Path(__file__).parent
+def code_hash(package: str) -> str:
+    """Return the SHA-256 of the code of `lushan.<package>`: what other code has made is stale."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

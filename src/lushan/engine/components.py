@@ -20,12 +20,11 @@ from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
 from lushan.data import processing
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.source import Corpus, Source, Windows
+from lushan.data.source import Corpus, Source, Windows, code_hash
 from lushan.errors import UserError
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
-from lushan.tasks import base
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 
@@ -311,7 +310,8 @@ def encoder_of(
 ) -> EncodeSplit:
     """What encodes a split: its name, its rows, and a hash of what they hold."""
     words = processing.fingerprint(processor)
-    code = code_version(type(task), base, encode, type(source), Source)
+    classes = [kind for kind in type(task).__mro__ if issubclass(kind, Task)]
+    code = [code_version(*classes, encode, type(source), Source), code_hash("text")]
 
     def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:
         within = task.limits(limits, split)

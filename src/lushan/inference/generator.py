@@ -17,9 +17,9 @@ from lushan.inference.dialogues import split
 from lushan.inference.load import load, quiet
 from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
 from lushan.run.artifacts import is_run
-from lushan.tasks.language import borders, tokens_of
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
+from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.rendering import Unfit
 
 Kind = Literal["text", "source", "messages"]

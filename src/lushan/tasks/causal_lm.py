@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Features, Limits
-from lushan.tasks.language import LanguageTask, borders, cut, demo_corpus, tokens_of
+from lushan.tasks.language import LanguageTask
+from lushan.text.document_tokens import borders, cut, tokens_of
 
 
 @configurable
@@ -68,7 +70,7 @@ class CausalLM(LanguageTask):
         for number, ids in enumerate(tokens_of(tokenizer, rows["text"])):
             whole = np.concatenate([[begin], ids, [end]]).astype(np.int32)
             strange = int((ids == unknown).sum()) if unknown not in (None, begin, end) else 0
-            for i, piece in enumerate(cut(len(whole), limits)):
+            for i, piece in enumerate(cut(len(whole), limits.max_length, limits.stride)):
                 length = piece.end - piece.start
                 features["tokens"].append(whole[piece.start : piece.end + 1])
                 features["skip"].append(piece.skip)
@@ -86,9 +88,7 @@ class CausalLM(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
-        """Each token beside the one that follows it; nothing is random here."""
-        del seed
+        del seed, training  # nothing is random
         return [shifted(row) for row in rows]
 
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64]:
@@ -104,9 +104,8 @@ class CausalLM(LanguageTask):
 
     @classmethod
     def demo(cls) -> Corpus:
-        return demo_corpus(
-            ["one two three four", "明月几时有", "a b c d e f g", "four three two"] * 3
-        )
+        texts = ["one two three four", "明月几时有", "a b c d e f g", "four three two"] * 3
+        return demo_corpus(DOCUMENTS, {"text": texts})
 
 
 def shifted(row: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
-from lushan.data.encode.encoding import code_version
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.processing import require_tokenizer
@@ -30,9 +30,7 @@ from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.tasks.metrics import Forms
 from lushan.text.chat import ChatTemplate, choose
-from lushan.text.pieces import Pieces
-from lushan.text.rendering import Messages, Tools, Unfit, Writer
-from lushan.text.turns import Turns
+from lushan.text.rendering import Messages, Tools, Unfit
 from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import Window, windows
 
@@ -161,9 +159,8 @@ class Chat(LanguageTask):
         self.source = tokenizer.chat_template = self.template.source
 
     def options(self) -> dict[str, Any]:
-        code = code_version(ChatTemplate, Writer, Turns, Pieces, Window)
         asked = {"generate_turn": self.generate_turn}
-        return {"task": "chat", "template": self.source, "code": code, **asked}
+        return {"task": "chat", "template": self.source, **asked}
 
     # Encoding
 
@@ -268,9 +265,7 @@ class Chat(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
-        """Each token beside the one that follows it, where that is learned; nothing is random."""
-        del seed
+        del seed, training  # nothing is random
         return [_shifted(row) for row in rows]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
@@ -433,16 +428,8 @@ class Chat(LanguageTask):
             [("system", "in Chinese"), ("user", "月"), ("assistant", "明月几时有")],
             [("assistant", "hello"), ("user", "bye"), ("assistant", "good bye")],
         ] * 3
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "messages": [[{"role": r, "content": c} for r, c in row] for row in rows],
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, fields=DIALOGUES, scheme=None, notes=[])
+        messages = [[{"role": r, "content": c} for r, c in row] for row in rows]
+        return demo_corpus(DIALOGUES, {"messages": messages})
 
 
 def _generates(node: Mapping[str, Any]) -> bool:

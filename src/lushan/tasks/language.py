@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.data.batch.packing import positions
-from lushan.data.fields import DOCUMENTS, Number
+from lushan.data.fields import Number
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
-from lushan.errors import UserError
 from lushan.metrics import generation
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
@@ -26,7 +24,7 @@ from lushan.models.backbone import Backbone
 from lushan.models.decoding import endings_of
 from lushan.models.language import LanguageModel, WholeModel
 from lushan.tasks.base import Task
-from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.batches import IGNORED, Batch, Features, pad
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
 from lushan.text import roundtrip
@@ -320,77 +318,3 @@ def pieces_of(row: dict[str, Any]) -> NDArray[np.int64]:
 def _places(pieces: NDArray[np.int64], width: int) -> Tensor:
     """Places in each document of a row, counted from 0, (L,); padding is one document more."""
     return torch.from_numpy(positions(np.append(pieces, width - pieces.sum())))
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """A part of a document.
-
-    Attributes:
-        start: Of its first token that is read.
-        end: Behind the last token that is read; the one there is still predicted.
-        skip: Predicted tokens at its beginning that a piece before has been judged by.
-    """
-
-    start: int
-    end: int
-    skip: int
-
-
-def cut(tokens: int, limits: Limits) -> Iterator[Piece]:
-    """Pieces of a document of so many tokens in which each but the first is predicted once.
-
-    Args:
-        tokens: At least two.
-        limits: `stride` tokens of a piece's beginning are context alone.
-    """
-    shared = min(limits.stride or 0, limits.max_length - 1)
-    start, seen = 0, 0  # what has been predicted: tokens 1 to `seen`
-    while seen < tokens - 1:
-        end = min(start + limits.max_length, tokens - 1)
-        yield Piece(start, end, seen - start)
-        seen, start = end, end - shared
-
-
-def tokens_of(tokenizer: Any, texts: list[str]) -> list[NDArray[np.int32]]:
-    """Token ids of texts, without any that the tokenizer would put around them."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    found = backend.encode_batch_fast(texts, add_special_tokens=False)
-    return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
-
-
-def borders(tokenizer: Any) -> tuple[int, int]:
-    """The tokens that begin and end a document; one token may be both, as GPT-2's is.
-
-    Raises:
-        UserError: The tokenizer has nothing to end a text with.
-    """
-    end = tokenizer.eos_token_id
-    if end is None:
-        end = tokenizer.sep_token_id
-    begin = tokenizer.bos_token_id
-    if begin is None:
-        begin = tokenizer.cls_token_id if tokenizer.eos_token_id is None else end
-    if end is None or begin is None:
-        raise UserError(
-            "this tokenizer has no token that ends a text",
-            key="processor",
-            hint="Language models need one: an eos_token.",
-        )
-    return int(begin), int(end)
-
-
-def demo_corpus(texts: list[str]) -> Corpus:
-    """Documents as all three splits of a corpus."""
-    table = pa.table(
-        {
-            "id": [f"demo:{i}" for i in range(len(texts))],
-            "text": texts,
-            "line": list(range(1, len(texts) + 1)),
-            "file": ["demo"] * len(texts),
-        }
-    )
-    splits = {"train": table, "validation": table, "test": table}
-    return Corpus(splits=splits, fields=DOCUMENTS, scheme=None, notes=[])

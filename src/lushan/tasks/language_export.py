@@ -11,7 +11,8 @@ from torch import Tensor
 from lushan.common.parsing import parse_json
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.exporting import tokenizer_for
-from lushan.tasks.language import LanguageTask, borders
+from lushan.tasks.language import LanguageTask
+from lushan.text.document_tokens import borders
 
 IdsOf = Callable[[Any, Any], list[int]]
 """From a tokenizer and an example to the token ids that the exported model reads."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import DOCUMENTS
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
@@ -21,7 +22,8 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import LanguageModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits
-from lushan.tasks.language import LanguageTask, demo_corpus
+from lushan.tasks.language import LanguageTask
+from lushan.text.document_tokens import tokens_of
 from lushan.text.segments import Segmenter, word_numbers
 from lushan.text.tokenizers import affixes
 
@@ -137,20 +139,17 @@ class MaskedLM(LanguageTask):
         self, tokenizer: Any, texts: list[str]
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """Of each text the token ids, and the number of the word that each token is of."""
+        if self.masking != "whole_word":
+            ids = tokens_of(tokenizer, texts)
+            return [(i, np.arange(len(i), dtype=np.int32)) for i in ids]
         backend = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
-        if self.masking == "whole_word":
-            found = backend.encode_batch(texts, add_special_tokens=False)
-            return [
-                (np.asarray(e.ids, np.int32), word_numbers(e, text, self.segmenter))
-                for e, text in zip(found, texts, strict=True)
-            ]
-        ids = [
-            np.asarray(e.ids, np.int32)
-            for e in backend.encode_batch_fast(texts, add_special_tokens=False)
+        found = backend.encode_batch(texts, add_special_tokens=False)
+        return [
+            (np.asarray(e.ids, np.int32), word_numbers(e, text, self.segmenter))
+            for e, text in zip(found, texts, strict=True)
         ]
-        return [(i, np.arange(len(i), dtype=np.int32)) for i in ids]
 
     # Masking
 
@@ -202,9 +201,8 @@ class MaskedLM(LanguageTask):
 
     @classmethod
     def demo(cls) -> Corpus:
-        return demo_corpus(
-            ["one two three four", "明月几时有", "a b c d e f g", "four three two"] * 3
-        )
+        texts = ["one two three four", "明月几时有", "a b c d e f g", "four three two"] * 3
+        return demo_corpus(DOCUMENTS, {"text": texts})
 
 
 def _whole_words(

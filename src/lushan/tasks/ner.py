@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import WORDS, Number, Tags, Value, Words
 from lushan.data.labels import labels_of
 from lushan.data.processing import require_tokenizer
@@ -362,17 +363,8 @@ class NER(Task):
             (["New", "York", "calls", "Bob"], ["B-LOC", "I-LOC", "O", "B-PER"]),
             (["nothing", "here"], ["O", "O"]),
         ] * 4
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "tokens": [tokens for tokens, _ in rows],
-                "tags": [tags for _, tags in rows],
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, fields=WORDS, scheme="iob2", notes=[])
+        tokens, tags = zip(*rows, strict=True)
+        return demo_corpus(WORDS, {"tokens": tokens, "tags": tags})
 
 
 def _iob2(tag: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.data.answers import Answers, require_places
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Number, Text, Texts, Value
 from lushan.data.labelled import Columns
 from lushan.data.processing import require_tokenizer
@@ -410,18 +411,10 @@ class QuestionAnswering(Task):
             for _, context, a in rows
         ]
         columns = Columns({"answers": answers}, range(1, len(rows) + 1), "demo")
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "question": [question for question, _, _ in rows],
-                "context": [context for _, context, _ in rows],
-                "answers": Answers().read(columns, "answers"),
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, fields=cls.fields, scheme=None, notes=[])
+        questions, contexts, _ = zip(*rows, strict=True)
+        read = Answers().read(columns, "answers")
+        table = {"question": questions, "context": contexts, "answers": read}
+        return demo_corpus(cls.fields, table)
 
 
 def _truncated(tokenizer: Any, texts: list[str], most: int) -> tuple[list[str], list[bool]]:

@@ -13,6 +13,7 @@ from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import DOCUMENTS, PAIRS, Number, Text, Texts
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
@@ -27,9 +28,10 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
-from lushan.tasks.language import TEXTS, LanguageTask, borders, tokens_of
+from lushan.tasks.language import TEXTS, LanguageTask
 from lushan.tasks.metrics import Forms
 from lushan.text.denoising import Spans, sentinels_of
+from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.sentences import first_sentence
 from lushan.text.vocabulary import CLS
 from lushan.text.words import join_words
@@ -479,18 +481,8 @@ class Seq2Seq(LanguageTask):
     @classmethod
     def demo(cls) -> Corpus:
         pairs = [("one two", ["two"]), ("明月几时有", ["月"]), ("a b. c", ["c d"])]
-        rows = pairs * 4
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "source": [source for source, _ in rows],
-                "targets": [targets for _, targets in rows],
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, fields=PAIRS, scheme=None, notes=[])
+        sources, targets = zip(*pairs * 4, strict=True)
+        return demo_corpus(PAIRS, {"source": sources, "targets": targets})
 
 
 def leads_of(table: pa.Table) -> list[str]:

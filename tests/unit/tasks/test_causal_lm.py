@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from lushan.tasks.batches import IGNORED, Limits
 from lushan.tasks.causal_lm import CausalLM, shifted
-from lushan.tasks.language import cut
 from lushan.text import tokenizers
+from lushan.text.document_tokens import cut
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(2, 300), st.integers(1, 40), st.integers(0, 60))
 def test_each_token_is_predicted_once(tokens, longest, stride):
     seen = []
-    for piece in cut(tokens, Limits(longest, stride)):
+    for piece in cut(tokens, longest, stride):
         assert 0 < piece.end - piece.start <= longest
         seen += range(piece.start + piece.skip + 1, piece.end + 1)
     assert seen == list(range(1, tokens))
 
 
 def test_a_window_has_as_much_context_as_the_stride_says():
-    pieces = list(cut(100, Limits(20, 8)))
+    pieces = list(cut(100, 20, 8))
     assert all(piece.skip == 8 for piece in pieces[1:])
 
 

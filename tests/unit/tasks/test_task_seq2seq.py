@@ -18,11 +18,12 @@ from tests.conftest import trained
 from tests.helpers.measuring import generated
 from transformers import BartConfig, M2M100Config, T5Config
 
+from lushan.data import fields
+from lushan.data.demo import demo_corpus
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.models.decoders import ended
 from lushan.tasks.batches import IGNORED, Limits
-from lushan.tasks.language import demo_corpus
 from lushan.tasks.seq2seq import Seq2Seq, leads_of
 from lushan.text import tokenizers
 
@@ -390,7 +391,9 @@ def test_what_is_shown_of_new_texts() -> None:
 
 # Span corruption
 
-DOCUMENTS = demo_corpus(["the cat sat on the mat a dog ran home again " * 6, "a dog", ""])
+DOCUMENTS = demo_corpus(
+    fields.DOCUMENTS, {"text": ["the cat sat on the mat a dog ran home again " * 6, "a dog", ""]}
+)
 
 
 def spans(**options: Any) -> Seq2Seq:

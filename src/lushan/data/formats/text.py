@@ -179,7 +179,7 @@ class Text(FileSource):
         paths = self.paths_of(origin)
         # Ids and errors name files, so their names count beside what they hold.
         content = [[str(path), self._sha256(path)] for path in paths]
-        how = [dataclasses.asdict(self.reading()), self.prefix, code_hash()]
+        how = [dataclasses.asdict(self.reading()), self.prefix, code_hash("data")]
         return self.cache_dir / "documents" / f"{hash_json([content, how, *parts])[:24]}.arrow"
 
     def _sha256(self, path: Path) -> str:
