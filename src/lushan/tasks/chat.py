@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.wording import plural
 from lushan.configurable import configurable
-from lushan.data.batch.batching import mix
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
@@ -26,23 +24,14 @@ from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.dialogue_features import SCHEMA, SEED, UNSEEN, DialogueEncoder, Turn, shifted
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.tasks.metrics import Forms
 from lushan.text.chat import ChatTemplate, choose
-from lushan.text.rendering import Messages, Tools, Unfit
-from lushan.text.weights import WEIGHT, is_learned, weight_of
-from lushan.text.windows import Window, windows
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
-
-UNSEEN = "unseen"
-"""Counts of fields that the template does not show: not stored, only told."""
-PLAIN = frozenset(("role", "content", WEIGHT))
-"""A message's keys that are all there is to most."""
-SEED = 1
-"""Of the sample that answers are generated for: the same dialogues in every run."""
 
 
 @configurable
@@ -73,29 +62,14 @@ class Chat(LanguageTask):
     fields = DIALOGUES
     per_byte = True
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    schema = pa.schema(
-        [
-            ("tokens", pa.list_(pa.int32())),
-            ("turns", pa.list_(pa.int32())),
-            ("weights", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.float64()),
-            ("bytes", pa.int32()),
-            ("asked", pa.int32()),
-            ("example", pa.int64()),
-            ("cut", pa.int32()),
-            ("split", pa.int32()),
-            ("disguised", pa.int32()),
-            ("unknown_tokens", pa.int32()),
-        ]
-    )
+    schema = SCHEMA
 
     def __init__(
         self,
         *,
         template: str | None = None,
         generate_examples: int = 100,
-        generate_turn: Literal["last", "any"] = "last",
+        generate_turn: Turn = "last",
         max_new_tokens: int = 128,
         metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
@@ -167,94 +141,13 @@ class Chat(LanguageTask):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
-        tokenizer = require_tokenizer(processor)
+        del processor  # `use` has got to know it
+        return self._encoder.encode(rows, first, limits)
+
+    @property
+    def _encoder(self) -> DialogueEncoder:
         assert self.template is not None
-        unknown = tokenizer.unk_token_id
-        features: Features = {field.name: [] for field in self.schema} | {UNSEEN: []}
-        dialogues, tools = dialogues_of(rows)
-        for number, found in enumerate(self._windows(rows, dialogues, tools, limits)):
-            messages, given = dialogues[number], tools[number]
-            if not any(is_learned(m) for m in messages):
-                raise UserError(
-                    "this dialogue has no turn of the assistant's to evaluate",
-                    file=rows["file"][number],
-                    line=rows["line"][number],
-                    hint="lushan generate RUN --input FILE writes the next one.",
-                )
-            learned = iter([m for m in messages if is_learned(m)])
-            asked = self._asked(first + number, sum(len(window.turns) for window in found))
-            for place, window in enumerate(found):
-                ids, said = window.ids, [next(learned) for _ in window.turns]
-                weights = [weight_of(message) for message in said]
-                features["tokens"].append(ids)
-                features["turns"].append([border for span in window.turns for border in span])
-                features["weights"].append(weights)
-                # The last token is predicted and not read; the first is read and not predicted.
-                features["length"].append(max(1, len(ids) - 1))
-                turns = zip(window.turns, weights, strict=True)
-                features["targets"].append(sum((b - max(a, 1)) * w for (a, b), w in turns))
-                features["bytes"].append(self._size(window, said))
-                here = 0 <= asked < len(window.turns)
-                features["asked"].append(window.turns[asked][0] if here else 0)
-                asked -= len(window.turns)
-                features["example"].append(first + number)
-                features["cut"].append(int(window.cut))
-                features["split"].append(int(place == 1))
-                disguised = not place and self.template.disguised(messages, given)
-                features["disguised"].append(int(disguised))
-                unseen = Counter() if place else self.template.unseen(messages, given)
-                features[UNSEEN].append(unseen)
-                features["unknown_tokens"].append(0 if unknown is None else ids.count(unknown))
-        return features
-
-    def _asked(self, example: int, turns: int) -> int:
-        """Which of the assistant's turns is generated; -1 where there is none."""
-        return mix(SEED, example) % turns if turns and self.generate_turn == "any" else turns - 1
-
-    def _windows(
-        self,
-        rows: dict[str, list[Any]],
-        dialogues: Sequence[Messages],
-        tools: Sequence[Tools],
-        limits: Limits,
-    ) -> list[list[Window]]:
-        def found(part: slice) -> list[list[Window]]:
-            assert self.template is not None
-            return windows(
-                self.template,
-                dialogues[part],
-                limit=limits.max_length + 1,
-                stride=limits.stride,
-                tools=tools[part],
-            )
-
-        try:
-            return found(slice(None))
-        except Unfit:
-            for number in range(len(dialogues)):
-                try:
-                    found(slice(number, number + 1))
-                except Unfit as error:
-                    raise UserError(
-                        f"the chat template cannot write this dialogue: {error}",
-                        file=rows["file"][number],
-                        line=rows["line"][number],
-                        hint="Another template may, such as task.template=plain.",
-                    ) from error
-            raise
-
-    def _size(self, window: Window, said: Sequence[Mapping[str, Any]]) -> int:
-        """UTF-8 bytes of the turns that a window learns, times their weights."""
-        size = 0.0
-        for (start, end), message in zip(window.turns, said, strict=True):
-            text = message["content"]
-            if window.cut or message.keys() - PLAIN:  # not all of it, or more than the content
-                text = self._text(window.ids[start:end])
-            size += _bytes(text) * weight_of(message)
-        return round(size)
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return DialogueEncoder(self.template, self.tokenizer, self.generate_turn)
 
     def count(self, features: Features) -> dict[str, int]:
         names = ("split", "disguised")
@@ -266,7 +159,7 @@ class Chat(LanguageTask):
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         del seed, training  # nothing is random
-        return [_shifted(row) for row in rows]
+        return [shifted(row) for row in rows]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = super().collate(rows)
@@ -360,21 +253,10 @@ class Chat(LanguageTask):
         joined = super().join(table, records)
         said = {r["example"]: r["generated"] for r in records if "generated" in r}
         for example, text in said.items():
-            joined[example] |= {"predicted": text, "gold": self._gold(table, example)}
+            (messages,), (tools,) = dialogues_of(table.slice(example, 1).to_pydict())
+            gold = self._encoder.asked_text(messages, tools, example)
+            joined[example] |= {"predicted": text, "gold": gold}
         return joined
-
-    def _gold(self, table: pa.Table, example: int) -> str:
-        """What was said in the turn that is generated; tool calls as the template writes them."""
-        rows = table.slice(example, 1).to_pydict()
-        (messages,), (tools,) = dialogues_of(rows)
-        turns = [place for place, m in enumerate(messages) if is_learned(m)]
-        place = turns[self._asked(example, len(turns))]
-        if not messages[place].keys() - PLAIN:
-            return str(messages[place]["content"])
-        assert self.template is not None
-        encoded = self.template.tokens_of([self.template.last(messages[: place + 1], tools)])[0]
-        start, end = encoded.turns[0]
-        return self._text(encoded.ids[start:end])
 
     def present(self, table: pa.Table, joined: Records) -> Records:
         names = [name for name in ("messages", TOOLS) if name in table.column_names]
@@ -434,20 +316,3 @@ class Chat(LanguageTask):
 
 def _generates(node: Mapping[str, Any]) -> bool:
     return bool(node.get("generate_examples", 1) > 0)
-
-
-def _bytes(text: str) -> int:
-    return len(text.strip().encode())
-
-
-def _shifted(row: dict[str, Any]) -> dict[str, Any]:
-    """A feature's tokens as what is read and what is learned, at each place."""
-    tokens = row["tokens"]
-    weights = np.zeros(len(tokens), dtype=np.float32)
-    for (start, end), weight in zip(row["turns"].reshape(-1, 2), row["weights"], strict=True):
-        weights[start:end] = weight
-    labels: NDArray[np.int64] = np.where(weights > 0, tokens, IGNORED)[1:].astype(np.int64)
-    rest = {name: value for name, value in row.items() if name not in ("tokens", "turns")}
-    if len(tokens) == 1:  # there is nothing to predict, and a row cannot be empty
-        return {**rest, "input_ids": tokens, "labels": np.array([IGNORED]), "weights": weights}
-    return {**rest, "input_ids": tokens[:-1], "labels": labels, "weights": weights[1:]}
