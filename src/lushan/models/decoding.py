@@ -7,14 +7,14 @@ is each row's own, stop strings, and text that appears as it is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lushan.data.batch.batching import mix
-from lushan.errors import UserError
+from lushan.errors import UserError, did_you_mean
 from lushan.text.incremental import Reader, continuation
 
 Ids = Sequence[int]
@@ -22,6 +22,10 @@ Finish = Literal["end", "stop", "length", "cancelled"]
 
 _SPARE = 64
 """A static cache's length is a multiple of it: each length is compiled for anew."""
+
+
+_OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer")
+"""Options of transformers' `generate` that are not the user's: one text a source is evaluated."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,3 +345,27 @@ def _cache(length: int | None) -> dict[str, Any]:
         return {}
     rounded = -(-length // _SPARE) * _SPARE
     return {"cache_implementation": "static", "max_cache_len": rounded}
+
+
+def require_options(options: Mapping[str, Any], key: str) -> None:
+    """Refuse options that transformers' `generate` has not, or that are not the user's.
+
+    Args:
+        options: Name to value.
+        key: Where they stand in the config.
+
+    Raises:
+        UserError: Names the first.
+    """
+    import transformers
+
+    empty: Any = transformers.GenerationConfig
+    known = [name for name in vars(empty()) if name[0] != "_"]
+    for name, value in options.items():
+        if name not in known or name in _OURS or name.startswith("output_"):
+            raise UserError(
+                "generation has no such option",
+                key=f"{key}.{name}",
+                value=value,
+                hint=did_you_mean(name, set(known) - set(_OURS)),
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,26 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from lushan.common.wording import plural
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
-from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.dialogue_features import SCHEMA, SEED, UNSEEN, DialogueEncoder, Turn, shifted
 from lushan.tasks.evaluation import Evaluation, Records
-from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
-from lushan.tasks.metrics import Forms
+from lushan.tasks.language import LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
-
-if TYPE_CHECKING:
-    from lushan.metrics.metric import Metric
 
 
 @configurable
@@ -68,9 +63,9 @@ class Chat(LanguageTask):
         self,
         *,
         template: str | None = None,
-        generate_examples: int = 100,
+        generate_examples: Annotated[int, Within(least=0)] = 100,
         generate_turn: Turn = "last",
-        max_new_tokens: int = 128,
+        max_new_tokens: Annotated[int, Within(least=1)] = 128,
         metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
@@ -84,35 +79,14 @@ class Chat(LanguageTask):
         self.sample: set[int] | None = None
 
     @classmethod
-    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        found = dict(super().own_metrics(node))
-        if _generates(node):
-            from lushan.metrics.families import texts
-
-            found |= texts.metrics()
-        return found
+    def generates_with(cls, node: Mapping[str, Any]) -> bool:
+        return bool(node.get("generate_examples", 1) > 0)
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
         text = Text(optional=True)  # an answer is generated for some examples alone
         both = {"gold": Entry(text, "gold"), "predicted": Entry(text, "predicted")}
         return {**super().record_fields, **both}
-
-    @classmethod
-    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del classes
-        return TEXTS if _generates(node) else {}
-
-    def own_samples(self) -> Forms:
-        return TEXTS if self.generates else {}
-
-    @classmethod
-    def check(cls, cfg: dict[str, Any]) -> None:
-        """Refuse numbers that mean nothing, before anything is loaded."""
-        for key, least in (("generate_examples", 0), ("max_new_tokens", 1)):
-            value = cfg["task"].get(key, least)
-            if value < least:
-                raise UserError(f"must be {least} or more", key=f"task.{key}", value=value)
 
     # The template
 
@@ -312,7 +286,3 @@ class Chat(LanguageTask):
         ] * 3
         messages = [[{"role": r, "content": c} for r, c in row] for row in rows]
         return demo_corpus(DIALOGUES, {"messages": messages})
-
-
-def _generates(node: Mapping[str, Any]) -> bool:
-    return bool(node.get("generate_examples", 1) > 0)

@@ -65,10 +65,24 @@ class LanguageTask(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        from lushan.metrics.families import language
+        from lushan.metrics.families import language, texts
 
+        found = dict(language.metrics(per_byte=cls.per_byte))
+        return found | texts.metrics() if cls.generates_with(node) else found
+
+    @classmethod
+    def generates_with(cls, node: Mapping[str, Any]) -> bool:
+        """Return whether a task configured like `node` generates text in evaluation."""
         del node
-        return language.metrics(per_byte=cls.per_byte)
+        return False
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        del classes
+        return TEXTS if cls.generates_with(node) else {}
+
+    def own_samples(self) -> Forms:
+        return TEXTS if self.generates else {}
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:

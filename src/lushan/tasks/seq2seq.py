@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,28 +12,28 @@ import torch
 from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import DOCUMENTS, PAIRS, Number, Text, Texts
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError
 from lushan.metrics import rouge
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
 from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
+from lushan.models.decoding import require_options
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
-from lushan.tasks.language import TEXTS, LanguageTask
-from lushan.tasks.metrics import Forms
+from lushan.tasks.language import LanguageTask
+from lushan.tasks.seq2seq_features import SCHEMA, encode_pairs, encode_pieces
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.sentences import first_sentence
-from lushan.text.vocabulary import CLS
 from lushan.text.words import join_words
 
 if TYPE_CHECKING:
@@ -42,14 +42,6 @@ if TYPE_CHECKING:
 Objective = Literal["supervised", "spans"]
 COMPARED = (*rouge.KINDS, "bleu", "chrf")
 """What a baseline is measured by, beside the model."""
-
-
-def _generates(node: Mapping[str, Any]) -> bool:
-    return node.get("objective", "supervised") == "supervised" and bool(node.get("generates", True))
-
-
-_OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer")
-"""Options of transformers' `generate` that are not the user's here: one text a source is judged."""
 
 
 @configurable
@@ -79,19 +71,7 @@ class Seq2Seq(LanguageTask):
     """
 
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
-    schema = pa.schema(
-        [
-            ("input_ids", pa.list_(pa.int32())),
-            ("labels", pa.list_(pa.int32())),
-            ("reference", pa.int32()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
-            ("cut", pa.int32()),
-            ("unknown_tokens", pa.int32()),
-        ]
-    )
-
+    schema = SCHEMA
     usual_metric = "loss"
 
     def __init__(
@@ -99,14 +79,14 @@ class Seq2Seq(LanguageTask):
         *,
         objective: Objective = "supervised",
         prefix: str = "",
-        max_target: int | None = None,
+        max_target: Annotated[int, Within(least=2)] | None = None,
         decoding: dict[str, Any] | None = None,
         generates: bool = True,
         language: Literal["auto", "en", "zh"] = "auto",
         stem: bool = False,
         baseline: Literal["lead1"] | None = "lead1",
-        noise_density: float = 0.15,
-        mean_span: float = 3.0,
+        noise_density: Annotated[float, Within(above=0, below=1)] = 0.15,
+        mean_span: Annotated[float, Within(least=1)] = 3.0,
         metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
@@ -137,45 +117,19 @@ class Seq2Seq(LanguageTask):
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
         found = dict(super().own_metrics(node))
-        if _generates(node):
-            from lushan.metrics.families import texts
-
-            own = texts.metrics()
-            found |= own
-            if node.get("baseline", "lead1"):
-                found |= {f"{name}_lead1": own[name] for name in COMPARED}
+        if cls.generates_with(node) and node.get("baseline", "lead1"):
+            found |= {f"{name}_lead1": found[name] for name in COMPARED}
         return found
 
     @classmethod
-    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del classes
-        return TEXTS if _generates(node) else {}
-
-    def own_samples(self) -> Forms:
-        return TEXTS if self.generates else {}
+    def generates_with(cls, node: Mapping[str, Any]) -> bool:
+        is_supervised = node.get("objective", "supervised") == "supervised"
+        return is_supervised and bool(node.get("generates", True))
 
     @classmethod
     def check(cls, cfg: dict[str, Any]) -> None:
         """Refuse what cannot be, before anything is loaded."""
-        import transformers
-
-        empty: Any = transformers.GenerationConfig
-        node, known = cfg["task"], [name for name in vars(empty()) if name[0] != "_"]
-        for name, value in (node.get("decoding") or {}).items():
-            if name not in known or name in _OURS or name.startswith("output_"):
-                raise UserError(
-                    "generation has no such option",
-                    key=f"task.decoding.{name}",
-                    value=value,
-                    hint=did_you_mean(name, set(known) - set(_OURS)),
-                )
-        if not 0 < node.get("noise_density", 0.15) < 1:
-            raise UserError(
-                "a share between 0 and 1", key="task.noise_density", value=node["noise_density"]
-            )
-        for name, least in (("mean_span", 1), ("max_target", 2)):
-            if (number := node.get(name)) is not None and number < least:
-                raise UserError(f"must be {least} or more", key=f"task.{name}", value=number)
+        require_options(cfg["task"].get("decoding") or {}, "task.decoding")
 
     def use(self, processor: Any) -> None:
         tokenizer = require_tokenizer(processor)
@@ -227,78 +181,22 @@ class Seq2Seq(LanguageTask):
                 hint="write data.stride=null",
             )
         if self.objective == "spans":
-            return self._encode_pieces(rows["text"], first, tokenizer, limits)
-        return self._encode_pairs(rows["source"], rows.get("targets"), first, tokenizer, limits)
-
-    def _encode_pairs(
-        self,
-        sources: list[str],
-        targets: list[list[str]] | None,
-        first: int,
-        tokenizer: Any,
-        limits: Limits,
-    ) -> Features:
-        features: Features = {field.name: [] for field in self.schema}
-        unknown = tokenizer.unk_token_id
-        read = tokenizer(
-            [self.prefix + source for source in sources],
-            truncation=True,
+            return encode_pieces(
+                rows["text"],
+                first,
+                tokenizer,
+                spans=self.spans,
+                sentinels=len(self.sentinels),
+                max_length=limits.max_length,
+            )
+        return encode_pairs(
+            [self.prefix + source for source in rows["source"]],
+            rows.get("targets"),
+            first,
+            tokenizer,
             max_length=limits.max_length,
+            max_target=min(self.max_target or limits.max_length, limits.max_length),
         )
-        longest = min(self.max_target or limits.max_length, limits.max_length)
-        several = targets or [[] for _ in sources]
-        written = iter(_targets(tokenizer, [t for texts in several for t in texts], longest))
-        for number, texts in enumerate(several):
-            ids = read["input_ids"][number]
-            cut_source = bool(read.encodings[number].overflowing)
-            nothing: list[tuple[list[int], bool]] = [([], False)]
-            for reference, (labels, cut) in enumerate([next(written) for _ in texts] or nothing):
-                features["input_ids"].append(ids)
-                features["labels"].append(labels)
-                features["reference"].append(reference)
-                features["length"].append(len(ids) + len(labels))
-                features["targets"].append(len(labels))
-                features["example"].append(first + number)
-                features["cut"].append(int(cut) + int(cut_source and not reference))
-                strange = labels.count(unknown) + (0 if reference else ids.count(unknown))
-                features["unknown_tokens"].append(strange if unknown is not None else 0)
-        return features
-
-    def _encode_pieces(
-        self, texts: list[str], first: int, tokenizer: Any, limits: Limits
-    ) -> Features:
-        features: Features = {field.name: [] for field in self.schema}
-        unknown = tokenizer.unk_token_id
-        longest = self.spans.longest(limits.max_length - 1)  # both end in a token of their own
-        self._require_sentinels(longest, limits)
-        for number, ids in enumerate(tokens_of(tokenizer, texts)):
-            for start in range(0, len(ids), longest):
-                piece = ids[start : start + longest]
-                source, target = self.spans.sizes(len(piece))
-                features["input_ids"].append(piece)
-                features["labels"].append([])
-                features["reference"].append(0)
-                features["length"].append(source + target + 2)
-                features["targets"].append(target + 1)
-                features["example"].append(first + number)
-                features["cut"].append(0)
-                features["unknown_tokens"].append(int((piece == unknown).sum()))
-        return features
-
-    def _require_sentinels(self, longest: int, limits: Limits) -> None:
-        if not longest:
-            raise UserError(
-                "nothing fits into so few tokens", key="data.max_length", value=limits.max_length
-            )
-        needed = self.spans.counts(longest)[1] + 1
-        if needed > len(self.sentinels):
-            raise UserError(
-                f"pieces of {longest} tokens lose {needed - 1} stretches and need {needed} tokens "
-                f"in their place, <extra_id_0> and so on; the tokenizer has {len(self.sentinels)}",
-                key="processor",
-                hint=f"A trained one gets them by processor.sentinels={max(100, needed)}; T5's own "
-                "has 100. Fewer are needed with a lower data.max_length.",
-            )
 
     # Batches
 
@@ -490,17 +388,3 @@ def leads_of(table: pa.Table) -> list[str]:
     if "lead" in table.column_names:
         return table.column("lead").to_pylist()
     return [first_sentence(source) for source in table.column("source").to_pylist()]
-
-
-def _targets(tokenizer: Any, texts: list[str], longest: int) -> list[tuple[list[int], bool]]:
-    """Token ids of targets, each with whether it was cut.
-
-    A decoder begins with a token of its own: the `[CLS]` that tokenizers of BERT's kind put before
-    a text is left away. Others' first tokens (BART's) belong to what the model writes.
-    """
-    if not texts:
-        return []
-    drop = int(tokenizer.cls_token == CLS)
-    found = tokenizer(text_target=texts, truncation=True, max_length=longest + drop)
-    cut = [bool(encoding.overflowing) for encoding in found.encodings]
-    return [(ids[drop:], lost) for ids, lost in zip(found["input_ids"], cut, strict=True)]

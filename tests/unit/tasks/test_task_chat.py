@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, LlamaConfig
 
+from lushan.config.build import TARGET
+from lushan.config.check import bind
 from lushan.data.batch.loader import TrainingLoader
 from lushan.data.batch.packing import best_fit, joined
 from lushan.data.encode.encoding import encode
@@ -311,7 +313,7 @@ def test_a_prompt_that_leaves_no_room_is_cut(tokenizer: Any) -> None:
 @pytest.mark.parametrize(("key", "value"), [("generate_examples", -1), ("max_new_tokens", 0)])
 def test_wrong_numbers(key: str, value: int) -> None:
     with pytest.raises(UserError) as caught:
-        Chat.check({"task": {key: value}})
+        bind("task", {TARGET: "lushan.tasks.chat.Chat", key: value})
     assert caught.value.key == f"task.{key}"
 
 

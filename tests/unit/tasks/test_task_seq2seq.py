@@ -18,6 +18,8 @@ from tests.conftest import trained
 from tests.helpers.measuring import generated
 from transformers import BartConfig, M2M100Config, T5Config
 
+from lushan.config.build import TARGET
+from lushan.config.check import bind
 from lushan.data import fields
 from lushan.data.demo import demo_corpus
 from lushan.errors import UserError
@@ -500,7 +502,8 @@ def test_options_of_generation_are_checked(refused) -> None:
     ("name", "value"), [("noise_density", 1.0), ("mean_span", 0.5), ("max_target", 1)]
 )
 def test_numbers_out_of_their_range(name: str, value: float, refused) -> None:
-    assert refused(checked, **{name: value}).key == f"task.{name}"
+    node = {TARGET: "lushan.tasks.seq2seq.Seq2Seq", name: value}
+    assert refused(bind, "task", node).key == f"task.{name}"
 
 
 def test_what_is_monitored() -> None:
