@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,16 +20,19 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
+from lushan.metrics.threshold import best_threshold
 from lushan.models.backbone import Backbone
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import make_head, require_unstructured
 from lushan.models.losses import cross_entropy
+from lushan.models.spans import SpanModel, best_spans
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
+from lushan.text.question_windows import Window, truncated, windows
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
@@ -46,18 +48,6 @@ found = model(**read)
 start, end = found.start_logits.argmax(), found.end_logits.argmax()
 print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
 QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
-
-
-class SpanModel(nn.Module):
-    """Encoder and a head with two scores a token: of a span's start, and of its end."""
-
-    def __init__(self, encoder: Backbone, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Return scores (B, L, 2)."""
-        return self.head(self.encoder(**batch))
 
 
 @configurable
@@ -177,32 +167,20 @@ class QuestionAnswering(Task):
                 value=limits.max_length,
                 hint="Write a larger data.max_length or a smaller data.stride.",
             )
-        questions, shortened = _truncated(tokenizer, rows["question"], most)
-        read = tokenizer(
-            questions,
-            rows["context"],
-            truncation="only_second",
-            max_length=limits.max_length,
-            stride=limits.stride or 0,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-            return_token_type_ids=True,
-        )
+        questions, shortened = truncated(tokenizer, rows["question"], most)
         features: Features = {field.name: [] for field in self.schema}
         gold = rows.get("answers") or [[] for _ in questions]
-        windows: dict[int, list[int]] = collections.defaultdict(list)
-        for window, row in enumerate(read["overflow_to_sample_mapping"]):
-            windows[row].append(window)
-        for row, several in windows.items():
+        found = windows(tokenizer, questions, rows["context"], limits.max_length, limits.stride)
+        for row, several in enumerate(found):
             kept = several if limits.stride is not None else several[:1]
-            spans = [_window(read, window, gold[row]) for window in kept]
-            hidden = bool(gold[row]) and not any(span[0] for span, _ in spans)
-            for number, (window, (span, places)) in enumerate(zip(kept, spans, strict=True)):
-                features["input_ids"].append(read["input_ids"][window])
-                features["token_type_ids"].append(read["token_type_ids"][window])
-                features["places"].append(places)
+            spans = [_span(window, gold[row]) for window in kept]
+            hidden = bool(gold[row]) and not any(start for start, _ in spans)
+            for number, (window, span) in enumerate(zip(kept, spans, strict=True)):
+                features["input_ids"].append(window.ids)
+                features["token_type_ids"].append(window.segments)
+                features["places"].append([place for pair in window.places for place in pair])
                 features["span"].append(span)
-                features["length"].append(len(read["input_ids"][window]))
+                features["length"].append(len(window.ids))
                 features["targets"].append(1)
                 features["example"].append(first + row)
                 features["cut"].append(int(len(several) > len(kept) and not number))
@@ -259,15 +237,8 @@ class QuestionAnswering(Task):
         loss = self._loss(scores, batch)
         mask[:, 0] = False
         none = (scores[:, 0, 0] + scores[:, 0, 1]).tolist()
-        count = min(4 * self.n_best, scores.shape[1])
-        best = scores.masked_fill(~mask[..., None], -torch.inf).topk(count, dim=1)
-        (first, last), (starts, ends) = best.values.unbind(-1), best.indices.unbind(-1)  # (B, k)
-        total = first[:, :, None] + last[:, None, :]  # (B, k, k)
-        size = ends[:, None, :] - starts[:, :, None]
-        total = total.masked_fill((size < 0) | (size >= self.max_answer), -torch.inf)
-        sums, places = total.flatten(1).topk(min(self.n_best, count * count), dim=1)
-        begins = batch["starts"].gather(1, starts.gather(1, places // count))
-        stops = batch["ends"].gather(1, ends.gather(1, places % count))
+        first, last, sums = best_spans(scores, mask, self.n_best, self.max_answer)
+        begins, stops = batch["starts"].gather(1, first), batch["ends"].gather(1, last)
         records = []
         for row, example in enumerate(batch["example"].tolist()):
             columns = (begins[row].tolist(), stops[row].tolist(), sums[row].tolist())
@@ -364,13 +335,7 @@ class QuestionAnswering(Task):
         gaps = np.array([row["gap"] for row in joined])
         spans = [score(row["best"][0]["text"], g)[0] for row, g in zip(joined, gold, strict=True)]
         none = np.array([float(not g) for g in gold])
-        order = np.argsort(gaps, kind="stable")
-        # The first `i` in order answer with their span, the others with nothing.
-        totals = np.append(0, np.cumsum(np.array(spans)[order]))
-        totals += np.append(np.cumsum(none[order][::-1])[::-1], 0)
-        best = int(totals.argmax())
-        edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
-        self.threshold = float((edges[best] + edges[best + 1]) / 2)
+        self.threshold = best_threshold(gaps, np.array(spans), none)
 
     # Export
 
@@ -417,39 +382,14 @@ class QuestionAnswering(Task):
         return demo_corpus(cls.fields, table)
 
 
-def _truncated(tokenizer: Any, texts: list[str], most: int) -> tuple[list[str], list[bool]]:
-    """Return texts of so many tokens at most, and whether each was truncated."""
-    read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    found, cut = [], []
-    for text, places in zip(texts, read["offset_mapping"], strict=True):
-        cut.append(len(places) > most)
-        found.append(text[: places[most - 1][1] if most else 0] if cut[-1] else text)
-    return found, cut
+def _span(window: Window, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return the tokens of the first answer in a window, or (0, 0) where it does not lie there."""
+    for answer in answers[:1]:
+        start = answer["start"]
+        return window.tokens_of(start, start + len(answer["text"])) or (0, 0)
+    return 0, 0
 
 
 def _texts(table: pa.Table) -> list[list[str]]:
     """Return the texts of each row's gold answers."""
     return [[a["text"] for a in answers] for answers in table.column("answers").to_pylist()]
-
-
-def _window(
-    read: Any, window: int, answers: Sequence[Mapping[str, Any]]
-) -> tuple[list[int], list[int]]:
-    """Return the tokens of the first answer that lies in a window, and all tokens' characters.
-
-    Returns:
-        [first token, last token], or [0, 0] where no answer lies in it; and start and end of each
-        token in the context, -1 of those of the question.
-    """
-    offsets, parts = read["offset_mapping"][window], read.sequence_ids(window)
-    places = [
-        (start, end) if part == 1 else (-1, -1)
-        for (start, end), part in zip(offsets, parts, strict=True)
-    ]
-    span = [0, 0]
-    for answer in answers[:1]:
-        start, end = answer["start"], answer["start"] + len(answer["text"])
-        covered = [i for i, (a, b) in enumerate(places) if a >= 0 and a < end and b > start]
-        if covered and places[covered[0]][0] <= start and places[covered[-1]][1] >= end:
-            span = [covered[0], covered[-1]]
-    return span, [place for pair in places for place in pair]

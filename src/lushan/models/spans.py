@@ -1,0 +1,44 @@
+"""A model that scores where a span of a text starts and where it ends, and the best spans by it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lushan.models.backbone import Backbone
+
+
+class SpanModel(nn.Module):
+    """Encoder and a head with two scores a token: of a span's start, and of its end."""
+
+    def __init__(self, encoder: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return scores (B, L, 2)."""
+        return self.head(self.encoder(**batch))
+
+
+def best_spans(
+    scores: Tensor, mask: Tensor, count: int, longest: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the spans with the highest sum of the scores of start and end.
+
+    Args:
+        scores: (B, L, 2), of starts and of ends.
+        mask: Where a span may start or end, (B, L).
+        count: How many spans.
+        longest: Tokens of one, at most.
+
+    Returns:
+        First token, last token and sum of each, (B, count) or fewer; the sum of none is -inf.
+    """
+    most = min(4 * count, scores.shape[1])
+    best = scores.masked_fill(~mask[..., None], -torch.inf).topk(most, dim=1)
+    (first, last), (starts, ends) = best.values.unbind(-1), best.indices.unbind(-1)  # (B, k)
+    total = first[:, :, None] + last[:, None, :]  # (B, k, k)
+    size = ends[:, None, :] - starts[:, :, None]
+    total = total.masked_fill((size < 0) | (size >= longest), -torch.inf)
+    sums, places = total.flatten(1).topk(min(count, most * most), dim=1)
+    return starts.gather(1, places // most), ends.gather(1, places % most), sums
