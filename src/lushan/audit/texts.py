@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from lushan.data.fields import Fields, inputs, present
+from lushan.data.field_tables import present
+from lushan.data.fields import Fields, inputs
 
 FORM = "NFC, each run of white space as one blank"
 SNIPPET = 80

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lushan.data.fields import Fields, classes, classified, distinct_classes, targets
+from lushan.data.field_tables import classes, classified, distinct_classes
+from lushan.data.fields import Fields, targets
 from lushan.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:

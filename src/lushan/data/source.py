@@ -22,7 +22,8 @@ from lushan.common.wording import plural
 from lushan.configurable import Within
 from lushan.data import files, unpacking
 from lushan.data.batch.mixing import Mix
-from lushan.data.fields import Field, Fields, keys, present, required, tagged, training_texts, usual
+from lushan.data.field_tables import keys, present, training_texts, usual
+from lushan.data.fields import Field, Fields, required, tagged
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.data.encode import arrow
-from lushan.data.fields import Fields, Number, classes, keys, present, targets
+from lushan.data.field_tables import classes, keys, present
+from lushan.data.fields import Fields, Number, targets
 from lushan.errors import UserError
 
 GROUP = "group"

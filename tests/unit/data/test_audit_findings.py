@@ -18,7 +18,8 @@ from lushan.audit.duplicates import duplicates_of, forms_of
 from lushan.audit.entities import unseen_of
 from lushan.audit.labels import contradictions_of, drift_of, labels_of
 from lushan.audit.lengths import lengths_of, unknown_characters
-from lushan.data.fields import WORDS, Fields, usual
+from lushan.data.field_tables import usual
+from lushan.data.fields import WORDS, Fields
 from lushan.data.formats import Conll
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")

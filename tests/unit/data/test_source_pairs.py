@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.helpers.asked import KINDS, made
 
-from lushan.data.fields import PAIRS, keys
+from lushan.data.field_tables import keys
+from lushan.data.fields import PAIRS
 from lushan.data.formats import Hub, Jsonl, Table
 from lushan.data.unlabelled import read_unlabelled
 
