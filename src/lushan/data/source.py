@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -21,9 +21,10 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.configurable import Within
 from lushan.data import files, unpacking
+from lushan.data.agreement import remarks, require_alike, require_fields
 from lushan.data.batch.mixing import Mix
-from lushan.data.field_tables import keys, present, training_texts, usual
-from lushan.data.fields import Field, Fields, required, tagged
+from lushan.data.field_tables import training_texts, usual
+from lushan.data.fields import Fields, tagged
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample
@@ -382,66 +383,3 @@ def code_hash(package: str) -> str:
     for path in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def require_fields(wanted: Fields, given: Fields) -> None:
-    """Refuse data that has not the fields that a task reads.
-
-    Args:
-        wanted: By the task.
-        given: By the data.
-
-    Raises:
-        UserError: Names the first that is not there.
-    """
-    for name, field in wanted.items():
-        if not field.optional and not isinstance(given.get(name), type(field)):
-            raise UserError(
-                f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
-                key="data",
-                hint=f"A {field.what} ({name}) is given by {field.sources}",
-            )
-
-
-def _described(fields: Fields) -> str:
-    return ", ".join(f"{name} ({fields[name].what})" for name in required(fields))
-
-
-def require_alike(tables: Mapping[str, pa.Table], fields: Fields | None) -> dict[str, Field]:
-    """Return the fields of all splits.
-
-    Args:
-        tables: Split to table.
-        fields: What was looked for; None takes the columns for what their names say.
-
-    Raises:
-        UserError: The splits do not hold the same.
-    """
-    found = {
-        split: usual(table) if fields is None else present(fields, table)
-        for split, table in tables.items()
-    }
-    first = next(iter(found))
-    for split, here in found.items():
-        if required(here) != required(found[first]):
-            raise UserError(
-                f"{split} holds {', '.join(here)}, and {first} {', '.join(found[first])}",
-                key=f"data.{split}",
-            )
-    return found[first]
-
-
-def remarks(tables: Mapping[str, pa.Table], fields: Fields) -> list[str]:
-    """Return what is odd about the examples and still allowed, counted."""
-    notes = []
-    train: set[tuple[str, ...]] = set()
-    for split, table in tables.items():
-        rows = keys(table, fields)
-        blank = sum(not any(part.strip() for part in key) for key in rows)
-        if blank:
-            notes.append(f"{split}: {blank} of {len(rows)} texts are empty")
-        if split == "train":
-            train = set(rows)
-        elif shared := sum(key in train for key in rows):
-            notes.append(f"{split}: {shared} of {len(rows)} texts also stand in train")
-    return notes

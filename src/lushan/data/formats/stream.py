@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lushan.configurable import configurable
 from lushan.data import corpora, documents, files, folders, unpacking
+from lushan.data.agreement import require_fields
 from lushan.data.batch.streaming import Stream as Rows
 from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, usual_field
@@ -23,7 +24,7 @@ from lushan.data.fields import DOCUMENTS, Fields
 from lushan.data.formats.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
 from lushan.data.labelled import Columns, require_short
-from lushan.data.source import SPLITS, Corpus, hash_json, require_fields
+from lushan.data.source import SPLITS, Corpus, hash_json
 from lushan.errors import UserError
 from lushan.run import hashes
 from lushan.run.caches import remove

@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import corpora, documents, files
+from lushan.data.agreement import require_fields
 from lushan.data.corpora import Documents
 from lushan.data.documents import Format, Reading, Unit
 from lushan.data.encode.store import open_table
 from lushan.data.fields import DOCUMENTS, Fields
-from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json, require_fields
+from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json
 from lushan.run import hashes
 from lushan.run.caches import is_whole, only_one
 

@@ -1,0 +1,74 @@
+"""Whether the splits of a corpus agree with its task and with one another; what is odd in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lushan.data.field_tables import keys, present, usual
+from lushan.data.fields import Field, Fields, required
+from lushan.errors import UserError
+
+
+def require_fields(wanted: Fields, given: Fields) -> None:
+    """Refuse data that has not the fields that a task reads.
+
+    Args:
+        wanted: By the task.
+        given: By the data.
+
+    Raises:
+        UserError: Names the first that is not there.
+    """
+    for name, field in wanted.items():
+        if not field.optional and not isinstance(given.get(name), type(field)):
+            raise UserError(
+                f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
+                key="data",
+                hint=f"A {field.what} ({name}) is given by {field.sources}",
+            )
+
+
+def _described(fields: Fields) -> str:
+    return ", ".join(f"{name} ({fields[name].what})" for name in required(fields))
+
+
+def require_alike(tables: Mapping[str, pa.Table], fields: Fields | None) -> dict[str, Field]:
+    """Return the fields of all splits.
+
+    Args:
+        tables: Split to table.
+        fields: What was looked for; None takes the columns for what their names say.
+
+    Raises:
+        UserError: The splits do not hold the same.
+    """
+    found = {
+        split: usual(table) if fields is None else present(fields, table)
+        for split, table in tables.items()
+    }
+    first = next(iter(found))
+    for split, here in found.items():
+        if required(here) != required(found[first]):
+            raise UserError(
+                f"{split} holds {', '.join(here)}, and {first} {', '.join(found[first])}",
+                key=f"data.{split}",
+            )
+    return found[first]
+
+
+def remarks(tables: Mapping[str, pa.Table], fields: Fields) -> list[str]:
+    """Return what is odd about the examples and still allowed, counted."""
+    notes = []
+    train: set[tuple[str, ...]] = set()
+    for split, table in tables.items():
+        rows = keys(table, fields)
+        blank = sum(not any(part.strip() for part in key) for key in rows)
+        if blank:
+            notes.append(f"{split}: {blank} of {len(rows)} texts are empty")
+        if split == "train":
+            train = set(rows)
+        elif shared := sum(key in train for key in rows):
+            notes.append(f"{split}: {shared} of {len(rows)} texts also stand in train")
+    return notes
