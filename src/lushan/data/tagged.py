@@ -12,6 +12,7 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.data.encode import arrow
 from lushan.errors import UserError
+from lushan.text import tag_detection
 from lushan.text import tags as tagging
 
 TAG, TAGS = "tag is ill-formed", "tags are ill-formed"
@@ -69,7 +70,7 @@ class Tagged:
             return tagging.scheme_name(self.scheme)
         split = next(iter(columns))  # train, where there is one
         try:
-            return tagging.detect(columns[split])
+            return tag_detection.detect(columns[split])
         except UserError as error:
             strange, line = error.value, None
             file = tables[split].column("file")[0].as_py()
@@ -124,11 +125,11 @@ class Tagged:
         splits: Mapping[str, list[list[str]]],
     ) -> None:
         """Refuse ill-formed tags where none is allowed, or more than errors of annotation."""
-        own = tagging.fits(sentences)
+        own = tag_detection.fits(sentences)
         # What few entities do not tell, those of all splits do; but not against their own.
         fits_here = own[0].against == next(fit.against for fit in own if fit.scheme == scheme)
-        found = tagging.fits(itertools.chain(*splits.values())) if fits_here else own
-        few = tagging.tolerated(scheme, read.entities, found)
+        found = tag_detection.fits(itertools.chain(*splits.values())) if fits_here else own
+        few = tag_detection.tolerated(scheme, read.entities, found)
         limit = {None: few, True: read.ill_formed, False: 0}
         if read.first is None or read.ill_formed <= limit[self.repair]:
             return
@@ -150,7 +151,7 @@ class Tagged:
 
     def _better(self, read: _Read, sentences: Sequence[Sequence[str]], scheme: str) -> str:
         """The scheme that fits better, if there is one."""
-        best = tagging.fits(sentences)[0].scheme
+        best = tag_detection.fits(sentences)[0].scheme
         others = _read(sentences, best).ill_formed
         if best == scheme or others >= read.ill_formed:
             return "No other scheme fits better."

@@ -24,6 +24,7 @@ from lushan.metrics.entities import (
 )
 from lushan.metrics.prf import Report
 from lushan.metrics.stats.bootstrap import Interval, f1_interval
+from lushan.text import tag_detection
 from lushan.text import tags as tagging
 
 SCORES = ("precision", "recall", "f1")
@@ -318,7 +319,7 @@ def _schemes(gold: _Side, predicted: _Side, ours: str, theirs: str) -> tuple[str
     if theirs != "auto":
         return first, tagging.scheme_name(theirs)
     second = _detect(predicted)
-    against = {fit.scheme: fit.against for fit in tagging.fits(predicted.tags)}
+    against = {fit.scheme: fit.against for fit in tag_detection.fits(predicted.tags)}
     return first, first if against[first] == against[second] else second
 
 
@@ -337,7 +338,7 @@ def _comparable(
 
 def _detect(side: _Side) -> str:
     try:
-        return tagging.detect(side.tags)
+        return tag_detection.detect(side.tags)
     except UserError as error:
         line = next(
             line
@@ -363,7 +364,7 @@ def _check_tags(side: _Side, scheme: str, which: str) -> list[str]:
     if not count:
         return []
     entities = sum(len(tagging.spans(tags, scheme)) for tags in side.tags)
-    best = tagging.fits(side.tags)[0].scheme
+    best = tag_detection.fits(side.tags)[0].scheme
     better = f" {best} fits them better." if best != scheme else ""
     return [
         f"{plural(count, f'{which} tag is', f'{which} tags are')} ill-formed in {scheme} "

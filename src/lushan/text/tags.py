@@ -21,15 +21,11 @@ have (`S-PER` in IOB2), are read in one of two ways:
 
 `violations` finds them with their places, `repair` writes down what the lenient reading sees. What
 no scheme has (`Q-PER`, `PER`) is not a tag, and is never read.
-
-Annotation has errors, so `detect` excludes no scheme because of one tag: of all schemes it takes
-the one that fewest tags contradict.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -49,15 +45,6 @@ _LETTERS = {
 _MEANINGS = {letter: meaning for table in _LETTERS.values() for letter, meaning in table.items()}
 _ALIASES = {"bio": "iob2", "bioes": "iobes"}
 SCHEMES = tuple(_LETTERS)
-# Of schemes that fit equally well the first one is taken; they are then read the same.
-_ORDER = ("iob2", "iob1", "iobes", "bilou", "bmes")
-
-TOLERATED = 0.01
-"""Ill-formed tags, as a share of the entities, up to which they pass for errors of annotation."""
-FEW = 2
-"""As many pass where there are too few entities for a share, and the scheme clearly fits best."""
-_CLEARLY = 2
-"""A scheme clearly fits best where more than so many times its contradictions contradict others."""
 
 
 class Span(NamedTuple):
@@ -145,103 +132,6 @@ def scheme_name(name: str) -> str:
             hint=did_you_mean(lowered, SCHEMES) or f"Known are {', '.join(SCHEMES)}.",
         )
     return known
-
-
-class Fit(NamedTuple):
-    """How well a scheme fits.
-
-    Attributes:
-        scheme: Its name.
-        against: Tags and neighbouring pairs of tags that contradict it.
-        foreign: Tags with a letter that it does not have.
-    """
-
-    scheme: str
-    against: int
-    foreign: int
-
-
-def fits(sentences: Iterable[Sequence[str]]) -> list[Fit]:
-    """Return how well each scheme fits the tags of a corpus, the best one first.
-
-    What is not a tag of any scheme counts against none.
-    """
-    return _fits(_pairs(sentences))
-
-
-def tolerated(scheme: str, entities: int, found: Sequence[Fit]) -> float:
-    """Return how many ill-formed tags pass for errors of annotation.
-
-    Args:
-        scheme: The tags' scheme.
-        entities: How many there are.
-        found: How well each scheme fits the tags.
-    """
-    share = TOLERATED * entities
-    against = {fit.scheme: fit.against for fit in found}
-    others = min(count for name, count in against.items() if name != scheme)
-    return max(share, FEW) if share < 1 and others > _CLEARLY * against[scheme] else share
-
-
-def detect(sentences: Iterable[Sequence[str]]) -> str:
-    """Return the scheme that fewest tags contradict.
-
-    What cannot be told apart makes no difference to the entities read: data of nothing but I (`IO`)
-    passes as IOB1, data without entities as IOB2, BMES without M as IOBES.
-
-    Raises:
-        UserError: The letters belong to no one scheme.
-    """
-    pairs = _pairs(sentences)
-    counts: Counter[str] = Counter()
-    for (_, tag), count in pairs.items():
-        counts[tag] += count
-    del counts["O"]
-    strange = sum(count for tag, count in counts.items() if not is_tag(tag))
-    found = _fits(pairs)
-    best = found[0]
-    known = counts.total() - strange
-    if strange > known or best.foreign > tolerated(best.scheme, known, found):
-        raise _mixture(counts, best.scheme)
-    return best.scheme
-
-
-def _pairs(sentences: Iterable[Sequence[str]]) -> Counter[tuple[str, str]]:
-    """Count neighbouring tags, with an O for each edge of a sentence: all schemes take it so."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    for tags in sentences:
-        pairs.update(zip(["O", *tags], [*tags, "O"], strict=True))
-    return pairs
-
-
-def _fits(pairs: Counter[tuple[str, str]]) -> list[Fit]:
-    known: Counter[tuple[str, str]] = Counter()
-    for (before, after), count in pairs.items():
-        known[before if is_tag(before) else "O", after if is_tag(after) else "O"] += count
-    tags = sorted({"O"}.union(*known))
-    place = {tag: i for i, tag in enumerate(tags)}
-    counts = np.zeros((len(tags), len(tags)), dtype=np.int64)  # (C, C), from row to column
-    for (before, after), count in known.items():
-        counts[place[before], place[after]] = count
-    found = []
-    for scheme in _ORDER:
-        inside = np.array([tag == "O" or has_letter(tag, scheme) for tag in tags])
-        foreign = int(counts[:, ~inside].sum())
-        forbidden = int(counts[~transitions(tags, scheme).between].sum())
-        found.append(Fit(scheme, forbidden + foreign, foreign))
-    return sorted(found, key=lambda fit: fit.against)  # of equals the order stays
-
-
-def _mixture(counts: Counter[str], best: str) -> UserError:
-    letters = sorted({tag.partition("-")[0] for tag in counts})
-    strange = [tag for tag in counts if not is_tag(tag)]
-    foreign = [tag for tag in counts if is_tag(tag) and not has_letter(tag, best)]
-    shown = ", ".join(letters[:20]) + (", ..." if len(letters) > 20 else "")
-    return UserError(
-        f"the tags belong to no one scheme: they start with {shown}",
-        value=min(strange or foreign),
-        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
-    )
 
 
 def spans(tags: Sequence[str], scheme: str, *, strict: bool = False) -> list[Span]:

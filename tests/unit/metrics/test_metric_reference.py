@@ -12,7 +12,8 @@ from tests.helpers.costs import cost
 from lushan.metrics.conll_score import score
 from lushan.metrics.entities import entity_counts, score_entities, score_tokens
 from lushan.metrics.prf import Report, Scores, prf
-from lushan.text.tags import detect, spans, violations
+from lushan.text.tag_detection import detect
+from lushan.text.tags import spans, violations
 
 Cases = list[dict[str, Any]]
 

@@ -12,11 +12,11 @@ from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Tokens
 
 from lushan.errors import UserError
+from lushan.text.tag_detection import detect
 from lushan.text.tags import (
     SCHEMES,
     Span,
     convert,
-    detect,
     repair,
     spans,
     tag_set,
