@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,12 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 from lushan.common import parsing
 from lushan.common.units import Measure, measure_of
 from lushan.config import check_cache, environment, expansion, explain, types
-from lushan.config.allow_list import judge_name, locate, nodes, require_arguments
-from lushan.config.build import METRICS, TARGET, build, given, is_reserved, source_of
+from lushan.config.allow_list import locate, nodes
+from lushan.config.binding import bind, require, require_node, unknown
+from lushan.config.build import TARGET, source_of
 from lushan.config.launcher_settings import require_storage
-from lushan.config.rules import SCORE
-from lushan.config.signatures import Parameter, Signature, files_of, signature
-from lushan.errors import UnknownKey, UserError, did_you_mean, nearest
+from lushan.config.measures import measures
+from lushan.config.signatures import Signature
+from lushan.errors import UnknownKey, UserError, nearest
 from lushan.run import remote_code
 from lushan.run.identity import RESOLVED
 
@@ -56,14 +57,6 @@ NAMED = ("callbacks", "logger")
 PATHS: Mapping[str, types.Kind] = {"output_dir": ["str"], "cache_dir": ["str"]}
 
 KNOWN = (*TOP, *CALLED, *OPTIONAL, *NAMED, "paths")
-
-_RESERVED: Mapping[str, types.Kind] = {
-    TARGET: ["str"],
-    "_partial_": ["bool"],
-    "_recursive_": ["bool"],
-    "_args_": ["list", ["any"]],
-    "_convert_": ["literal", "all"],
-}
 
 
 def check(cfg: DictConfig) -> dict[str, Any]:
@@ -157,87 +150,6 @@ def check_paths(node: Any) -> None:
             raise UserError("this is missing", key=f"paths.{name}")
 
 
-def require_node(key: str, node: Any) -> None:
-    """A group must say what it calls."""
-    if not isinstance(node, Mapping) or TARGET not in node:
-        raise UserError(
-            "this group must name what it calls, by a _target_",
-            key=key,
-            value=node,
-            hint="As in _target_: torchmetrics.text.WordErrorRate."
-            if key.startswith(f"{METRICS}.")
-            else f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
-        )
-
-
-def bind(key: str, node: Mapping[str, Any]) -> Signature:
-    """Compare a node with the signature of its target.
-
-    Raises:
-        UserError: See `check`.
-    """
-    found = signature(node[TARGET], key)
-    require_arguments(node, key)
-    late = given(key)
-    own = {n: p for n, p in found.parameters.items() if n not in late}
-    for name, value in node.items():
-        at = f"{key}.{name}"
-        if is_reserved(name):
-            if name not in _RESERVED:
-                raise unknown(at, value, _RESERVED)
-            require(at, value, _RESERVED[name])
-        elif name in late:
-            raise UserError("the run gives this; it cannot be set", key=at, value=value)
-        elif name in own:
-            require(at, value, own[name].kind)
-        elif not found.open or judge_name(node[TARGET], key).closed:
-            raise unknown(at, value, own, listed=_settable(own.values()))
-    if not node.get("_partial_"):
-        _require_all(key, node, own.values())
-    return found
-
-
-def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:
-    by_position = len(node.get("_args_") or ())
-    for parameter in parameters:
-        if parameter.positional and by_position > 0:
-            by_position -= 1
-        elif parameter.required and parameter.name not in node:
-            raise UserError(
-                f"this must be set: {node[TARGET]} has no default for it",
-                key=f"{key}.{parameter.name}",
-                hint=f"It is {types.words(parameter.kind)}.",
-            )
-
-
-def _settable(parameters: Iterable[Parameter]) -> list[str]:
-    return [p.name for p in parameters if types.writable(p.kind)]
-
-
-def require(key: str, value: Any, kind: types.Kind) -> None:
-    """Refuse a value of another kind."""
-    if types.fits(value, kind):
-        return
-    words = [option for option in types.options(kind) if isinstance(option, str)]
-    near = did_you_mean(value, words) if isinstance(value, str) else None
-    raise UserError(
-        f"must be {types.bounds(value, kind) or types.words(kind)}",
-        key=key,
-        # `repr(None)` would not be shown, and is the mistake.
-        value="null" if value is None else value,
-        hint=near or types.repair(value, kind),
-    )
-
-
-def unknown(
-    key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
-) -> UserError:
-    """The mistake of a key that does not exist."""
-    names = listed or [n for n in known if not n.startswith("_")]
-    hint = f"There are: {', '.join(names)}."
-    return UnknownKey("there is no such key", key=key, value=value, hint=hint)
-
-
 # What the targets know
 
 
@@ -255,78 +167,6 @@ def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> Non
 
 def _check_by(name: str, key: str, cfg: Mapping[str, Any]) -> None:
     locate(name, key).check(parsing.parse_json(json.dumps(cfg)))
-
-
-def measures(cfg: Mapping[str, Any]) -> dict[str, Measure]:
-    """Return what the task reports, without the split's name, and what is to be known of it.
-
-    Raises:
-        UserError: A metric that the config adds is none of what the task predicts.
-    """
-    node = cfg["task"]
-    name = node[TARGET]
-    added = {key: one for key, one in (node.get("metrics") or {}).items() if one is not None}
-    files = []
-    for key, one in added.items():
-        require_node(f"{METRICS}.{key}", one)
-        signature(one[TARGET], f"{METRICS}.{key}")
-        files.append(files_of(one[TARGET]))
-    question = ["measures", name, node, files]
-    found = check_cache.remembered_of(question, name, lambda: _measures(name, node, added))
-    return {metric: Measure.from_dict(content) for metric, content in found.items()}
-
-
-def _measures(
-    name: str, node: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Any], set[str]]:
-    """Return the measures in plain values, and the modules that they were read from."""
-    task = locate(name, "task")
-    own = task.own_metrics(dict(node))
-    modules = {base.__module__ for metric in own.values() for base in type(metric).__mro__}
-    late = {key: functools.partial(build, one, f"{METRICS}.{key}") for key, one in added.items()}
-    found = task.measures(dict(node), late)
-    for key in added:
-        if (score := found[key].score) is not None:
-            _require_score(f"{METRICS}.{key}", score)
-    return {metric: measure.as_dict() for metric, measure in found.items()}, modules
-
-
-def _require_score(key: str, name: str) -> None:
-    """Refuse a score that tests over examples could not call, from what a result says of it."""
-    try:
-        locate(name, SCORE)
-    except UserError as error:
-        raise UserError(
-            f"the formula of this metric is not to be found again by its name: {error.problem}",
-            key=key,
-            value=name,
-            hint="Define it by `def` at the top of a module of your package, without torch.",
-        ) from error
-
-
-def metric_names(cfg: Mapping[str, Any]) -> list[str]:
-    """Return the names of what the task reports, without the split's name."""
-    return list(measures(cfg))
-
-
-def main_metric(cfg: Mapping[str, Any]) -> str:
-    """The metric that chooses the best checkpoint, without the split's name.
-
-    Raises:
-        UserError: The task does not say before it has been made.
-    """
-    node = cfg["task"]
-    name = node[TARGET]
-    found = check_cache.remembered(
-        ["main_metric", name, node], name, lambda: locate(name, "task").monitored(dict(node))
-    )
-    if not found:
-        raise UserError(
-            "the task does not name its main metric",
-            key="optimized_metric",
-            hint=f"Write optimized_metric=val/NAME; it reports {', '.join(metric_names(cfg))}.",
-        )
-    return str(found)
 
 
 def _at(cfg: Mapping[str, Any], key: str) -> Any:

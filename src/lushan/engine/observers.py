@@ -16,7 +16,7 @@ from lushan.callbacks.ema import WeightAverage
 from lushan.callbacks.guard import Guard
 from lushan.common.units import measure_of
 from lushan.config.build import build
-from lushan.config.check import measures
+from lushan.config.measures import measures
 from lushan.engine.batch_plan import Schedule
 from lushan.engine.components import Components
 from lushan.engine.lit_module import VALIDATION

@@ -27,9 +27,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lushan.common.terminal import echo
 from lushan.common.units import Measure, measure_of
 from lushan.config.build import build
-from lushan.config.check import check, main_metric
-from lushan.config.check import measures as measures_of
+from lushan.config.check import check
 from lushan.config.compose import Composer
+from lushan.config.measures import main_metric
+from lushan.config.measures import measures as measures_of
 from lushan.errors import UserError
 from lushan.launch import job_status
 from lushan.launch.job_status import JobStatus

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.units import Measure
-from lushan.config.check import check, measures
+from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.config.measures import measures
 from lushan.config.provenance import COMMAND_LINE
 from lushan.errors import UserError
 from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, RunFolder, Status

@@ -10,8 +10,9 @@ from tests.conftest import trained
 from tests.helpers import command, searches
 from tests.helpers.own_metrics import Brier
 
-from lushan.config.check import check, main_metric, measures
+from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.config.measures import main_metric, measures
 from lushan.errors import UserError
 from lushan.launch import job_status
 from lushan.run.result import RunResult

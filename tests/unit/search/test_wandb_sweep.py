@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lushan.config.check import check, metric_names
+from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.config.measures import metric_names
 
 EXAMPLE = yaml.safe_load(Path(__file__).parents[3].joinpath("docs/wandb_sweep.yaml").read_text())
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, LlamaConfig
 
+from lushan.config.binding import bind
 from lushan.config.build import TARGET
-from lushan.config.check import bind
 from lushan.data.batch.loader import TrainingLoader
 from lushan.data.batch.packing import best_fit, joined
 from lushan.data.encode.encoding import encode

@@ -18,8 +18,8 @@ from tests.conftest import trained
 from tests.helpers.measuring import generated
 from transformers import BartConfig, M2M100Config, T5Config
 
+from lushan.config.binding import bind
 from lushan.config.build import TARGET
-from lushan.config.check import bind
 from lushan.data import fields
 from lushan.data.demo import demo_corpus
 from lushan.errors import UserError

@@ -1,0 +1,101 @@
+"""Comparing a node of a config with the signature of what it names: keys, and types of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lushan.config import types
+from lushan.config.allow_list import judge_name, require_arguments
+from lushan.config.build import METRICS, TARGET, given, is_reserved
+from lushan.config.signatures import Parameter, Signature, signature
+from lushan.errors import UnknownKey, UserError, did_you_mean
+
+_RESERVED: Mapping[str, types.Kind] = {
+    TARGET: ["str"],
+    "_partial_": ["bool"],
+    "_recursive_": ["bool"],
+    "_args_": ["list", ["any"]],
+    "_convert_": ["literal", "all"],
+}
+
+
+def require_node(key: str, node: Any) -> None:
+    """A group must say what it calls."""
+    if not isinstance(node, Mapping) or TARGET not in node:
+        raise UserError(
+            "this group must name what it calls, by a _target_",
+            key=key,
+            value=node,
+            hint="As in _target_: torchmetrics.text.WordErrorRate."
+            if key.startswith(f"{METRICS}.")
+            else f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
+        )
+
+
+def bind(key: str, node: Mapping[str, Any]) -> Signature:
+    """Compare a node with the signature of its target.
+
+    Raises:
+        UserError: See `check`.
+    """
+    found = signature(node[TARGET], key)
+    require_arguments(node, key)
+    late = given(key)
+    own = {n: p for n, p in found.parameters.items() if n not in late}
+    for name, value in node.items():
+        at = f"{key}.{name}"
+        if is_reserved(name):
+            if name not in _RESERVED:
+                raise unknown(at, value, _RESERVED)
+            require(at, value, _RESERVED[name])
+        elif name in late:
+            raise UserError("the run gives this; it cannot be set", key=at, value=value)
+        elif name in own:
+            require(at, value, own[name].kind)
+        elif not found.open or judge_name(node[TARGET], key).closed:
+            raise unknown(at, value, own, listed=_settable(own.values()))
+    if not node.get("_partial_"):
+        _require_all(key, node, own.values())
+    return found
+
+
+def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:
+    by_position = len(node.get("_args_") or ())
+    for parameter in parameters:
+        if parameter.positional and by_position > 0:
+            by_position -= 1
+        elif parameter.required and parameter.name not in node:
+            raise UserError(
+                f"this must be set: {node[TARGET]} has no default for it",
+                key=f"{key}.{parameter.name}",
+                hint=f"It is {types.words(parameter.kind)}.",
+            )
+
+
+def _settable(parameters: Iterable[Parameter]) -> list[str]:
+    return [p.name for p in parameters if types.writable(p.kind)]
+
+
+def require(key: str, value: Any, kind: types.Kind) -> None:
+    """Refuse a value of another kind."""
+    if types.fits(value, kind):
+        return
+    words = [option for option in types.options(kind) if isinstance(option, str)]
+    near = did_you_mean(value, words) if isinstance(value, str) else None
+    raise UserError(
+        f"must be {types.bounds(value, kind) or types.words(kind)}",
+        key=key,
+        # `repr(None)` would not be shown, and is the mistake.
+        value="null" if value is None else value,
+        hint=near or types.repair(value, kind),
+    )
+
+
+def unknown(
+    key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
+) -> UserError:
+    """The mistake of a key that does not exist."""
+    names = listed or [n for n in known if not n.startswith("_")]
+    hint = f"There are: {', '.join(names)}."
+    return UnknownKey("there is no such key", key=key, value=value, hint=hint)
