@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from lushan.config import choices, hints, provenance
+from lushan.config.wrong_choices import no_such_group, no_such_option, not_an_option, value_of
 from lushan.errors import UnknownKey, UserError, nearest
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def explain(
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     if isinstance(error, MissingConfigException):
-        return _no_such_option(error, composer, config_name, overrides)
+        return no_such_option(error, composer, config_name, overrides)
     if (in_yaml := _chained(error, yaml.MarkedYAMLError)) is not None:
         return _bad_yaml(in_yaml)
     text = str(error)
@@ -90,7 +91,7 @@ def explain(
     if re.match(r"Config group override must be a string or a list", text):
         return _no_name(composer, overrides)
     if found := re.search(r"Invalid Defaults List override '/?([^:@']*)[^:']*: (.*)'", text):
-        return _no_such_group(found[1], found[2], composer, config_name, overrides)
+        return no_such_group(found[1], found[2], composer, config_name, overrides)
     if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
         return _other(error, None, provenance.path_of(composer, found[1]))
     return _other(error, _blamed(text, composer, overrides))
@@ -182,74 +183,6 @@ def _unreadable_line(line: str, text: str) -> UserError:
     )
 
 
-def _no_such_option(
-    error: MissingConfigException,
-    composer: Composer,
-    config_name: str | None,
-    overrides: Sequence[str],
-) -> UserError:
-    missing = error.missing_cfg_file or ""
-    if not missing or missing == config_name:
-        return UserError(
-            "there is no such config", key="--config-name", value=missing or config_name
-        )
-    missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
-    group, _, name = missing.rpartition("/")
-    # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
-    place: provenance.Place | None = None
-    for parsed in composer.parse_quietly(overrides):
-        chosen = parsed.key_or_group
-        if missing in (f"{chosen}/", *_chosen_by(parsed)):
-            group, name = chosen, missing.removeprefix(f"{chosen}/")
-            place = provenance.Place(provenance.COMMAND_LINE)
-    if place is None:
-        place = _choice_in_a_file(missing, composer, config_name, overrides)
-    return UserError(
-        f"there is no {name!r} in the group {group}" if group else "there is no such config",
-        key=group or None,
-        value=name,
-        file=place.file if place else None,
-        line=place.line if place else None,
-        hint=choices.options_near(
-            group, name, provenance.own_options_of(composer, group), provenance.options_by(composer)
-        ),
-    )
-
-
-def _chosen_by(override: Override) -> list[str]:
-    value = override.value()
-    return [f"{override.key_or_group}/{v}" for v in (value if isinstance(value, list) else [value])]
-
-
-def _choice_in_a_file(
-    choice: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
-) -> provenance.Place | None:
-    begin = [c for parsed in composer.parse_quietly(overrides) for c in _chosen_by(parsed)]
-    return provenance.place_of_choice(composer, [*begin, config_name or ""], choice)
-
-
-def _no_such_group(
-    group: str, value: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
-) -> UserError:
-    """A file overrides what no file before it chose: `- override /modle: bert_tiny`."""
-    place = _choice_in_a_file(f"{group}/{value}", composer, config_name, overrides)
-    groups = provenance.groups_of(composer)
-    if group in groups:
-        problem, hint = "no option of this group is chosen before", f"Write `- {group}: {value}`."
-    else:
-        near = nearest(group, groups)
-        problem = "there is no such group"
-        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(groups)}."
-    return UserError(
-        problem,
-        key=group,
-        value=value,
-        file=place.file if place else None,
-        line=place.line if place else None,
-        hint=hint,
-    )
-
-
 def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
     """A group was given a number, or nothing: `callbacks=null`."""
     for override in composer.parse_quietly(overrides):
@@ -257,29 +190,14 @@ def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
         if not override.key_or_group:
             return _unreadable_line(line, "")
         if composer.is_group(override) and not isinstance(override.value(), str | list):
-            return _not_an_option(override, composer)
+            return not_an_option(override, composer)
     return UserError("a group takes the name of an option", value=" ".join(overrides))
-
-
-def _not_an_option(override: Override, composer: Composer) -> UserError:
-    group = override.key_or_group
-    return UserError(
-        "a group takes the name of an option",
-        key=group,
-        value=_value(override),
-        file=provenance.COMMAND_LINE,
-        hint=f"There are: {', '.join(provenance.own_options_of(composer, group))}.",
-    )
-
-
-def _value(override: Override) -> str | None:
-    return str(override.input_line).partition("=")[2] or None
 
 
 def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
     """The override that a message speaks of."""
     for override in composer.parse_quietly(overrides):
-        key, value = override.key_or_group, _value(override)
+        key, value = override.key_or_group, value_of(override)
         ways = [override.input_line, f"'{key}'", f"'{key}=", f" for {key}.", value and f"'{value}'"]
         if text.startswith(f"{key} ") or any(way in text for way in ways if way):
             return override
@@ -308,7 +226,7 @@ def _no_such_key(
     parsed = composer.parse_quietly(overrides)
     value = next((o for o in parsed if o.key_or_group == name.partition("@")[0]), None)
     if value is not None and composer.is_group(value) and not value.is_delete():
-        return _not_an_option(value, composer)
+        return not_an_option(value, composer)
     given = None if value is None or value.is_delete() else value.get_value_string()
     return UnknownKey(
         "there is no such key",
@@ -395,7 +313,7 @@ def _other(error: Exception, blamed: Override | None, file: str | None = None) -
     return UserError(
         problem,
         key=blamed.key_or_group,
-        value=_value(blamed),
+        value=value_of(blamed),
         file=provenance.COMMAND_LINE,
         hint=hint,
     )

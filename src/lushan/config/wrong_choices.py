@@ -1,0 +1,101 @@
+"""Mistakes in choosing options of config groups, and what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException
+
+from lushan.config import choices, provenance
+from lushan.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lushan.config.compose import Composer
+
+
+def no_such_option(
+    error: MissingConfigException,
+    composer: Composer,
+    config_name: str | None,
+    overrides: Sequence[str],
+) -> UserError:
+    """Return the mistake of an option, or a config, that there is none of."""
+    missing = error.missing_cfg_file or ""
+    if not missing or missing == config_name:
+        return UserError(
+            "there is no such config", key="--config-name", value=missing or config_name
+        )
+    missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
+    group, _, name = missing.rpartition("/")
+    # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
+    place: provenance.Place | None = None
+    for parsed in composer.parse_quietly(overrides):
+        chosen = parsed.key_or_group
+        if missing in (f"{chosen}/", *_chosen_by(parsed)):
+            group, name = chosen, missing.removeprefix(f"{chosen}/")
+            place = provenance.Place(provenance.COMMAND_LINE)
+    if place is None:
+        place = _choice_in_a_file(missing, composer, config_name, overrides)
+    return UserError(
+        f"there is no {name!r} in the group {group}" if group else "there is no such config",
+        key=group or None,
+        value=name,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        hint=choices.options_near(
+            group, name, provenance.own_options_of(composer, group), provenance.options_by(composer)
+        ),
+    )
+
+
+def _chosen_by(override: Override) -> list[str]:
+    value = override.value()
+    return [f"{override.key_or_group}/{v}" for v in (value if isinstance(value, list) else [value])]
+
+
+def _choice_in_a_file(
+    choice: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> provenance.Place | None:
+    begin = [c for parsed in composer.parse_quietly(overrides) for c in _chosen_by(parsed)]
+    return provenance.place_of_choice(composer, [*begin, config_name or ""], choice)
+
+
+def no_such_group(
+    group: str, value: str, composer: Composer, config_name: str | None, overrides: Sequence[str]
+) -> UserError:
+    """Return the mistake of a file that overrides what none before it chose: `override /modle`."""
+    place = _choice_in_a_file(f"{group}/{value}", composer, config_name, overrides)
+    groups = provenance.groups_of(composer)
+    if group in groups:
+        problem, hint = "no option of this group is chosen before", f"Write `- {group}: {value}`."
+    else:
+        near = nearest(group, groups)
+        problem = "there is no such group"
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(groups)}."
+    return UserError(
+        problem,
+        key=group,
+        value=value,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        hint=hint,
+    )
+
+
+def not_an_option(override: Override, composer: Composer) -> UserError:
+    """Return the mistake of a group that was given what is no name."""
+    group = override.key_or_group
+    return UserError(
+        "a group takes the name of an option",
+        key=group,
+        value=value_of(override),
+        file=provenance.COMMAND_LINE,
+        hint=f"There are: {', '.join(provenance.own_options_of(composer, group))}.",
+    )
+
+
+def value_of(override: Override) -> str | None:
+    """Return what an override sets, as it was written."""
+    return str(override.input_line).partition("=")[2] or None
