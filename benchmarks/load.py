@@ -23,9 +23,10 @@ from lushan.engine.job import Job
 from lushan.errors import UserError
 from lushan.launch.job_status import JobStatus
 from lushan.launch.protocol import CheckedConfig
-from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
 from lushan.run.result import RunResult
+from lushan.run.status import COMPLETE
 
 OVERRIDES = ["data=sample_ner", "model=bert_tiny", "trainer=cpu", "name=load"]
 SPLITS = ("val", "test")

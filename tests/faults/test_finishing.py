@@ -9,7 +9,8 @@ import pytest
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.engine import artifacts, lifecycle
-from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.folder import RunFolder
+from lushan.run.status import COMPLETE
 from tests.faults import jobs
 from tests.helpers import command, corpora
 

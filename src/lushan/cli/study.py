@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lushan.launch.job_status import JobStatus
     from lushan.launch.protocol import CheckedConfig
-    from lushan.run.folder import Status
+    from lushan.run.status import Status
     from lushan.study.plan import Plan, Run
 
 File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
@@ -66,7 +66,8 @@ class SharedJob(Job):
         from hydra.core.hydra_config import HydraConfig
 
         from lushan.launch.job_status import JobStatus
-        from lushan.run.folder import RUNNING, RunFolder
+        from lushan.run.folder import RunFolder
+        from lushan.run.status import RUNNING
 
         folder = RunFolder.of(self.configs[HydraConfig.get().job.num])
         owner = folder.owner()
@@ -110,7 +111,7 @@ def run(
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
     from lushan.config.launching import launch, require_launcher
-    from lushan.run.folder import COMPLETE, FAILED, NEW
+    from lushan.run.status import COMPLETE, FAILED, NEW
     from lushan.study.plan import progress
     from lushan.study.runner import carry_out
 
@@ -253,7 +254,7 @@ def verify(
     """Make complete runs again, each in a fresh folder, and compare number by number."""
     import random
 
-    from lushan.run.folder import COMPLETE
+    from lushan.run.status import COMPLETE
 
     made = planned(file)
     states = made.states()
@@ -369,7 +370,7 @@ def _closing(made: Plan, states: Mapping[Run, Status], refused: Mapping[Run, str
         states: How far each run is.
         refused: Runs that have not come to a folder, and why.
     """
-    from lushan.run.folder import FAILED
+    from lushan.run.status import FAILED
     from lushan.study.plan import STALE, progress
 
     states = dict(states)

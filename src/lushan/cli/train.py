@@ -62,7 +62,7 @@ def train(args: Sequence[str]) -> int:
 
 def _close_run(job: JobStatus) -> int:
     """Print the result table of a single run, and its folder in the last line."""
-    from lushan.run.folder import COMPLETE, INTERRUPTED
+    from lushan.run.status import COMPLETE, INTERRUPTED
     from lushan.run.summary import closing_text
 
     if job.state == COMPLETE and job.result is None:  # shown only, or another rank than the first

@@ -52,7 +52,7 @@ class Job:
         from hydra.core.hydra_config import HydraConfig
 
         from lushan.launch.job_status import JobStatus
-        from lushan.run.folder import INTERRUPTED
+        from lushan.run.status import INTERRUPTED
 
         if self.permits:
             remote_code.permit()
@@ -72,7 +72,8 @@ class Job:
     ) -> JobStatus:
         from lushan.launch import gpus
         from lushan.launch.job_status import JobStatus
-        from lushan.run.folder import PRUNED, RunFolder
+        from lushan.run.folder import RunFolder
+        from lushan.run.status import PRUNED
 
         overrides = list(hydra.overrides.task)
         found: CheckedConfig | None = None
@@ -119,8 +120,8 @@ class Job:
         self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
     ) -> JobStatus:
         from lushan.launch.job_status import JobStatus
-        from lushan.run.folder import FAILED, INTERRUPTED
         from lushan.run.redaction import redact, secret_values
+        from lushan.run.status import FAILED, INTERRUPTED
 
         code = code_of(error)
         if isinstance(error, Interrupted | KeyboardInterrupt):
@@ -170,7 +171,8 @@ def _carried_out(
     """Do what a checked config asks for: show a batch, take part as another rank, or run."""
     from lushan.engine import lifecycle
     from lushan.launch.job_status import JobStatus
-    from lushan.run.folder import COMPLETE, RunFolder
+    from lushan.run.folder import RunFolder
+    from lushan.run.status import COMPLETE
 
     config, folder = checked.config, RunFolder.of(checked.config).path
     if config.get("show") is not None:

@@ -26,12 +26,13 @@ from lushan.run import checksums, inside, remote_code
 from lushan.run.artifacts import ENCODER, PROCESSOR, require_checkpoint
 from lushan.run.config_yaml import read_config
 from lushan.run.files import intact, jsonable, write_json
-from lushan.run.folder import FAILED, RunFolder
+from lushan.run.folder import RunFolder
 from lushan.run.identity import RESOLVED, unseen
 from lushan.run.input_changes import INPUTS, changes, require_unchanged
 from lushan.run.manifest import close_manifest, write_manifest
 from lushan.run.redaction import redact_config
 from lushan.run.result import RunResult
+from lushan.run.status import FAILED
 from lushan.text.hub import pinned
 
 if TYPE_CHECKING:

@@ -36,9 +36,10 @@ from lushan.launch.cores import usable_threads
 from lushan.launch.job_status import JobStatus
 from lushan.launch.protocol import CheckedConfig, Job
 from lushan.launch.signals import CAUGHT, end_with, wanted
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
+from lushan.run.folder import RunFolder
 from lushan.run.progress import Bar
 from lushan.run.redaction import redact, redact_arguments
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED
 
 POLL = 0.02
 """Seconds between two looks at the children."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from lushan.common.terminal import in_line
 from lushan.common.units import head, number
 from lushan.errors import UserError
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, PRUNED
 from lushan.run.result import RunResult
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, PRUNED
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.run import folder
 from lushan.run.columns import told_apart
-from lushan.run.folder import COMPLETE, NEW, RunFolder, Status
+from lushan.run.folder import RunFolder
+from lushan.run.status import COMPLETE, NEW, Status
+from lushan.run.status import STATES as RUN_STATES
 from lushan.run.values import show
 from lushan.run.where import Condition
 from lushan.study import claims as claiming
@@ -26,7 +27,7 @@ DAMAGED, MISSING = "damaged", "missing"
 STATES = (
     COMPLETE,
     STALE,
-    *(state for state in folder.STATES if state not in (COMPLETE, NEW)),
+    *(state for state in RUN_STATES if state not in (COMPLETE, NEW)),
     DAMAGED,
     MISSING,
 )
@@ -114,7 +115,7 @@ class Gathered:
     def counts(self) -> dict[str, int]:
         """State to the number of runs, of those states that occur."""
         states = [run.state for run in self.runs]
-        return {state: states.count(state) for state in STATES if state in states}
+        return {state: states.count(state) for state in RUN_STATES if state in states}
 
 
 def of_study(plan: Plan) -> Gathered:

@@ -19,9 +19,10 @@ from lushan.run import inside
 from lushan.run import lock as owners
 from lushan.run.columns import aligned
 from lushan.run.files import TEMPORARY
-from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.folder import RunFolder
 from lushan.run.identity import CACHE
 from lushan.run.listing import folders
+from lushan.run.status import COMPLETE
 
 CACHED = ("documents", "encoded", "hashes", "streams", "tokenizers")
 """Folders of a cache. Others in a folder of that name (`~/.cache`) belong to other programs."""

@@ -1,11 +1,4 @@
-"""A run folder: its files, its state, its one owner.
-
-States: `new` (nothing begun), `running`, `complete`, `interrupted` (stopped or killed; goes on when
-started again), `pruned` (ended by a search that had better trials; goes on likewise) and `failed`
-(an error; starts again from its last checkpoint). A killed process
-cannot write that it was killed, so `running` with a dead owner reads as `interrupted`.
-`result.json` is what makes a run complete: it is written, whole, before the state.
-"""
+"""A run folder: its files, its state (see `lushan.run.status`), its one owner."""
 
 from __future__ import annotations
 
@@ -42,43 +35,11 @@ from lushan.run.files import (
 from lushan.run.identity import is_run_id, run_id, run_path
 from lushan.run.redaction import redact, redact_arguments, redact_config, secret_values
 from lushan.run.result import RunResult
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, STATES, Status
 from lushan.run.tidy import left_over, tidy
 
-NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
-PRUNED = "pruned"
 SUM = "sha256"
 """The field of `run.json` that proves the others."""
-STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
-
-
-@dataclasses.dataclass(frozen=True)
-class Status:
-    """What is known about a run from its folder alone."""
-
-    state: str = NEW
-    reason: str | None = None
-    """Why it failed or was interrupted, in one line."""
-    error: str | None = None
-    """Type of the error it failed with."""
-    started: str | None = None
-    """Start of the last attempt: date and time with offset."""
-    ended: str | None = None
-    seconds: float | None = None
-    """Time of all attempts together, as far as it was recorded."""
-    attempts: int = 0
-    record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """All of `run.json`."""
-    result: RunResult | None = None
-    """Of a complete run."""
-    is_damaged: bool = False
-    """Whether there is a result that cannot be read."""
-
-    @property
-    def missing(self) -> str:
-        """Why there is no result, in a part of a sentence."""
-        if self.is_damaged:
-            return str(self.reason)
-        return f"{self.state}, {self.reason}" if self.reason else self.state
 
 
 class _Inside:

@@ -17,9 +17,10 @@ from lushan.errors import UserError
 from lushan.run.checksums import CHECKSUMS, RESULT
 from lushan.run.config_yaml import CONFIG
 from lushan.run.files import jsonable
-from lushan.run.folder import RunFolder, Status
+from lushan.run.folder import RunFolder
 from lushan.run.identity import ABSENT, lookup, varying
 from lushan.run.result import RunResult
+from lushan.run.status import Status
 from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, ordered, select, values_of
 

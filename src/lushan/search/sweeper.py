@@ -35,9 +35,9 @@ from lushan.errors import UserError
 from lushan.launch import job_status
 from lushan.launch.job_status import JobStatus
 from lushan.run import inside
-from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED
 from lushan.run.identity import lookup, run_id, run_path
 from lushan.run.result import RunResult, objective
+from lushan.run.status import COMPLETE, INTERRUPTED, PRUNED
 from lushan.search import results, space
 from lushan.search.trials import JOURNAL, Trials, opened
 

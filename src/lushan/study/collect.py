@@ -11,12 +11,13 @@ from lushan.common.units import PLAIN, UNKNOWN, Measure
 from lushan.errors import UserError, did_you_mean
 from lushan.run import checksums, remote_code
 from lushan.run.config_yaml import read_config
-from lushan.run.folder import COMPLETE, RunFolder
+from lushan.run.folder import RunFolder
 from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same
 from lushan.run.input_changes import INPUTS
 from lushan.run.listing import folders, nothing_to_collect
 from lushan.run.result import RunResult, headline
 from lushan.run.shortened import shortened_by
+from lushan.run.status import COMPLETE
 from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, select
 

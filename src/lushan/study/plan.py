@@ -17,7 +17,8 @@ from lushan.config.compose import compose
 from lushan.config.measures import measures
 from lushan.config.provenance import COMMAND_LINE
 from lushan.errors import UserError
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, RunFolder, Status
+from lushan.run.folder import RunFolder
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, Status
 from lushan.study.collect import Member, begun_with
 from lushan.study.study import Levels, Study
 

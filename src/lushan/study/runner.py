@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from lushan.errors import UserError, in_a_line
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, Status
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, Status
 from lushan.study.plan import Plan, Run
 
 DUE = (NEW, INTERRUPTED, PRUNED, FAILED)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING
+from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, NEW, RUNNING
 from lushan.study import runner
 from lushan.study.plan import progress
 

@@ -15,7 +15,8 @@ from tests.helpers.runs import curve, finished, labelled, tagged
 from lushan.errors import UserError
 from lushan.report import class_scores, curves, examples, groups, site
 from lushan.report.groups import of_folders
-from lushan.run.folder import NEW, STATES, RunFolder
+from lushan.run.folder import RunFolder
+from lushan.run.status import NEW, STATES
 
 EVIL = "</script><img src=x onerror=alert(1)> \" ' & \u2028 \\ 明月"
 
