@@ -24,7 +24,7 @@ from lushan.run.redaction import redact_arguments
 from lushan.search import space
 
 if TYPE_CHECKING:
-    from lushan.search.sweeper import Plan
+    from lushan.search.plan import Plan
     from lushan.search.trials import Trials
 
 TRIALS = "trials.csv"

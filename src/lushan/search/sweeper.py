@@ -8,14 +8,12 @@ reads them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -25,11 +23,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lushan.common.terminal import echo
-from lushan.common.units import Measure, measure_of
+from lushan.common.units import measure_of
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import Composer
-from lushan.config.measures import main_metric
 from lushan.config.measures import measures as measures_of
 from lushan.errors import UserError
 from lushan.launch import job_status
@@ -39,6 +36,7 @@ from lushan.run.identity import lookup, run_id, run_path
 from lushan.run.result import RunResult, objective
 from lushan.run.status import COMPLETE, INTERRUPTED, PRUNED
 from lushan.search import results, space
+from lushan.search.plan import Plan, directions_of, metrics_of, require_prunable
 from lushan.search.trials import JOURNAL, Trials, opened
 
 log = logging.getLogger(__name__)
@@ -51,31 +49,6 @@ STORAGE = "LUSHAN_STORAGE"
 
 ATTEMPTS = 3
 """So often a trial is started whose process dies; a search that is stopped does not count."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a search is about.
-
-    Attributes:
-        name: Of the search, and of Optuna's study.
-        folder: What it writes.
-        space: Key to Optuna's distribution.
-        fixed: Overrides of every trial.
-        metrics: What is optimised: `val/entity_f1`.
-        directions: Of each, `minimize` or `maximize`.
-        seed: Of the sampler.
-        measures: Unit and direction of each metric.
-    """
-
-    name: str
-    folder: Path
-    space: Mapping[str, Any]
-    fixed: tuple[str, ...]
-    metrics: tuple[str, ...]
-    directions: tuple[str, ...]
-    seed: int
-    measures: Mapping[str, Measure]
 
 
 class Search(Sweeper):
@@ -162,11 +135,11 @@ class Search(Sweeper):
         base = self._composed(fixed)
         if not varied:
             varied = space.around(lookup(base, space.USUAL))
-        metrics = self._metrics(base)
+        metrics = metrics_of(base)
         measures = measures_of(base)
-        directions = self._directions(metrics, measures)
-        for metric in metrics if self.pruner else ():
-            _require_prunable(metrics, metric)
+        directions = directions_of(metrics, measures, self.direction)
+        if self.pruner:
+            require_prunable(metrics)
         identity = {
             "base": run_id(base),
             "space": space.described(varied),
@@ -189,33 +162,6 @@ class Search(Sweeper):
         with open_dict(config):
             del config["hydra"]
         return check(config)
-
-    def _metrics(self, base: Mapping[str, Any]) -> list[str]:
-        wanted = base.get("optimized_metric")
-        if wanted:
-            return [wanted] if isinstance(wanted, str) else list(wanted)
-        return [f"val/{main_metric(base)}"]
-
-    def _directions(self, metrics: Sequence[str], measures: Mapping[str, Measure]) -> list[str]:
-        if self.direction is None:
-            ways = {m: measure_of(measures, m).higher_is_better for m in metrics}
-            for metric in (m for m, higher in ways.items() if higher is None):
-                raise UserError(
-                    "this metric does not say whether higher or lower is better",
-                    key="hydra.sweeper.direction",
-                    value=metric,
-                    hint="Write hydra.sweeper.direction=minimize or maximize.",
-                )
-            return ["maximize" if higher else "minimize" for higher in ways.values()]
-        given = [self.direction] if isinstance(self.direction, str) else list(self.direction)
-        wrong = [one for one in given if one not in ("minimize", "maximize")]
-        if wrong or len(given) != len(metrics):
-            raise UserError(
-                f"one of minimize and maximize for each of {', '.join(metrics)}",
-                key="hydra.sweeper.direction",
-                value=self.direction,
-            )
-        return given
 
     def _open(self, plan: Plan) -> tuple[Trials, str]:
         import optuna
@@ -384,23 +330,6 @@ def _require_optuna() -> None:
     except ImportError as error:
         hint = "pip install 'lushan[search]'"
         raise UserError("a search needs Optuna", key="hparams_search", hint=hint) from error
-
-
-def _require_prunable(metrics: Sequence[str], metric: str) -> None:
-    if len(metrics) > 1:
-        raise UserError(
-            "trials are pruned by one metric",
-            key="hydra/sweeper/pruner",
-            value=", ".join(metrics),
-            hint="Remove the pruner, or search for one metric.",
-        )
-    if not metric.startswith("val/"):
-        raise UserError(
-            "trials are pruned by what validation says",
-            key="optimized_metric",
-            value=metric,
-            hint=f"Write optimized_metric=val/{metric.rpartition('/')[2]}.",
-        )
 
 
 def _say(text: str) -> None:
