@@ -103,9 +103,9 @@ def watch(path: Path) -> None:
     step = Experiment.training_step
 
     def watched(self: Any, batch: Any, batch_idx: int) -> None:
-        number, before = self.global_step, self.running["loss"]
+        number, before = self.global_step, self.running.loss
         step(self, batch, batch_idx)
-        loss = (self.running["loss"] - before).hex()
+        loss = (self.running.loss - before).hex()
         with path.open("a") as file:
             file.write(json.dumps([number, loss, sorted(batch["examples"])]) + "\n")
 

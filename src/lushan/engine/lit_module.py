@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.encode.encoding import Encoded
 from lushan.engine.batch_plan import Batching, Schedule
-from lushan.engine.distributed.strategies import data_share, walks_together
+from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.running import RunningTotals
 from lushan.errors import RunFailed
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
@@ -84,9 +86,7 @@ class Experiment(pl.LightningModule):
         self.guard, self.average = guard, average
         self.adaptation = adaptation_of(model)
         self._tested_split = TEST
-        # Examples and tokens are all that were trained on, each counted every time it came.
-        self.running: dict[str, Any] = dict.fromkeys(("loss", "epoch_loss"), 0.0)
-        self.running |= dict.fromkeys(("targets", "epoch_targets", "examples", "tokens"), 0)
+        self.running = RunningTotals()
         self._epoch = 0
         self._records: Records = []
         self._losses: list[Tensor] = []
@@ -211,11 +211,10 @@ class Experiment(pl.LightningModule):
             self.adaptation.after_step(self.global_step)
         optimizer.zero_grad()
         self.lr_schedulers().step()  # type: ignore[union-attr]
-        self.running["examples"] += len(batch["examples"])
-        self.running["tokens"] += batch["tokens"]
-        for scope in () if left_out else ("", "epoch_"):
-            self.running[f"{scope}loss"] += float(total)
-            self.running[f"{scope}targets"] += targets
+        self.running.examples += len(batch["examples"])
+        self.running.tokens += batch["tokens"]
+        if not left_out:
+            self.running.learned(float(total), targets)
 
     def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
         """Bound the gradient; whether the step is to be left out, by the guard's judgement."""
@@ -228,7 +227,7 @@ class Experiment(pl.LightningModule):
         if self.guard is None:
             self._require_finite(norm, batch, "gradient")
             return False
-        loss = self._summed(total) / (targets or 1)
+        loss = summed(self.trainer, total) / (targets or 1)
         return self.guard.refuses(loss, float(norm), where=self._where(batch))
 
     def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
@@ -238,16 +237,8 @@ class Experiment(pl.LightningModule):
 
     def _count_targets(self, batch: GlobalBatch) -> float:
         """Loss terms of the global batch, or the sum of their weights, over all ranks."""
-        return round(self._summed(batch["targets"])) if batch["counted"] else batch["targets"]
-
-    def _summed(self, value: Tensor | float) -> float:
-        """The sum of a number over all shares of the data; all ranks must call it."""
-        world = self.trainer.world_size
-        if world == 1:
-            return float(value)
-        share = torch.as_tensor(value, dtype=torch.float64, device=self.device).clone()
-        summed = self.trainer.strategy.reduce(share, reduce_op="sum")
-        return float(summed) * data_share(self.trainer)[1] / world
+        own = batch["targets"]
+        return round(summed(self.trainer, own)) if batch["counted"] else own
 
     def through(
         self, call: Callable[[nn.Module, Any], Any], batch: Any, *, freely: bool = False
@@ -309,23 +300,18 @@ class Experiment(pl.LightningModule):
 
         All ranks must call it: each knows the loss of its own shares, and the targets of all.
         """
-        loss, targets = self.running[f"{scope}loss"], self.running[f"{scope}targets"]
-        self.running[f"{scope}loss"], self.running[f"{scope}targets"] = 0.0, 0
-        return self._summed(loss) / (targets or 1)
+        loss, targets = self.running.take(scope)
+        return summed(self.trainer, loss) / (targets or 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss counts the whole epoch, also over a resume."""
-        checkpoint["running"] = self._of_all_shares(dict(self.running))
+        checkpoint["running"] = of_all_shares(self.trainer, dataclasses.asdict(self.running))
         if self.adaptation is not None:
             checkpoint["adaptation"] = self.adaptation.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the running loss over."""
-        (rank, ranks), saved = data_share(self.trainer), checkpoint["running"]
-        self.running = dict(saved[rank % len(saved)])
-        if len(saved) != ranks:  # the first share takes over what all had
-            for name in ("loss", "epoch_loss"):
-                self.running[name] = sum(part[name] for part in saved) if rank == 0 else 0.0
+        self.running = RunningTotals.restored(checkpoint["running"], *data_share(self.trainer))
         if self.adaptation is not None:
             self.adaptation.restore(checkpoint["adaptation"])
 
@@ -407,14 +393,5 @@ class Experiment(pl.LightningModule):
 
     def _gather(self, records: Records, loss: float) -> tuple[Records, float]:
         """Every rank's records and the sum of their losses, on every rank."""
-        parts = self._of_all_shares((records, loss))
+        parts = of_all_shares(self.trainer, (records, loss))
         return [r for part, _ in parts for r in part], sum(value for _, value in parts)
-
-    def _of_all_shares(self, value: Any) -> list[Any]:
-        """What the ranks hold, once for each share of the data; all must call it."""
-        world = self.trainer.world_size
-        if world == 1:
-            return [value]
-        parts: list[Any] = [None] * world
-        torch.distributed.all_gather_object(parts, value)
-        return parts[:: world // data_share(self.trainer)[1]]

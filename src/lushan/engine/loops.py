@@ -23,7 +23,7 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from lushan.callbacks.boundary import AtBoundary
 from lushan.data.batch.batching import mix
-from lushan.engine.distributed.strategies import data_share
+from lushan.engine.distributed.shares import data_share
 
 
 class EpochLoop(_FitLoop):

@@ -285,16 +285,3 @@ def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
                 value="fsdp",
                 hint="Write trainer=ddp, or optimizer=adamw.",
             )
-
-
-def data_share(trainer: pl.Trainer) -> tuple[int, int]:
-    """Which share of a global batch this process sees, and how many there are."""
-    strategy = trainer.strategy
-    if isinstance(strategy, Sharded):
-        return strategy.data_rank, strategy.data_ranks
-    return trainer.global_rank, trainer.world_size
-
-
-def walks_together(trainer: pl.Trainer) -> bool:
-    """Whether each pass through the model needs all processes."""
-    return isinstance(trainer.strategy, Sharded) and trainer.strategy.data_ranks > 1
