@@ -38,10 +38,18 @@ def of_fields(fields: Fields) -> dict[str, Entry]:
     """Return the entries that follow from what a task reads: its inputs, `gold` and `predicted`.
 
     Args:
-        fields: The task's, with one target.
+        fields: The task's, with one target or none.
+
+    Raises:
+        ValueError: There are several targets, and the task has to state what it predicts.
     """
     found = {n: Entry(field, "input") for n, field in fields.items() if not field.target}
-    (target,) = [field for field in fields.values() if field.target]
+    targets = [field for field in fields.values() if field.target]
+    if len(targets) > 1:
+        raise ValueError("its fields have several targets: record_fields has to state the entries")
+    if not targets:
+        return found
+    target = targets[0]
     return found | {"gold": Entry(target, "gold"), "predicted": Entry(target, "predicted")}
 
 
