@@ -81,8 +81,6 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        if self.media is not None:
-            columns = dataclasses.replace(columns, media=self._media())
         table = self._table_of(columns, split, notes, fields)
         if self.group is None:
             return table
@@ -133,6 +131,8 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a value is of another form.
         """
+        if self.media is not None:
+            columns = dataclasses.replace(columns, media=self._media())
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
             column = self._column_of(name, field, columns)

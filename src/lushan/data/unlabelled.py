@@ -24,6 +24,7 @@ from lushan.data.fields import (
     PAIRS,
     Field,
     Fields,
+    Image,
     Messages,
     Words,
     inputs,
@@ -158,11 +159,13 @@ class Reading(Input):
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
         reader: Any = self.source if isinstance(self.source, Rows) else Rows()
-        plain = dataclasses.replace(reader, id=None)
+        media = reader.media
+        if media is None and has(wanted, Image):  # beside the file that names them
+            media = str(Path.cwd() if self.name == STDIN else self.path().parent)
+        plain = dataclasses.replace(reader, id=None, media=media)
         remember(plain, **remembered(self.source))
-        return plain.fields_table(columns, wanted, "input", []).set_column(
-            0, "id", self._ids(columns)
-        )
+        table = plain.fields_table(columns, wanted, "input", self.notes)
+        return table.set_column(0, "id", self._ids(columns))
 
     def _tell(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")
