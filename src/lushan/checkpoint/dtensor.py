@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+from lushan.compat import torch as torch_private
 
 
 def is_sharded(tensor: object) -> bool:
@@ -42,9 +43,7 @@ def part(tensor: Tensor) -> tuple[slice, ...]:
     """Where this process's part lies in the whole."""
     if not isinstance(tensor, DTensor):
         return tuple(slice(0, size) for size in tensor.shape)
-    shape, start = compute_local_shape_and_global_offset(
-        tensor.shape, tensor.device_mesh, tensor.placements
-    )
+    shape, start = torch_private.local_part(tensor)
     return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
 
 
@@ -101,14 +100,14 @@ def clip_gradients(parameters: Iterable[nn.Parameter], bound: float) -> Tensor:
         return nn.utils.clip_grad_norm_(learned, bound)
     norm = _norm(learned)
     factor = torch.clamp(bound / (norm + 1e-6), max=1.0)
-    torch._foreach_mul_([local(_gradient(p)) for p in learned], factor)
+    torch_private.multiply([local(_gradient(p)) for p in learned], factor)
     return norm
 
 
 def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     # One sum for all processes: the same bits on each, or their weights would drift apart.
     gradients = [_gradient(p) for p in parameters]
-    norms = torch.stack([n.double() for n in torch._foreach_norm([local(g) for g in gradients])])
+    norms = torch.stack([n.double() for n in torch_private.norms([local(g) for g in gradients])])
     copies = torch.tensor([_copies(g) for g in gradients], dtype=torch.float64)
     square = (norms.square() / copies.to(norms.device)).sum()
     dist.all_reduce(square)

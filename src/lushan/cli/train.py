@@ -28,7 +28,7 @@ def train(args: Sequence[str]) -> int:
 
         echo(usage.text())
         return 0
-    from lushan.config import compose
+    from lushan.config import train_command
     from lushan.launch import job_status
     from lushan.launch.fork import set_apart
 
@@ -43,7 +43,7 @@ def train(args: Sequence[str]) -> int:
     if remote_code.permitted():
         args = [*args, f"++{remote_code.KEY}=true"]
     try:
-        done = compose.main(args, Job())
+        done = train_command.main(args, Job())
     except Interrupted as stopped:
         _close_sweep(job_status.collected())
         return stopped.exit_code

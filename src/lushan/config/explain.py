@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -17,15 +17,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from lushan.compat.omegaconf import node_at
 from lushan.config import choices, hints, provenance
+from lushan.config.provenance import Composer
 from lushan.errors import UnknownKey, UserError, nearest
-
-if TYPE_CHECKING:
-    from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
 _PLAIN = ValueError | TypeError | LookupError | AssertionError | OSError | RecursionError
-_GENERAL = ("lushan.config", "lushan.cli.app", "lushan.cli.train")
+_GENERAL = ("lushan.config", "lushan.compat", "lushan.cli.app", "lushan.cli.train")
 
 
 def is_of_composition(error: BaseException) -> bool:
@@ -353,7 +352,7 @@ def _deepest(base: DictConfig, key: str) -> DictConfig | None:
     """The innermost group on the way to a key; None where there is none."""
     node = base
     for part in key.split("."):
-        inner = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
+        inner = node_at(node, part) if isinstance(node, DictConfig) and part in node else None
         if not isinstance(inner, DictConfig):
             break
         node = inner

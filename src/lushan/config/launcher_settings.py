@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.common import parsing
 from lushan.common.terminal import echo
+from lushan.compat import names
 from lushan.config.folders import personal_conf
 from lushan.errors import UserError
 from lushan.run.redaction import redact_arguments
@@ -34,8 +35,8 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "lushan.launch.fork.ForkLauncher": ("jobs",),
     "lushan.launch.combinations.Combinations": ("max_batch_size",),
     "lushan.search.sweeper.Search": (*_SEARCH, "preset"),
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher": (),
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": ("max_batch_size",),
+    names.BASIC_LAUNCHER: (),
+    names.BASIC_SWEEPER: ("max_batch_size",),
     "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper": (
         *_SEARCH,
         "max_failure_rate",

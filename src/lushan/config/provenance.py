@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
@@ -18,9 +19,6 @@ from lushan.common import parsing
 from lushan.config import usage
 from lushan.config.folders import conf_folders
 from lushan.config.signatures import known_parameters
-
-if TYPE_CHECKING:
-    from lushan.config.compose import Composer
 
 COMMAND_LINE = "command line"
 
@@ -36,6 +34,23 @@ class Place:
 
     file: str
     line: int | None = None
+
+
+class Composer(Protocol):
+    """What is asked of a composer (`lushan.config.compose`) once a config is composed, or wrong."""
+
+    config_loader: ConfigLoader
+
+    def parse_quietly(self, typed: Sequence[str], /) -> list[Override]:
+        """Parse those overrides that can be."""
+
+    def is_group(self, override: Override, /) -> bool:
+        """Return whether an override chooses a group's option."""
+
+    def without_values(
+        self, config_name: str | None, parsed: list[Override], /
+    ) -> DictConfig | None:
+        """Return the config as its groups make it, before single keys are set."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,7 +104,8 @@ def _bare(annotation: Any) -> Kind:
         return ["list", ANY]
     if typing.is_typeddict(annotation) or issubclass(annotation, collections.abc.Mapping):
         return ["dict", ANY]
-    if getattr(annotation, "_is_protocol", False):
+    # That of typing_extensions is another one.
+    if any(base.__name__ == "Protocol" for base in annotation.__bases__):
         return ANY
     return ["object", annotation.__name__]
 

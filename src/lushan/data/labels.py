@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lushan.errors import UserError, did_you_mean
 
-if TYPE_CHECKING:
-    from lushan.data.source import Corpus
+
+class Splits(Protocol):
+    """Tables with labels, as a corpus has them (`lushan.data.source`)."""
+
+    @property
+    def splits(self) -> Mapping[str, pa.Table]:
+        """A table a split."""
+
+    @property
+    def kind(self) -> str:
+        """`tokens` for tagged words."""
+
+    @property
+    def labels(self) -> list[str] | None:
+        """All labels; None where they are not known yet."""
 
 
 def has_classes(table: pa.Table) -> bool:
@@ -21,7 +34,7 @@ def has_classes(table: pa.Table) -> bool:
     return "label" in table.column_names and not pa.types.is_floating(table.column("label").type)
 
 
-def labels_of(corpus: Corpus) -> list[str]:
+def labels_of(corpus: Splits) -> list[str]:
     """The labels that the training split has, sorted: entity types of words, labels of texts.
 
     Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
+from lushan.compat.hydra import BasicSweeper
 from lushan.launch.fork import ForkLauncher
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from lushan.compat.transformers import supports_sdpa
 from lushan.errors import UserError
 from lushan.models.own_code import own_class
 
@@ -82,7 +83,7 @@ def options_of(
             hint="Write eager, sdpa, flash_attention_2 or flex_attention.",
         )
     kind = class_of(config, purpose, revision)
-    usual = "sdpa" if kind._supports_sdpa else "eager"
+    usual = "sdpa" if supports_sdpa(kind) else "eager"
     options: dict[str, Any] = {"attn_implementation": attention or usual}
     if "add_pooling_layer" in inspect.signature(kind).parameters:
         options["add_pooling_layer"] = False

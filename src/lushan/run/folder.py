@@ -29,6 +29,7 @@ from lushan.run.artifacts import BEST_SUMS
 from lushan.run.checksums import RESULT
 from lushan.run.config_yaml import to_yaml
 from lushan.run.files import (
+    appending,
     as_json,
     atomic_write,
     check_writable,
@@ -385,7 +386,7 @@ class RunFolder:
         write_json(self.run_json, record | {SUM: _sum(record)})
 
     def _append_log(self, text: str) -> None:
-        with inside.appending(self.log_txt) as file:
+        with appending(self.log_txt) as file:
             file.write(visible(self._clean(text)))
 
     def _clean(self, text: str) -> str:

@@ -22,9 +22,9 @@ from lushan.run.files import atomic_write
 from lushan.run.identity import run_id
 from lushan.run.redaction import redact_arguments
 from lushan.search import space
+from lushan.search.space import Plan
 
 if TYPE_CHECKING:
-    from lushan.search.sweeper import Plan
     from lushan.search.trials import Trials
 
 TRIALS = "trials.csv"

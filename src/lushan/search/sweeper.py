@@ -8,7 +8,6 @@ reads them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
@@ -37,6 +36,7 @@ from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
 from lushan.run.identity import lookup, run_id, run_path
 from lushan.run.result import objective
 from lushan.search import results, space
+from lushan.search.space import Plan
 from lushan.search.trials import JOURNAL, Trials, opened
 
 log = logging.getLogger(__name__)
@@ -49,31 +49,6 @@ STORAGE = "LUSHAN_STORAGE"
 
 ATTEMPTS = 3
 """So often a trial is started whose process dies; a search that is stopped does not count."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a search is about.
-
-    Attributes:
-        name: Of the search, and of Optuna's study.
-        folder: What it writes.
-        space: Key to Optuna's distribution.
-        fixed: Overrides of every trial.
-        metrics: What is optimised: `val/entity_f1`.
-        directions: Of each, `minimize` or `maximize`.
-        seed: Of the sampler.
-        measures: Unit and direction of each metric.
-    """
-
-    name: str
-    folder: Path
-    space: Mapping[str, Any]
-    fixed: tuple[str, ...]
-    metrics: tuple[str, ...]
-    directions: tuple[str, ...]
-    seed: int
-    measures: Mapping[str, Measure]
 
 
 class Search(Sweeper):
@@ -381,7 +356,7 @@ def _as_override(value: Any) -> str:
 
 def _require_optuna() -> None:
     try:
-        import hydra_plugins.hydra_optuna_sweeper._impl  # noqa: F401
+        import hydra_plugins.hydra_optuna_sweeper  # noqa: F401
         import optuna  # noqa: F401
     except ImportError as error:
         hint = "pip install 'lushan[search]'"
