@@ -1,4 +1,4 @@
-"""How well a run finds entities that train has, and those that it never has."""
+"""Scores of a run on entities that train has, and on those that it never has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Apart:
 def scores_apart(
     split: str, table: pa.Table, records: Sequence[Mapping[str, Any]], train: pa.Table
 ) -> Apart:
-    """Judge a run's predictions of a split.
+    """Evaluate a run's predictions of a split.
 
     Args:
         split: Its name.

@@ -25,7 +25,7 @@ SMALL = 5
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """How much the labels of a split differ from those of train.
+    """Difference of a split's labels from those of train.
 
     Attributes:
         split: Compared with train.
@@ -59,7 +59,7 @@ class Contradiction:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What was found about labels.
+    """Findings about labels.
 
     Attributes:
         kind: What a label is.
@@ -109,7 +109,7 @@ def _other(split: str, found: Mapping[str, Any]) -> bool:
 
 
 def kind_of(table: pa.Table) -> Kind | None:
-    """What the labels of a table are."""
+    """Return the kind of a table's labels."""
     if "tags" in table.column_names:
         return "entity type"
     if "label" not in table.column_names:
@@ -121,7 +121,7 @@ def kind_of(table: pa.Table) -> Kind | None:
 
 
 def counts_of(table: pa.Table) -> Counter[str]:
-    """How often each label stands in a table; of tags, each entity once."""
+    """Count each label of a table; of tags, each entity once."""
     if "tags" in table.column_names:
         rows = table.column("tags").to_pylist()
         return Counter(span.label for tags in rows for span in spans(tags, "iob2"))

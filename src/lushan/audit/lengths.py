@@ -91,7 +91,7 @@ def lengths_of(
         split: Its name.
         table: Its rows.
         whole: Encodes all of a text, in one feature or in pieces that do not overlap.
-        within: Encodes as training or judging does.
+        within: Encodes as training or evaluation does.
         limit: Tokens of a feature.
         unknown: Id of the unknown token.
     """
@@ -168,7 +168,7 @@ def unknown_characters(
 
     Args:
         splits: Name to table.
-        known: Tells of characters whether the tokenizer has something for each.
+        known: Returns for characters whether the tokenizer has something for each.
         shown: So many examples.
     """
     counts = {split: Counter[str]() for split in splits}

@@ -1,4 +1,4 @@
-"""Which texts of the other splits stand in the training split too: the line that training prints.
+"""Texts of the other splits that stand in the training split too, counted when training begins.
 
 Each run asks this, so it must cost next to nothing: what would take longer is left to an audit.
 """
@@ -18,7 +18,7 @@ REMARK = "texts also stand in train"
 
 
 def shared_with_train(splits: Mapping[str, pa.Table]) -> dict[str, int] | None:
-    """How many texts of each other split stand in train, in their normal form; empty ones do not.
+    """Count the texts of each other split that stand in train, in their normal form, unless empty.
 
     Args:
         splits: With `train`.
@@ -44,11 +44,11 @@ def shared_with_train(splits: Mapping[str, pa.Table]) -> dict[str, int] | None:
 
 
 def notes_of(splits: Mapping[str, pa.Table], notes: Sequence[str]) -> list[str]:
-    """The notes of a corpus, with what its splits share said in one way.
+    """Return the notes of a corpus, with what its splits share noted in one way.
 
     Args:
-        splits: Of the corpus, as they are trained and judged on.
-        notes: What its source said; its own remarks about it give way, where there is a count.
+        splits: Of the corpus, as they are used for training and evaluation.
+        notes: Of its source; its own remarks about it give way, where there is a count.
     """
     counts = shared_with_train(splits) if "train" in splits else None
     if counts is None:
@@ -62,5 +62,5 @@ def notes_of(splits: Mapping[str, pa.Table], notes: Sequence[str]) -> list[str]:
 
 
 def others_of(notes: Sequence[str]) -> list[str]:
-    """What a source said, without its own remarks about what splits share."""
+    """Return a source's notes without its own remarks about what splits share."""
     return [note for note in notes if not note.endswith(REMARK)]

@@ -92,7 +92,7 @@ def digest(key: str) -> bytes:
 
 
 def place(split: str, row: int, table: pa.Table) -> Place:
-    """Where a row stands, and how it begins."""
+    """Return the place of a row and its beginning."""
     parts = next(parts_of(table.slice(row, 1)))
     if "tokens" in table.column_names:
         parts = (join_words(table.column("tokens")[row].as_py())[0],)

@@ -17,17 +17,17 @@ from lushan.compat import torch as torch_private
 
 
 def is_sharded(tensor: object) -> bool:
-    """Whether a tensor is spread over processes."""
+    """Return whether processes hold parts of a tensor."""
     return isinstance(tensor, DTensor)
 
 
 def any_sharded(tensors: Iterable[object]) -> bool:
-    """Whether one of them is."""
+    """Return whether processes hold parts of one of them."""
     return any(map(is_sharded, tensors))
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This process's part, sharing its memory; without a gradient."""
+    """Return the part of this process, sharing its memory; without a gradient."""
     tensor = tensor.detach()
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
@@ -40,7 +40,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def part(tensor: Tensor) -> tuple[slice, ...]:
-    """Where this process's part lies in the whole."""
+    """Return the place of this process's part in the whole."""
     if not isinstance(tensor, DTensor):
         return tuple(slice(0, size) for size in tensor.shape)
     shape, start = torch_private.local_part(tensor)
@@ -124,7 +124,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 def _copies(tensor: Tensor) -> int:
-    """On how many processes each part of a tensor lies."""
+    """Count the processes that hold each part of a tensor."""
     world = dist.get_world_size()
     if not isinstance(tensor, DTensor):
         return world
@@ -135,7 +135,7 @@ def _copies(tensor: Tensor) -> int:
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every number is finite, on every process; all must call it if one is sharded."""
+    """Return whether every number is finite, on each process; all call it if one is sharded."""
     tensors = list(tensors)
     found = all(bool(torch.isfinite(local(t)).all()) for t in tensors)
     if not any_sharded(tensors):

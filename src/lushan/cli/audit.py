@@ -163,7 +163,7 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
 
 
 def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str, Any]:
-    """What takes a tokenizer: lengths against the limit, and unknown characters.
+    """Measure what takes a tokenizer: lengths against the limit, and unknown characters.
 
     Raises:
         UserError: There is no such tokenizer or model, or the task cannot read this data.
@@ -225,7 +225,7 @@ def unknown_id(tokenizer: Any) -> int | None:
 
 
 def knows(tokenizer: Any, characters: Sequence[str]) -> list[bool]:
-    """Of each character, whether the tokenizer writes something for it, alone or inside a word."""
+    """Return for each character whether the tokenizer writes something for it, alone or inside."""
     if not characters:
         return []
     unknown = unknown_id(tokenizer)

@@ -96,7 +96,7 @@ def completion(
 
 
 def complete(app: typer.Typer, line: str) -> int:
-    """Print how the last word of a command line can go on; the exit code."""
+    """Print completions of the last word of a command line; return the exit code."""
     words = line.split()
     if words[1:2] == ["train"] and (len(words) > 2 or line[-1:].isspace()):
         for way in _overrides(line):

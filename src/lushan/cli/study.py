@@ -47,7 +47,7 @@ class SharedJob(Job):
     """A job of a study: what another process is carrying out is left to it."""
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
-        """As `Job`, unless the run has a live owner."""
+        """Run a job, unless the run's lock is held."""
         from lushan.config.check import check
         from lushan.errors import UserError
         from lushan.run.folder import RUNNING, RunFolder
@@ -131,7 +131,7 @@ def run(
 def status(
     file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
 ) -> None:
-    """What is complete, running, failed and missing, cell by cell, and the time that is left.
+    """Show what is complete, running, failed and missing, cell by cell, and the time that is left.
 
     Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
     """
@@ -264,7 +264,7 @@ def reproduce(
 
 
 def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
-    """Make a run again, say what comes of it, and return the verdict.
+    """Make a run again, show the comparison, and return the verdict.
 
     Args:
         path: The run's folder.
@@ -328,7 +328,7 @@ def as_it_stands(file: Path) -> Plan:
 
 
 def _say_what_stays_open(made: Plan) -> None:
-    """Before hours go by: what no result can decide."""
+    """List what no result can decide, before hours are spent."""
     from lushan.study import claims
 
     for line in claims.beyond_reach(made.study, claims.read(made.study)):
@@ -336,7 +336,7 @@ def _say_what_stays_open(made: Plan) -> None:
 
 
 def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
-    """How a study stands, and why runs are not done.
+    """Return a study's state, and why runs are not done.
 
     Args:
         made: The study.

@@ -1,4 +1,4 @@
-"""The command `lushan train`: Hydra's arguments, a run or a sweep, and what is said at its end.
+"""The command `lushan train`: Hydra's arguments, a run or a sweep, and the closing lines.
 
 What takes time to import is imported inside, as in `lushan.cli.app`.
 """
@@ -95,7 +95,7 @@ def _close_sweep(found: Sequence[Outcome]) -> int:
 
 
 def _outcome(overrides: tuple[str, ...], answer: Mapping[str, Any]) -> Outcome:
-    """What a job came to whose launcher was not ours."""
+    """Return the status of a job that another launcher has started."""
     from lushan.launch.job_status import Outcome
 
     names = {field.name for field in dataclasses.fields(Outcome)} - {"overrides"}

@@ -102,7 +102,7 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
         A note where the code has changed and the environment allows that.
 
     Raises:
-        UserError: It has changed. Code that is gone is told by whatever imports it.
+        UserError: It has changed. Code that is gone raises where it is imported.
     """
     before: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""From `conf/` and a command line to one config, by Hydra.
+"""Composition of one config by Hydra, from `conf/` and a command line.
 
 `conf/` is searched in the folder the user works in first, then in the package. Whatever goes wrong
 on the way is a `UserError`, and what a composed config asks of Hydra itself is judged before Hydra
@@ -40,7 +40,7 @@ environment.register()  # in each process that composes or resolves
 
 
 class _Loader(ConfigLoader):
-    """Hydra's loader, which judges the places it searches and the config of each job of a sweep."""
+    """Hydra's loader, which checks the places it searches and the config of each job of a sweep."""
 
     def __init__(self, config_search_path: ConfigSearchPath, typed: Typed = ()) -> None:
         super().__init__(config_search_path)
@@ -57,7 +57,7 @@ class _Loader(ConfigLoader):
         overrides: list[str],
         parsed_overrides: list[Override] | None = None,
     ) -> Any:
-        """As Hydra's, which gives what it parsed to its own class only."""
+        """Return the mode as Hydra's does, which gives what it parsed to its own class only."""
         return super().get_mode(
             config_name, overrides, parsed_overrides or Composer.parse(overrides)
         )
@@ -65,7 +65,7 @@ class _Loader(ConfigLoader):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """As Hydra's, judged: a preset that only this job has may ask something of Hydra, too."""
+        """Load as Hydra's does, and check: a preset of this job may set something of Hydra."""
         lines = [emptied(line) for line in sweep_overrides]
         cfg = super().load_sweep_config(master_config, lines)
         judge_hydra(cfg.hydra, self.typed)
@@ -89,7 +89,7 @@ def _register_own() -> None:
 
 
 class Composer(Hydra):
-    """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
+    """Hydra over our `conf/`, which checks what it composes and raises plain errors."""
 
     def __init__(self, config_dir: str | None = None, typed: Sequence[str] = ()) -> None:
         """Search our folders.
@@ -122,10 +122,10 @@ class Composer(Hydra):
         parsed_overrides: list[Override] | None = None,
         **options: Any,
     ) -> DictConfig:
-        """Compose, as Hydra does, and judge the result.
+        """Compose, as Hydra does, and check the result.
 
         A key that no YAML file holds, but whose node names a target, may be set without a `+`:
-        the target's signature is the schema, and `check` judges it.
+        the target's signature is the schema, which `check` applies.
 
         Raises:
             UserError: An override or a file is wrong, or asks of Hydra what is not allowed.
@@ -238,7 +238,7 @@ class Composer(Hydra):
         return f"{line.partition('=')[0]}={','.join(chosen)}"
 
     def is_group(self, override: Override) -> bool:
-        """Whether an override chooses a group's option."""
+        """Return whether an override chooses a group's option."""
         loader: Any = self.config_loader
         return bool(loader.repository.group_exists(override.key_or_group))
 

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise, said as our own mistakes are: key, value, repair, and the file.
+"""Errors of Hydra and OmegaConf as mistakes with key, value, repair and file.
 
 Nothing here decides whether a config is right; it only looks up, once something is wrong, what the
 right name is and which file or override the wrong one came from.
@@ -28,7 +28,7 @@ _GENERAL = ("lushan.config", "lushan.compat", "lushan.cli.app", "lushan.cli.trai
 
 
 def is_of_composition(error: BaseException) -> bool:
-    """Whether composing raised it: no job's own code, nor ours, was on the way.
+    """Return whether composing raised it: no job's own code, nor ours, was on the way.
 
     A sweeper or launcher may have asked for the composing of a job.
     """
@@ -128,7 +128,7 @@ def with_origin(error: UserError) -> UserError:
 
 
 def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
-    """The same mistake, with what was meant by the key, where the rest of the config tells it."""
+    """Return the same mistake, with what was meant by the key where the config shows it."""
     wrong = str(error.key)
     keys = [k for k in provenance.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
     value = error.value
@@ -286,7 +286,7 @@ def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override
 
 
 def _unknown_key(text: str, overrides: Sequence[str]) -> str | None:
-    """The key of which a message says that there is none; `~` before it where it was to go."""
+    """Return the key that a message names as missing; `~` before it where it was to be removed."""
     if found := re.match(r"Could not override '([^']*)'", text):
         return found[1]
     if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):

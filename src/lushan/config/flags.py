@@ -1,4 +1,4 @@
-"""Hydra's flags on the command line of `lushan train`, with mistakes told as ours are."""
+"""Hydra's flags on the command line of `lushan train`, with our own errors for mistakes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _name(argument: str) -> str:
 
 
 def _meant(args: Sequence[str], known: Sequence[str]) -> str | None:
-    """What was meant by the unknown flag that some arguments begin with: most are overrides."""
+    """Suggest what was meant by the unknown flag that some arguments begin with."""
     flag, equals, value = args[0].partition("=")
     if near := nearest(flag, known):
         return f"Did you mean {near}?"

@@ -1,8 +1,8 @@
-"""What a config may ask of Hydra itself.
+"""Settings of Hydra itself that a config may make.
 
 Hydra imports what `hydra.launcher`, `hydra.sweeper` and `hydra.callbacks` name, configures logging
 by calling what the config says, sets environment variables and searches packages for configs: each
-is a way for a config to run code, and each is judged before Hydra acts on it.
+is a way for a config to run code, and each is checked before Hydra acts on it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def require_own_sweep(node: DictConfig) -> None:
 
 
 def _as_written(node: Any, key: str) -> Any:
-    """A node in plain values, unresolved: `${oc.env:NAME}` is not a name that was judged.
+    """Return a node in plain values, unresolved: nobody has checked the name in `${oc.env:NAME}`.
 
     Raises:
         UserError: What stands there is a mapping or list that stands somewhere else.

@@ -1,4 +1,4 @@
-"""Which settings of a launcher or sweeper a config file may make.
+"""Settings of a launcher or sweeper that a config file may make.
 
 How many jobs run at a time, and what they ask of a cluster, is data. What starts programs, sets
 environments or names a server is not: a file could be somebody else's. Such a setting counts only
@@ -90,7 +90,7 @@ def require(
         written: The node as composed, interpolations unresolved.
         resolved: The same, resolved as far as that is possible.
         part: `launcher` or `sweeper`.
-        typed: What the command line says.
+        typed: Overrides of the command line.
 
     Raises:
         UserError: Names the key.
@@ -130,7 +130,7 @@ def require_storage(place: Any, key: str) -> None:
     """Refuse a database elsewhere that a config names and the environment does not.
 
     Raises:
-        UserError: A run is told to send its numbers there.
+        UserError: A run would send its numbers there.
     """
     if isinstance(place, str) and "://" in place and not is_local_database(place):
         if place in os.environ.values():
@@ -201,7 +201,7 @@ def _origin(key: str, value: Any, part: str, typed: Typed) -> str:
 
 
 def _at(value: Any, name: str, key: str) -> Any:
-    """Return what a value that was set at `name` says of `key`; ... where it says nothing."""
+    """Return the value of `key` in what was set at `name`; ... where it has none."""
     if name == key:
         return value
     if not key.startswith(f"{name}."):

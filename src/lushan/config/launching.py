@@ -47,7 +47,7 @@ def launch(
 
 
 def require_launcher(options: Sequence[str]) -> None:
-    """Judge options of a launcher before there is anything to launch.
+    """Check options of a launcher before there is anything to launch.
 
     Raises:
         UserError: An override is wrong.

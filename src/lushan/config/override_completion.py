@@ -1,4 +1,4 @@
-"""How an override of `lushan train` can go on; see `lushan.cli.completion` for the shells."""
+"""Completion of overrides of `lushan train`; see `lushan.cli.completion` for the shells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def query(composer: Composer, config_name: str | None, line: str) -> list[str]:
-    """How the last word of a command line can go on."""
+    """Complete the last word of a command line."""
     line = re.sub(r"^\s*\S+\s+train\s?", "", line, count=1).lstrip()
     found = completions(composer.config_loader, config_name, line)
     word = "" if line.endswith(" ") else (line.split() or [""])[-1]

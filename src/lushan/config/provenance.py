@@ -1,4 +1,4 @@
-"""Which YAML file, or the command line, a key of a composed config came from."""
+"""Provenance of each key of a composed config: a YAML file, or the command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND_LINE = "command line"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a key was written.
+    """Place where a key was written.
 
     Attributes:
         file: Its path, or `command line`.
@@ -37,7 +37,7 @@ class Place:
 
 
 class Composer(Protocol):
-    """What is asked of a composer (`lushan.config.compose`) once a config is composed, or wrong."""
+    """Composer of `lushan.config.compose`, as far as errors and provenance ask it."""
 
     config_loader: ConfigLoader
 
@@ -55,7 +55,7 @@ class Composer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Composition:
-    """What was composed last, and by whom."""
+    """The last composition: its composer, config and overrides."""
 
     composer: Composer
     config_name: str | None
@@ -71,12 +71,12 @@ def remember(composition: Composition) -> None:
 
 
 def forget() -> None:
-    """The next config to be judged was not composed: it comes from a run's folder."""
+    """Forget how a config was composed: the next one is read from a run's folder."""
     _latest.clear()
 
 
 def origin(key: str) -> Place | None:
-    """Where a key of the config that was composed last came from; None if that is not known.
+    """Return where a key of the last composed config was written; None if that is not known.
 
     A key that was written nowhere, because it is missing, has the place of the node around it.
     """
@@ -162,7 +162,7 @@ def line_of(file: Path, parts: Sequence[str]) -> int | None:
 
 
 def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> Place | None:
-    """Where a file chooses an option in its defaults list; None where no file does.
+    """Find where a file chooses an option in its defaults list; None where no file does.
 
     Args:
         composer: Knows where files are.
@@ -184,7 +184,7 @@ def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> 
 
 
 def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
-    """What a defaults list chooses, `model/bert_tiny`, and on which line."""
+    """Return what a defaults list chooses, `model/bert_tiny`, and on which line."""
     try:
         node: Any = parsing.compose_yaml(file.read_bytes())
     except (OSError, ValueError):

@@ -31,7 +31,7 @@ SETTLED = 2.0
 
 
 class Memory:
-    """What was made before, given out as copies.
+    """Cache of pickled objects, given out as copies.
 
     Args:
         most: Things it remembers; with one more it forgets them all.
@@ -59,7 +59,7 @@ class Repository(ConfigRepository):
     """Hydra's, which remembers what it has read of files that have not changed since."""
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """As Hydra's: a result that belongs to the caller, whatever becomes of it there."""
+        """Load a config as Hydra's does: the result belongs to the caller, who may change it."""
         self._require_bounded(config_path)
         load = super().load_config
         file = self.file(config_path)  # before it is read: what changes meanwhile is read again
@@ -81,7 +81,7 @@ class Repository(ConfigRepository):
             return  # Hydra says what is wrong with it
 
     def file(self, config_path: str) -> Hashable:
-        """What is another where a file's content is; None where its next change may not show."""
+        """Return a key of a file's content; None where its next change may not show."""
         source = self.source_of(config_path)
         if source is None:
             return None

@@ -1,4 +1,4 @@
-"""The kinds of things that may be targets; `lushan.config.allow_list` judges by them."""
+"""Rules for the kinds of targets; `lushan.config.allow_list` applies them."""
 
 from __future__ import annotations
 

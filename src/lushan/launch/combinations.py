@@ -9,7 +9,7 @@ from lushan.launch.fork import ForkLauncher
 
 
 class Combinations(BasicSweeper):
-    """As Hydra's, whose arguments it takes: `max_batch_size` and `params`."""
+    """Sweep over all combinations with Hydra's arguments: `max_batch_size` and `params`."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose each job once before any begins; `ForkLauncher` does so by itself."""

@@ -45,7 +45,7 @@ MANY = 20
 
 
 class Job(Protocol):
-    """What a launcher must know of the function that it calls for each job."""
+    """Function that a launcher calls for each job, and what the launcher must know of it."""
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
         """Carry out a job; the fields of its `Outcome`, and never an exception."""
@@ -271,7 +271,7 @@ class ForkLauncher(Launcher):
 def set_apart(
     job_overrides: Sequence[Sequence[str]], command: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
-    """Of each job's overrides those that not all have, to be shown.
+    """Return for each job the overrides that not all have, to be shown.
 
     Args:
         job_overrides: Of each job.
@@ -299,7 +299,7 @@ def _record(job: _Planned, fields: Mapping[str, Any]) -> Outcome:
 
 
 def _answer(child: _Child, code: int) -> dict[str, Any]:
-    """What a child that has ended came to: what it wrote, or else what its folder says."""
+    """Return the answer of a child that has ended: what it wrote, or else what its folder holds."""
     with child.answer:
         child.answer.seek(0)
         text = child.answer.read()

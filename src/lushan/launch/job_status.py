@@ -1,4 +1,4 @@
-"""How the jobs of a sweep ended: collected by launcher and sweeper, shown by the command line."""
+"""Status of each job of a sweep: collected by launcher and sweeper, shown by the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STYLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one job of a sweep ended.
+    """Status of one job of a sweep at its end.
 
     Args:
         number: Number of the job, from 0.
@@ -70,12 +70,12 @@ def collected() -> list[Outcome]:
 
 
 def add_note(text: str) -> None:
-    """Have something said after the closing table."""
+    """Add a line to be printed after the closing table."""
     _notes.append(text)
 
 
 def notes() -> list[str]:
-    """What is to be said after the closing table."""
+    """Return what is printed after the closing table."""
     return list(_notes)
 
 
@@ -97,7 +97,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def exit_reason(code: int) -> str:
-    """Say in words how a process ended that could not say it itself.
+    """Return in words how a process ended that could not report it.
 
     Args:
         code: Its exit code; negative for the signal that ended it.

@@ -54,7 +54,7 @@ STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What is known about a run from its folder alone."""
+    """Status of a run as its folder alone shows it."""
 
     state: str = NEW
     reason: str | None = None
@@ -76,7 +76,7 @@ class Status:
 
     @property
     def missing(self) -> str:
-        """Why there is no result, in a part of a sentence."""
+        """Return why there is no result, as a part of a sentence."""
         if self.is_damaged:
             return str(self.reason)
         return f"{self.state}, {self.reason}" if self.reason else self.state
@@ -218,7 +218,7 @@ class RunFolder:
             raise disk_full(error, self.path) from error
 
     def _has_trained(self) -> bool:
-        """Whether a step was begun, or there is anything that was trained."""
+        """Return whether a step was begun, or there is anything that was trained."""
         return self.metrics_csv.exists() or self.checkpoints.exists() or self.result_json.exists()
 
     def start(
@@ -271,7 +271,7 @@ class RunFolder:
         """List what the run has written, write the result, and only then the state.
 
         Args:
-            result: What it came to.
+            result: Of the run.
             weights: The checkpoint that was evaluated; of the others none is kept.
         """
         self.require_owner()
@@ -312,7 +312,7 @@ class RunFolder:
         self._end(FAILED, self._clean(text.splitlines()[0]), type(error).__name__)
 
     def interrupt(self, reason: str) -> None:
-        """Mark the run as interrupted: started again it goes on from its last checkpoint."""
+        """Mark the run as interrupted: started again it resumes from its last checkpoint."""
         self._end(INTERRUPTED, self._clean(reason), None)
 
     def require_owner(self) -> None:
@@ -362,7 +362,7 @@ class RunFolder:
         return self._record()[0].get("state") == RUNNING and not self.result_json.exists()
 
     def _record(self) -> tuple[dict[str, Any], str | None]:
-        """Read `run.json`; a second value says what is wrong with it."""
+        """Read `run.json`; a second value is the error in it."""
         try:
             record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
@@ -379,7 +379,7 @@ class RunFolder:
         return record, None
 
     def _is_of_another(self, number: Any) -> bool:
-        """Whether a run id is not that of this folder, which may have been renamed to none."""
+        """Return whether a run id is not that of this folder, which may have been renamed."""
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
     def _write(self, **record: Any) -> None:

@@ -1,4 +1,4 @@
-"""What lies inside a folder, links followed: the bound of whatever a folder from elsewhere names.
+"""Bounds of a folder, links followed: nothing that a folder from elsewhere names lies outside it.
 
 A folder may itself be a link, and so may those above it: that is how disks are laid out. What a
 folder *contains* may have been made by somebody else; a link in it, or a path in one of its files,
@@ -96,7 +96,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def require_no_pipe(path: Path) -> None:
-    """Make sure that whoever opens a path, a library perhaps, comes to an end.
+    """Make sure that reading a path, by a library perhaps, ends.
 
     Raises:
         UserError: It is a pipe, a socket or a device.

@@ -24,7 +24,7 @@ class Result:
         run_id: Hash of its config.
         seed: Its seed.
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
-        main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
+        main_metric: The main metric of the task, with its split: `val/entity_f1`.
         config: The whole config, resolved.
         measures: What is to be known of a metric: direction, unit, how examples add up to it.
         ci: 95 % interval of a metric: low, high.
@@ -32,7 +32,7 @@ class Result:
         choices: Hydra's group choices: `{"task/head": "crf"}`.
         data_fingerprint: Split -> SHA-256 of its examples, whatever file they were read from.
         inputs: What was read, as `lushan.config.inputs` has it; empty where it is not known.
-        started: Start of the last attempt; None in results that do not tell.
+        started: Start of the last attempt; None in results without it.
         seconds: Time of the whole run, all attempts together.
         weights_sha256: SHA-256 over the weights that were tested.
         extra: What else a task wants kept; written beside the others.
@@ -230,14 +230,14 @@ class _Config(TypedDict, total=False):
 
 
 class _Parameters(TypedDict, total=False):
-    """How many parameters there are."""
+    """Numbers of parameters."""
 
     all: int
     trained: int
 
 
 class _Written(TypedDict):
-    """What `result.json` holds."""
+    """Contents of `result.json`."""
 
     state: Literal["complete"]
     name: str

@@ -103,7 +103,7 @@ def _distribution(override: Override) -> Any:
 
 
 def around(value: object) -> dict[str, Any]:
-    """The space where none is named: learning rates around the experiment's own.
+    """Return the space where none is named: learning rates around the experiment's own.
 
     Raises:
         UserError: The experiment has no learning rate to search around.

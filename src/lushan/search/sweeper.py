@@ -56,7 +56,7 @@ class Search(Sweeper):
 
     Args:
         sampler: Node of one of `optuna.samplers`.
-        pruner: Node of one of `optuna.pruners`; null lets every trial come to its end.
+        pruner: Node of one of `optuna.pruners`; null lets every trial finish.
         n_trials: In total, over all processes and interruptions.
         n_jobs: Trials at the same time; null is as many as the launcher's `jobs`.
         direction: `minimize`, `maximize`, or a list of them; null asks the metrics.
@@ -110,7 +110,7 @@ class Search(Sweeper):
 
         Raises:
             UserError: There is nothing to search, or what is named cannot be searched.
-            Interrupted: A signal stopped the search; the same command goes on from there.
+            Interrupted: A signal stopped the search; the same command resumes it.
         """
         _require_optuna()
         plan = self._plan(arguments)
@@ -288,7 +288,7 @@ class Search(Sweeper):
 
     @staticmethod
     def _was_pruned(trial: Any, trials: Trials) -> bool:
-        """Whether a trial was pruned by a process that died before it could tell."""
+        """Return whether a trial was pruned by a process that died before it could report it."""
         import optuna
 
         if "pruned" not in trial.user_attrs:
@@ -299,7 +299,7 @@ class Search(Sweeper):
     def _tell(
         self, plan: Plan, trials: Trials, number: int, answer: Mapping[str, Any], last: bool
     ) -> None:
-        """Tell Optuna what has become of a trial; of an interrupted one nothing, it goes on."""
+        """Report the end of a trial to Optuna; an interrupted one is not reported, and resumes."""
         import optuna
 
         states = optuna.trial.TrialState
