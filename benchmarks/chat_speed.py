@@ -37,7 +37,7 @@ def main() -> None:
             "data.max_length=512",
             "data.batch_tokens=2048",
             "model=llama_small",
-            f"tokenizer.vocab_size={args.vocabulary}",
+            f"processor.vocab_size={args.vocabulary}",
             "trainer.max_epochs=1",
             "name=chat",
             "test=false",
@@ -55,7 +55,7 @@ def main() -> None:
         lushan(-1)  # fills the cache, and leaves the tokenizer for the peer
         (run,) = Path(folder, "-1", "chat").iterdir()
         # Few dialogues have fewer pairs to merge than were asked for.
-        size = Tokenizer.from_file(str(run / "tokenizer" / "tokenizer.json")).get_vocab_size()
+        size = Tokenizer.from_file(str(run / "processor" / "tokenizer.json")).get_vocab_size()
         trainer = ["--train", file, "--run", run]
         systems = {
             "lushan": lushan,

@@ -47,7 +47,7 @@ def main() -> None:
         overrides = [
             *("task=causal_lm", "data=text", f"data.train={args.text}", "model=gpt2_base", *size),
             *(f"model.config.n_positions={length}", f"data.max_length={length}"),
-            *("tokenizer.vocab_size=50304", "tokenizer.min_frequency=1", "name=gpt2"),
+            *("processor.vocab_size=50304", "processor.min_frequency=1", "name=gpt2"),
             *(f"data.batch_tokens={rows * length}", f"trainer.max_steps={steps}", "test=false"),
             *("trainer.compile=true", f"trainer={'gpu' if card else 'cpu'}"),
             f"paths.cache_dir={folder}/cache",

@@ -32,7 +32,7 @@ def main() -> None:
             f"data.train={file}",
             "model=gpt2_small",
             "model.config.n_positions=256",
-            f"tokenizer.vocab_size={args.vocabulary}",
+            f"processor.vocab_size={args.vocabulary}",
             "data.batch_tokens=2048",
             f"trainer.max_steps={args.steps}",
             "name=lm",

@@ -21,9 +21,11 @@ from omegaconf import DictConfig
 
 from lushan.engine.job import Job
 from lushan.errors import UserError
+from lushan.launch.job_status import JobStatus
+from lushan.launch.protocol import CheckedConfig
 from lushan.run.folder import COMPLETE, RunFolder
 from lushan.run.identity import run_id
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 
 OVERRIDES = ["data=sample_ner", "model=bert_tiny", "trainer=cpu", "name=load"]
 SPLITS = ("val", "test")
@@ -38,7 +40,8 @@ def leave_result(folder: RunFolder, config: dict[str, Any]) -> None:
     scores = {name: {score: chance.random() for score in names} for name in TYPES}
     metrics = [f"entity_{score}" for score in names] + [f"{name}_f1" for name in TYPES]
     folder.complete(
-        Result(
+        RunResult(
+            folder=folder.path,
             name=config["name"],
             run_id=run_id(config),
             seed=config["seed"],
@@ -119,19 +122,15 @@ def listing(count: int) -> list[str]:
 class Stub(Job):
     """A job of a sweep that leaves a result and trains nothing."""
 
-    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+    def carry_out(
+        self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
+    ) -> JobStatus:
         """As `Job`."""
-        from hydra.core.hydra_config import HydraConfig
-
-        from lushan.config.check import check
-
-        config = check(cfg)
+        config = self._checked(cfg, checked).config
         folder = RunFolder.of(config)
         with folder.own():
             leave_result(folder, config)
-        number = HydraConfig.get().job.num
-        answer = {"number": number, "state": COMPLETE, "exit_code": 0, "seconds": 0.0}
-        return answer | {"folder": str(folder.path)}
+        return JobStatus(COMPLETE, folder=folder.path)
 
 
 def sweep(count: int, jobs: int) -> list[str]:
@@ -144,7 +143,7 @@ def sweep(count: int, jobs: int) -> list[str]:
         done = train_command.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
         seconds = time.perf_counter() - begun
         runs = list(Path(place).glob("load/*/result.json"))
-    states = collections.Counter(dict(job.return_value)["state"] for job in done)
+    states = collections.Counter(job.return_value.state for job in done)
     if len(runs) != count or states != {COMPLETE: count}:
         raise SystemExit(f"wrong: {len(runs)} runs, {states}")
     return [

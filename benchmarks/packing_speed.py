@@ -48,10 +48,15 @@ def rows(length: int, document: int) -> list[dict[str, Any]]:
 
 def seconds(name: str, length: int, document: int, rounds: int) -> tuple[float, float]:
     """Medians of a mask over the row, and of documents one by one."""
-    options = {"vocab_size": VOCABULARY, "pad_token_id": 0, "purpose": "causal_lm"}
-    model: Any = encoders.fresh(MODELS[name], **options)  # type: ignore[arg-type]
     task = CausalLM()
-    whole, batch = task.build(model).train(), task.collate(rows(length, document), 0)
+    model: Any = encoders.fresh(
+        MODELS[name],
+        vocab_size=VOCABULARY,
+        pad_token_id=0,
+        auto_class=task.auto_class,
+        wrap=task.wrap,
+    )
+    whole, batch = task.build(model).train(), task.collate(rows(length, document))
     times: dict[bool, list[float]] = {False: [], True: []}
     for number in range(rounds + 1):
         for divides, found in times.items():

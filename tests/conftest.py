@@ -163,4 +163,4 @@ def trained(
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
     cfg = check(compose([*small, *places, *overrides]))
     with contextlib.nullcontext() if drawn else plots.undrawn():
-        return Path(lifecycle.run(cfg)["folder"])
+        return lifecycle.run(cfg).folder

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.data.batch.batching import plan_epoch
 from lushan.data.batch.packing import best_fit
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.engine.trainer import best_precision
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("overrides", nargs="*", help="those of `lushan train`")
     cfg = check(compose(parser.parse_args().overrides))
-    ready = prepare(cfg)
+    ready = build_components(cfg, source_of(cfg))
     torch.manual_seed(cfg["seed"])
     model, train, pad_id = (
         ready.model.encoder.model,

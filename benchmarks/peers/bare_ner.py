@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.data.batch.batching import plan_epoch
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.engine.trainer import best_precision
 from lushan.text.hub import find
 
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="those of `lushan train`")
     cfg = check(compose(parser.parse_args().overrides))
 
-    ready = prepare(cfg)
+    ready = build_components(cfg, source_of(cfg))
     torch.manual_seed(cfg["seed"])
     model = Tagger(str(find(cfg["model"]["path"], key="model.path").path), len(ready.task.tags))
     model.train()

@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
 
     set_seed(1)
-    tokenizer = AutoTokenizer.from_pretrained(args.run / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(args.run / "processor")
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(args.run / "encoder"))
     rows = [encoded(d, tokenizer, args.length) for d in dialogues(args.train)]
     with tempfile.TemporaryDirectory() as folder:

@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.errors import UserError
 from lushan.models import encoders, probing
 from lushan.models.language import LanguageModel, WholeModel
 from tests.contract.test_packing import CASES, CAUSAL, KINDS, MASKED
+from tests.helpers import backbones
+from tests.helpers.backbones import PROBES
 from tests.helpers.command import SMALL
 
 VOCABULARY = 61
@@ -35,9 +38,13 @@ def model(purpose, name, attention=None, **more):
 
     config = functools.partial(getattr(transformers, name), **FIELDS[name], **more)
     torch.manual_seed(3)
-    special = {"bos_token_id": 1, "eos_token_id": 2}
     made = encoders.fresh(
-        config, attention, vocab_size=VOCABULARY, pad_token_id=0, purpose=purpose, special=special
+        config,
+        attention,
+        vocab_size=VOCABULARY,
+        pad_token_id=0,
+        special=backbones.SPECIAL[purpose],
+        **backbones.USES[purpose],
     )
     return WholeModel(made)
 
@@ -49,20 +56,22 @@ def test_every_family_passes_the_probe_of_its_purpose(purpose, name, attention):
         made = model(purpose, name, attention)
     except UserError as error:
         pytest.skip(f"{name} has no {attention}: {error}")
-    probing.require(made, purpose, TOKENS)
+    probing.require(made, PROBES[purpose], TOKENS)
 
 
 @pytest.mark.parametrize("name", TWO_SIDED)
 def test_one_that_sees_both_sides_is_no_causal_model(name):
     with pytest.raises(UserError, match="sees the tokens that it is to predict") as caught:
-        probing.require(model("causal_lm", name), "causal_lm", TOKENS)
+        probing.require(model("causal_lm", name), probing.require_causal, TOKENS)
     assert "packing" not in str(caught.value)
-    probing.require(model("causal_lm", name, is_decoder=True), "causal_lm", TOKENS)
+    probing.require(model("causal_lm", name, is_decoder=True), probing.require_causal, TOKENS)
 
 
 def test_one_that_sees_one_side_is_no_masked_model():
     with pytest.raises(UserError, match="does not see the tokens after"):
-        probing.require(model("masked_lm", "BertConfig", is_decoder=True), "masked_lm", TOKENS)
+        probing.require(
+            model("masked_lm", "BertConfig", is_decoder=True), probing.require_bidirectional, TOKENS
+        )
 
 
 class Own(nn.Module):
@@ -111,23 +120,25 @@ def other_side(length):
 @pytest.mark.parametrize("gate", [1.0, 0.0])
 def test_a_model_of_ones_own_is_probed_too(gate):
     """Also one that begins as the identity: what is seen through a zero counts all the same."""
-    probing.require(WholeModel(Own(past, gate=gate)), "causal_lm", TOKENS)
-    probing.require(WholeModel(Own(both, gate=gate)), "masked_lm", TOKENS)
+    probing.require(WholeModel(Own(past, gate=gate)), probing.require_causal, TOKENS)
+    probing.require(WholeModel(Own(both, gate=gate)), probing.require_bidirectional, TOKENS)
     for seen in (both, one_too_far, other_side):
         with pytest.raises(UserError, match="changing one changes the scores"):
-            probing.require(WholeModel(Own(seen, gate=gate)), "causal_lm", TOKENS)
+            probing.require(WholeModel(Own(seen, gate=gate)), probing.require_causal, TOKENS)
     for seen, side in ((past, "after"), (other_side, "before")):
         with pytest.raises(UserError, match=f"does not see the tokens {side}"):
-            probing.require(WholeModel(Own(seen, gate=gate)), "masked_lm", TOKENS)
+            probing.require(WholeModel(Own(seen, gate=gate)), probing.require_bidirectional, TOKENS)
     with pytest.raises(UserError, match="padding"):
-        probing.require(WholeModel(Own(both, masks=False, gate=gate)), "masked_lm", TOKENS)
+        probing.require(
+            WholeModel(Own(both, masks=False, gate=gate)), probing.require_bidirectional, TOKENS
+        )
 
 
 def test_the_probe_leaves_a_model_and_chance_as_they_were():
     made = WholeModel(Own(past, gate=0.0))
     made.encoder.drop.eval()
     before, chance = {k: v.clone() for k, v in made.state_dict().items()}, torch.get_rng_state()
-    probing.require(made, "causal_lm", TOKENS)
+    probing.require(made, probing.require_causal, TOKENS)
     assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
     assert torch.equal(torch.get_rng_state(), chance)
     assert made.training
@@ -177,6 +188,7 @@ def test_an_encoder_decoder_that_attends_wrongly_is_refused(name, change, proble
 def test_a_run_is_refused_before_its_data_is_encoded(task, packing, tmp_path):
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"task={task}", *SMALL, "model=bert_tiny", f"data.packing={packing}", *places]
+    cfg = check(compose(lines))
     with pytest.raises(UserError, match="sees the tokens that it is to predict"):
-        prepare(check(compose(lines)))
+        build_components(cfg, source_of(cfg))
     assert not (tmp_path / "cache" / "encoded").exists()

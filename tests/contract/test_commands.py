@@ -22,15 +22,15 @@ from tests.helpers import command, quick
 SAMPLES = {"tokens": "sample_ner", "pairs": "sample_pairs", "messages": "sample_chat"}
 """Data for what a task reads; texts with labels where it reads texts."""
 MODELS = {
-    "encoder": ["model=bert_tiny"],
-    "masked_lm": ["model=bert_tiny"],
-    "causal_lm": ["model=gpt2_tiny", "model.config.n_embd=32"],
-    "seq2seq_lm": ["model=t5_tiny", "model.config.d_model=32"],
+    "AutoModel": ["model=bert_tiny"],
+    "AutoModelForMaskedLM": ["model=bert_tiny"],
+    "AutoModelForCausalLM": ["model=gpt2_tiny", "model.config.n_embd=32"],
+    "AutoModelForSeq2SeqLM": ["model=t5_tiny", "model.config.d_model=32"],
 }
 INPUTS = {
     "tokens": ("x.txt", "Anna lives in Paris .\n"),
     "text": ("x.txt", "a clever film\n"),
-    "pairs": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
+    "source": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
     "messages": (
         "x.jsonl",
         json.dumps({"messages": [{"role": r, "content": "hi"} for r in ("user", "assistant")]})
@@ -45,7 +45,7 @@ VARIANTS = {
     "several labels": [*TEXTS, "task.kind=multilabel", "data.label_separator=';'"],
     "numbers": [*TEXTS, "task.kind=regression"],
     "pairs of texts": [*TEXTS, "data.text=[sentence,other]"],
-    "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "tokenizer.sentinels=100"],
+    "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "processor.sentinels=100"],
 }
 TASKS = sorted(path.stem for path in (built_in_conf() / "task").glob("*.yaml"))
 RUNS = [*TASKS, *VARIANTS]
@@ -92,7 +92,7 @@ def a_run(tmp_path_factory):
         if not any(o.startswith("data=") for o in overrides):
             reads = getattr(task, "reads", "pairs")
             overrides = [*overrides, f"data={SAMPLES.get(reads, 'sample_reviews')}"]
-        return trained(folder, *overrides, *MODELS[task.purpose], "data.limit=16")
+        return trained(folder, *overrides, *MODELS[task.auto_class], "data.limit=16")
 
     return made
 
@@ -146,7 +146,7 @@ def content_of(run):
     from lushan.run.config_yaml import read_config
 
     cfg = read_config(run)
-    name, text = INPUTS[build(cfg["task"]).reads]
+    name, text = INPUTS[next(iter(build(cfg["task"]).fields))]
     columns = cfg["data"].get("text")
     if isinstance(columns, list):
         return "x.jsonl", json.dumps(dict.fromkeys(columns, "film")) + "\n"

@@ -33,7 +33,7 @@ def composed(group, option):
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     if group.startswith("hydra/sweeper/"):
         overrides.insert(0, "hydra/sweeper=search")
-    if group == "tokenizer":
+    if group == "processor":
         overrides += ["model=pretrained"] if option == "pretrained" else ["model=bert_tiny"]
         overrides.sort()  # the tokenizer after the model, which chooses one
     cfg = compose(overrides)

@@ -16,15 +16,15 @@ WHOLE = {"world_size": 1, "micro_tokens": None}
 SHARES = [(1, 40), (1, 12), (2, None), (4, None), (4, 12), (17, None)]
 
 
-def collated(made, pad_id, rows):
+def collated(made, rows):
     """A micro-batch as the module makes it."""
     counted = {"targets": sum(int(row["targets"]) for row in rows)} if made.counts_targets else {}
-    return made.collate(rows, pad_id) | counted
+    return made.collate(rows) | counted
 
 
 def gradient(task, head, *, world_size, micro_tokens):
     """The gradient of one global batch: what the ranks have, added up (float64, no dropout)."""
-    made, tokenizer, _, encoded, model = parts(task, head)
+    made, _, _, encoded, model = parts(task, head)
     model.double().eval()
     model.zero_grad()
     batch = np.arange(len(encoded))
@@ -34,8 +34,8 @@ def gradient(task, head, *, world_size, micro_tokens):
                 TrainingLoader(
                     encoded,
                     [batch],
-                    functools.partial(collated, made, tokenizer.pad_token_id),
-                    draw=functools.partial(made.corrupt, seed=1),
+                    functools.partial(collated, made),
+                    draw=functools.partial(made.transform, seed=1),
                     rank=rank,
                     world_size=world_size,
                     micro_tokens=micro_tokens,
@@ -72,12 +72,12 @@ def test_a_batch_shared_out_has_the_gradient_of_the_whole(task, head, world_size
 
 def test_the_shares_are_no_copies():
     """One example alone has another gradient: the test above can fail."""
-    made, tokenizer, _, encoded, model = parts("ner", "linear")
+    made, _, _, encoded, model = parts("ner", "linear")
     model.double().eval()
     found = []
     for rows in (range(len(encoded)), range(1)):
         model.zero_grad()
-        batch = made.collate(encoded.rows(list(rows)), tokenizer.pad_token_id)
+        batch = made.collate(encoded.rows(list(rows)))
         (made.loss(model, batch) / int(encoded.targets[list(rows)].sum())).backward()
         found.append({n: p.grad.clone() for n, p in model.named_parameters()})
     model.zero_grad()

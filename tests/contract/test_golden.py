@@ -33,7 +33,7 @@ CASES = {
     "ner deberta unigram": ["experiment=sample/ner", "model=deberta_tiny"],
     "ner chars ema wsd": [
         "experiment=sample/ner",
-        "tokenizer=chars",
+        "processor=chars",
         "callbacks=ema",
         "scheduler=wsd",
     ],

@@ -12,6 +12,7 @@ from lushan.models import encoders
 from lushan.tasks.causal_lm import CausalLM
 from lushan.tasks.language import LanguageTask
 from lushan.tasks.masked_lm import MaskedLM
+from tests.helpers import backbones
 
 VOCABULARY, LENGTHS = 61, (7, 12, 3, 9)
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -48,7 +49,9 @@ def model(purpose, name, attention):
     fields = (CAUSAL if purpose == "causal_lm" else MASKED)[name]
     config = functools.partial(getattr(transformers, name), **fields)
     torch.manual_seed(3)
-    made = encoders.fresh(config, attention, vocab_size=VOCABULARY, pad_token_id=0, purpose=purpose)
+    made = encoders.fresh(
+        config, attention, vocab_size=VOCABULARY, pad_token_id=0, **backbones.USES[purpose]
+    )
     return made.eval()
 
 
@@ -67,7 +70,7 @@ def judged(encoder, task: LanguageTask, rows):
     """Loss and gradients of a batch."""
     whole = task.build(encoder)
     whole.zero_grad()
-    loss = task.loss(whole, task.collate(rows, 0))
+    loss = task.loss(whole, task.collate(rows))
     loss.backward()
     found = {n: p.grad.clone() for n, p in whole.named_parameters() if p.grad is not None}
     return loss.detach(), found
@@ -105,7 +108,7 @@ def test_the_probe_agrees(purpose, name, attention):
 def test_the_trap_is_seen():
     """A mask of ones switches the detection off, and then documents do see one another."""
     encoder = model("causal_lm", "LlamaConfig", "eager")
-    batch = CausalLM().collate([joined(features())], 0)
+    batch = CausalLM().collate([joined(features())])
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     right = batch | {"attention_mask": None}
     apart = encoder.summed_loss(CausalLM().inputs(right), batch["labels"])

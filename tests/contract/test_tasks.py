@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import json
 import pkgutil
 
 import numpy as np
@@ -17,7 +18,8 @@ from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
-from lushan.engine.components import special_ids, texts_of
+from lushan.data.fields import DOCUMENTS
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.tasks.base import Limits, Task
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -34,17 +36,17 @@ def task_class(name):
 
 
 HEADS = {
-    name: names("task/head") if task_class(name).purpose == "encoder" else [None]
+    name: names("task/head") if task_class(name).auto_class == "AutoModel" else [None]
     for name in names("task")
 }
 COMBINATIONS = [(task, head) for task, heads in HEADS.items() for head in heads]
-MODELS = {"encoder": "bert_tiny", "masked_lm": "bert_tiny"}
+MODELS = {"AutoModel": "bert_tiny", "AutoModelForMaskedLM": "bert_tiny"}
 """Others have the model that their config chooses."""
 
 
 def config(task, head, *more):
     chosen = [] if head is None else [f"task/head={head}"]
-    model = MODELS.get(task_class(task).purpose)
+    model = MODELS.get(task_class(task).auto_class)
     chosen += [] if model is None else [f"model={model}"]
     return check(compose([f"task={task}", *chosen, *more]))
 
@@ -65,12 +67,11 @@ def parts(task, head):
     from pathlib import Path
 
     folder = Path(tempfile.mkdtemp())
-    cfg = config(task, head, "tokenizer.vocab_size=300")
+    cfg = config(task, head, "processor.vocab_size=300")
     made = build(cfg["task"])
     corpus = type(made).demo()
     made.prepare(corpus)
-    texts = functools.partial(texts_of, corpus)
-    tokenizer = build(cfg["tokenizer"], texts=texts, cache_dir=folder)
+    tokenizer = build(cfg["processor"], texts=corpus.train_texts, cache_dir=folder)
     made.use(tokenizer)
     encoder = fresh(cfg, made, tokenizer)
     limits = Limits(64)
@@ -92,19 +93,20 @@ def fresh(cfg, made, tokenizer):
         cfg["model"],
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        purpose=made.purpose,
-        special=special_ids(tokenizer),
+        special=made.special_ids(tokenizer),
+        auto_class=made.auto_class,
+        wrap=made.wrap,
     )
 
 
-def whole_batch(task, encoded: Encoded, tokenizer):
-    return batch_of(task, encoded, range(len(encoded)), tokenizer)
+def whole_batch(task, encoded: Encoded):
+    return batch_of(task, encoded, range(len(encoded)))
 
 
-def batch_of(task, encoded: Encoded, indices, tokenizer):
+def batch_of(task, encoded: Encoded, indices):
     """Some features as a batch, drawn as evaluation draws them."""
-    rows = drawn(encoded, np.asarray(list(indices)), functools.partial(task.corrupt, seed=1))
-    return task.collate(rows, tokenizer.pad_token_id)
+    rows = drawn(encoded, np.asarray(list(indices)), functools.partial(task.transform, seed=1))
+    return task.collate(rows)
 
 
 def rows_of(features):
@@ -149,23 +151,21 @@ def test_features_have_the_columns_that_batching_needs(task, head):
 
 
 def test_gradients_reach_every_parameter(task, head):
-    made, tokenizer, _, encoded, model = parts(task, head)
+    made, _, _, encoded, model = parts(task, head)
     model.train()
     model.zero_grad()
-    made.loss(model, whole_batch(made, encoded, tokenizer)).backward()
+    made.loss(model, whole_batch(made, encoded)).backward()
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
     model.zero_grad()
 
 
 def test_the_loss_is_a_sum_over_targets(task, head):
-    made, tokenizer, _, encoded, model = parts(task, head)
+    made, _, _, encoded, model = parts(task, head)
     model.eval()
     with torch.no_grad():
-        whole = made.loss(model, whole_batch(made, encoded, tokenizer))
-        one_by_one = [
-            made.loss(model, batch_of(made, encoded, [i], tokenizer)) for i in range(len(encoded))
-        ]
+        whole = made.loss(model, whole_batch(made, encoded))
+        one_by_one = [made.loss(model, batch_of(made, encoded, [i])) for i in range(len(encoded))]
     assert whole.dtype == torch.float32
     torch.testing.assert_close(sum(one_by_one), whole, rtol=1e-4, atol=1e-4)
 
@@ -175,7 +175,7 @@ def test_it_learns_its_demo(task, head):
     torch.manual_seed(2)
     cfg = config(task, head)
     model = made.build(fresh(cfg, made, tokenizer))
-    batch = whole_batch(made, encoded, tokenizer)
+    batch = whole_batch(made, encoded)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
     for _ in range(60 if head else 150):
@@ -192,7 +192,7 @@ def test_it_learns_its_demo(task, head):
             records = [{**record, **more} for record, more in zip(records, said, strict=True)]
     evaluation = made.evaluate(corpus.splits["train"], records, full=True)
     main = evaluation.metrics[made.main_metric]
-    if made.purpose == "encoder":
+    if made.auto_class == "AutoModel":
         assert main > 0.99
     else:  # by heart: hardly a token surprises it
         assert evaluation.measures[made.main_metric].higher_is_better is False
@@ -202,19 +202,24 @@ def test_it_learns_its_demo(task, head):
     for low, high in evaluation.intervals.values():
         assert low <= high
     assert len(evaluation.records) == corpus.splits["train"].num_rows
+    stated = RecordSchema(dict(made.record_fields) | evaluation.record_fields)
+    assert stated.as_dict()
+    for record in evaluation.records:
+        stated.check(json.loads(json.dumps(record)))
+        assert set(record) <= {"id", *stated.entries}
     told = {"gold", "predicted", "score"} if head else {"loss", "tokens", "hits"}
     assert all({"id", *told} <= set(r) for r in evaluation.records)
 
 
 def test_predictions_do_not_depend_on_the_batch(task, head):
-    made, tokenizer, corpus, encoded, model = parts(task, head)
+    made, _, corpus, encoded, model = parts(task, head)
     model.eval()
     table = corpus.splits["train"]
     with torch.no_grad():
-        _, together = made.predict(model, whole_batch(made, encoded, tokenizer))
+        _, together = made.predict(model, whole_batch(made, encoded))
         alone = []
         for i in reversed(range(len(encoded))):
-            alone += made.predict(model, batch_of(made, encoded, [i], tokenizer))[1]
+            alone += made.predict(model, batch_of(made, encoded, [i]))[1]
     for a, b in zip(made.join(table, together), made.join(table, alone), strict=True):
         assert a["id"] == b["id"]
         if head:
@@ -233,7 +238,7 @@ def test_a_task_restored_from_its_state_predicts_the_same(task, head):
     encoder_free.load_state_dict(model.state_dict())
     encoder_free.eval()
     model.eval()
-    batch = whole_batch(made, encoded, tokenizer)
+    batch = whole_batch(made, encoded)
     with torch.no_grad():
         first, second = made.predict(model, batch), again.predict(encoder_free, batch)
     assert torch.equal(first[0], second[0])
@@ -246,13 +251,13 @@ def test_what_a_short_limit_cuts_off_is_counted_and_still_judged(task, head):
     table = corpus.splits["train"]
     features = made.encode(table.to_pydict(), 0, tokenizer, Limits(4))
     # Raw text is learned in pieces, of which none is lost.
-    assert sum(features["cut"]) > 0 or made.reads == "text"
+    assert sum(features["cut"]) > 0 or made.fields == DOCUMENTS
     # An encoder-decoder reads so many tokens, and writes so many.
-    assert max(features["length"]) <= (8 if made.purpose == "seq2seq_lm" else 4)
-    rows = made.corrupt(rows_of(features), 1)
+    assert max(features["length"]) <= (8 if made.auto_class == "AutoModelForSeq2SeqLM" else 4)
+    rows = made.transform(rows_of(features), 1)
     model.eval()
     with torch.no_grad():
-        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+        _, records = made.predict(model, made.collate(rows))
     evaluation = made.evaluate(table, records, full=True)
     assert len(evaluation.records) == table.num_rows
 
@@ -262,10 +267,10 @@ def test_predictions_of_unlabelled_text(task, head):
     labels = [c for c in ("tags", "label") if c in corpus.splits["train"].column_names]
     table = corpus.splits["train"].drop_columns(labels)
     features = made.encode(table.to_pydict(), 0, tokenizer, Limits(64))
-    rows = made.corrupt(rows_of(features), 1)
+    rows = made.transform(rows_of(features), 1)
     model.eval()
     with torch.no_grad():
-        _, records = made.predict(model, made.collate(rows, tokenizer.pad_token_id))
+        _, records = made.predict(model, made.collate(rows))
     shown = made.present(table, made.join(table, records))
     assert [row["id"] for row in shown] == table.column("id").to_pylist()
     assert all({"text", "source", "messages"} & set(row) for row in shown)

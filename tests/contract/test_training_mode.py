@@ -24,7 +24,7 @@ def seen(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "more"),
-    [("minilm", ["tokenizer=pretrained", "~tokenizer.vocab_size"]), ("bert_tiny", [])],
+    [("minilm", ["processor=pretrained", "~processor.vocab_size"]), ("bert_tiny", [])],
 )
 def test_dropout_is_on_in_training_only(model, more, seen, tmp_path):
     if model == "minilm":

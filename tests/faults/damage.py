@@ -168,7 +168,7 @@ def commands(place: Place) -> dict[str, list[str]]:
     found["runs"] = ["runs", "outputs"]
     found["runs --prune"] = ["runs", "outputs", "--prune", "--older-than", "0"]
     found["eval, encoded anew"] = ["eval", str(place.run), "--split", "validation"]
-    fresh = [word for word in place.words if not word.startswith(("model", "tokenizer"))]
+    fresh = [word for word in place.words if not word.startswith(("model", "processor"))]
     found["init_from"] = ["train", *fresh, "seed=7", f"init_from={place.run}"]
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from lushan.config.signatures import signature
 from lushan.config.types import fits
 
-GROUPS = ("data", "tokenizer", "optimizer", "scheduler", "task", "trainer", "callbacks")
+GROUPS = ("data", "processor", "optimizer", "scheduler", "task", "trainer", "callbacks")
 """Whose numbers decide how a run goes. A model's sizes are its architecture's to refuse."""
 EDGES = (0, -1, 10**12, 0.5, -0.5, 1e-300, 1e300, "nan")
 

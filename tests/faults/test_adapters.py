@@ -18,7 +18,7 @@ from tests.helpers import quick
 ADALORA = ("peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2")
 LR = "optimizer.lr=0.01"
 PACKED = (
-    *("task=causal_lm", "data=sample_text", "model=gpt2_tiny", "tokenizer=bpe"),
+    *("task=causal_lm", "data=sample_text", "model=gpt2_tiny", "processor=bpe"),
     *("data.max_length=64", "data.batch_examples=4"),
 )
 
@@ -131,7 +131,7 @@ def test_a_base_that_has_changed_is_refused(tmp_path):
     cfg = jobs.config(
         out,
         *("peft=lora", "model=pretrained", f"model.path={base}"),
-        *("tokenizer=pretrained", "~tokenizer.vocab_size", "trainer.max_epochs=1"),
+        *("processor=pretrained", "~processor.vocab_size", "trainer.max_epochs=1"),
     )
     assert jobs.carry_out(cfg, jobs.at_step(5)) == 137
     other.save_pretrained(base)  # other weights under the same name

@@ -48,7 +48,7 @@ def rounded(path):
 
 
 CASES = [
-    ("tokenizer/tokenizer.json", permuted, ["eval", "export", "predict"]),
+    ("processor/tokenizer.json", permuted, ["eval", "export", "predict"]),
     ("encoder/config.json", rounded, ["eval", "export"]),
     ("task.json", rounded, ["eval", "predict"]),
     ("config.yaml", rounded, ["eval", "reproduce", "audit"]),

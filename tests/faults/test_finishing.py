@@ -75,7 +75,7 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
         return keep(*args, **options)
 
     monkeypatch.setattr(artifacts, "keep", keep_from_here_on)
-    run = RunFolder(lifecycle.run(cfg)["folder"]).path
+    run = lifecycle.run(cfg).folder
     monkeypatch.undo()
     wanted, names = result_of(run), files_of(run)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]

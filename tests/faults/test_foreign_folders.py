@@ -15,11 +15,10 @@ import pytest
 import transformers
 from pyarrow import parquet as pq
 
-from lushan.data import files
+from lushan.data import files, processing
 from lushan.data.formats import Hub, Stream
 from lushan.errors import UserError
 from lushan.models import encoders, pretrained_weights
-from lushan.text import tokenizers
 
 pytestmark = pytest.mark.fault(62)
 
@@ -282,7 +281,7 @@ def read_model(place: Path) -> None:
 
 
 def read_tokenizer(place: Path) -> None:
-    tokenizers.pretrained(str(place))
+    processing.pretrained(str(place))
 
 
 def is_refused(place: Path, file: str, value: str | None = None) -> None:

@@ -16,7 +16,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import TEMPORARY, appending, clean_leftovers
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_path
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from tests.helpers.command import SMALL, Done
 
 pytestmark = pytest.mark.fault(64)
@@ -40,7 +40,7 @@ def complete(root: Path, name: str = "a") -> RunFolder:
             (folder.checkpoints / part / "weights.safetensors").write_bytes(bytes(10))
         facts: dict[str, Any] = {"name": name, "run_id": folder.path.name, "seed": 1}
         numbers: dict[str, Any] = {"metrics": {"val/x": 1.0}, "main_metric": "val/x"}
-        folder.complete(Result(**facts, **numbers, config=cfg, data_fingerprint={}, seconds=1.0))
+        folder.complete(RunResult(folder.path, **facts, **numbers, config=cfg, seconds=1.0))
     return folder
 
 

@@ -39,7 +39,7 @@ MODEL = """
             found.last_hidden_state = found.last_hidden_state * 2  # what no class of a library does
             return found
 """
-SMALL = [word for word in command.SMALL if not word.startswith(("model=", "tokenizer."))]
+SMALL = [word for word in command.SMALL if not word.startswith(("model=", "processor."))]
 FLAG = remote_code.FLAG
 
 

@@ -66,7 +66,8 @@ def test_nothing_planted_is_written(fails, tmp_path):
     written = [
         path for path in tmp_path.rglob("*") if path.is_file() and "broken" not in path.parts
     ]
-    assert len(written) > 10
+    names = {path.name for path in written}
+    assert names >= {"config.yaml", "overrides.yaml", "log.txt", "run.json"}
     assert list(folder.parent.glob("wandb/offline-run-*/*.wandb"))
     for value in planted():
         assert value not in done.out + done.err

@@ -120,7 +120,9 @@ SIGNALS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "expected"), SIGNALS)
-def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
+def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone, request):
+    before = signal.signal(signum, signal.SIG_DFL)  # tests that nohup started ignore SIGHUP
+    request.addfinalizer(lambda: signal.signal(signum, before))
     cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
     assert jobs.carry_out(cfg, jobs.at_step(5, signum)) == expected
     assert jobs.state(tmp_path) == "interrupted"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 STUDY = """\
 base: [data=sample_ner, data.limit=60, data.batch_tokens=null, data.batch_examples=8,
-  model=bert_tiny, tokenizer.vocab_size=300, trainer=cpu, trainer.precision=32-true,
+  model=bert_tiny, processor.vocab_size=300, trainer=cpu, trainer.precision=32-true,
   trainer.max_epochs=1, name=shared]
 axes:
   head: {linear: [task/head=linear], mlp: [task/head=mlp]}

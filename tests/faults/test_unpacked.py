@@ -16,6 +16,7 @@ from lushan.data.formats import Chat, Conll, Hub, Jsonl, Table
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 from lushan.metrics.conll_score import score
+from tests.helpers.asked import KINDS
 
 pytestmark = pytest.mark.fault(69)
 
@@ -114,7 +115,7 @@ def test_a_set_in_a_folder_that_datasets_would_unpack(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["text", "tokens", "messages"])
 def test_input_to_predict(kind, tmp_path):
     path = packed(tmp_path, "x.jsonl", 1 << 15)
-    assert "unpack" in refusal(lambda: read_unlabelled(path, kind)).problem
+    assert "unpack" in refusal(lambda: read_unlabelled(path, KINDS[kind])).problem
 
 
 def test_standard_input(tmp_path, monkeypatch):

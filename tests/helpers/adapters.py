@@ -18,6 +18,7 @@ from lushan.models import encoders
 from lushan.models.peft.adalora import AdaLora
 from lushan.models.peft.bottleneck import Bottleneck
 from lushan.models.peft.methods import adapt
+from tests.helpers import backbones
 
 VOCABULARY = 60
 SMALL = {
@@ -89,13 +90,12 @@ def fresh(model: str, seed: int = 0, **options: Any) -> Any:
     """A model with random weights, that dropout leaves alone."""
     torch.manual_seed(seed)
     purpose, config = MODELS[model]
-    special = {"bos_token_id": 1, "eos_token_id": 2} if purpose == "causal_lm" else {}
     made: Any = encoders.fresh(
         config,
         vocab_size=VOCABULARY,
         pad_token_id=0,
-        purpose=purpose,  # type: ignore[arg-type]
-        special=special,
+        special=backbones.SPECIAL[purpose],
+        **backbones.USES[purpose],
         **options,
     )
     return made.eval()
@@ -105,7 +105,12 @@ def adapted(method: str, model: str, seed: int = 0, **options: Any) -> Any:
     """The same with an adapter."""
     encoder = fresh(model, seed, **options)
     torch.manual_seed(1)
-    return adapt(METHODS[method](), encoder=encoder, purpose=MODELS[model][0])  # type: ignore[arg-type]
+    return adapt(METHODS[method](), encoder=encoder, auto_class=auto_class(model))
+
+
+def auto_class(model: str) -> str:
+    """Return the Auto class of one of these models."""
+    return backbones.auto_class(MODELS[model][0])
 
 
 def shaken(encoder: Any) -> Any:

@@ -24,6 +24,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer import call
 
+from lushan.config.build import source_of
 from lushan.engine import fit
 from lushan.errors import Pruned
 from lushan.launch.signals import Signals
@@ -50,10 +51,9 @@ class Moments:
         self._trainer: Any = None
         make, interrupt = fit.make_trainer, call._interrupt
 
-        def made(*args: Any) -> Any:
-            parts = make(*args)
-            self._trainer = parts[0]
-            return parts
+        def made(*args: Any, **given: Any) -> Any:
+            self._trainer = make(*args, **given)
+            return self._trainer
 
         def interrupted(trainer: Any, exception: BaseException) -> None:
             if not isinstance(exception, Killed):
@@ -93,11 +93,11 @@ def life(cfg: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     with Signals().caught() as signals:
         try:
-            outcome = fit.fit(cfg, folder, signals)
+            fitted = fit.fit(cfg, folder, signals, source_of(cfg))
         except Pruned as end:
             return {"pruned": str(end), "curve": curve(folder)}
     kept = ("metrics", "best_step", "steps", "train_examples", "train_tokens", "weights_sha256")
-    found = {name: getattr(outcome, name) for name in (*kept, "final_weights_sha256")}
+    found = {name: getattr(fitted, name) for name in (*kept, "final_weights_sha256")}
     samples = folder / "samples.jsonl"
     written = samples.read_text(encoding="utf-8") if samples.exists() else None
     return found | {"curve": curve(folder), "samples": written}

@@ -10,11 +10,12 @@ from typing import Any
 from lushan.common.units import LOSS, Measure, measure_of
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import packed, unpacked
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study import differences
 from lushan.study.collect import Member
 from lushan.study.example_statistics import Counted
 from lushan.study.records import Read
+from tests.helpers import declared
 
 
 def of_labels(
@@ -125,7 +126,8 @@ def run_of(found: Measured, records: Sequence[Mapping[str, Any]]) -> Any:
     """A run that has stored what some metrics come to, and how it is read."""
     metrics = {f"test/{name}": value for name, value in found.values.items()}
     measures = {f"test/{name}": measure for name, measure in found.measures.items()}
-    result = Result("x", "0", 1, metrics, next(iter(metrics)), {}, measures)
+    stated = declared.content_of(records)
+    result = RunResult(Path(), "x", "0", 1, metrics, next(iter(metrics)), {}, measures, stated)
     return Member(Path(str(id(found))), "0", {}, {}, "", result), found.statistics, records
 
 
@@ -134,7 +136,7 @@ def together(metric: str, *runs: Any) -> Counted:
     read: Any = Read()
     known = {run.folder: (statistics, records) for run, statistics, records in runs}
     read.statistics = lambda folder, _: unpacked(packed(known[folder][0]))
-    read.records = lambda folder, _: known[folder][1]
+    read.records = lambda run, _: known[run.folder][1]
     return differences.count_together([run for run, _, _ in runs], f"test/{metric}", read)
 
 

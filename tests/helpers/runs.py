@@ -13,8 +13,8 @@ from lushan.run import checksums
 from lushan.run.files import sha256_file
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
-from lushan.run.result import Result
-from tests.helpers import measuring
+from lushan.run.result import RunResult
+from tests.helpers import declared, measuring
 
 
 def finished(
@@ -57,13 +57,15 @@ def finished(
             if found.statistics:
                 (folder.predictions / "test.npz").write_bytes(packed(found.statistics))
         folder.complete(
-            Result(
+            RunResult(
+                folder=folder.path,
                 name=cfg["name"],
                 run_id=run_id(cfg),
                 seed=cfg["seed"],
                 metrics=dict(metrics),
                 main_metric=main_metric or next(iter(metrics)),
                 measures={name: measure_of(told, name) for name in metrics},
+                records=declared.content_of(records),
                 config=cfg,
                 choices=dict(choices or {}),
                 data_fingerprint={"train": data, "validation": data, "test": data},
@@ -84,6 +86,7 @@ def answered(
         metrics: With their splits; the first is the main one.
         inputs: What it was made from; what is there now when not given.
     """
+    from lushan.config.build import source_of
     from lushan.config.check import check
     from lushan.config.compose import compose
     from lushan.engine import lifecycle
@@ -93,7 +96,8 @@ def answered(
     with folder.own():
         folder.start(cfg)
         folder.complete(
-            Result(
+            RunResult(
+                folder=folder.path,
                 name=cfg["name"],
                 run_id=run_id(cfg),
                 seed=cfg["seed"],
@@ -102,7 +106,7 @@ def answered(
                 measures={name: measure_of(measuring.known(), name) for name in metrics},
                 config=cfg,
                 data_fingerprint={"train": "a", "validation": "a", "test": "a"},
-                inputs=lifecycle.inputs_of(cfg) if inputs is None else dict(inputs),
+                inputs=lifecycle.inputs_of(cfg, source_of(cfg)) if inputs is None else dict(inputs),
                 seconds=1.0,
             )
         )

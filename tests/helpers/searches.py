@@ -1,5 +1,6 @@
 """A search whose trials train nothing: what a trial comes to is a sum over its config."""
 
+import functools
 import json
 import math
 import os
@@ -11,9 +12,10 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from lushan.config import train_command
-from lushan.errors import Pruned
+from lushan.errors import Pruned, UserError
+from lushan.launch.job_status import JobStatus
 from lushan.run.folder import RunFolder
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.search.sweeper import Search
 from lushan.search.trials import Ongoing
 from tests.helpers import measuring
@@ -41,16 +43,19 @@ class Job:
         self.trials = []
 
     def __call__(self, cfg):
+        return self.carry_out(cfg)
+
+    def carry_out(self, cfg, checked=None):
         config = OmegaConf.to_container(cfg, resolve=True)
         trial, lr = config["trial"], config["optimizer"]["lr"]
         number = trial["number"]
         self.trials.append((number, lr))
         folder = RunFolder.of(config)
-        answer = {"state": "complete", "exit_code": 0, "seconds": 0.1, "folder": str(folder.path)}
+        ended = functools.partial(JobStatus, number=number, seconds=0.1, folder=folder.path)
         if folder.result_json.exists():
-            return answer | {"answered": True}
+            return ended("complete", result=folder.result(), answered=True)
         if number in self.fail_at:
-            return answer | {"state": "failed", "reason": "as it should", "exit_code": self.code}
+            return ended("failed", reason="as it should", exit_code=self.code)
         try:
             with folder.own():
                 folder.start(config)
@@ -65,8 +70,9 @@ class Job:
                 metrics = {"val/entity_f1": score, "val/loss": 2 - score, "test/entity_f1": 0.0}
                 if self.metric is not None:
                     metrics[self.metric] = 1 - score
-                folder.complete(
-                    Result(
+                result = folder.complete(
+                    RunResult(
+                        folder=folder.path,
                         name=config["name"],
                         run_id=folder.path.name,
                         seed=config["seed"],
@@ -77,11 +83,11 @@ class Job:
                     )
                 )
         except Pruned as early:
-            return answer | {"state": "pruned", "reason": str(early)}
-        return answer
+            return ended("pruned", reason=str(early))
+        return ended("complete", result=result)
 
-    def to_train(self, cfg):
-        return None
+    def check(self, cfg):
+        raise UserError("all of it is carried out in the process of the search")
 
     def preload(self, configs):
         pass

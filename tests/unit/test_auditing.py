@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from lushan.cli import app
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 
 TRAIN = "text,label\nall is well,pos\nso bad a film,neg\nnever again,neg\nall is well,neg\n"
 TEST = "text,label\n all  is well,pos\nso bad a film!,neg\n\ufffd | `x`,neg\n"
@@ -61,7 +62,7 @@ def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
 
 
 def test_without_the_tokenizer_the_rest_is_audited(folder: Path, called) -> None:
-    code, out, _ = called(*TABLE, "tokenizer=pretrained", "tokenizer.path=no/where")
+    code, out, _ = called(*TABLE, "processor=pretrained", "processor.path=no/where")
     assert code == 0
     assert "1 of 3 test texts also in train" in out
     assert "not audited: lengths and unknown characters: " in out
@@ -91,7 +92,8 @@ def test_mistakes_are_told(arguments: list[str], said: str, folder: Path, called
 
 def test_training_says_what_splits_share_once_and_of_what_it_uses(folder: Path) -> None:
     config = check(compose([*TABLE, "model=bert_tiny"]))
-    assert prepare(config).notes[0] == "1 of 3 test texts also in train"
+    assert build_components(config, source_of(config)).notes[0] == "1 of 3 test texts also in train"
     (folder / "test.csv").write_text("text,label\nall is well,pos\n")
-    notes = prepare(check(compose([*TABLE, "model=bert_tiny"]))).notes
+    cfg = check(compose([*TABLE, "model=bert_tiny"]))
+    notes = build_components(cfg, source_of(cfg)).notes
     assert [note for note in notes if "in train" in note] == ["1 of 1 test texts also in train"]

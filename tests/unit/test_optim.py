@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.helpers import backbones
 from torch import nn
 
 from lushan import optim
@@ -114,7 +115,7 @@ def family(purpose: Any, name: str, **more: Any) -> nn.Module:
     from lushan.models import encoders
 
     config = functools.partial(getattr(transformers, name), **FAMILIES[name] | more)
-    encoder = encoders.fresh(config, vocab_size=20, pad_token_id=0, purpose=purpose)
+    encoder = encoders.fresh(config, vocab_size=20, pad_token_id=0, **backbones.USES[purpose])
     whole = nn.Module()
     whole.encoder = encoder
     return whole

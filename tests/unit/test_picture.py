@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from rich.text import Text
+from tests.helpers.backbones import auto_class
 
 from lushan.engine import preview
 from lushan.run.identity import run_id
 from lushan.tasks.base import IGNORED
 
-TINY = ("debug=batch", "tokenizer.vocab_size=400", "data.batch_tokens=128")
+TINY = ("debug=batch", "processor.vocab_size=400", "data.batch_tokens=128")
 
 
 class Words:
@@ -31,7 +32,7 @@ class Words:
 
 class Learner:
     def __init__(self, purpose: str, lessons: Any = ()) -> None:
-        self.purpose, self.taught = purpose, lessons
+        self.auto_class, self.taught = auto_class(purpose), lessons
 
     def lessons(self, batch: Any) -> Any:
         return self.taught

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.helpers import command
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine.components import prepare
+from lushan.engine.components import build_components
 from lushan.errors import UserError
 
 
@@ -50,7 +51,7 @@ def test_columns_that_a_task_reads_are_asked_for(task, key, wanted, tmp_path):
     model = {"seq2seq": "t5_tiny", "chat": "gpt2_tiny"}.get(task, "bert_tiny")
     cfg = check(compose([*command.SMALL, f"task={task}", *data, f"model={model}"]))
     with pytest.raises(UserError) as caught:
-        prepare(cfg)
+        build_components(cfg, source_of(cfg))
     assert (caught.value.key, caught.value.file) == (key, str(path))
     assert wanted in caught.value.hint
     assert "olumns are: question, answer." in caught.value.hint

@@ -9,6 +9,7 @@ import pytest
 from lushan.data.batch.mixing import Mix
 from lushan.data.encode.encoding import encode
 from lushan.engine.batch_plan import Batching, Schedule
+from lushan.engine.limits import TrainLimits
 from lushan.errors import UserError
 
 SCHEMA = pa.schema([("length", pa.int32()), ("targets", pa.int32()), ("example", pa.int64())])
@@ -33,7 +34,12 @@ def seen(schedule, epoch):
 def test_an_epoch_has_what_the_mixture_says(row_tokens, encoded):
     mix = Mix({"a": 4, "b": 2}, {"a": 1, "b": 1}, measure="examples", epoch_examples=8)
     batching = Batching(
-        seed=3, batch_examples=2, batch_tokens=None, max_epochs=4, row_tokens=row_tokens, mix=mix
+        seed=3,
+        batch_examples=2,
+        batch_tokens=None,
+        limits=TrainLimits(4),
+        row_tokens=row_tokens,
+        mix=mix,
     )
     schedule = Schedule(encoded, None, batching)
     lengths = np.asarray(LENGTHS)
@@ -45,14 +51,14 @@ def test_an_epoch_has_what_the_mixture_says(row_tokens, encoded):
 
 
 def test_without_a_mixture_an_epoch_has_everything_once(encoded):
-    batching = Batching(seed=3, batch_examples=2, batch_tokens=None, max_epochs=2)
+    batching = Batching(seed=3, batch_examples=2, batch_tokens=None, limits=TrainLimits(2))
     schedule = Schedule(encoded, None, batching)
     assert [seen(schedule, epoch) for epoch in (0, 1)] == [list(range(6))] * 2
 
 
 def test_a_batch_that_holds_no_example_is_refused(encoded):
     """16 where examples were meant: most of them do not fit."""
-    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, max_epochs=1)
+    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, limits=TrainLimits(1))
     with pytest.raises(UserError) as caught:
         Schedule(encoded, None, batching)
     assert caught.value.key == "data.batch_tokens"
@@ -68,11 +74,15 @@ def test_a_batch_that_holds_no_example_is_refused(encoded):
     ],
 )
 def test_examples_that_are_longer_than_a_batch_are_counted(encoded, batch_tokens, notes):
-    batching = Batching(seed=3, batch_examples=None, batch_tokens=batch_tokens, max_epochs=1)
+    batching = Batching(
+        seed=3, batch_examples=None, batch_tokens=batch_tokens, limits=TrainLimits(1)
+    )
     assert Schedule(encoded, None, batching).notes == notes
 
 
 def test_packed_rows_that_are_longer_than_a_batch_are_counted(encoded):
-    batching = Batching(seed=3, batch_examples=None, batch_tokens=4, max_epochs=1, row_tokens=9)
+    batching = Batching(
+        seed=3, batch_examples=None, batch_tokens=4, limits=TrainLimits(1), row_tokens=9
+    )
     (note,) = Schedule(encoded, None, batching).notes
     assert "packed rows are longer than data.batch_tokens=4" in note

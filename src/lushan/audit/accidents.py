@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lushan.audit import texts
 from lushan.audit.texts import Place
+from lushan.data.fields import Fields
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "replacement": ("characters lost in decoding (U+FFFD)", "\ufffd"),
@@ -71,18 +72,20 @@ class Accident:
     examples: list[Place]
 
 
-def accidents_of(splits: Mapping[str, pa.Table], shown: int = SHOWN) -> list[Accident]:
+def accidents_of(
+    splits: Mapping[str, pa.Table], fields: Fields, shown: int = SHOWN
+) -> list[Accident]:
     """The accidents of each split; none is left out but for their examples."""
     found = []
     for split, table in splits.items():
         rows: dict[str, list[int]] = {}
-        for row, parts in enumerate(texts.parts_of(table)):
+        for row, parts in enumerate(texts.parts_of(table, fields)):
             for part in parts:
                 for kind in kinds_of(part):
                     rows.setdefault(kind, []).append(row)
         for kind in (name for name in MEANINGS if name in rows):
             distinct = list(dict.fromkeys(rows[kind]))
-            places = [texts.place(split, row, table) for row in distinct[:shown]]
+            places = [texts.place(split, row, table, fields) for row in distinct[:shown]]
             found.append(
                 Accident(split, kind, len(distinct), len(rows[kind]), table.num_rows, places)
             )

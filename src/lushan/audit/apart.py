@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.audit.entities import Entity, entities_of, entity_of
+from lushan.data.fields import Fields, tagged
 from lushan.errors import UserError
 from lushan.metrics.prf import Scores, report
 from lushan.text.tags import Span, spans
@@ -34,14 +35,21 @@ class Apart:
 
 
 def scores_apart(
-    split: str, table: pa.Table, records: Sequence[Mapping[str, Any]], train: pa.Table
+    split: str,
+    table: pa.Table,
+    fields: Fields,
+    records: Sequence[Mapping[str, Any]],
+    predicted: str,
+    train: pa.Table,
 ) -> Apart:
-    """Evaluate a run's predictions of a split.
+    """Score a run's predictions of a split.
 
     Args:
         split: Its name.
         table: Its rows, with gold tags in IOB2.
-        records: The run's predictions, as it wrote them: `id`, and `predicted` tags in IOB2.
+        fields: What its columns hold.
+        records: The run's predictions, as it wrote them.
+        predicted: Their entry with predicted tags in IOB2.
         train: What the run has learned from.
 
     Raises:
@@ -50,11 +58,13 @@ def scores_apart(
     ids = [str(name) for name in table.column("id").to_pylist()]
     if ids != [str(record.get("id")) for record in records]:
         raise UserError(f"the run's predictions are not those of the rows of {split}", key="--run")
-    learned = set(entities_of(train))
+    learned = set(entities_of(train, fields))
     counts = np.zeros((3, 2), np.int64)  # correct, predicted, gold of seen and unseen
-    columns = (table.column("tokens").to_pylist(), table.column("tags").to_pylist())
+    found_tags = tagged(fields)
+    assert found_tags is not None
+    columns = [table.column(name).to_pylist() for name in (found_tags[1].words, found_tags[0])]
     for words, tags, record in zip(*columns, records, strict=True):
-        gold, found = set(spans(tags, "iob2")), set(spans(record["predicted"], "iob2"))
+        gold, found = set(spans(tags, "iob2")), set(spans(record[predicted], "iob2"))
         for row, some in enumerate((gold & found, found, gold)):
             for span in some:
                 counts[row, _group(words, span, learned)] += 1

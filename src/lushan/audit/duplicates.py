@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lushan.audit import near, texts
 from lushan.audit.texts import Place
+from lushan.data.fields import Fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +97,13 @@ class Forms:
         texts: Each once, with blanks between its parts.
         of_rows: Split to the number of each row's text, -1 where it is empty, shape (N,).
         counts: How often each text stands in each split, shape (texts, splits).
+        fields: What the columns hold.
     """
 
     texts: list[str]
     of_rows: dict[str, NDArray[np.int64]]
     counts: NDArray[np.int64]
+    fields: Fields
 
 
 def duplicates_of(
@@ -132,17 +135,17 @@ def duplicates_of(
     )
 
 
-def forms_of(splits: Mapping[str, pa.Table]) -> Forms:
+def forms_of(splits: Mapping[str, pa.Table], fields: Fields) -> Forms:
     """Number the distinct texts of all splits."""
     numbers: dict[str, int] = {}
     of_rows = {}
     for split, table in splits.items():
-        keys = map(texts.key_of, texts.parts_of(table))
+        keys = map(texts.key_of, texts.parts_of(table, fields))
         rows = [numbers.setdefault(key, len(numbers)) if key else -1 for key in keys]
         of_rows[split] = np.asarray(rows, np.int64)
     counts = [np.bincount(r[r >= 0], minlength=len(numbers)) for r in of_rows.values()]
     plain = [key.replace(texts.BETWEEN, " ") for key in numbers]
-    return Forms(plain, of_rows, np.stack(counts, axis=1))
+    return Forms(plain, of_rows, np.stack(counts, axis=1), fields)
 
 
 Neighbours = Mapping[int, list[tuple[int, float]]]
@@ -188,8 +191,8 @@ def _pairs(splits: Mapping[str, pa.Table], forms: Forms, neighbours: Neighbours)
     first = {s: _first_rows(rows, len(forms.texts)) for s, rows in forms.of_rows.items()}
 
     def pair(split: str, row: int, other: str, form: int, similar: float, exact: bool) -> Pair:
-        here = texts.place(split, row, splits[split])
-        there = texts.place(other, int(first[other][form]), splits[other])
+        here = texts.place(split, row, splits[split], forms.fields)
+        there = texts.place(other, int(first[other][form]), splits[other], forms.fields)
         return Pair(here, there, exact, round(similar, 4))
 
     found, nearby, inside = [], [], []

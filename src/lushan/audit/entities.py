@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from lushan.data.fields import Fields, tagged
 from lushan.text.tags import Span, spans
 from lushan.text.words import join_words
 
@@ -44,17 +45,19 @@ class Unseen:
     examples: list[tuple[str, str, int]]
 
 
-def unseen_of(splits: Mapping[str, pa.Table], shown: int = 10) -> list[Unseen]:
+def unseen_of(splits: Mapping[str, pa.Table], fields: Fields, shown: int = 10) -> list[Unseen]:
     """The entities of each other split against those of train; none without tags or train."""
-    if "train" not in splits or "tags" not in splits["train"].column_names:
+    if "train" not in splits or tagged(fields) is None:
         return []
-    train = set(entities_of(splits["train"]))
-    tagged = {s: t for s, t in splits.items() if s != "train" and "tags" in t.column_names}
-    return [_unseen(split, table, train, shown) for split, table in tagged.items()]
+    train = set(entities_of(splits["train"], fields))
+    others = {split: table for split, table in splits.items() if split != "train"}
+    return [
+        _unseen(split, Counter(entities_of(table, fields)), train, shown)
+        for split, table in others.items()
+    ]
 
 
-def _unseen(split: str, table: pa.Table, train: set[Entity], shown: int) -> Unseen:
-    counts = Counter(entities_of(table))
+def _unseen(split: str, counts: Counter[Entity], train: set[Entity], shown: int) -> Unseen:
     new = {entity: n for entity, n in counts.items() if entity not in train}
     forms = {form for form, _ in train}
     types: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -74,10 +77,13 @@ def _unseen(split: str, table: pa.Table, train: set[Entity], shown: int) -> Unse
     )
 
 
-def entities_of(table: pa.Table) -> Iterator[Entity]:
-    """The entities of a table with tags in IOB2, in their order."""
-    rows = zip(table.column("tokens").to_pylist(), table.column("tags").to_pylist(), strict=True)
-    for words, tags in rows:
+def entities_of(table: pa.Table, fields: Fields) -> Iterator[Entity]:
+    """Yield the entities of a table with tags in IOB2, in their order; none without tags."""
+    if (found := tagged(fields)) is None:
+        return
+    name, field = found
+    columns = (table.column(field.words).to_pylist(), table.column(name).to_pylist())
+    for words, tags in zip(*columns, strict=True):
         for span in spans(tags, "iob2"):
             yield entity_of(words, span)
 

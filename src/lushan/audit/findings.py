@@ -16,6 +16,7 @@ from lushan.audit.entities import Unseen
 from lushan.audit.labels import Contradiction, Drift, Labels
 from lushan.audit.lengths import Lengths, Unknown
 from lushan.common.wording import plural
+from lushan.data.fields import Fields, required
 from lushan.errors import UserError
 
 MOST_BYTES = 1 << 30
@@ -63,7 +64,7 @@ class Audit:
 
 def audit_of(
     splits: Mapping[str, pa.Table],
-    kind: str,
+    fields: Fields,
     notes: list[str],
     threshold: float = near.THRESHOLD,
 ) -> Audit:
@@ -71,31 +72,31 @@ def audit_of(
 
     Args:
         splits: A corpus's.
-        kind: Of the corpus.
+        fields: What their columns hold.
         notes: Its source's.
         threshold: Jaccard similarity of near-duplicates.
 
     Raises:
         UserError: There is more text than the memory should hold.
     """
-    size = sum(texts.read(table).nbytes for table in splits.values())
+    size = sum(texts.size(table, fields) for table in splits.values())
     if size > MOST_BYTES:
         raise UserError(
             f"there are {size:,} bytes of text, and {MOST_BYTES:,} are audited at most",
             key="data.limit",
             hint="Audit a sample: data.limit=100000.",
         )
-    forms = duplicates.forms_of(splits)
+    forms = duplicates.forms_of(splits, fields)
     capped = sum(map(len, forms.texts)) > near.MOST_CHARACTERS
     return Audit(
         splits={split: table.num_rows for split, table in splits.items()},
-        kind=kind,
+        kind=", ".join(required(fields)),
         notes=shared.others_of(notes),
         duplicates=duplicates.duplicates_of(splits, forms, threshold),
-        labels=labels.labels_of(splits),
+        labels=labels.labels_of(splits, fields),
         contradictions=labels.contradictions_of(splits, forms),
-        unseen=entities.unseen_of(splits),
-        accidents=accidents.accidents_of(splits),
+        unseen=entities.unseen_of(splits, fields),
+        accidents=accidents.accidents_of(splits, fields),
         unmeasured=[
             f"near-duplicates: there are more than {near.MOST_CHARACTERS:,} characters of text; "
             "data.limit=N audits a sample"

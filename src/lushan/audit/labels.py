@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from lushan.audit import texts
 from lushan.audit.duplicates import Forms
 from lushan.audit.texts import Place
+from lushan.data import fields as fields_of
+from lushan.data.fields import Field, Fields, Number, classes, tagged, targets
 from lushan.text.tags import spans
 from lushan.text.words import join_words
 
-Kind = Literal["class", "several classes", "entity type", "number"]
 SMALL = 5
 """Expected counts below it make the chi-squared test inexact (Cochran's rule)."""
 
@@ -68,39 +69,39 @@ class Labels:
         drift: Each other split against train.
     """
 
-    kind: Kind
+    kind: str
     counts: dict[str, dict[str, int]]
     numbers: dict[str, dict[str, float]]
     drift: list[Drift]
 
 
-def labels_of(splits: Mapping[str, pa.Table]) -> Labels | None:
-    """The distribution of labels by split; None where rows have none.
+def labels_of(splits: Mapping[str, pa.Table], fields: Fields) -> Labels | None:
+    """Return the distribution of labels by split; None where rows have none.
 
     Args:
-        splits: Name to table; those without labels are left out.
+        splits: Name to table.
+        fields: What their columns hold.
     """
-    tables = {s: t for s, t in splits.items() if kind_of(t) is not None}
-    kinds = {kind_of(table) for table in tables.values()}
-    if not tables:
+    found = target_of(fields)
+    if found is None or not splits:
         return None
-    kind = next(iter(kinds))
-    assert kind is not None
-    if kind == "number":
-        numbers = {s: t.column("label").to_numpy() for s, t in tables.items()}
+    name, field = found
+    if isinstance(field, Number):
+        numbers = {s: t.column(name).to_numpy() for s, t in splits.items()}
         described = {split: _described(values) for split, values in numbers.items()}
         drift = [_moved(s, numbers["train"], v) for s, v in numbers.items() if _other(s, numbers)]
-        return Labels(kind, {}, described, drift)
-    counted = {split: counts_of(table) for split, table in tables.items()}
+        return Labels(field.what, {}, described, drift)
+    counted = {split: counts_of(table, fields) for split, table in splits.items()}
+    several = isinstance(field, fields_of.Labels)
     leading = counted.get("train", Counter())
     every = sorted(set().union(*counted.values()), key=lambda name: (-leading[name], name))
     counts = {s: {name: c[name] for name in every} for s, c in counted.items()}
-    several = kind == "several classes"
     drift = [
         drift_of(split, counts["train"], counts[split], tested=not several)
         for split in counts
         if _other(split, counts)
     ]
+    kind = f"several {field.class_name}es" if several else field.class_name
     return Labels(kind, counts, {}, drift)
 
 
@@ -108,25 +109,18 @@ def _other(split: str, found: Mapping[str, Any]) -> bool:
     return split != "train" and "train" in found
 
 
-def kind_of(table: pa.Table) -> Kind | None:
-    """Return the kind of a table's labels."""
-    if "tags" in table.column_names:
-        return "entity type"
-    if "label" not in table.column_names:
-        return None
-    kind = table.column("label").type
-    if pa.types.is_floating(kind):
-        return "number"
-    return "several classes" if pa.types.is_list(kind) else "class"
+def target_of(fields: Fields) -> tuple[str, Field] | None:
+    """Return the target that is a label, of whatever kind; None where there is none."""
+    wanted = ((n, f) for n, f in targets(fields).items() if f.has_classes or isinstance(f, Number))
+    return next(wanted, None)
 
 
-def counts_of(table: pa.Table) -> Counter[str]:
-    """Count each label of a table; of tags, each entity once."""
-    if "tags" in table.column_names:
-        rows = table.column("tags").to_pylist()
+def counts_of(table: pa.Table, fields: Fields) -> Counter[str]:
+    """Return how often each label stands in a table; of tags, each entity once."""
+    if (found := tagged(fields)) is not None:
+        rows = table.column(found[0]).to_pylist()
         return Counter(span.label for tags in rows for span in spans(tags, "iob2"))
-    values = table.column("label").to_pylist()
-    return Counter(x for value in values for x in (value if isinstance(value, list) else [value]))
+    return Counter(label for row in classes(table, fields) or () for label in row)
 
 
 def drift_of(
@@ -187,40 +181,42 @@ def contradictions_of(splits: Mapping[str, pa.Table], forms: Forms) -> list[Cont
         splits: Name to table.
         forms: Their distinct texts.
     """
+    target = target_of(forms.fields)
+    if target is None:
+        return []
     found: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
     times: Counter[int] = Counter()
     repeated = forms.counts.sum(axis=1) > 1
     for split, table in splits.items():
-        if kind_of(table) is None:
-            continue
-        column = table.column("tags" if "tags" in table.column_names else "label")
+        column = table.column(target[0])
         rows = forms.of_rows[split]
         filled = np.flatnonzero(rows >= 0)
         wanted = filled[repeated[rows[filled]]]
         for row in wanted.tolist():
             found[int(rows[row])].setdefault(
-                _written(table, column[row].as_py(), row), (split, row)
+                _written(table, forms.fields, column[row].as_py(), row), (split, row)
             )
             times[int(rows[row])] += 1
     told = [(form, labels) for form, labels in found.items() if len(labels) > 1]
     told.sort(key=lambda item: (-times[item[0]], item[0]))
-    return [_contradiction(labels, times[form], splits) for form, labels in told]
+    return [_contradiction(labels, times[form], splits, forms.fields) for form, labels in told]
 
 
-def _written(table: pa.Table, label: Any, row: int) -> str:
-    """A row's label as text; of tags, the entities with what they are made of."""
-    if "tags" not in table.column_names:
+def _written(table: pa.Table, fields: Fields, label: Any, row: int) -> str:
+    """Return a row's label as text; of tags, the entities with what they are made of."""
+    if (found := tagged(fields)) is None:
         return ", ".join(sorted(label)) if isinstance(label, list) else str(label)
-    words = table.column("tokens")[row].as_py()
-    found = spans(label, "iob2")
-    named = [f"{join_words(words[s.start : s.end])[0]} {s.label}@{s.start}" for s in found]
+    words = table.column(found[1].words)[row].as_py()
+    entities = spans(label, "iob2")
+    named = [f"{join_words(words[s.start : s.end])[0]} {s.label}@{s.start}" for s in entities]
     return "; ".join(named) or "no entity"
 
 
 def _contradiction(
-    labels: Mapping[str, tuple[str, int]], rows: int, splits: Mapping[str, pa.Table]
+    labels: Mapping[str, tuple[str, int]], rows: int, splits: Mapping[str, pa.Table], fields: Fields
 ) -> Contradiction:
     places = {
-        label: texts.place(split, row, splits[split]) for label, (split, row) in labels.items()
+        label: texts.place(split, row, splits[split], fields)
+        for label, (split, row) in labels.items()
     }
     return Contradiction(next(iter(places.values())).text, places, rows)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lushan.audit import texts
 from lushan.data.encode import arrow
+from lushan.data.fields import Fields
 
 Features = Mapping[str, list[Any]]
 Encode = Callable[[dict[str, list[Any]], int], Features]
@@ -161,6 +162,7 @@ def _some(table: pa.Table) -> Iterator[tuple[int, dict[str, list[Any]]]]:
 
 def unknown_characters(
     splits: Mapping[str, pa.Table],
+    fields: Fields,
     known: Callable[[Sequence[str]], Sequence[bool]],
     shown: int = 20,
 ) -> list[Unknown]:
@@ -168,24 +170,24 @@ def unknown_characters(
 
     Args:
         splits: Name to table.
-        known: Returns for characters whether the tokenizer has something for each.
+        fields: What their columns hold.
+        known: Tells of characters whether the tokenizer has something for each.
         shown: So many examples.
     """
     counts = {split: Counter[str]() for split in splits}
     for split, table in splits.items():
-        for parts in texts.parts_of(table):
+        for parts in texts.parts_of(table, fields):
             counts[split].update("".join(parts))
     every = sorted(c for c in set().union(*counts.values()) if not c.isspace())
     lost = {c for c, has in zip(every, known(every), strict=True) if not has}
-    return [_unknown(s, t, counts[s], lost, shown) for s, t in splits.items()]
+    return [_unknown(s, t, fields, counts[s], lost, shown) for s, t in splits.items()]
 
 
 def _unknown(
-    split: str, table: pa.Table, counts: Counter[str], lost: set[str], shown: int
+    split: str, table: pa.Table, fields: Fields, counts: Counter[str], lost: set[str], shown: int
 ) -> Unknown:
     here = Counter({c: n for c, n in counts.items() if c in lost})
-    rows = (
-        sum(not lost.isdisjoint("".join(parts)) for parts in texts.parts_of(table)) if here else 0
-    )
+    every = texts.parts_of(table, fields) if here else ()
+    rows = sum(not lost.isdisjoint("".join(parts)) for parts in every)
     ordered = sorted(here.items(), key=lambda item: (-item[1], item[0]))
     return Unknown(split, len(here), here.total(), rows, table.num_rows, ordered[:shown])

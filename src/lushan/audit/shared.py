@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from lushan.audit import texts
+from lushan.data.fields import Fields
 
 LARGEST = 1 << 25
 """Bytes of all texts up to which they are compared: about a second's work."""
@@ -17,20 +18,23 @@ REMARK = "texts also stand in train"
 """How a source ends its own note, which counts letter by letter, and before `limit`."""
 
 
-def shared_with_train(splits: Mapping[str, pa.Table]) -> dict[str, int] | None:
-    """Count the texts of each other split that stand in train, in their normal form, unless empty.
+def shared_with_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[str, int] | None:
+    """How many texts of each other split stand in train, in their normal form; empty ones do not.
 
     Args:
         splits: With `train`.
+        fields: What their columns hold.
 
     Returns:
         Split to count; None where there is too much text to compare it in passing.
     """
-    if sum(texts.read(table).nbytes for table in splits.values()) > LARGEST:
+    if sum(texts.size(table, fields) for table in splits.values()) > LARGEST:
         return None
     others = {
         split: [
-            texts.digest(key) for parts in texts.parts_of(table) if (key := texts.key_of(parts))
+            texts.digest(key)
+            for parts in texts.parts_of(table, fields)
+            if (key := texts.key_of(parts))
         ]
         for split, table in splits.items()
         if split != "train"
@@ -38,19 +42,20 @@ def shared_with_train(splits: Mapping[str, pa.Table]) -> dict[str, int] | None:
     wanted = {digest for found in others.values() for digest in found}
     if not wanted:
         return dict.fromkeys(others, 0)
-    train = (texts.digest(texts.key_of(parts)) for parts in texts.parts_of(splits["train"]))
+    train = (texts.digest(texts.key_of(parts)) for parts in texts.parts_of(splits["train"], fields))
     learned = wanted.intersection(train)
     return {split: sum(digest in learned for digest in found) for split, found in others.items()}
 
 
-def notes_of(splits: Mapping[str, pa.Table], notes: Sequence[str]) -> list[str]:
-    """Return the notes of a corpus, with what its splits share noted in one way.
+def notes_of(splits: Mapping[str, pa.Table], fields: Fields, notes: Sequence[str]) -> list[str]:
+    """The notes of a corpus, with what its splits share said in one way.
 
     Args:
-        splits: Of the corpus, as they are used for training and evaluation.
-        notes: Of its source; its own remarks about it give way, where there is a count.
+        splits: Of the corpus, as they are trained and judged on.
+        fields: What their columns hold.
+        notes: What its source said; its own remarks about it give way, where there is a count.
     """
-    counts = shared_with_train(splits) if "train" in splits else None
+    counts = shared_with_train(splits, fields) if "train" in splits else None
     if counts is None:
         return list(notes)
     said = [

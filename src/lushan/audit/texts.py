@@ -9,17 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from lushan.data.messages import said
-from lushan.text.words import join_words
+from lushan.data.fields import Fields, inputs, present
 
 FORM = "NFC, each run of white space as one blank"
-COLUMNS = ("tokens", "messages", "text", "text_pair", "source")
-"""Columns with what is read; targets and labels are what is learned of it."""
 SNIPPET = 80
 """Characters of a text that are shown."""
 _ROWS = 1000
@@ -48,31 +44,24 @@ class Place:
     text: str
 
 
-def read(table: pa.Table) -> pa.Table:
-    """The columns that hold what is read."""
-    return table.select([name for name in COLUMNS if name in table.column_names])
+def size(table: pa.Table, fields: Fields) -> int:
+    """Return the bytes of the columns that hold what a model is given."""
+    return int(table.select(list(present(inputs(fields), table))).nbytes)
 
 
-def parts_of(table: pa.Table) -> Iterator[Parts]:
-    """The texts of each row: one, or two of a pair, or each message of a dialogue.
+def parts_of(table: pa.Table, fields: Fields) -> Iterator[Parts]:
+    """Yield the texts of each row: one, or two of a pair, or each message of a dialogue.
 
-    Words stand with a blank between them. Few rows are held at a time.
+    Words stand with a blank between them; of what is no text its key stands for it. Few rows are
+    held at a time.
     """
-    table = read(table)
-    for batch in table.to_batches(max_chunksize=_ROWS):
+    there = present(inputs(fields), table)
+    for batch in table.select(list(there)).to_batches(max_chunksize=_ROWS):
         columns = [
-            _texts(name, column.to_pylist())
-            for name, column in zip(table.column_names, batch.columns, strict=True)
+            [field.texts(value) or field.key(value) for value in column.to_pylist()]
+            for field, column in zip(there.values(), batch.columns, strict=True)
         ]
         yield from (tuple(p for parts in row for p in parts) for row in zip(*columns, strict=True))
-
-
-def _texts(name: str, values: list[Any]) -> list[Sequence[str]]:
-    if name == "tokens":
-        return [(" ".join(tokens),) for tokens in values]
-    if name == "messages":
-        return [[t for message in messages for t in said(message)] for messages in values]
-    return [(value,) for value in values]
 
 
 def normal(text: str) -> str:
@@ -91,12 +80,10 @@ def digest(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=8).digest()
 
 
-def place(split: str, row: int, table: pa.Table) -> Place:
-    """Return the place of a row and its beginning."""
-    parts = next(parts_of(table.slice(row, 1)))
-    if "tokens" in table.column_names:
-        parts = (join_words(table.column("tokens")[row].as_py())[0],)
-    text = " | ".join(map(normal, parts))
+def place(split: str, row: int, table: pa.Table, fields: Fields) -> Place:
+    """Return where a row stands, and how it begins."""
+    there = present(inputs(fields), table).items()
+    text = " | ".join(normal(f.preview(v)) for n, f in there if (v := table.column(n)[row].as_py()))
     short = text if len(text) <= SNIPPET else text[: SNIPPET - 1] + "…"
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)
     name, line = table.column("id")[row].as_py(), table.column("line")[row].as_py()

@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,11 +48,11 @@ class Checkpoints(AtBoundary):
         monitor: The metric that chooses the best weights, such as `val/entity_f1`; given late.
         higher_is_better: Its direction; given late.
         signals: Where signals wait; given late.
-        facts: What a resumed run must share, field to value (`trainer.devices`); given late. See
-            `facts.require_alike`.
+        facts: Trainer to what a resumed run must share, field to value (`trainer.devices`); given
+            late. See `resume_facts.require_alike`.
+        elastic: Whether a run may be resumed with other facts than it had; given late.
 
     Attributes:
-        elastic: Whether a run may go on with other facts than it had.
         resumed: Notes of the other conditions in which the run was resumed.
     """
 
@@ -62,15 +63,15 @@ class Checkpoints(AtBoundary):
         monitor: str | None,
         higher_is_better: bool,
         signals: Signals,
-        facts: dict[str, Any],
+        facts: Callable[[Any], dict[str, Any]],
+        elastic: bool = False,
         every_minutes: Annotated[float, Within(above=0)] | None = 10.0,
         every_n_steps: Annotated[int, Within(least=1)] | None = None,
         keep: Annotated[int, Within(least=2)] = 2,
     ) -> None:
         self.folder, self.monitor = folder, monitor
         self.sign = 1.0 if higher_is_better else -1.0
-        self.signals, self.facts = signals, facts
-        self.elastic = False
+        self.signals, self.facts, self.elastic = signals, facts, elastic
         self.resumed: list[str] = []
         self.every_minutes, self.every_n_steps, self.keep = every_minutes, every_n_steps, keep
         self.best_rank: tuple[bool, float, float] | None = None
@@ -244,13 +245,13 @@ class Checkpoints(AtBoundary):
             "stopped": bool(self._trainer.should_stop),
             # What watches a metric may look at it in an epoch without validation.
             "metrics": {k: v.detach().cpu() for k, v in self._trainer.callback_metrics.items()},
-            "facts": self.facts,
+            "facts": self.facts(self._trainer),
             "resumed": self.resumed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over, and refuse to go on with what has changed."""
-        found = require_alike(state["facts"], self.facts, elastic=self.elastic)
+        found = require_alike(state["facts"], self.facts(self._trainer), elastic=self.elastic)
         self.resumed = list(dict.fromkeys([*state["resumed"], *found]))
         for note in found:
             log.warning("note: %s", note)

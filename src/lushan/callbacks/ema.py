@@ -1,4 +1,4 @@
-"""Validation and the best checkpoint see an exponential moving average of the weights."""
+"""Validation and the best checkpoint have an exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
 from lushan.configurable import Within, configurable
 from lushan.models.ema import EMA
@@ -13,7 +14,7 @@ from lushan.models.ema import EMA
 
 @configurable
 class WeightAverage(pl.Callback):
-    """Keep an average of the weights (Polyak and Juditsky, 1992) and judge it, not the last ones.
+    """Average the weights (Polyak and Juditsky, 1992); the average is evaluated, not the last ones.
 
     Args:
         decay: Weight of the old average in each step.
@@ -38,7 +39,6 @@ class WeightAverage(pl.Callback):
         self.ema = EMA(pl_module.model, decay=self.decay, warmup=self.warmup)
         if self._saved is not None:
             self.ema.load_state_dict(self._saved)
-        pl_module.ema = self.ema
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -58,6 +58,10 @@ class WeightAverage(pl.Callback):
         if self._swapped is not None:
             self._swapped.__exit__(None, None, None)
             self._swapped = None
+
+    def averages(self) -> dict[str, Tensor]:
+        """Return the averages by the names of the model's weights; none before training begins."""
+        return {} if self.ema is None else self.ema.averages()
 
     def state_dict(self) -> dict[str, Any]:
         """The average."""

@@ -57,10 +57,6 @@ class Guard(pl.Callback):
         """Steps that were left out so far."""
         return int(self.known["skipped"])
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Let the module ask."""
-        pl_module.guard = self
-
     def refuses(self, loss: float, norm: float, *, where: str) -> bool:
         """Whether a step is to be left out; all ranks must ask alike.
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytorch_lightning as pl
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import DOCUMENTS
 from lushan.models.decoding import Settings, Written, generate, grouped
 from lushan.run.files import appending, atomic_write, json_line
 from lushan.run.metrics_csv import SAMPLES, read_samples
@@ -86,9 +87,9 @@ class Samples(pl.Callback):
     def _fitted(self, prompt: list[int], module: Any) -> list[int]:
         encoder = module.model.encoder
         longest = encoder.max_length
-        if module.task.purpose == "seq2seq_lm":
+        if encoder.writes_apart:
             return prompt if longest is None else [*prompt[:-1][: longest - 1], prompt[-1]]
-        if module.task.reads == "text":
+        if module.task.fields == DOCUMENTS:
             prompt = prompt[: max(1, min(self.prompt_tokens, len(prompt) // 2))]
             while len(prompt) > 1 and decode(module.task.tokenizer, prompt).endswith(BROKEN):
                 prompt = prompt[:-1]  # a character is cut in two
@@ -116,7 +117,7 @@ class Samples(pl.Callback):
     def _written(self, module: Any) -> list[Written]:
         encoder, task = module.model.encoder, module.task
         prompts = [ids for _, ids in self.prompts]
-        is_whole = task.purpose == "seq2seq_lm"
+        is_whole = encoder.writes_apart
         lengths = [1 if is_whole else len(ids) for ids in prompts]
         found: dict[int, Written] = {}
         for group in grouped(

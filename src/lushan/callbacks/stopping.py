@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason as Reason
 from torch import Tensor
 
-from lushan.callbacks.console import Console
-from lushan.common.units import UNKNOWN, measure_of, text
+from lushan.common.units import Measure, measure_of, text
 from lushan.common.wording import plural
 from lushan.compat import lightning
 from lushan.configurable import configurable
@@ -26,21 +26,20 @@ class EarlyStopping(lightning.EarlyStopping):
     A correlation of what does not vary is no number: Lightning would end the training there, in
     which the loss may be falling.
 
+    Args:
+        measures: Unit of each metric, by its name without the split; given by the run.
+        **options: As Lightning's.
+
     Attributes:
         best_loss: The lowest loss that was seen while the metric was undefined.
     """
 
-    best_loss = math.inf
-    _loss = math.nan
-    _told = False
-    _measure = UNKNOWN
-
-    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
-        """Look up the unit of the metric, which the console knows."""
-        super().setup(trainer, pl_module, stage)
-        shown = next((one for one in trainer.callbacks if isinstance(one, Console)), None)
-        if shown is not None:
-            self._measure = measure_of(shown.measures, self.monitor)
+    def __init__(self, *, measures: Mapping[str, Measure] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.best_loss = math.inf
+        self._loss = math.nan
+        self._told = False
+        self._measure = measure_of(measures or {}, self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
         """As Lightning's, with the loss."""

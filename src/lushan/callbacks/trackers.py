@@ -29,7 +29,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import SAMPLES, read_rows, read_samples
 from lushan.run.redaction import redact, redact_config
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Tracker(Protocol):
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Take some numbers of one step."""
 
-    def finish(self, result: Result | None, folder: Path) -> None:
+    def finish(self, result: RunResult | None, folder: Path) -> None:
         """End; with a result, take its numbers, tables and plots."""
 
 
@@ -158,7 +158,7 @@ class WandB:
         data = [list(row.values()) for row in rows[-MOST_SAMPLES:]]
         self.run.log({"samples": wandb.Table(columns=[*rows[0]], data=data)}, step=step)
 
-    def finish(self, result: Result | None, folder: Path) -> None:
+    def finish(self, result: RunResult | None, folder: Path) -> None:
         """The summary, the per-class table, the plots; a stopped run stays open for its resume."""
         import wandb
 
@@ -200,7 +200,7 @@ class TensorBoard:
         new = [f"**{row['prompt']}** {row['text']}" for row in rows if row["step"] == step]
         self.writer.add_text("samples", "\n\n".join(new), step)
 
-    def finish(self, result: Result | None, folder: Path) -> None:
+    def finish(self, result: RunResult | None, folder: Path) -> None:
         """The final numbers, the per-class table and the plots."""
         if result is not None:
             for name, value in result.metrics.items():
@@ -261,7 +261,7 @@ class Guarded(Logger):
         if self._waiting.qsize() > MOST_WAITING:
             self._give_up(f"it is {MOST_WAITING:,} messages behind")
 
-    def close(self, result: Result | None) -> None:
+    def close(self, result: RunResult | None) -> None:
         """End the tracker's copy; waits for it only so long."""
         self._waiting.put(lambda: self.tracker.finish(result, self.about.folder))
         self._waiting.put(None)
@@ -302,7 +302,7 @@ class _Adapted:
     def log(self, values: Mapping[str, float], step: int) -> None:
         self.logger.log_metrics(dict(values), step)
 
-    def finish(self, result: Result | None, folder: Path) -> None:
+    def finish(self, result: RunResult | None, folder: Path) -> None:
         if result is not None:
             self.logger.log_metrics({k: v for k, v in result.metrics.items() if v is not None})
         self.logger.finalize("success" if result is not None else "failed")
@@ -327,7 +327,7 @@ def tracked(trackers: list[Guarded]) -> Any:
     Yields:
         A list for the result; where it stays empty, the run was stopped or failed.
     """
-    results: list[Result] = []
+    results: list[RunResult] = []
     try:
         yield results
     finally:
@@ -369,7 +369,7 @@ def sync(folder: str | Path) -> str:
     return url
 
 
-def class_rows(result: Result) -> list[dict[str, Any]]:
+def class_rows(result: RunResult) -> list[dict[str, Any]]:
     """The per-class report as flat rows: split, level, class, precision, recall, f1, support."""
     rows = []
     for split, levels in result.reports.items():

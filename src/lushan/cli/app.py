@@ -158,7 +158,7 @@ def evaluate(
     """Evaluate a trained run again, on another split or on other data."""
     from lushan import inference
     from lushan.common.units import Measure
-    from lushan.run.result import Result
+    from lushan.run.result import RunResult
     from lushan.run.summary import closing_text
 
     found = inference.evaluate(run, split=split, overrides=overrides or [])
@@ -166,7 +166,8 @@ def evaluate(
         told = {name: value for name, value in found.items() if name != "records"}
         echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
         return
-    result = Result(
+    result = RunResult(
+        folder=run,
         name="",
         run_id="",
         seed=0,

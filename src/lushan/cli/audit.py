@@ -117,26 +117,36 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
 
 
 def judged_apart(run: Path) -> list[Apart]:
-    """A run's scores on entities that train has and has not; none where it tags no words.
+    """Return a run's scores on entities that train has and has not; none where it tags no words.
 
     Raises:
         UserError: Its predictions are not those of its data.
     """
     from lushan.audit.apart import scores_apart
-    from lushan.config.build import source_of
+    from lushan.config.build import build, source_of
+    from lushan.data.fields import Tags, tagged
     from lushan.run import checksums
     from lushan.run.config_yaml import read_config
     from lushan.run.folder import RunFolder
     from lushan.study import records
+    from lushan.study.schemas import schema_of
 
-    splits = source_of(read_config(run)).read().splits
-    if "train" not in splits or "tags" not in splits["train"].column_names:
+    result = RunFolder(run).result()
+    assert result is not None  # `config_of_run` has refused a run without one
+    schema = schema_of(result, run)
+    predicted, field = schema.predicted or ("", None)
+    cfg = read_config(run)
+    corpus = source_of(cfg).read(build(cfg["task"]).fields)
+    splits = corpus.splits
+    if "train" not in splits or tagged(corpus.fields) is None or not isinstance(field, Tags):
         return []
     checksums.verified(run, RunFolder(run).predictions.name)  # none of them is gone
     found = []
-    for split, table in splits.items():
+    for split in splits:
         if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
-            found.append(scores_apart(split, table, records.read(run, split), splits["train"]))
+            told = records.read(run, split, schema)
+            train, fields = splits["train"], corpus.fields
+            found.append(scores_apart(split, splits[split], fields, told, predicted, train))
     return found
 
 
@@ -147,46 +157,51 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
         UserError: The data cannot be read.
     """
     from lushan.audit.findings import audit_of
-    from lushan.config.build import source_of
+    from lushan.config.build import build, source_of
 
     source: Source = source_of(cfg)
-    corpus = source.read()
-    found = audit_of(corpus.splits, corpus.kind, corpus.notes, threshold)
+    task: Task = build(cfg["task"])
+    corpus = source.read(task.fields)
+    found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold)
     unmeasured = list(found.unmeasured)
     if corpus.windows is not None:
         unmeasured.append("train: it is read as a stream; its first window alone was audited")
     try:
-        return dataclasses.replace(found, unmeasured=unmeasured, **measured(cfg, source, corpus))
+        return dataclasses.replace(
+            found, unmeasured=unmeasured, **measured(cfg, source, corpus, task)
+        )
     except UserError as error:
         reason = f"lengths and unknown characters: {error}"
         return dataclasses.replace(found, unmeasured=[*unmeasured, reason])
 
 
-def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus) -> dict[str, Any]:
-    """Measure what takes a tokenizer: lengths against the limit, and unknown characters.
+def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task) -> dict[str, Any]:
+    """What takes a tokenizer: lengths against the limit, and unknown characters.
 
     Raises:
         UserError: There is no such tokenizer or model, or the task cannot read this data.
     """
     from lushan.audit.lengths import unknown_characters
     from lushan.config.build import build
+    from lushan.data.processing import tokenizer_of
     from lushan.engine import components
     from lushan.engine.announce import quiet_lightning
 
     quiet_lightning()
-    task: Task = build(cfg["task"])
-    components.require_kind(task, corpus)
     task.prepare(corpus)
-    tokenizer = build(
-        cfg["tokenizer"],
-        texts=functools.partial(components.texts_of, corpus),
+    processor = build(
+        cfg["processor"],
+        texts=corpus.train_texts,
         cache_dir=Path(cfg["paths"]["cache_dir"]) / "tokenizers",
     )
-    task.use(tokenizer)
-    limits = components.limits_of(source, components.make_encoder(cfg, task, tokenizer))
+    task.use(processor)
+    limits = components.limits_of(source, components.make_encoder(cfg, task, processor))
+    tokenizer = tokenizer_of(processor)
+    if tokenizer is None:  # lengths and characters are of text
+        return {}
     lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]
     known = functools.partial(knows, tokenizer)
-    return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, known)}
+    return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, corpus.fields, known)}
 
 
 def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: Limits) -> Lengths:
@@ -210,7 +225,7 @@ def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: L
 
     try:
         return found(dataclasses.replace(limits, max_length=WHOLE, stride=None))
-    except UserError:  # what corrupts spans has no sentinels for so many: it reads in pieces
+    except UserError:  # what hides spans has no sentinels for so many: it reads in pieces
         return found(dataclasses.replace(within, stride=None))
 
 

@@ -6,21 +6,26 @@ What takes time to import is imported inside them, as in `lushan.cli.app`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.engine.job import Job
+from lushan.errors import UserError
 from lushan.run import remote_code
 from lushan.run.progress import Bar
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from lushan.launch.job_status import JobStatus
+    from lushan.launch.protocol import CheckedConfig
+    from lushan.run.folder import Status
     from lushan.study.plan import Plan, Run
 
 File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
@@ -44,23 +49,45 @@ def add_to(other: typer.Typer) -> None:
 
 
 class SharedJob(Job):
-    """A job of a study: what another process is carrying out is left to it."""
+    """A job of a study: its config was checked with the study, and a live owner keeps its run.
 
-    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
-        """Run a job, unless the run's lock is held."""
-        from lushan.config.check import check
-        from lushan.errors import UserError
+    Args:
+        runs: Of the study, in the order of the jobs.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__()
+        self.configs = [dict(run.config) for run in runs]
+
+    def carry_out(
+        self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
+    ) -> JobStatus:
+        """As `Job`, unless the run has a live owner."""
+        from hydra.core.hydra_config import HydraConfig
+
+        from lushan.launch.job_status import JobStatus
         from lushan.run.folder import RUNNING, RunFolder
 
-        try:
-            folder = RunFolder.of(check(cfg.copy()))
-        except UserError:  # told by the job itself
-            return super().__call__(cfg)
+        folder = RunFolder.of(self.configs[HydraConfig.get().job.num])
         owner = folder.owner()
         if owner is None:
-            return super().__call__(cfg)
-        told = {"state": RUNNING, "reason": f"{owner} is running it", "exit_code": 0}
-        return told | {"folder": str(folder.path)}
+            return super().carry_out(cfg, checked)
+        return JobStatus(RUNNING, reason=f"{owner} is running it", folder=folder.path)
+
+    def check(self, cfg: DictConfig) -> CheckedConfig:
+        """Return the config that the study has checked.
+
+        Raises:
+            UserError: The result of its run is damaged.
+        """
+        from hydra.core.hydra_config import HydraConfig
+
+        from lushan.launch.protocol import CheckedConfig
+        from lushan.run.folder import RunFolder
+
+        del cfg
+        config = self.configs[HydraConfig.get().job.num]
+        return CheckedConfig(config, RunFolder.of(config).result())
 
 
 @app.command(
@@ -83,8 +110,7 @@ def run(
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
     from lushan.config.launching import launch, require_launcher
-    from lushan.errors import UserError
-    from lushan.run.folder import FAILED, NEW
+    from lushan.run.folder import COMPLETE, FAILED, NEW
     from lushan.study.plan import progress
     from lushan.study.runner import carry_out
 
@@ -106,20 +132,22 @@ def run(
     made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)
-    echo(str(progress(made.states())), err=True)
+    states = made.states()
+    echo(str(progress(states)), err=True)
     _say_what_stays_open(made)
     refused: dict[Run, str] = {}
 
     def start(todo: Sequence[Run]) -> None:
-        done = launch([run.overrides for run in todo], SharedJob(), options)
+        done = launch([run.overrides for run in todo], SharedJob(todo), options)
         for one, job in zip(todo, done, strict=True):
-            answer = job.return_value
-            if answer["state"] == FAILED and one.folder.state == NEW:  # it came to no folder
-                refused[one] = answer["reason"]
+            status: JobStatus = job.return_value
+            if status.state == FAILED and one.folder.state == NEW:  # it was refused before
+                refused[one] = str(status.reason)
 
-    carry_out(made, start, retry=retry, told=lambda text: echo(text, err=True))
-    echo(_closing(made, refused))
-    raise typer.Exit(_exit_code(made))
+    say = functools.partial(echo, err=True)
+    states = carry_out(made, start, states=states, retry=retry, told=say)
+    echo(_closing(made, states, refused))
+    raise typer.Exit(int(any(status.state != COMPLETE for status in states.values())))
 
 
 @app.command(
@@ -161,7 +189,6 @@ def table(
     ] = None,
 ) -> None:
     """The study's tables, and what has become of its claims."""
-    from lushan.errors import UserError
     from lushan.run.files import write_page
     from lushan.study import render
     from lushan.study.formats import require_format
@@ -226,7 +253,6 @@ def verify(
     """Make complete runs again, each in a fresh folder, and compare number by number."""
     import random
 
-    from lushan.errors import UserError
     from lushan.run.folder import COMPLETE
 
     made = planned(file)
@@ -275,8 +301,8 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
     import contextlib
     import tempfile
 
+    from lushan.config.build import source_of
     from lushan.engine import lifecycle
-    from lushan.errors import UserError
     from lushan.run.folder import RunFolder
     from lushan.study.reproduction import Original, compare
 
@@ -289,13 +315,13 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
             raise UserError(
                 "there is a run already", key="--keep", value=str(again.path), hint="Name another."
             )
-        changed = original.differences(lifecycle.inputs_of(config))
+        changed = original.differences(lifecycle.inputs_of(config, source_of(config)))
         for line in changed:
             echo(f"  not as it was: {line}")
         if original.threads is not None:
             lifecycle.limit_threads(original.threads)
-        lifecycle.run(config, choices=original.result.choices)
-        found = compare(original, again, tolerance=tolerance)
+        result = lifecycle.run(config, choices=original.result.choices)
+        found = compare(original, result, tolerance=tolerance)
         for line in found.lines(every=every):
             echo(f"  {line}")
         echo(f"  {found.verdict}")
@@ -335,17 +361,18 @@ def _say_what_stays_open(made: Plan) -> None:
         echo(line, err=True)
 
 
-def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
-    """Return a study's state, and why runs are not done.
+def _closing(made: Plan, states: Mapping[Run, Status], refused: Mapping[Run, str]) -> str:
+    """Return how a study stands, and why runs are not done.
 
     Args:
         made: The study.
+        states: How far each run is.
         refused: Runs that have not come to a folder, and why.
     """
     from lushan.run.folder import FAILED
     from lushan.study.plan import STALE, progress
 
-    states = made.states()
+    states = dict(states)
     for run, reason in refused.items():
         states[run] = dataclasses.replace(states[run], state=FAILED, reason=reason)
     failed = [run for run, status in states.items() if status.state == FAILED]
@@ -360,9 +387,3 @@ def _closing(made: Plan, refused: Mapping[Run, str]) -> str:
             "write another name=NAME in base"
         )
     return "\n".join([*lines, *made.notes, str(progress(states))])
-
-
-def _exit_code(made: Plan) -> int:
-    from lushan.run.folder import COMPLETE
-
-    return int(any(status.state != COMPLETE for status in made.states().values()))

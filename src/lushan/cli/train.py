@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lushan.common.terminal import console, echo
 from lushan.engine.job import Job, gave_up
@@ -18,7 +17,7 @@ from lushan.run import remote_code
 from lushan.run.surroundings import require_numbers
 
 if TYPE_CHECKING:
-    from lushan.launch.job_status import Outcome
+    from lushan.launch.job_status import JobStatus
 
 
 def train(args: Sequence[str]) -> int:
@@ -53,51 +52,39 @@ def train(args: Sequence[str]) -> int:
         raise
     if done is None:  # something was only shown
         return 0
-    answers = [dict(job.return_value) for job in done]
-    if len(answers) == 1 and answers[0]["number"] is None:
-        return _close_run(answers[0])
+    jobs: list[JobStatus] = [job.return_value for job in done]
+    if len(jobs) == 1 and jobs[0].number is None:
+        return _close_run(jobs[0])
     apart = set_apart([job.overrides or () for job in done])
-    found = [_outcome(a, answer) for a, answer in zip(apart, answers, strict=True)]
-    return _close_sweep(found or job_status.collected())
+    named = [dataclasses.replace(job, overrides=o) for job, o in zip(jobs, apart, strict=True)]
+    return _close_sweep(named or job_status.collected())
 
 
-def _close_run(answer: Mapping[str, Any]) -> int:
+def _close_run(job: JobStatus) -> int:
     """Print the result table of a single run, and its folder in the last line."""
-    from lushan.engine import lifecycle
-    from lushan.run.folder import RunFolder
+    from lushan.run.folder import COMPLETE, INTERRUPTED
     from lushan.run.summary import closing_text
 
-    if answer["state"] == "complete":
-        if lifecycle.rank() > 0 or answer.get("shown"):
-            return 0
-        result = RunFolder(answer["folder"]).result()
-        assert result is not None
-        echo(closing_text(result))
-    if answer["state"] == "interrupted":
+    if job.state == COMPLETE and job.result is None:  # shown only, or another rank than the first
+        return job.exit_code
+    if job.result is not None:
+        echo(closing_text(job.result))
+    if job.state == INTERRUPTED:
         echo("what was done is saved: the same command resumes it", err=True)
-    if (answer["state"] == "complete" or answer["begun"]) and Path(answer["folder"]).is_dir():
-        echo(f"run: {answer['folder']}")
-    return int(answer["exit_code"])
+    if job.folder is not None and (job.result is not None or job.begun) and job.folder.is_dir():
+        echo(f"run: {job.folder}")
+    return job.exit_code
 
 
-def _close_sweep(found: Sequence[Outcome]) -> int:
+def _close_sweep(jobs: Sequence[JobStatus]) -> int:
     """Print how the jobs of a sweep ended."""
     from lushan.launch import job_status
 
     screen = console() if sys.stdout.isatty() else console(width=240, no_color=True)
-    if found:
+    if jobs:
         screen.print()
-        screen.print(job_status.outcome_table(found))
-    echo(job_status.describe(found))
+        screen.print(job_status.status_table(jobs))
+    echo(job_status.describe(jobs))
     for note in job_status.notes():
         echo(note)
-    return job_status.exit_code(found)
-
-
-def _outcome(overrides: tuple[str, ...], answer: Mapping[str, Any]) -> Outcome:
-    """Return the status of a job that another launcher has started."""
-    from lushan.launch.job_status import Outcome
-
-    names = {field.name for field in dataclasses.fields(Outcome)} - {"overrides"}
-    known = {name: value for name, value in answer.items() if name in names}
-    return Outcome(overrides=overrides, **known)
+    return job_status.exit_code(jobs)

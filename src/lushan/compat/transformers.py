@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -21,6 +22,20 @@ def set_attention(config: Any, kind: str) -> None:
     only a config, before and after each batch of packed rows.
     """
     config._attn_implementation = kind
+
+
+def is_auto_class(found: Any) -> bool:
+    """Return whether an object of transformers chooses models; the base of these is private."""
+    return hasattr(found, "_model_mapping")
+
+
+def models_of(auto_class: Any) -> Mapping[type, Any]:
+    """Return the class of a model, or several, for each class of configs.
+
+    The public `from_config` makes the model at once, whose class alone is asked for here.
+    """
+    mapping: Mapping[type, Any] = auto_class._model_mapping
+    return mapping
 
 
 def supports_sdpa(model_class: Any) -> bool:

@@ -26,7 +26,16 @@ from typing import Any
 
 from lushan.common import parsing
 from lushan.config.folders import is_there, personal_conf
-from lushan.config.rules import HYDRA_RULES, PLACES, RULES, SCORE, SCORE_RULES, Rule
+from lushan.config.rules import (
+    FIELD,
+    FIELD_RULES,
+    HYDRA_RULES,
+    PLACES,
+    RULES,
+    SCORE,
+    SCORE_RULES,
+    Rule,
+)
 from lushan.configurable import is_configurable
 from lushan.errors import UserError, did_you_mean
 from lushan.run import inside
@@ -120,9 +129,8 @@ def rules_for(key: str) -> tuple[Rule, ...]:
     # `my_package` allows itself and what is in it, not `my_package_evil`.
     theirs = user_prefixes()
     lives = tuple(name for p in theirs for name in (p, f"{p}."))
-    return (SCORE_RULES if key == SCORE else RULES) + tuple(
-        Rule(name, lives, functions=True) for name in lives
-    )
+    own = {SCORE: SCORE_RULES, FIELD: FIELD_RULES}.get(key, RULES)
+    return own + tuple(Rule(name, lives, functions=True) for name in lives)
 
 
 def judge_name(name: object, key: str) -> Rule:

@@ -15,10 +15,10 @@ from lushan.errors import UserError
 TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
-    "tokenizer": ("texts", "cache_dir"),
-    "model": ("vocab_size", "pad_token_id", "purpose", "special"),
+    "processor": ("texts", "cache_dir"),
+    "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
-    "peft": ("encoder", "purpose"),
+    "peft": ("encoder", "auto_class"),
     "peft.config": (
         *("task_type", "peft_type", "total_step", "inference_mode"),
         *("auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
@@ -27,18 +27,24 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("model",),
     "optimizer.algorithm": ("params",),
     "scheduler": ("step", "total_steps"),
-    "trainer": ("callbacks", "logger", "plugins", "default_root_dir"),
-    "callbacks.checkpoints": ("folder", "monitor", "higher_is_better", "signals", "facts"),
+    "trainer": ("limits", "plan", "callbacks", "logger", "plugins", "default_root_dir"),
+    "callbacks.checkpoints": (
+        *("folder", "monitor", "higher_is_better", "signals", "facts", "elastic"),
+    ),
 }
 """Arguments that a run finds out and gives, by the key of the node: no config sets them."""
 METRICS = "task.metrics"
 """Metrics that a config adds, by names of its own."""
 _OF_METRICS = ("num_classes", "num_labels")
+_OF_CALLBACKS = ("measures",)
 
 
 def given(key: str) -> tuple[str, ...]:
     """Return the arguments of a node that a run gives."""
-    return _OF_METRICS if key.rpartition(".")[0] == METRICS else GIVEN.get(key, ())
+    group = key.rpartition(".")[0]
+    if group == METRICS:
+        return _OF_METRICS
+    return GIVEN.get(key, ()) + (_OF_CALLBACKS if group == "callbacks" else ())
 
 
 def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:

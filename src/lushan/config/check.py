@@ -44,7 +44,7 @@ TOP: Mapping[str, types.Kind] = {
 LATER = ("show", "trial", remote_code.KEY, RESOLVED)
 """Keys that the configs of older runs have not, or most have not."""
 
-CALLED = ("data", "tokenizer", "model", "task", "optimizer", "scheduler", "trainer")
+CALLED = ("data", "processor", "model", "task", "optimizer", "scheduler", "trainer")
 """Groups that are one node with a target."""
 
 OPTIONAL = ("peft",)
@@ -358,7 +358,7 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
         )
     if cfg.get("trial"):
         require_storage(cfg["trial"].get("storage"), "trial.storage")
-    _require_own_tokenizer(cfg, found["tokenizer"])
+    _require_own_tokenizer(cfg, found["processor"])
     monitored = [
         (f"callbacks.{name}", node)
         for name, node in (cfg.get("callbacks") or {}).items()
@@ -395,9 +395,9 @@ def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
         raise UserError(
             f"this tokenizer is trained on the training text, and the weights of {path} know "
             "the tokens of another",
-            key="tokenizer",
-            value=cfg["tokenizer"].get("kind", cfg["tokenizer"][TARGET]),
-            hint="Write tokenizer=pretrained, which reads the one that came with the weights.",
+            key="processor",
+            value=cfg["processor"].get("kind", cfg["processor"][TARGET]),
+            hint="Write processor=pretrained, which reads the one that came with the weights.",
         )
 
 

@@ -99,16 +99,37 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
         config: Its config.
 
     Returns:
+        See `require_unchanged`, which also says what it raises.
+    """
+    return require_unchanged(targets_of(folder), folder, config)
+
+
+def targets_of(folder: Path) -> dict[str, str]:
+    """Return the modules behind a run's targets when it was trained, each with its code's hash."""
+    before: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        before = checksums.read_json(folder, INPUTS)
+    with intact(folder / INPUTS):
+        return dict(before.get("targets") or {})
+
+
+def require_unchanged(
+    targets: Mapping[str, str], folder: Path, config: Mapping[str, Any]
+) -> list[str]:
+    """Make sure that code is what it was when a model was trained with it.
+
+    Args:
+        targets: Module to the hash of its code, then.
+        folder: Of the model, for the error.
+        config: Its config.
+
+    Returns:
         A note where the code has changed and the environment allows that.
 
     Raises:
         UserError: It has changed. Code that is gone raises where it is imported.
     """
-    before: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        before = checksums.read_json(folder, INPUTS)
-    with intact(folder / INPUTS):
-        known = {"targets": dict(before.get("targets") or {})}
+    known = {"targets": dict(targets)}
     now = {"targets": sources(config)} if known["targets"] else known
     found = [change for change in changes(known, now) if change.how != "gone"]
     if not found:

@@ -266,7 +266,7 @@ def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
     if isinstance(node, DictConfig) and "_target_" in node and name not in node:
         return True
     # `optimizer.algorithm={_target_: torch.optim.AdamW, betas: [0.9, 0.99]}`
-    # Taken as it stands: `tokenizer.path` is that of a model which has none before its key is set.
+    # Taken as it stands: `processor.path` is that of a model which has none before its key is set.
     if not isinstance(node, DictConfig) or name not in list(node):  # the mapping itself resolves it
         return False
     inner = node_at(node, name)

@@ -9,7 +9,7 @@ from lushan.errors import UserError
 INIT_FROM = "init_from"
 """Short for a model, its shape, its tokenizer and its weights: those of one place."""
 
-_GROUPS, _PLACE = ("model=pretrained", "tokenizer=pretrained"), "model.path"
+_GROUPS, _PLACE = ("model=pretrained", "processor=pretrained"), "model.path"
 
 
 def starting_from(overrides: Sequence[str]) -> list[str]:
@@ -21,7 +21,7 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
     named = {line.partition("=")[0]: line for line in overrides}
     if INIT_FROM not in named:
         return list(overrides)
-    for group in ("model", "tokenizer", "model.path"):
+    for group in ("model", "processor", "model.path"):
         if group in named:
             raise UserError(
                 f"{INIT_FROM} brings its own model and tokenizer",

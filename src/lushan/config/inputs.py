@@ -47,7 +47,7 @@ def read_by(config: Mapping[str, Any]) -> Inputs:
     found: dict[str, str] = {}
     seen: set[Path] = set()
     for key, place in sorted(named(config)):
-        if place in seen:  # model.path is mostly tokenizer.path too
+        if place in seen:  # model.path is mostly processor.path too
             continue
         seen.add(place)
         if is_run(place):

@@ -230,6 +230,10 @@ PEERS: Mapping[str, Peer] = {
     **dict.fromkeys(("model_id", "model_type", "pretrained_model_name_or_path"), _MODEL),
     **dict.fromkeys(("hf_model", "pretrained_model", "checkpoint_dir"), _MODEL),
     **dict.fromkeys(("adapter_name_or_path", "restore_from_path"), _START),
+    **dict.fromkeys(
+        ("tokenizer", "processing_class", "image_processor"),
+        Peer(note="Tokenizers and image processors are the group processor: processor=bpe."),
+    ),
     "tokenizer_name": Peer(
         note="The tokenizer comes with the model: model=pretrained model.path=PLACE; "
         "init_from=PLACE takes both from one place."

@@ -118,6 +118,11 @@ _SCORES = "lushan.metrics.scores."
 SCORE_RULES = (Rule(_SCORES, (_SCORES,), functions=True),)
 """What a result may name as the score of a metric, beside what the user allows."""
 
+FIELD = "field"
+"""Stands for the key of a field's class that a stored result names."""
+FIELD_RULES = (Rule("lushan.", ("lushan.",), ("lushan.data.fields.Field",)),)
+"""What a result may name as the field of an entry, beside what the user allows."""
+
 HYDRA_RULES = (
     *(Rule(name, (name,)) for name in SETTINGS),
     Rule(

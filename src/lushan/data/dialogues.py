@@ -11,17 +11,9 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.encode import arrow
+from lushan.data.fields import Fields
 from lushan.data.history import HISTORY, earlier_turns
-from lushan.data.labelled import (
-    Columns,
-    Labelled,
-    halves,
-    most,
-    remember,
-    remembered,
-    require_column,
-    with_places,
-)
+from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.messages import (
     CALLS,
     TOOLS,
@@ -33,6 +25,7 @@ from lushan.data.messages import (
     tools_from,
     without_nulls,
 )
+from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 from lushan.text.weights import WEIGHT
@@ -86,12 +79,15 @@ class Dialogues:
     id: str | None = "id"
     longest_line: int = files.LONGEST_LINE
 
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """A corpus's table of any rows; dialogues without a turn to learn are left out.
 
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
+        del fields
         counts: Counter[str] = Counter()
         table, dialogues = self.dialogues_of(columns, counts)
         kept = [row for row, messages in enumerate(dialogues) if _learned(messages)]

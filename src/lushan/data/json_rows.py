@@ -12,13 +12,13 @@ import codecs
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lushan.common.parsing import parse_json, parse_json_at
 from lushan.data import files, unpacking
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -53,7 +53,11 @@ class Row(NamedTuple):
 
 
 def columns_of(
-    source: Iterable[bytes], name: str | Path, *, longest: int = files.LONGEST_LINE
+    source: Iterable[bytes],
+    name: str | Path,
+    *,
+    longest: int = files.LONGEST_LINE,
+    each: str | None = None,
 ) -> Columns:
     """The fields of a file's rows; one that a row lacks is None there.
 
@@ -61,6 +65,8 @@ def columns_of(
         source: The file's bytes, unpacked, in pieces of any size.
         name: Of the file, for errors.
         longest: Bytes of the longest line, or characters of the longest element.
+        each: Keys of lists inside of a row, from the outermost, whose innermost elements are the
+            rows, each with the other values of what it lies in: `paragraphs.qas`.
 
     Raises:
         UserError: It is no such JSON, or there is none; names file and line.
@@ -68,7 +74,8 @@ def columns_of(
     found: dict[str, list[Any]] = {}
     lines = array.array("q")
     is_array, held = False, 0
-    for row in rows_of(source, name, longest=longest):
+    rows = rows_of(source, name, longest=longest)
+    for row in rows if each is None else unnested(rows, each.split("."), name):
         for key, value in row.value.items():
             column = found.setdefault(key, [])
             column.extend(itertools.repeat(None, len(lines) - len(column)))
@@ -102,6 +109,34 @@ def rows_of(source: Iterable[bytes], name: str | Path, *, longest: int) -> Itera
         yield from _Scanner(whole, name, longest).wrapper()
     else:
         yield from _lines(whole, name, longest)
+
+
+def unnested(rows: Iterable[Row], keys: Sequence[str], name: str | Path) -> Iterator[Row]:
+    """Yield the elements of lists inside of rows as rows; see `columns_of`.
+
+    Raises:
+        UserError: A row has no such list, or an element is no object.
+    """
+    for row in rows:
+        try:
+            values = list(_elements(row.value, keys))
+        except (KeyError, TypeError):
+            raise UserError(
+                f"there is no list of objects at {'.'.join(keys)}",
+                file=name,
+                line=row.line,
+                hint="data.each=KEY.KEY names lists that lie in one another, from the outermost.",
+            ) from None
+        yield from (Row(row.line, value, 0) for value in values)
+
+
+def _elements(value: dict[str, Any], keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if not keys:
+        yield value
+        return
+    around = {key: other for key, other in value.items() if key != keys[0]}
+    for element in value[keys[0]]:
+        yield from _elements({**around, **element}, keys[1:])
 
 
 def is_array(path: Path) -> bool:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
-from lushan.data import files
-from lushan.data.classes import Classes, LabelReader
+from lushan.data.classes import LabelReader
 from lushan.data.encode import arrow
+from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.errors import UserError, did_you_mean
-
-LabelKind = Literal["single", "multilabel", "regression"]
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
 PAIRS = (
@@ -28,58 +27,6 @@ LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score"
 IDS = ("id", "idx", "guid", "uid")
 
 
-@dataclasses.dataclass
-class Columns:
-    """Raw columns of one file.
-
-    Attributes:
-        values: Name to values, all of one length.
-        lines: The line each row starts in, from 1.
-        file: The file, as the user named it.
-        classes: Of columns whose values were class numbers, these and their names.
-        elements: The rows' numbers in a JSON array, where they are elements of one.
-    """
-
-    values: Mapping[str, Sequence[Any]]
-    lines: Sequence[int]
-    file: str | Path
-    classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
-    elements: Sequence[int] | None = None
-
-    def usual(
-        self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
-    ) -> list[str]:
-        """Return the columns that most rows have, so that one odd row adds none.
-
-        Args:
-            named: Columns that the config names, which count whatever rows have them.
-            among: Names of which one is looked for; where no usual column is called so, all count.
-        """
-        wanted = [named] if isinstance(named, str) else named or ()
-        found = [
-            name
-            for name, values in self.values.items()
-            if name in wanted or 2 * sum(value is None for value in values) <= len(values)
-        ]
-        if among and not any(name in wanted or name.lower() in among for name in found):
-            return list(self.values)
-        return found
-
-    def fail(
-        self, problem: str, row: int, *, hint: str | None = None, value: Any = None
-    ) -> UserError:
-        """The error about a row."""
-        if self.elements is not None:
-            problem = f"{problem} (element {self.elements[row]})"
-        return UserError(problem, file=self.file, line=self.lines[row], hint=hint, value=value)
-
-    def place(self, row: int) -> str:
-        """Where a row stands."""
-        if self.elements is not None:
-            return f"element {self.elements[row]}"
-        return f"line {self.lines[row]}"
-
-
 @dataclasses.dataclass(kw_only=True)
 class Labelled:
     """Options of a source that reads labelled texts.
@@ -88,7 +35,6 @@ class Labelled:
         text: The column of the texts, or two for pairs; null finds it by its name.
         label: The column of the labels; null finds it by its name.
         id: The column of the examples' names; null numbers them by their lines.
-        label_kind: What a label is: one class, several, or a number.
         label_separator: What stands between several labels in one field: `,`.
         label_names: Names of labels that are written as numbers from 0, or as indicators.
         multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null looks at
@@ -98,7 +44,6 @@ class Labelled:
     text: str | list[str] | None = None
     label: str | None = None
     id: str | None = "id"
-    label_kind: LabelKind = "single"
     label_separator: str | None = None
     label_names: list[str] | None = None
     multi_hot: bool | None = None
@@ -108,28 +53,30 @@ class Labelled:
         columns: Columns,
         split: str = "input",
         notes: list[str] | None = None,
-        *,
-        labelled: bool = True,
+        fields: Fields | None = None,
     ) -> pa.Table:
-        """Rows of texts in a corpus's columns.
+        """Return rows of texts in a corpus's columns.
 
         Args:
             columns: As they were read.
             split: Their name in notes.
             notes: Takes what the reader of the numbers must know.
-            labelled: Whether there are labels.
+            fields: What is looked for: `text`, `text_pair` where there are two, and `label`, whose
+                field says what a label is. None is a text and a class.
 
         Raises:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
+        wanted = (LABELLED if fields is None else fields).get("label")
         labels = columns.usual(self.label, among=LABELS)
-        label = self._label_column(labels, columns.file) if labelled else self._known_label(labels)
+        label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
-        if labelled and label is not None:
-            table["label"] = self._labels(columns, label, split, [] if notes is None else notes)
+        if wanted is not None and label is not None:
+            told = [] if notes is None else notes
+            table["label"] = self._labels(columns, label, wanted, split, told)
         return with_places(table, columns)
 
     def _text_columns(
@@ -227,19 +174,21 @@ class Labelled:
 
     # Labels
 
-    def _labels(self, columns: Columns, name: str, split: str, notes: list[str]) -> pa.Array:
+    def _labels(
+        self, columns: Columns, name: str, field: Field, split: str, notes: list[str]
+    ) -> pa.Array:
         coded = columns.classes.get(name)
         values: Sequence[Any] = columns.values[name]
         names: Sequence[str] | None = self.label_names
-        if coded is not None and (names is not None or self.label_kind == "multilabel"):
+        several = isinstance(field, Labels)
+        if coded is not None and (names is not None or several):
             # Lists of class numbers may be indicators: they are named once that is known.
             values, names = coded.numbers, names or coded.names
         reader = LabelReader(
             columns, values, names, self.label_separator, self.multi_hot, self._width()
         )
-        if self.label_kind == "regression":
+        if isinstance(field, Number):
             return arrow.numbers(reader.numbers(), pa.float64())
-        several = self.label_kind == "multilabel"
         found = arrow.text_lists(reader.several()) if several else arrow.texts(reader.single())
         self._require_one_width(columns, reader.width)
         notes += [f"{split}: {remark}" for remark in reader.remarks]
@@ -292,51 +241,3 @@ def require_column(name: str, names: Collection[str], key: str, file: str | Path
             file=file,
             hint=f"{near} {hint}" if near else hint,
         )
-
-
-def strings(columns: Columns, name: str) -> pa.Array:
-    """A column that must hold text in every row; an empty one is allowed."""
-    values = columns.values[name]
-    for row, value in enumerate(values):
-        if type(value) is not str:
-            raise columns.fail(
-                f"the {name} is missing" if value is None else f"the {name} is no text",
-                row,
-                value=value,
-            )
-    try:
-        return arrow.texts(values)
-    except UnicodeEncodeError as error:
-        raise halves(columns, [[value] for value in values]) from error
-
-
-def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:
-    """The error for half of a surrogate pair, which JSON can write and UTF-8 cannot."""
-    for row, texts in enumerate(values):
-        for text in texts:
-            for place, character in enumerate(text):
-                if "\ud800" <= character <= "\udfff":
-                    return columns.fail(
-                        f"half of a surrogate pair, \\u{ord(character):04x}, at character "
-                        f"{place + 1} of the text",
-                        row,
-                        hint="An emoji was cut there; remove the rest of it.",
-                    )
-    raise AssertionError("no surrogate in these values")
-
-
-def with_places(table: Mapping[str, pa.Array], columns: Columns) -> pa.Table:
-    """A table with the columns line and file."""
-    places = {
-        "line": arrow.numbers(columns.lines, pa.int64()),
-        "file": arrow.texts([str(columns.file)] * len(columns.lines)),
-    }
-    return pa.table({**table, **places})
-
-
-def require_short(columns: Columns, longest: int) -> None:
-    """Refuse a text beyond the bound, where lines could not be measured."""
-    for values in columns.values.values():
-        for row, value in enumerate(values):
-            if isinstance(value, str) and len(value) > longest:
-                raise files.too_long(columns.file, columns.lines[row], len(value), longest)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from lushan.data.fields import Fields, classes, classified, distinct_classes, targets
 from lushan.errors import UserError, did_you_mean
 
 
@@ -19,23 +19,21 @@ class Splits(Protocol):
         """A table a split."""
 
     @property
-    def kind(self) -> str:
-        """`tokens` for tagged words."""
+    def fields(self) -> Fields:
+        """What their columns hold."""
 
     @property
     def labels(self) -> list[str] | None:
         """All labels; None where they are not known yet."""
 
 
-def has_classes(table: pa.Table) -> bool:
-    """Whether a table has labels that are no numbers."""
-    if "tags" in table.column_names:
-        return True
-    return "label" in table.column_names and not pa.types.is_floating(table.column("label").type)
+def has_classes(table: pa.Table, fields: Fields) -> bool:
+    """Return whether a table has a target that is made of classes."""
+    return classified(table, fields) is not None
 
 
 def labels_of(corpus: Splits) -> list[str]:
-    """The labels that the training split has, sorted: entity types of words, labels of texts.
+    """Return the classes that the training split has, sorted.
 
     Raises:
         UserError: There are none, or evaluation has one that training has not.
@@ -48,66 +46,47 @@ def labels_of(corpus: Splits) -> list[str]:
             key="data.train",
             hint="Write data.train=FILE.",
         )
-    train = corpus.splits["train"]
-    if "tags" not in train.column_names and "label" not in train.column_names:
+    train, fields = corpus.splits["train"], corpus.fields
+    file = train.column("file")[0].as_py()
+    if not targets(fields):
         raise UserError(
             "the training split has no labels",
-            file=train.column("file")[0].as_py(),
+            file=file,
             hint="Name the column that holds them: data.label=NAME.",
         )
-    if not has_classes(train):
+    found = classified(train, fields)
+    if found is None:
         raise UserError(
             "the labels are numbers",
-            file=train.column("file")[0].as_py(),
+            file=file,
             hint="Numbers are learned by task.kind=regression.",
         )
-    labels = sorted(_distinct(train))
+    labels = sorted(distinct_classes(train, fields))
     if not labels:
-        raise UserError(
-            "the training split has no entity: every tag is O"
-            if corpus.kind == "tokens"
-            else "the training split has no label",
-            file=train.column("file")[0].as_py(),
-            hint="Check data.tag_column." if corpus.kind == "tokens" else "Check data.label.",
-        )
+        raise UserError(found[1].empty, file=file, hint=f"Check {found[1].setting}.")
     for split, table in corpus.splits.items():
-        require_known(split, table, labels)
+        require_known(split, table, fields, labels)
     return labels
 
 
-def require_known(split: str, table: pa.Table, labels: list[str]) -> None:
-    """Make sure that a split has no label but these; labels that are numbers are not judged.
+def require_known(split: str, table: pa.Table, fields: Fields, labels: list[str]) -> None:
+    """Make sure that a split has no class but these.
 
     Raises:
         UserError: It has one; names its file and line.
     """
-    strange = _distinct(table) - set(labels) if has_classes(table) else set()
+    strange = distinct_classes(table, fields) - set(labels)
     if strange:
-        raise _unknown(split, table, strange, labels)
+        raise _unknown(split, table, fields, strange, labels)
 
 
-def _labels(table: pa.Table) -> pa.ChunkedArray:
-    column = table.column("tags" if "tags" in table.column_names else "label")
-    return pc.list_flatten(column) if pa.types.is_list(column.type) else column
-
-
-def _distinct(table: pa.Table) -> set[str]:
-    values = pc.unique(_labels(table)).to_pylist()
-    return set(_types(values)) if "tags" in table.column_names else set(values)
-
-
-def _types(tags: Iterable[str]) -> list[str]:
-    return [tag.partition("-")[2] for tag in tags if tag != "O"]
-
-
-def _unknown(split: str, table: pa.Table, strange: set[str], labels: list[str]) -> UserError:
-    words = "tags" in table.column_names
-    values = table.column("tags" if words else "label").to_pylist()
-    rows = [value if isinstance(value, list) else [value] for value in values]
+def _unknown(
+    split: str, table: pa.Table, fields: Fields, strange: set[str], labels: list[str]
+) -> UserError:
     number, label = next(
         (number, label)
-        for number, row in enumerate(rows)
-        for label in (_types(row) if words else row)
+        for number, row in enumerate(classes(table, fields) or ())
+        for label in row
         if label in strange
     )
     return UserError(

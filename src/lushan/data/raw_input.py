@@ -14,7 +14,8 @@ from lushan.data import files, unpacking
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, remembered
+from lushan.data.labelled import remembered
+from lushan.data.raw_columns import Columns
 from lushan.data.source import Source
 from lushan.errors import UserError
 
@@ -113,7 +114,8 @@ class Input:
         if self.format == "table" and files.bare_suffix(self.name) in PARQUET:
             return read_parquet(self.path(), self.largest)
         if self.format == "jsonl":
-            return columns_of(self.pieces(), self.name, longest=self.longest)
+            each: str | None = getattr(self.source, "each", None)
+            return columns_of(self.pieces(), self.name, longest=self.longest, each=each)
         content = self.text()
         if self.format == "txt":
             return _lines(content, self.name)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
-from lushan.data.labelled import (
-    LABELS,
-    Columns,
-    halves,
-    most,
-    remember,
-    require_column,
-    strings,
-    with_places,
-)
+from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
+from lushan.data.labelled import LABELS, most, remember, remembered, require_column
+from lushan.data.media import Media
 from lushan.data.paired import Paired
+from lushan.data.raw_columns import Columns, halves, strings, with_places
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
+from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
 from lushan.text.words import split_words
@@ -37,9 +33,12 @@ class Rows(Tagged, Paired):
     """Options of a source whose rows have named fields of any type.
 
     Args:
-        kind: Whether rows are words with tags, texts with a label, or pairs of a source and what is
-            to be made of it; `auto` is pairs where `source` or `target` is named, and looks at the
-            fields otherwise.
+        fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
+            option of their own; others are found by their names.
+        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
+            `dir` where there is one.
+        group: The field whose rows stay together where splits are taken by share: all questions
+            about an article, all images of a person.
         tokens: The field with the list of words; null finds it by its name.
         tags: The field with their tags; null finds it by its name.
         spans: The field with entities as characters of the text; null finds it.
@@ -47,21 +46,118 @@ class Rows(Tagged, Paired):
         longest_line: Bytes of the longest line, or characters of the longest text, that is read.
     """
 
-    kind: Literal["auto", "tokens", "text", "pairs"] = "auto"
+    fields: dict[str, str] | None = None
+    media: str | None = None
+    group: str | None = None
     tokens: str | None = None
     tags: str | None = None
     spans: str | None = None
     span_end: SpanEnd = "exclusive"
     longest_line: int = files.LONGEST_LINE
 
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
-        """A corpus's table of any rows.
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Return a corpus's table of any rows.
+
+        Words with tags, pairs of texts and labelled texts are found in many forms; any other field
+        is read from a field of its name.
+
+        Args:
+            columns: As they were read.
+            split: Their name in notes.
+            notes: Takes what the reader of the numbers must know.
+            fields: What is looked for; None finds what there is by the usual names.
 
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        if self.reads_pairs:
+        if self.media is not None:
+            columns = dataclasses.replace(columns, media=self._media())
+        table = self._table_of(columns, split, notes, fields)
+        if self.group is None:
+            return table
+        require_column(self.group, list(columns.values), "data.group", columns.file)
+        return table.append_column(GROUP, arrow.texts([str(v) for v in columns.values[self.group]]))
+
+    def media_fingerprint(self) -> object:
+        """Return hashes of the images that rows may name; None where they name none."""
+        return None if self.media is None else self._media().fingerprint()
+
+    def _media(self) -> Media:
+        place = Path(self.media or "").expanduser()
+        below = Path(getattr(self, "dir", None) or "").expanduser() / place
+        largest: int | None = getattr(self, "largest_file", None)
+        return Media(below if below.exists() else place, largest)
+
+    def _table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None
+    ) -> pa.Table:
+        wanted = self._usual_fields(columns) if fields is None else fields
+        if any(isinstance(field, Words) for field in wanted.values()):
+            return self._words_table(columns, split, notes)
+        if wanted.keys() == PAIRS.keys():
             return self.pairs_table(columns, longest=self.longest_line)
+        if wanted.keys() <= LABELLED.keys():
+            return self.texts_table(columns, split, notes, wanted)
+        return self.fields_table(columns, wanted, split, notes)
+
+    def _usual_fields(self, columns: Columns) -> Fields:
+        """Return what rows hold that are read for no task."""
+        if self.names_pairs:
+            return PAIRS
+        if self._tokens_field(columns) is not None or self._spans_field(columns) is not None:
+            return WORDS
+        return LABELLED
+
+    def fields_table(
+        self, columns: Columns, fields: Fields, split: str, notes: list[str]
+    ) -> pa.Table:
+        """Return rows with a column for each field, read from fields of a file by their names.
+
+        Args:
+            columns: As they were read.
+            fields: What is looked for.
+            split: Their name in notes.
+            notes: Takes what the reader of the numbers must know.
+
+        Raises:
+            UserError: A field is not there, or a value is of another form.
+        """
+        table: dict[str, pa.Array] = {"id": self.ids(columns)}
+        for name, field in fields.items():
+            column = self._column_of(name, field, columns)
+            if column is not None:
+                remember(self, **{name: column})
+                if isinstance(field, LABEL_FIELDS):
+                    table[name] = self._labels(columns, column, field, split, notes)
+                else:
+                    table[name] = field.read(columns, column)
+        return with_places(table, columns)
+
+    def _column_of(self, name: str, field: Field, columns: Columns) -> str | None:
+        """Return the column that holds a field; None where it is optional and not there."""
+        own = getattr(self, name, None)
+        chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
+        if chosen is not None:
+            key = f"data.{name}" if chosen == own else f"data.fields.{name}"
+            require_column(chosen, list(columns.values), key, columns.file)
+            return chosen
+        before = remembered(self).get(name)
+        by_lower = {column.lower(): column for column in columns.values}
+        known = (before, name, *field.names) if before else (name, *field.names)
+        found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
+        if found is None and not field.optional:
+            raise UserError(
+                f"which field holds the {name}, a {field.what}?",
+                key=f"data.fields.{name}",
+                file=columns.file,
+                hint=f"Write +data.fields.{name}=NAME; the fields are: "
+                f"{', '.join(columns.values)}.",
+            )
+        return found
+
+    def _words_table(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
         tokens = self._tokens_field(columns)
         if tokens is not None:
             remember(self, tokens=tokens)
@@ -69,46 +165,24 @@ class Rows(Tagged, Paired):
         spans = self._spans_field(columns)
         if spans is not None:
             return self._from_spans(columns, spans, split, notes)
-        if self.kind == "tokens":
-            raise UserError(
-                "which fields hold the words and their tags?",
-                key="data.tokens",
-                file=columns.file,
-                hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
-                f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
-            )
-        return self.texts_table(columns, split, notes)
-
-    @property
-    def reads_pairs(self) -> bool:
-        """Whether rows are pairs.
-
-        Raises:
-            UserError: They are said to be something else, and to have a source or a target.
-        """
-        if self.names_pairs and self.kind not in ("auto", "pairs"):
-            raise UserError(
-                "rows with a source and a target are pairs",
-                key="data.kind",
-                value=self.kind,
-                hint="Write data.kind=pairs, or remove data.source and data.target.",
-            )
-        return self.names_pairs or self.kind == "pairs"
+        raise UserError(
+            "which fields hold the words and their tags?",
+            key="data.tokens",
+            file=columns.file,
+            hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
+            f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
+        )
 
     def _tokens_field(self, columns: Columns) -> str | None:
         if self.tokens is not None:
             require_column(self.tokens, list(columns.values), "data.tokens", columns.file)
             return self.tokens
-        if self.kind == "text":
-            return None
         return next((n for n in TOKENS if most(columns.values.get(n, ()), _holds_words)), None)
 
     def _spans_field(self, columns: Columns) -> str | None:
         if self.spans is not None:
             require_column(self.spans, list(columns.values), "data.spans", columns.file)
             return self.spans
-        if self.kind == "text":
-            return None
         usual = columns.usual()
         for name in (n for n in SPANS if n in usual):
             if most([value for value in columns.values[name] if value], _holds_spans):

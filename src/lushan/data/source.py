@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -22,20 +22,21 @@ from lushan.common.wording import plural
 from lushan.configurable import Within
 from lushan.data import files, unpacking
 from lushan.data.batch.mixing import Mix
+from lushan.data.fields import Field, Fields, keys, present, required, tagged, training_texts, usual
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
-from lushan.data.splits import divide, part, sample, text_keys
+from lushan.data.splits import divide, part, sample
 from lushan.errors import UserError
 from lushan.run import hashes
 
 SPLITS = ("train", "validation", "test")
-Kind = Literal["tokens", "text", "pairs", "messages"]
 
 BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
 
 _ELSEWHERE = {
     *("train", "validation", "test", "dir", "path", "longest_line", "largest_file", "cache_dir"),
+    "media",
     *("max_length", "stride", "batch_tokens", "batch_examples"),
     *("micro_tokens", "eval_tokens", "bucket", "packing"),
 }
@@ -47,11 +48,11 @@ class Corpus:
     """Examples by split.
 
     Attributes:
-        splits: `train`, `validation`, `test` (those there are) to a table. With kind `tokens` its
-            columns are id, tokens, tags (always IOB2), line, file; with `text` id, text, perhaps
-            text_pair, label (text, a list of texts, or a number), line, file.
-        kind: Whether examples are words or texts.
-        scheme: The tag scheme of the files, for writing predictions as they were; None for texts.
+        splits: `train`, `validation`, `test` (those there are) to a table, with the columns id,
+            line, file, and one for each field.
+        fields: Name of a column to what it holds.
+        scheme: The tag scheme of the files, for writing predictions as they were; None where there
+            are no tags.
         notes: What was counted or repaired, for the reader of the numbers.
         labels: All labels of the training split before it was limited; None where not known yet.
         mix: Which rows of the training split an epoch has; None where each has all of them.
@@ -59,12 +60,16 @@ class Corpus:
     """
 
     splits: dict[str, pa.Table]
-    kind: Kind
+    fields: Fields
     scheme: str | None
     notes: list[str]
     labels: list[str] | None = None
     mix: Mix | None = None
     windows: Windows | None = None
+
+    def train_texts(self) -> Iterator[str]:
+        """Yield the texts of the training split, from which a tokenizer may be trained."""
+        return training_texts(self.splits["train"], self.fields)
 
     def fingerprint(self) -> dict[str, str]:
         """Return a hash of each split's rows, whatever they were read from and however it was said.
@@ -131,6 +136,9 @@ class Source(abc.ABC):
     bucket: Annotated[int, Within(least=0)] = 50
     packing: bool | None = None
 
+    gives: ClassVar[Fields | None] = None
+    """The fields of all that it reads; None where it looks for those that a task asks for."""
+
     def __post_init__(self) -> None:
         if self.batch_tokens is not None and self.batch_examples is not None:
             raise UserError(
@@ -193,8 +201,17 @@ class Source(abc.ABC):
         return {s: v for s in SPLITS if isinstance(v := getattr(self, s), str)}
 
     @abc.abstractmethod
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
-        """Read one split, in a corpus's columns; tags may still be of any scheme."""
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Read one split, in a corpus's columns; tags may still be of any scheme.
+
+        Args:
+            split: Which.
+            name: Of its file, or its own.
+            notes: Takes what the reader of the numbers must know.
+            fields: What is looked for; None finds what there is by the usual names.
+        """
 
     @abc.abstractmethod
     def hash_of(self, split: str, name: str) -> str:
@@ -205,33 +222,39 @@ class Source(abc.ABC):
         del tables, notes
         return "iob2"
 
-    def read(self, *, only: str | None = None) -> Corpus:
+    def read(self, fields: Fields | None = None, *, only: str | None = None) -> Corpus:
         """Read all splits.
 
         Args:
+            fields: What a task reads; None is what there is by the usual names.
             only: The one split that is wanted; others are read as far as its rows hang on them.
 
         Raises:
-            UserError: A file is missing or bad; names file, line and, where it can, the column.
+            UserError: A file is missing or bad, or has not what a task reads; names file, line and,
+                where it can, the column.
         """
         notes: list[str] = []
-        tables = self._tables(only, notes)
-        kind = require_one_kind(tables)
-        scheme = self.to_iob2(tables, notes) if kind == "tokens" else None
+        if fields is not None and self.gives is not None:
+            require_fields(fields, self.gives)
+        tables = self._tables(only, notes, fields)
+        found = require_alike(tables, fields)
+        scheme = self.to_iob2(tables, notes) if tagged(found) else None
         if self.shares() and (only is None or only in ("train", *self.shares())):
             file = tables["train"].column("file")[0].as_py()
-            tables |= divide(tables["train"], self.shares(), self.seed, file=file)
+            tables |= divide(tables["train"], found, self.shares(), self.seed, file=file)
         tables = {split: tables[split] for split in SPLITS if split in tables}
-        notes += remarks(tables)
-        corpus = Corpus(tables, kind, scheme, notes)
+        notes += remarks(tables, found)
+        corpus = Corpus(tables, found, scheme, notes)
         fewer = self.limit is not None or self.train_share is not None
-        if fewer and "train" in tables and has_classes(tables["train"]):
+        if fewer and "train" in tables and has_classes(tables["train"], found):
             corpus.labels = labels_of(corpus)
         if self.train_share is not None and "train" in tables:
-            corpus.splits["train"] = part(tables["train"], self.train_share, self.seed)
+            corpus.splits["train"] = part(tables["train"], found, self.train_share, self.seed)
             notes.append(self.said_of_share(corpus.splits["train"].num_rows))
         if self.limit is not None:
-            corpus.splits = {s: sample(t, self.limit, self.seed) for s, t in corpus.splits.items()}
+            corpus.splits = {
+                s: sample(t, found, self.limit, self.seed) for s, t in corpus.splits.items()
+            }
         if only is not None:
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
@@ -261,12 +284,14 @@ class Source(abc.ABC):
             )
         return names
 
-    def _tables(self, only: str | None, notes: list[str]) -> dict[str, pa.Table]:
+    def _tables(
+        self, only: str | None, notes: list[str], fields: Fields | None
+    ) -> dict[str, pa.Table]:
         names = self.named(only)
-        tables = {split: self.load(split, name, notes) for split, name in names.items()}
-        words = "tokens" in next(iter(tables.values())).column_names
-        if words and "train" not in tables and self.train and self.asks_train_for_scheme():
-            tables = {"train": self.load("train", self.train, notes), **tables}
+        tables = {split: self.load(split, name, notes, fields) for split, name in names.items()}
+        has_tags = tagged(fields or usual(next(iter(tables.values()))))
+        if has_tags and "train" not in tables and self.train and self.asks_train_for_scheme():
+            tables = {"train": self.load("train", self.train, notes, fields), **tables}
         return tables
 
     def asks_train_for_scheme(self) -> bool:
@@ -280,6 +305,8 @@ class Source(abc.ABC):
             UserError: A file is missing.
         """
         found = {split: self.hash_of(split, name) for split, name in self.names().items()}
+        if (media := self.media_fingerprint()) is not None:
+            found = {split: hash_json([content, media]) for split, content in found.items()}
         if shares := self.shares():
             whole = found["train"]
             reading = self._reading()
@@ -288,6 +315,10 @@ class Source(abc.ABC):
                 own = {"train_share": share} if split == "train" and share is not None else {}
                 found[split] = hash_json([split, whole, shares, reading | own])
         return {split: found[split] for split in SPLITS if split in found}
+
+    def media_fingerprint(self) -> object:
+        """Return hashes of files beside the splits' own that decide what rows hold; None: none."""
+        return None
 
     def options(self) -> dict[str, Any]:
         """The fields that decide what the rows hold, and the version of the code that reads."""
@@ -353,39 +384,64 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def kind_of(table: pa.Table) -> Kind:
-    """What the rows of a table are."""
-    names = table.column_names
-    if "tokens" in names:
-        return "tokens"
-    if "messages" in names:
-        return "messages"
-    return "pairs" if "source" in names else "text"
+def require_fields(wanted: Fields, given: Fields) -> None:
+    """Refuse data that has not the fields that a task reads.
 
+    Args:
+        wanted: By the task.
+        given: By the data.
 
-def require_one_kind(tables: Mapping[str, pa.Table]) -> Kind:
-    """All splits hold words, or all texts."""
-    kinds = {split: kind_of(table) for split, table in tables.items()}
-    first = next(iter(kinds))
-    for split, kind in kinds.items():
-        if kind != kinds[first]:
+    Raises:
+        UserError: Names the first that is not there.
+    """
+    for name, field in wanted.items():
+        if not field.optional and not isinstance(given.get(name), type(field)):
             raise UserError(
-                f"{split} holds {kind}, and {first} {kinds[first]}", key=f"data.{split}"
+                f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
+                key="data",
+                hint=f"A {field.what} ({name}) is given by {field.sources}",
             )
-    return kinds[first]
 
 
-def remarks(tables: Mapping[str, pa.Table]) -> list[str]:
-    """What is odd about the examples and still allowed, counted."""
+def _described(fields: Fields) -> str:
+    return ", ".join(f"{name} ({fields[name].what})" for name in required(fields))
+
+
+def require_alike(tables: Mapping[str, pa.Table], fields: Fields | None) -> dict[str, Field]:
+    """Return the fields of all splits.
+
+    Args:
+        tables: Split to table.
+        fields: What was looked for; None takes the columns for what their names say.
+
+    Raises:
+        UserError: The splits do not hold the same.
+    """
+    found = {
+        split: usual(table) if fields is None else present(fields, table)
+        for split, table in tables.items()
+    }
+    first = next(iter(found))
+    for split, here in found.items():
+        if required(here) != required(found[first]):
+            raise UserError(
+                f"{split} holds {', '.join(here)}, and {first} {', '.join(found[first])}",
+                key=f"data.{split}",
+            )
+    return found[first]
+
+
+def remarks(tables: Mapping[str, pa.Table], fields: Fields) -> list[str]:
+    """Return what is odd about the examples and still allowed, counted."""
     notes = []
     train: set[tuple[str, ...]] = set()
     for split, table in tables.items():
-        keys = text_keys(table)
-        blank = sum(not any(part.strip() for part in key) for key in keys)
+        rows = keys(table, fields)
+        blank = sum(not any(part.strip() for part in key) for key in rows)
         if blank:
-            notes.append(f"{split}: {blank} of {len(keys)} texts are empty")
+            notes.append(f"{split}: {blank} of {len(rows)} texts are empty")
         if split == "train":
-            train = set(keys)
-        elif shared := sum(key in train for key in keys):
-            notes.append(f"{split}: {shared} of {len(keys)} texts also stand in train")
+            train = set(rows)
+        elif shared := sum(key in train for key in rows):
+            notes.append(f"{split}: {shared} of {len(rows)} texts also stand in train")
     return notes

@@ -9,20 +9,23 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.data.encode import arrow
-from lushan.data.messages import said
+from lushan.data.fields import Fields, Number, classes, keys, present, targets
 from lushan.errors import UserError
 
+GROUP = "group"
+"""A column of text whose rows stay together; see `data.group`."""
 BINS = 10
 """Strata of numeric labels."""
 
 
 def divide(
-    table: pa.Table, fractions: Mapping[str, float], seed: int, *, file: str
+    table: pa.Table, fields: Fields, fractions: Mapping[str, float], seed: int, *, file: str
 ) -> dict[str, pa.Table]:
     """Take splits off a table; rows keep their order.
 
     Args:
         table: The rows of the training file.
+        fields: What its columns hold.
         fractions: Split to its share of all rows.
         seed: The same seed, the same splits; it is not the run's seed.
         file: For the error.
@@ -33,15 +36,15 @@ def divide(
     Raises:
         UserError: A split would be empty.
     """
-    keys = strata(table)
-    first = _first_of_copies(table)
+    groups = strata(table, fields)
+    first = _first_of_copies(table, fields)
     originals = [i for i, j in enumerate(first) if i == j]
     sizes = {name: round(share * len(originals)) for name, share in fractions.items()}
     names = ["train", *fractions]
-    chosen = _assign([keys[i] for i in originals], sizes, seed)
+    chosen = _assign([groups[i] for i in originals], sizes, seed)
     by_row = dict(zip(originals, chosen, strict=True))
     owner = [by_row[j] for j in first]
-    _bring_back(table, first, owner)
+    _bring_back(classes(table, fields), first, owner)
     splits = {}
     for name in names:
         rows = [i for i, split in enumerate(owner) if split == name]
@@ -57,22 +60,22 @@ def divide(
     return splits
 
 
-def sample(table: pa.Table, size: int, seed: int) -> pa.Table:
+def sample(table: pa.Table, fields: Fields, size: int, seed: int) -> pa.Table:
     """At most `size` rows, each label with its share, in their order."""
     if size >= table.num_rows:
         return table
-    owner = _assign(strata(table), {"sample": size}, seed)
+    owner = _assign(strata(table, fields), {"sample": size}, seed)
     return table.take(arrow.numbers(np.flatnonzero(np.equal(owner, "sample")), pa.int64()))
 
 
-def part(table: pa.Table, share: float, seed: int) -> pa.Table:
+def part(table: pa.Table, fields: Fields, share: float, seed: int) -> pa.Table:
     """A share of the rows, one at least, in their order; each label has its share.
 
     All shares are beginnings of one line-up, so that a smaller one lies within a larger one.
     """
     rng = np.random.default_rng(seed)
     places = np.empty(table.num_rows)
-    for members in _by_stratum(strata(table)).values():
+    for members in _by_stratum(strata(table, fields)).values():
         # Each stratum is spread evenly over the line, beginning at a place of its own.
         steps = np.arange(len(members)) + rng.random()
         places[rng.permutation(members)] = steps / len(members)
@@ -81,29 +84,17 @@ def part(table: pa.Table, share: float, seed: int) -> pa.Table:
     return table.take(arrow.numbers(rows, pa.int64()))
 
 
-def strata(table: pa.Table) -> list[str]:
-    """One key a row: its label, or the rarest of its labels or entity types."""
-    labels = labels_by_row(table)
-    if labels is None:
-        if "label" not in table.column_names:
-            return [""] * table.num_rows
-        ranks = np.argsort(np.argsort(table.column("label").to_numpy(), kind="stable"))
-        return [str(rank * BINS // table.num_rows) for rank in ranks.tolist()]
-    counts = Counter(label for row in labels for label in set(row))
-    return [min(row, key=lambda label: (counts[label], label), default="") for row in labels]
-
-
-def labels_by_row(table: pa.Table) -> list[list[str]] | None:
-    """Labels or entity types of each row; None where there are none or they are numbers."""
-    if "tags" in table.column_names:
-        rows = table.column("tags").to_pylist()
-        return [[tag.partition("-")[2] for tag in row if tag != "O"] for row in rows]
-    if "label" not in table.column_names:
-        return None
-    column = table.column("label")
-    if pa.types.is_floating(column.type):
-        return None
-    return [row if isinstance(row, list) else [row] for row in column.to_pylist()]
+def strata(table: pa.Table, fields: Fields) -> list[str]:
+    """Return one key a row: its class, or the rarest of its classes; of numbers their tenth."""
+    labels = classes(table, fields)
+    if labels is not None:
+        counts = Counter(label for row in labels for label in set(row))
+        return [min(row, key=lambda label: (counts[label], label), default="") for row in labels]
+    for name, field in present(targets(fields), table).items():
+        if isinstance(field, Number):
+            ranks = np.argsort(np.argsort(table.column(name).to_numpy(), kind="stable"))
+            return [str(rank * BINS // table.num_rows) for rank in ranks.tolist()]
+    return [""] * table.num_rows
 
 
 def _assign(keys: Sequence[str], sizes: Mapping[str, int], seed: int) -> list[str]:
@@ -134,29 +125,30 @@ def _by_stratum(keys: Sequence[str]) -> dict[str, list[int]]:
     return dict(sorted(members.items()))
 
 
-def text_keys(table: pa.Table) -> list[tuple[str, ...]]:
-    """What makes two rows copies of one another."""
-    if "tokens" in table.column_names:
-        return [tuple(row) for row in table.column("tokens").to_pylist()]
-    if "messages" in table.column_names:
-        dialogues = table.column("messages").to_pylist()
-        return [tuple(text for message in row for text in said(message)) for row in dialogues]
-    # One source with two targets is still one text: what is learned of it must not be judged.
-    names = [name for name in ("text", "text_pair", "source") if name in table.column_names]
-    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
-
-
-def _first_of_copies(table: pa.Table) -> list[int]:
+def _first_of_copies(table: pa.Table, fields: Fields) -> list[int]:
+    """Return of each row the first one of its copies, and of its group with their copies."""
     seen: dict[tuple[str, ...], int] = {}
-    return [seen.setdefault(key, i) for i, key in enumerate(text_keys(table))]
+    first = [seen.setdefault(key, i) for i, key in enumerate(keys(table, fields))]
+    if GROUP not in table.column_names:
+        return first
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, groups = np.unique(table.column(GROUP).to_pylist(), return_inverse=True)
+    size = table.num_rows
+    here = np.concatenate([np.arange(size), np.arange(size)])
+    edges = here, np.concatenate([first, size + groups])
+    graph = coo_array((np.ones(2 * size, np.int8), edges), shape=(2 * size, 2 * size))
+    _, parts = connected_components(graph, directed=False)
+    _, places, members = np.unique(parts[:size], return_index=True, return_inverse=True)
+    return [int(place) for place in places[members]]
 
 
-def _bring_back(table: pa.Table, first: Sequence[int], owner: list[str]) -> None:
+def _bring_back(labels: list[list[str]] | None, first: Sequence[int], owner: list[str]) -> None:
     """A label that no training row was left for comes back, with all copies of its row's text.
 
     It could not be learned without; and a copy that stayed would be judged after it was learned.
     """
-    labels = labels_by_row(table)
     if labels is None:
         return
     copies: dict[int, list[int]] = {}

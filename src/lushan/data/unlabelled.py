@@ -18,6 +18,17 @@ import pyarrow as pa
 from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
 from lushan.data.encode import arrow
+from lushan.data.fields import (
+    DOCUMENTS,
+    LABELLED,
+    PAIRS,
+    Field,
+    Fields,
+    Messages,
+    Words,
+    inputs,
+    required,
+)
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.jsonl import Jsonl
@@ -27,18 +38,16 @@ from lushan.data.labelled import (
     IDS,
     LABELS,
     TEXTS,
-    Columns,
     Labelled,
     most,
     remember,
     remembered,
     require_column,
-    strings,
-    with_places,
 )
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
-from lushan.data.source import Kind, Source
+from lushan.data.source import Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
 
@@ -52,14 +61,19 @@ READERS: Mapping[Format, type[Source]] = {
 }
 
 
-def reader_class(format: Format, kind: Kind) -> type[Source]:
-    """Return the source that reads a format, for what a task reads."""
-    return Chat if kind == "messages" and format != "conll" else READERS[format]
+def reader_class(format: Format, fields: Fields) -> type[Source]:
+    """Return the source that reads a format, for the fields of a task."""
+    return Chat if has(fields, Messages) and format != "conll" else READERS[format]
+
+
+def has(fields: Fields, kind: type[Field]) -> bool:
+    """Return whether a field of a kind is among some."""
+    return any(isinstance(field, kind) for field in fields.values())
 
 
 def read_unlabelled(
     path: str | Path,
-    kind: Kind,
+    fields: Fields,
     *,
     source: Source | None = None,
     format: Format | None = None,
@@ -69,15 +83,14 @@ def read_unlabelled(
 
     Args:
         path: A file (perhaps .gz), or `-` for the standard input.
-        kind: What the task reads.
+        fields: What the task reads.
         source: How it is read; by the usual names otherwise.
         format: `txt` (a text a line), `jsonl`, `conll` or `table`; by the file's ending otherwise.
         notes: Gets what was found out about the file, and how it is read.
 
     Returns:
-        Columns id, text, line, file; for two texts text_pair; for tokens also tokens and offsets, a
-        list of [start, end] in characters of text; for pairs source instead of text, for messages
-        messages.
+        Columns id, line, file, and one for each input; of words also their text and `offsets`, a
+        list of [start, end] in its characters.
 
     Raises:
         UserError: The input cannot be read; names file and line.
@@ -85,9 +98,9 @@ def read_unlabelled(
     name = STDIN if str(path) == "-" else str(path)
     data = standard_input() if name == STDIN else None
     chosen = format or format_of(name, data=data)
-    given = reader_class(chosen, kind)() if source is None else source
+    given = reader_class(chosen, fields)() if source is None else source
     told = [] if notes is None else notes
-    return Reading(name, chosen, given, notes=told, data=data, kind=kind).read()
+    return Reading(name, chosen, given, notes=told, data=data, fields=fields).read()
 
 
 @dataclasses.dataclass
@@ -95,10 +108,18 @@ class Reading(Input):
     """One input being read.
 
     Attributes:
-        kind: What the task reads.
+        fields: What the task reads.
     """
 
-    kind: Kind = "text"
+    fields: Fields = dataclasses.field(default_factory=lambda: DOCUMENTS)
+
+    @property
+    def _has_words(self) -> bool:
+        return has(self.fields, Words)
+
+    @property
+    def _has_pairs(self) -> bool:
+        return self.fields.keys() == PAIRS.keys()
 
     def read(self) -> pa.Table:
         """Return rows as the task reads them; see `read_unlabelled`."""
@@ -108,22 +129,44 @@ class Reading(Input):
 
     def table(self, columns: Columns) -> pa.Table:
         """Return rows as the task reads them, from raw columns."""
-        if self.kind == "messages":
+        if has(self.fields, Messages):
             return self._dialogues(columns)
+        if not (self._has_words or self._has_pairs or "text" in self.fields):
+            return self._of_fields(columns)
         if self.format == "conll":
             return self._of_words(columns, "tokens")
         if self.format == "txt":
             return self._of_lines(columns)
-        if self.kind == "pairs":
+        if self._has_pairs:
             return self._of_texts(columns, "source")
         field = self._tokens_field(columns)
         return self._of_texts(columns, "text") if field is None else self._of_words(columns, field)
+
+    def _of_fields(self, columns: Columns) -> pa.Table:
+        """Return rows with the inputs of a task, each from the field of its name."""
+        wanted = inputs(self.fields)
+        if self.format == "txt":
+            needed = required(wanted)
+            if len(needed) != 1:
+                raise UserError(
+                    f"this run reads {', '.join(needed)}, and a line of plain text is one text",
+                    file=self.name,
+                    hint="Write JSON lines or CSV with these fields; of standard input say which "
+                    "by --format jsonl or --format table.",
+                )
+            columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
+        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
+        plain = dataclasses.replace(reader, id=None)
+        remember(plain, **remembered(self.source))
+        return plain.fields_table(columns, wanted, "input", []).set_column(
+            0, "id", self._ids(columns)
+        )
 
     def _tell(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")
 
     def _of_lines(self, columns: Columns) -> pa.Table:
-        before = self.wanted("text") if self.kind == "text" else None
+        before = None if self._has_pairs or self._has_words else self.wanted("text")
         if isinstance(before, list) and len(before) > 1:
             raise UserError(
                 f"the run reads pairs of texts ({', '.join(before)}), and a line of plain text is "
@@ -134,9 +177,9 @@ class Reading(Input):
             )
         self._tell("read as plain text, an example in each line")
         lines = Rows(text="text", id=None)
-        if self.kind == "pairs":
+        if self._has_pairs:
             return Rows(source="text", id=None).pairs_table(columns, targets=False)
-        return self._of_kind(lines.texts_table(columns, labelled=False))
+        return self._of_kind(lines.texts_table(columns, fields=DOCUMENTS))
 
     def wanted(self, option: str) -> Any:
         """Return the column, or two, that the config names for an option, or training has read."""
@@ -170,7 +213,7 @@ class Reading(Input):
         if option == "source":
             table = plain.pairs_table(columns, targets=False)
         else:
-            table = plain.texts_table(columns, labelled=False)
+            table = plain.texts_table(columns, fields=inputs(LABELLED))
         used = remembered(plain)[option]
         if option not in self.stated and not (self.is_own and getattr(self.source, option)):
             names = [used] if isinstance(used, str) else used
@@ -180,9 +223,9 @@ class Reading(Input):
 
     def _tokens_field(self, columns: Columns) -> str | None:
         """Return the field with lists of words; None where texts are split into words."""
-        wanted = self.wanted("tokens") if self.kind == "tokens" else None
+        wanted = self.wanted("tokens") if self._has_words else None
         known = [name for name in TOKENS if _holds_words(columns, name)]
-        if self.kind == "text":
+        if not self._has_words:
             names = [name.lower() for name in columns.values]
             has_text = self.wanted("text") or any(name in names for name in TEXTS)
             return None if has_text else next(iter(known), None)
@@ -237,16 +280,16 @@ class Reading(Input):
             "id": self._ids(columns),
             "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),
         }
-        if self.kind == "tokens":
+        if self._has_words:
             table |= {"tokens": tokens, "offsets": arrow.pair_lists(offsets)}
         made = with_places(table, columns)
-        if self.kind == "pairs":
+        if self._has_pairs:
             return made.rename_columns([_SOURCE.get(name, name) for name in made.column_names])
         return made
 
     def _of_kind(self, table: pa.Table) -> pa.Table:
         """Texts, split into words where the task reads words."""
-        if self.kind != "tokens":
+        if not self._has_words:
             return table
         split: Callable[[str], tuple[list[str], Offsets]] = split_words
         words, offsets = zip(*map(split, table.column("text").to_pylist()), strict=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from lushan.engine.components import Prepared
-from lushan.engine.lit_module import TEST, VALIDATION, Experiment
+from lushan.engine.batch_plan import Schedule
+from lushan.engine.components import Components
+from lushan.engine.lit_module import TEST, VALIDATION
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.run.shortened import shortened_by
 
@@ -21,60 +22,57 @@ ASKED_FOR = ("profilers", "callbacks")
 """Packages of Lightning's that log what a key of the config asks for."""
 
 
-def evaluated_splits(cfg: Mapping[str, Any], ready: Prepared) -> list[str]:
+def evaluated_splits(cfg: Mapping[str, Any], parts: Components) -> list[str]:
     """The splits whose metrics a run ends with."""
     if cfg["trainer"].get("limit_test_batches") == 0:
         return []
     splits = [VALIDATION, TEST] if cfg["test"] else [VALIDATION]
-    return [split for split in splits if split in ready.encoded]
+    return [split for split in splits if split in parts.encoded]
 
 
 def notes_before(
     cfg: Mapping[str, Any],
     choices: Mapping[str, str | None],
-    ready: Prepared,
-    experiment: Experiment,
+    parts: Components,
+    plan: Schedule,
 ) -> list[str]:
-    """What the reader of the numbers must know, as far as it is known before training."""
-    assert experiment.plan is not None
-    notes = [*ready.notes, *experiment.plan.notes]
-    if not evaluated_splits(cfg, ready):
+    """Return what the reader of the numbers must know, as far as it is known before training."""
+    notes = [*parts.notes, *plan.notes]
+    if not evaluated_splits(cfg, parts):
         notes.append(
-            f"nothing is evaluated, and the run ends without a metric: {_why_nothing(cfg, ready)}"
+            f"nothing is evaluated, and the run ends without a metric: {_why_nothing(cfg, parts)}"
         )
     if cut := shortened_by(cfg, choices):
         notes.append(f"{', '.join(cut)}: a trial of the code; its numbers are not comparable")
     return notes
 
 
-def _why_nothing(cfg: Mapping[str, Any], ready: Prepared) -> str:
+def _why_nothing(cfg: Mapping[str, Any], parts: Components) -> str:
     if cfg["trainer"].get("limit_test_batches") == 0:
         return "trainer.limit_test_batches=0 says so"
-    if TEST in ready.encoded:
+    if TEST in parts.encoded:
         return "there is no validation split, and test=false"
     return "the data has neither a validation nor a test split"
 
 
-def describe(ready: Prepared, experiment: Experiment, notes: Sequence[str]) -> None:
-    """Say what is about to be trained."""
-    assert experiment.plan is not None
-    sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in ready.corpus.splits.items())
-    counts = count_parameters(ready.model)
+def describe(parts: Components, plan: Schedule, notes: Sequence[str]) -> None:
+    """Log what is about to be trained."""
+    sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in parts.corpus.splits.items())
+    counts = count_parameters(parts.model)
     for note in notes:
         log.info("note: %s", note)
     log.info("examples: %s", sizes)
-    for line in ready.origins:
+    for line in parts.origins:
         log.info("%s", line)
     share = f"{counts['trained']:,} ({100 * counts['trained'] / counts['all']:.3g} %)"
     log.info("parameters: %s, trained: %s", f"{counts['all']:,}", share)
-    if (adaptation := adaptation_of(ready.model)) is not None:
+    if (adaptation := adaptation_of(parts.model)) is not None:
         log.info("peft: %s", adaptation)
-    plan = experiment.plan
-    if ready.row_tokens is not None:
+    if parts.row_tokens is not None:
         rows, features = len(plan.rows), len(plan.rows.members)
         log.info(
             "packing: %s documents or parts in %s rows of %d tokens, %.1f %% empty",
-            *(f"{features:,}", f"{rows:,}", ready.row_tokens, 100 * plan.waste),
+            *(f"{features:,}", f"{rows:,}", parts.row_tokens, 100 * plan.waste),
         )
     if plan.epochs is None:
         log.info("steps: %d, window after window of the stream", plan.total_steps)

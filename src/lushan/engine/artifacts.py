@@ -16,6 +16,7 @@ from lushan.common.units import Measure
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.statistics import packed
 from lushan.plotting import save
+from lushan.run import inside
 from lushan.run.files import atomic_write
 from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import read_rows
@@ -43,6 +44,11 @@ def keep(
     for split, evaluation in evaluations.items():
         lines = (json.dumps(r, ensure_ascii=False, default=_plain) for r in evaluation.records)
         atomic_write(folder.predictions / f"{split}.jsonl", "".join(f"{r}\n" for r in lines))
+        for name, content in evaluation.files.items():
+            place = folder.predictions / name
+            inside.require(place, folder.predictions)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(place, content)
         if evaluation.statistics:
             atomic_write(folder.predictions / f"{split}.npz", packed(evaluation.statistics))
         if evaluation.confusion is not None:

@@ -13,6 +13,7 @@ from lushan.data.batch.batching import Indices, plan_epoch
 from lushan.data.batch.mixing import Mix
 from lushan.data.batch.packing import Rows, best_fit, single
 from lushan.data.encode.encoding import Encoded
+from lushan.engine.limits import TrainLimits
 from lushan.errors import UserError
 
 MOST_EPOCHS = 1_000_000
@@ -30,9 +31,7 @@ class Batching:
         micro_tokens: Padded tokens one device holds at a time; None means all of its share.
         eval_tokens: Padded tokens in an evaluation batch.
         bucket: Batches among which examples are sorted by length.
-        max_epochs: Epochs to train; None where `max_steps` says when to stop.
-        max_steps: Optimizer steps to train; None where `max_epochs` says when to stop.
-        limit: Global batches an epoch, for debugging; None means all.
+        limits: How many epochs and steps are trained, and how many batches an epoch has.
         row_tokens: Tokens of a row that holds several features; None gives each one its own.
         mix: Which examples an epoch has; None where each has all of them.
     """
@@ -43,9 +42,7 @@ class Batching:
     micro_tokens: int | None = None
     eval_tokens: int = 8192
     bucket: int = 50
-    max_epochs: int | None = None
-    max_steps: int | None = None
-    limit: int | float | None = None
+    limits: TrainLimits = dataclasses.field(default_factory=TrainLimits)
     row_tokens: int | None = None
     mix: Mix | None = None
 
@@ -64,8 +61,8 @@ class Schedule:
         self._require_countable(len(self._plan(0)))
         while not self._full(total):
             batches = len(self._plan(len(self.steps)))
-            if batching.max_steps is not None:
-                batches = min(batches, batching.max_steps - total)
+            if batching.limits.max_steps is not None:
+                batches = min(batches, batching.limits.max_steps - total)
             self.steps.append(batches)
             total += batches
         self.total_steps = total
@@ -73,8 +70,8 @@ class Schedule:
     def _require_countable(self, batches: int) -> None:
         """Refuse a training whose steps would take days to count, epoch by epoch."""
         for key, wanted, most in (
-            ("max_epochs", self.batching.max_epochs, MOST_EPOCHS),
-            ("max_steps", self.batching.max_steps, MOST_EPOCHS * max(1, batches)),
+            ("max_epochs", self.batching.limits.max_epochs, MOST_EPOCHS),
+            ("max_steps", self.batching.limits.max_steps, MOST_EPOCHS * max(1, batches)),
         ):
             if wanted is not None and wanted > most:
                 raise UserError(
@@ -101,9 +98,9 @@ class Schedule:
         return dataclasses.replace(rows, members=chosen[rows.members])
 
     def _full(self, total: int) -> bool:
-        b = self.batching
-        by_epochs = b.max_epochs is not None and len(self.steps) >= b.max_epochs
-        by_steps = b.max_steps is not None and total >= b.max_steps
+        limits = self.batching.limits
+        by_epochs = limits.max_epochs is not None and len(self.steps) >= limits.max_epochs
+        by_steps = limits.max_steps is not None and total >= limits.max_steps
         return by_epochs or by_steps
 
     def _plan(self, epoch: int) -> list[Indices]:
@@ -116,9 +113,10 @@ class Schedule:
             batch_tokens=b.batch_tokens,
             bucket=b.bucket,
         )
-        if b.limit is None:
+        limit = b.limits.train_batches
+        if limit is None:
             return plan
-        return plan[: b.limit if isinstance(b.limit, int) else max(1, int(len(plan) * b.limit))]
+        return plan[: limit if isinstance(limit, int) else max(1, int(len(plan) * limit))]
 
     @property
     def epochs(self) -> int | None:
@@ -199,7 +197,7 @@ class Streamed(Schedule):
         table: Callable[[int], pa.Table],
         batching: Batching,
     ) -> None:
-        if batching.max_steps is None:
+        if batching.limits.max_steps is None:
             raise UserError(
                 "a stream has no end: say how long to train",
                 key="trainer.max_steps",
@@ -208,7 +206,7 @@ class Streamed(Schedule):
         self._encoded_of, self.table_of = encoded, table
         self._window = (0, encoded(0))
         self.batching = batching
-        self.total_steps = batching.max_steps
+        self.total_steps = batching.limits.max_steps
         self._kept = (0, self._made(0))
         self.rows = self._kept[1]
         self.waste = self.rows.waste(self.encoded.lengths)

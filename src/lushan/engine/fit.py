@@ -1,7 +1,7 @@
-"""One run carried out: from a checked config to numbers.
+"""One run, from a checked config to numbers.
 
-The story, in the order it is told: the parts, the trainer with its observers, fit, the best
-checkpoint judged once.
+In this order: components, batch plan, callbacks, trainer, module; training; the best checkpoint
+evaluated once. Each is complete when it is constructed, from those before it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from lushan.callbacks.checkpoints import Checkpoints
-from lushan.callbacks.console import Console
-from lushan.callbacks.csv_metrics import Record
 from lushan.checkpoint.gathered import read_weights
 from lushan.checkpoint.io import FolderIO, write_weights
 from lushan.checkpoint.weights import Damaged, load_weights, weights_hash
-from lushan.common.units import Measure, measure_of
+from lushan.common.units import Measure
 from lushan.config.build import build
-from lushan.config.check import measures
 from lushan.data.labelled import remembered
+from lushan.data.processing import fingerprint
+from lushan.data.record_schema import Content, RecordSchema
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -37,44 +35,44 @@ from lushan.engine.announce import (
     quiet_lightning,
 )
 from lushan.engine.batch_plan import Batching, Schedule, Streamed
-from lushan.engine.components import Prepared, prepare
+from lushan.engine.components import Components, build_components
 from lushan.engine.distributed.rank_launcher import RUN_FOLDER, others_named
-from lushan.engine.lit_module import PREFIX, VALIDATION, Experiment
-from lushan.engine.resolved import resolved
+from lushan.engine.limits import TrainLimits
+from lushan.engine.lit_module import PREFIX, Experiment
+from lushan.engine.observers import Observers, make_observers
+from lushan.engine.resolved import attention_of, resolved
 from lushan.engine.resume import where_to_resume
-from lushan.engine.trainer import Trainer
+from lushan.engine.trainer import Trainer, make_trainer
 from lushan.errors import RunFailed, UserError
 from lushan.launch.signals import Signals
 from lushan.models.own_code import save_shape
-from lushan.optim import freeze_weights
 from lushan.run import checksums
-from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER
+from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE
 from lushan.run.config_yaml import record_resolved
 from lushan.run.files import write_json
 from lushan.tasks.base import Evaluation, Task
-from lushan.text.tokenizers import fingerprint
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
-class Outcome:
-    """What a run came to; the same on every rank.
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What training returned; the same on every rank.
 
     Attributes:
         task: With its labels.
         evaluations: Split to its evaluation.
         notes: What the reader of the numbers must know.
-        best_step: Step of the judged weights; None where they are the last ones.
+        best_step: Step of the evaluated weights; None where they are the last ones.
         steps: Optimizer steps in all.
         train_seconds: Of training with its validations, interruptions left out.
         train_examples: Examples that were trained on, each counted every time.
         train_tokens: Tokens of these, padding left out.
         parameters: Of the model, `all` and `trained`.
-        tokenizer_sha256: Fingerprint of the tokenizer.
-        weights_sha256: Of the judged weights.
+        processor_sha256: Fingerprint of the processor.
+        weights_sha256: Of the evaluated weights.
         final_weights_sha256: Of the weights after the last step.
-        checkpoint: Folder of the judged weights.
+        checkpoint: Folder of the evaluated weights.
         data_fingerprint: Split to a hash of its rows.
         resolved: What `auto` and defaults came to.
     """
@@ -88,7 +86,7 @@ class Outcome:
     train_examples: int
     train_tokens: int
     parameters: dict[str, int]
-    tokenizer_sha256: str
+    processor_sha256: str
     weights_sha256: str
     final_weights_sha256: str
     checkpoint: Path
@@ -132,6 +130,14 @@ class Outcome:
         }
 
     @property
+    def records(self) -> Content:
+        """What the entries of the stored predictions are: name to role and field."""
+        entries = dict(self.task.record_fields)
+        for evaluation in self.evaluations.values():
+            entries |= evaluation.record_fields
+        return RecordSchema(entries).as_dict()
+
+    @property
     def reports(self) -> dict[str, Any]:
         """Split to level to class to scores."""
         return {PREFIX[s]: e.report for s, e in self.evaluations.items()}
@@ -141,15 +147,17 @@ def fit(
     cfg: Mapping[str, Any],
     folder: Path,
     signals: Signals,
+    source: Source,
     trackers: Sequence[Any] = (),
     choices: Mapping[str, str | None] | None = None,
-) -> Outcome:
-    """Carry out a run in its folder, from where it stands.
+) -> FitResult:
+    """Train a run in its folder, from where it stands, and evaluate its best weights.
 
     Args:
         cfg: The checked config, in plain values.
         folder: The run folder, owned by this process (or by the first rank).
         signals: Where SIGTERM and Ctrl-C wait for the step to end.
+        source: The config's data source.
         trackers: Lightning loggers that get copies of the numbers.
         choices: Hydra's group choices.
 
@@ -158,66 +166,82 @@ def fit(
         UserError: The data or the interrupted run does not fit the config.
     """
     quiet_lightning()
-    ready = prepare(cfg)
+    limits = TrainLimits.of(cfg["trainer"])
+    parts = build_components(cfg, source)
+    plan = plan_of(parts, batching_of(cfg, parts, limits))
     # The other ranks of a DDP run, started by the trainer, find their run by it.
     os.environ[RUN_FOLDER] = str(folder)
-    trainer, checkpoints, record = make_trainer(cfg, folder, signals, ready, trackers)
-    experiment = make_experiment(cfg, ready, trainer)
-    assert experiment.plan is not None
-    # Of a stream the number of windows is not known: each has a step, and the last says so.
-    steps = experiment.plan.total_steps
-    trainer.follow(experiment.plan.epochs or steps, steps)
-    shown = list(dict.fromkeys(["val/loss", f"val/{ready.task.main_metric}"]))
-    trainer.observe(Console(steps, shown, measures(cfg)))
-    known = notes_before(cfg, choices or {}, ready, experiment)
+    facts = functools.partial(resolved, attention=attention_of(parts.model))
+    observers = make_observers(cfg, folder, signals, parts, plan, facts)
+    trainer = make_trainer(
+        cfg["trainer"],
+        limits,
+        plan,
+        callbacks=observers.callbacks,
+        logger=list(trackers) or False,
+        plugins=[FolderIO()],
+        default_root_dir=str(folder),
+    )
+    module = make_module(cfg, parts, plan, observers)
+    notes = notes_before(cfg, choices or {}, parts, plan)
     if trainer.is_global_zero:
-        describe(ready, experiment, known)
-        keep_for_later(ready, folder)
-        record_resolved(folder, checkpoints.facts)
+        describe(parts, plan, notes)
+        keep_for_later(parts, folder)
+        found = facts(trainer)
+        record_resolved(folder, found)
         checksums.add(folder, checksums.AT_START)
-        log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in checkpoints.facts.items()))
+        log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in found.items()))
     if cfg["ckpt_path"]:
-        start_from(Path(cfg["ckpt_path"]), ready.model)
+        start_from(Path(cfg["ckpt_path"]), parts.model)
     with others_named(trainer.strategy):
         if cfg["train"]:
-            state = where_to_resume(folder, trainer, experiment)
-            trainer.fit(experiment, ckpt_path=state, weights_only=None)
-        return judge(cfg, trainer, experiment, checkpoints, ready, record, known)
+            state = where_to_resume(folder, trainer, module)
+            trainer.fit(module, ckpt_path=state, weights_only=None)
+        return evaluate_best(cfg, trainer, module, observers, parts, notes, facts(trainer))
 
 
-def make_experiment(cfg: Mapping[str, Any], ready: Prepared, trainer: Trainer) -> Experiment:
-    """The Lightning module of a run."""
-    # Before the ranks wrap the model, which wait for the gradient of whatever learns then.
-    freeze_weights(ready.model, cfg["optimizer"].get("freeze", ()))
-    batching = dataclasses.replace(
-        batching_of(cfg, ready.source, trainer, ready.row_tokens), mix=ready.corpus.mix
-    )
+def make_module(
+    cfg: Mapping[str, Any],
+    parts: Components,
+    plan: Schedule,
+    observers: Observers | None = None,
+) -> Experiment:
+    """Make the Lightning module of a run; without observers it is only looked at."""
     return Experiment(
-        model=ready.model,
-        task=ready.task,
+        model=parts.model,
+        task=parts.task,
         optimizer=lambda model: build(cfg["optimizer"], model=model),
         multiplier=build(cfg["scheduler"]),
-        batching=batching,
-        plan=plan_of(ready, batching),
-        encoded=ready.encoded,
-        tables=ready.corpus.splits,
-        pad_id=ready.tokenizer.pad_token_id,
-        clip=trainer.clip_norm,
+        batching=plan.batching,
+        plan=plan,
+        encoded=parts.encoded,
+        tables=parts.corpus.splits,
+        clip=cfg["trainer"].get("gradient_clip_val"),
+        guard=None if observers is None else observers.guard,
+        average=None if observers is None else observers.average,
     )
 
 
-def plan_of(ready: Prepared, batching: Batching) -> Schedule:
-    """Which examples are learned when."""
-    windows = ready.corpus.windows
-    if windows is not None and ready.window is not None:
-        return Streamed(ready.window, windows.window, batching)
-    return Schedule(ready.encoded["train"], ready.corpus.splits["train"], batching)
+def plan_of(parts: Components, batching: Batching) -> Schedule:
+    """Return which examples are learned when."""
+    windows = parts.corpus.windows
+    if windows is not None and parts.window is not None:
+        return Streamed(parts.window, windows.window, batching)
+    return Schedule(parts.encoded["train"], parts.corpus.splits["train"], batching)
 
 
-def batching_of(
-    cfg: Mapping[str, Any], source: Source, trainer: Trainer, row_tokens: int | None = None
-) -> Batching:
-    """How examples become batches; `row_tokens` is the length of rows that hold several."""
+def batching_of(cfg: Mapping[str, Any], parts: Components, limits: TrainLimits) -> Batching:
+    """Return how a run's examples become batches."""
+    return dataclasses.replace(
+        size_of_batches(cfg, parts.source),
+        limits=limits,
+        row_tokens=parts.row_tokens,
+        mix=parts.corpus.mix,
+    )
+
+
+def size_of_batches(cfg: Mapping[str, Any], source: Source) -> Batching:
+    """Return how a source's examples become batches, each in a row of its own."""
     return Batching(
         seed=cfg["seed"],
         batch_examples=source.batch_examples,
@@ -225,21 +249,17 @@ def batching_of(
         micro_tokens=source.micro_tokens,
         eval_tokens=source.eval_tokens,
         bucket=source.bucket,
-        max_epochs=trainer.wanted_epochs,
-        max_steps=trainer.wanted_steps,
-        limit=trainer.wanted_train_limit,
-        row_tokens=row_tokens,
     )
 
 
-def keep_for_later(ready: Prepared, folder: Path) -> None:
+def keep_for_later(parts: Components, folder: Path) -> None:
     """What prediction needs besides the weights: labels, tokenizer, the encoder's shape."""
-    state = {"state": ready.task.state(), "limits": dataclasses.asdict(ready.limits)}
+    state = {"state": parts.task.state(), "limits": dataclasses.asdict(parts.limits)}
     # Columns that were found by their names in training are read by these names ever after.
-    write_json(folder / TASK_STATE, {**state, "columns": remembered(ready.source)})
-    encoder: Any = ready.model.encoder
+    write_json(folder / TASK_STATE, {**state, "columns": remembered(parts.source)})
+    encoder: Any = parts.model.encoder
     for name, save in (
-        (TOKENIZER, ready.tokenizer.save_pretrained),
+        (PROCESSOR, parts.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
         # Anew at every start: what lies there was not looked at since.
@@ -248,57 +268,6 @@ def keep_for_later(ready: Prepared, folder: Path) -> None:
         save(temporary)
         shutil.rmtree(folder / name, ignore_errors=True)
         temporary.rename(folder / name)
-
-
-def make_trainer(
-    cfg: Mapping[str, Any],
-    folder: Path,
-    signals: Signals,
-    ready: Prepared,
-    trackers: Sequence[Any],
-) -> tuple[Trainer, Checkpoints, Record]:
-    """The trainer with its observers."""
-    task = ready.task
-    known = measures(cfg)
-    columns = [f"val/{name}" for name in known]
-    nodes = {name: node for name, node in (cfg.get("callbacks") or {}).items() if node}
-    own = f"{Checkpoints.__module__}.{Checkpoints.__qualname__}"
-    checkpoints: Checkpoints = build(
-        nodes.pop("checkpoints", {"_target_": own}),
-        folder=folder / "checkpoints",
-        monitor=f"val/{task.main_metric}" if VALIDATION in ready.corpus.splits else None,
-        higher_is_better=measure_of(known, task.main_metric).higher_is_better is not False,
-        signals=signals,
-        facts={},
-    )
-    record = Record(folder / "metrics.csv", columns)
-    # Checkpoints come last: what the others do after a step is part of what is saved.
-    callbacks: list[pl.Callback] = [*(build(node) for node in nodes.values()), record, checkpoints]
-    if (pruning := pruning_of(cfg)) is not None:
-        callbacks.append(pruning)  # it ends a run, once its state is saved
-    trainer: Trainer = build(
-        cfg["trainer"],
-        callbacks=callbacks,
-        logger=list(trackers) or False,
-        plugins=[FolderIO()],
-        default_root_dir=str(folder),
-    )
-    checkpoints.facts = resolved(trainer, ready.model)
-    checkpoints.elastic = trainer.elastic
-    return trainer, checkpoints, record
-
-
-def pruning_of(cfg: Mapping[str, Any]) -> pl.Callback | None:
-    """What ends a hopeless trial of a search early; None where no search prunes."""
-    trial = cfg.get("trial")
-    if not trial or not trial.get("pruner"):
-        return None
-    from lushan.callbacks.trial_pruning import Pruning
-    from lushan.search.trials import Ongoing
-
-    ongoing = Ongoing(trial["storage"], trial["study"], trial["number"])
-    measure = measure_of(measures(cfg), trial["metric"])
-    return Pruning(trial["metric"], measure, ongoing, build(trial["pruner"], "trial.pruner"))
 
 
 def start_from(path: Path, model: torch.nn.Module) -> None:
@@ -328,46 +297,42 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
         ) from error
 
 
-def judge(
+def evaluate_best(
     cfg: Mapping[str, Any],
     trainer: Trainer,
-    experiment: Experiment,
-    checkpoints: Checkpoints,
-    ready: Prepared,
-    record: Record,
-    known: Sequence[str],
-) -> Outcome:
-    """Score the best weights once: on validation with everything, on test where there is one."""
-    steps = trainer.global_step
-    final = weights_hash(experiment.model.state_dict())
+    module: Experiment,
+    observers: Observers,
+    parts: Components,
+    notes: Sequence[str],
+    facts: dict[str, Any],
+) -> FitResult:
+    """Evaluate the best weights once: on validation in full, and on test where there is one."""
+    checkpoints, steps = observers.checkpoints, trainer.global_step
+    final = weights_hash(module.model.state_dict())
     best = best_folder(checkpoints)
-    if best is not None:
-        load_into(experiment.model, best)
-    else:
+    if best is None:
         best = checkpoints.best_folder(steps)
-        write_weights(best, experiment.judged_weights(), first=trainer.is_global_zero)
+        write_weights(best, module.judged_weights(), first=trainer.is_global_zero)
         trainer.strategy.barrier()
-        load_into(experiment.model, best)
-    experiment.ema = None
-    evaluations = {s: evaluate(trainer, experiment, s) for s in evaluated_splits(cfg, ready)}
-    notes = [f"{s}: {note}" for s, e in evaluations.items() for note in e.notes]
-    assert experiment.plan is not None
-    return Outcome(
-        task=ready.task,
+    load_into(module.model, best)
+    evaluations = {split: module.test_on(trainer, split) for split in evaluated_splits(cfg, parts)}
+    found = [f"{split}: {note}" for split, e in evaluations.items() for note in e.notes]
+    return FitResult(
+        task=parts.task,
         evaluations=evaluations,
-        notes=[*known, *checkpoints.notes(), *notes],
+        notes=[*notes, *checkpoints.notes(), *found],
         best_step=checkpoints.best_step,
         steps=steps,
-        train_seconds=round(record.trained, 3),
-        train_examples=experiment.running["examples"],
-        train_tokens=experiment.running["tokens"],
-        parameters=count_parameters(experiment.model),
-        tokenizer_sha256=fingerprint(ready.tokenizer),
-        weights_sha256=weights_hash(experiment.model.state_dict()),
+        train_seconds=round(observers.record.trained, 3),
+        train_examples=module.running["examples"],
+        train_tokens=module.running["tokens"],
+        parameters=count_parameters(module.model),
+        processor_sha256=fingerprint(parts.processor),
+        weights_sha256=weights_hash(module.model.state_dict()),
         final_weights_sha256=final,
         checkpoint=best,
-        data_fingerprint=ready.corpus.fingerprint(),
-        resolved=checkpoints.facts,
+        data_fingerprint=parts.corpus.fingerprint(),
+        resolved=facts,
     )
 
 
@@ -391,10 +356,3 @@ def best_folder(checkpoints: Checkpoints) -> Path | None:
     if not path.is_dir():
         raise RunFailed(f"there is no best checkpoint at {path}; nothing was tested")
     return path
-
-
-def evaluate(trainer: Trainer, experiment: Experiment, split: str) -> Evaluation:
-    """All metrics, intervals and example records of one split."""
-    experiment.judged_split = split
-    trainer.test(experiment, verbose=False)
-    return experiment.evaluations[split]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 import traceback
@@ -16,12 +17,15 @@ from lushan.run import remote_code
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from lushan.launch.job_status import JobStatus
+    from lushan.launch.protocol import CheckedConfig
+
 
 class Job:
     """One job of `lushan train`: what every launcher calls, here or in another process.
 
-    It may be pickled, and answers in plain values whatever happens. Another process has not seen
-    the command line, and may have been started in another folder: both are carried along.
+    It may be pickled, and returns a `JobStatus` whatever happens. Another process has not seen the
+    command line, and may have been started in another folder: both are carried along.
     """
 
     __name__ = "job"
@@ -31,47 +35,74 @@ class Job:
         self.permits = remote_code.permitted()
         self.folder = Path.cwd()
 
-    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
-        """Carry out the experiment of a composed config; the fields of an `Outcome`."""
+    def __call__(self, cfg: DictConfig) -> JobStatus:
+        """Check a composed config and carry out its experiment."""
+        return self.carry_out(cfg)
+
+    def carry_out(
+        self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
+    ) -> JobStatus:
+        """Carry out the experiment of a composed config; return how it ended, and never raise.
+
+        Args:
+            cfg: The config.
+            checked: The same after its check, or why that refused it; it is checked here where
+                None.
+        """
         from hydra.core.hydra_config import HydraConfig
 
-        from lushan.config.check import check
-        from lushan.engine import lifecycle
-        from lushan.launch import gpus
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import INTERRUPTED
 
         if self.permits:
             remote_code.permit()
         begun = time.monotonic()
         hydra = HydraConfig.get()
-        overrides = list(hydra.overrides.task)
-        is_sweep = str(hydra.mode).endswith("MULTIRUN")
-        answer: dict[str, Any] = {"number": hydra.job.num if is_sweep else None}
-        if is_sweep:  # Hydra keeps the whole config there, and knows nothing of secrets
+        number = hydra.job.num if _is_sweep(hydra) else None
+        if number is not None:  # Hydra keeps the whole config there, and knows nothing of secrets
             Path(hydra.sweep.dir, "multirun.yaml").unlink(missing_ok=True)
         if self.stopped:  # a signal to this process was meant for all that it had to do
-            return answer | {"state": "interrupted", "reason": self.stopped, "exit_code": 1}
-        config: dict[str, Any] | None = None
+            return JobStatus(INTERRUPTED, number=number, reason=self.stopped, exit_code=1)
+        ended = self._ended(cfg, checked, hydra)
+        seconds = round(time.monotonic() - begun, 1)
+        return dataclasses.replace(ended, number=number, seconds=seconds)
+
+    def _ended(
+        self, cfg: DictConfig, checked: CheckedConfig | UserError | None, hydra: Any
+    ) -> JobStatus:
+        from lushan.launch import gpus
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import PRUNED, RunFolder
+
+        overrides = list(hydra.overrides.task)
+        found: CheckedConfig | None = None
         attempts = 0
         try:
             self._go_there()
-            config = check(cfg)
-            answer |= _place(config)
-            attempts = _attempts(answer)
-            if is_sweep and not answer["answered"]:
-                gpus.take(hydra.launcher, config["trainer"], hydra.job.num)
-            choices = {k: v for k, v in hydra.runtime.choices.items() if k[:6] != "hydra/"}
-            result = lifecycle.run(config, choices=choices, overrides=overrides)
-            answer |= {"state": "complete", "exit_code": 0} | _value(result, config.get("trial"))
-            answer["shown"] = result.get("shown")
+            found = self._checked(cfg, checked)
+            if found.stored is None:
+                attempts = RunFolder.of(found.config).status().attempts
+                if _is_sweep(hydra):
+                    gpus.take(hydra.launcher, found.config["trainer"], hydra.job.num)
+            return _carried_out(found, hydra.runtime.choices, overrides)
         except Pruned as early:
-            answer |= {"state": "pruned", "reason": str(early), "exit_code": early.exit_code}
+            ended = JobStatus(PRUNED, reason=str(early), exit_code=early.exit_code)
         except BaseException as raised:  # noqa: BLE001 - an exception would end the whole sweep
             error = of_path(raised)
+            config = None if found is None else found.config
             complain(error, overrides, config or _unchecked(cfg))
-            answer |= self._failure(error, overrides, config) | {"answered": False}
+            ended = self._failure(error, overrides, config)
+        if found is None:
+            return ended
+        folder = RunFolder.of(found.config)
         # A run that was refused is none of this job's.
-        answer["begun"] = answer["state"] != "complete" and _attempts(answer) > attempts
-        return answer | {"seconds": round(time.monotonic() - begun, 1)}
+        was_begun = found.stored is None and folder.status().attempts > attempts
+        return dataclasses.replace(ended, folder=folder.path, begun=was_begun)
+
+    def _checked(self, cfg: DictConfig, checked: CheckedConfig | UserError | None) -> CheckedConfig:
+        if isinstance(checked, UserError):
+            raise checked
+        return self.check(cfg) if checked is None else checked
 
     def _go_there(self) -> None:
         """Work where the command was typed: a worker of Ray's is started where its node was."""
@@ -86,30 +117,33 @@ class Job:
 
     def _failure(
         self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
+    ) -> JobStatus:
+        from lushan.launch.job_status import JobStatus
+        from lushan.run.folder import FAILED, INTERRUPTED
         from lushan.run.redaction import redact, secret_values
 
         code = code_of(error)
         if isinstance(error, Interrupted | KeyboardInterrupt):
             self.stopped = "not begun: the sweep was stopped"
-            return {"state": "interrupted", "reason": stopped_by(error), "exit_code": code}
+            return JobStatus(INTERRUPTED, reason=stopped_by(error), exit_code=code)
         text = str(error).strip() or type(error).__name__
         if not isinstance(error, UserError | RunFailed):
             text = f"{type(error).__name__}: {text}"
         reason = redact(text.splitlines()[0], secret_values(config, overrides))
-        return {"state": "failed", "reason": reason, "exit_code": code}
+        return JobStatus(FAILED, reason=reason, exit_code=code)
 
-    @staticmethod
-    def to_train(cfg: DictConfig) -> dict[str, Any] | None:
-        """The checked config of a job that has to be trained; None where the answer is quick."""
+    def check(self, cfg: DictConfig) -> CheckedConfig:
+        """Check a composed config, and look whether its run is complete.
+
+        Raises:
+            UserError: The config cannot be used, or the result of its run is damaged.
+        """
         from lushan.config.check import check
+        from lushan.launch.protocol import CheckedConfig
         from lushan.run.folder import RunFolder
 
-        try:
-            config = check(cfg)
-            return None if RunFolder.of(config).result() is not None else config
-        except UserError:
-            return None
+        config = check(cfg)
+        return CheckedConfig(config, RunFolder.of(config).result())
 
     @staticmethod
     def preload(configs: Iterable[Mapping[str, Any]]) -> None:
@@ -126,29 +160,35 @@ class Job:
         lifecycle.limit_threads(count)
 
 
-def _place(config: Mapping[str, Any]) -> dict[str, Any]:
-    from lushan.run.folder import RunFolder
-
-    folder = RunFolder.of(config)
-    return {"folder": str(folder.path), "answered": folder.result() is not None}
+def _is_sweep(hydra: Any) -> bool:
+    return str(hydra.mode).endswith("MULTIRUN")
 
 
-def _attempts(answer: Mapping[str, Any]) -> int:
-    """Return how often the run of a job was begun."""
-    from lushan.run.folder import RunFolder
+def _carried_out(
+    checked: CheckedConfig, choices: Mapping[str, str | None], overrides: Sequence[str]
+) -> JobStatus:
+    """Do what a checked config asks for: show a batch, take part as another rank, or run."""
+    from lushan.engine import lifecycle
+    from lushan.launch.job_status import JobStatus
+    from lushan.run.folder import COMPLETE, RunFolder
 
-    return RunFolder(answer["folder"]).status().attempts if "folder" in answer else 0
-
-
-def _value(result: Mapping[str, Any], trial: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The main number of a result, or a trial's; another rank than the first has none."""
-    if "metrics" not in result:
-        return {}
-    from lushan.run.result import headline
-
-    metric = trial["metric"] if trial else headline(result["main_metric"], result["metrics"])
-    measure = result.get("measures", {}).get(metric)
-    return {"metric": metric, "value": result["metrics"].get(metric), "measure": measure}
+    config, folder = checked.config, RunFolder.of(checked.config).path
+    if config.get("show") is not None:
+        lifecycle.show(config)
+        return JobStatus(COMPLETE, folder=folder)
+    if lifecycle.rank() > 0:
+        lifecycle.take_part(config, overrides=overrides, stored=checked.stored)
+        return JobStatus(COMPLETE, folder=folder)
+    own = {name: choice for name, choice in choices.items() if not name.startswith("hydra/")}
+    result = lifecycle.run(config, choices=own, overrides=overrides, stored=checked.stored)
+    trial = config.get("trial")
+    return JobStatus(
+        COMPLETE,
+        folder=folder,
+        metric=trial["metric"] if trial else None,
+        result=result,
+        answered=checked.stored is not None,
+    )
 
 
 def _unchecked(cfg: DictConfig) -> dict[str, Any]:

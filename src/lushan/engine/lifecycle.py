@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.common import terminal
 from lushan.config import environment, inputs
@@ -23,15 +23,19 @@ from lushan.config.inputs import Inputs
 from lushan.errors import UserError
 from lushan.launch.signals import Signals
 from lushan.run import checksums, remote_code
-from lushan.run.artifacts import ENCODER, TOKENIZER, require_checkpoint
+from lushan.run.artifacts import ENCODER, PROCESSOR, require_checkpoint
 from lushan.run.config_yaml import read_config
-from lushan.run.files import appending, intact, write_json
+from lushan.run.files import appending, intact, jsonable, write_json
 from lushan.run.folder import FAILED, RunFolder
 from lushan.run.identity import RESOLVED, unseen
 from lushan.run.input_changes import INPUTS, changes, require_unchanged
 from lushan.run.manifest import close_manifest, write_manifest
-from lushan.run.result import Result
+from lushan.run.redaction import redact_config
+from lushan.run.result import RunResult
 from lushan.text.hub import pinned
+
+if TYPE_CHECKING:
+    from lushan.data.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -41,49 +45,84 @@ def run(
     *,
     choices: Mapping[str, str | None] | None = None,
     overrides: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Carry out the experiment that a config describes, or return what it came to before.
+    stored: RunResult | None = None,
+) -> RunResult:
+    """Carry out the experiment that a config describes, or return its stored result.
+
+    It is for the first of the processes that train together; others `take_part`.
 
     Args:
         cfg: The checked, resolved config in plain values.
         choices: Hydra's group choices, kept for tables.
         overrides: The command line's, kept for the record.
-
-    Returns:
-        The content of `result.json`, and `folder`, the run's folder; of another rank than the
-        first only the folder. Of a config that only asks to be shown something, `shown`.
+        stored: The result of the run, where the caller has read it.
 
     Raises:
         UserError: The config or the data cannot be used, or another process owns the run.
         RunFailed: Training could not go on.
         Interrupted: A signal stopped the run; what was done is saved.
     """
-    if cfg.get("show") is not None:
-        return shown(cfg)
     folder = RunFolder.of(cfg)
-    result = folder.result()
-    if result is None and cfg["ckpt_path"]:
-        require_checkpoint("ckpt_path", cfg["ckpt_path"])
-    read, names = inputs_of(cfg), written_for(overrides)
+    result = folder.result() if stored is None else stored
+    source, read = _read_inputs(cfg, folder, result, overrides)
     if result is not None:
-        require_unchanged(result.inputs, read, folder.path, names)
-        if rank() == 0:
-            folder.finish(result)
-            tell_unseen(result, cfg)
-        return answer(result, folder)
+        folder.finish(result)
+        tell_unseen(result, cfg)
+        return result
     remote_code.require(cfg)
-    if rank() > 0:
-        follow(folder.path, cfg)
-        return {"folder": str(folder.path)}
     with Signals().caught() as signals, folder.own():
         result = folder.result()  # another process may have completed it just now
         if result is None:
-            require_its_inputs(folder, read, names)
-            result = carry_out(cfg, folder, read, signals, choices or {}, overrides)
-    return answer(result, folder)
+            require_its_inputs(folder, read, written_for(overrides))
+            result = carry_out(cfg, folder, source, read, signals, choices or {}, overrides)
+    return result
 
 
-def tell_unseen(result: Result, cfg: Mapping[str, Any]) -> None:
+def take_part(
+    cfg: dict[str, Any], *, overrides: Sequence[str] = (), stored: RunResult | None = None
+) -> None:
+    """Train as another rank than the first, in a process that something else has started.
+
+    Args:
+        cfg: The checked, resolved config in plain values.
+        overrides: The command line's.
+        stored: The result of the run, where the caller has read it; then nothing is trained.
+
+    Raises:
+        UserError: The config or the data cannot be used.
+        RunFailed: Training could not go on.
+        Interrupted: A signal stopped the run.
+    """
+    folder = RunFolder.of(cfg)
+    result = folder.result() if stored is None else stored
+    source, _ = _read_inputs(cfg, folder, result, overrides)
+    if result is None:
+        follow(folder.path, cfg, source)
+
+
+def show(cfg: Mapping[str, Any]) -> None:
+    """Print the first batch instead of training: nothing is written but what was encoded."""
+    remote_code.require(cfg)
+    if rank() == 0:
+        from lushan.engine import preview
+
+        preview.show(cfg, source_of(cfg))
+
+
+def _read_inputs(
+    cfg: Mapping[str, Any], folder: RunFolder, result: RunResult | None, overrides: Sequence[str]
+) -> tuple[Source, Inputs]:
+    """Make a run's data source and hash its inputs; those of a complete run are as they were."""
+    if result is None and cfg["ckpt_path"]:
+        require_checkpoint("ckpt_path", cfg["ckpt_path"])
+    source = source_of(cfg)
+    read = inputs_of(cfg, source)
+    if result is not None:
+        require_unchanged(result.inputs, read, folder.path, written_for(overrides))
+    return source, read
+
+
+def tell_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:
     """Say what is asked for that only the training of a run gives, and this run is complete."""
     if keys := unseen(result.config, cfg):
         terminal.echo(
@@ -95,16 +134,20 @@ def tell_unseen(result: Result, cfg: Mapping[str, Any]) -> None:
         terminal.echo("note: trainer.profiler: its report is in the run's log.txt", err=True)
 
 
-def inputs_of(cfg: Mapping[str, Any]) -> Inputs:
+def inputs_of(cfg: Mapping[str, Any], source: Source) -> Inputs:
     """Return hashes of all that a run reads: data by split, files by key, code by module.
 
     Of what is on the hub the commit stands for its files.
+
+    Args:
+        cfg: The checked config.
+        source: Its data source.
 
     Raises:
         UserError: A file is missing, or an earlier run is not complete.
     """
     found = inputs.read_by(cfg)
-    data: dict[str, str] = source_of(cfg).fingerprint()
+    data: dict[str, str] = source.fingerprint()
     return {"data": data, **found, "files": found["files"] | pinned(cfg)}
 
 
@@ -153,29 +196,20 @@ def require_its_inputs(
     saved = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
     if saved or folder.state != FAILED:
         require_unchanged(before, read, folder.path, names)
-    for name in (TOKENIZER, ENCODER):
+    for name in (PROCESSOR, ENCODER):
         shutil.rmtree(folder.path / name, ignore_errors=True)
-
-
-def shown(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Show the first batch instead of training: nothing is written but what was encoded."""
-    remote_code.require(cfg)
-    if rank() == 0:
-        from lushan.engine import preview
-
-        preview.show(cfg)
-    return {"shown": cfg["show"]}
 
 
 def carry_out(
     cfg: dict[str, Any],
     folder: RunFolder,
+    source: Source,
     read: Inputs,
     signals: Signals,
     choices: Mapping[str, str | None],
     overrides: Sequence[str],
-) -> Result:
-    """Train and judge in a folder that this process owns."""
+) -> RunResult:
+    """Train and evaluate in a folder that this process owns."""
     begun = time.monotonic()
     spent = folder.status().seconds or 0.0
     folder.start(cfg, choices=choices, overrides=overrides)
@@ -191,55 +225,57 @@ def carry_out(
 
         loggers = trackers.make(cfg, folder.path)
         with trackers.tracked(loggers) as told:
-            outcome = fit.fit(cfg, folder.path, signals, loggers, choices)
-            task = outcome.task
+            fitted = fit.fit(cfg, folder.path, signals, source, loggers, choices)
+            task = fitted.task
             keep(
-                outcome.evaluations,
+                fitted.evaluations,
                 folder,
                 main_metric=task.main_metric,
             )
-            kept, noted = still_inputs(cfg, read)
-            split = "test" if f"test/{task.main_metric}" in outcome.metrics else "val"
-            result = Result(
+            kept, noted = still_inputs(cfg, source, read)
+            split = "test" if f"test/{task.main_metric}" in fitted.metrics else "val"
+            result = RunResult(
+                folder=folder.path,
                 name=str(cfg["name"]),
                 run_id=folder.path.name,
                 seed=int(cfg["seed"]),
-                metrics=dict(outcome.metrics),
+                metrics=jsonable(fitted.metrics),
                 main_metric=f"{split}/{task.main_metric}",
-                measures=outcome.measures,
-                config=cfg | {RESOLVED: outcome.resolved},
-                ci=outcome.intervals,
-                reports=outcome.reports,
+                measures=fitted.measures,
+                records=fitted.records,
+                config=redact_config(cfg | {RESOLVED: fitted.resolved}),
+                ci=jsonable(fitted.intervals),
+                reports=jsonable(fitted.reports),
                 choices=dict(choices),
-                data_fingerprint=outcome.data_fingerprint,
+                data_fingerprint=fitted.data_fingerprint,
                 inputs=kept,
                 seconds=round(spent + time.monotonic() - begun, 1),
-                weights_sha256=outcome.weights_sha256,
+                weights_sha256=fitted.weights_sha256,
                 extra={
-                    "notes": outcome.notes + noted,
-                    "not_comparable": outcome.not_comparable,
-                    "tokenizer_sha256": outcome.tokenizer_sha256,
-                    "final_weights_sha256": outcome.final_weights_sha256,
-                    "best_step": outcome.best_step,
-                    "steps": outcome.steps,
-                    "train_seconds": outcome.train_seconds,
-                    "train_examples": outcome.train_examples,
-                    "train_tokens": outcome.train_tokens,
-                    "parameters": outcome.parameters,
+                    "notes": fitted.notes + noted,
+                    "not_comparable": fitted.not_comparable,
+                    "processor_sha256": fitted.processor_sha256,
+                    "final_weights_sha256": fitted.final_weights_sha256,
+                    "best_step": fitted.best_step,
+                    "steps": fitted.steps,
+                    "train_seconds": fitted.train_seconds,
+                    "train_examples": fitted.train_examples,
+                    "train_tokens": fitted.train_tokens,
+                    "parameters": fitted.parameters,
                 },
             )
-            known: dict[str, Any] = {**kept, "tokenizer": outcome.tokenizer_sha256}
+            known: dict[str, Any] = {**kept, "processor": fitted.processor_sha256}
             if remote_code.is_stated(cfg):
                 known["code"] = hashes(folder.path / ENCODER)
             # Sums come out differently over another number of threads.
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
-            folder.complete(result, outcome.checkpoint)
+            result = folder.complete(result, fitted.checkpoint)
             told.append(result)
     return result
 
 
-def still_inputs(cfg: Mapping[str, Any], read: Inputs) -> tuple[Inputs, list[str]]:
+def still_inputs(cfg: Mapping[str, Any], source: Source, read: Inputs) -> tuple[Inputs, list[str]]:
     """Return what a run has read that is as it was when the run began, and notes on the rest.
 
     A file that a callback has written is none of its inputs. What else has changed meanwhile stays
@@ -247,17 +283,12 @@ def still_inputs(cfg: Mapping[str, Any], read: Inputs) -> tuple[Inputs, list[str
     """
     kept = {kind: dict(found) for kind, found in read.items()}
     notes = []
-    for change in changes(read, inputs_of(cfg)):
+    for change in changes(read, inputs_of(cfg, source)):
         if change.kind == "files" and change.name.startswith("callbacks."):
             del kept["files"][change.name]
         else:
             notes.append(f"{change.what} changed while the run was training")
     return kept, notes
-
-
-def answer(result: Result, folder: RunFolder) -> dict[str, Any]:
-    """A result as callers get it."""
-    return result.to_dict() | {"folder": str(folder.path)}
 
 
 def rank() -> int:
@@ -270,19 +301,22 @@ def rank() -> int:
     return 0
 
 
-def follow(folder: Path, cfg: Mapping[str, Any] | None = None) -> None:
+def follow(
+    folder: Path, cfg: Mapping[str, Any] | None = None, source: Source | None = None
+) -> None:
     """Take part in a run that the first rank owns.
 
     Args:
         folder: The run's.
         cfg: The config, where this process has composed it itself.
+        source: Its data source, where this process has made it.
     """
     from lushan.engine import fit
 
     cfg = read_config(folder) if cfg is None else cfg
     remote_code.require(cfg)
     with Signals().caught() as signals:
-        fit.fit(cfg, folder, signals)
+        fit.fit(cfg, folder, signals, source_of(cfg) if source is None else source)
 
 
 def now() -> str:
@@ -337,7 +371,7 @@ def preload(configs: Iterable[Mapping[str, Any]] = ()) -> None:
     for cfg in plain:
         if config := cfg["model"].get("config"):
             task = found["task", cfg["task"]["_target_"]]
-            encoders.warm_up(found["model.config", config["_target_"]], task.purpose)
+            encoders.warm_up(found["model.config", config["_target_"]], task.auto_class)
     artifacts.warm_up()
     manifest.packages()
     manifest.describe_machine()

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from lushan.callbacks.ema import WeightAverage
+from lushan.callbacks.guard import Guard
 from lushan.checkpoint.dtensor import clip_gradients
 from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
@@ -23,7 +25,6 @@ from lushan.data.encode.encoding import Encoded
 from lushan.engine.batch_plan import Batching, Schedule
 from lushan.engine.distributed.strategies import data_share, walks_together
 from lushan.errors import RunFailed
-from lushan.models.ema import EMA
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Evaluation, Records, Task
 
@@ -50,10 +51,11 @@ class Experiment(pl.LightningModule):
         plan: Which examples are learned when; none is needed to judge.
         encoded: Encoded splits that are judged.
         tables: The corpus splits they come from.
-        pad_id: Of the tokenizer.
         optimizer: Model to optimizer; none is needed to judge.
         multiplier: step and `total_steps` to the factor on every learning rate; likewise.
         clip: Largest gradient norm, or None.
+        guard: Decides on steps that are not to be trusted; None ends the run at them.
+        average: Keeps an average of the weights, which is evaluated instead of them.
     """
 
     def __init__(
@@ -65,23 +67,23 @@ class Experiment(pl.LightningModule):
         plan: Schedule | None = None,
         encoded: dict[str, Encoded],
         tables: dict[str, pa.Table],
-        pad_id: int,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
         multiplier: Callable[..., float] | None = None,
         clip: float | None = None,
+        guard: Guard | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.task = model, task
         self.make_optimizer, self.multiplier = optimizer, multiplier
         self.batching, self.encoded, self.tables = batching, encoded, tables
-        self.pad_id, self.clip = pad_id, clip
+        self.clip = clip
         self.plan = plan
         self.evaluations: dict[str, Evaluation] = {}
-        self.ema: EMA | None = None
-        self.guard: Any = None
+        self.guard, self.average = guard, average
         self.adaptation = adaptation_of(model)
-        self.judged_split = TEST
+        self._tested_split = TEST
         # Examples and tokens are all that were trained on, each counted every time it came.
         self.running: dict[str, Any] = dict.fromkeys(("loss", "epoch_loss"), 0.0)
         self.running |= dict.fromkeys(("targets", "epoch_targets", "examples", "tokens"), 0)
@@ -93,7 +95,7 @@ class Experiment(pl.LightningModule):
     # Data
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = self.task.collate(rows, self.pad_id)
+        batch: dict[str, Any] = self.task.collate(rows)
         if self.task.counts_targets:
             batch["targets"] = sum(int(row["targets"]) for row in rows)
         return batch
@@ -101,7 +103,7 @@ class Experiment(pl.LightningModule):
     def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
         # What evaluation masks is the same for all seeds: their numbers are compared.
         seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
-        return functools.partial(self.task.corrupt, seed=seed)
+        return functools.partial(self.task.transform, seed=seed)
 
     def train_dataloader(self) -> TrainingLoader:
         """This epoch's batches, from where the run stands."""
@@ -160,7 +162,7 @@ class Experiment(pl.LightningModule):
 
     def test_dataloader(self) -> Any:
         """The split that is judged with everything."""
-        return self._evaluation_loader(self.judged_split)
+        return self._evaluation_loader(self._tested_split)
 
     # Training
 
@@ -330,9 +332,15 @@ class Experiment(pl.LightningModule):
     def judged_weights(self) -> dict[str, Tensor]:
         """The weights that validation sees: the averaged ones, where an average is kept."""
         weights = self.model.state_dict()
-        return weights if self.ema is None else {**weights, **self.ema.averages()}
+        return weights if self.average is None else {**weights, **self.average.averages()}
 
-    # Judging
+    # Evaluation
+
+    def test_on(self, trainer: pl.Trainer, split: str) -> Evaluation:
+        """Evaluate one split: all metrics, their intervals, and a record of each example."""
+        self._tested_split = split
+        trainer.test(self, verbose=False)
+        return self.evaluations[split]
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last round."""
@@ -340,7 +348,7 @@ class Experiment(pl.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Likewise."""
-        self._begin(self.judged_split)
+        self._begin(self._tested_split)
 
     def _begin(self, split: str) -> None:
         self._records, self._losses = [], []
@@ -370,7 +378,7 @@ class Experiment(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Judge with intervals and example records."""
-        self._judge(self.judged_split, full=True)
+        self._judge(self._tested_split, full=True)
 
     def _judge(self, split: str, *, full: bool) -> None:
         evaluation = self.evaluate(split, full=full)

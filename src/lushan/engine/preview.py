@@ -14,11 +14,11 @@ from typing import Any
 from rich.text import Text
 
 from lushan.common.terminal import console, echo
-from lushan.config.build import build
+from lushan.data.source import Source
 from lushan.engine.announce import quiet_lightning
-from lushan.engine.components import Prepared, prepare
-from lushan.engine.fit import make_experiment
-from lushan.engine.trainer import Trainer
+from lushan.engine.components import Components, build_components
+from lushan.engine.fit import batching_of, make_module, plan_of
+from lushan.engine.limits import TrainLimits
 from lushan.tasks.base import IGNORED, Batch, Task
 
 ROWS = 8
@@ -56,25 +56,26 @@ class Row:
         return self.noted or sum(x is not None for x in self.learned)
 
 
-def show(cfg: Mapping[str, Any]) -> None:
+def show(cfg: Mapping[str, Any], source: Source) -> None:
     """Draw the first batch of the run that a checked config describes.
+
+    Args:
+        cfg: The config.
+        source: Its data source.
 
     Raises:
         UserError: The data cannot be used, as in training.
     """
     quiet_lightning()
-    ready = prepare(cfg)
-    trainer: Trainer = build(
-        cfg["trainer"], callbacks=[], logger=False, plugins=[], default_root_dir="."
-    )
-    experiment = make_experiment(cfg, ready, trainer)
-    assert experiment.plan is not None
-    batch = next(iter(experiment.training_loader(0)))
-    rows = [row for micro in batch["micro"] for row in rows_of(ready.task, micro, ready.tokenizer)]
+    limits = TrainLimits.of(cfg["trainer"])
+    parts = build_components(cfg, source)
+    plan = plan_of(parts, batching_of(cfg, parts, limits))
+    batch = next(iter(make_module(cfg, parts, plan).training_loader(0)))
+    rows = [row for micro in batch["micro"] for row in rows_of(parts.task, micro, parts.tokenizer)]
     plain = not sys.stdout.isatty()
-    notes = [Text(f"note: {note}") for note in ready.notes]
-    steps = experiment.plan.total_steps
-    write([*notes, *drawn(rows, ready, plain=plain, of=f"batch 1 of {steps:,}")], plain=plain)
+    notes = [Text(f"note: {note}") for note in parts.notes]
+    of = f"batch 1 of {plan.total_steps:,}"
+    write([*notes, *drawn(rows, parts, plain=plain, of=of)], plain=plain)
 
 
 def write(lines: Sequence[Text], *, plain: bool) -> None:
@@ -94,23 +95,26 @@ def write(lines: Sequence[Text], *, plain: bool) -> None:
 
 
 def rows_of(task: Task, batch: Batch, tokenizer: Any) -> list[Row]:
-    """The rows of a batch, by what its model is for."""
+    """Return the rows of a batch, by what its model learns."""
     read: Mapping[str, Callable[..., Row]] = {
-        "causal_lm": _next_tokens,
-        "masked_lm": _hidden_tokens,
-        "seq2seq_lm": _target_tokens,
+        "AutoModelForCausalLM": _next_tokens,
+        "AutoModelForMaskedLM": _hidden_tokens,
+        "AutoModelForSeq2SeqLM": _target_tokens,
     }
     lessons = task.lessons(batch)
     rows = []
     for number, example in enumerate(batch["example"].tolist()):
+        if "input_ids" not in batch:  # an image: what it is to learn can be told
+            rows.append(_labelled(Row(example, [], []), lessons[number] if lessons else {}))
+            continue
         ids = batch["input_ids"][number].tolist()
         length = _length(batch, number, tokenizer.pad_token_id)
         row = Row(example, ids[:length], [None] * length, padding=len(ids) - length)
         if "position_ids" in batch:
             places = batch["position_ids"][number, :length].tolist()
             row.starts = [i for i, place in enumerate(places) if place == 0]
-        if task.purpose in read:
-            row = read[task.purpose](row, batch["labels"][number].tolist(), tokenizer)
+        if task.auto_class in read:
+            row = read[task.auto_class](row, batch["labels"][number].tolist(), tokenizer)
         elif lessons:
             row = _labelled(row, lessons[number])
         rows.append(row)
@@ -177,7 +181,7 @@ def _labelled(row: Row, lesson: str | Mapping[int, str]) -> Row:
 # How it is drawn
 
 
-def drawn(rows: Sequence[Row], ready: Prepared, *, plain: bool, of: str) -> Iterator[Text]:
+def drawn(rows: Sequence[Row], parts: Components, *, plain: bool, of: str) -> Iterator[Text]:
     """The lines of the picture; marks instead of colours where it is `plain`."""
     read, padding = sum(len(r.tokens) for r in rows), sum(r.padding for r in rows)
     targets = sum(r.targets for r in rows)
@@ -187,16 +191,16 @@ def drawn(rows: Sequence[Row], ready: Prepared, *, plain: bool, of: str) -> Iter
         f"({share:.1f} %)"
     )
     yield Text("learned: ").append(*_marked("so", "", plain))
-    ids = ready.corpus.splits["train"].column("id")
+    ids = parts.corpus.splits["train"].column("id")
     for number, row in enumerate(rows[:ROWS], start=1):
         yield Text()
         yield Text(_heading(number, row, str(ids[row.example])), style="bold")
-        yield _line(row, ready.tokenizer, plain=plain)
+        yield _line(row, parts.tokenizer, plain=plain)
     if len(rows) > ROWS:
         yield Text(f"\nand {len(rows) - ROWS} rows more")
-    if rows:
+    if rows and rows[0].tokens:
         yield Text("\nrow 1, token by token:", style="bold")
-        yield from _listing(rows[0], ready.tokenizer, plain=plain)
+        yield from _listing(rows[0], parts.tokenizer, plain=plain)
 
 
 def _heading(number: int, row: Row, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
@@ -15,10 +15,13 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
+from lushan.config.build import build
 from lushan.configurable import Within, configurable
 from lushan.engine import loops
+from lushan.engine.batch_plan import Schedule
 from lushan.engine.distributed.rank_launcher import environment, require_alone
 from lushan.engine.distributed.strategies import DDP, Sharded
+from lushan.engine.limits import KEYS, TrainLimits
 from lushan.errors import UserError, first_line
 from lushan.models.precision import best_precision
 
@@ -43,6 +46,8 @@ Limit = Annotated[int, Within(least=0)] | Annotated[float, Within(least=0, most=
 BOUNDS: dict[str, Any] = {
     "devices": list[int] | str | Literal[-1] | Count,
     "num_nodes": Count,
+    "max_epochs": Count | None,
+    "max_steps": Literal[-1] | Count,
     "max_time": str | dict[str, Annotated[int, Within(least=0)]] | None,
     "min_epochs": Count | None,
     "min_steps": Count | None,
@@ -63,11 +68,14 @@ POINTS = 20
 class Trainer(pl.Trainer):
     """`pytorch_lightning.Trainer`; takes the same arguments, but for these.
 
+    In a config the limits (`max_epochs`, `max_steps`, `max_time`, `limit_train_batches`, ...) are
+    keys as Lightning has them; `TrainLimits` parses them before there is a trainer.
+
     Args:
+        limits: How long is trained, and how much of each split is evaluated; given by the run.
+        plan: The batches of the training; given by the run, and None where nothing is trained.
         precision: Also `auto`: bf16-mixed where the processor or card computes in bf16, else 32.
         gradient_clip_val: Largest norm of the gradient of a whole global batch.
-        max_epochs: As Lightning's; the number of steps follows from the plan of batches.
-        max_steps: Optimizer steps; the last epoch is cut short there.
         strategy: As Lightning's; `ddp`, also where `auto` leads to it, and `fsdp`, which is FSDP2,
             are ours.
         tensor_parallel: Processes that share each batch and cut its matrices; strategy `fsdp`
@@ -87,10 +95,10 @@ class Trainer(pl.Trainer):
     def __init__(
         self,
         *,
+        limits: TrainLimits | None = None,
+        plan: Schedule | None = None,
         precision: Any = "auto",
         gradient_clip_val: Annotated[float, Within(above=0)] | None = None,
-        max_epochs: Count | None = None,
-        max_steps: Literal[-1] | Count = -1,
         strategy: Any = "auto",
         tensor_parallel: Count = 1,
         reduce_often: bool = False,
@@ -102,15 +110,8 @@ class Trainer(pl.Trainer):
         enable_model_summary: bool = False,
         **options: Any,
     ) -> None:
-        self.elastic = elastic
-        self.has_own_interval = log_every_n_steps is None
-        self.clip_norm = gradient_clip_val
-        self.wanted_epochs, self.wanted_steps = max_epochs, max_steps if max_steps > 0 else None
-        if max_epochs is None and self.wanted_steps is None:
-            self.wanted_epochs = 3
-        if fast := options.get("fast_dev_run"):  # so many batches of one epoch; true is one
-            self.wanted_epochs, self.wanted_steps = 1, int(fast)
-        self.wanted_train_limit = options.pop("limit_train_batches", None)
+        # Read from the config by the plan and the checkpoints; here they are for the signature.
+        del gradient_clip_val, elastic
         accelerator = options.get("accelerator", "auto")
         if precision == "auto":
             precision = best_precision(accelerator)
@@ -135,10 +136,9 @@ class Trainer(pl.Trainer):
         require_devices(accelerator, devices, nodes)
         if compile:
             options["callbacks"] = [Compiled(), *(options.get("callbacks") or [])]
-        # The plan ends the training; Lightning's own limit is set to it in `follow`.
         super().__init__(
             precision=precision,
-            max_epochs=self.wanted_epochs or 1,
+            max_epochs=_epochs(plan),  # the plan ends the training
             max_steps=-1,
             strategy=strategy,
             plugins=plugins,
@@ -147,8 +147,13 @@ class Trainer(pl.Trainer):
             enable_model_summary=enable_model_summary,
             **OURS,
             **options,
+            **(limits or TrainLimits()).of_lightning(),
         )
         loops.install(self)
+        self.machine = machine(self.strategy.root_device)
+        if log_every_n_steps is None and plan is not None:
+            usual: int = self.log_every_n_steps  # type: ignore[has-type]
+            self.log_every_n_steps = min(usual, max(1, plan.total_steps // POINTS))
 
     @property
     def shards(self) -> bool:
@@ -177,17 +182,43 @@ class Trainer(pl.Trainer):
         with refused():
             return super().test(*args, **kwargs)
 
-    def observe(self, callback: pl.Callback) -> None:
-        """Add a callback that comes before all others."""
-        callbacks: list[pl.Callback] = self.callbacks  # type: ignore[attr-defined]
-        callbacks.insert(0, callback)
 
-    def follow(self, epochs: int, steps: int) -> None:
-        """Train as many epochs as the plan has, which is so many steps."""
-        self.fit_loop.max_epochs = epochs
-        if self.has_own_interval:
-            usual: int = self.log_every_n_steps  # type: ignore[has-type]
-            self.log_every_n_steps = min(usual, max(1, steps // POINTS))
+def make_trainer(
+    node: Mapping[str, Any], limits: TrainLimits, plan: Schedule | None = None, **given: Any
+) -> Trainer:
+    """Make the trainer of a checked config.
+
+    Args:
+        node: The config's `trainer`.
+        limits: Parsed from it.
+        plan: The batches of the training; None where nothing is trained.
+        given: Callbacks, loggers, plugins and folder.
+    """
+    own = {name: value for name, value in node.items() if name not in KEYS}
+    trainer: Trainer = build(own, limits=limits, plan=plan, **given)
+    return trainer
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return what of this machine decides in which order sums are taken.
+
+    Returns:
+        `threads`, `device`, `kernels` (the processor's instructions that torch uses) and `matmul`
+        (the precision of products in float32).
+    """
+    return {
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "matmul": torch.get_float32_matmul_precision(),
+    }
+
+
+def _epochs(plan: Schedule | None) -> int:
+    """Return how many epochs a plan has; of a stream, so many at most."""
+    if plan is None:
+        return 1
+    return plan.total_steps if plan.epochs is None else plan.epochs
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.engine.components import make_encoder
 from lushan.errors import RunFailed, UserError
-from lushan.export.forms import TEXTS
 from lushan.inference.load import Loaded
+from lushan.models.exported import TEXTS
 from lushan.models.peft import bottleneck
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.run.artifacts import is_run

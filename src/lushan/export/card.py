@@ -11,15 +11,14 @@ from typing import Any
 import yaml
 
 from lushan.common.terminal import in_line
+from lushan.inference.exported import PRIVATE
 from lushan.inference.load import Loaded
 from lushan.run.folder import RunFolder
 from lushan.run.manifest import read_manifest
-from lushan.run.result import Result, summary
+from lushan.run.result import RunResult, summary
 from lushan.run.summary import metric_cells
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
-_PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
-"""Parts of a config that say nothing of the model."""
 
 
 def card_of(
@@ -102,12 +101,11 @@ def _what(loaded: Loaded, dtype: str) -> str:
 
 
 def _imports(usage: str) -> str:
-    names = ["AutoModelForSeq2SeqLM", "AutoTokenizer", "pipeline"]
-    used = [name for name in names if name in usage]
+    used = sorted(set(re.findall(r"\b(?:Auto[A-Z]\w+|pipeline)\b", usage)))
     return f"from transformers import {', '.join(used)}" if used else ""
 
 
-def _numbers(result: Result | None) -> str:
+def _numbers(result: RunResult | None) -> str:
     if result is None:
         return "## Numbers\n\nThe run is not complete: it has no result.json."
     lines = ["## Numbers", "", "| metric | value | 95 % interval |", "| --- | --: | --- |"]
@@ -120,7 +118,7 @@ def _numbers(result: Result | None) -> str:
     return "\n".join(lines)
 
 
-def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
+def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
     node = cfg["data"]
     kept = {
         key: value
@@ -137,7 +135,7 @@ def _data(cfg: Mapping[str, Any], result: Result | None) -> str:
     return "\n".join(lines)
 
 
-def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
+def _making(loaded: Loaded, folder: RunFolder, result: RunResult | None) -> str:
     lines = ["## How it was made", ""]
     manifest: dict[str, Any] = {}
     with contextlib.suppress(OSError):
@@ -153,7 +151,7 @@ def _making(loaded: Loaded, folder: RunFolder, result: Result | None) -> str:
         _versions(manifest),
     ]
     lines += [f"- {plain(fact)}" for fact in facts if fact]
-    config = {k: v for k, v in loaded.cfg.items() if k not in _PRIVATE}
+    config = {k: v for k, v in loaded.cfg.items() if k not in PRIVATE}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
     lines += ["", "The whole config:", "", _fenced(text, "yaml")]
     return "\n".join(lines)

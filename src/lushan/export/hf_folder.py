@@ -1,7 +1,8 @@
 """A trained run as a folder that plain transformers reads, with the proof that it is the same.
 
-The folder is written beside its final name, read again by transformers alone, asked the same as the
-run's own model, and only then renamed.
+What is written, and how it is proved, the task says (`Task.export_spec`). The folder is written
+beside its final name, loaded by transformers alone, compared with the run's own model, and only
+then renamed. `lushan.json` in it lets `lushan predict` use it without the run.
 """
 
 from __future__ import annotations
@@ -17,23 +18,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export.adapters import write_adapter
 from lushan.export.card import card_of
-from lushan.export.forms import Form
-from lushan.export.heads import classifier_form, tagger_form
-from lushan.export.language import causal_form, masked_form, seq2seq_form
+from lushan.inference import exported
 from lushan.inference.generator import DTYPES
 from lushan.inference.load import Loaded, load
+from lushan.models.exported import ExportSpec, TrainedModel, are_same, distance_of, merged
 from lushan.run import remote_code
 from lushan.run.artifacts import is_run
 from lushan.run.files import TEMPORARY, follow_umask, read_json, write_json, write_page
-from lushan.tasks.classification import Classification
-from lushan.tasks.ner import NER
-from lushan.text.hub import NO_PICKLE, Place
 
-CLOSE = 1e-3
-"""Logits may differ by so much of the largest one: merging adapters rounds."""
 MARKS = ("config.json", "adapter_config.json")
 """What a folder has that may be replaced."""
 
@@ -78,33 +74,30 @@ def export(
             card = card_of(loaded, said.usage, said.notes)
             lines = [said.proof]
         else:
-            form = form_of(loaded)
-            _write(form, temporary, dtype)
-            lines = [_prove(form, temporary, dtype)]
-            card = card_of(loaded, form.usage, form.notes, pipeline=form.pipeline, dtype=dtype)
+            spec = spec_of(loaded)
+            write(spec, temporary, dtype)
+            lines = [prove(spec, temporary, dtype)]
+            _write_task(loaded, spec, temporary)
+            usage = f"{spec.usage}\n\n# The run's own predictions: lushan predict DIR --input FILE"
+            card = card_of(loaded, usage, spec.notes, pipeline=spec.pipeline, dtype=dtype)
         write_page(temporary / "README.md", card)
     return [*lines, f"exported: {folder}"]
 
 
-def form_of(loaded: Loaded) -> Form:
-    """The form of a run's model.
+def spec_of(loaded: Loaded) -> ExportSpec:
+    """Return the exported form of a run's model, as its task describes it.
 
     Raises:
         UserError: transformers has none that is the same.
     """
-    task = loaded.task
-    if isinstance(task, NER):
-        return tagger_form(loaded, task)
-    if isinstance(task, Classification):
-        return classifier_form(loaded, task)
-    lingual = {"causal_lm": causal_form, "masked_lm": masked_form, "seq2seq_lm": seq2seq_form}
-    if task.purpose in lingual:
-        return lingual[task.purpose](loaded)
-    raise UserError(
-        f"transformers has no form for {type(task).__name__}",
-        file=loaded.folder,
-        hint="`lushan predict` uses the run as it is.",
+    trained = TrainedModel(
+        whole=loaded.model,
+        plain=merged(loaded.model),
+        processor=loaded.processor,
+        max_length=loaded.limits.max_length,
+        stride=loaded.limits.stride,
     )
+    return loaded.task.export_spec(trained)
 
 
 def _require_free(folder: Path, *, overwrite: bool) -> None:
@@ -150,15 +143,22 @@ def _appearing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(form: Form, folder: Path, dtype: str) -> None:
-    form.model.to(DTYPES[dtype])
-    form.model.config.dtype = DTYPES[dtype]
+def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
+    """Write a model and its processor as transformers does.
+
+    Raises:
+        RunFailed: The model cannot be written.
+    """
+    spec.model.to(DTYPES[dtype])
+    spec.model.config.dtype = DTYPES[dtype]
     try:
-        form.model.save_pretrained(folder)
+        spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
-    form.tokenizer.save_pretrained(folder)
+    spec.processor.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return
     settings = read_json(path)
     for name in ("is_local", "local_files_only"):  # of how it was read here
         settings.pop(name, None)
@@ -167,61 +167,66 @@ def _write(form: Form, folder: Path, dtype: str) -> None:
     write_json(path, settings)
 
 
-def _prove(form: Form, folder: Path, dtype: str) -> str:
-    """Ask the folder, read by transformers alone, what the run's own model is asked.
+def prove(spec: ExportSpec, folder: Path, dtype: str = "float32") -> str:
+    """Compare the model in a folder, loaded by transformers alone, with the run's own model.
+
+    Returns:
+        What was proved, in a line.
 
     Raises:
-        RunFailed: It answers otherwise.
+        RunFailed: It computes something else.
     """
-    import transformers
-
-    auto: Any = getattr(transformers, form.auto)
-    place = Place(str(folder))
-    again = auto.from_pretrained(place.path, dtype="auto", **place.options, **NO_PICKLE)
-    again.eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
-    found = form.ask(again, tokenizer)
-    if [t.shape for t in found] != [t.shape for t in form.expected]:
+    again = exported.plain_model_of(folder, spec.auto_class, "auto")
+    found = spec.outputs(again, exported.processor_of(folder))
+    if [t.shape for t in found] != [t.shape for t in spec.expected]:
         raise RunFailed(
-            "the exported tokenizer gives other tokens than the run's; nothing was written"
+            "the exported processor makes other inputs than the run's; nothing was written"
         )
+    distance = distance_of(found, spec.expected)
     if dtype == "float32":
-        distance = distance_of(found, form.expected)
-        agree = labels_agree(found, form.expected, CLOSE)
-        if distance > CLOSE or not agree:
+        if not are_same(found, spec.expected):
             raise RunFailed(
-                f"the exported model is not the run's: its logits differ by {distance:.2g} of the "
+                f"the exported model is not the run's: its outputs differ by {distance:.2g} of the "
                 "largest one; nothing was written"
             )
-        return f"the same as the run's own model: {_count(found)} logits, apart by {distance:.1e}"
-    distance = distance_of(found, form.ask(form.model, form.tokenizer))
-    if distance > 1e-6:
+        return f"the same as the run's own model: {_count(found)} outputs, apart by {distance:.1e}"
+    kept = distance_of(found, spec.outputs(spec.model, spec.processor))
+    if kept > 1e-6:
         raise RunFailed(
-            f"the exported model is not what was written: its logits differ by {distance:.2g} of "
-            "the largest one; nothing was written"
+            f"the exported model is not what was written: its outputs differ by {kept:.2g} of the "
+            "largest one; nothing was written"
         )
-    rounded = distance_of(found, form.expected)
-    return f"read again as it was written; {dtype} moves logits by {rounded:.1%} of the largest"
+    return f"read again as it was written; {dtype} moves outputs by {distance:.1%} of the largest"
 
 
-def distance_of(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """The largest difference, as a share of the largest expected value."""
-    pairs = zip(found, expected, strict=True)
-    apart = max(float((a.float() - b.float()).abs().max()) for a, b in pairs)
-    largest = max(float(b.float().abs().max()) for b in expected)
-    return apart / max(largest, 1e-6)
+def _write_task(loaded: Loaded, spec: ExportSpec, folder: Path) -> None:
+    """Write what `lushan predict` needs of the run, and load the folder as it does.
 
-
-def labels_agree(found: Sequence[Tensor], expected: Sequence[Tensor], close: float) -> bool:
-    """Whether the likeliest is the same everywhere, but where two are as likely."""
-    for a, b in zip(found, expected, strict=True):
-        if b.shape[-1] < 2:
-            continue
-        best = b.float().topk(2, dim=-1).values
-        sure = best[..., 0] - best[..., 1] > 2 * close * float(b.float().abs().max())
-        if bool(((a.argmax(-1) != b.argmax(-1)) & sure).any()):
-            return False
-    return True
+    Raises:
+        RunFailed: The model that is loaded has other weights.
+    """
+    exported.write(
+        folder,
+        cfg=loaded.cfg,
+        auto_class=spec.auto_class,
+        task=loaded.task,
+        limits=loaded.limits,
+        columns=loaded.columns,
+        code=targets_of(loaded.folder),
+        model=loaded.model,
+    )
+    again: Any = load(folder).model
+    own, dtype = merged(loaded.model).state_dict(), spec.model.dtype
+    found = again.encoder.model.state_dict()
+    wrong = (
+        name
+        for name, weight in own.items()
+        if name not in found or not torch.equal(found[name].to(dtype), weight.to(dtype))
+    )
+    if (name := next(wrong, None)) is not None:
+        raise RunFailed(
+            f"`lushan predict` would use other weights than the run's: {name}; nothing was written"
+        )
 
 
 def _count(tensors: Sequence[Tensor]) -> str:

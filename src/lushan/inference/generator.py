@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from lushan.compat.transformers import compiles_whole
+from lushan.data.fields import inputs
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.load import load, quiet
@@ -203,15 +204,12 @@ def _of_run(folder: Path) -> Speaker:
     loaded = load(folder)
     task, whole = loaded.task, loaded.model
     inner: Any = whole.encoder
-    kind: Kind = {"messages": "messages", "pairs": "source"}.get(task.reads, "text")  # type: ignore[assignment]
-    if task.purpose not in ("causal_lm", "seq2seq_lm") or task.prompts({kind: []}) is None:
-        what = {"masked_lm": "fills gaps", "encoder": "gives labels"}.get(task.purpose, "reads")
+    kind: Any = next(iter(inputs(task.fields)))
+    if task.prompts({kind: []}) is None:
         raise UserError(
-            f"this run's model {what}, and writes no text",
+            f"this run's model writes no text: {type(task).__name__} only reads",
             file=folder,
-            hint="causal_lm, chat and seq2seq runs can write."
-            if task.purpose != "encoder"
-            else f"Use it with: lushan predict {folder} --input FILE.",
+            hint=f"Use it with: lushan predict {folder} --input FILE.",
         )
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:

@@ -5,7 +5,6 @@ The settings of the run's source hold for every format that has them; `data.KEY=
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,12 +17,13 @@ from lushan.config.build import TARGET, source_of
 from lushan.config.override import overridden
 from lushan.config.signatures import signature
 from lushan.data import files, raw_input
+from lushan.data.fields import Fields
 from lushan.data.formats import Chat, Conll, Jsonl, Mixture, Table, Text
 from lushan.data.labelled import remember
 from lushan.data.raw_input import STDIN, Format
-from lushan.data.source import SPLITS, Kind, Source
+from lushan.data.source import SPLITS, Source
 from lushan.data.unlabelled import Reading, reader_class
-from lushan.run import checksums
+from lushan.inference.load import columns_of
 from lushan.run.artifacts import TASK_STATE
 from lushan.run.files import intact
 
@@ -55,7 +55,7 @@ class Inputs:
 def read_inputs(
     run: str | Path,
     cfg: Mapping[str, Any],
-    kind: Kind,
+    fields: Fields,
     path: str | Path,
     *,
     format: Format | None = None,
@@ -66,7 +66,7 @@ def read_inputs(
     Args:
         run: The run's folder.
         cfg: Its config.
-        kind: What its task reads.
+        fields: What its task reads.
         path: A file, or `-`.
         format: By the file's ending when not given; files that end as the run's own do are read
             as these are.
@@ -75,7 +75,7 @@ def read_inputs(
     Raises:
         UserError: It cannot be read; names file and line, or the key.
     """
-    reader = reader_for(run, cfg, kind, path, format=format, overrides=overrides)
+    reader = reader_for(run, cfg, fields, path, format=format, overrides=overrides)
     table = reader.reading.read()
     return Inputs(table, reader.cfg, reader.reading.notes)
 
@@ -96,7 +96,7 @@ class Reader:
 def reader_for(
     run: str | Path,
     cfg: Mapping[str, Any],
-    kind: Kind,
+    fields: Fields,
     path: str | Path,
     *,
     format: Format | None = None,
@@ -113,20 +113,18 @@ def reader_for(
     if chosen == own or issubclass(own_class, Text):
         target, target_name = own_class, node[TARGET]
     else:
-        target = reader_class(chosen, kind)
+        target = reader_class(chosen, fields)
         target_name = f"lushan.data.formats.{target.__name__}"
     settings = _settings(node, target_name)
     changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
     source: Source = source_of(changed)
-    learned: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        learned = checksums.read_json(Path(run), TASK_STATE)
+    columns = columns_of(Path(run))
     with intact(Path(run) / TASK_STATE):
-        remember(source, **learned.get("columns", {}))
+        remember(source, **columns)
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class
     how = Reading(
-        name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, kind=kind
+        name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, fields=fields
     )
     return Reader(how, changed)
 

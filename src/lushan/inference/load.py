@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Mapping
@@ -14,15 +15,16 @@ from lushan.checkpoint.weights import Damaged, load_weights
 from lushan.config import code
 from lushan.config.build import build
 from lushan.config.check import CALLED
+from lushan.data import processing
 from lushan.engine.components import make_encoder, require_stride
 from lushan.errors import UserError
+from lushan.inference import exported
 from lushan.models import encoders
 from lushan.run import checksums, remote_code
-from lushan.run.artifacts import ENCODER, TASK_STATE, TOKENIZER, best_weights
+from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE, best_weights
 from lushan.run.config_yaml import read_config
 from lushan.run.files import CHANGED, intact
 from lushan.tasks.base import Limits, Task
-from lushan.text.tokenizers import stored
 
 
 class State(TypedDict, total=False):
@@ -46,10 +48,10 @@ class Loaded:
     """A run's model and what belongs to it.
 
     Attributes:
-        folder: The run's.
+        folder: The run's, or the exported one.
         cfg: Its config, resolved.
         task: With its labels.
-        tokenizer: Of transformers.
+        processor: Of transformers.
         model: With the judged weights, in evaluation mode.
         limits: How long a feature may be.
         columns: Option of the data to the column, or columns, that training has read.
@@ -59,24 +61,30 @@ class Loaded:
     folder: Path
     cfg: dict[str, Any]
     task: Task
-    tokenizer: Any
+    processor: Any
     model: torch.nn.Module
     limits: Limits
     columns: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer; None where it has none."""
+        return processing.tokenizer_of(self.processor)
+
 
 def config_of(folder: str | Path) -> dict[str, Any]:
-    """Read the config of a run that is to be used.
+    """Read the config of a run that is to be used, or was exported.
 
     Raises:
-        UserError: It is not the folder of a run, or its config is not that of one.
+        UserError: It is the folder of neither, or its config is not that of a run.
     """
-    cfg = read_config(folder)
+    place = Path(folder)
+    cfg = exported.config_of(place) if exported.is_exported(place) else read_config(folder)
     if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
         raise UserError(
             f"this is not the config of a run: it has no {missing[0]}",
-            file=Path(folder) / "config.yaml",
+            file=place / (exported.FILE if exported.is_exported(place) else "config.yaml"),
             hint="`lushan runs` lists the runs that there are.",
         )
     return cfg
@@ -96,7 +104,7 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     """Read a run's model from its folder alone: no training data, no pretrained checkpoint.
 
     Args:
-        folder: A run folder with a best checkpoint.
+        folder: A run folder with a best checkpoint, or one that was exported.
         cfg: Its config, where some of it was changed.
 
     Raises:
@@ -107,6 +115,8 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     remote_code.require(cfg)
+    if exported.is_exported(folder):
+        return _load_exported(folder, cfg)
     notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     shape = checksums.verified(folder, ENCODER)
@@ -115,27 +125,59 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         learned = checksums.read_json(folder, TASK_STATE, Learned)
         trained, columns = Limits(**learned["limits"]), dict(learned.get("columns", {}))
         task.restore(learned["state"])
-    tokenizer = stored(folder)
+    processor = processing.stored(folder)
     with intact(folder / TASK_STATE):
-        task.use(tokenizer)
+        task.use(processor)
     if cfg.get("peft"):
         # Its weights are the adapter's alone: the model under it is made again.
         with torch.random.fork_rng():
-            encoder = make_encoder(cfg, task, tokenizer)
+            encoder = make_encoder(cfg, task, processor)
     else:
-        encoder = encoders.load(shape, task.purpose)
+        encoder = encoders.load(shape, task.auto_class, task.wrap)
     model = task.build(encoder)
     give_weights(model, weights)
     return Loaded(
         folder=folder,
         cfg=cfg,
         task=task,
-        tokenizer=tokenizer,
+        processor=processor,
         model=model.eval(),
-        limits=_limits(cfg, trained, model, tokenizer),
+        limits=_limits(cfg, trained, model, processor),
         columns=columns,
         notes=notes,
     )
+
+
+def _load_exported(folder: Path, cfg: dict[str, Any]) -> Loaded:
+    stored = exported.read(folder)
+    notes = code.require_unchanged(stored["code"], folder, cfg)
+    exported.require_unchanged(folder, stored)
+    task: Task = build(cfg["task"])
+    processor = exported.processor_of(folder)
+    with intact(folder / exported.FILE):
+        task.restore(stored["state"])
+        task.use(processor)
+    model = exported.model_of(folder, task, stored["auto_class"])
+    return Loaded(
+        folder=folder,
+        cfg=cfg,
+        task=task,
+        processor=processor,
+        model=model.eval(),
+        limits=_limits(cfg, stored["limits"], model, processor),
+        columns=stored["columns"],
+        notes=notes,
+    )
+
+
+def columns_of(folder: Path) -> dict[str, Any]:
+    """Return the option of the data to the column, or columns, that training has read."""
+    if exported.is_exported(folder):
+        return exported.read(folder)["columns"]
+    learned: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        learned = checksums.read_json(folder, TASK_STATE)
+    return dict(learned.get("columns", {}))
 
 
 def give_weights(model: torch.nn.Module, weights: Path) -> None:
@@ -152,14 +194,14 @@ def give_weights(model: torch.nn.Module, weights: Path) -> None:
         model.load_state_dict(found)
     except RuntimeError as error:
         raise UserError(
-            f"the weights are not those of the model that {ENCODER}/config.json, {TOKENIZER} and "
+            f"the weights are not those of the model that {ENCODER}/config.json, {PROCESSOR} and "
             f"{TASK_STATE} describe: {str(error).splitlines()[-1].strip()}",
             file=weights,
             hint=CHANGED,
         ) from error
 
 
-def _limits(cfg: dict[str, Any], trained: Limits, model: Any, tokenizer: Any) -> Limits:
+def _limits(cfg: dict[str, Any], trained: Limits, model: Any, processor: Any) -> Limits:
     """Return how long a feature may be: as in training, unless the config was changed."""
     longest = cfg["data"].get("max_length") or trained.max_length
     bound = model.encoder.max_length
@@ -168,5 +210,5 @@ def _limits(cfg: dict[str, Any], trained: Limits, model: Any, tokenizer: Any) ->
             f"the encoder reads at most {bound} tokens", key="data.max_length", value=longest
         )
     limits = Limits(longest, cfg["data"].get("stride"))
-    require_stride(limits, tokenizer)
+    require_stride(limits, processor)
     return limits

@@ -69,8 +69,8 @@ def predict(
     remote_code.require(cfg)
     if stride is not None:
         overrides = [*overrides, f"++data.stride={stride}"]
-    kind = build(cfg["task"]).reads
-    found = read_inputs(run, cfg, kind, input, format=format, overrides=overrides)
+    fields = build(cfg["task"]).fields
+    found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
     notes += found.notes
     loaded = load(run, found.cfg)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -99,14 +99,14 @@ def predict_rows(
         device: Where the model is.
     """
     task = loaded.task
-    features = task.encode(table.to_pydict(), 0, loaded.tokenizer, loaded.limits)
+    features = task.encode(table.to_pydict(), 0, loaded.processor, loaded.limits)
     columns = {name: [np.asarray(v) for v in values] for name, values in features.items()}
     lengths = np.asarray(features["length"], dtype=np.int64)
     records: Records = []
     with torch.inference_mode(), autocast(loaded, device):
         for indices in plan_evaluation(lengths, bound=batch_tokens):
             rows = [{n: c[i] for n, c in columns.items()} | {"index": i} for i in indices.tolist()]
-            batch = task.collate(task.corrupt(rows, mix(0, JUDGED)), loaded.tokenizer.pad_token_id)
+            batch = task.collate(task.transform(rows, mix(0, JUDGED)))
             batch = {name: value.to(device) for name, value in batch.items() if name != "targets"}
             _, found = task.predict(loaded.model, batch)
             if task.generates or task.writes:
@@ -130,7 +130,7 @@ def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
     stride = max(1, longest // 4)
     try:  # not all tasks read all texts so, and each says it itself
         limits = Limits(longest, stride)
-        loaded.task.encode(table.slice(0, 1).to_pydict(), 0, loaded.tokenizer, limits)
+        loaded.task.encode(table.slice(0, 1).to_pydict(), 0, loaded.processor, limits)
     except UserError:
         return note
     return f"{note}; --stride {stride} reads them whole, in windows"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lushan.data.dialogues import SCHEMAS
-from lushan.data.labelled import Columns, Labelled
+from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields
+from lushan.data.labelled import Labelled
 from lushan.data.messages import dialogues_of
+from lushan.data.raw_columns import Columns
 from lushan.data.raw_input import STDIN, Format, format_of, standard_input
-from lushan.data.source import Kind as Reads
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.dialogues import asked
@@ -25,7 +26,7 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "messages": ("messages", "prompt", "text"),
 }
 """Where JSON lines have their prompts, by what the model goes on from."""
-READS: Mapping[Kind, Reads] = {"text": "text", "source": "pairs", "messages": "messages"}
+READS: Mapping[Kind, Fields] = {"text": DOCUMENTS, "source": PAIRS, "messages": DIALOGUES}
 """What is read of a file, by what the model goes on from."""
 
 
@@ -85,7 +86,7 @@ def read_prompts(
         name = STDIN if str(path) == "-" else str(path)
         data = standard_input() if name == STDIN else None
         chosen = format or format_of(name, "txt", data=data)
-        reading = Reading(name, chosen, reader_class(chosen, reads)(), data=data, kind=reads)
+        reading = Reading(name, chosen, reader_class(chosen, reads)(), data=data, fields=reads)
     else:
         cfg = read_config(run)
         reading = reader_for(run, cfg, reads, path, format=format, overrides=overrides).reading

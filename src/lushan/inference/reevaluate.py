@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.config.build import build, source_of
+from lushan.config.build import source_of
 from lushan.config.override import overridden
 from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.engine.announce import quiet_lightning
-from lushan.engine.components import encode_all, encoding_notes, require_kind
-from lushan.engine.fit import batching_of
-from lushan.engine.fit import evaluate as judge
+from lushan.engine.components import encode_all, encoding_notes
+from lushan.engine.fit import size_of_batches
+from lushan.engine.limits import TrainLimits
 from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, Experiment
-from lushan.engine.trainer import Trainer
+from lushan.engine.trainer import Trainer, make_trainer
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import config_of, load
 from lushan.run.identity import RESOLVED
@@ -49,8 +49,7 @@ def evaluate(
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)
-    corpus = source.read(only=split)
-    require_kind(loaded.task, corpus)
+    corpus = source.read(loaded.task.fields, only=split)
     if split not in corpus.splits:
         there = [PREFIX.get(s, s) for s in corpus.splits]
         raise UserError(
@@ -59,17 +58,19 @@ def evaluate(
             value=split,
             hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
         )
-    require_known(split, corpus.splits[split], loaded.task.labels)
+    require_known(split, corpus.splits[split], corpus.fields, loaded.task.labels)
     corpus = Corpus(
         splits={split: corpus.splits[split]},
-        kind=corpus.kind,
+        fields=corpus.fields,
         scheme=corpus.scheme,
         notes=corpus.notes,
     )
     cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
-    encoded = encode_all(corpus, source, loaded.task, loaded.tokenizer, loaded.limits, cache)
-    trainer: Trainer = build(
-        alone(cfg["trainer"]) | {"enable_progress_bar": False},
+    encoded = encode_all(corpus, source, loaded.task, loaded.processor, loaded.limits, cache)
+    node = alone(cfg["trainer"]) | {"enable_progress_bar": False}
+    trainer = make_trainer(
+        node,
+        TrainLimits.of(node),
         callbacks=[],
         logger=False,
         plugins=[],
@@ -78,12 +79,11 @@ def evaluate(
     experiment = Experiment(
         model=loaded.model,
         task=loaded.task,
-        batching=batching_of(cfg, source, trainer),
+        batching=size_of_batches(cfg, source),
         encoded=encoded,
         tables=corpus.splits,
-        pad_id=loaded.tokenizer.pad_token_id,
     )
-    found = judge(trainer, experiment, split)
+    found = experiment.test_on(trainer, split)
     prefix = PREFIX.get(split, split)
     return {
         "run": str(run),
@@ -96,7 +96,7 @@ def evaluate(
         "notes": loaded.notes
         + computed(cfg, trainer)
         + corpus.notes
-        + encoding_notes(encoded)
+        + encoding_notes(loaded.task, encoded)
         + found.notes,
         "records": found.records,
     }

@@ -9,34 +9,36 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import functools
 import os
+import pickle
 import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import IO, Any, NoReturn
 
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobStatus as HydraStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
 from lushan.errors import Interrupted, UserError
+from lushan.launch import job_status
 from lushan.launch.cores import usable_threads
+from lushan.launch.job_status import JobStatus
+from lushan.launch.protocol import CheckedConfig, Job
 from lushan.launch.signals import CAUGHT, end_with, wanted
 from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, RunFolder
 from lushan.run.progress import Bar
 from lushan.run.redaction import redact, redact_arguments
-
-if TYPE_CHECKING:
-    from lushan.launch.job_status import Outcome
 
 POLL = 0.02
 """Seconds between two looks at the children."""
@@ -44,27 +46,7 @@ MANY = 20
 """Jobs whose configs take seconds to compose: a bar is shown."""
 
 
-class Job(Protocol):
-    """Function that a launcher calls for each job, and what the launcher must know of it."""
-
-    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
-        """Carry out a job; the fields of its `Outcome`, and never an exception."""
-        ...
-
-    def to_train(self, cfg: DictConfig) -> dict[str, Any] | None:
-        """The checked config of a job that has to be trained; None where the answer is quick."""
-        ...
-
-    def preload(self, configs: Iterable[Mapping[str, Any]]) -> None:
-        """Import what these jobs need, without starting a thread."""
-        ...
-
-    def limit_threads(self, count: int) -> None:
-        """Let this process compute with so many threads."""
-        ...
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Planned:
     """A job before it begins."""
 
@@ -72,11 +54,18 @@ class _Planned:
     apart: tuple[str, ...]
     """The overrides that set it apart from the others."""
     config: DictConfig
-    run: dict[str, Any] | None
-    """Its checked config where it has to be trained."""
+    checked: CheckedConfig | UserError
+    """Its config after the check, or why that was refused."""
+
+    @property
+    def to_train(self) -> dict[str, Any] | None:
+        """The config of a job that has to be trained; None where the answer is quick."""
+        if isinstance(self.checked, UserError) or self.checked.stored is not None:
+            return None
+        return self.checked.config
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Child:
     """A job at work."""
 
@@ -106,16 +95,15 @@ class ForkLauncher(Launcher):
         self.jobs = jobs
         self.config: DictConfig
         self.context: HydraContext
-        self.job: Any
+        self.job: Job
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take what Hydra gives before the launch: a sweep begins."""
-        from lushan.launch import job_status
-
         job_status.clear()
-        self.context, self.job, self.config = hydra_context, task_function, config
+        self.context, self.config = hydra_context, config
+        self.job = task_function  # type: ignore[assignment]  # Hydra knows it as a plain function
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -127,22 +115,22 @@ class ForkLauncher(Launcher):
         """
         setup_globals()
         planned = self._planned(job_overrides, initial_job_idx)
-        found: dict[int, Outcome] = {}
+        found: dict[int, JobStatus] = {}
         with _Stop() as stop:
             waiting = []
             for job in planned:
-                if job.run is not None:
+                if job.to_train is not None:
                     waiting.append(job)
                 elif not stop.signum:
                     self._finish(job, self._run(job), found)
             if waiting and not stop.signum:
-                self.job.preload([job.run for job in waiting if job.run is not None])
+                self.job.preload([job.to_train for job in waiting if job.to_train is not None])
             self._run_children(waiting, stop, found)
         if stop.signum:
             for job in planned:
                 if job.number not in found:
                     reason = f"not begun: {signal.Signals(stop.signum).name} stopped the sweep"
-                    found[job.number] = _record(job, {"state": INTERRUPTED, "reason": reason})
+                    found[job.number] = _record(job, JobStatus(INTERRUPTED, reason=reason))
             raise Interrupted(stop.signum)
         return [self._returned(job, found[job.number]) for job in planned]
 
@@ -164,21 +152,27 @@ class ForkLauncher(Launcher):
         task = config.copy()
         with open_dict(task):
             del task["hydra"]
-        return _Planned(number, apart, config, self.job.to_train(task))
+        with _hydra_config(config):
+            try:
+                checked: CheckedConfig | UserError = self.job.check(task)
+            except UserError as error:  # the job reports it
+                checked = error
+        return _Planned(number, apart, config, checked)
 
-    def _run(self, job: _Planned) -> dict[str, Any]:
+    def _run(self, job: _Planned) -> JobStatus:
         """Carry out a job in this process."""
         done = run_job(
             hydra_context=self.context,
-            task_function=self.job,
+            task_function=functools.partial(self.job.carry_out, checked=job.checked),
             config=job.config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        return dict(done.return_value)
+        status: JobStatus = done.return_value
+        return status
 
     def _run_children(
-        self, waiting: list[_Planned], stop: _Stop, found: dict[int, Outcome]
+        self, waiting: list[_Planned], stop: _Stop, found: dict[int, JobStatus]
     ) -> None:
         several = min(self.jobs, len(waiting))
         threads = max(1, usable_threads() // several) if several > 1 else None
@@ -191,9 +185,8 @@ class ForkLauncher(Launcher):
                 if pid:
                     children.remove(child)
                     stop.pids.discard(pid)
-                    self._finish(
-                        child.job, _answer(child, os.waitstatus_to_exitcode(status)), found
-                    )
+                    ended = _status(child, os.waitstatus_to_exitcode(status))
+                    self._finish(child.job, ended, found)
             if children:
                 time.sleep(POLL)
 
@@ -238,10 +231,10 @@ class ForkLauncher(Launcher):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
             if threads is not None:
                 self.job.limit_threads(threads)
-            outcome = self._run(job)
-            answer.write(json.dumps(outcome).encode())
+            status = self._run(job)
+            answer.write(pickle.dumps(status))
             answer.flush()
-            code = int(outcome["exit_code"])
+            code = status.exit_code
         except Interrupted as stopped:
             code = stopped.exit_code
         except BaseException:  # noqa: BLE001 - nothing may reach the parent's code in the child
@@ -252,19 +245,17 @@ class ForkLauncher(Launcher):
                 sys.stderr.flush()
             os._exit(code)  # not the parent's atexit, nor the buffers it has
 
-    def _finish(self, job: _Planned, fields: Mapping[str, Any], found: dict[int, Outcome]) -> None:
-        outcome = found[job.number] = _record(job, fields)
-        said = (
-            "complete before" if outcome.answered else f"{outcome.state}, {outcome.seconds:.1f} s"
-        )
-        reason = f": {outcome.reason}" if outcome.reason else ""
+    def _finish(self, job: _Planned, status: JobStatus, found: dict[int, JobStatus]) -> None:
+        ended = found[job.number] = _record(job, status)
+        said = "complete before" if ended.answered else f"{ended.state}, {ended.seconds:.1f} s"
+        reason = f": {ended.reason}" if ended.reason else ""
         echo(f"#{job.number} {' '.join(job.apart)}  {said}{reason}")
 
-    def _returned(self, job: _Planned, outcome: Outcome) -> JobReturn:
+    def _returned(self, job: _Planned, status: JobStatus) -> JobReturn:
         done = JobReturn()
         done.overrides = list(job.config.hydra.overrides.task)
-        done.status = JobStatus.COMPLETED
-        done.return_value = dataclasses.asdict(outcome)
+        done.status = HydraStatus.COMPLETED
+        done.return_value = status
         return done
 
 
@@ -287,54 +278,66 @@ def _apart(own: Sequence[str], common: set[str]) -> tuple[str, ...]:
     return tuple(redact_arguments([line for line in left if not line.startswith("trial={")]))
 
 
-def _record(job: _Planned, fields: Mapping[str, Any]) -> Outcome:
+@contextlib.contextmanager
+def _hydra_config(config: DictConfig) -> Iterator[None]:
+    """Let Hydra's own part of a job's config be the one that is looked up."""
+    holder = HydraConfig.instance()
+    before = holder.cfg
+    holder.set_config(config)
+    try:
+        yield
+    finally:
+        holder.cfg = before
+
+
+def _record(job: _Planned, status: JobStatus) -> JobStatus:
     """Keep how a job ended for the closing table."""
-    from lushan.launch import job_status  # it draws tables, which no single run needs
-
-    names = {field.name for field in dataclasses.fields(job_status.Outcome)}
-    known = {k: v for k, v in fields.items() if k in names - {"number", "overrides"}}
-    outcome = job_status.Outcome(job.number, job.apart, **known)
-    job_status.record(outcome)
-    return outcome
+    named = dataclasses.replace(status, number=job.number, overrides=job.apart)
+    job_status.record(named)
+    return named
 
 
-def _answer(child: _Child, code: int) -> dict[str, Any]:
-    """Return the answer of a child that has ended: what it wrote, or else what its folder holds."""
+def _status(child: _Child, code: int) -> JobStatus:
+    """Return how a child ended: what it wrote, or else what its folder says.
+
+    Args:
+        child: It has ended.
+        code: Its exit code; negative for the signal that ended it.
+    """
     with child.answer:
         child.answer.seek(0)
-        text = child.answer.read()
-    seconds = round(time.monotonic() - child.begun, 1)
+        written = child.answer.read()
     if code < 0:
         # The other ranks of its run, and whatever else it had started.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGTERM)
-    try:
-        answer = dict(parse_json(text))
-    except ValueError:
-        answer = _answer_of_folder(child, code) | {"seconds": seconds}
+    try:  # by nobody but the child: the file has no name
+        status: JobStatus = pickle.loads(written)
+    except (EOFError, pickle.UnpicklingError):  # it ended before it had written everything
+        status = _status_of_folder(child, code)
     if child.output is not None:
-        if answer["state"] == COMPLETE:
+        if status.state == COMPLETE:
             child.output.unlink(missing_ok=True)
         else:
-            answer["reason"] = f"{answer['reason']}; see {child.output}"
-    return answer
+            status = dataclasses.replace(status, reason=f"{status.reason}; see {child.output}")
+    return status
 
 
-def _answer_of_folder(child: _Child, code: int) -> dict[str, Any]:
-    from lushan.launch.job_status import exit_reason
-
-    assert child.job.run is not None
-    folder = RunFolder.of(child.job.run)
-    status = folder.status()
-    if status.state == COMPLETE:  # it ended after its result was written
-        return {"state": COMPLETE, "folder": str(folder.path)}
+def _status_of_folder(child: _Child, code: int) -> JobStatus:
+    assert child.job.to_train is not None
+    folder = RunFolder.of(child.job.to_train)
+    found = folder.status()
+    seconds = round(time.monotonic() - child.begun, 1)
+    if found.state == COMPLETE:  # it ended after its result was written
+        return JobStatus(COMPLETE, folder=folder.path, seconds=seconds, result=found.result)
     failed = code > 0 and code not in {128 + signum for signum in CAUGHT}
-    return {
-        "state": FAILED if failed else INTERRUPTED,
-        "reason": exit_reason(code),
-        "exit_code": code,
-        "folder": str(folder.path) if folder.path.exists() else None,
-    }
+    return JobStatus(
+        FAILED if failed else INTERRUPTED,
+        reason=job_status.exit_reason(code),
+        exit_code=code,
+        folder=folder.path if folder.path.exists() else None,
+        seconds=seconds,
+    )
 
 
 class _Stop:

@@ -3,74 +3,81 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
-from lushan.compat.transformers import supports_sdpa
+from lushan.compat.transformers import is_auto_class, models_of, supports_sdpa
 from lushan.errors import UserError
 from lushan.models.own_code import own_class
 
-Purpose = Literal["encoder", "causal_lm", "masked_lm", "seq2seq_lm"]
-"""What is made of an architecture: its hidden states alone, or one of its language models."""
 
-_NAMES: dict[str, tuple[str, str, str]] = {
-    "encoder": ("AutoModel", "MODEL_MAPPING", "plain encoder"),
-    "causal_lm": ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING", "causal language model"),
-    "masked_lm": ("AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING", "masked language model"),
-    "seq2seq_lm": (
-        "AutoModelForSeq2SeqLM",
-        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
-        "encoder-decoder",
-    ),
-}
-
-
-def auto(purpose: Purpose) -> Any:
-    """The class of transformers that chooses a model's class by its config."""
-    import transformers
-
-    return getattr(transformers, _NAMES[purpose][0])
-
-
-def class_of(config: Any, purpose: Purpose, revision: str | None = None) -> Any:
-    """The class of a model.
+def auto(name: str) -> Any:
+    """Return an Auto class of transformers, which chooses a model's class by its config.
 
     Args:
-        config: An instance or class of a config, or a partial of one.
-        purpose: What is made of it.
-        revision: The hub's commit, for code that comes with the config.
+        name: `AutoModel`, `AutoModelForCausalLM` or another.
 
     Raises:
-        UserError: There is none.
+        UserError: It is no Auto class of models.
     """
     import transformers
 
-    if (own := own_class(config, _NAMES[purpose][0], revision)) is not None:
-        return own
-    kind = getattr(config, "func", config)
-    kind = kind if isinstance(kind, type) else type(kind)
-    found: Any = getattr(transformers, _NAMES[purpose][1]).get(kind, None)
-    if isinstance(found, tuple | list):
-        found = found[0]
-    if found is None:
+    found = getattr(transformers, name, None)
+    if not is_auto_class(found):
         raise UserError(
-            f"transformers has no {_NAMES[purpose][2]} for {kind.__name__}",
-            key="model",
-            hint="GPT-2, Llama and Qwen are causal; BERT and its kin masked; T5 encodes and "
-            "decodes.",
+            "transformers has no Auto class of models by this name",
+            key="task",
+            value=name,
+            hint="A task's auto_class is a name such as AutoModel or AutoModelForMaskedLM.",
         )
     return found
 
 
+def class_of(config: Any, auto_class: str, revision: str | None = None) -> Any:
+    """Return the class of a model.
+
+    Args:
+        config: An instance or class of a config, or a partial of one.
+        auto_class: Name of the Auto class that chooses it.
+        revision: The hub's commit, for code that comes with the config.
+
+    Raises:
+        UserError: The architecture has no such class.
+    """
+    if (own := own_class(config, auto_class, revision)) is not None:
+        return own
+    kind = getattr(config, "func", config)
+    kind = kind if isinstance(kind, type) else type(kind)
+    found = models_of(auto(auto_class)).get(kind, None)
+    if isinstance(found, tuple | list):
+        found = found[0]
+    if found is None:
+        has = ", ".join(_auto_classes(kind)) or "none"
+        raise UserError(
+            f"transformers has no {auto_class} for {kind.__name__}",
+            key="model",
+            hint=f"This task needs an architecture that has one. Of Auto classes this has: {has}.",
+        )
+    return found
+
+
+def _auto_classes(config: type) -> list[str]:
+    """Return the names of the Auto classes that have a model for a class of configs."""
+    from transformers.models.auto import modeling_auto
+
+    names = [name for name in modeling_auto.__all__ if name.startswith("AutoModel")]
+    return [name for name in names if config in models_of(auto(name))]
+
+
 def options_of(
-    config: Any, purpose: Purpose, attention: str | None = None, revision: str | None = None
+    config: Any, auto_class: str, attention: str | None = None, revision: str | None = None
 ) -> dict[str, Any]:
-    """How its class is called: no pooling layer, which would get no gradient; fused attention.
+    """Return how its class is called: no pooling layer, as it gets no gradient; fused attention.
 
     Args:
         config: An instance.
-        purpose: What is made of it.
+        auto_class: See `class_of`.
         attention: A kind of attention, instead of the best there is.
         revision: See `class_of`.
     """
@@ -82,7 +89,7 @@ def options_of(
             value=attention,
             hint="Write eager, sdpa, flash_attention_2 or flex_attention.",
         )
-    kind = class_of(config, purpose, revision)
+    kind = class_of(config, auto_class, revision)
     usual = "sdpa" if supports_sdpa(kind) else "eager"
     options: dict[str, Any] = {"attn_implementation": attention or usual}
     if "add_pooling_layer" in inspect.signature(kind).parameters:
@@ -95,15 +102,19 @@ def longest(model: nn.Module) -> int | None:
     config: Any = model.config
     table = position_table(model)
     if table is not None:
-        # RoBERTa and its kin count positions from behind that of padding.
-        offset = 0 if table.padding_idx is None else table.padding_idx + 1
-        return table.num_embeddings - offset
+        return table.num_embeddings - first_position(model)
     if getattr(config, "position_biased_input", True) is False:
         return None  # DeBERTa-v3: only distances, in buckets that have no end
     if getattr(config, "relative_attention_num_buckets", None):
         return None  # T5
     bound = getattr(config, "max_position_embeddings", None)
     return bound if isinstance(bound, int) and bound > 0 else None
+
+
+def first_position(model: nn.Module) -> int:
+    """Return the number of a text's first place: RoBERTa's come behind that of padding."""
+    table = position_table(model)
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
 
 
 def position_table(model: nn.Module) -> nn.Embedding | None:

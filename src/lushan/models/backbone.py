@@ -1,15 +1,84 @@
-"""An encoder and what stands on it, as one module."""
+"""What tasks know of a model of any modality, and what stands on it, as one module."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor, nn
+
+from lushan.errors import UserError
+
+
+class Backbone(Protocol):
+    """A model of transformers, as tasks use it: a batch in, hidden states or a model's output out.
+
+    Attributes:
+        new_weights: Names of weights that the checkpoint which it was read from has not.
+    """
+
+    new_weights: Sequence[str]
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers."""
+
+    @property
+    def width(self) -> int:
+        """Width of the hidden states."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens it can read; None where positions set no bound."""
+
+    def __call__(self, **batch: Tensor) -> Any:
+        """Run the model on those entries of a batch that it takes.
+
+        Returns:
+            Hidden states (B, L, H) of an encoder; of a language model its own output.
+        """
+
+
+Wrap = Callable[[Any], Backbone]
+"""Makes a backbone of a model of transformers."""
+
+
+def accepted(model: Any) -> frozenset[str]:
+    """Return the names of a batch's entries that a model of transformers takes.
+
+    No labels: losses are the task's. A single segment is the same as none, and some models know no
+    argument for it.
+    """
+    names = set(inspect.signature(model.forward).parameters) - {"labels"}
+    if (getattr(model.config, "type_vocab_size", None) or 0) <= 1:
+        names.discard("token_type_ids")
+    return frozenset(names)
+
+
+def width_of(config: Any) -> int:
+    """Return the width of the last hidden states of a model with this config.
+
+    Raises:
+        UserError: The config does not say.
+    """
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    for found in (text, config):
+        width = getattr(found, "hidden_size", None) or getattr(found, "hidden_sizes", None)
+        if width:
+            return int(width[-1] if isinstance(width, list | tuple) else width)
+    raise UserError(
+        f"{type(config).__name__} does not say how wide the hidden states are",
+        key="model",
+        hint="It needs hidden_size or hidden_sizes.",
+    )
 
 
 class WordModel(nn.Module):
     """Encoder and head over words: each word is its first subword's hidden state."""
 
-    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: Backbone, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
@@ -18,7 +87,7 @@ class WordModel(nn.Module):
         """Scores of every word.
 
         Args:
-            inputs: What the encoder takes, each (B, L).
+            inputs: A batch; the encoder takes what it knows of it, each (B, L).
             positions: Where each word's first subword stands, (B, W).
 
         Returns:
@@ -32,14 +101,14 @@ class WordModel(nn.Module):
 class TextModel(nn.Module):
     """Encoder, pooling and head: one row of scores a text."""
 
-    def __init__(self, encoder: nn.Module, pooler: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: Backbone, pooler: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         # Both are fresh, and so learn at the head's rate.
         self.head = nn.ModuleDict({"pooler": pooler, "scores": head})
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Scores (B, C) of the texts in `inputs`, each entry (B, L)."""
+        """Scores (B, C) of the texts in `inputs`, a batch of entries (B, L)."""
         hidden = self.encoder(**inputs)  # (B, L, H)
         pooled = self.head["pooler"](hidden, inputs["attention_mask"])  # (B, H)
         return self.head["scores"](pooled)

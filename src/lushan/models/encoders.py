@@ -1,7 +1,7 @@
-"""Encoders and language models: a checkpoint that transformers reads, or a fresh one by its config.
+"""Backbones: a checkpoint that transformers reads, or a fresh model by its config.
 
-One config makes either: what a model is for (`Purpose`) is the task's to say. `model=bert_small` is
-an encoder under a head of ours for classification, and BERT with its own output for masked words.
+The task names the Auto class and wraps the model: `model=bert_small` is an encoder under a head of
+ours for classification, and BERT with its own output for masked words.
 """
 
 from __future__ import annotations
@@ -19,15 +19,8 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models import pretrained_weights
-from lushan.models.architectures import (
-    Purpose,
-    auto,
-    class_of,
-    longest,
-    options_of,
-    position_table,
-)
-from lushan.models.language import LanguageModel
+from lushan.models.architectures import auto, class_of, longest, options_of
+from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
 from lushan.run import remote_code
 from lushan.run.files import intact
@@ -35,7 +28,7 @@ from lushan.text import hub
 
 
 class Encoder(nn.Module):
-    """A transformer up to its last hidden states.
+    """A model of any modality up to its last hidden states.
 
     Args:
         model: Of transformers.
@@ -54,22 +47,32 @@ class Encoder(nn.Module):
         super().__init__()
         self.model = model
         self.config = model.config
-        self.width = int(self.config.hidden_size)
+        self.width = width_of(self.config)
         self.max_length = longest(model)
-        # A single segment is the same as none, and some encoders know no argument for it.
-        self._segments = (getattr(self.config, "type_vocab_size", None) or 0) > 1
-        self._takes = frozenset(inspect.signature(model.forward).parameters)
+        self._accepted = accepted(model)
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Hidden states (B, L, H).
+    def forward(self, **batch: Tensor) -> Tensor:
+        """Return hidden states (B, L, H); of an image, L patches or places, row by row.
 
         Args:
-            inputs: `input_ids`, `attention_mask`, and `token_type_ids` that are left out where the
-                encoder tells no segments apart, each (B, L).
+            batch: `input_ids`, `attention_mask`, `pixel_values`: what of it the model does not
+                take is left out.
         """
-        if not (self._segments and "token_type_ids" in self._takes):
-            inputs.pop("token_type_ids", None)
-        return self.model(**inputs).last_hidden_state
+        inputs = {name: value for name, value in batch.items() if name in self._accepted}
+        states: Tensor = self.model(**inputs).last_hidden_state
+        # Convolutions keep the image's shape, (B, H, height, width).
+        return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
+
+
+def encoder_of(model: Any) -> Encoder:
+    """Wrap a model of transformers for its hidden states; of an encoder-decoder, the encoder alone.
+
+    Raises:
+        UserError: Its code is its own, and cannot be taken apart.
+    """
+    part = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+    require_whole(model, part)
+    return Encoder(part)
 
 
 @configurable
@@ -78,11 +81,12 @@ def fresh(
     attention: str | None = None,
     gradient_checkpointing: bool = False,
     *,
-    vocab_size: int,
-    pad_token_id: int,
-    purpose: Purpose = "encoder",
+    vocab_size: int | None = None,
+    pad_token_id: int | None = None,
     special: Mapping[str, int] | None = None,
-) -> Encoder | LanguageModel:
+    auto_class: str = "AutoModel",
+    wrap: Wrap = encoder_of,
+) -> Backbone:
     """A model with random weights.
 
     Args:
@@ -91,26 +95,30 @@ def fresh(
             the architecture has it.
         gradient_checkpointing: Compute the layers' states again in the backward pass instead of
             keeping them: less memory, a third more work.
-        vocab_size: Of the tokenizer.
-        pad_token_id: Of the tokenizer.
-        purpose: What is made of it.
-        special: The tokenizer's `bos_token_id` and `eos_token_id`, for language models.
+        vocab_size: Of the tokenizer; None where there is none.
+        pad_token_id: Likewise.
+        special: Ids of further tokens by their names in configs, such as `eos_token_id`; those that
+            the config names itself stand.
+        auto_class: Name of the Auto class that chooses the model's class.
+        wrap: Makes the backbone of the model.
     """
+    given = getattr(config, "keywords", {})
+    ids = {} if vocab_size is None else {"vocab_size": vocab_size, "pad_token_id": pad_token_id}
+    more = {name: value for name, value in (special or {}).items() if name not in given}
     try:
-        known = _unset(config) | (_special(purpose, special, pad_token_id, config))
-        made = config(vocab_size=vocab_size, pad_token_id=pad_token_id, **known)
-        return _checkpointed(_make(made, purpose, attention), gradient_checkpointing)
+        made = config(**ids, **(_unset(config) | more))
+        return _checkpointed(_make(made, auto_class, wrap, attention), gradient_checkpointing)
     except (ValueError, TypeError, ZeroDivisionError, AttributeError) as error:
         raise UserError(f"these sizes do not make a model: {error}", key="model.config") from error
 
 
-def load(folder: str | Path, purpose: Purpose = "encoder") -> Encoder | LanguageModel:
-    """A model with random weights, by the `config.json` of a folder; its weights come later."""
+def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder_of) -> Backbone:
+    """Make a model with random weights by the `config.json` of a folder; its weights come later."""
     from transformers import AutoConfig
 
     place = hub.local(Path(folder), key="RUN")
     with intact(Path(folder) / "config.json"), hub.explained(place, key="RUN", what="model"):
-        return _make(AutoConfig.from_pretrained(place.path, **place.options), purpose)
+        return _make(AutoConfig.from_pretrained(place.path, **place.options), auto_class, wrap)
 
 
 @configurable
@@ -120,10 +128,11 @@ def pretrained(
     attention: str | None = None,
     gradient_checkpointing: bool = False,
     *,
-    vocab_size: int,
-    pad_token_id: int,
-    purpose: Purpose = "encoder",
-) -> Encoder | LanguageModel:
+    vocab_size: int | None = None,
+    pad_token_id: int | None = None,
+    auto_class: str = "AutoModel",
+    wrap: Wrap = encoder_of,
+) -> Backbone:
     """A model with the weights of a checkpoint, in float32.
 
     Args:
@@ -132,9 +141,10 @@ def pretrained(
             checkpoint's own.
         attention: See `fresh`.
         gradient_checkpointing: See `fresh`.
-        vocab_size: Of the tokenizer.
-        pad_token_id: Of the tokenizer.
-        purpose: What is made of it.
+        vocab_size: See `fresh`.
+        pad_token_id: See `fresh`.
+        auto_class: See `fresh`.
+        wrap: See `fresh`.
 
     Raises:
         UserError: It cannot be read, does not hold all weights, or has fewer tokens than the
@@ -142,52 +152,35 @@ def pretrained(
     """
     model, new = pretrained_weights.read(
         path,
-        purpose,
+        auto_class,
         vocab_size=vocab_size,
         pad_token_id=pad_token_id,
         dropout=dropout,
         attention=attention,
     )
-    made = _checkpointed(_wrapped(model, purpose), gradient_checkpointing)
+    made = _checkpointed(wrap(model), gradient_checkpointing)
     made.new_weights = new
     return made
 
 
-def warm_up(config: Any, purpose: Purpose = "encoder") -> None:
+def warm_up(config: Any, auto_class: str = "AutoModel") -> None:
     """Import what `fresh` will need: a process that is forked later has it."""
-    with contextlib.suppress(UserError):  # told when it is made
-        class_of(config, purpose)
+    with contextlib.suppress(UserError):  # reported when it is made
+        class_of(config, auto_class)
 
 
-def _make(config: Any, purpose: Purpose, attention: str | None = None) -> Encoder | LanguageModel:
-    options = options_of(config, purpose, attention)
-    made = auto(purpose).from_config(
-        config, dtype=torch.float32, **options, **remote_code.options()
-    )
-    return _wrapped(made, purpose)
-
-
-def _wrapped(model: Any, purpose: Purpose) -> Encoder | LanguageModel:
-    if purpose == "encoder":
-        part = _encoding_part(model)
-        require_whole(model, part)
-        return Encoder(part)
-    table = position_table(model)
-    # RoBERTa and its kin count positions from behind that of padding.
-    first = 0 if table is None or table.padding_idx is None else table.padding_idx + 1
-    return LanguageModel(
-        model,
-        longest(model),
-        bidirectional=purpose == "masked_lm",
-        first_position=first,
+def _make(config: Any, auto_class: str, wrap: Wrap, attention: str | None = None) -> Backbone:
+    options = options_of(config, auto_class, attention)
+    return wrap(
+        auto(auto_class).from_config(
+            config, dtype=torch.float32, **options, **remote_code.options()
+        )
     )
 
 
-def _checkpointed(
-    model: Encoder | LanguageModel, gradient_checkpointing: bool
-) -> Encoder | LanguageModel:
+def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
     if gradient_checkpointing:
-        inner: Any = model.model
+        inner = model.model
         if not inner.supports_gradient_checkpointing:
             raise UserError(
                 f"a {inner.config.model_type} cannot compute its layers again",
@@ -198,24 +191,6 @@ def _checkpointed(
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
             inner.gradient_checkpointing_enable({"use_reentrant": False})
     return model
-
-
-def _special(
-    purpose: Purpose, special: Mapping[str, int] | None, pad_token_id: int, config: Any
-) -> dict[str, int]:
-    """Token ids that generation goes by; the config's own where it names them."""
-    given = getattr(config, "keywords", {})
-    if purpose not in ("causal_lm", "seq2seq_lm"):
-        return {}
-    known = dict(special or {})
-    if purpose == "seq2seq_lm":
-        known["decoder_start_token_id"] = pad_token_id  # T5's way
-    return {name: value for name, value in known.items() if name not in given}
-
-
-def _encoding_part(model: Any) -> nn.Module:
-    """Of an encoder-decoder only the encoder."""
-    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
 
 
 def _unset(config: Callable[..., Any]) -> dict[str, None]:

@@ -8,7 +8,6 @@ learned. With 50,000 tokens in the vocabulary, all logits would be most of what 
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,9 @@ from torch import Tensor, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
+from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
+from lushan.models.backbone import Backbone, accepted, width_of
 
 IGNORED = -100
 _HELD = 2**24
@@ -36,44 +37,41 @@ class LanguageModel(nn.Module):
 
     Args:
         model: Of transformers, with its output projection.
-        max_length: See below.
         bidirectional: Whether tokens see those that follow them.
-        first_position: What the model calls a text's first place; RoBERTa begins with 2.
 
     Attributes:
         model: The same.
         config: Its config.
         width: Of the hidden states that are projected on the vocabulary.
         max_length: Tokens it can read, or None where positions set no bound.
+        first_position: What the model calls a text's first place; RoBERTa begins with 2.
         compiled: Whether its layers are compiled, which then need a mask for rows of documents.
         new_weights: Names of weights that the checkpoint which it was read from has not.
     """
 
     new_weights: Sequence[str] = ()
 
-    def __init__(
-        self,
-        model: Any,
-        max_length: int | None,
-        *,
-        bidirectional: bool = False,
-        first_position: int = 0,
-    ) -> None:
+    def __init__(self, model: Any, *, bidirectional: bool = False) -> None:
         super().__init__()
-        self.bidirectional, self.first_position = bidirectional, first_position
+        self.bidirectional = bidirectional
         self.model = model
         self.config = model.config
-        self.max_length = max_length
+        self.max_length = longest(model)
+        self.first_position = first_position(model)
         self.compiled = False
         self._divides: bool | None = None
-        self._segments = (getattr(self.config, "type_vocab_size", None) or 0) > 1
-        self._takes = frozenset(inspect.signature(model.forward).parameters)
+        self._accepted = accepted(model)
         self.projects = _is_projection(model)
 
     @property
     def width(self) -> int:
         """Of the hidden states."""
-        return int(self.config.hidden_size)
+        return width_of(self.config)
+
+    @property
+    def writes_apart(self) -> bool:
+        """Whether it writes beside what it reads, as an encoder-decoder, and does not go on."""
+        return bool(getattr(self.config, "is_encoder_decoder", False))
 
     def forward(self, **inputs: Any) -> Any:
         """The model's own output, with all logits: for generation and export."""
@@ -177,10 +175,8 @@ class LanguageModel(nn.Module):
 
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs that this model takes; no cache, which would hide where documents end."""
-        known = {name: value for name, value in inputs.items() if name in self._takes}
-        if not self._segments:
-            known.pop("token_type_ids", None)
-        if "use_cache" in self._takes:
+        known = {name: value for name, value in inputs.items() if name in self._accepted}
+        if "use_cache" in self._accepted:
             known["use_cache"] = False
         if "position_ids" in inputs and not self.bidirectional:
             self._attend(inputs["position_ids"].device)
@@ -214,7 +210,7 @@ class LanguageModel(nn.Module):
 class WholeModel(nn.Module):
     """A language model as the module trains it: everything is the encoder, and nothing a head."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: Backbone) -> None:
         super().__init__()
         self.encoder = encoder
 

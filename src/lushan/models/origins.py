@@ -21,7 +21,7 @@ def origins(cfg: Mapping[str, Any], model: nn.Module, *, trains_tokenizer: bool)
         model: With `encoder`, and what a task adds to it.
         trains_tokenizer: Whether the tokenizer is trained on the training text.
     """
-    parts = [*_parts(cfg, model), _tokenizer(cfg["tokenizer"], trained=trains_tokenizer)]
+    parts = [*_parts(cfg, model), _processor(cfg["processor"], trained=trains_tokenizer)]
     lines = []
     for name, wanted in (("pretrained", True), ("fresh", False)):
         found = [part for part, is_pretrained in parts if is_pretrained is wanted]
@@ -54,7 +54,7 @@ def _parts(cfg: Mapping[str, Any], model: nn.Module) -> Iterator[tuple[str, bool
         yield f"head {of}", bool(checkpoint)
 
 
-def _tokenizer(node: Mapping[str, Any], *, trained: bool) -> tuple[str, bool]:
+def _processor(node: Mapping[str, Any], *, trained: bool) -> tuple[str, bool]:
     if trained:
         return "tokenizer (trained on the training text)", False
-    return f"tokenizer ({node.get('path') or node['_target_']})", True
+    return f"processor ({node.get('path') or node['_target_']})", "path" in node

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lushan.checkpoint.weights import Damaged, load_weights
 from lushan.errors import UserError
-from lushan.models.architectures import Purpose, auto, class_of, options_of
+from lushan.models.architectures import auto, class_of, options_of
 from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, best_weights, is_run
 from lushan.text import hub
@@ -29,10 +29,10 @@ _DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
 
 def read(
     path: str,
-    purpose: Purpose,
+    auto_class: str,
     *,
-    vocab_size: int,
-    pad_token_id: int,
+    vocab_size: int | None = None,
+    pad_token_id: int | None = None,
     dropout: float | None = None,
     attention: str | None = None,
 ) -> tuple[Any, list[str]]:
@@ -42,9 +42,9 @@ def read(
 
     Args:
         path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
-        purpose: What is made of it.
-        vocab_size: Of the tokenizer.
-        pad_token_id: Of the tokenizer.
+        auto_class: Name of the Auto class that chooses the model's class.
+        vocab_size: Of the tokenizer; None where there is none.
+        pad_token_id: Likewise.
         dropout: Share that training drops, instead of the checkpoint's own.
         attention: See `architectures.options_of`.
 
@@ -60,27 +60,28 @@ def read(
         import transformers
 
         config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
-        _refuse_fewer_tokens(config, vocab_size, path)
+        if vocab_size is not None:
+            _refuse_fewer_tokens(config, vocab_size, path)
         # Where the checkpoint names none, embeddings must still know which token is padding.
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = pad_token_id
         _set_dropout(config, dropout)
         more: dict[str, Any]
         if run:
-            kind, source, more = class_of(config, purpose), None, {"state_dict": of_run(folder)}
+            kind, source, more = class_of(config, auto_class), None, {"state_dict": of_run(folder)}
         else:
-            kind, source, more = auto(purpose), place.path, place.options | hub.NO_PICKLE
+            kind, source, more = auto(auto_class), place.path, place.options | hub.NO_PICKLE
         model, found = kind.from_pretrained(
             source,
             config=config,
             # Left to itself, a checkpoint in half precision would be trained in half precision.
             dtype=torch.float32,
             output_loading_info=True,
-            **options_of(config, purpose, attention, place.commit),
+            **options_of(config, auto_class, attention, place.commit),
             **more,
         )
     missing = sorted(found["missing_keys"])
-    if purpose == "encoder" and not run:
+    if auto_class == "AutoModel" and not run:
         _refuse_missing(missing, path)
         return model, []
     return model, _tell(model, missing, sorted(found["unexpected_keys"]), path)
@@ -140,7 +141,7 @@ def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
             f"the tokenizer has {vocab_size} tokens and this model only {known}",
             key="model.path",
             value=path,
-            hint="Write tokenizer=pretrained, which takes the encoder's own.",
+            hint="Write processor=pretrained, which takes the encoder's own.",
         )
 
 

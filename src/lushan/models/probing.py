@@ -8,15 +8,17 @@ evaluation calls it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
-from lushan.models.architectures import Purpose
 from lushan.models.decoders import with_decoder
+
+Probe = Callable[[nn.Module, Sequence[int]], None]
+"""Refuses a model, with `encoder`, asked about the ids of ordinary tokens."""
 
 _LENGTH = 8
 """Tokens of a probe's text."""
@@ -30,12 +32,12 @@ _BOTH_SIDES = "task=masked_lm trains models that see both sides"
 _ONE_SIDE = "task=causal_lm trains models that see only what comes before"
 
 
-def require(model: nn.Module, purpose: Purpose, tokens: Sequence[int]) -> None:
-    """Refuse a language model that does not attend as the losses of its purpose assume.
+def require(model: nn.Module, probe: Probe, tokens: Sequence[int]) -> None:
+    """Refuse a language model that does not attend as the loss of its task assumes.
 
     Args:
         model: With `encoder`, the language model.
-        purpose: What it is for.
+        probe: One of those below.
         tokens: Ids of ordinary tokens.
 
     Raises:
@@ -43,12 +45,7 @@ def require(model: nn.Module, purpose: Purpose, tokens: Sequence[int]) -> None:
     """
     if len(tokens) < _FEWEST or _length(model.encoder) < _FEWEST:
         return  # nothing could be learned from so few either
-    probe = {
-        "causal_lm": require_causal,
-        "masked_lm": require_bidirectional,
-        "seq2seq_lm": require_encoder_decoder,
-    }
-    probe[purpose](model, tokens)
+    probe(model, tokens)
 
 
 def require_causal(model: nn.Module, tokens: Sequence[int]) -> None:

@@ -1,9 +1,10 @@
 """A study, or the runs of some folders, as a static page.
 
-    gathering   what is on the page: runs in groups that differ in nothing but the seed
+    groups      what is on the page: runs in groups that differ in nothing but the seed
     curves      numbers over the steps, of each group with its band
-    judging     scores and confusion of classes, from stored predictions
+    class_scores  scores and confusion of classes, from stored predictions
     examples    stored predictions in the few bytes a browser needs
+    media       small copies of their images
     details     what is said of each run
     page        index.html: all that can be read without a script
     site        the files, written beside their place and then put there

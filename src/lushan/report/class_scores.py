@@ -1,31 +1,25 @@
 """Scores by class with their intervals, and confusion matrices, from stored predictions.
 
-An entity is judged by its words and its type. In the confusion matrix it stands in the cell of its
-gold and its predicted type where both have the same words; else it is missed or spurious, in the
-column or row of `NONE`.
+What the classes of an example are, and which belong together, the field of the gold values says.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.data.fields import Field
+from lushan.data.record_schema import RecordSchema
+from lushan.data.stored import Tally
 from lushan.metrics import prf
 from lushan.metrics.stats import bootstrap
-from lushan.study.example_statistics import MOST_COUNTS, is_tagging, set_of
+from lushan.study.example_statistics import MOST_COUNTS
 from lushan.study.records import Records
-from lushan.text import tags
 
 RESAMPLES = 1000
-NONE = ""
-"""The name of no class at all; no class is called so but in tags without types."""
-
-Labelled = Sequence[tuple[int | None, ...]]
 
 
 class TooMany(Exception):
@@ -49,14 +43,16 @@ class Judged:
     Attributes:
         classes: That occur, in gold or predicted, sorted.
         counts: (N, 3, C), right, predicted and gold of each example.
-        confusion: (gold, predicted) to number; of texts with several labels there is none.
-        entities: Whether it is entities that were counted.
+        confusion: (gold, predicted) to number; empty where no pairs belong together.
+        caption: What a cell counts, for people.
+        unpaired: Whether one side of a cell may be `NONE`.
     """
 
     classes: list[str]
     counts: NDArray[np.float64]
     confusion: Mapping[tuple[str, str], int]
-    entities: bool
+    caption: str
+    unpaired: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,67 +83,24 @@ class Score:
     predicted: float
 
 
-def kind_of(records: Records) -> str | None:
-    """`tags`, `labels`, `texts` or `numbers`: what was predicted; None where nothing was."""
-    for record in records:
-        if "predicted" not in record or "gold" not in record:
-            continue
-        gold, predicted = record["gold"], record["predicted"]
-        if is_tagging(record):
-            return "tags" if isinstance(gold, list) and isinstance(predicted, list) else None
-        if isinstance(gold, int | float):
-            return "numbers"
-        # Language models say of each text how well they foretold it; what they wrote is no label.
-        return "texts" if "hits" in record or "source" in record else "labels"
-    return None
-
-
-def judge(records: Records) -> Judged | None:
+def judge(records: Records, schema: RecordSchema) -> Judged | None:
     """Count a run's predictions by class; None where they have no classes.
 
     Raises:
         TooMany: There are too many of them.
     """
-    kind = kind_of(records)
-    if kind == "tags":
-        sides = [(spans(r["gold"]), spans(r["predicted"])) for r in records]
-        found = [({*gold}, {*predicted}) for gold, predicted in sides]
-        labels = [([s.label for s in g], [s.label for s in p]) for g, p in sides]
-        right = [[s.label for s in g & p] for g, p in found]
-        return _judged(labels, right, _types(sides), entities=True)
-    if kind == "labels":
-        rows = [r for r in records if "gold" in r and "predicted" in r]
-        pairs = [(sorted(set_of(r["gold"])), sorted(set_of(r["predicted"]))) for r in rows]
-        right = [[x for x in g if x in p] for g, p in pairs]
-        single = all(isinstance(r["gold"], str) for r in rows)
-        confusion = _counted((g[0], p[0]) for g, p in pairs) if single else {}
-        return _judged(pairs, right, confusion, entities=False)
-    return None
+    if schema.gold is None:
+        return None
+    field = schema.gold[1]
+    tallies = [field.tally(gold, predicted) for _, gold, predicted in schema.pairs(records)]
+    found = [tally for tally in tallies if tally is not None]
+    if not found or len(found) < len(tallies):
+        return None
+    cells = (pair for tally in found for pair in tally.pairs) if field.confusion else ()
+    return _judged(found, _counted(cells), field)
 
 
-def spans(tagged: Sequence[str]) -> Sequence[tags.Span]:
-    """The entities of a sentence, as the metrics read them."""
-    return _spans(tuple(tagged))
-
-
-@functools.lru_cache(maxsize=1 << 15)  # runs have their gold tags in common, and many others
-def _spans(tagged: tuple[str, ...]) -> tuple[tags.Span, ...]:
-    return tuple(tags.spans(tagged, "iob2", strict=False))
-
-
-def _types(
-    sides: Sequence[tuple[Sequence[tags.Span], Sequence[tags.Span]]],
-) -> dict[tuple[str, str], int]:
-    cells: list[tuple[str, str]] = []
-    for gold, predicted in sides:
-        there = {(s.start, s.end): s.label for s in predicted}
-        asked = {(s.start, s.end): s.label for s in gold}
-        cells += [(label, there.get(words, NONE)) for words, label in asked.items()]
-        cells += [(NONE, label) for words, label in there.items() if words not in asked]
-    return _counted(cells)
-
-
-def _counted(cells: Any) -> dict[tuple[str, str], int]:
+def _counted(cells: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for cell in cells:
         found[cell] = found.get(cell, 0) + 1
@@ -155,22 +108,18 @@ def _counted(cells: Any) -> dict[tuple[str, str], int]:
 
 
 def _judged(
-    pairs: Sequence[tuple[list[str], list[str]]],
-    right: Sequence[list[str]],
-    confusion: Mapping[tuple[str, str], int],
-    *,
-    entities: bool,
+    tallies: Sequence[Tally], confusion: Mapping[tuple[str, str], int], field: Field
 ) -> Judged:
-    classes = sorted({label for pair in pairs for side in pair for label in side})
-    if 3 * len(classes) * len(pairs) > MOST_COUNTS:
-        raise TooMany(len(classes), len(pairs))
+    classes = sorted({label for one in tallies for label in (*one.gold, *one.predicted)})
+    if 3 * len(classes) * len(tallies) > MOST_COUNTS:
+        raise TooMany(len(classes), len(tallies))
     place = {label: i for i, label in enumerate(classes)}
-    counts = np.zeros((len(pairs), 3, len(classes)))
-    for row, (gold, predicted), found in zip(counts, pairs, right, strict=True):
-        for column, labels in zip(row, (found, predicted, gold), strict=True):
+    counts = np.zeros((len(tallies), 3, len(classes)))
+    for row, one in zip(counts, tallies, strict=True):
+        for column, labels in zip(row, (one.right, one.predicted, one.gold), strict=True):
             for label in labels:
                 column[place[label]] += 1
-    return Judged(classes, counts, confusion, entities)
+    return Judged(classes, counts, confusion, field.confusion, field.unpaired)
 
 
 def scores(runs: Sequence[Judged], *, alike: bool) -> list[Score]:

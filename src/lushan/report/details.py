@@ -13,7 +13,7 @@ from lushan.errors import UserError
 from lushan.report.groups import Shown
 from lushan.run.identity import flat, varying
 from lushan.run.manifest import read_manifest
-from lushan.run.result import Result, summary
+from lushan.run.result import RunResult, summary
 from lushan.run.values import show
 from lushan.study.collect import shown
 
@@ -39,7 +39,7 @@ def of_run(run: Shown, group: int) -> dict[str, Any]:
     }
 
 
-def _metrics(result: Result) -> list[list[Any]]:
+def _metrics(result: RunResult) -> list[list[Any]]:
     """Name, value, low and high, the main one first."""
     return [[row.metric, row.value, row.low, row.high] for row in summary(result)]
 
@@ -58,7 +58,7 @@ def _from_here(override: str) -> str:
     return f"{key}{equals}{os.path.relpath(value)}" if there else override
 
 
-def _facts(run: Shown, result: Result | None) -> list[list[str]]:
+def _facts(run: Shown, result: RunResult | None) -> list[list[str]]:
     """Name and value of what else is known."""
     found: list[tuple[str, Any]] = []
     if result is not None:

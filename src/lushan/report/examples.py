@@ -1,7 +1,8 @@
 """Stored predictions in the few bytes a browser needs.
 
 What the examples are (texts, words, gold answers) is the same for all runs on one data set and is
-written once, under the hash of its content; of each run there is only what it predicted.
+written once, under the hash of its content; of each run there is only what it predicted. Each value
+is a part of a page that its field draws: see `lushan.data.drawing`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lushan.report.class_scores import kind_of, spans
+from lushan.data import drawing
+from lushan.data.drawing import Marks, Part
+from lushan.data.fields import Field, Number, Value
+from lushan.data.record_schema import RecordSchema
+from lushan.data.stored import Record
 from lushan.run.files import jsonable
-from lushan.study.example_statistics import set_of
 from lushan.study.records import Records
 
 # Line ends of Unicode are ones in older scripts; lone surrogates are no UTF-8.
 _UNSAFE = re.compile("[<\u2028\u2029\ud800-\udfff]")
-_NO_NUMBERS = ("id", "gold", "predicted", "example")
+_PROMPT = "prompt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,100 +33,154 @@ class Compact:
     """The predictions of a run on a split.
 
     Attributes:
-        kind: See `judging.kind_of`.
-        shared: Rows of [id, text, gold]: of tags [id, words, entities].
-        own: Rows of [predicted, numbers]: of tags the entities, of labels [label, p, p of gold].
+        shared: Rows of [id, [name, part] of each input, part of gold].
+        own: Rows of [part of predicted, numbers, right, marks of gold and predicted, pairs of
+            places in `classes`, [name, part] of further details]. Right is null where nothing can
+            be said, marks where nothing is to be said, a place where there is no class.
         numbers: What the numbers of each row are.
+        classes: That occur in the pairs.
+        is_strict: Whether a prediction is right or wrong, rather than better or worse.
+        unpaired: Whether one side of a pair may be no class.
         left_out: Examples for which nothing was predicted.
-        hash: Of the kind and what is shared.
+        hash: Of what is shared.
     """
 
-    kind: str
     shared: list[Any]
     own: list[Any]
     numbers: list[str]
+    classes: list[str]
+    is_strict: bool
+    unpaired: bool
     left_out: int
     hash: str
 
     @property
     def errors(self) -> int:
         """Examples that are wrong, as far as examples are right or wrong."""
-        return sum(not self._is_right(*pair) for pair in zip(self.shared, self.own, strict=True))
-
-    def _is_right(self, shared: Sequence[Any], own: Sequence[Any]) -> bool:
-        gold, predicted = shared[2], own[0]
-        if self.kind == "tags":
-            return bool(gold == [span[:3] for span in predicted])
-        if self.kind == "labels":
-            return set_of(gold) == set_of(predicted[0])
-        return bool(predicted == gold or (isinstance(gold, list) and predicted in gold))
+        return sum(row[2] is False for row in self.own)
 
 
-def compact(records: Records, prompts: Mapping[str, str] | None = None) -> Compact | None:
-    """What a browser needs of some records; None where nothing was predicted.
+def compact(
+    records: Records,
+    schema: RecordSchema,
+    prompts: Mapping[str, str] | None = None,
+    images: Callable[[str], Part] | None = None,
+) -> Compact | None:
+    """Return what a browser needs of some records; None where nothing was predicted.
 
     Args:
-        records: As `studies.records.read` gives them.
-        prompts: Example to the text it began with, of runs that store no source.
+        records: As `study.records.read` gives them.
+        schema: What they hold.
+        prompts: Example to the text it began with, of runs that store no input.
+        images: Gives the part that stands for an image, by its path.
 
     Raises:
-        KeyError, TypeError, ValueError: A record is not like the others.
+        KeyError, TypeError, ValueError: A value is not what its field can draw.
     """
-    kind = kind_of(records)
-    if kind is None:
+    pairs = list(schema.pairs(records))
+    if schema.gold is None or schema.predicted is None or not pairs:
         return None
-    rows = [r for r in records if "predicted" in r and "gold" in r]
-    numbers = _numbers(rows)
-    one = {"tags": _tagged, "labels": _labelled, "texts": _written, "numbers": _written}[kind]
-    pairs = [one(row, (prompts or {}).get(str(row["id"]))) for row in rows]
-    shared = [pair[0] for pair in pairs]
-    own = [[pair[1], _values(row, numbers)] for pair, row in zip(pairs, rows, strict=True)]
-    text = json.dumps([kind, shared], ensure_ascii=False, sort_keys=True)
+    field, predicted = schema.gold[1], schema.predicted[1]
+    look = images or drawing.image
+    numbers = _Numbers.of(schema, [record for record, _, _ in pairs])
+    classes: dict[str, int] = {}
+    shared, own = [], []
+    for record, gold, found in pairs:
+        inputs = _drawn(schema.of_role("input"), record, look)
+        if not inputs and (prompt := (prompts or {}).get(str(record["id"]))) is not None:
+            inputs = [[_PROMPT, drawing.text(prompt)]]
+        shared.append([str(record["id"]), inputs, drawn(field, gold, record, look)])
+        right = field.is_right(gold, found)
+        own.append(
+            [
+                drawn(predicted, found, record, look),
+                numbers.values(record, field.distance(gold, found)),
+                right,
+                _marks(field.marks(gold, found, record)),
+                _pairs(field, gold, found, classes),
+                _drawn(_details(schema), record, look),
+            ]
+        )
+    text = json.dumps(shared, ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
-    return Compact(kind, shared, own, numbers, len(records) - len(rows), digest)
+    return Compact(
+        shared,
+        own,
+        numbers.names,
+        list(classes),
+        bool(field.right_where),
+        field.unpaired,
+        len(records) - len(pairs),
+        digest,
+    )
 
 
-def _tagged(row: Mapping[str, Any], _: str | None) -> tuple[list[Any], list[Any]]:
-    words = [str(word) for word in row["tokens"]]
-    if not len(words) == len(row["gold"]) == len(row["predicted"]):
-        raise ValueError(f"example {row['id']} has not one tag a word")
-    sure = {(e["start"], e["end"]): e.get("score") for e in row.get("entities") or ()}
-    found = []
-    for span in spans(row["predicted"]):
-        score = sure.get((span.start, span.end))
-        found.append([*span] if score is None else [*span, _short(score)])
-    return [str(row["id"]), words, [[*span] for span in spans(row["gold"])]], found
+def drawn(field: Field, value: Any, record: Record, images: Callable[[str], Part]) -> Part:
+    """Return a value as its field draws it, with images that a page may show."""
+    return drawing.with_images(field.draw(value, record), images)
 
 
-def _labelled(row: Mapping[str, Any], _: str | None) -> tuple[list[Any], list[Any]]:
-    text = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
-    gold, predicted = row["gold"], row["predicted"]
-    chances = row.get("probabilities") or {}
-    alone = isinstance(gold, str) and isinstance(predicted, str)
-    sure = [_short(chances.get(label)) for label in (predicted, gold)] if alone else [None, None]
-    return [str(row["id"]), text, gold], [predicted, *sure]
-
-
-def _written(row: Mapping[str, Any], prompt: str | None) -> tuple[list[Any], Any]:
-    names = ("source", "text", "text_pair", "prompt")
-    text = [str(row[name]) for name in names if row.get(name) is not None]
-    if not text and prompt is not None:
-        text = [prompt]
-    return [str(row["id"]), text, row["gold"]], row["predicted"]
-
-
-def _numbers(rows: Records) -> list[str]:
-    """Names of the numbers that every row has."""
-    names = [
-        name
-        for name, value in rows[0].items()
-        if name not in _NO_NUMBERS and isinstance(value, int | float) and type(value) is not bool
+def _drawn(
+    fields: Mapping[str, Field], record: Record, images: Callable[[str], Part]
+) -> list[list[Any]]:
+    return [
+        [name, drawn(field, record[name], record, images)]
+        for name, field in fields.items()
+        if record.get(name) is not None
     ]
-    return [n for n in names if all(isinstance(r.get(n), int | float | None) for r in rows)]
 
 
-def _values(row: Mapping[str, Any], numbers: Sequence[str]) -> list[float | None]:
-    return [_short(row.get(name)) for name in numbers]
+def _details(schema: RecordSchema) -> dict[str, Field]:
+    """Return what is shown below an example: neither numbers, which are listed, nor plain data."""
+    found = schema.of_role("detail")
+    return {n: f for n, f in found.items() if not isinstance(f, Number) and type(f) is not Value}
+
+
+def _marks(marks: Marks | None) -> list[list[Any]] | None:
+    """Return marks as JSON; None where all that they say is that all is right."""
+    if marks is None:
+        return None
+    sides = [[[right, words] for right, words in side] for side in (marks.gold, marks.predicted)]
+    return sides if any(mark != [True, ""] for side in sides for mark in side) else None
+
+
+def _pairs(field: Field, gold: Any, predicted: Any, classes: dict[str, int]) -> list[list[Any]]:
+    """Return the pairs of an example's classes, as places among all; new ones are added there."""
+    tally = field.tally(gold, predicted)
+    if tally is None:
+        return []
+    none = "" if field.unpaired else None
+    return [
+        [None if x == none else classes.setdefault(x, len(classes)) for x in pair]
+        for pair in tally.pairs
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbers:
+    """The numbers that are listed of each example.
+
+    Attributes:
+        entries: Those that are stored and that some example has.
+        distance: What the distance is called; '' where there is none.
+    """
+
+    entries: list[str]
+    distance: str
+
+    @classmethod
+    def of(cls, schema: RecordSchema, records: Sequence[Record]) -> _Numbers:
+        names = [n for n, f in schema.of_role("detail").items() if isinstance(f, Number)]
+        there = [n for n in names if any(record.get(n) is not None for record in records)]
+        return cls(there, schema.gold[1].distance_name if schema.gold else "")
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.entries, *([self.distance] if self.distance else [])]
+
+    def values(self, record: Record, distance: float | None) -> list[float | None]:
+        stored = [_short(record.get(name)) for name in self.entries]
+        return [*stored, *([_short(distance)] if self.distance else [])]
 
 
 def _short(value: Any) -> float | None:

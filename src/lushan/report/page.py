@@ -30,8 +30,8 @@ SECTIONS = {
 }
 # A page of a disk has no origin that `'self'` could stand for in every browser: hence `file:`.
 _POLICY = (
-    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; "
+    "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
 )
 _HEAD = """\
 <!doctype html>

@@ -18,7 +18,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import intact, write_page
 from lushan.run.folder import RunFolder
 from lushan.run.manifest import read_manifest
-from lushan.run.result import Result, summary
+from lushan.run.result import RunResult, summary
 from lushan.run.summary import METRIC_HEADS, metric_cells
 
 CURVES = "curves.png"
@@ -69,7 +69,7 @@ def write(
 
 def page(
     folder: RunFolder,
-    result: Result,
+    result: RunResult,
     *,
     title: str | None = None,
     samples: Sequence[str] = (),
@@ -102,7 +102,7 @@ def _from_here(override: str) -> str:
     return f"{key}{equals}{os.path.relpath(value)}" if there else override
 
 
-def _facts(folder: RunFolder, result: Result) -> str:
+def _facts(folder: RunFolder, result: RunResult) -> str:
     """Sizes, time and place in a sentence each, as the run has recorded them."""
     with intact(folder.manifest_json):
         manifest = read_manifest(folder.path)
@@ -126,7 +126,7 @@ def _facts(folder: RunFolder, result: Result) -> str:
     return " ".join(lines)
 
 
-def _metrics(result: Result) -> str:
+def _metrics(result: RunResult) -> str:
     rows = [list(METRIC_HEADS), ["---", "--:", "---"]]
     for row in summary(result):
         name, *numbers = metric_cells(row)

@@ -8,26 +8,32 @@ import os
 import re
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import RunFailed, UserError
 from lushan.report import class_scores, curves, details, examples
 from lushan.report.class_scores import Judged
 from lushan.report.examples import Compact, script
 from lushan.report.groups import Gathered, Shown
+from lushan.report.media import Media
 from lushan.report.page import GENERATOR, page
 from lushan.run import checksums
 from lushan.run.files import TEMPORARY
 from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import SAMPLES, read_samples
-from lushan.study import records
+from lushan.study import records, schemas
 
 SCRIPTS = ("core.js", "charts.js", "tables.js", "figures.js", "examples.js", "start.js")
 """Of `assets/`, in this order one file."""
-_OURS = re.compile(r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-\d+)\.js)?")
+_OURS = re.compile(
+    r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-\d+)\.js)?"
+    r"|media(/\w+\.(png|jpg|gif))?"
+)
 
 Told = Callable[[int, int], None]
 
@@ -139,6 +145,7 @@ class _Writer:
         self.confusions: list[dict[str, Any]] = []
         self.files: dict[int, list[dict[str, Any]]] = {}
         self.shared: set[str] = set()
+        self.media = Media(folder)
 
     def write(self, told: Told | None) -> list[str]:
         (self.folder / "data").mkdir()
@@ -177,13 +184,23 @@ class _Writer:
 
     def _predictions(self, number: int) -> Iterator[tuple[str, Judged, str]]:
         """Split, counts by class and the hash of the examples, where there are classes."""
-        folder = RunFolder(self.made.runs[number].member.folder)
+        member = self.made.runs[number].member
+        folder, refused = RunFolder(member.folder), Counter[str]()
         paths = sorted(folder.predictions.glob("*.jsonl"))
+        if not paths or member.result is None:
+            return
+        images = self.media.of_run(folder.path, refused)
+        try:
+            schema = schemas.schema_of(member.result, folder.path)
+        except UserError as error:
+            self._unreadable(Path(error.file or folder.result_json), error.problem)
+            return
+        self.problems += [f"{folder.path}: {note}" for note in schema.notes]
         for place, path in enumerate(paths):
             try:
-                rows = records.read(folder.path, path.stem)
-                small = examples.compact(rows, _prompts(folder))
-                found = self._judged(rows, path) if small else None
+                rows = records.read(folder.path, path.stem, schema)
+                small = examples.compact(rows, schema, _prompts(folder), images)
+                found = self._judged(rows, schema, path) if small else None
             except UserError as error:
                 self._unreadable(Path(error.file or path), error.problem)
                 continue
@@ -195,10 +212,12 @@ class _Writer:
             if small is not None and found is not None:
                 self._confusion(number, path.stem, found)
                 yield path.stem, found, small.hash
+        for reason, count in refused.items():
+            self.problems.append(f"{folder.path}: {count} images are not shown: {reason}")
 
-    def _judged(self, rows: records.Records, path: Path) -> Judged | None:
+    def _judged(self, rows: records.Records, schema: RecordSchema, path: Path) -> Judged | None:
         try:
-            return class_scores.judge(rows)
+            return class_scores.judge(rows, schema)
         except class_scores.TooMany as error:
             self.problems.append(f"{path}: {error}")
             return None
@@ -210,13 +229,19 @@ class _Writer:
         if small.hash not in self.shared:
             self.shared.add(small.hash)
             name = f"examples-{small.hash}"
-            self._put(name, {"kind": small.kind, "rows": small.shared}, f"data/{name}.js")
+            self._put(name, {"rows": small.shared}, f"data/{name}.js")
         name = f"run-{number}-{place}"
-        self._put(name, {"numbers": small.numbers, "rows": small.own}, f"data/{name}.js")
+        own = {
+            "numbers": small.numbers,
+            "classes": small.classes,
+            "strict": small.is_strict,
+            "unpaired": small.unpaired,
+            "rows": small.own,
+        }
+        self._put(name, own, f"data/{name}.js")
         self.files.setdefault(number, []).append(
             {
                 "split": split,
-                "kind": small.kind,
                 "examples": f"examples-{small.hash}",
                 "own": name,
                 "count": len(small.own),
@@ -229,7 +254,13 @@ class _Writer:
         if found.confusion:
             cells = [[gold, predicted, n] for (gold, predicted), n in found.confusion.items()]
             self.confusions.append(
-                {"run": number, "split": split, "entities": found.entities, "cells": cells}
+                {
+                    "run": number,
+                    "split": split,
+                    "caption": found.caption,
+                    "unpaired": found.unpaired,
+                    "cells": cells,
+                }
             )
 
     # What is written of a group

@@ -11,7 +11,7 @@ from lushan.run.hashes import files_in
 
 TASK_STATE = "task.json"
 SUMS = "checksums.json"
-TOKENIZER, ENCODER = "tokenizer", "encoder"
+PROCESSOR, ENCODER = "processor", "encoder"
 BEST = "best"
 BEST_SUMS = f"checkpoints/{BEST}/{SUMS}"
 """What a complete run lists of its evaluated weights: the list of their own checksums."""
@@ -71,7 +71,7 @@ def require_checkpoint(key: str, path: str) -> None:
 
 
 def of_run(folder: Path) -> dict[str, Path]:
-    """Return what a new run may take from a complete one: its best weights, shape and tokenizer.
+    """Return what a new run may take from a complete one: its best weights, shape and processor.
 
     Returns:
         Path inside the folder to the file.
@@ -87,5 +87,5 @@ def of_run(folder: Path) -> dict[str, Path]:
             value=str(folder),
             hint="The command that began it resumes it; `lushan runs` lists all.",
         )
-    parts = (ENCODER, TOKENIZER, str(best_weights(folder).relative_to(folder)))
+    parts = (ENCODER, PROCESSOR, str(best_weights(folder).relative_to(folder)))
     return {f"{p}/{name}": file for p in parts for name, file in files_in(folder / p)}

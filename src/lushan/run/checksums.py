@@ -2,7 +2,7 @@
 
 `checksums.json` lists the SHA-256 of each file that decides a number or an answer: begun when a run
 starts, whole when it is complete. Such a file is read through `read` or `verified`, which refuse
-one that was changed, is gone, or was put beside listed ones (into `tokenizer/`). Other files
+one that was changed, is gone, or was put beside listed ones (into `processor/`). Other files
 (`log.txt`, plots, trackers' folders, notes) decide nothing and may be changed; `run.json` proves
 itself.
 """
@@ -28,7 +28,7 @@ RESULT = "result.json"
 MANIFEST = "manifest.json"
 AT_START = (
     *("config.yaml", "overrides.yaml", "inputs.json", MANIFEST, "manifest.diff"),
-    *("task.json", "tokenizer", "encoder"),
+    *("task.json", "processor", "encoder"),
 )
 """Files and folders that are listed once training begins."""
 AT_END = (*AT_START, "metrics.csv", "samples.jsonl", "predictions")

@@ -52,8 +52,8 @@ def no_run(folder: Path) -> UserError:
     elif (folder / "config.json").is_file():
         problem = f"a model in Hugging Face format, {problem}"
         hint = (
-            "`lushan generate` and `lushan chat` open one that writes text, and transformers opens "
-            "all, as its README.md says; name the run that it came from."
+            "`lushan predict` opens one that `lushan export` wrote, `lushan generate` and `lushan "
+            "chat` any that writes text, and transformers all; name the run that it came from."
         )
     return UserError(problem, file=folder, hint=hint)
 

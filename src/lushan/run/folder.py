@@ -42,7 +42,7 @@ from lushan.run.files import (
 )
 from lushan.run.identity import is_run_id, run_id, run_path
 from lushan.run.redaction import redact, redact_arguments, redact_config, secret_values
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.run.tidy import left_over, tidy
 
 NEW, RUNNING, COMPLETE, INTERRUPTED, FAILED = "new", "running", "complete", "interrupted", "failed"
@@ -69,7 +69,7 @@ class Status:
     attempts: int = 0
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """All of `run.json`."""
-    result: Result | None = None
+    result: RunResult | None = None
     """Of a complete run."""
     is_damaged: bool = False
     """Whether there is a result that cannot be read."""
@@ -159,7 +159,7 @@ class RunFolder:
         """One of `STATES`."""
         return self.status().state
 
-    def result(self) -> Result | None:
+    def result(self) -> RunResult | None:
         """Return the result of a complete run; None when it is not complete.
 
         Raises:
@@ -167,7 +167,7 @@ class RunFolder:
         """
         if not self.result_json.exists():
             return None  # listed or not: a run is complete once it is there
-        return Result.from_dict(checksums.read_json(self.path, RESULT), file=self.result_json)
+        return RunResult.from_dict(checksums.read_json(self.path, RESULT), file=self.result_json)
 
     def owner(self) -> owners.Owner | None:
         """Return the live owner of the folder, if it has one."""
@@ -267,12 +267,15 @@ class RunFolder:
             config=config,
         )
 
-    def complete(self, result: Result, weights: Path | None = None) -> None:
+    def complete(self, result: RunResult, weights: Path | None = None) -> RunResult:
         """List what the run has written, write the result, and only then the state.
 
         Args:
-            result: Of the run.
+            result: What it reports.
             weights: The checkpoint that was evaluated; of the others none is kept.
+
+        Returns:
+            The result as it was written: with the start of the last attempt.
         """
         self.require_owner()
         record, _ = self._record()
@@ -286,8 +289,9 @@ class RunFolder:
         checksums.add(self.path, checksums.AT_END, more)
         atomic_write(self.result_json, content)
         self._finish(result)
+        return result
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: RunResult) -> None:
         """Do what a process that was killed after it wrote the result has left to do."""
         if self._record()[0].get("state") == COMPLETE and not left_over(self.path):
             return
@@ -295,7 +299,7 @@ class RunFolder:
         with contextlib.suppress(UserError, RunFailed), self.own():
             self._finish(result)
 
-    def _finish(self, result: Result) -> None:
+    def _finish(self, result: RunResult) -> None:
         record, _ = self._record()
         metric = result.headline
         main = {"name": metric, "value": result.metrics.get(metric)}
@@ -410,7 +414,7 @@ def _remove(made: Sequence[Path]) -> None:
             return
 
 
-def stored(config: Mapping[str, Any]) -> Result | None:
+def stored(config: Mapping[str, Any]) -> RunResult | None:
     """Return the result of the run that a config describes, if it was carried out before."""
     return RunFolder.of(config).result()
 

@@ -87,7 +87,7 @@ PATHS = ("data.dir", "data.train", "data.validation", "data.test")
 """Keys that name files: `x/a.txt` here and `../x/a.txt` from a folder below are the same. So do
 these keys of each of `data.sources`."""
 
-LOCATIONS = ("data.path", "model.path", "tokenizer.path", "task.template")
+LOCATIONS = ("data.path", "model.path", "processor.path", "task.template")
 """Keys that name a file or folder, where there is one of that name, and else an id of the hub."""
 
 

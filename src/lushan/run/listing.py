@@ -19,7 +19,7 @@ from lushan.run.config_yaml import CONFIG
 from lushan.run.files import jsonable
 from lushan.run.folder import RunFolder, Status
 from lushan.run.identity import ABSENT, lookup, varying
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, ordered, select, values_of
 
@@ -194,7 +194,7 @@ def _described(status: Status) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(record.get("config") or {}), dict(record.get("choices") or {})
 
 
-def _main_metric(result: Result | None) -> dict[str, Any]:
+def _main_metric(result: RunResult | None) -> dict[str, Any]:
     if result is None:
         return {}
     name = result.headline

@@ -71,7 +71,7 @@ def write_manifest(
 
     Args:
         path: The file to write.
-        fingerprints: What the run read: data splits, tokenizer, pretrained weights.
+        fingerprints: What the run read: data splits, processor, pretrained weights.
         started: Date and time of the start.
         config: The config: its secrets are redacted in command and diff too.
         command: The command line; that of this process when not given.

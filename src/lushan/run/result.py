@@ -1,4 +1,4 @@
-"""`result.json`: what a complete run found out, and all that tables and verification read."""
+"""`RunResult`: what a complete run reports, and `result.json`, which is its serialisation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from lushan.run.files import read_json, write_json
 from lushan.run.redaction import redact_config
 
 
-@dataclasses.dataclass
-class Result:
-    """The result of a run.
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run reports, from its life cycle to commands, launchers and studies.
 
     Args:
+        folder: The run's folder; where it lies is not written into it.
         name: Name of the experiment.
         run_id: Hash of its config.
         seed: Its seed.
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
-        main_metric: The main metric of the task, with its split: `val/entity_f1`.
-        config: The whole config, resolved.
+        main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
+        config: The whole config, resolved; its secrets are redacted where it is written.
+        records: What the entries of its stored predictions are, as `lushan.data.record_schema` has
+            it; None in results that do not tell.
         measures: What is to be known of a metric: direction, unit, how examples add up to it.
         ci: 95 % interval of a metric: low, high.
         reports: Split -> level -> class -> precision, recall, f1, support.
@@ -38,6 +41,7 @@ class Result:
         extra: What else a task wants kept; written beside the others.
     """
 
+    folder: Path
     name: str
     run_id: str
     seed: int
@@ -45,6 +49,7 @@ class Result:
     main_metric: str
     config: dict[str, Any]
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
+    records: dict[str, dict[str, Any]] | None = None
     ci: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
     choices: dict[str, str | None] = dataclasses.field(default_factory=dict)
@@ -63,6 +68,7 @@ class Result:
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         extra = fields.pop("extra")
+        del fields["folder"]
         fields["report"] = self.report
         fields["measures"] = {name: one.as_dict() for name, one in self.measures.items()}
         clash = sorted(set(extra) & set(fields))
@@ -72,8 +78,12 @@ class Result:
         return {"state": fields.pop("state"), **fields, **extra}
 
     @classmethod
-    def from_dict(cls, content: object, *, file: str | Path | None = None) -> Result:
+    def from_dict(cls, content: object, *, file: Path) -> RunResult:
         """Read the content of a `result.json`.
+
+        Args:
+            content: Parsed.
+            file: Where it was read; its folder is the run's.
 
         Raises:
             UserError: Something is missing or is not what it should be; names `file`.
@@ -92,21 +102,21 @@ class Result:
         fields = {name: value for name, value in content.items() if name in known}
         extra = {k: v for k, v in content.items() if k not in known and k != "report"}
         fields["measures"] = measures
-        return cls(**fields, extra=extra)
+        return cls(folder=file.parent, **fields, extra=extra)
 
     def write(self, path: str | Path) -> None:
         """Write it, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
-    def read(cls, path: str | Path) -> Result:
+    def read(cls, path: str | Path) -> RunResult:
         """Read a `result.json`.
 
         Raises:
             FileNotFoundError: There is none.
             UserError: It is damaged.
         """
-        return cls.from_dict(read_json(path), file=path)
+        return cls.from_dict(read_json(path), file=Path(path))
 
     @property
     def report(self) -> dict[str, Any]:
@@ -124,9 +134,9 @@ class Result:
         return dict(self.extra.get("not_comparable") or {})
 
     @property
-    def tokenizer_sha256(self) -> str | None:
-        """Fingerprint of the run's tokenizer; None where that is not known."""
-        return self.extra.get("tokenizer_sha256")
+    def processor_sha256(self) -> str | None:
+        """Fingerprint of the run's processor; None where that is not known."""
+        return self.extra.get("processor_sha256")
 
     @property
     def headline(self) -> str:
@@ -141,7 +151,7 @@ def _measures(content: Mapping[str, Any]) -> dict[str, Measure]:
 
 @functools.cache
 def _fields() -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(Result)) - {"extra"}
+    return frozenset(field.name for field in dataclasses.fields(RunResult)) - {"extra", "folder"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +167,7 @@ class SummaryRow:
     is_main: bool
 
 
-def summary(result: Result) -> list[SummaryRow]:
+def summary(result: RunResult) -> list[SummaryRow]:
     """Return the lines of a run's closing table: main metric first, then test, val, the rest."""
     main = {result.headline, result.main_metric}
     splits = ("test", "val", "train")
@@ -192,7 +202,7 @@ def headline(main_metric: str, metrics: Mapping[str, Any]) -> str:
     return main_metric
 
 
-def objective(result: Result, metric: str | None = None) -> float | None:
+def objective(result: RunResult, metric: str | None = None) -> float | None:
     """Return the number that a search optimizes: `metric`, else the main metric on validation.
 
     Raises:
@@ -221,7 +231,7 @@ class _Config(TypedDict, total=False):
     """The parts of a config that readers look into."""
 
     data: Node
-    tokenizer: Node
+    processor: Node
     model: Node
     task: Node
     optimizer: Node
@@ -247,6 +257,7 @@ class _Written(TypedDict):
     main_metric: str
     config: _Config
     measures: NotRequired[dict[str, dict[str, Any]]]
+    records: NotRequired[dict[str, dict[str, Any]] | None]
     ci: NotRequired[dict[str, tuple[Number, Number]]]
     reports: NotRequired[dict[str, dict[str, dict[str, dict[str, Any]]]]]
     choices: NotRequired[dict[str, str | None]]
@@ -257,7 +268,7 @@ class _Written(TypedDict):
     weights_sha256: NotRequired[str | None]
     notes: NotRequired[list[str] | None]
     not_comparable: NotRequired[dict[str, str] | None]
-    tokenizer_sha256: NotRequired[str | None]
+    processor_sha256: NotRequired[str | None]
     parameters: NotRequired[_Parameters | None]
     steps: NotRequired[Number]
     best_step: NotRequired[Number]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lushan.common.units import SHARE, head, interval, number
 from lushan.run.columns import aligned
-from lushan.run.result import Result, SummaryRow, summary
+from lushan.run.result import RunResult, SummaryRow, summary
 
 CLASSES = 20
 """As many classes are shown; all are in `result.json`."""
@@ -23,7 +23,7 @@ def metric_cells(row: SummaryRow) -> list[str]:
     return [head(row.metric, measure), value, interval(row.low, row.high, measure)]
 
 
-def closing_text(result: Result, *, every_level: bool = False) -> str:
+def closing_text(result: RunResult, *, every_level: bool = False) -> str:
     """The metrics of a result, main metric first, its classes, and what to know of the numbers.
 
     Args:
@@ -40,7 +40,7 @@ def closing_text(result: Result, *, every_level: bool = False) -> str:
     return "\n".join(lines)
 
 
-def report_texts(result: Result) -> list[list[str]]:
+def report_texts(result: RunResult) -> list[list[str]]:
     """One table a level of the split that the main number is of; none where a task has no classes.
 
     Entities come first, the tags of their tokens after them: they look alike and mean something

@@ -14,7 +14,6 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -31,10 +30,11 @@ from lushan.config.check import measures as measures_of
 from lushan.config.compose import Composer
 from lushan.errors import UserError
 from lushan.launch import job_status
+from lushan.launch.job_status import JobStatus
 from lushan.run import inside
-from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED, RunFolder
+from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED
 from lushan.run.identity import lookup, run_id, run_path
-from lushan.run.result import objective
+from lushan.run.result import RunResult, objective
 from lushan.search import results, space
 from lushan.search.space import Plan
 from lushan.search.trials import JOURNAL, Trials, opened
@@ -247,7 +247,7 @@ class Search(Sweeper):
             for trial, one in zip(batch, returned, strict=True):
                 attempts[trial.number] = attempts.get(trial.number, 0) + 1
                 last = attempts[trial.number] >= ATTEMPTS
-                self._tell(plan, trials, trial.number, dict(one.return_value), last)
+                self._tell(plan, trials, trial.number, one.return_value, last)
             self._stop_if_hopeless(trials, returned)
 
     def _at_once(self) -> int:
@@ -296,45 +296,41 @@ class Search(Sweeper):
         trials.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
         return True
 
-    def _tell(
-        self, plan: Plan, trials: Trials, number: int, answer: Mapping[str, Any], last: bool
-    ) -> None:
-        """Report the end of a trial to Optuna; an interrupted one is not reported, and resumes."""
+    def _tell(self, plan: Plan, trials: Trials, number: int, status: JobStatus, last: bool) -> None:
+        """Tell Optuna what has become of a trial; of an interrupted one nothing, it goes on."""
         import optuna
 
         states = optuna.trial.TrialState
-        if answer.get("folder"):
-            trials.mark(number, "run", str(answer["folder"]))
-        if answer["state"] == PRUNED:
+        if status.folder is not None:
+            trials.mark(number, "run", str(status.folder))
+        if status.state == PRUNED:
             trials.study.tell(number, state=states.PRUNED)
             return
-        if answer["state"] == INTERRUPTED and not last:
+        if status.state == INTERRUPTED and not last:
             return
-        reason = answer.get("reason")
-        if answer["state"] == COMPLETE:
-            values = _values(Path(answer["folder"]), plan.metrics)
+        reason = status.reason
+        if status.result is not None:
+            values = _values(status.result, plan.metrics)
             if None not in values:
                 # The last place of a grid stops the search, which only Optuna's own loop can do.
                 with contextlib.suppress(RuntimeError):
                     trials.study.tell(number, values)
                 return
             reason = f"{plan.metrics[values.index(None)]} is no number"
-        trials.mark(number, "reason", str(reason or answer["state"]))
+        trials.mark(number, "reason", str(reason or status.state))
         trials.study.tell(number, state=states.FAIL)
 
     def _stop_if_hopeless(self, trials: Trials, returned: Sequence[JobReturn]) -> None:
-        answers = [dict(one.return_value) for one in returned]
-        mistaken = all(a["state"] != COMPLETE and a["exit_code"] == 2 for a in answers)
+        jobs: list[JobStatus] = [one.return_value for one in returned]
+        mistaken = all(job.state != COMPLETE and job.exit_code == 2 for job in jobs)
         if mistaken and not any(t.state.name in ("COMPLETE", "PRUNED") for t in trials.all()):
             raise UserError(
-                f"no trial could begin: {answers[0].get('reason')}",
+                f"no trial could begin: {jobs[0].reason}",
                 hint="Put it right, and give the search another hydra.sweeper.study_name.",
             )
 
 
-def _values(folder: Path, metrics: Sequence[str]) -> list[float | None]:
-    result = RunFolder(folder).result()
-    assert result is not None
+def _values(result: RunResult, metrics: Sequence[str]) -> list[float | None]:
     found = [objective(result, metric) for metric in metrics]
     return [None if value is None or not math.isfinite(value) else value for value in found]
 

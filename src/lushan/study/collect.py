@@ -15,7 +15,7 @@ from lushan.run.folder import COMPLETE, RunFolder
 from lushan.run.identity import ABSENT, RESOLVED, flat, is_excluded, lookup, run_id, same
 from lushan.run.input_changes import INPUTS
 from lushan.run.listing import folders, nothing_to_collect
-from lushan.run.result import Result, headline
+from lushan.run.result import RunResult, headline
 from lushan.run.shortened import shortened_by
 from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, select
@@ -44,7 +44,7 @@ class Member:
     config: Mapping[str, Any]
     choices: Mapping[str, Any]
     started: str
-    result: Result | None
+    result: RunResult | None
     missing: str | None = None
     begun_with: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
@@ -199,7 +199,7 @@ def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> 
                 )
 
 
-def require_metrics(results: Sequence[Result]) -> None:
+def require_metrics(results: Sequence[RunResult]) -> None:
     """Some complete run must have been evaluated.
 
     Raises:

@@ -21,7 +21,7 @@ def stated(runs: Iterable[Member], metric: str) -> str | None:
 
 def tokenized_apart(runs: Iterable[Member]) -> bool | None:
     """Return whether some runs have different tokenizers; None where one does not say."""
-    found = {run.result.tokenizer_sha256 for run in runs if run.result is not None}
+    found = {run.result.processor_sha256 for run in runs if run.result is not None}
     return None if None in found else len(found) > 1
 
 

@@ -1,4 +1,4 @@
-"""The examples on which two runs part: from right to wrong and back, or by how much."""
+"""The examples on which two runs differ: from right to wrong and back, or by how much."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.common.units import Measure, signed
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.study import collect, records
 from lushan.study.collect import Member
 from lushan.study.differences import count_together
-from lushan.study.example_statistics import is_tagging, set_of
 from lushan.study.records import Read, Records, Undecided
-from lushan.text import tags
 
 LONGEST = 160
 """Characters that are shown of a text."""
@@ -44,7 +43,7 @@ class Changes:
             for row in rows[:most]:
                 by = f"  {signed(row['by'], self.measure)}" if self.measure else ""
                 found.append(f"  {row['id']}{by}")
-                found += [f"    {k}: {_short(row[k])}" for k in _SHOWN if row.get(k) is not None]
+                found += [f"    {k}: {_short(v)}" for k, v in row.items() if k not in _HEAD]
             if count > most > 0:
                 found.append(f"  and {count - most} more")
         return found
@@ -60,7 +59,20 @@ class Changes:
         }
 
 
-_SHOWN = ("text", "text_pair", "gold", "A", "B")
+_HEAD = ("id", "by")
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """The predictions of one of two runs.
+
+    Attributes:
+        records: An example at the same place in both.
+        schema: What they hold.
+    """
+
+    records: Records
+    schema: RecordSchema
 
 
 def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | None, str | None]:
@@ -73,99 +85,123 @@ def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | No
         read: From `contrast.reader`.
     """
     try:
-        (ours, theirs), _ = records.of_members([a, b], metric, read)
-        found = _right(ours, theirs, metric)
-        if found is not None:
-            what, right = found
-            return _sides(ours, theirs, what, right), None
-        return _largest(a, b, ours, theirs, metric, read), None
+        (one, other), _ = records.of_members([a, b], metric, read)
+        ours, theirs = Side(one, read.schema(a)), Side(other, read.schema(b))
+        if (right := _right(ours, theirs)) is not None:
+            return _sides(ours, theirs, *right), None
+        by_distance = _by_distance(ours, theirs)
+        return by_distance or _by_metric(a, b, ours, theirs, metric, read), None
     except Undecided as reason:
         return None, str(reason)
     except UserError as error:
         return None, error.problem
 
 
-def _right(ours: Records, theirs: Records, metric: str) -> tuple[str, NDArray[np.bool_]] | None:
-    """Whether each run has each example right, (2, N); None where examples are better or worse."""
-    sides, first, name = (ours, theirs), ours[0], metric.partition("/")[2]
-    if is_tagging(first):
-        right = [[_spans(r["gold"]) == _spans(r["predicted"]) for r in rows] for rows in sides]
-        return "a sentence is right where all its entities are", np.array(right)
-    if name.startswith("exact_match") and all(name in row for rows in sides for row in rows):
-        right = [[bool(row[name]) for row in rows] for rows in sides]
-        return f"a text is right where {name} says so", np.array(right)
-    if "hits" in first or "predicted" not in first or not isinstance(first.get("gold"), str | list):
+def _right(ours: Side, theirs: Side) -> tuple[str, NDArray[np.bool_]] | None:
+    """Return when an example is right, and whether each run has each example right, (2, N).
+
+    None where examples are rather better or worse.
+    """
+    fields = [side.schema.gold[1] for side in (ours, theirs) if side.schema.gold]
+    rules = {field.right_where for field in fields}
+    if len(fields) < 2 or len(rules) > 1 or "" in rules:
         return None
-    right = [[set_of(r["gold"]) == set_of(r["predicted"]) for r in rows] for rows in sides]
-    return "an example is right where all its labels are", np.array(right)
+    found = []
+    for side, field in zip((ours, theirs), fields, strict=True):
+        right = [field.is_right(g, p) for _, g, p in side.schema.pairs(side.records)]
+        if len(right) < len(side.records) or None in right:
+            return None
+        found.append(right)
+    return rules.pop(), np.array(found, bool)
 
 
-def _spans(text: Sequence[str]) -> list[tags.Span]:
-    return tags.spans(text, "iob2", strict=False)
-
-
-def _sides(ours: Records, theirs: Records, what: str, right: NDArray[np.bool_]) -> Changes:
+def _sides(ours: Side, theirs: Side, what: str, right: NDArray[np.bool_]) -> Changes:
     groups = {}
     for heading, which in (
         ("from right to wrong", right[0] & ~right[1]),
         ("from wrong to right", ~right[0] & right[1]),
     ):
         places = np.flatnonzero(which).tolist()
-        groups[heading] = (len(places), [_shown(ours[i], theirs[i]) for i in places])
+        groups[heading] = (len(places), [_shown(ours, theirs, i) for i in places])
     return Changes(what, groups)
 
 
-def _largest(
-    a: Member, b: Member, ours: Records, theirs: Records, metric: str, read: Read
-) -> Changes:
-    """By the metric of each example alone; of numbers by how far off they are."""
+def _by_metric(a: Member, b: Member, ours: Side, theirs: Side, metric: str, read: Read) -> Changes:
+    """Return the examples that changed by the metric of each alone."""
     name = metric.partition("/")[2]
+    found = count_together([a, b], metric, read)
+    # Where texts were generated for some examples, the counts are of those alone.
+    places = list(found.examples)
+    if (right := found.right()) is not None:
+        whole = np.zeros((2, len(ours.records)), bool)
+        whole[:, places] = right
+        return _sides(ours, theirs, f"an example is right where {name} says so", whole)
     measure = collect.measure([a, b], metric)
-    if isinstance(ours[0].get("gold"), int | float):
-        measure = Measure(higher_is_better=False)
-        values = np.array([[abs(r["predicted"] - r["gold"]) for r in x] for x in (ours, theirs)])
-        name, places = "mae", list(range(len(ours)))
-    else:
-        found = count_together([a, b], metric, read)
-        # Where texts were generated for some examples, the counts are of those alone.
-        places = list(found.examples)
-        values = found.of_examples()
-    by = values[1] - values[0]
     if measure.higher_is_better is None:
         raise Undecided(f"{name} does not say whether higher or lower is better")
+    what = f"by {name} of each example"
+    return _largest(ours, theirs, places, found.of_examples(), measure, what)
+
+
+def _by_distance(ours: Side, theirs: Side) -> Changes | None:
+    """Return the examples that changed by how far off they are; None where that is not known."""
+    if ours.schema.gold is None or not ours.schema.gold[1].distance_name:
+        return None
+    field = ours.schema.gold[1]
+    found = []
+    for side in (ours, theirs):
+        pairs = side.schema.pairs(side.records)
+        found.append([field.distance(gold, predicted) for _, gold, predicted in pairs])
+        if len(found[-1]) < len(side.records):
+            return None
+    values = np.array(found, float)
+    places = list(range(len(ours.records)))
+    measure = Measure(higher_is_better=False)
+    return _largest(ours, theirs, places, values, measure, f"by {field.distance_name}")
+
+
+def _largest(
+    ours: Side,
+    theirs: Side,
+    places: list[int],
+    values: NDArray[np.float64],
+    measure: Measure,
+    what: str,
+) -> Changes:
+    """Return the examples that got worse and better.
+
+    Args:
+        ours: The first run's.
+        theirs: The other's.
+        places: Of the examples that have values.
+        values: (2, N) of these, of both runs.
+        measure: Of the values.
+        what: How they were compared, for people.
+    """
+    by = values[1] - values[0]
     gain = np.nan_to_num(by if measure.higher_is_better else -by)
     groups = {}
     for heading, sign in (("worse", -1), ("better", 1)):
         order = [i for i in np.argsort(-sign * gain, kind="stable").tolist() if sign * gain[i] > 0]
-        rows = [{**_shown(ours[places[i]], theirs[places[i]]), "by": float(by[i])} for i in order]
+        rows = [{**_shown(ours, theirs, places[i]), "by": float(by[i])} for i in order]
         groups[heading] = (len(rows), rows)
-    what = "by absolute error" if name == "mae" else f"by {name} of each example"
     return Changes(f"{what}, the largest first", groups, measure)
 
 
-def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(ours: Side, theirs: Side, place: int) -> dict[str, Any]:
+    """Return an example for people: its inputs, gold, and what both runs predicted."""
+    one, other = ours.records[place], theirs.records[place]
     row: dict[str, Any] = {"id": one["id"]}
-    if is_tagging(one):
-        words = one["tokens"]
-        told = [
-            _entities(words, tagged)
-            for tagged in (one["gold"], one["predicted"], other["predicted"])
-        ]
-        return row | {"text": " ".join(words)} | dict(zip(("gold", "A", "B"), told, strict=True))
-    for key, record, name in (
-        ("text", one, "source" if "source" in one else "text"),
-        ("text_pair", one, "text_pair"),
-        ("gold", one, "gold"),
-        ("A", one, "predicted"),
-        ("B", other, "predicted"),
-    ):
-        if name in record:
-            row[key] = record[name]
+    shown = [(name, name, field, one) for name, field in ours.schema.of_role("input").items()]
+    for key, side, record in (("A", ours, one), ("B", theirs, other)):
+        if key == "A" and side.schema.gold is not None:
+            shown.append(("gold", *side.schema.gold, record))
+        if side.schema.predicted is not None:
+            shown.append((key, *side.schema.predicted, record))
+    for key, name, field, record in shown:
+        if record.get(name) is not None:
+            row[key] = field.describe(record[name], record)
     return row
-
-
-def _entities(words: Sequence[str], tagged: Sequence[str]) -> list[str]:
-    return [f"{' '.join(words[s.start : s.end])} ({s.label})" for s in _spans(tagged)]
 
 
 def _short(value: Any) -> str:

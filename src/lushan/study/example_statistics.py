@@ -174,16 +174,3 @@ def _summed_over_classes(
         sides = [one[:, p * len(own) : (p + 1) * len(own)].sum(1) for p in range(width)]
         found.append(np.concatenate([np.asarray(side) for side in sides], axis=1))
     return np.stack(found)
-
-
-# Labels and tags, as stored predictions have them
-
-
-def is_tagging(record: Any) -> bool:
-    """Whether a record is of words with tags (`tokens` of a language model is their number)."""
-    return isinstance(record.get("tokens"), list)
-
-
-def set_of(label: str | Sequence[str]) -> set[str]:
-    """Return the labels of a text that has one or several."""
-    return {label} if isinstance(label, str) else set(label)

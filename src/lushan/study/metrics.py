@@ -50,7 +50,7 @@ def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
         except UserError:  # told where its state is
             result = None
         measured = result.not_comparable if result else {}
-        lossy = forgets(run.config["tokenizer"])
+        lossy = forgets(run.config["processor"])
         for key, metric in named:
             reasons = [why for name, why in measured.items() if name.endswith(f"/{metric}")]
             reason = measured.get(metric) or next(iter(reasons), None)
@@ -61,8 +61,8 @@ def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
                     f"this metric does not compare between runs: of {run.label}, {reason}",
                     key,
                     value=metric,
-                    hint="Choose a tokenizer that gives every text back, such as tokenizer=bpe or "
-                    "tokenizer=chars_and_bytes, or another metric.",
+                    hint="Choose a tokenizer that gives every text back, such as processor=bpe or "
+                    "processor=chars_and_bytes, or another metric.",
                 )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
-from lushan.common.parsing import parse_json, require_shape
+from lushan.common.parsing import parse_json
+from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.metrics.statistics import Statistics, unpacked
 from lushan.run import checksums, inside
 from lushan.study.collect import SPLITS, Member
+from lushan.study.schemas import schema_of
 
 Records = list[dict[str, Any]]
 
@@ -20,8 +22,28 @@ class Read:
     """Reads what runs have stored of each example, and keeps the last: a baseline is read once."""
 
     def __init__(self) -> None:
-        self.records = functools.lru_cache(maxsize=32)(read)
+        self._records = functools.lru_cache(maxsize=32)(read)
         self.statistics = functools.lru_cache(maxsize=32)(read_statistics)
+        self._schemas: dict[Path, RecordSchema] = {}
+
+    def schema(self, run: Member) -> RecordSchema:
+        """Return what the predictions of a complete run hold; one object a run.
+
+        Raises:
+            UserError: The run does not say it.
+        """
+        if run.folder not in self._schemas:
+            assert run.result is not None
+            self._schemas[run.folder] = schema_of(run.result, run.folder)
+        return self._schemas[run.folder]
+
+    def records(self, run: Member, split: str) -> Records:
+        """Return the records of a split of a complete run, in the order they were written.
+
+        Raises:
+            UserError: As `read`.
+        """
+        return self._records(run.folder, split, self.schema(run))
 
 
 class Undecided(Exception):
@@ -34,8 +56,13 @@ def split_of(metric: str) -> str:
     return SPLITS.get(prefix, prefix)
 
 
-def read(folder: Path, split: str) -> Records:
-    """The records of a run's split, in the order they were written.
+def read(folder: Path, split: str, schema: RecordSchema) -> Records:
+    """Return the records of a run's split, in the order they were written.
+
+    Args:
+        folder: The run's.
+        split: Its name.
+        schema: What the records hold; from `schemas.schema_of`.
 
     Raises:
         UserError: The run has stored none, or the file is damaged, or is none of the run's.
@@ -53,16 +80,8 @@ def read(folder: Path, split: str) -> Records:
     records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            records.append(_record(line, path, number, records[:1]))
+            records.append(_record(line, path, number, schema))
     return records
-
-
-class _Words(TypedDict):
-    """What readers of a record of words with tags take for granted."""
-
-    tokens: list[str]
-    gold: list[str]
-    predicted: list[str]
 
 
 def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
@@ -86,45 +105,21 @@ def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
         raise UserError(str(error), file=path, hint=hint) from error
 
 
-def _record(line: bytes, path: Path, number: int, first: Records) -> dict[str, Any]:
+def _record(line: bytes, path: Path, number: int, schema: RecordSchema) -> dict[str, Any]:
     hint = "The file was changed or damaged after the run."
     try:
         record = parse_json(line)
     except ValueError as error:  # also a UnicodeDecodeError
         raise UserError(f"not JSON: {error}", file=path, line=number, hint=hint) from error
-    problem = _problem(record, *(first or [record])) if isinstance(record, dict) else "no mapping"
-    if problem:
+    try:
+        if not isinstance(record, dict):
+            raise ValueError("no mapping")
+        schema.check(record)
+    except ValueError as error:
         raise UserError(
-            f"not the record of an example: {problem}", file=path, line=number, hint=hint
-        )
+            f"not the record of an example: {error}", file=path, line=number, hint=hint
+        ) from error
     return record
-
-
-def _problem(record: dict[str, Any], first: Mapping[str, Any]) -> str | None:
-    """What is wrong with a record, by the first one of its file; None where nothing is."""
-    if not isinstance(record.get("id"), str | int):
-        return "it has no id"
-    for name in ("tokens", "gold", "predicted"):
-        if (name in record) != (name in first):
-            return f"{name!r} is not in all of them"
-        one, other = (_kind(r.get(name)) for r in (record, first))
-        if one != other and None not in (one, other):
-            return f"{name!r} is {one} here and {other} in the first"
-    if isinstance(record.get("tokens"), list):
-        try:
-            require_shape(record, _Words)
-        except ValueError as error:
-            return str(error)
-        if len({len(record[name]) for name in ("tokens", "gold", "predicted")}) > 1:
-            return "it has not a tag for each word"
-    return None
-
-
-def _kind(value: object) -> str | None:
-    """The sort of a value, in words; None of what may stand anywhere."""
-    if value is None:
-        return None
-    return "number" if isinstance(value, int | float) else type(value).__name__
 
 
 def of_members(
@@ -140,18 +135,18 @@ def of_members(
     Args:
         runs: Complete ones.
         metric: With its split.
-        read: Reads the records of a run's folder on a split.
+        read: From `differences.reader`.
 
     Raises:
         Undecided: See `side_by_side`.
         UserError: There is nothing stored, or it is damaged.
     """
     split = split_of(metric)
-    found = [read.records(run.folder, split) for run in runs]
+    found = [read.records(run, split) for run in runs]
     prints = {run.result.data_fingerprint.get(split) for run in runs if run.result is not None}
     same_rows = len(prints) == 1 and None not in prints
     found = [_named_like(found[0], rows) if same_rows else rows for rows in found]
-    places = side_by_side(found)
+    places = side_by_side(found, [read.schema(run) for run in runs])
     return [[rows[i] for i in here] for rows, here in zip(found, places, strict=True)], places
 
 
@@ -163,21 +158,26 @@ def _named_like(first: Records, rows: Records) -> Records:
     return [row | {"id": name} for row, name in zip(rows, ids, strict=True)]
 
 
-def side_by_side(runs: Sequence[Records]) -> list[list[int]]:
+def side_by_side(runs: Sequence[Records], schemas: Sequence[RecordSchema]) -> list[list[int]]:
     """Return of some runs the places of the examples, in the order of the first.
 
+    Args:
+        runs: The records of each.
+        schemas: What they hold.
+
     Raises:
-        Undecided: The runs judged different examples, or against different gold answers.
+        Undecided: The runs evaluated different examples, or against different gold answers.
     """
+    names = [schema.gold[0] if schema.gold else "" for schema in schemas]
     first = runs[0]
     if not first:
         raise Undecided("no example is stored")
     found = [_like(first, other) for other in runs]
-    for places, other in zip(found[1:], runs[1:], strict=True):
+    for places, other, name in zip(found[1:], runs[1:], names[1:], strict=True):
         for one, place in zip(first, places, strict=True):
-            two = other[place]
+            gold, theirs = one.get(names[0]), other[place].get(name)
             # A run that generated texts for a part of its examples has gold only there.
-            if "gold" in one and "gold" in two and one["gold"] != two["gold"]:
+            if None not in (gold, theirs) and gold != theirs:
                 raise Undecided(f"example {one['id']} has another gold answer in another run")
     return found
 

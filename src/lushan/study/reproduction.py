@@ -17,8 +17,9 @@ from lushan.run.folder import RunFolder
 from lushan.run.identity import RESOLVED
 from lushan.run.input_changes import changes, in_words
 from lushan.run.manifest import describe_git, describe_machine, packages, read_manifest
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study import collect, records
+from lushan.study.schemas import schema_of
 
 EQUAL, CLOSE, DIFFERENT = "bit-equal", "within tolerance", "different"
 VERDICTS = (EQUAL, CLOSE, DIFFERENT)
@@ -39,7 +40,7 @@ class Original:
     """
 
     folder: RunFolder
-    result: Result
+    result: RunResult
     manifest: Mapping[str, Any]
 
     @classmethod
@@ -67,8 +68,9 @@ class Original:
             raise UserError(problem, file=folder.manifest_json, hint=hint)
         read_config(folder.path)  # what it says is what was carried out
         checksums.verified(folder.path, folder.predictions.name)  # none of them is gone
+        schema = schema_of(result, folder.path)
         for file in sorted(folder.predictions.glob("*.jsonl")):
-            records.read(folder.path, file.stem)  # the other run is not made for nothing
+            records.read(folder.path, file.stem, schema)  # the other run is not made for nothing
         return cls(folder, result, manifest)
 
     @property
@@ -197,16 +199,15 @@ class Comparison:
         return f"{units.scaled(value, units.measure_of(self.measures, metric)):.15g}"
 
 
-def compare(original: Original, again: RunFolder, *, tolerance: float = TOLERANCE) -> Comparison:
+def compare(original: Original, now: RunResult, *, tolerance: float = TOLERANCE) -> Comparison:
     """Compare a run with the same run made again.
 
     Args:
         original: The run.
-        again: The complete folder of the other.
+        now: The result of the other.
         tolerance: See `TOLERANCE`.
     """
-    then, now = original.result, again.result()
-    assert now is not None, "it has just been carried out"
+    then, again = original.result, RunFolder(now.folder)
     names = dict.fromkeys([*then.metrics, *now.metrics])
     known = then.weights_sha256 is not None and now.weights_sha256 is not None
     files = sorted(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lushan.errors import UserError, in_a_line
-from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING
+from lushan.run.folder import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, Status
 from lushan.study.plan import Plan, Run
 
 DUE = (NEW, INTERRUPTED, PRUNED, FAILED)
@@ -20,9 +20,10 @@ def carry_out(
     plan: Plan,
     launch: Callable[[Sequence[Run]], None],
     *,
+    states: Mapping[Run, Status],
     retry: int = 0,
     told: Callable[[str], None] = lambda _: None,
-) -> None:
+) -> dict[Run, Status]:
     """Run what is not complete, until nothing is left that this process may do.
 
     What other processes are at is left to them. It is waited for, and taken over from where it
@@ -35,22 +36,27 @@ def carry_out(
     Args:
         plan: The study, spelled out.
         launch: Carries out some runs, and returns when all have ended, however they have.
+        states: How far each run is, as the caller has read it.
         retry: How often a run that has failed is started again; 0 leaves it alone, also one that
             failed before.
         told: Is told what is waited for.
+
+    Returns:
+        How far each run is in the end.
     """
+    states = dict(states)
     # One that is interrupted each time (killed for memory, say) is not begun for ever either.
-    left = {run: retry + int(s.state != FAILED) for run, s in plan.states().items()}
+    left = {run: retry + int(s.state != FAILED) for run, s in states.items()}
     waiting, suspects = False, list[Run]()
     while True:
-        states = {run: status.state for run, status in plan.states().items()}
-        todo = [run for run, state in states.items() if state in DUE and left[run] > 0]
+        todo = [run for run, s in states.items() if s.state in DUE and left[run] > 0]
         # Two cells may be the same runs.
         todo = list({str(run.folder.path): run for run in reversed(todo)}.values())[::-1]
         if todo:
             todo = [run for run in todo if run not in suspects] or todo[:1]
             broken = _broken(launch, todo)
-            begun = [run for run in todo if run.folder.state not in (NEW, COMPLETE)]
+            states = plan.states()
+            begun = [run for run in todo if states[run].state not in (NEW, COMPLETE)]
             if broken is not None:
                 told(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
             if broken is not None and len(todo) > 1 and begun:
@@ -59,15 +65,16 @@ def carry_out(
             for run in plan.runs:
                 same = any(run.folder.path == other.folder.path for other in todo)
                 # One that another process has is none that was started here.
-                left[run] -= int(same and run.folder.state != RUNNING)
+                left[run] -= int(same and states[run].state != RUNNING)
             continue
-        elsewhere = [run for run, state in states.items() if state == RUNNING]
+        elsewhere = [run for run, s in states.items() if s.state == RUNNING]
         if not elsewhere:
-            return
+            return states
         if not waiting:
             told(f"waiting for {len(elsewhere)} runs that other processes carry out")
         waiting = True
         time.sleep(POLL)
+        states = plan.states()
 
 
 def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str | None:

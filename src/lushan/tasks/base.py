@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,12 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.common.units import LOSS, Measure
-from lushan.data.source import Corpus, Kind
+from lushan.common.wording import plural
+from lushan.data import processing
+from lushan.data.fields import Fields
+from lushan.data.record_schema import Entry, of_fields
+from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured, measured
 from lushan.metrics.statistics import Statistics
-from lushan.models.architectures import Purpose
+from lushan.models.backbone import Backbone
+from lushan.models.encoders import encoder_of
+from lushan.models.exported import ExportSpec, TrainedModel
 
 if TYPE_CHECKING:  # torchmetrics takes its time, and what only predicts needs none of it
     from lushan.metrics.metric import Metric
@@ -42,7 +49,9 @@ class Evaluation:
         metrics: Name to value, without the split's name.
         intervals: 95 % bootstrap interval over examples of the main numbers: name to (low, high).
         report: Level to class to precision, recall, f1, support.
-        records: One row an example: id, gold, predicted, score.
+        records: One row an example: `id`, and what `Task.record_fields` states.
+        record_fields: Entries of the records that follow from the metrics.
+        files: Files that records refer to, such as images: name to content; see `add_file`.
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
@@ -54,11 +63,27 @@ class Evaluation:
     intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: Records = dataclasses.field(default_factory=list)
+    record_fields: dict[str, Entry] = dataclasses.field(default_factory=dict)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
     statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
+
+    def add_file(self, content: bytes, ending: str) -> dict[str, str]:
+        """Keep a file beside the records, such as an image that was predicted.
+
+        Args:
+            content: Of the file; the same content is kept once.
+            ending: Of its name, such as `png`.
+
+        Returns:
+            What a record has of it: its path in the run's folder.
+        """
+        name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+        self.files[name] = content
+        return {"path": f"predictions/{name}"}
 
     def add(self, found: Measured) -> None:
         """Take over what some metrics come to."""
@@ -75,11 +100,11 @@ class Task(abc.ABC):
     encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
     """
 
-    reads: Kind
-    """Which kind of corpus."""
+    fields: Fields
+    """What it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
-    purpose: ClassVar[Purpose] = "encoder"
-    """What is made of the architecture that the config names."""
+    auto_class: ClassVar[str] = "AutoModel"
+    """Name of the Auto class of transformers that chooses the model's class."""
 
     packs: bool = False
     """Whether several features share a row where `data.packing` says nothing."""
@@ -107,6 +132,15 @@ class Task(abc.ABC):
 
     added: Mapping[str, Callable[..., Any]] = {}
     """Metrics that the config adds, by name: each builds its metric."""
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        """Return what the entries of a stored prediction are: field and role of each.
+
+        By default the inputs of `fields`, and `gold` and `predicted` of their target. Each record
+        has an `id` beside them.
+        """
+        return of_fields(self.fields)
 
     @classmethod
     @abc.abstractmethod
@@ -247,9 +281,13 @@ class Task(abc.ABC):
     def options(self) -> dict[str, Any]:
         """What besides the rows decides the encoding, as JSON; part of the fingerprint."""
 
-    def use(self, tokenizer: Any) -> None:
-        """Get to know the tokenizer, once, before anything is encoded or decoded."""
-        del tokenizer
+    pad_id: int = 0
+    """What fills rows of tokens up: of the processor's tokenizer, where it has one."""
+
+    def use(self, processor: Any) -> None:
+        """Get to know the processor, once, before anything is encoded or decoded."""
+        if (tokenizer := processing.tokenizer_of(processor)) is not None:
+            self.pad_id = int(tokenizer.pad_token_id)
 
     def limits(self, limits: Limits, split: str) -> Limits:
         """How long a feature of a split may be, where that is the task's to say."""
@@ -258,9 +296,22 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        """Yield what was cut or cannot be read of a split, from what `count` added up."""
+        if cut := counts.get("cut"):
+            what = plural(cut, "word or text was", "words or texts were")
+            yield f"{split}: {what} cut by max_length"
+        if unknown := counts.get("unknown"):
+            yield f"{split}: {unknown} texts hold no known token"
+        if lost := counts.get("unknown_tokens"):
+            yield (
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
+                "counts what is lost"
+            )
 
     def count(self, features: Features) -> dict[str, int]:
         """Numbers to add up while encoding and to tell the user."""
@@ -268,8 +319,17 @@ class Task(abc.ABC):
             "features": len(features["length"])
         }
 
+    def wrap(self, model: Any) -> Backbone:
+        """Make the backbone of a model of transformers; by default its hidden states."""
+        return encoder_of(model)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        """Return ids of tokens that a fresh model's config gets, by their names there."""
+        del processor
+        return {}
+
     @abc.abstractmethod
-    def build(self, encoder: nn.Module) -> nn.Module:
+    def build(self, encoder: Backbone) -> nn.Module:
         """The whole model: a module with `.encoder`, and `.head` where there is one."""
 
     def require_attention(self, model: nn.Module) -> None:
@@ -280,8 +340,8 @@ class Task(abc.ABC):
         """
         del model
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-        """Features as they are drawn this time: masked, or otherwise new in each epoch.
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        """Return features as they are drawn this time: masked, or otherwise new in each epoch.
 
         Must depend on nothing but `seed` and a row's `index`, so that an interrupted run draws
         again what it drew. A row may get `targets` of its own; see `counts_targets`.
@@ -293,8 +353,8 @@ class Task(abc.ABC):
     """Whether `collate` tells by `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        """Features as padded tensors."""
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        """Return features as padded tensors."""
 
     @abc.abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -311,6 +371,17 @@ class Task(abc.ABC):
         """
         del batch
         return []
+
+    def tune(self, table: pa.Table, records: Records) -> None:
+        """Choose by the validation split what is chosen by it, such as a threshold.
+
+        Called before `evaluate` while a run trains; `state` keeps what was chosen.
+
+        Args:
+            table: The validation split.
+            records: See `evaluate`.
+        """
+        del table, records
 
     def begin(self, table: pa.Table) -> None:
         """Get to know the split that is judged next, before its first batch."""
@@ -352,6 +423,19 @@ class Task(abc.ABC):
             full: Also the intervals and the example records, not only the metrics.
         """
 
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        """Describe the exported model: class, processor, examples, and how it is proved equal.
+
+        Raises:
+            UserError: transformers has no such model.
+        """
+        del trained
+        raise UserError(
+            f"transformers has no form for {type(self).__name__}",
+            key="task",
+            hint="`lushan predict` uses the run as it is.",
+        )
+
     @classmethod
     @abc.abstractmethod
     def demo(cls) -> Corpus:
@@ -392,12 +476,6 @@ def pad_inputs(rows: list[dict[str, Any]], pad_id: int) -> Batch:
     if "token_type_ids" in rows[0]:
         batch["token_type_ids"] = pad([row["token_type_ids"] for row in rows], 0)
     return batch
-
-
-def encoder_inputs(batch: Batch) -> Batch:
-    """The part of a batch that the encoder takes."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return {name: batch[name] for name in names if name in batch}
 
 
 def affixes(tokenizer: Any) -> tuple[list[int], list[int]]:

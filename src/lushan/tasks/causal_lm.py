@@ -10,8 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lushan.configurable import configurable
+from lushan.data.fields import DOCUMENTS
+from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
-from lushan.models.architectures import Purpose
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Features, Limits
 from lushan.tasks.language import LanguageTask, borders, cut, demo_corpus, tokens_of
 
@@ -30,8 +33,8 @@ class CausalLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
-    purpose: ClassVar[Purpose] = "causal_lm"
+    fields = DOCUMENTS
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     packs = True
     per_byte = True
     schema = pa.schema(
@@ -56,8 +59,9 @@ class CausalLM(LanguageTask):
         return Limits(limits.max_length, stride)
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         begin, end = borders(tokenizer)
         unknown = tokenizer.unk_token_id
         features: Features = {field.name: [] for field in self.schema}
@@ -79,7 +83,7 @@ class CausalLM(LanguageTask):
         begin, _ = borders(self.tokenizer)
         return [[begin, *ids.tolist()] for ids in tokens_of(self.tokenizer, rows["text"])]
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Each token beside the one that follows it; nothing is random here."""
         del seed
         return [shifted(row) for row in rows]
@@ -87,6 +91,13 @@ class CausalLM(LanguageTask):
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64]:
         sizes = pc.binary_length(table.column("text"))
         return np.asarray(sizes.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, text: str) -> list[int]:
+            return list(tokenizer(text)["input_ids"])
+
+        rows = {"text": TEXTS}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt='"Once"')
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,14 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data.batch.batching import mix
 from lushan.data.encode.encoding import code_version
+from lushan.data.fields import DIALOGUES, Text
 from lushan.data.messages import TOOLS, dialogues_of
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
-from lushan.models.architectures import Purpose
+from lushan.models import exported
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
 from lushan.text.chat import ChatTemplate, choose
@@ -65,9 +71,9 @@ class Chat(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "messages"
+    fields = DIALOGUES
     per_byte = True
-    purpose: ClassVar[Purpose] = "causal_lm"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     schema = pa.schema(
         [
             ("tokens", pa.list_(pa.int32())),
@@ -113,6 +119,12 @@ class Chat(LanguageTask):
             found |= texts.metrics()
         return found
 
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        text = Text(optional=True)  # an answer is generated for some examples alone
+        both = {"gold": Entry(text, "gold"), "predicted": Entry(text, "predicted")}
+        return {**super().record_fields, **both}
+
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
         del classes
@@ -137,9 +149,10 @@ class Chat(LanguageTask):
     def restore(self, state: dict[str, Any]) -> None:
         self.source = state["template"]
 
-    def use(self, tokenizer: Any) -> None:
+    def use(self, processor: Any) -> None:
         """Choose the template, and give it to the tokenizer: they are saved together."""
-        super().use(tokenizer)
+        tokenizer = require_tokenizer(processor)
+        super().use(processor)
         if self.source is None:
             self.template = choose(self.wanted, tokenizer)
         else:
@@ -154,8 +167,9 @@ class Chat(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         assert self.template is not None
         unknown = tokenizer.unk_token_id
         features: Features = {field.name: [] for field in self.schema} | {UNSEEN: []}
@@ -250,13 +264,13 @@ class Chat(LanguageTask):
         counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
         return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """Each token beside the one that follows it, where that is learned; nothing is random."""
         del seed
         return [_shifted(row) for row in rows]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        batch = super().collate(rows, pad_id)
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = super().collate(rows)
         more = {n: torch.tensor([int(row[n]) for row in rows]) for n in ("bytes", "asked")}
         if any((row["weights"][row["labels"] != IGNORED] != 1).any() for row in rows):
             more["weights"] = pad([row["weights"] for row in rows], 0, np.float32)
@@ -279,6 +293,18 @@ class Chat(LanguageTask):
     def endings(self, model: Any) -> list[int]:
         assert self.template is not None
         return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        if long := counts.get("split"):
+            what = plural(long, "dialogue is", "dialogues are")
+            yield f"{split}: {what} read in windows of max_length"
+        if disguised := counts.get("disguised"):
+            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+        for name, number in counts.items():
+            if name.startswith("unseen "):
+                what = name.removeprefix("unseen ")
+                yield f"{split}: the chat template does not show {what} ({number} times)"
 
     def begin(self, table: pa.Table) -> None:
         order = np.random.default_rng(SEED).permutation(table.num_rows)
@@ -387,6 +413,15 @@ class Chat(LanguageTask):
             self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
         return result
 
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        def ids_of(tokenizer: Any, messages: Any) -> list[int]:
+            options = {"add_generation_prompt": True, "return_dict": True}
+            return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
+
+        prompt = '[{"role": "user", "content": "Hello"}]'
+        rows = {"messages": exported.DIALOGUES}
+        return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [
@@ -403,7 +438,7 @@ class Chat(LanguageTask):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="messages", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=DIALOGUES, scheme=None, notes=[])
 
 
 def _generates(node: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,16 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import LABELLED, Field, Label, Labels, Number, Value
 from lushan.data.labels import labels_of
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import classification as judge
 from lushan.metrics.evaluation import Measured
 from lushan.models import losses
-from lushan.models.backbone import TextModel
-from lushan.models.heads import make_head
+from lushan.models.backbone import Backbone, TextModel
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.models.heads import is_structured, make_head
 from lushan.models.pooling import pooler
-from lushan.tasks import probable
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting, probable
 from lushan.tasks.base import (
     Batch,
     Evaluation,
@@ -29,7 +35,6 @@ from lushan.tasks.base import (
     Limits,
     Records,
     Task,
-    encoder_inputs,
     pad,
     pad_inputs,
 )
@@ -38,7 +43,18 @@ if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
 Kind = Literal["single", "multilabel", "regression"]
+TARGETS: Mapping[Kind, Field] = {
+    "single": Label(),
+    "multilabel": Labels(),
+    "regression": Number(),
+}
 _KNOWN = -1.0
+_EXPORTED: Mapping[str, tuple[str, str]] = {
+    "single": ("single_label_classification", ""),
+    "multilabel": ("multi_label_classification", ", top_k=None"),
+    "regression": ("regression", ', function_to_apply="none"'),
+}
+"""By kind: what transformers calls it, and how its pipeline is called."""
 MAIN_METRIC = {"single": "accuracy", "multilabel": "f1_micro", "regression": "pearson"}
 
 
@@ -60,7 +76,6 @@ class Classification(Task):
             Pearson, by kind.
     """
 
-    reads = "text"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -89,6 +104,7 @@ class Classification(Task):
     ) -> None:
         self.added = metrics or {}
         self.head, self.kind, self.pooling = head, kind, pooling
+        self.fields = LABELLED | {"label": TARGETS[kind]}
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.focal_gamma, self.threshold = focal_gamma, threshold
         self.main_metric = monitor or MAIN_METRIC[kind]
@@ -108,6 +124,18 @@ class Classification(Task):
             return numbers.metrics()
         return labels.metrics(several=kind == "multilabel")
 
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = dict(super().record_fields)
+        if self.kind == "single":
+            label = Label(probabilities="probabilities")
+            found |= {"gold": Entry(label, "gold"), "predicted": Entry(label, "predicted")}
+        if self.kind != "regression":
+            found["probabilities"] = Entry(Value(), "detail")
+            found["of_classes"] = Entry(Number(optional=True), "detail")
+            found["score"] = Entry(Number(), "detail")
+        return found
+
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
         kind, one = node.get("kind", "single"), torch.arange(4) % classes
@@ -123,11 +151,12 @@ class Classification(Task):
     def check(cls, cfg: dict[str, Any]) -> None:
         """Refuse what cannot be combined, before anything is loaded."""
         node = cfg["task"]
-        if str((node.get("head") or {}).get("_target_", "")).endswith(".CRF"):
+        # The check of the config has permitted this name already.
+        if is_structured(pydoc.locate(str((node.get("head") or {}).get("_target_")))):
             raise UserError(
-                "a CRF scores sequences of tags; classification has one label a text",
+                "this head scores sequences of tags; classification has one label a text",
                 key="task.head",
-                value="crf",
+                value=node["head"]["_target_"].rpartition(".")[2].lower(),
                 hint="write task/head=linear or task/head=mlp",
             )
         single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
@@ -194,8 +223,9 @@ class Classification(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         texts, pairs = rows["text"], rows.get("text_pair")
         if pairs and limits.stride is not None:
             raise UserError(
@@ -243,8 +273,8 @@ class Classification(Task):
         # Numbers of labels, however many there are; the first says that they are known.
         return [[_KNOWN, *sorted(float(self.label_ids[x]) for x in set(v))] for v in values]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        batch = pad_inputs(rows, pad_id)
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = pad_inputs(rows, self.pad_id)
         if not batch["token_type_ids"].any():  # the same as leaving it away, and not all take it
             del batch["token_type_ids"]
         if len(rows[0]["labels"]):
@@ -262,13 +292,13 @@ class Classification(Task):
 
     # Model
 
-    def build(self, encoder: nn.Module) -> nn.Module:
-        width: Any = encoder.width
+    def build(self, encoder: Backbone) -> nn.Module:
+        width = encoder.width
         head = make_head(self.head, width=width, num_labels=self.width)
         return TextModel(encoder, pooler(self.pooling, width), head)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._loss(model(encoder_inputs(batch)), batch)
+        return self._loss(model(batch), batch)
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if "labels" not in batch:
@@ -301,7 +331,7 @@ class Classification(Task):
         ]
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        scores = model(encoder_inputs(batch)).float()
+        scores = model(batch).float()
         loss = self._loss(scores, batch)
         if self.kind == "single":
             scores = scores.softmax(-1)
@@ -432,6 +462,30 @@ class Classification(Task):
     def _numbers(self, labels: Iterable[str]) -> Tensor:
         return torch.tensor([self.label_ids[label] for label in labels], dtype=torch.long)
 
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        scores, notes = linear_of(whole.head["scores"]), []
+        if trained.stride is not None:
+            notes.append(
+                "The run read longer texts in windows, and took the mean of what they say."
+            )
+        if self.kind == "multilabel":
+            notes.append(f"A label counts from a probability of {self.threshold:g} on.")
+        batches = [exporting.batch_of(self, {"text": [text]}, trained) for text in TEXTS]
+        problem, arguments = _EXPORTED[self.kind]
+        return exporting.of_texts(
+            trained,
+            scores,
+            self.labels or ["value"],
+            expected=[whole(batch) for batch in batches],
+            notes=notes,
+            options={"problem_type": problem, "classifier_pooling": self.pooling},
+            arguments=arguments,
+            key="task.head" if self.pooling == "cls" else "task.pooling",
+        )
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [("a good day", "good"), ("一个坏天", "bad"), ("so so", "fair"), ("bad", "bad")] * 4
@@ -445,7 +499,7 @@ class Classification(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=LABELLED, scheme=None, notes=[])
 
 
 def _forms(scores: Tensor, gold: Tensor) -> Forms:

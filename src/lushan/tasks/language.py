@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lushan.data.batch.packing import positions
+from lushan.data.fields import DOCUMENTS, Number
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics import generation
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
+from lushan.models.backbone import Backbone
 from lushan.models.decoding import endings_of
-from lushan.models.language import WholeModel
+from lushan.models.language import LanguageModel, WholeModel
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -75,6 +79,11 @@ class LanguageTask(Task):
         del node
         return language.metrics(per_byte=cls.per_byte)
 
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = {name: Entry(Number(), "detail") for name in ("loss", "tokens", "hits")}
+        return found | {"bytes": Entry(Number(optional=True), "detail")}
+
     @functools.cached_property
     def generates_in_validation(self) -> bool:  # type: ignore[override]
         """Whether the best checkpoint is chosen by what is generated, and not by a loss."""
@@ -91,25 +100,34 @@ class LanguageTask(Task):
     def restore(self, state: dict[str, Any]) -> None:
         del state
 
-    def use(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    def use(self, processor: Any) -> None:
+        super().use(processor)
+        self.tokenizer = require_tokenizer(processor)
 
     def count(self, features: Features) -> dict[str, int]:
         counts = {name: int(sum(features.get(name, ()))) for name in ("cut", "unknown_tokens")}
         return {k: n for k, n in counts.items() if n} | {"features": len(features["length"])}
 
-    def build(self, encoder: nn.Module) -> nn.Module:
+    def wrap(self, model: Any) -> Backbone:
+        return LanguageModel(model)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        tokenizer = require_tokenizer(processor)
+        ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
+        return {name: value for name, value in ids.items() if value is not None}
+
+    def build(self, encoder: Backbone) -> nn.Module:
         return WholeModel(encoder)
 
     def require_attention(self, model: nn.Module) -> None:
-        probing.require(model, self.purpose, probing.ordinary_tokens(self.tokenizer))
+        probing.require(model, probing.require_causal, probing.ordinary_tokens(self.tokenizer))
 
     def endings(self, model: Any) -> list[int]:
         return endings_of(model, self.tokenizer)
 
     # Batches
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Rows as tensors; a row with `pieces` holds several documents.
 
         There is no attention mask. A causal model never looks at the padding that follows, and
@@ -117,7 +135,7 @@ class LanguageTask(Task):
         attention; a mask, even one of ones alone, would switch that off.
         """
         batch = {
-            "input_ids": pad([row["input_ids"] for row in rows], pad_id),
+            "input_ids": pad([row["input_ids"] for row in rows], self.pad_id),
             "labels": pad([row["labels"] for row in rows], IGNORED),
             "example": torch.tensor([int(row["example"]) for row in rows]),
         }
@@ -365,7 +383,7 @@ def borders(tokenizer: Any) -> tuple[int, int]:
     if end is None or begin is None:
         raise UserError(
             "this tokenizer has no token that ends a text",
-            key="tokenizer",
+            key="processor",
             hint="Language models need one: an eos_token.",
         )
     return int(begin), int(end)
@@ -382,4 +400,4 @@ def demo_corpus(texts: list[str]) -> Corpus:
         }
     )
     splits = {"train": table, "validation": table, "test": table}
-    return Corpus(splits=splits, kind="text", scheme=None, notes=[])
+    return Corpus(splits=splits, fields=DOCUMENTS, scheme=None, notes=[])

@@ -8,11 +8,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import DOCUMENTS
+from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.models.architectures import Purpose
+from lushan.models import probing
+from lushan.models.backbone import Backbone
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.models.language import LanguageModel
+from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Features, Limits, affixes
 from lushan.tasks.language import LanguageTask, demo_corpus
 from lushan.text.segments import Segmenter, word_numbers
@@ -39,8 +46,8 @@ class MaskedLM(LanguageTask):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "text"
-    purpose: ClassVar[Purpose] = "masked_lm"
+    fields = DOCUMENTS
+    auto_class: ClassVar[str] = "AutoModelForMaskedLM"
     counts_targets = True
     schema = pa.schema(
         [
@@ -78,7 +85,19 @@ class MaskedLM(LanguageTask):
         words = self.masking == "whole_word"
         return {"task": "masked_lm", "words": words, "segmenter": words and self.segmenter}
 
-    def use(self, tokenizer: Any) -> None:
+    def wrap(self, model: Any) -> Backbone:
+        return LanguageModel(model, bidirectional=True)
+
+    def require_attention(self, model: nn.Module) -> None:
+        tokens = probing.ordinary_tokens(self.tokenizer)
+        probing.require(model, probing.require_bidirectional, tokens)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        del processor  # generation alone goes by them
+        return {}
+
+    def use(self, processor: Any) -> None:
+        tokenizer = require_tokenizer(processor)
         if tokenizer.mask_token_id is None:
             raise UserError(
                 "this tokenizer has no token to hide others behind",
@@ -86,15 +105,16 @@ class MaskedLM(LanguageTask):
                 value="masked_lm",
                 hint="It needs a mask_token; task=causal_lm needs none.",
             )
-        super().use(tokenizer)
+        super().use(processor)
         special = set(tokenizer.all_special_ids)
         self.plain = np.array([i for i in range(len(tokenizer)) if i not in special])
 
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         before, after = affixes(tokenizer)
         room = max(1, limits.max_length - len(before) - len(after))
         unknown = tokenizer.unk_token_id
@@ -136,7 +156,7 @@ class MaskedLM(LanguageTask):
     def _count(self, tokens: int) -> int:
         return max(1, round(self.rate * tokens))
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         return [self._hide(row, np.random.default_rng([seed, row["index"]])) for row in rows]
 
     def _hide(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -165,13 +185,16 @@ class MaskedLM(LanguageTask):
 
     # Batches
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        batch = super().collate(rows, pad_id)
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = super().collate(rows)
         if "position_ids" not in batch:
             lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
             places = torch.arange(batch["input_ids"].shape[1])[None, :]
             batch["attention_mask"] = (places < lengths).long()
         return batch
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        return language_export.masked(trained)
 
     @classmethod
     def demo(cls) -> Corpus:

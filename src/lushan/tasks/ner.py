@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
+from lushan.data.fields import WORDS, Number, Tags, Value, Words
 from lushan.data.labels import labels_of
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.metrics import entities
 from lushan.metrics.evaluation import Measured
-from lushan.models.backbone import WordModel
+from lushan.models.backbone import Backbone, WordModel
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import constrained_decode, is_structured, make_head
 from lushan.models.losses import cross_entropy
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -28,17 +34,19 @@ from lushan.tasks.base import (
     Records,
     Task,
     affixes,
-    encoder_inputs,
     flatten,
     pad,
     pad_inputs,
 )
 from lushan.text import tags as tagging
+from lushan.text.word_windows import cut_windows, subwords
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
 MAIN_METRIC = "entity_f1"
+_IN_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
+"""The IOB2 prefix of the prefixes that mark the end of an entity."""
 
 
 @configurable
@@ -57,7 +65,7 @@ class NER(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    reads = "tokens"
+    fields = WORDS
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -111,6 +119,17 @@ class NER(Task):
         """Tags in IOB2, `O` among them."""
         return len(tagging.tag_set(self.labels, "iob2"))
 
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        tags = Tags(scores="entities")
+        return {
+            "tokens": Entry(Words(), "input"),
+            "gold": Entry(tags, "gold"),
+            "predicted": Entry(tags, "predicted"),
+            "entities": Entry(Value(), "detail"),
+            "score": Entry(Number(), "detail"),
+        }
+
     # Labels
 
     def prepare(self, corpus: Corpus) -> None:
@@ -131,13 +150,14 @@ class NER(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         prefix, suffix = affixes(tokenizer)
         room = limits.max_length - len(prefix) - len(suffix)
         features: Features = {field.name: [] for field in self.schema}
         gold = rows.get("tags") or [None] * len(rows["tokens"])
-        encoded = _subwords(rows["tokens"], tokenizer)
+        encoded = subwords(rows["tokens"], tokenizer)
         for number, (pieces, tags) in enumerate(zip(encoded, gold, strict=True), start=first):
             labels = self._labels(tags, len(pieces))
             windows = cut_windows([len(p) for p in pieces], room, limits.stride)
@@ -167,8 +187,8 @@ class NER(Task):
             return [0] * length
         return [self.tag_ids[t] for t in tagging.convert(tags, "iob2", self.scheme)]
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
-        return pad_inputs(rows, pad_id) | {
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        return pad_inputs(rows, self.pad_id) | {
             "positions": pad([row["positions"] for row in rows], 0),
             "labels": pad([row["labels"] for row in rows], IGNORED),
             "start": torch.tensor([int(row["start"]) for row in rows]),
@@ -176,13 +196,13 @@ class NER(Task):
 
     # Model
 
-    def build(self, encoder: nn.Module) -> nn.Module:
-        width: Any = encoder.width
+    def build(self, encoder: Backbone) -> nn.Module:
+        width = encoder.width
         head = make_head(self.head, width=width, num_labels=len(self.tags), allowed=self.allowed)
         return WordModel(encoder, head)
 
     def _scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        return model(encoder_inputs(batch), batch["positions"]), batch["labels"] != IGNORED
+        return model(batch, batch["positions"]), batch["labels"] != IGNORED
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         scores, mask = self._scores(model, batch)
@@ -315,6 +335,30 @@ class NER(Task):
             tags.metrics(types), predicted, gold, full=full, records=joined, forms=forms
         )
 
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        scores, notes = linear_of(whole.head), []
+        if self.scheme != "iob2":
+            notes.append(
+                f"It learned {self.scheme.upper()} tags; those that mark the end of an entity are "
+                "named as those inside one, and single ones as those that begin one."
+            )
+        if self.constrained:
+            notes.append(
+                "The run predicts only allowed sequences of tags; a pipeline takes the most "
+                "probable tag of each word."
+            )
+        expected = []
+        for words in map(exporting.words_of, TEXTS):
+            batch = exporting.batch_of(self, {"tokens": [words]}, trained)
+            found = whole(batch, batch["positions"])[0]
+            known = exporting.known_words(trained.processor, words)
+            expected.append(found[[word for word in known if word < len(found)]])
+        labels = [_iob2(tag) for tag in self.tags]
+        return exporting.of_words(trained, scores, labels, expected=expected, notes=notes)
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [
@@ -333,7 +377,12 @@ class NER(Task):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="tokens", scheme="iob2", notes=[])
+        return Corpus(splits=splits, fields=WORDS, scheme="iob2", notes=[])
+
+
+def _iob2(tag: str) -> str:
+    kind, dash, label = tag.partition("-")
+    return f"{_IN_IOB2.get(kind, kind)}{dash}{label}"
 
 
 def spaced_out(tokens: list[str]) -> tuple[str, list[tuple[int, int]]]:
@@ -343,55 +392,3 @@ def spaced_out(tokens: list[str]) -> tuple[str, list[tuple[int, int]]]:
         places.append((at, at + len(token)))
         at += len(token) + 1
     return " ".join(tokens), places
-
-
-def _subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:
-    """Token ids of every word; one that the tokenizer normalises away becomes the unknown."""
-    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
-    result = []
-    for i, words in enumerate(sentences):
-        pieces: list[list[int]] = [[] for _ in words]
-        for word, token in zip(encoded.word_ids(i), encoded["input_ids"][i], strict=True):
-            if word is not None:
-                pieces[word].append(token)
-        result.append([p or [tokenizer.unk_token_id] for p in pieces])
-    return result
-
-
-def cut_windows(sizes: list[int], room: int, stride: int | None) -> list[tuple[int, int, int, int]]:
-    """Windows over words: (start, end, own_start, own_end), ends exclusive.
-
-    A window holds the words [start, end) and answers for [own_start, own_end). Words that two
-    windows share are answered for by the one in which they stand further from the edge. Without a
-    stride there is one window, and the words after it are cut off.
-
-    Args:
-        sizes: Subwords of each word.
-        room: Subwords that fit.
-        stride: Subwords that neighbouring windows share at most.
-    """
-    windows: list[tuple[int, int]] = []
-    start = 0
-    while True:
-        end, used = start, 0
-        # A word counts as inside when its first subword is; only it is read.
-        while end < len(sizes) and used < room:
-            used += sizes[end]
-            end += 1
-        if stride is not None and used > room and end - start > 1:
-            end -= 1  # the next window sees it whole
-        windows.append((start, end))
-        if stride is None or end >= len(sizes):
-            break
-        back, shared = end, 0
-        while back - 1 > start and shared + sizes[back - 1] <= stride:
-            back -= 1
-            shared += sizes[back]
-        start = back
-    owned = []
-    own_start = windows[0][0]
-    for i, (start, end) in enumerate(windows):
-        own_end = end if i + 1 == len(windows) else (windows[i + 1][0] + end + 1) // 2
-        owned.append((start, end, own_start, own_end))
-        own_start = own_end
-    return owned

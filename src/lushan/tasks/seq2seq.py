@@ -13,12 +13,18 @@ from tokenizers.decoders import WordPiece
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
+from lushan.data.fields import DOCUMENTS, PAIRS, Number, Text, Texts
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError, did_you_mean
 from lushan.metrics import rouge
 from lushan.metrics.evaluation import Measured
-from lushan.models.architectures import Purpose
+from lushan.models import probing
+from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.tasks import language_export
 from lushan.tasks.base import (
     IGNORED,
     Batch,
@@ -78,7 +84,7 @@ class Seq2Seq(LanguageTask):
             validation generate.
     """
 
-    purpose: ClassVar[Purpose] = "seq2seq_lm"
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
@@ -111,7 +117,7 @@ class Seq2Seq(LanguageTask):
         monitor: str | None = None,
     ) -> None:
         super().__init__(metrics=metrics, monitor=monitor)
-        self.reads = "pairs" if objective == "supervised" else "text"
+        self.fields = PAIRS if objective == "supervised" else DOCUMENTS
         self.objective, self.prefix, self.max_target = objective, prefix, max_target
         self.decoding = {k: v for k, v in (decoding or {}).items() if v is not None}
         self.writes = objective == "supervised"
@@ -120,6 +126,19 @@ class Seq2Seq(LanguageTask):
         self.spans = Spans(noise_density, mean_span)
         self.sentinels: list[int] = []
         self.generation: dict[str, Any] | None = None
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        found = dict(super().record_fields)
+        if self.objective == "spans":
+            return found
+        # A text is generated for some examples alone.
+        return found | {
+            "source": Entry(Text(optional=True), "input"),
+            "gold": Entry(Texts(optional=True), "gold"),
+            "predicted": Entry(Text(optional=True), "predicted"),
+            "score": Entry(Number(optional=True), "detail"),
+        }
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -164,8 +183,9 @@ class Seq2Seq(LanguageTask):
             if (number := node.get(name)) is not None and number < least:
                 raise UserError(f"must be {least} or more", key=f"task.{name}", value=number)
 
-    def use(self, tokenizer: Any) -> None:
-        super().use(tokenizer)
+    def use(self, processor: Any) -> None:
+        tokenizer = require_tokenizer(processor)
+        super().use(processor)
         if self.objective == "spans":
             self.sentinels = sentinels_of(tokenizer)
 
@@ -177,13 +197,21 @@ class Seq2Seq(LanguageTask):
     def restore(self, state: dict[str, Any]) -> None:
         self.generation = state["generation"]
 
-    def build(self, encoder: nn.Module) -> nn.Module:
+    def require_attention(self, model: nn.Module) -> None:
+        tokens = probing.ordinary_tokens(self.tokenizer)
+        probing.require(model, probing.require_encoder_decoder, tokens)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        # T5's way: what is written begins with padding.
+        start = require_tokenizer(processor).pad_token_id
+        return super().special_ids(processor) | {"decoder_start_token_id": start}
+
+    def build(self, encoder: Backbone) -> nn.Module:
         from transformers import GenerationConfig
 
-        inner: Any = encoder
         if self.generation is None:
-            self.generation = copy.deepcopy(inner.model.generation_config.to_diff_dict())
-        inner.model.generation_config = GenerationConfig.from_dict(self.generation)
+            self.generation = copy.deepcopy(encoder.model.generation_config.to_diff_dict())
+        encoder.model.generation_config = GenerationConfig.from_dict(self.generation)
         return super().build(encoder)
 
     def options(self) -> dict[str, Any]:
@@ -194,8 +222,9 @@ class Seq2Seq(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, tokenizer: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
+        tokenizer = require_tokenizer(processor)
         if limits.stride is not None and self.objective == "supervised":
             raise UserError(
                 "windows over a source are not defined: its target is that of the whole",
@@ -272,14 +301,14 @@ class Seq2Seq(LanguageTask):
             raise UserError(
                 f"pieces of {longest} tokens lose {needed - 1} stretches and need {needed} tokens "
                 f"in their place, <extra_id_0> and so on; the tokenizer has {len(self.sentinels)}",
-                key="tokenizer",
-                hint=f"A trained one gets them by tokenizer.sentinels={max(100, needed)}; T5's own "
+                key="processor",
+                hint=f"A trained one gets them by processor.sentinels={max(100, needed)}; T5's own "
                 "has 100. Fewer are needed with a lower data.max_length.",
             )
 
     # Batches
 
-    def corrupt(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         if self.objective == "supervised":
             return rows
         end = borders(self.tokenizer)[1]
@@ -291,9 +320,9 @@ class Seq2Seq(LanguageTask):
             drawn.append({**row, **both})
         return drawn
 
-    def collate(self, rows: list[dict[str, Any]], pad_id: int) -> Batch:
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
         plain = [{name: row[name] for name in ("input_ids", "example")} for row in rows]
-        batch = pad_inputs(plain, pad_id)
+        batch = pad_inputs(plain, self.pad_id)
         batch["labels"] = pad([row["labels"] for row in rows], IGNORED)
         batch["reference"] = torch.tensor([int(row["reference"]) for row in rows])
         return batch
@@ -402,6 +431,8 @@ class Seq2Seq(LanguageTask):
                 joined, table.column("source").to_pylist(), references, strict=True
             )
         ]
+        number_of_some = Entry(Number(optional=True), "detail")
+        result.record_fields = dict.fromkeys(values, number_of_some)
         for number, place in enumerate(rows):
             result.records[place] |= {name: float(value[number]) for name, value in values.items()}
         return result
@@ -425,6 +456,31 @@ class Seq2Seq(LanguageTask):
             added=records is not None,
         )
 
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        is_spans = self.objective == "spans"
+
+        def ids_of(tokenizer: Any, text: str) -> list[int]:
+            if is_spans:
+                end = borders(tokenizer)[1]
+                return [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
+            return list(tokenizer(self.prefix + text)["input_ids"])
+
+        notes = [f"Each source begins with {self.prefix!r}."] if self.prefix else []
+        if is_spans:
+            notes.append(
+                "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is "
+                "missing, and ends in the tokenizer's last token alone."
+            )
+        return language_export.seq2seq(
+            self,
+            trained,
+            "text" if is_spans else "source",
+            ids_of=ids_of,
+            prefix=self.prefix,
+            decoding=self.decoding,
+            notes=notes,
+        )
+
     @classmethod
     def demo(cls) -> Corpus:
         pairs = [("one two", ["two"]), ("明月几时有", ["月"]), ("a b. c", ["c d"])]
@@ -439,7 +495,7 @@ class Seq2Seq(LanguageTask):
             }
         )
         splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, kind="pairs", scheme=None, notes=[])
+        return Corpus(splits=splits, fields=PAIRS, scheme=None, notes=[])
 
 
 def leads_of(table: pa.Table) -> list[str]:

@@ -258,7 +258,7 @@ def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
             f"the tokenizer has no token {missing[0]}",
             key="task.template",
             value=name,
-            hint=f"Train one that has them: {typed('tokenizer.special_tokens', NEEDS[name])}; or "
+            hint=f"Train one that has them: {typed('processor.special_tokens', NEEDS[name])}; or "
             f"write task.template={DEFAULT}, which needs none.",
         )
     if name == DEFAULT and not (tokenizer.eos_token or tokenizer.sep_token):

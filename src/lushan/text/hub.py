@@ -114,6 +114,17 @@ def _require_bounded(folder: Path) -> None:
         parsing.read_json(file)
 
 
+def has_file(place: Place, name: str) -> bool:
+    """Return whether a place has a file, which is fetched from the hub if it is there."""
+    if not place.on_hub:
+        return (Path(place.path) / name).is_file()
+    from transformers.utils.hub import cached_file
+
+    options = {k: v for k, v in place.options.items() if k != remote_code.KEY}
+    found = cached_file(place.path, name, **options, _raise_exceptions_for_missing_entries=False)
+    return found is not None
+
+
 def _with_own_code(place: Place, key: str) -> Place:
     """A place whose code may run, if it does, from no other place: a commit pins only its own.
 
@@ -237,7 +248,7 @@ def _commit(model: str, offline: bool) -> str | None:
         return None
 
 
-HUB_KEYS = ("model.path", "tokenizer.path")
+HUB_KEYS = ("model.path", "processor.path")
 """Keys that may name something of the hub besides `data.path`, which the source knows."""
 
 

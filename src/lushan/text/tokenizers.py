@@ -12,15 +12,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from lushan.common.override_text import typed
 from lushan.common.parsing import parse_json
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
-from lushan.run import checksums
-from lushan.run.artifacts import TOKENIZER, is_run
 from lushan.run.caches import provide, replacing
-from lushan.run.files import intact, read_json
-from lushan.text import hub, vocabulary
+from lushan.text import vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
 FILES = ("tokenizer_config.json", "tokenizer.json")
@@ -29,35 +25,22 @@ FILES = ("tokenizer_config.json", "tokenizer.json")
 MOST_TOKENS = 10_000_000
 """Of a vocabulary: its trainer takes the memory for all of them at the beginning."""
 
-_MOST_RENAMED = 0.05
-"""Share of ids that may have got another meaning: BERT has 3 % that are unused."""
 
-
-@configurable
-def pretrained(path: str, prefix_space: bool = True) -> Any:
-    """The tokenizer of a checkpoint.
+def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
+    """Make sure of a checkpoint's tokenizer, and give it what it lacks.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
-        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
-            every word of a sentence that is already split, as if a space stood before it. Others
-            do not know the difference.
+        tokenizer: Of transformers.
+        path: Where it comes from.
+        prefix_space: Whether a byte-level one reads each first word as behind a space.
 
     Raises:
-        UserError: There is none, or no fast one.
+        UserError: It has no fast version, or holds no tokens.
     """
-    from transformers import AutoTokenizer
-
-    if is_run(path):
-        tokenizer = stored(Path(path).expanduser())
-    else:
-        place = hub.find(path, key="tokenizer.path")
-        with hub.explained(place, key="tokenizer.path", what="tokenizer"):
-            tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
     if not tokenizer.is_fast:
         raise UserError(
             "this tokenizer has no fast version, and only fast ones tell where words begin",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
             hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
         )
@@ -65,30 +48,12 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
         # What transformers makes of a folder that has a config.json and no tokenizer.
         raise UserError(
             "there is no tokenizer in it",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
-            hint="It needs tokenizer.json; tokenizer.path may name another folder.",
+            hint="It needs tokenizer.json; processor.path may name another folder.",
         )
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
-    return tokenizer
-
-
-def stored(run: Path) -> Any:
-    """Read the tokenizer of a run from its folder.
-
-    Raises:
-        UserError: A file of it is missing or damaged.
-    """
-    from transformers import AutoTokenizer
-
-    folder = checksums.verified(run, TOKENIZER)
-    for name in FILES:  # transformers would make another tokenizer of what is left
-        with intact(folder / name) as path:
-            read_json(path)
-    place = hub.local(folder, key="tokenizer")
-    with intact(folder), hub.explained(place, key="tokenizer", what="tokenizer"):
-        return AutoTokenizer.from_pretrained(place.path, **place.options)
 
 
 @configurable
@@ -134,48 +99,8 @@ def train(
     return _wrap(path, options.added)
 
 
-def require_same_ids(tokenizer: Any, path: str, *, key: str) -> str | None:
-    """Refuse a tokenizer whose ids are other tokens to the weights that will read them.
-
-    Args:
-        tokenizer: Of the run.
-        path: Where the weights come from, with the tokenizer that they were trained with; nothing
-            is compared where there is none.
-        key: What named `path`, for the error.
-
-    Returns:
-        A note where a few ids differ, as of unused ones that were given a meaning.
-
-    Raises:
-        UserError: More do.
-    """
-    try:
-        other = pretrained(path)
-    except UserError:
-        return None
-    mine = {number: token for token, number in tokenizer.get_vocab().items()}
-    theirs = {number: token for token, number in other.get_vocab().items()}
-    both = mine.keys() & theirs.keys()
-    differ = sorted(number for number in both if mine[number] != theirs[number])
-    if not differ:
-        return None
-    first = differ[0]
-    problem = (
-        f"{len(differ):,} of {len(both):,} ids are other tokens to the weights of {path}: "
-        f"{first} is {mine[first]!r} here and was {theirs[first]!r} there"
-    )
-    if len(differ) > _MOST_RENAMED * len(both):
-        raise UserError(
-            problem,
-            key="tokenizer",
-            hint=f"Write tokenizer=pretrained {typed('tokenizer.path', str(path))}, or remove "
-            f"{key}.",
-        )
-    return f"tokenizer: {problem}"
-
-
 def fingerprint(tokenizer: Any) -> str:
-    """A hash of everything that decides how a tokenizer splits."""
+    """Return a hash of everything that decides how a tokenizer splits."""
     state = parse_json(tokenizer.backend_tokenizer.to_str(), bounded=False)
     # Truncation and padding are of the last call, not of the tokenizer.
     state.pop("truncation", None)
@@ -221,7 +146,7 @@ def _complete(tokenizer: Any, path: str) -> None:
     if tokenizer.pad_token is None:
         raise UserError(
             "this tokenizer has neither a padding nor an end-of-text token",
-            key="tokenizer.path",
+            key="processor.path",
             value=path,
         )
     if tokenizer.unk_token is None:
@@ -236,21 +161,21 @@ def _check(options: Options) -> None:
     if options.byte_fallback and options.kind != "chars":
         raise UserError(
             f"is for chars, and not for {options.kind}",
-            key="tokenizer.byte_fallback",
+            key="processor.byte_fallback",
             value=True,
             hint="bpe knows every byte anyway." if options.kind == "bpe" else None,
         )
     in_bytes = options.kind == "bpe" or options.byte_fallback
     least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
     if options.sentinels < 0:
-        raise UserError("must be 0 or more", key="tokenizer.sentinels", value=options.sentinels)
+        raise UserError("must be 0 or more", key="processor.sentinels", value=options.sentinels)
     if options.vocab_size < least:
         with_them = f" with {options.sentinels} sentinels" if options.sentinels else ""
         if options.special_tokens:
             with_them += f" with {len(options.special_tokens)} special ones"
         raise UserError(
             f"{options.kind} needs at least {least} tokens{with_them}",
-            key="tokenizer.vocab_size",
+            key="processor.vocab_size",
             value=options.vocab_size,
         )
     for number, token in enumerate(options.special_tokens):
@@ -258,12 +183,12 @@ def _check(options: Options) -> None:
         if not token.strip() or token in others:
             raise UserError(
                 "each must be a text of its own, and none of those that are there anyway",
-                key="tokenizer.special_tokens",
+                key="processor.special_tokens",
                 value=token,
             )
     if options.min_frequency < 1:
         raise UserError(
-            "must be at least 1", key="tokenizer.min_frequency", value=options.min_frequency
+            "must be at least 1", key="processor.min_frequency", value=options.min_frequency
         )
 
 

@@ -106,7 +106,7 @@ class Turns:
             wanted = list(dict.fromkeys(_MARK.findall(upto)))
             raise Unfit(
                 f"it ends the assistant's turns with {mark[0]}, and the tokenizer has no such "
-                f"token; one that is trained with {typed('tokenizer.special_tokens', wanted)} has"
+                f"token; one that is trained with {typed('processor.special_tokens', wanted)} has"
             )
         raise Unfit(
             "it ends the assistant's turns with no token of its own, and a model would never learn "

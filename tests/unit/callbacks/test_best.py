@@ -32,7 +32,7 @@ def test_the_best_weights(higher, seen, best, tmp_path, monkeypatch):
         checkpoints, "write_weights", lambda folder, *_, **__: written.append(folder)
     )
     keeper = checkpoints.Checkpoints(
-        folder=tmp_path, monitor="val/f1", higher_is_better=higher, signals=Signals(), facts={}
+        folder=tmp_path, monitor="val/f1", higher_is_better=higher, signals=Signals(), facts=dict
     )
     module = SimpleNamespace(judged_weights=dict)
     for step, (metric, loss) in enumerate(seen, start=1):

@@ -6,7 +6,9 @@ from transformers.distributed.fsdp import is_fsdp_managed_module
 from lushan.compat.transformers import (
     attention_of,
     compiles_whole,
+    is_auto_class,
     leave_generation_alone,
+    models_of,
     set_attention,
     supports_sdpa,
 )
@@ -42,6 +44,14 @@ def test_what_classes_say_of_themselves() -> None:
     assert compiles_whole(made)
     assert not compiles_whole(object())
     assert hasattr(transformers.PreTrainedModel, "_can_compile_fullgraph")
+
+
+def test_models_of_an_auto_class() -> None:
+    assert is_auto_class(transformers.AutoModelForCausalLM)
+    assert not is_auto_class(transformers.AutoTokenizer)
+    found = models_of(transformers.AutoModelForCausalLM)
+    assert found.get(transformers.LlamaConfig) is transformers.LlamaForCausalLM
+    assert transformers.ViTConfig not in found
 
 
 def test_generation_is_not_in_step() -> None:

@@ -15,7 +15,7 @@ from lushan.config.folders import conf_folders
 from lushan.errors import UserError
 
 GROUPS = usage.options_by_group(conf_folders())
-CHOSEN = ["optimizer", "scheduler", "model", "task", "tokenizer", "trainer", "data"]
+CHOSEN = ["optimizer", "scheduler", "model", "task", "processor", "trainer", "data"]
 
 
 def hint(*overrides):
@@ -57,7 +57,7 @@ def test_what_others_call_an_option():
     [
         (["model=bert_base", "model.path=some/model"], "model=pretrained model.path=some/model"),
         (["model.path=a b"], "model=pretrained 'model.path=a b'"),
-        (["tokenizer=bpe", "tokenizer.path=x"], "tokenizer=pretrained tokenizer.path=x"),
+        (["processor=bpe", "processor.path=x"], "processor=pretrained processor.path=x"),
         (["model.name=bert-base-uncased"], "model=pretrained model.path=bert-base-uncased"),
         (["task=crf"], "task/head=crf"),
         (["task.head.name=crf"], "task/head=crf"),

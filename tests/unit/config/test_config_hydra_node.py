@@ -162,7 +162,7 @@ def test_nor_for_completion(cli_inside, write, monkeypatch, by):
 def test_a_folder_is_searched_for_configs(here, write):
     write("model/own.yaml", "# mine\n_target_: lushan.models.encoders.pretrained\npath: x\n")
     (here / "conf").rename(here / "more")
-    cfg = compose([f"hydra.searchpath=[file://{here}/more]", "model=own", "tokenizer=pretrained"])
+    cfg = compose([f"hydra.searchpath=[file://{here}/more]", "model=own", "processor=pretrained"])
     assert check(cfg)["model"]["path"] == "x"
 
 

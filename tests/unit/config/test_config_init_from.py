@@ -10,7 +10,7 @@ from lushan.run.identity import run_id
 
 def test_it_brings_shape_tokenizer_and_weights_where_it_stands():
     assert starting_from(["a=1", "init_from=x/y", "b=2"]) == [
-        *("a=1", "model=pretrained", "tokenizer=pretrained", "model.path=x/y", "b=2")
+        *("a=1", "model=pretrained", "processor=pretrained", "model.path=x/y", "b=2")
     ]
 
 
@@ -21,12 +21,12 @@ def test_null_is_nothing():
 
 def test_it_wins_over_what_an_experiment_has_chosen():
     cfg = compose(["experiment=pretrain/zh_classics", "data.dir=x", "init_from=some/model"])
-    assert cfg.model.path == cfg.tokenizer.path == "some/model"
-    assert "vocab_size" not in cfg.tokenizer
+    assert cfg.model.path == cfg.processor.path == "some/model"
+    assert "vocab_size" not in cfg.processor
     assert "config" not in cfg.model
 
 
-@pytest.mark.parametrize("other", ["model=gpt2_tiny", "tokenizer=bpe", "model.path=z"])
+@pytest.mark.parametrize("other", ["model=gpt2_tiny", "processor=bpe", "model.path=z"])
 def test_it_goes_with_no_other_model(other):
     with pytest.raises(UserError, match="init_from") as caught:
         starting_from(["init_from=x", other])
@@ -45,12 +45,12 @@ def test_a_run_is_known_by_its_id_wherever_it_lies(tmp_path):
 
 
 def test_another_tokenizer_can_be_named_beside_keys_that_only_a_signature_has():
-    lines = ["init_from=some/model", "tokenizer.path=other", "data.batch_examples=8"]
+    lines = ["init_from=some/model", "processor.path=other", "data.batch_examples=8"]
     cfg = compose([*lines, "data.batch_tokens=null"])
-    assert (cfg.tokenizer.path, cfg.data.batch_examples) == ("other", 8)
+    assert (cfg.processor.path, cfg.data.batch_examples) == ("other", 8)
 
 
 def test_whether_it_was_written_is_seen_in_what_it_was_written_out_as():
     assert written_for(starting_from(["a=1", "init_from=x/y"])) == {"model.path": "init_from"}
-    assert written_for(["model=pretrained", "model.path=x/y", "tokenizer=pretrained"]) == {}
+    assert written_for(["model=pretrained", "model.path=x/y", "processor=pretrained"]) == {}
     assert written_for([]) == {}

@@ -57,7 +57,7 @@ def paths_of_conf() -> Iterator[tuple[str, str]]:
 
 def test_every_key_that_names_a_place_is_read_or_said_not_to_be(here: Path) -> None:
     found = dict(paths_of_conf())
-    assert {"model.path", "tokenizer.path", "task.template", "data.dir"} <= set(found)
+    assert {"model.path", "processor.path", "task.template", "data.dir"} <= set(found)
     folder = written(here / "place" / "x.bin").parent
     for key, target in found.items():
         if is_excluded(key) or target.startswith(inputs.LIGHTNING):

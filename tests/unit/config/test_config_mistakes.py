@@ -111,13 +111,13 @@ def test_a_wrong_override(overrides, key, value, hint):
     assert isinstance(error.value, type(value))
 
 
-TRAINED = [p.stem for p in sorted((built_in_conf() / "tokenizer").glob("*.yaml"))]
-TRAINED.remove("pretrained")
+PROCESSORS = {p.stem: p.read_text() for p in sorted((built_in_conf() / "processor").glob("*.yaml"))}
+TRAINED = [n for n, text in PROCESSORS.items() if "vocab_size: " in text or "defaults:" in text]
 NOT_OURS = ["bert-base-uncased", "google-bert/bert-base-uncased", "xlm-roberta-base", "T5"]
 """Names of the hub, the nearest of which here would be a model with random weights."""
 
 
-@pytest.mark.parametrize("group", ["model", "tokenizer"])
+@pytest.mark.parametrize("group", ["model", "processor"])
 @pytest.mark.parametrize("name", NOT_OURS)
 def test_a_name_of_the_hub_leads_to_what_is_pretrained(group, name):
     hint = refusal(f"{group}={name}").hint
@@ -135,15 +135,15 @@ def test_a_name_that_may_be_a_slip_leads_to_both(name):
 @pytest.mark.parametrize("kind", TRAINED)
 def test_a_tokenizer_trained_anew_is_refused_beside_pretrained_weights(kind):
     for model in (["model=minilm"], ["model=pretrained", "model.path=some/model"]):
-        error = refusal(*model, f"tokenizer={kind}")
-        assert error.key == "tokenizer"
-        assert "tokenizer=pretrained" in (error.hint or "")
+        error = refusal(*model, f"processor={kind}")
+        assert error.key == "processor"
+        assert "processor=pretrained" in (error.hint or "")
 
 
 def test_also_where_an_experiment_has_chosen_it():
     error = refusal("experiment=ner/weibo", "data.dir=x", "model=minilm")
-    assert (error.key, error.value) == ("tokenizer", "chars")
-    check(compose(["experiment=ner/weibo", "data.dir=x", "model=minilm", "tokenizer=pretrained"]))
+    assert (error.key, error.value) == ("processor", "chars")
+    check(compose(["experiment=ner/weibo", "data.dir=x", "model=minilm", "processor=pretrained"]))
 
 
 # A file and the line in it that is at fault, from what the package brings.
@@ -176,12 +176,12 @@ IN_A_FILE = [
         "callbacks.early_stopping.mode=max",
     ),
     (
-        ["tokenizer=pretrained"],
-        "tokenizer.path",
+        ["processor=pretrained"],
+        "processor.path",
         None,
-        "tokenizer/pretrained.yaml",
+        "processor/pretrained.yaml",
         3,
-        "tokenizer.path=VALUE",
+        "processor.path=VALUE",
     ),
 ]
 

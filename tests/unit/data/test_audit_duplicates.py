@@ -13,6 +13,7 @@ from lushan.audit import near
 from lushan.audit.duplicates import Duplicates, duplicates_of, forms_of
 from lushan.audit.shared import notes_of, shared_with_train
 from lushan.audit.texts import key_of
+from lushan.data.fields import DIALOGUES, DOCUMENTS
 
 WORDS = [f"w{i}" for i in range(60)]
 
@@ -24,7 +25,7 @@ def table(*texts: str, **columns: list) -> pa.Table:
 
 
 def found_in(**splits: pa.Table) -> Duplicates:
-    return duplicates_of(splits, forms_of(splits))
+    return duplicates_of(splits, forms_of(splits, DOCUMENTS))
 
 
 def mutated(texts: list[str], rng: random.Random, chinese: bool) -> list[str]:
@@ -157,9 +158,9 @@ def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
     said = [[{"role": "user", "content": "Hi "}, {"role": "assistant", "content": "yes"}]]
     other = [[{"role": "user", "content": "Hi yes"}]]
     train = pa.table({"id": ["a"], "messages": said, "line": [1]})
-    assert shared_with_train({"train": train, "test": train}) == {"test": 1}
+    assert shared_with_train({"train": train, "test": train}, DIALOGUES) == {"test": 1}
     other_table = pa.table({"id": ["a"], "messages": other, "line": [1]})
-    assert shared_with_train({"train": train, "test": other_table}) == {"test": 0}
+    assert shared_with_train({"train": train, "test": other_table}, DIALOGUES) == {"test": 0}
 
 
 # The line that training prints
@@ -172,16 +173,16 @@ def test_the_line_replaces_what_the_source_said() -> None:
         "part: validation: 1 of 2 texts also stand in train",  # a mixture's
         "test: 3 messages are empty",
     ]
-    assert notes_of(splits, said) == [
+    assert notes_of(splits, DOCUMENTS, said) == [
         "2 of 4 validation texts also in train",
         "test: 3 messages are empty",
     ]
-    assert notes_of({"train": splits["train"], "test": table("c")}, []) == []
+    assert notes_of({"train": splits["train"], "test": table("c")}, DOCUMENTS, []) == []
 
 
 def test_too_much_text_leaves_the_notes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lushan.audit.shared.LARGEST", 3)
     splits = {"train": table("aa", "b"), "validation": table("b")}
     said = ["validation: 1 of 1 texts also stand in train"]
-    assert notes_of(splits, said) == said
-    assert shared_with_train(splits) is None
+    assert notes_of(splits, DOCUMENTS, said) == said
+    assert shared_with_train(splits, DOCUMENTS) is None

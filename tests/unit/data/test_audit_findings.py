@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from lushan.audit.duplicates import duplicates_of, forms_of
 from lushan.audit.entities import unseen_of
 from lushan.audit.labels import contradictions_of, drift_of, labels_of
 from lushan.audit.lengths import lengths_of, unknown_characters
+from lushan.data.fields import WORDS, Fields, usual
 from lushan.data.formats import Conll
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")
@@ -25,6 +27,22 @@ DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared
 def table(texts: list[str], **columns: list) -> pa.Table:
     rows = list(range(1, len(texts) + 1))
     return pa.table({"id": [f"x:{i}" for i in rows], "text": texts, "line": rows} | columns)
+
+
+def fields_of(splits: dict[str, pa.Table]) -> Fields:
+    return usual(next(iter(splits.values())))
+
+
+def _labels_of(splits: dict[str, pa.Table]) -> Any:
+    return labels_of(splits, fields_of(splits))
+
+
+def _forms_of(splits: dict[str, pa.Table]) -> Any:
+    return forms_of(splits, fields_of(splits))
+
+
+def _unseen_of(splits: dict[str, pa.Table]) -> Any:
+    return unseen_of(splits, fields_of(splits))
 
 
 def tagged(*sentences: tuple[str, str]) -> pa.Table:
@@ -45,7 +63,7 @@ def tagged(*sentences: tuple[str, str]) -> pa.Table:
 def test_distribution_and_drift_of_classes() -> None:
     train = table(["x"] * 30, label=["a"] * 20 + ["b"] * 10)
     test = table(["x"] * 20, label=["a"] * 5 + ["b"] * 14 + ["c"])
-    found = labels_of({"train": train, "test": test})
+    found = _labels_of({"train": train, "test": test})
     assert found.counts == {"train": {"a": 20, "b": 10, "c": 0}, "test": {"a": 5, "b": 14, "c": 1}}
     (drift,) = found.drift
     wanted = stats.chi2_contingency([[20, 10, 0], [5, 14, 1]], correction=False)
@@ -68,7 +86,7 @@ def test_alike_splits_do_not_drift_and_single_classes_are_not_tested() -> None:
 
 def test_several_classes_are_counted_and_not_tested() -> None:
     train = table(["x", "y"], label=[["a", "b"], ["a"]])
-    found = labels_of({"train": train, "test": table(["z"], label=[["b"]])})
+    found = _labels_of({"train": train, "test": table(["z"], label=[["b"]])})
     assert found.counts == {"train": {"a": 2, "b": 1}, "test": {"a": 0, "b": 1}}
     assert found.drift[0].p is None
     assert found.drift[0].total_variation == pytest.approx(2 / 3)
@@ -76,7 +94,7 @@ def test_several_classes_are_counted_and_not_tested() -> None:
 
 def test_numbers_are_compared_by_their_distribution() -> None:
     train, test = [0.0, 1.0, 2.0, 3.0], [2.5, 3.5]
-    found = labels_of(
+    found = _labels_of(
         {"train": table(["x"] * 4, label=train), "test": table(["x"] * 2, label=test)}
     )
     assert found.numbers["train"]["mean"] == 1.5
@@ -86,20 +104,20 @@ def test_numbers_are_compared_by_their_distribution() -> None:
 
 def test_entities_are_the_labels_of_words() -> None:
     train = tagged(("Anna sees New York", "B-PER O B-LOC I-LOC"), ("Bo sleeps", "B-PER O"))
-    assert labels_of({"train": train}).counts == {"train": {"PER": 2, "LOC": 1}}
-    assert labels_of({"train": table(["x"])}) is None
+    assert _labels_of({"train": train}).counts == {"train": {"PER": 2, "LOC": 1}}
+    assert labels_of({"train": table(["x"])}, {}) is None
 
 
 def test_one_text_with_two_labels() -> None:
     train = table(["good", "bad", " good", "fine", ""], label=["pos", "neg", "pos", "pos", "neg"])
     test = table(["good ", "bad", ""], label=["neg", "neg", "pos"])
     splits = {"train": train, "test": test}
-    (found,) = contradictions_of(splits, forms_of(splits))
+    (found,) = contradictions_of(splits, _forms_of(splits))
     assert (found.text, found.rows) == ("good", 3)
     places = {label: (place.split, place.id) for label, place in found.labels.items()}
     assert places == {"pos": ("train", "x:1"), "neg": ("test", "x:1")}
     empty = {"train": table(["", " "], label=["a", "b"])}
-    assert contradictions_of(empty, forms_of(empty)) == []
+    assert contradictions_of(empty, _forms_of(empty)) == []
 
 
 def test_one_sentence_with_two_taggings() -> None:
@@ -107,7 +125,7 @@ def test_one_sentence_with_two_taggings() -> None:
         "train": tagged(("Paris is here", "B-LOC O O"), ("so it is", "O O O")),
         "test": tagged(("Paris is here", "B-PER O O"), ("so it is", "O O O")),
     }
-    (found,) = contradictions_of(splits, forms_of(splits))
+    (found,) = contradictions_of(splits, _forms_of(splits))
     assert list(found.labels) == ["Paris LOC@0", "Paris PER@0"]
 
 
@@ -122,13 +140,13 @@ def test_entities_that_train_never_has() -> None:
             ("Jordan in New York", "B-PER O B-LOC I-LOC"),
         ),
     }
-    (found,) = unseen_of(splits)
+    (found,) = _unseen_of(splits)
     assert (found.mentions, found.unseen, found.other_type) == (5, 3, 2)
     assert (found.distinct, found.distinct_unseen) == (4, 2)
     assert found.by_type == {"LOC": (2, 1), "PER": (3, 2)}
     assert found.examples == [("Jordan", "PER", 2), ("York", "LOC", 1)]
-    assert unseen_of({"validation": splits["validation"]}) == []
-    assert unseen_of({"train": table(["x"])}) == []
+    assert _unseen_of({"validation": splits["validation"]}) == []
+    assert _unseen_of({"train": table(["x"])}) == []
 
 
 def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
@@ -138,12 +156,12 @@ def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
         {"id": "x:1", "predicted": ["B-PER", "O", "B-PER"]},  # Oslo as another type: unseen, wrong
         {"id": "x:2", "predicted": ["O", "O", "B-PER"]},
     ]
-    found = scores_apart("test", test, records, train).scores
+    found = scores_apart("test", test, WORDS, records, "predicted", train).scores
     counts = {name: (s.correct, s.predicted, s.support) for name, s in found.items()}
     assert counts == {"seen": (1, 1, 2), "unseen": (1, 2, 2), "all": (2, 3, 4)}
     assert found["seen"].recall == 0.5
     assert found["unseen"].precision == 0.5
-    error = refused(scores_apart, "test", test, records[::-1], train)
+    error = refused(scores_apart, "test", test, WORDS, records[::-1], "predicted", train)
     assert error.key == "--run"
 
 
@@ -159,10 +177,10 @@ def test_real_sets(name: str, shared: list, unseen: list | None) -> None:
     files |= {"test": "test.conll"} if unseen is None else {}
     options = {} if unseen else {"strip_digit": True}
     splits = Conll(dir=str(DATA / name), **files, **options).read().splits
-    found = duplicates_of(splits, forms_of(splits))
+    found = duplicates_of(splits, _forms_of(splits))
     assert [(across.exact, across.texts) for across in found.across] == shared
     wanted = unseen or [(193, 389), (239, 418)]
-    assert [(entity.unseen, entity.mentions) for entity in unseen_of(splits)] == wanted
+    assert [(entity.unseen, entity.mentions) for entity in _unseen_of(splits)] == wanted
 
 
 # Accidents
@@ -188,7 +206,7 @@ def test_accidents_of_a_text(text: str, kinds: list[str]) -> None:
 
 def test_accidents_are_counted_by_split() -> None:
     splits = {"train": table(["a\ufffd\ufffd", "b", "\ufffd"]), "test": table(["clean"])}
-    (found,) = accidents_of(splits, shown=1)
+    (found,) = accidents_of(splits, fields_of(splits), shown=1)
     assert (found.split, found.kind, found.texts, found.times) == ("train", "replacement", 2, 3)
     assert [place.id for place in found.examples] == ["x:1"]
 
@@ -255,7 +273,9 @@ def test_references_of_a_source_are_one_text() -> None:
 
 def test_unknown_characters() -> None:
     splits = {"train": table(["ab", "a b"]), "test": table(["xa x", "y", "b"])}
-    found = unknown_characters(splits, lambda characters: [c in "ab" for c in characters])
+    found = unknown_characters(
+        splits, fields_of(splits), lambda characters: [c in "ab" for c in characters]
+    )
     assert [(u.split, u.characters, u.times, u.texts) for u in found] == [
         ("train", 0, 0, 0),
         ("test", 2, 3, 2),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers.asked import KINDS
 
 from lushan.data import files, unpacking
 from lushan.data.formats import Chat, Hub, Jsonl, Stream, Table, Text
@@ -70,7 +71,7 @@ def test_every_source_reads_every_form(form: str, name: str, write) -> None:
     documents = Text(train=path).read().splits["train"]
     assert documents["text"].to_pylist() == texts
     assert len(set(documents["id"].to_pylist())) == 4
-    assert read_unlabelled(path, "text")["text"].to_pylist() == texts
+    assert read_unlabelled(path, KINDS["text"])["text"].to_pylist() == texts
     assert [prompt.value for prompt in read_prompts(path, "text")] == texts
 
 
@@ -95,7 +96,7 @@ def test_sets_of_the_hub_read_every_form(form: str, write, monkeypatch, tmp_path
 def test_texts_of_an_array(write) -> None:
     path = write("x.json", '["one", "two"]')
     assert Text(train=path).read().splits["train"]["text"].to_pylist() == ["one", "two"]
-    assert read_unlabelled(path, "text")["text"].to_pylist() == ["one", "two"]
+    assert read_unlabelled(path, KINDS["text"])["text"].to_pylist() == ["one", "two"]
 
 
 SHAREGPT = [
@@ -326,7 +327,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         buffer = io.BytesIO(gzip.compress(minified(ROWS).encode()))
 
     monkeypatch.setattr("sys.stdin", Input)
-    assert len(read_unlabelled("-", "text", format="jsonl")) == 4
+    assert len(read_unlabelled("-", KINDS["text"], format="jsonl")) == 4
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

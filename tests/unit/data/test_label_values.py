@@ -12,6 +12,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.helpers.asked import made
 
 from lushan.data.formats import Hub, Jsonl, Table
 from lushan.data.source import Corpus
@@ -29,25 +30,25 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def as_jsonl(write: Any, values: list[Any], **options: Any) -> Any:
     rows = (json.dumps({"text": f"t{i}", "label": v}) + "\n" for i, v in enumerate(values))
-    return Jsonl(train=write("x.jsonl", "".join(rows)), **options)
+    return made(Jsonl, train=write("x.jsonl", "".join(rows)), **options)
 
 
 def as_parquet(write: Any, values: list[Any], **options: Any) -> Any:
     sink = io.BytesIO()
     table = {"text": [f"t{i}" for i in range(len(values))], "label": values}
     pq.write_table(pa.table(table), sink)
-    return Table(train=write("x.parquet", sink.getvalue()), **options)
+    return made(Table, train=write("x.parquet", sink.getvalue()), **options)
 
 
 def as_csv(write: Any, values: list[Any], **options: Any) -> Any:
     texts = ["" if v is None else json.dumps(v) if isinstance(v, list) else str(v) for v in values]
     quoted = (f't{i},"{text.replace(chr(34), chr(34) * 2)}"\n' for i, text in enumerate(texts))
-    return Table(train=write("x.csv", "text,label\n" + "".join(quoted)), **options)
+    return made(Table, train=write("x.csv", "text,label\n" + "".join(quoted)), **options)
 
 
 def as_hub(write: Any, values: list[Any], **options: Any) -> Any:
     source = as_parquet(write, values)
-    return Hub(path=source.train, validation=None, test=None, **options)
+    return made(Hub, path=source.train, validation=None, test=None, **options)
 
 
 SOURCES: list[Callable[..., Any]] = [as_jsonl, as_parquet, as_csv, as_hub]
@@ -135,11 +136,11 @@ def test_splits_that_are_encoded_in_different_ways(write, refused) -> None:
     train = as_jsonl(write, [[0, 1, 0], [1, 0, 0]]).train
     for rows in (["a", "b"], [0, 1, 0, 0]):
         test = write("test.jsonl", json.dumps({"text": "t", "label": rows}) + "\n")
-        error = refused(Jsonl(train=train, test=test, **MULTI).read)
+        error = refused(made(Jsonl, train=train, test=test, **MULTI).read)
         assert error.file == test
     two = as_jsonl(write, [[0, 1], [1, 1]]).train
     test = write("test.jsonl", json.dumps({"text": "t", "label": [0, 1]}) + "\n")
-    assert labels(Jsonl(train=two, test=test, **MULTI).read(), "test") == [["1"]]
+    assert labels(made(Jsonl, train=two, test=test, **MULTI).read(), "test") == [["1"]]
 
 
 # Lists as text
@@ -284,8 +285,8 @@ def dataset(place: Path, feature: Any, values: list[Any]) -> Path:
 
 def both(path: Path, **options: Any) -> list[Any]:
     """The same file as a set of the hub and as a table."""
-    hub = Hub(path=str(path.parent), validation=None, test=None, **options)
-    return [hub, Table(train=str(path), **options)]
+    hub = made(Hub, path=str(path.parent), validation=None, test=None, **options)
+    return [hub, made(Table, train=str(path), **options)]
 
 
 ABC = datasets.ClassLabel(names=["a", "b", "c"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.helpers.asked import KINDS
 
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.jsonl import Jsonl
@@ -30,9 +31,9 @@ READERS: dict[str, tuple[str, str, Callable[[str], object]]] = {
     "paragraphs": ("x.txt", LINES, lambda path: Text(train=path, document="paragraph").read()),
     "raw CSV": ("x.csv", CSV, lambda path: Text(train=path).read()),
     "raw JSON": ("x.jsonl", JSON, lambda path: Text(train=path).read()),
-    "predict, lines": ("x.txt", LINES, lambda path: read_unlabelled(path, "text")),
-    "predict, CSV": ("x.csv", CSV, lambda path: read_unlabelled(path, "text")),
-    "predict, JSON": ("x.jsonl", JSON, lambda path: read_unlabelled(path, "text")),
+    "predict, lines": ("x.txt", LINES, lambda path: read_unlabelled(path, KINDS["text"])),
+    "predict, CSV": ("x.csv", CSV, lambda path: read_unlabelled(path, KINDS["text"])),
+    "predict, JSON": ("x.jsonl", JSON, lambda path: read_unlabelled(path, KINDS["text"])),
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.helpers import asked
+from tests.helpers.asked import KINDS
 
 from lushan.data.formats import Chat, Conll, Jsonl, Table, Text
 from lushan.data.source import Source
@@ -88,7 +90,7 @@ def test_the_odd_row_is_the_one_refused(case: str, place: int, write, refused) -
     made, options, usual, odd = REFUSED[case]
     name = {Table: "x.csv", Conll: "x.conll"}.get(made, "x.jsonl")
     path = write(name, lines_with(usual, odd, place))
-    source: Any = made(train=path, **options)  # type: ignore[call-arg]
+    source: Any = asked.made(made, train=path, **options)
     error: UserError = refused(source.read)
     assert (error.file if made is not Text else str(error.file), error.line) == (path, place)
 
@@ -155,7 +157,7 @@ def test_the_odd_row_is_read_as_the_others(case: str, place: int, write) -> None
     made, options, usual, odd, check = READ[case]
     name = {Table: "x.csv", Conll: "x.conll"}.get(made, "x.jsonl")
     path = write(name, lines_with(usual, odd, place))
-    source: Any = made(train=path, **options)  # type: ignore[call-arg]
+    source: Any = asked.made(made, train=path, **options)
     table = source.read().splits["train"]
     assert table.num_rows == COUNT
     check(table)
@@ -166,7 +168,7 @@ def test_names_of_examples_to_predict_on(place: int, write) -> None:
     rows = [{"id": f"n{i}", "text": "a"} for i in range(1, 101)]
     rows[min(place, 100) - 1] = {"text": "b"}
     path = write("x.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    found = read_unlabelled(path, "text")["id"].to_pylist()
+    found = read_unlabelled(path, KINDS["text"])["id"].to_pylist()
     wanted = [row.get("id", f"x.jsonl:{n}") for n, row in enumerate(rows, 1)]
     assert found == wanted
 
@@ -174,7 +176,7 @@ def test_names_of_examples_to_predict_on(place: int, write) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_words_to_predict_on(place: int, write, refused) -> None:
     path = write("x.jsonl", lines_with({"tokens": ["a", "b"]}, {"tokens": "a"}, place))
-    error = refused(read_unlabelled, path, "tokens")
+    error = refused(read_unlabelled, path, KINDS["tokens"])
     assert error.line == place
 
 

@@ -73,7 +73,7 @@ def said(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]:
 )
 def test_one_dialogue_in_many_forms(row: dict[str, Any], read: Any) -> None:
     corpus = read(row)
-    assert corpus.kind == "messages"
+    assert next(iter(corpus.fields)) == "messages"
     assert said(corpus) == [SAID]
     assert corpus.notes == []
     assert corpus.splits["train"].column_names == ["id", "messages", "line", "file"]

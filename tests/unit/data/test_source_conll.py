@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.helpers.asked import KINDS
 
 from lushan.data.formats import Conll
 from lushan.data.unlabelled import read_unlabelled
@@ -17,7 +18,7 @@ def rows(source: Conll) -> list[tuple[list[str], list[str], int]]:
 def test_columns_of_an_example(write) -> None:
     path = write("x.conll", "Ann\tB-PER\nruns\tO\n\nso\tO\n")
     read = Conll(train=path).read()
-    assert (read.kind, read.scheme, read.notes) == ("tokens", "iob2", [])
+    assert (next(iter(read.fields)), read.scheme, read.notes) == ("tokens", "iob2", [])
     assert read.splits["train"].to_pylist() == [
         {
             "id": "x.conll:1",
@@ -266,5 +267,5 @@ def test_words_without_tags(write, refused) -> None:
     assert (table.column_names, len(notes)) == (["id", "tokens", "line", "file"], 3)
     one = Conll(comment="#").table("#love\n# a text\nLi\n", "x", tagged=False)
     assert one["tokens"].to_pylist() == [["#love", "Li"]]
-    error = refused(read_unlabelled, write("x.conllu", CONLLU), "tokens")
+    error = refused(read_unlabelled, write("x.conllu", CONLLU), KINDS["tokens"])
     assert (error.key, error.line) == ("data.token_column", 3)

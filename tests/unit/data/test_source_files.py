@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.helpers.asked import made
 from tests.helpers.costs import cost
 
+from lushan.data.fields import LABELLED
 from lushan.data.formats import Conll, Jsonl, Table, Text
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus, FileSource
@@ -222,7 +224,7 @@ def corpus(**splits: list[str]) -> Corpus:
         )
         for split, labels in splits.items()
     }
-    return Corpus(tables, "text", None, [])
+    return Corpus(tables, LABELLED, None, [])
 
 
 @pytest.mark.fault(34)
@@ -249,9 +251,9 @@ def test_a_type_that_only_evaluation_has(write, refused) -> None:
 
 def test_labels_of_lists_and_numbers(write, refused) -> None:
     rows = '{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": []}\n'
-    several = Jsonl(train=write("a", rows), label_kind="multilabel").read()
+    several = made(Jsonl, train=write("a", rows), label_kind="multilabel").read()
     assert labels_of(several) == ["x", "y"]
-    numbers = Table(train=write("b", "text,label\na,1.5\n"), label_kind="regression").read()
+    numbers = made(Table, train=write("b", "text,label\na,1.5\n"), label_kind="regression").read()
     assert "regression" in refused(labels_of, numbers).hint
 
 

@@ -45,7 +45,7 @@ def test_words_and_the_names_of_their_tags(folder: Path) -> None:
     source = Hub(path=str(folder))
     read = source.read()
     assert list(read.splits) == ["train", "validation", "test"]
-    assert (read.kind, read.scheme) == ("tokens", "iob2")
+    assert (next(iter(read.fields)), read.scheme) == ("tokens", "iob2")
     first = read.splits["test"].to_pylist()[0]
     assert first == {
         "id": "0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.helpers.asked import made
 
 from lushan.data.formats import Jsonl
 
@@ -23,7 +24,7 @@ def test_words_with_tags(names: tuple[str, str], write) -> None:
     row = dict(zip(names, (["Ann", "runs"], ["B-PER", "O"]), strict=True))
     path = write("x.jsonl", "\n" + lines({"id": "one", **row}))
     read = Jsonl(train=path).read()
-    assert (read.kind, read.scheme) == ("tokens", "iob2")
+    assert (next(iter(read.fields)), read.scheme) == ("tokens", "iob2")
     assert read.splits["train"].to_pylist() == [
         {"id": "one", "tokens": ["Ann", "runs"], "tags": ["B-PER", "O"], "line": 2, "file": path}
     ]
@@ -184,7 +185,7 @@ def test_bad_spans(spans: object, write, refused) -> None:
 def test_texts_with_labels(write) -> None:
     path = write("x", lines({"text": "a", "label": "x"}, {"text": "b", "label": 1, "more": 2}))
     read = Jsonl(train=path).read()
-    assert read.kind == "text"
+    assert next(iter(read.fields)) == "text"
     assert read.splits["train"].to_pylist() == [
         {"id": "x:1", "text": "a", "label": "x", "line": 1, "file": path},
         {"id": "x:2", "text": "b", "label": "1", "line": 2, "file": path},
@@ -193,10 +194,10 @@ def test_texts_with_labels(write) -> None:
 
 def test_kinds_of_labels(write) -> None:
     path = write("x", lines({"text": "a", "label": ["x", "y"]}, {"text": "b", "label": []}))
-    several = Jsonl(train=path, label_kind="multilabel").read().splits["train"]
+    several = made(Jsonl, train=path, label_kind="multilabel").read().splits["train"]
     assert several["label"].to_pylist() == [["x", "y"], []]
     path = write("y", lines({"text": "a", "label": 1}, {"text": "b", "label": 2.5}))
-    numbers = Jsonl(train=path, label_kind="regression").read().splits["train"]
+    numbers = made(Jsonl, train=path, label_kind="regression").read().splits["train"]
     assert numbers["label"].to_pylist() == [1.0, 2.5]
     path = write("z", lines({"text": "a", "label": True}, {"text": "b", "label": False}))
     assert Jsonl(train=path).read().splits["train"]["label"].to_pylist() == ["true", "false"]
@@ -210,13 +211,13 @@ def test_pairs(write) -> None:
 
 def test_words_and_a_label_for_the_whole(write) -> None:
     row = {"tokens": ["a"], "tags": ["O"], "text": "a", "label": "x"}
-    part = Jsonl(train=write("x", lines(row)), kind="text").read().splits["train"]
+    part = made(Jsonl, train=write("x", lines(row)), kind="text").read().splits["train"]
     assert part["label"].to_pylist() == ["x"]
 
 
 def test_kind_that_the_rows_are_not(write, refused) -> None:
     path = write("x", lines({"text": "a", "label": "x"}))
-    assert refused(Jsonl(train=path, kind="tokens").read).key == "data.tokens"
+    assert refused(made(Jsonl, train=path, kind="tokens").read).key == "data.tokens"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.helpers.asked import KINDS, made
 
+from lushan.data.fields import PAIRS, keys
 from lushan.data.formats import Hub, Jsonl, Table
-from lushan.data.source import kind_of
-from lushan.data.splits import text_keys
 from lushan.data.unlabelled import read_unlabelled
 
 
@@ -21,7 +21,7 @@ def lines(*rows: object) -> str:
 
 def pairs(source: Jsonl | Table | Hub, split: str = "train") -> list[tuple[str, list[str]]]:
     read = source.read()
-    assert read.kind == "pairs"
+    assert next(iter(read.fields)) == "source"
     assert read.scheme is None
     part = read.splits[split]
     return list(zip(part["source"].to_pylist(), part["targets"].to_pylist(), strict=True))
@@ -30,7 +30,7 @@ def pairs(source: Jsonl | Table | Hub, split: str = "train") -> list[tuple[str, 
 def test_a_table(write) -> None:
     path = write("x.tsv", "s\ty\tmore\nlong text\tshort\t1\n长文\t短\t2\n")
     read = Table(train=path, source="s", target="y").read()
-    assert read.kind == "pairs"
+    assert next(iter(read.fields)) == "source"
     assert read.splits["train"].to_pylist() == [
         {"id": "x.tsv:2", "source": "long text", "targets": ["short"], "line": 2, "file": path},
         {"id": "x.tsv:3", "source": "长文", "targets": ["短"], "line": 3, "file": path},
@@ -61,7 +61,7 @@ def test_json_lines_with_lists(write) -> None:
 
 def test_columns_are_found_by_their_names(write) -> None:
     path = write("x", lines({"Document": "d", "summary": "s", "text": "t"}))
-    assert pairs(Jsonl(train=path, kind="pairs")) == [("d", ["s"])]
+    assert pairs(made(Jsonl, train=path, kind="pairs")) == [("d", ["s"])]
     assert pairs(Jsonl(train=path, source="text")) == [("t", ["s"])]
     assert pairs(Jsonl(train=path, target="text")) == [("d", ["t"])]
 
@@ -103,7 +103,7 @@ def test_a_column_that_is_not_there(write, refused) -> None:
 
 def test_columns_that_cannot_be_found(write, refused) -> None:
     path = write("x.csv", "a,b\nx,y\n")
-    error = refused(Table(train=path, kind="pairs").read)
+    error = refused(made(Table, train=path, kind="pairs").read)
     assert error.key == "data.source"
     assert error.hint == "Write data.source=NAME; the columns are: a, b."
     assert refused(Table(train=path, source="a").read).key == "data.target"
@@ -159,7 +159,6 @@ def test_a_long_text_where_lines_cannot_be_measured(tmp_path, refused) -> None:
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"source": "s", "target": "y", "kind": "text"}, "data.kind"),
         ({"source": "s", "target": "y", "text": "s"}, "data.text"),
         ({"source": "s", "target": "y", "label": "y"}, "data.label"),
     ],
@@ -195,8 +194,8 @@ def test_sources_that_train_has_too_are_counted(write) -> None:
     test = write("y", lines({"s": "a", "y": "other"}))
     read = Jsonl(train=train, test=test, source="s", target="y").read()
     assert read.notes == ["test: 1 of 1 texts also stand in train"]
-    assert text_keys(read.splits["test"]) == [("a",)]
-    assert kind_of(read.splits["test"]) == "pairs"
+    assert keys(read.splits["test"], read.fields) == [("a",)]
+    assert read.fields == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -209,14 +208,13 @@ def test_sources_that_train_has_too_are_counted(write) -> None:
     ],
 )
 def test_sources_without_targets(name: str, content: str, sources: list[str], write) -> None:
-    table = read_unlabelled(write(name, content), "pairs")
+    table = read_unlabelled(write(name, content), KINDS["pairs"])
     assert table["source"].to_pylist() == sources
-    assert kind_of(table) == "pairs"
     assert "targets" not in table.column_names
 
 
 def test_a_source_without_a_target_must_be_a_text_too(write, refused) -> None:
-    error = refused(read_unlabelled, write("x.jsonl", lines({"source": None})), "pairs")
+    error = refused(read_unlabelled, write("x.jsonl", lines({"source": None})), KINDS["pairs"])
     assert error.line == 1
 
 

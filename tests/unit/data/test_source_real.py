@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.helpers.asked import made
 from tests.helpers.costs import cost
 
 from lushan.data.formats import Conll, Jsonl, Table, Text
@@ -110,7 +111,8 @@ def test_phrasebank(name: str, counts: dict[str, int], folder) -> None:
 
 
 def test_tables_with_quotes_and_dates(folder) -> None:
-    read = Table(
+    read = made(
+        Table,
         dir=folder("ml_latest_small"),
         train="ratings.csv.gz",
         text="movieId",

@@ -67,7 +67,7 @@ def test_splits_may_be_left_out(source: type) -> None:
 
 def test_headlines() -> None:
     read = SamplePairs().read()
-    assert read.kind == "pairs"
+    assert next(iter(read.fields)) == "source"
     assert {s: t.num_rows for s, t in read.splits.items()} == {
         "train": 200,
         "validation": 60,

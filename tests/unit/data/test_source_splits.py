@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers.asked import KINDS, made
 
+from lushan.data.fields import LABELLED
 from lushan.data.formats import Conll, SampleNER, SampleReviews, Table
 from lushan.data.labels import labels_of
 from lushan.data.splits import _assign, divide
@@ -86,9 +88,11 @@ def test_copies_stay_together(write) -> None:
 def test_no_copy_is_ever_on_two_sides(common, rare, seed: int) -> None:
     """Also where a rare label comes back to be learned, and its text has copies."""
     rows = [*common, *((label, 100 + number) for label, number in rare)]
-    made = pa.table({"text": [f"t{n}" for _, n in rows], "label": [label for label, _ in rows]})
+    rows_made = pa.table(
+        {"text": [f"t{n}" for _, n in rows], "label": [label for label, _ in rows]}
+    )
     try:
-        splits = divide(made, {"validation": 0.2, "test": 0.2}, seed, file="x")
+        splits = divide(rows_made, LABELLED, {"validation": 0.2, "test": 0.2}, seed, file="x")
     except UserError:
         return
     texts = {name: set(part["text"].to_pylist()) for name, part in splits.items()}
@@ -108,7 +112,7 @@ def test_copies_of_a_rare_example_come_back_together(kind: str) -> None:
     if kind == "tokens":
         columns = {"tokens": [[t] for t in texts], "tags": [[f"B-{label}"] for label in labels]}
     for seed in range(100):
-        parts = divide(pa.table(columns), {"validation": 0.3}, seed, file="x")
+        parts = divide(pa.table(columns), KINDS[kind], {"validation": 0.3}, seed, file="x")
         train, held = (map(str, parts[name][kind].to_pylist()) for name in ("train", "validation"))
         assert not set(train) & set(held), seed
 
@@ -128,7 +132,7 @@ def test_stratified_by_the_rarest_type(write) -> None:
 
 def test_numbers_are_stratified_by_size(write) -> None:
     path = write("x.csv", "text,label\n" + "".join(f"t{i},{i}\n" for i in range(100)))
-    test = Table(train=path, test=0.2, label_kind="regression").read().splits["test"]
+    test = made(Table, train=path, test=0.2, label_kind="regression").read().splits["test"]
     assert sum(test["label"].to_pylist()) / 20 == pytest.approx(49.5, abs=5)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.helpers.asked import made
 from tests.helpers.costs import cost
 
 from lushan.data.formats import Table
@@ -23,7 +24,7 @@ def rows(source: Table, *names: str) -> list[tuple[object, ...]]:
 def test_a_table_with_a_header(write) -> None:
     path = write("x.tsv", "idx\tsentence\tlabel\n7\ta b\t0\n8\tc\t1\n")
     read = Table(train=path, text="sentence", label="label", id="idx").read()
-    assert (read.kind, read.scheme) == ("text", None)
+    assert (next(iter(read.fields)), read.scheme) == ("text", None)
     assert read.splits["train"].to_pylist() == [
         {"id": "7", "text": "a b", "label": "0", "line": 2, "file": path},
         {"id": "8", "text": "c", "label": "1", "line": 3, "file": path},
@@ -149,7 +150,7 @@ def test_headers_that_cannot_be(write, refused) -> None:
 @pytest.mark.fault(33)
 def test_missing_label(kind: str, write, refused) -> None:
     path = write("x.csv", "text,label\na,1\nb, \n")
-    source = Table(train=path, label_kind=kind, label_separator=";")
+    source = made(Table, train=path, label_kind=kind, label_separator=";")
     if kind == "multilabel":  # none of the labels
         assert rows(source) == [("a", ["1"]), ("b", [])]
         return
@@ -160,19 +161,19 @@ def test_missing_label(kind: str, write, refused) -> None:
 
 def test_several_labels(write, refused) -> None:
     path = write("x.csv", "text,labels\na,x;y\nb,\nc,y; z;y\n")
-    several = Table(train=path, label_kind="multilabel", label_separator=";")
+    several = made(Table, train=path, label_kind="multilabel", label_separator=";")
     assert rows(several) == [("a", ["x", "y"]), ("b", []), ("c", ["y", "z"])]
     assert labels_of(several.read()) == ["x", "y", "z"]
-    error = refused(Table(train=path, label_kind="multilabel").read)
+    error = refused(made(Table, train=path, label_kind="multilabel").read)
     assert "data.label_separator" in error.hint
 
 
 def test_numbers(write, refused) -> None:
     path = write("x.csv", "text,score\na,1\nb,-2.5e1\n")
-    assert rows(Table(train=path, label_kind="regression")) == [("a", 1.0), ("b", -25.0)]
+    assert rows(made(Table, train=path, label_kind="regression")) == [("a", 1.0), ("b", -25.0)]
     for bad in ("good", "nan", "inf"):
         path = write("x.csv", f"text,score\na,1\nb,{bad}\n")
-        error = refused(Table(train=path, label_kind="regression").read)
+        error = refused(made(Table, train=path, label_kind="regression").read)
         assert (error.file, error.line, error.value) == (path, 3, bad)
 
 
@@ -224,13 +225,13 @@ def test_parquet(write) -> None:
 def test_parquet_words(write) -> None:
     path = parquet(write, {"tokens": [["a", "b"]], "tags": [["B-X", "O"]]})
     read = Table(train=path).read()
-    assert read.kind == "tokens"
+    assert next(iter(read.fields)) == "tokens"
     assert read.splits["train"]["tags"].to_pylist() == [["B-X", "O"]]
 
 
 def test_parquet_lists_and_floats(write) -> None:
     path = parquet(write, {"text": ["a"], "label": [["x", "y"]]})
-    assert rows(Table(train=path, label_kind="multilabel")) == [("a", ["x", "y"])]
+    assert rows(made(Table, train=path, label_kind="multilabel")) == [("a", ["x", "y"])]
     # A column of whole numbers with a gap is read as floats by many: 1.0 is the label 1.
     path = parquet(write, {"text": ["a"], "label": [1.0]})
     assert rows(Table(train=path)) == [("a", "1")]
@@ -241,7 +242,7 @@ def test_parquet_lists_and_floats(write) -> None:
 def test_parquet_null(value: object, write, refused) -> None:
     path = parquet(write, {"text": ["a", "b"], "label": [1.0, value]})
     for kind in ("single", "regression"):
-        error = refused(Table(train=path, label_kind=kind).read)
+        error = refused(made(Table, train=path, label_kind=kind).read)
         assert (error.file, error.line) == (path, 2)
     path = parquet(write, {"text": ["a", None], "label": ["x", "y"]})
     assert refused(Table(train=path).read).line == 2

@@ -37,7 +37,7 @@ def test_a_document_of_plain_text(document, found, write):
     read = Text(train=write("x.txt", VERSE), document=document).read()
     assert rows(read) == [(f"x.txt:{line}", text) for line, text in found]
     assert read.splits["train"]["line"].to_pylist() == [int(line) for line, _ in found]
-    assert read.kind == "text"
+    assert next(iter(read.fields)) == "text"
     blank = ["train: 2 blank lines are no documents and were left out"]
     assert read.notes == (blank if document == "line" else [])
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.helpers.asked import KINDS
 
 from lushan.data.formats import Jsonl
 from lushan.data.unlabelled import read_unlabelled
@@ -67,7 +68,7 @@ def test_joined_and_located() -> None:
 
 def test_lines(write) -> None:
     path = write("x.txt", "Li Bai\n\n庐山\n")
-    table = read_unlabelled(path, "tokens")
+    table = read_unlabelled(path, KINDS["tokens"])
     assert table.to_pylist() == [
         {
             "id": "x.txt:1",
@@ -87,7 +88,7 @@ def test_lines(write) -> None:
             "offsets": [[0, 1], [1, 2]],
         },
     ]
-    assert read_unlabelled(path, "text").column_names == ["id", "text", "line", "file"]
+    assert read_unlabelled(path, KINDS["text"]).column_names == ["id", "text", "line", "file"]
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,32 +97,32 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", stream)
 
     given_bytes("山水\n".encode())
-    assert read_unlabelled("-", "text")["text"].to_pylist() == ["山水"]
+    assert read_unlabelled("-", KINDS["text"])["text"].to_pylist() == ["山水"]
     given_bytes(gzip.compress(b'{"text": "a"}\n'))
-    assert read_unlabelled("-", "text", format="jsonl")["text"].to_pylist() == ["a"]
+    assert read_unlabelled("-", KINDS["text"], format="jsonl")["text"].to_pylist() == ["a"]
 
 
 def test_standard_input_that_is_bad(monkeypatch: pytest.MonkeyPatch, refused) -> None:
     for data, line in ((b"a\n\xff\n", 2), (b"", None)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        error = refused(read_unlabelled, "-", "text")
+        error = refused(read_unlabelled, "-", KINDS["text"])
         assert (error.file, error.line) == ("<stdin>", line)
 
 
 def test_jsonl_texts(write) -> None:
     path = write("x.jsonl", '{"id": 7, "text": "a b", "label": "x"}\n{"id": 7, "text": "c"}\n')
-    table = read_unlabelled(path, "tokens")
+    table = read_unlabelled(path, KINDS["tokens"])
     assert table["id"].to_pylist() == ["7", "7"]
     assert table["tokens"].to_pylist() == [["a", "b"], ["c"]]
     other = write("y.jsonl", '{"sentence": "a"}\n')
-    assert read_unlabelled(other, "text")["text"].to_pylist() == ["a"]
+    assert read_unlabelled(other, KINDS["text"])["text"].to_pylist() == ["a"]
     odd = write("z.jsonl", '{"x": "a", "y": "b"}\n')
-    assert read_unlabelled(odd, "text", source=Jsonl(text="y"))["text"].to_pylist() == ["b"]
+    assert read_unlabelled(odd, KINDS["text"], source=Jsonl(text="y"))["text"].to_pylist() == ["b"]
 
 
 def test_jsonl_pairs(write) -> None:
     path = write("x.jsonl", '{"premise": "a", "hypothesis": "b"}\n')
-    assert read_unlabelled(path, "text")["text_pair"].to_pylist() == ["b"]
+    assert read_unlabelled(path, KINDS["text"])["text_pair"].to_pylist() == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_jsonl_pairs(write) -> None:
     ],
 )
 def test_jsonl_words(row: str, text: str, offsets: object, write) -> None:
-    table = read_unlabelled(write("x.jsonl", row + "\n"), "tokens")
+    table = read_unlabelled(write("x.jsonl", row + "\n"), KINDS["tokens"])
     assert table["tokens"].to_pylist() == [["a", "."]]
     assert table["text"].to_pylist() == [text]
     assert table["offsets"].to_pylist() == [offsets]
@@ -141,29 +142,29 @@ def test_jsonl_words(row: str, text: str, offsets: object, write) -> None:
 
 def test_columns(write) -> None:
     path = write("x.conll", "李 B-PER\n白 I-PER\n\nsaw O\nit O\n")
-    table = read_unlabelled(path, "tokens")
+    table = read_unlabelled(path, KINDS["tokens"])
     assert table["tokens"].to_pylist() == [["李", "白"], ["saw", "it"]]
     assert table["text"].to_pylist() == ["李白", "saw it"]
     assert table["line"].to_pylist() == [1, 4]
-    assert read_unlabelled(path, "text")["text"].to_pylist() == ["李白", "saw it"]
+    assert read_unlabelled(path, KINDS["text"])["text"].to_pylist() == ["李白", "saw it"]
 
 
 def test_columns_with_words_only(write) -> None:
     path = write("x.conll", "a\nb\n\nc\n")
-    assert read_unlabelled(path, "tokens")["tokens"].to_pylist() == [["a", "b"], ["c"]]
+    assert read_unlabelled(path, KINDS["tokens"])["tokens"].to_pylist() == [["a", "b"], ["c"]]
 
 
 def test_tables(write) -> None:
     path = write("x.tsv", "label\tsentence\n0\ta b\n")
-    assert read_unlabelled(path, "tokens")["tokens"].to_pylist() == [["a", "b"]]
+    assert read_unlabelled(path, KINDS["tokens"])["tokens"].to_pylist() == [["a", "b"]]
 
 
 def test_bad_input(write, refused) -> None:
-    assert refused(read_unlabelled, "no.txt", "text").key == "--input"
-    assert "--format" in refused(read_unlabelled, write("x.pdf", "a"), "text").hint
+    assert refused(read_unlabelled, "no.txt", KINDS["text"]).key == "--input"
+    assert "--format" in refused(read_unlabelled, write("x.pdf", "a"), KINDS["text"]).hint
     path = write("x.jsonl", '{"text": "a"}\n{"text": 1}\n')
-    error = refused(read_unlabelled, path, "text")
+    error = refused(read_unlabelled, path, KINDS["text"])
     assert (error.file, error.line) == (path, 2)
     path = write("y.jsonl", '{"tokens": ["a"]}\n{"tokens": "b"}\n')
-    assert refused(read_unlabelled, path, "tokens").line == 2
-    assert "no text" in refused(read_unlabelled, write("z.txt", "\n \n"), "text").problem
+    assert refused(read_unlabelled, path, KINDS["tokens"]).line == 2
+    assert "no text" in refused(read_unlabelled, write("z.txt", "\n \n"), KINDS["text"]).problem

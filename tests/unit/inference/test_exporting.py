@@ -7,19 +7,21 @@ import torch
 import transformers
 from tests.conftest import trained
 from tests.helpers import command
+from tests.helpers.asked import KINDS
 from torch import nn
 
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import RunFailed, UserError
-from lushan.export import heads, hf_folder
+from lushan.export import hf_folder
 from lushan.export.hf_folder import export
 from lushan.inference.generator import open_speaker
 from lushan.inference.load import load
 from lushan.inference.prediction import predict_rows
 from lushan.models.decoding import Settings
 from lushan.models.heads import MLP
+from lushan.tasks import ner
 
-SMALL = [o for o in command.SMALL if not o.startswith(("model", "tokenizer"))]
+SMALL = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 SMALL += ["data.limit=16", "test=false"]
 PROMPTS = ["the film", "明月几时有", "a  b", "x"]
 SENTENCES = [
@@ -110,7 +112,7 @@ def test_a_masked_language_model(masked_run, folder):
 
 def test_bf16(lm_run, folder):
     (said, _) = export(lm_run, folder, dtype="bf16")
-    assert "bf16 moves logits by" in said
+    assert "bf16 moves outputs by" in said
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert made.dtype is torch.bfloat16
 
@@ -127,7 +129,7 @@ def test_a_pipeline_finds_the_entities_that_the_run_finds(ner_run, folder, tmp_p
     export(ner_run, folder)
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-    ours = predict_rows(loaded, read_unlabelled(path, "tokens"))
+    ours = predict_rows(loaded, read_unlabelled(path, KINDS["tokens"]))
     find = transformers.pipeline("token-classification", str(folder), aggregation_strategy="first")
     for row in ours:
         theirs = [(e["start"], e["end"], e["entity_group"]) for e in find(row["text"])]
@@ -142,7 +144,7 @@ def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
     judge = transformers.pipeline("text-classification", str(folder))
-    for row in predict_rows(load(reviews_run), read_unlabelled(path, "text")):
+    for row in predict_rows(load(reviews_run), read_unlabelled(path, KINDS["text"])):
         (theirs,) = judge(row["text"])
         assert theirs["label"] == row["predicted"]
         assert theirs["score"] == pytest.approx(row["score"], abs=1e-5)
@@ -150,7 +152,7 @@ def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp
 
 def test_schemes_that_tell_ends_are_named_as_iob2():
     tags = ["O", "B-A", "I-A", "E-A", "S-A", "L-A", "U-A"]
-    named = [heads._iob2(tag) for tag in tags]
+    named = [ner._iob2(tag) for tag in tags]
     assert named == ["O", "B-A", "I-A", "I-A", "B-A", "I-A", "B-A"]
 
 
@@ -227,14 +229,14 @@ def test_what_no_export_wrote_is_never_replaced(lm_run, tmp_path, what):
 
 
 def test_a_model_that_became_another_is_not_written(lm_run, folder, monkeypatch):
-    write = hf_folder._write
+    write = hf_folder.write
 
-    def spoiled(form, *args):
-        weight = next(form.model.parameters()).data
+    def spoiled(spec, *args):
+        weight = next(spec.model.parameters()).data
         weight += torch.randn_like(weight)
-        write(form, *args)
+        write(spec, *args)
 
-    monkeypatch.setattr(hf_folder, "_write", spoiled)
+    monkeypatch.setattr(hf_folder, "write", spoiled)
     with pytest.raises(RunFailed, match="not the run's"):
         export(lm_run, folder)
     assert list(folder.parent.iterdir()) == []

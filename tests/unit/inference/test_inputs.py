@@ -46,8 +46,8 @@ def run(tmp_path):
 
 def read(run, path, *overrides, format=None):
     folder, cfg = run
-    kind = build(cfg["task"]).reads
-    return read_inputs(folder, cfg, kind, path, format=format, overrides=overrides)
+    fields = build(cfg["task"]).fields
+    return read_inputs(folder, cfg, fields, path, format=format, overrides=overrides)
 
 
 def refused(run, path, *overrides, **options):

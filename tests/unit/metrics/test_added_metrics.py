@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from lushan.config.check import check, main_metric, measures
 from lushan.config.compose import compose
 from lushan.errors import UserError
 from lushan.launch import job_status
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study import differences
 from lushan.study.claims import HOLDS, Claim
 from lushan.study.collect import Member, member_of
@@ -71,7 +72,7 @@ def test_its_direction_and_unit_are_its_own():
 def test_the_best_checkpoint_is_the_one_with_the_lowest(runs):
     for run in runs:
         found = validations(run, "val/brier")
-        result = Result.read(run / "result.json")
+        result = RunResult.read(run / "result.json")
         assert len(set(found.values())) > 1
         assert result.extra["best_step"] == min(found, key=found.get)
         assert result.metrics["val/brier"] == pytest.approx(min(found.values()))
@@ -96,7 +97,7 @@ def test_tests_over_examples_take_its_statistics(runs):
 
 
 def test_a_table_prints_the_lowest_bold(runs):
-    numbers = [Result.read(run / "result.json").metrics["test/brier"] for run in runs]
+    numbers = [RunResult.read(run / "result.json").metrics["test/brier"] for run in runs]
     made = table(runs, rows=["seed"], over=[], metrics=["brier"]).text
     best = f"{min(numbers):.4f}"
     assert f"**{best}**" in made
@@ -122,7 +123,9 @@ def test_a_claim_reads_its_direction():
         def member(self):
             found = super().member()
             measures = {"test/brier": Brier().measure("brier")}
-            result = Result("x", "0", 1, found.result.metrics, "test/brier", {}, measures)
+            result = RunResult(
+                Path(), "x", "0", 1, found.result.metrics, "test/brier", {}, measures
+            )
             return Member(found.folder, "0", {}, self.cell, "", result)
 
     made = [
@@ -180,7 +183,7 @@ def test_texts_and_tags(tmp_path):
         *(WER, "task.monitor=wer", "task.decoding.max_new_tokens=4", "test=false"),
         "+task.metrics.longest._target_=tests.helpers.own_metrics.Longest",
     )
-    result = Result.read(run / "result.json")
+    result = RunResult.read(run / "result.json")
     assert result.main_metric == "val/wer"
     assert result.metrics["val/wer"] > 0
     assert result.metrics["val/longest"] == int(result.metrics["val/longest"])
@@ -188,7 +191,7 @@ def test_texts_and_tags(tmp_path):
     assert result.measure("val/rouge1_lead1").unit.sign == "%"
     kappa = "+task.metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa"
     run = trained(tmp_path, "task=ner", "data=sample_ner", "data.limit=24", kappa, "test=false")
-    result = Result.read(run / "result.json")
+    result = RunResult.read(run / "result.json")
     assert -1 <= result.metrics["val/kappa"] <= 1
     assert result.measure("kappa").higher_is_better
 
@@ -200,7 +203,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
     run = trained(tmp_path, *more, *sizes)
     found = validations(run, "val/repetition")
     assert len(set(found.values())) > 1
-    result = Result.read(run / "result.json")
+    result = RunResult.read(run / "result.json")
     assert result.metrics["val/repetition"] == pytest.approx(min(found.values()))
 
 

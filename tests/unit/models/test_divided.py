@@ -5,6 +5,7 @@ import functools
 import pytest
 import torch
 import transformers
+from tests.helpers import backbones
 
 from lushan.models import encoders
 from lushan.models.attention import varlen
@@ -19,7 +20,7 @@ def made(kind="LlamaConfig", checkpointing=False, **fields):
     config = functools.partial(getattr(transformers, kind), **(fields or SIZES))
     torch.manual_seed(2)
     return encoders.fresh(
-        config, None, checkpointing, vocab_size=61, pad_token_id=0, purpose="causal_lm"
+        config, None, checkpointing, vocab_size=61, pad_token_id=0, **backbones.CAUSAL
     )
 
 

@@ -5,18 +5,24 @@ import transformers
 from tests.helpers.command import SMALL
 from torch import nn
 
+from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine.components import prepare
+from lushan.data.processing import require_same_ids
+from lushan.engine.components import build_components
 from lushan.errors import UserError
 from lushan.models.backbone import TextModel
 from lushan.models.origins import origins
-from lushan.text.tokenizers import require_same_ids
+
+
+def built(lines):
+    cfg = check(compose(lines))
+    return build_components(cfg, source_of(cfg))
 
 
 def prepared(folder, *lines):
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
-    return prepare(check(compose([*SMALL, "task=ner", "data=sample_ner", *lines, *places])))
+    return built([*SMALL, "task=ner", "data=sample_ner", *lines, *places])
 
 
 FRESH = "tokenizer (trained on the training text)"
@@ -31,11 +37,11 @@ def test_a_fresh_model_is_told_as_such(ner_run, lm_run):
 
 
 def test_an_adapter_and_a_head_are_fresh_over_a_pretrained_encoder(ner_run, tmp_path):
-    small = [line for line in SMALL if not line.startswith(("model", "tokenizer"))]
+    small = [line for line in SMALL if not line.startswith(("model", "processor"))]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"init_from={ner_run}", "peft=lora", "task=ner", *small, *places]
-    pretrained, fresh = prepare(check(compose(lines))).origins
-    assert pretrained == f"pretrained: encoder ({ner_run}), tokenizer ({ner_run})"
+    pretrained, fresh = built(lines).origins
+    assert pretrained == f"pretrained: encoder ({ner_run}), processor ({ner_run})"
     assert fresh.startswith("fresh: adapter (lora), head (")
 
 
@@ -43,14 +49,14 @@ def test_weights_that_a_checkpoint_lacks_are_fresh():
     encoder = nn.Linear(2, 3)
     encoder.new_weights = ["lm_head.weight", "a", "b", "c"]
     model = TextModel(encoder, nn.Identity(), nn.Linear(3, 2))
-    cfg = {"model": {"path": "x"}, "tokenizer": {"path": "x"}, "ckpt_path": None}
+    cfg = {"model": {"path": "x"}, "processor": {"path": "x"}, "ckpt_path": None}
     assert origins(cfg, model, trains_tokenizer=False) == [
-        "pretrained: encoder (x), tokenizer (x)",
+        "pretrained: encoder (x), processor (x)",
         "fresh: 4 weights of it (lm_head.weight, a, b, ...), head (8 parameters)",
     ]
     again = origins(cfg | {"ckpt_path": "y"}, model, trains_tokenizer=False)
     assert again == [
-        "pretrained: encoder (checkpoint y), head (checkpoint y), tokenizer (x)",
+        "pretrained: encoder (checkpoint y), head (checkpoint y), processor (x)",
         "fresh: nothing",
     ]
 
@@ -59,16 +65,16 @@ def test_weights_of_a_run_are_not_given_tokens_of_another_training_text(ner_run,
     """Of the same number: nothing but the tokens themselves tells it."""
     with pytest.raises(UserError, match="ids are other tokens to the weights") as caught:
         prepared(tmp_path, f"ckpt_path={ner_run}/checkpoints/best")
-    assert caught.value.key == "tokenizer"
-    assert f"tokenizer.path={ner_run}" in str(caught.value.hint)
+    assert caught.value.key == "processor"
+    assert f"processor.path={ner_run}" in str(caught.value.hint)
 
 
 def test_weights_are_not_given_the_tokenizer_of_another_folder(ner_run, reviews_run, tmp_path):
-    small = [line for line in SMALL if not line.startswith(("model", "tokenizer"))]
+    small = [line for line in SMALL if not line.startswith(("model", "processor"))]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
-    lines = [f"init_from={ner_run}", f"tokenizer.path={reviews_run}", "task=ner", *small, *places]
+    lines = [f"init_from={ner_run}", f"processor.path={reviews_run}", "task=ner", *small, *places]
     with pytest.raises(UserError, match="ids are other tokens to the weights"):
-        prepare(check(compose(lines)))
+        built(lines)
 
 
 def vocabulary(folder, tokens):

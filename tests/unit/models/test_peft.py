@@ -171,7 +171,7 @@ def test_factors_that_begin_as_one_do_not_decay():
 def refusal(config, model="bert", **options):
     encoder = adapters.fresh(model, **options)
     with pytest.raises(UserError) as caught:
-        adapt(config, encoder=encoder, purpose=adapters.MODELS[model][0])
+        adapt(config, encoder=encoder, auto_class=adapters.auto_class(model))
     return caught.value
 
 
@@ -183,7 +183,11 @@ def test_the_output_projection_stays_as_it_is():
     assert "output projection" in error.problem
     # Without weights in common, the embeddings may be adapted.
     encoder = adapters.fresh("llama")
-    adapt(peft.LoraConfig(target_modules=["embed_tokens"]), encoder=encoder, purpose="causal_lm")
+    adapt(
+        peft.LoraConfig(target_modules=["embed_tokens"]),
+        encoder=encoder,
+        auto_class="AutoModelForCausalLM",
+    )
 
 
 def test_a_module_that_is_not_there():
@@ -221,7 +225,7 @@ def test_biases_that_learn_are_saved_too():
 
 def test_other_methods_of_peft_work_as_they_are():
     encoder = adapters.fresh("llama")
-    adapt(peft.LoHaConfig(), encoder=encoder, purpose="causal_lm")
+    adapt(peft.LoHaConfig(), encoder=encoder, auto_class="AutoModelForCausalLM")
     given = adapters.inputs("llama")
     wanted = adapters.outputs(adapters.shaken(encoder), given)
     plain = adapters.fresh("llama")
@@ -248,4 +252,4 @@ def test_what_it_is_called():
 def test_four_bits_need_a_card():
     encoder = adapters.fresh("llama")
     with pytest.raises(UserError, match="CUDA card"):
-        adapt(peft.LoraConfig(), FourBit(), encoder=encoder, purpose="causal_lm")
+        adapt(peft.LoraConfig(), FourBit(), encoder=encoder, auto_class="AutoModelForCausalLM")

@@ -98,7 +98,7 @@ def test_there_is_less_room_for_the_text():
     for count in (0, 64, None):
         config = peft.PromptTuningConfig(num_virtual_tokens=count)
         with pytest.raises(UserError) as caught:
-            adapt(config, encoder=adapters.fresh("gpt2"), purpose="causal_lm")
+            adapt(config, encoder=adapters.fresh("gpt2"), auto_class="AutoModelForCausalLM")
         assert caught.value.key == "peft.config.num_virtual_tokens"
 
 
@@ -114,7 +114,7 @@ def test_segments_are_heeded():
 def test_prompts_may_begin_as_words():
     encoder = adapters.fresh("gpt2")
     config = peft.PromptTuningConfig(num_virtual_tokens=4, prompt_tuning_init="SAMPLE_VOCAB")
-    adapt(config, encoder=encoder, purpose="causal_lm")
+    adapt(config, encoder=encoder, auto_class="AutoModelForCausalLM")
     words = encoder.model.get_input_embeddings().weight
     begun = encoder.get_parameter("prompt.default.embedding.weight")
     assert all((words == row).all(-1).any() for row in begun)
@@ -125,7 +125,7 @@ def refusal(model, **options):
     encoder = adapters.fresh(model, **options)
     config = peft.PrefixTuningConfig(num_virtual_tokens=4)
     with pytest.raises(UserError) as caught:
-        adapt(config, encoder=encoder, purpose=adapters.MODELS[model][0])
+        adapt(config, encoder=encoder, auto_class=adapters.auto_class(model))
     return caught.value
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.helpers import quick
+from tests.helpers import backbones, quick
 from transformers import BertConfig, LlamaConfig, T5Config
 
 from lushan.errors import UserError
@@ -25,7 +25,12 @@ def made(name, *, again=False):
 
     torch.manual_seed(1)
     model = encoders.fresh(
-        config, gradient_checkpointing=again, vocab_size=99, pad_token_id=0, purpose=PURPOSES[name]
+        config,
+        gradient_checkpointing=again,
+        vocab_size=99,
+        pad_token_id=0,
+        special=backbones.SPECIAL[PURPOSES[name]],
+        **backbones.USES[PURPOSES[name]],
     )
     return model.train()
 

@@ -11,8 +11,8 @@ import pytest
 
 from lushan.common.units import LOSS, SHARE
 from lushan.run.folder import RunFolder
-from lushan.run.identity import run_id
-from lushan.run.result import Result
+from lushan.run.identity import run_id, run_path
+from lushan.run.result import RunResult
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "data": {"_target_": "lushan.data.formats.SampleNER", "batch_tokens": 256},
         "task": {"head": {"_target_": "lushan.models.heads.Linear", "dropout": 0.1}},
         "optimizer": {"lr": 1e-5},
-        "tokenizer": {"kind": "wordpiece"},
+        "processor": {"kind": "wordpiece"},
         "callbacks": {},
         "trainer": {"max_epochs": 3, "devices": 1},
     }
@@ -61,9 +61,10 @@ def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def result(config: dict[str, Any], value: float = 0.5) -> Result:
+def result(config: dict[str, Any], value: float = 0.5) -> RunResult:
     metrics = {"val/entity_f1": value + 0.1, "test/entity_f1": value, "test/loss": 1 - value}
-    return Result(
+    return RunResult(
+        folder=run_path(config),
         name=config["name"],
         run_id=run_id(config),
         seed=config["seed"],

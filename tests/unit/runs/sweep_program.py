@@ -17,7 +17,10 @@ from omegaconf import OmegaConf
 from lushan.config import train_command
 from lushan.errors import Interrupted, UserError
 from lushan.launch import job_status
+from lushan.launch.job_status import JobStatus
+from lushan.launch.protocol import CheckedConfig
 from lushan.launch.signals import Signals
+from lushan.run.result import RunResult
 
 FOLDER = Path(sys.argv[1])
 
@@ -41,16 +44,21 @@ class Job:
     threads = None
 
     def __call__(self, cfg):
+        return self.carry_out(cfg)
+
+    def carry_out(self, cfg, checked=None):
         what = cfg.name
         note(f"{what}.begun", threads=self.threads)
-        return {"exit_code": 0, "seconds": 0.5, **getattr(self, what)()}
+        return dataclasses.replace(getattr(self, what)(), seconds=0.5)
 
     def ok(self):
         sys.stdout.write("from the job\n")
-        return {"state": "complete", "value": 0.25}
+        metrics = {"test/x": 0.25}
+        result = RunResult(FOLDER, "ok", "0", 1, metrics, "test/x", {})
+        return JobStatus("complete", result=result)
 
     def before(self):
-        return {"state": "complete", "answered": True}
+        return JobStatus("complete", answered=True)
 
     def kill(self):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -62,15 +70,15 @@ class Job:
         raise RuntimeError("no job does this")
 
     def wrong(self):
-        return {"state": "failed", "reason": "as it should", "exit_code": 2}
+        return JobStatus("failed", reason="as it should", exit_code=2)
 
     def left(self):
         wait_for("right.begun")
-        return {"state": "complete"}
+        return JobStatus("complete")
 
     def right(self):
         wait_for("left.begun")
-        return {"state": "complete"}
+        return JobStatus("complete")
 
     def save(self):
         """As training does: the first signal saves, a second one does not wait for it."""
@@ -86,17 +94,26 @@ class Job:
                 raise
         note("save.saved", signal=signals.pending)
         code = 128 + signals.pending
-        return {"state": "interrupted", "reason": "saved", "exit_code": code}
+        return JobStatus("interrupted", reason="saved", exit_code=code)
 
-    def to_train(self, cfg):
+    def check(self, cfg):
         plain = OmegaConf.to_container(cfg, resolve=True)
-        return None if plain["name"] in ("before", "wrong") else plain
+        if plain["name"] in ("before", "wrong"):
+            raise UserError("it is carried out in the process of the sweep")
+        return CheckedConfig(plain)
 
     def preload(self, configs):
         note(f"preloaded.{len(list(configs))}")
 
     def limit_threads(self, count):
         self.threads = count
+
+
+def plain(status):
+    """As JSON can hold it."""
+    fields = {f.name: getattr(status, f.name) for f in dataclasses.fields(status)}
+    folder = None if status.folder is None else str(status.folder)
+    return fields | {"value": status.value, "folder": folder, "result": None}
 
 
 def main():
@@ -110,7 +127,7 @@ def main():
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         code = error.exit_code
-    note("outcomes", found=[dataclasses.asdict(outcome) for outcome in job_status.collected()])
+    note("outcomes", found=[plain(status) for status in job_status.collected()])
     return code
 
 

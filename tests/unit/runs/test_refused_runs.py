@@ -52,7 +52,7 @@ def test_a_refused_job_of_a_sweep_has_failed_and_was_not_done_before(line, tmp_p
 
 def test_what_was_written_is_named_and_not_what_it_is_short_for(ner_run, tmp_path, cli_inside):
     files = corpora.overrides(corpora.conll(tmp_path))
-    small = [word for word in command.SMALL if not word.startswith(("model=", "tokenizer."))]
+    small = [word for word in command.SMALL if not word.startswith(("model=", "processor."))]
     words = [*small, "task=ner", "data=conll", "name=p", *files]
     earlier = shutil.copytree(ner_run, tmp_path / "earlier")
     begun = [*words, f"init_from={earlier}"]
@@ -63,7 +63,7 @@ def test_what_was_written_is_named_and_not_what_it_is_short_for(ner_run, tmp_pat
     done = cli_inside("train", *begun)
     assert done.code == 2
     assert "error: init_from: checkpoints/best/weights.safetensors of init_from has" in done.err
-    spelled = ["model=pretrained", f"model.path={earlier}", "tokenizer=pretrained"]
+    spelled = ["model=pretrained", f"model.path={earlier}", "processor=pretrained"]
     assert "error: model.path: " in cli_inside("train", *words, *spelled).err
 
 

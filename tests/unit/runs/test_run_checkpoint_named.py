@@ -30,7 +30,7 @@ def test_the_checkpoint_that_is_meant_is_named(ner_run, tmp_path):
 
 
 def test_nothing_is_begun_with_it(ner_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("lushan.engine.components.prepare", None)
+    monkeypatch.setattr("lushan.engine.components.build_components", None)
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [*command.SMALL, "task=ner", "data=sample_ner", *places, f"ckpt_path={ner_run}"]
     with pytest.raises(UserError, match="folder of a run"):

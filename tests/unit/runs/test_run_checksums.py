@@ -11,7 +11,7 @@ from lushan.run import checksums
 from lushan.run.checksums import add, begin, read, read_json, verified
 from lushan.run.folder import RunFolder
 
-FILES = ["config.yaml", "tokenizer/a.json", "tokenizer/b.json", "predictions/test.jsonl"]
+FILES = ["config.yaml", "processor/a.json", "processor/b.json", "predictions/test.jsonl"]
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def test_a_damaged_list_is_refused_itself(damage, run):
 
 @pytest.mark.fault(70)
 def test_a_file_that_was_added_is_refused_where_it_would_be_read(run):
-    for name in ("notes.txt", "tokenizer/README.md", "tokenizer/.DS_Store"):
+    for name in ("notes.txt", "processor/README.md", "processor/.DS_Store"):
         (run / name).write_text("mine", encoding="utf-8")
-    assert verified(run, "tokenizer") == run / "tokenizer"
-    (run / "tokenizer" / "added_tokens.json").write_text("{}", encoding="utf-8")
+    assert verified(run, "processor") == run / "processor"
+    (run / "processor" / "added_tokens.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="has not written"):
-        verified(run, "tokenizer")
+        verified(run, "processor")
 
 
 def test_a_run_that_goes_on_may_have_files_that_are_not_listed_yet(tmp_path):
@@ -103,7 +103,7 @@ def test_a_run_without_a_list_is_read_with_one_note(run, caplog, monkeypatch):
     (run / checksums.CHECKSUMS).unlink()
     with caplog.at_level(logging.WARNING):
         assert read_json(run, "config.yaml")
-        assert verified(run, "tokenizer")
+        assert verified(run, "processor")
     assert [str(run) in text for text in caplog.messages] == [True]
 
 

@@ -11,7 +11,7 @@ from lushan.run.artifacts import of_run
 
 
 def test_of_an_earlier_run_its_weights_shape_and_tokenizer_are_read(tmp_path: Path) -> None:
-    for name in ("run.json", "encoder/config.json", "tokenizer/tokenizer.json", "log.txt"):
+    for name in ("run.json", "encoder/config.json", "processor/tokenizer.json", "log.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="not complete"):
@@ -23,5 +23,5 @@ def test_of_an_earlier_run_its_weights_shape_and_tokenizer_are_read(tmp_path: Pa
     assert sorted(of_run(tmp_path)) == [
         "checkpoints/best/weights.safetensors",
         "encoder/config.json",
-        "tokenizer/tokenizer.json",
+        "processor/tokenizer.json",
     ]

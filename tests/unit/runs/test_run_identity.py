@@ -53,7 +53,7 @@ def test_values_of_different_types_are_different(config, values):
         "data.micro_tokens",
         "data.workers",
         "callbacks.rich_progress_bar.leave",
-        "tokenizer.cache_dir",
+        "processor.cache_dir",
     ],
 )
 def test_what_cannot_change_a_result_does_not_change_the_id(config, key):

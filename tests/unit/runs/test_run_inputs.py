@@ -40,7 +40,7 @@ def began(ner_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     (folder / "helper.py").write_text("x = 1\n", encoding="utf-8")
     (folder / "words.txt").write_text("one\n", encoding="utf-8")
     files = corpora.overrides(corpora.conll(folder))
-    small = [word for word in command.SMALL if not word.startswith(("model=", "tokenizer."))]
+    small = [word for word in command.SMALL if not word.startswith(("model=", "processor."))]
     places = [f"paths.output_dir={folder}/outputs", f"paths.cache_dir={folder}/cache"]
     watch = f"+callbacks.own={{_target_: mine_watching.Watch, words: {folder}/words.txt}}"
     from_ = [f"init_from={folder}/earlier", f"ckpt_path={folder}/weights", watch]
@@ -79,7 +79,7 @@ def changed(mine: Path) -> Any:
 
 CHANGES = {
     "earlier/checkpoints/best/weights.safetensors": "model.path",
-    "earlier/tokenizer/tokenizer.json": "model.path",
+    "earlier/processor/tokenizer.json": "model.path",
     "earlier/encoder/config.json": "model.path",
     "weights/weights.safetensors": "ckpt_path",
     "words.txt": "callbacks.own.words",
@@ -90,10 +90,10 @@ CHANGES = {
 
 
 def test_what_is_as_it_was_is_answered(began: Any, mine: Path) -> None:
-    assert Path(lifecycle.run(began[1])["folder"]).is_dir()
+    assert lifecycle.run(began[1]).folder.is_dir()
     for path in mine.glob("*.py"):  # touched is not changed
         os.utime(path)
-    assert lifecycle.run(began[1])["state"] == "complete"
+    assert lifecycle.run(began[1]).state == "complete"
 
 
 @pytest.mark.parametrize(("name", "key"), CHANGES.items())
@@ -127,11 +127,11 @@ def test_a_run_that_failed_at_once_begins_again_with_what_is_there_now(tmp_path:
     with pytest.raises(UserError, match="the data of train has changed"):
         lifecycle.require_its_inputs(folder, {"data": {"train": "b"}})
     write_json(folder.run_json, {"state": "failed"})
-    (folder.path / "tokenizer").mkdir()
+    (folder.path / "processor").mkdir()
     lifecycle.require_its_inputs(folder, {"data": {"train": "a"}, "files": {}, "targets": {}})
-    assert (folder.path / "tokenizer").is_dir()
+    assert (folder.path / "processor").is_dir()
     lifecycle.require_its_inputs(folder, {"data": {"train": "b"}, "files": {}, "targets": {}})
-    assert not (folder.path / "tokenizer").exists()
+    assert not (folder.path / "processor").exists()
     (folder.checkpoints / "step-1").mkdir(parents=True)
     with pytest.raises(UserError, match="the data of train has changed"):
         lifecycle.require_its_inputs(folder, {"data": {"train": "b"}})
@@ -140,8 +140,8 @@ def test_a_run_that_failed_at_once_begins_again_with_what_is_there_now(tmp_path:
 def test_a_file_that_a_callback_writes_is_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {"data": {}, "files": {"callbacks.a.file": "1", "model.path/x": "1"}, "targets": {}}
     after = {"data": {}, "files": {"callbacks.a.file": "2", "model.path/x": "2"}, "targets": {}}
-    monkeypatch.setattr(lifecycle, "inputs_of", lambda _: after)
-    kept, notes = lifecycle.still_inputs({}, before)
+    monkeypatch.setattr(lifecycle, "inputs_of", lambda *_: after)
+    kept, notes = lifecycle.still_inputs({}, None, before)
     assert kept["files"] == {"model.path/x": "1"}
     assert notes == ["x of model.path changed while the run was training"]
 

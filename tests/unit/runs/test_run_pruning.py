@@ -9,7 +9,7 @@ import pytest
 
 from lushan.run import cleanup
 from lushan.run.folder import RunFolder
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 
 OLD = time.time() - 10 * cleanup.DAY
 
@@ -31,7 +31,8 @@ def make(tmp_path):
             (folder.path / ".tmp-encoder" / "config.json").write_text("{}")
             if complete:
                 folder.complete(
-                    Result(
+                    RunResult(
+                        folder=folder.path,
                         name=name,
                         run_id=folder.path.name,
                         seed=1,

@@ -1,17 +1,19 @@
 """`result.json`: written, read, refused; what is shown of it."""
 
 import math
+from pathlib import Path
 
 import pytest
 
 from lushan.common.units import LOSS, SHARE
 from lushan.errors import UserError
-from lushan.run.result import Result, headline, objective, summary
+from lushan.run.result import RunResult, headline, objective, summary
 
 
 @pytest.fixture
-def result(config):
-    return Result(
+def result(config, tmp_path):
+    return RunResult(
+        folder=tmp_path,
         name="mine",
         run_id="0123456789",
         seed=1,
@@ -26,7 +28,7 @@ def result(config):
 
 def test_it_is_read_as_it_was_written(result, tmp_path):
     result.write(tmp_path / "result.json")
-    again = Result.read(tmp_path / "result.json")
+    again = RunResult.read(tmp_path / "result.json")
     assert again == result
     assert again.extra == {"notes": ["something"]}
     assert next(iter(result.to_dict())) == "state"
@@ -35,7 +37,7 @@ def test_it_is_read_as_it_was_written(result, tmp_path):
 def test_a_number_that_is_none_is_null(result, tmp_path):
     result.metrics["test/f1"] = math.nan
     result.write(tmp_path / "result.json")
-    assert Result.read(tmp_path / "result.json").metrics["test/f1"] is None
+    assert RunResult.read(tmp_path / "result.json").metrics["test/f1"] is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_a_number_that_is_none_is_null(result, tmp_path):
 )
 def test_what_is_wrong_with_it_is_said(result, change, problem):
     with pytest.raises(UserError, match="not the result of a run") as caught:
-        Result.from_dict(result.to_dict() | change, file="result.json")
+        RunResult.from_dict(result.to_dict() | change, file=Path("result.json"))
     assert problem in str(caught.value)
 
 

@@ -49,7 +49,8 @@ def carried(*runs, retry=0, told=lambda _: None):
             if len(run.folder.states) > 1:
                 run.folder.states.pop(0)
 
-    runner.carry_out(Plan(*runs), launch, retry=retry, told=told)
+    plan = Plan(*runs)
+    runner.carry_out(plan, launch, states=plan.states(), retry=retry, told=told)
     return launches
 
 
@@ -103,7 +104,8 @@ class Pool:
             run.folder.states = [COMPLETE]
 
     def carried(self):
-        runner.carry_out(Plan(*self.runs), self, told=self.told.append)
+        plan = Plan(*self.runs)
+        runner.carry_out(plan, self, states=plan.states(), told=self.told.append)
         return {run.folder.path: run.state for run in self.runs}
 
 
@@ -126,7 +128,8 @@ def test_a_launcher_that_can_start_nothing_is_not_asked_for_ever():
         asked.append(len(todo))
         raise OSError
 
-    runner.carry_out(Plan(*runs), launch)
+    plan = Plan(*runs)
+    runner.carry_out(plan, launch, states=plan.states())
     assert asked == [2]
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from lushan.common.units import LOSS, SHARE
 from lushan.errors import UserError
 from lushan.metrics.stats.significance import stratified_welch, welch
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study import claims
 from lushan.study.collect import Member
 from lushan.study.plan import Plan
@@ -34,7 +34,7 @@ class Run:
         self.result = None
         if value is not None:
             measures = {metric: LOSS if metric.endswith(("loss", "error")) else SHARE}
-            self.result = Result("x", "0", 1, {metric: value}, metric, {}, measures)
+            self.result = RunResult(Path(), "x", "0", 1, {metric: value}, metric, {}, measures)
 
     def member(self):
         return Member(Path("x"), "0", {}, self.cell, "", self.result)

@@ -20,15 +20,15 @@ def write(tmp_path):
     def write(kind, level, *, lossy=False, sha=None, seed=1):
         said = {f"val/{name.partition('/')[2]}": LOSS for name in METRICS[3:] if lossy}
         metrics = dict.fromkeys(METRICS, level)
-        config = {"tokenizer": {"kind": kind}, "seed": seed}
-        more = {"tokenizer_sha256": sha or kind, "not_comparable": said}
+        config = {"processor": {"kind": kind}, "seed": seed}
+        more = {"processor_sha256": sha or kind, "not_comparable": said}
         return finished(tmp_path / "outputs", config, metrics, **more)
 
     return write
 
 
 def cells(place, metric, **options):
-    made = table([place], rows=["tokenizer.kind"], metrics=[metric], format="csv", **options)
+    made = table([place], rows=["processor.kind"], metrics=[metric], format="csv", **options)
     return list(csv.DictReader(io.StringIO(made.text))), made.apart
 
 
@@ -40,7 +40,7 @@ def test_no_row_is_best_by_a_metric_that_does_not_compare(write, tmp_path, metri
     lines, notes = cells(tmp_path / "outputs", metric, baseline="bpe")
     assert {line["best"] + line["second"] for line in lines} == {"00"}
     # The two that lose nothing compare with each other by their bytes.
-    told = {line["tokenizer.kind"] for line in lines if line["difference"]}
+    told = {line["processor.kind"] for line in lines if line["difference"]}
     assert told == ({"unigram"} if metric == METRICS[3] else set())
     assert len([note for note in notes if LOSS in note]) == 1
 
@@ -48,7 +48,7 @@ def test_no_row_is_best_by_a_metric_that_does_not_compare(write, tmp_path, metri
 def test_it_is_told_once_of_how_many_runs(write, tmp_path):
     write("wordpiece", 0.5, lossy=True)
     write("bpe", 0.7)
-    text = table([tmp_path / "outputs"], rows=["tokenizer.kind"], metrics=["bits_per_byte"]).text
+    text = table([tmp_path / "outputs"], rows=["processor.kind"], metrics=["bits_per_byte"]).text
     assert "**" not in text
     assert "val/bits_per_byte of 1 run does not compare with that of another tokenizer: " in text
     assert text.count(LOSS) == 1
@@ -79,7 +79,7 @@ def test_inside_a_column_of_one_tokenizer_there_is_a_best(write, tmp_path):
     made = table(
         [tmp_path / "outputs"],
         rows=["seed"],
-        columns=["tokenizer.kind"],
+        columns=["processor.kind"],
         over=["name"],
         metrics=["bits_per_byte"],
         format="csv",

@@ -64,9 +64,7 @@ def test_examples_that_changed_sides(labels):
         {"id": "test:16", "gold": "c", "A": "c", "B": "a"}
     ]
     text = to_text(compare(b, a), 5)
-    assert (
-        "from wrong to right: 1 (an example is right where all its labels are)\n  test:16\n" in text
-    )
+    assert "from wrong to right: 1 (an example is right where its label is)\n  test:16\n" in text
     assert "    gold: c\n    A: a\n    B: c" in text
 
 
@@ -106,7 +104,7 @@ def test_tags_are_right_by_sentence(tmp_path):
     assert (count, len(examples)) == (6, 6)
     assert examples[0] == {
         "id": "1",
-        "text": "New York",
+        "tokens": "New York",
         "gold": ["New York (LOC)"],
         "A": ["New (LOC)"],
         "B": ["New York (LOC)"],
@@ -133,7 +131,9 @@ def test_texts_that_changed_most(tmp_path):
         assert found.changes.groups["worse"][0] == 0
         ids = [row["id"] for row in found.changes.groups["better"][1]]
         assert ids == ["test:0", "test:1", "test:2", "test:3"]
-    assert "    text: source 0\n    gold: the cat sat on mat 0\n    A: nothing" in to_text(found, 1)
+    assert "    source: source 0\n    gold: the cat sat on mat 0\n    A: nothing" in to_text(
+        found, 1
+    )
 
 
 def test_losses_and_errors_the_largest_change_first(tmp_path):

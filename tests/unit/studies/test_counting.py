@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.helpers import measuring
+from tests.helpers import declared, measuring
 from tests.helpers.measuring import rows_of, run_of, together
 from tests.helpers.runs import labelled
 
@@ -179,12 +179,16 @@ def test_a_stored_score_that_may_not_be_called_is_refused(tmp_path):
             together("accuracy", run_of(found, rows_of(2)))
 
 
+def paired(*runs):
+    return side_by_side(runs, [declared.schema_of(rows) for rows in runs])
+
+
 def test_examples_are_paired_by_their_ids():
     one, other = labelled("abc", "abc"), labelled("abc", "abd")
-    assert side_by_side([one, other[::-1]]) == [[0, 1, 2], [2, 1, 0]]
+    assert paired(one, other[::-1]) == [[0, 1, 2], [2, 1, 0]]
     with pytest.raises(Undecided, match="3 and 2, of which 2 are shared"):
-        side_by_side([one, other[:2]])
+        paired(one, other[:2])
     with pytest.raises(Undecided, match="different examples"):
-        side_by_side([[*one, one[0]], [*other[:2], other[0], other[0]]])
+        paired([*one, one[0]], [*other[:2], other[0], other[0]])
     with pytest.raises(Undecided, match="test:2 has another gold answer"):
-        side_by_side([one, labelled("abx", "abc")])
+        paired(one, labelled("abx", "abc"))

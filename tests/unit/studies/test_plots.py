@@ -9,7 +9,7 @@ import pytest
 from lushan.common.units import LOSS, SHARE
 from lushan.report import groups
 from lushan.report.page import page
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study.collect import Member
 from lushan.study.plan import Plan
 from lushan.study.plots import drawn
@@ -35,7 +35,7 @@ class Run:
         metrics = {"test/f1_macro": self.value, "test/loss": 1 - self.value}
         folder = Path(f"{self.cell}{self.seed}")
         config = {"name": "x", "seed": self.seed}
-        result = Result("x", "0", self.seed, metrics, "test/f1_macro", config, MEASURES)
+        result = RunResult(Path(), "x", "0", self.seed, metrics, "test/f1_macro", config, MEASURES)
         return Member(folder, folder.name, config, self.cell, "", result, None)
 
 

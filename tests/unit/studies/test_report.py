@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.helpers import declared
 from tests.helpers.runs import curve, finished, labelled, tagged
 
 from lushan.errors import UserError
@@ -126,7 +127,11 @@ def test_all_text_is_escaped(tmp_path):
         assert "<" not in file.read_text("utf-8")
         assert "\u2028" not in file.read_text("utf-8")
     (shared,) = (tmp_path / "site/data").glob("examples-*.js")
-    assert read(shared)["rows"][0] == ["test:0", [EVIL], EVIL]
+    assert read(shared)["rows"][0] == [
+        "test:0",
+        [["text", ["text", EVIL]]],
+        ["chips", [EVIL]],
+    ]
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else(place, tmp_path):
@@ -214,6 +219,10 @@ def test_a_damaged_file_of_numbers_is_told(place):
 # Classes
 
 
+def judged(rows):
+    return class_scores.judge(rows, declared.schema_of(rows))
+
+
 def test_confusion_of_entities():
     """Of the same words by type; of other words one is missed and one spurious."""
     rows = tagged(
@@ -221,7 +230,7 @@ def test_confusion_of_entities():
         ("a b c", "B-PER I-PER O", "B-PER O O"),
         ("a b c", "O O O", "O B-LOC O"),
     )
-    found = class_scores.judge(rows)
+    found = class_scores.judge(rows, declared.schema_of(rows))
     assert found.confusion == {
         ("PER", "ORG"): 1,
         ("LOC", "LOC"): 1,
@@ -233,13 +242,13 @@ def test_confusion_of_entities():
 
 
 def test_confusion_of_labels_and_none_of_several():
-    found = class_scores.judge(labelled(["a", "a", "b"], ["a", "b", "b"]))
+    found = judged(labelled(["a", "a", "b"], ["a", "b", "b"]))
     assert found.confusion == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 1}
-    several = class_scores.judge(labelled([["a", "b"], []], [["a"], ["b"]]))
+    several = judged(labelled([["a", "b"], []], [["a"], ["b"]]))
     assert several.confusion == {}
     assert several.counts.sum(0).tolist() == [[1, 0], [1, 1], [1, 1]]
-    assert class_scores.judge(labelled([1.0], [2.0])) is None
-    assert class_scores.judge([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
+    assert judged(labelled([1.0], [2.0])) is None
+    assert judged([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
 
 
 def test_interval_of_one_run_is_that_of_the_metrics():
@@ -249,36 +258,47 @@ def test_interval_of_one_run_is_that_of_the_metrics():
     rng = np.random.default_rng(0)
     gold = rng.choice(["a", "b"], 200).tolist()
     predicted = [g if rng.random() < 0.7 else "a" for g in gold]
-    judged = class_scores.judge(labelled(gold, predicted))
-    row = class_scores.scores([judged], alike=True)[0]
-    expected = f1_interval(judged.counts[:, :, 0], resamples=class_scores.RESAMPLES)
+    found = judged(labelled(gold, predicted))
+    row = class_scores.scores([found], alike=True)[0]
+    expected = f1_interval(found.counts[:, :, 0], resamples=class_scores.RESAMPLES)
     assert (row.low, row.high) == pytest.approx(expected)
-    both = class_scores.scores([judged, judged], alike=True)[0]
+    both = class_scores.scores([found, found], alike=True)[0]
     assert (both.low, both.high) == pytest.approx(expected)
-    assert class_scores.scores([judged, judged], alike=False)[0].low is None
+    assert class_scores.scores([found, found], alike=False)[0].low is None
 
 
 # Examples
 
 
+def compact(rows, *more):
+    return examples.compact(rows, declared.schema_of(rows), *more)
+
+
 def test_examples_of_each_kind():
-    small = examples.compact(tags_of(2))
-    assert small.kind == "tags"
+    small = compact(tags_of(2))
     assert small.shared[1] == [
         "test:1",
-        ["李", "白", "在", "庐", "山"],
-        [[0, 2, "PER"], [3, 5, "LOC"]],
+        [["tokens", ["text", "李白在庐山"]]],
+        ["spans", "tokens", [[0, 2, "PER"], [3, 5, "LOC"]]],
     ]
-    assert small.own[1][0] == [[0, 2, "PER"], [3, 5, "ORG"]]
-    assert small.errors == 1
+    part, _, right, marks, pairs, _ = small.own[1]
+    assert part == ["spans", "tokens", [[0, 2, "PER"], [3, 5, "ORG"]]]
+    assert right is False
+    assert marks == [[[True, ""], [False, "type"]], [[True, ""], [False, "type"]]]
+    named = [[small.classes[place] for place in pair] for pair in pairs]
+    assert named == [["PER", "PER"], ["LOC", "ORG"]]
+    assert small.own[0][3] is None  # all is right
+    assert (small.errors, small.is_strict, small.unpaired) == (1, True, True)
     labels = labelled(["a", "b"], ["a", "a"])
     labels[1] |= {"text": "hm", "probabilities": {"a": 0.9, "b": 0.1}, "score": 0.9}
-    small = examples.compact(labels)
-    assert small.shared[1] == ["test:1", ["hm"], "b"]
-    assert small.own[1] == [["a", 0.9, 0.1], []]  # only one of the two has a score
-    numbers = examples.compact(labelled([1.5], [2.5]))
-    assert (numbers.kind, numbers.own) == ("numbers", [[2.5, []]])
-    assert examples.compact([{"id": "1", "loss": 1.0}]) is None
+    small = compact(labels)
+    assert small.shared[1] == ["test:1", [["text", ["text", "hm"]]], ["chips", ["b"]]]
+    marks = [[[True, "10.0 %"]], [[False, "90.0 %"]]]
+    assert small.own[1] == [["chips", ["a"]], [0.9], False, marks, [[1, 0]], []]
+    numbers = compact(labelled([1.5], [2.5]))
+    assert numbers.numbers == ["absolute error"]
+    assert numbers.own[0][:3] == [["number", 2.5], [1.0], None]
+    assert compact([{"id": "1", "loss": 1.0}]) is None
 
 
 def test_what_was_not_generated_is_counted():
@@ -286,11 +306,12 @@ def test_what_was_not_generated_is_counted():
         {"id": "1", "loss": 2.0, "tokens": 3, "hits": 1},
         {"id": "2", "loss": 3.0, "tokens": 3, "hits": 1, "predicted": "x", "gold": "y"},
     ]
-    small = examples.compact(rows, {"2": "who?"})
-    assert small.kind == "texts"
+    small = compact(rows, {"2": "who?"})
+    assert small.is_strict is False
     assert small.left_out == 1
-    assert small.shared == [["2", ["who?"], "y"]]
+    assert small.shared == [["2", [["prompt", ["text", "who?"]]], ["text", "y"]]]
     assert small.numbers == ["loss", "tokens", "hits"]
+    assert small.own[0][2] is False
 
 
 # The command

@@ -9,7 +9,7 @@ from tests.helpers.runs import finished, listed_anew
 STUDY = """\
 title: Does a CRF help?
 base: [data=sample_ner, data.limit=40, data.batch_tokens=null, data.batch_examples=8,
-  model=bert_tiny, tokenizer.vocab_size=300, trainer=cpu, trainer.precision=32-true,
+  model=bert_tiny, processor.vocab_size=300, trainer=cpu, trainer.precision=32-true,
   trainer.max_epochs=1, name=crf]
 axes:
   head: {linear: [task/head=linear], crf: [task/head=crf]}
@@ -172,7 +172,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
 PER_BYTE = """\
 base: [task=causal_lm, data=sample_text, model=gpt2_tiny, trainer=cpu, name=lm]
 axes:
-  tokenizer: {pieces: [tokenizer=bpe], other: [OTHER]}
+  tokenizer: {pieces: [processor=bpe], other: [OTHER]}
 tables:
   - {rows: tokenizer, metrics: [METRIC]}
 """
@@ -186,15 +186,15 @@ def per_byte(folder, other, metric="val/bits_per_byte"):
 
 
 @pytest.mark.parametrize("metric", ["bits_per_byte", "val/bits_per_byte"])
-@pytest.mark.parametrize("other", ["tokenizer=wordpiece", "tokenizer=chars"])
+@pytest.mark.parametrize("other", ["processor=wordpiece", "processor=chars"])
 def test_bits_per_byte_of_a_tokenizer_that_loses_text_is_no_metric_of_a_study(
     metric, other, cli_inside, tmp_path
 ):
     done = cli_inside("study", "run", per_byte(tmp_path, other, metric))
     assert done.code == 2
     assert "bytes.yaml:5" in done.err
-    assert "does not compare between runs: of tokenizer=other seed=1" in done.err
-    assert "tokenizer=chars_and_bytes" in done.err
+    assert "does not compare between runs: of processor=other seed=1" in done.err
+    assert "processor=chars_and_bytes" in done.err
     assert not (tmp_path / "outputs").exists()
     assert cli_inside("study", "status", per_byte(tmp_path, other, "perplexity")).code == 0
 
@@ -203,11 +203,11 @@ def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
     from lushan.config.check import check
     from lushan.config.compose import compose
 
-    file = per_byte(tmp_path, "tokenizer=unigram")
+    file = per_byte(tmp_path, "processor=unigram")
     assert cli_inside("study", "status", file).code == 0
     lines = ["task=causal_lm", "data=sample_text", "model=gpt2_tiny", "trainer=cpu", "name=lm"]
     places = [f"paths.output_dir={tmp_path}/outputs"]
-    config = check(compose([*lines, "tokenizer=unigram", "seed=1", *places]))
+    config = check(compose([*lines, "processor=unigram", "seed=1", *places]))
     metrics = {"val/perplexity": 9.0, "val/bits_per_byte": 2.0}
     config = {k: v for k, v in config.items() if k not in ("name", "seed", "paths")}
     run = finished(tmp_path / "outputs", config | {"name": "lm"}, metrics)
@@ -217,6 +217,6 @@ def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
     listed_anew(run)
     done = cli_inside("study", "table", file)
     assert (done.code, "2 of 9 texts do not come back" in done.err) == (2, True), done.err
-    told = cli_inside("table", run, "--rows", "tokenizer.kind", "--metric", "bits_per_byte")
+    told = cli_inside("table", run, "--rows", "processor.kind", "--metric", "bits_per_byte")
     assert told.code == 0, told.err
     assert "2 of 9 texts do not come back" in told.out

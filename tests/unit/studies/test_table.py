@@ -12,7 +12,7 @@ from lushan.errors import UserError
 from lushan.report.groups import of_folders
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study.compare import compare
 from lushan.study.table import table
 
@@ -44,7 +44,8 @@ def write(place):
                 return folder
             numbers = metrics or {"test/entity_f1": value, "val/loss": 1 - value}
             folder.complete(
-                Result(
+                RunResult(
+                    folder=folder.path,
                     name=name,
                     run_id=run_id(cfg),
                     seed=seed,

@@ -120,7 +120,7 @@ def test_labels_are_stored_by_their_numbers():
     rows = [{"input_ids": np.array([1]), "labels": np.array(row), "example": 0} for row in stored]
     for row in rows:
         row |= {"token_type_ids": np.array([0])}
-    batch = task.collate(rows, 0)
+    batch = task.collate(rows)
     want = [[float(x in labels) for x in LABELS] for labels in ({"c01", "c03"}, set(), {"c39"})]
     assert batch["labels"].tolist() == want
     assert task.lessons(batch) == ["c01, c03", "(none)", "c39"]

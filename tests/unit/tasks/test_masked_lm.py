@@ -29,7 +29,7 @@ def drawn(tokenizer, seed=1, copies=200, **options):
     rows = [
         {k: np.asarray(v[i]) for k, v in features.items()} | {"index": i} for i in range(copies)
     ]
-    return rows, task.corrupt(rows, seed), task
+    return rows, task.transform(rows, seed), task
 
 
 @pytest.mark.parametrize("masking", ["tokens", "spans"])
@@ -86,7 +86,7 @@ def test_a_segmenter_makes_words_of_chinese(tokenizer):
 def test_it_is_a_function_of_seed_and_number(tokenizer):
     _, one, _ = drawn(tokenizer)
     rows, again, task = drawn(tokenizer)
-    alone = task.corrupt(rows[7:8], 1)[0]
+    alone = task.transform(rows[7:8], 1)[0]
     assert (one[7]["input_ids"] == alone["input_ids"]).all()
     assert (one[7]["labels"] == again[7]["labels"]).all()
     _, other, _ = drawn(tokenizer, seed=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from lushan.data.batch.loader import TrainingLoader
 from lushan.data.batch.packing import best_fit, joined
 from lushan.data.encode.encoding import encode
 from lushan.data.messages import Message, message_lists, unpacked
-from lushan.engine.components import encoding_notes, texts_of
 from lushan.errors import UserError
 from lushan.models import encoders
 from lushan.tasks.base import IGNORED, Limits
@@ -39,7 +37,7 @@ LLAMA = functools.partial(
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    texts = functools.partial(texts_of, Chat.demo())
+    texts = Chat.demo().train_texts
     folder = tmp_path_factory.mktemp("tokenizers")
     special = list(templates.NEEDS["chatml"])
     return tokenizers.train(
@@ -61,8 +59,9 @@ def model(made: Chat, tokenizer: Any, config: Any = LLAMA, seed: int = 1) -> Any
         config,
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        purpose="causal_lm",
-        special={"bos_token_id": 2, "eos_token_id": 3},
+        special=made.special_ids(tokenizer),
+        auto_class=made.auto_class,
+        wrap=made.wrap,
     )
     return made.build(encoder).eval()
 
@@ -75,7 +74,7 @@ def features(
         {name: np.asarray(column[i]) for name, column in found.items()}
         for i in range(len(found["length"]))
     ]
-    return made.corrupt(rows, 0)
+    return made.transform(rows, 0)
 
 
 def demo() -> pa.Table:
@@ -105,7 +104,7 @@ def test_the_loss_is_that_of_the_learned_tokens(tokenizer: Any) -> None:
     made = task(tokenizer)
     net = model(made, tokenizer)
     for row in features(made, tokenizer, demo())[:3]:
-        batch = made.collate([row], tokenizer.pad_token_id)
+        batch = made.collate([row])
         logits = net.encoder.model(input_ids=batch["input_ids"]).logits[0]
         each = F.cross_entropy(logits, batch["labels"][0], reduction="none", ignore_index=IGNORED)
         loss, records = made.predict(net, batch)
@@ -118,10 +117,9 @@ def test_padding_and_packing_change_no_loss(tokenizer: Any) -> None:
     made = task(tokenizer)
     net = model(made, tokenizer)
     rows = features(made, tokenizer, demo())[:3]
-    pad = tokenizer.pad_token_id
-    alone = sum(made.loss(net, made.collate([row], pad)) for row in rows)
-    padded = made.loss(net, made.collate(rows, pad))
-    packed = made.loss(net, made.collate([joined(rows)], pad))
+    alone = sum(made.loss(net, made.collate([row])) for row in rows)
+    padded = made.loss(net, made.collate(rows))
+    packed = made.loss(net, made.collate([joined(rows)]))
     torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-4)
 
@@ -131,7 +129,7 @@ def test_perplexity_and_bits_are_ratios_over_the_split(tokenizer: Any) -> None:
     net = model(made, tokenizer)
     rows = features(made, tokenizer, demo())
     with torch.no_grad():
-        loss, records = made.predict(net, made.collate(rows, tokenizer.pad_token_id))
+        loss, records = made.predict(net, made.collate(rows))
     metrics = made.evaluate(demo(), records, full=True).metrics
     tokens = sum(int(row["targets"]) for row in rows)
     size = sum(
@@ -155,7 +153,7 @@ def test_a_dialogue_in_windows_has_one_record(tokenizer: Any) -> None:
     for name in ("bytes", "targets"):
         assert sum(int(r[name]) for r in rows) == sum(int(r[name]) for r in whole)
     with torch.no_grad():
-        _, records = made.predict(net, made.collate(rows, tokenizer.pad_token_id))
+        _, records = made.predict(net, made.collate(rows))
     evaluation = made.evaluate(table, records, full=True)
     assert [r["id"] for r in evaluation.records] == table.column("id").to_pylist()
     assert made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(20)))["split"] == 2
@@ -238,7 +236,7 @@ def test_it_is_asked_by_what_stands_before_the_turn(
         return [{"generated": "x", "shortened": False}] * len(prompts)
 
     monkeypatch.setattr(made, "answer", answer)
-    batch = made.collate(rows, tokenizer.pad_token_id)
+    batch = made.collate(rows)
     found = made.generate(None, batch)
     records = [
         {"example": int(row["example"]), "loss": 1.0, "tokens": 1, "hits": 0} | more
@@ -290,7 +288,7 @@ def test_it_learns_to_answer_and_to_stop(tokenizer: Any) -> None:
     made = task(tokenizer, max_new_tokens=16)
     net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
     table = demo().slice(0, 3)
-    batch = made.collate(features(made, tokenizer, table), tokenizer.pad_token_id)
+    batch = made.collate(features(made, tokenizer, table))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     for _ in range(40):
         optimizer.zero_grad()
@@ -345,7 +343,7 @@ def weighed(*weights: float, **fields: Any) -> pa.Table:
 
 def losses(made: Chat, net: Any, table: pa.Table, tokenizer: Any) -> tuple[float, Any]:
     """The loss that is learned, and the record that is judged."""
-    batch = made.collate(features(made, tokenizer, table), tokenizer.pad_token_id)
+    batch = made.collate(features(made, tokenizer, table))
     with torch.no_grad():
         loss, (record,) = made.predict(net, batch)
         torch.testing.assert_close(made.loss(net, batch), loss.float(), rtol=1e-5, atol=1e-5)
@@ -380,8 +378,8 @@ def test_a_weight_that_all_share_changes_no_mean(tokenizer: Any, tmp_path: Any) 
         table = pa.concat_tables([weighed(weight, weight)] * 2)
         encoder = functools.partial(made.encode, tokenizer=tokenizer, limits=Limits(64))
         encoded = encode(table, encoder, made.schema, fingerprint=str(weight), cache_dir=tmp_path)
-        collate = functools.partial(made.collate, pad_id=tokenizer.pad_token_id)
-        draw = functools.partial(made.corrupt, seed=0)
+        collate = made.collate
+        draw = functools.partial(made.transform, seed=0)
         packed = best_fit(encoded.lengths, 200)
         loader = TrainingLoader(encoded, [np.array([0])], collate, draw=draw, rows=packed)
         (batch,) = loader
@@ -419,8 +417,7 @@ def test_fields_that_the_template_does_not_show_are_told(tokenizer: Any) -> None
     table = pa.concat_tables([weighed(1, mood="good", reasoning_content="why")] * 3)
     counts = made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(64)))
     assert {k: n for k, n in counts.items() if "unseen" in k} == {"unseen mood": 3}
-    encoded = SimpleNamespace(meta=counts)
-    assert encoding_notes({"train": encoded}) == [
+    assert list(made.encoding_notes("train", counts)) == [
         "train: the chat template does not show mood (3 times)"
     ]
 
@@ -443,7 +440,7 @@ def test_it_stops_by_a_template_with_white_space_behind_the_end(
     net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
     table = demo().slice(0, 3)
     rows = features(made, tokenizer, table)
-    batch = made.collate(rows, tokenizer.pad_token_id)
+    batch = made.collate(rows)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     for _ in range(40):
         optimizer.zero_grad()

@@ -83,8 +83,9 @@ def model(made: Seq2Seq, config: Any = T5, words: Any = None, seed: int = 1) -> 
         config,
         vocab_size=len(words),
         pad_token_id=words.pad_token_id,
-        purpose="seq2seq_lm",
-        special={"bos_token_id": 2, "eos_token_id": 3},
+        special=made.special_ids(words),
+        auto_class=made.auto_class,
+        wrap=made.wrap,
     )
     return made.build(encoder).eval()
 
@@ -119,7 +120,7 @@ def encoded(made: Seq2Seq, table: pa.Table = TABLE, limit: int = 40) -> list[dic
 
 
 def batch_of(made: Seq2Seq, rows: list[dict[str, Any]]) -> Any:
-    return made.collate(rows, made.tokenizer.pad_token_id)
+    return made.collate(rows)
 
 
 @pytest.fixture
@@ -408,13 +409,13 @@ def test_what_is_known_before_anything_is_drawn() -> None:
     ids = made.tokenizer(DOCUMENTS.splits["train"]["text"][0].as_py(), add_special_tokens=False)
     assert whole.tolist() == ids["input_ids"]
     end = made.tokenizer.sep_token_id
-    for row in made.corrupt(rows, seed=3):
+    for row in made.transform(rows, seed=3):
         assert len(row["labels"]) == row["targets"]
         assert len(row["input_ids"]) + len(row["labels"]) == row["length"]
         assert len(row["input_ids"]) <= 24
         assert row["input_ids"][-1] == row["labels"][-1] == end
         assert row["labels"][0] == made.sentinels[0]
-    assert made.reads == "text"
+    assert list(made.fields) == ["text"]
     assert not made.generates
 
 
@@ -423,7 +424,7 @@ def test_corruption_is_a_function_of_seed_and_index() -> None:
     rows = pieces(made)
 
     def drawn(seed: int, several: list[dict[str, Any]]) -> list[list[int]]:
-        return [row["input_ids"].tolist() for row in made.corrupt(several, seed)]
+        return [row["input_ids"].tolist() for row in made.transform(several, seed)]
 
     once = drawn(1, rows)
     assert once == drawn(1, rows)
@@ -437,7 +438,7 @@ def test_spans_learn() -> None:
     made = spans()
     network = model(made).train()
     rows = pieces(made)
-    batch = batch_of(made, made.corrupt(rows, 1))
+    batch = batch_of(made, made.transform(rows, 1))
     targets = sum(int(row["targets"]) for row in rows)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
     losses = []
@@ -452,7 +453,7 @@ def test_spans_learn() -> None:
 
 def test_texts_are_judged_by_their_loss_alone() -> None:
     made = spans()
-    _, records = made.predict(model(made), batch_of(made, made.corrupt(pieces(made), 1)))
+    _, records = made.predict(model(made), batch_of(made, made.transform(pieces(made), 1)))
     found = made.evaluate(DOCUMENTS.splits["train"], records, full=True)
     assert list(found.metrics) == METRICS == list(Seq2Seq.measures({"objective": "spans"}, {}))
     assert len(found.records) == 3
@@ -462,10 +463,10 @@ def test_texts_are_judged_by_their_loss_alone() -> None:
 def test_a_tokenizer_without_sentinels(refused) -> None:
     made = task(tokenizer("bpe", 0), objective="spans")
     error = refused(pieces, made)
-    assert error.key == "tokenizer"
-    assert "tokenizer.sentinels=100" in error.hint
+    assert error.key == "processor"
+    assert "processor.sentinels=100" in error.hint
     assert "has 0" in error.problem
-    assert refused(pieces, spans(), 500).key == "tokenizer"  # 20 are too few for so long pieces
+    assert refused(pieces, spans(), 500).key == "processor"  # 20 are too few for so long pieces
 
 
 def test_a_limit_that_is_too_small(refused) -> None:

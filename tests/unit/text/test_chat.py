@@ -238,7 +238,7 @@ def test_a_tokenizer_without_the_tokens(dialogue_tokenizer: Any) -> None:
     error = caught.value
     assert error.problem == "the tokenizer has no token <|im_start|>"
     assert error.hint is not None
-    assert 'tokenizer.special_tokens=["<|im_start|>","<|im_end|>"]' in error.hint
+    assert 'processor.special_tokens=["<|im_start|>","<|im_end|>"]' in error.hint
     assert "task.template=plain" in error.hint
 
 

@@ -9,9 +9,10 @@ import torch
 import transformers
 
 import lushan
+from lushan.data import processing
 from lushan.errors import UserError
 from lushan.models import encoders
-from lushan.text import hub, tokenizers
+from lushan.text import hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 READERS = ("from_pretrained", "from_config")
@@ -79,7 +80,7 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(tmp_path, monkeypatch):
         encoders.pretrained(str(folder), vocab_size=10, pad_token_id=0)
     assert caught.value.key == "model.path"
     with pytest.raises(UserError):
-        tokenizers.pretrained(str(folder))
+        processing.pretrained(str(folder))
     assert not marker.exists()
 
 

@@ -254,7 +254,7 @@ UNUSABLE = {
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|my_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
         "with <|my_end|>, and the tokenizer has no such token; one that is trained with "
-        '\'tokenizer.special_tokens=["<|user|>","<|my_end|>","<|assistant|>"]\' has',
+        '\'processor.special_tokens=["<|user|>","<|my_end|>","<|assistant|>"]\' has',
     ),
     "no prompt": (
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}",

@@ -11,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from lushan.data import processing
 from lushan.errors import RunFailed, UserError
 from lushan.tasks.base import affixes
 from lushan.text import tokenizers
@@ -200,7 +201,7 @@ def test_a_small_vocabulary_keeps_its_bound(kind: str, tmp_path: Path) -> None:
 def test_read_again_it_is_the_same(kind: str, tmp_path: Path) -> None:
     tokenizer = train(kind, tmp_path / "cache")
     tokenizer.save_pretrained(tmp_path / "saved")
-    again = tokenizers.pretrained(str(tmp_path / "saved"))
+    again = processing.pretrained(str(tmp_path / "saved"))
     assert tokenizers.fingerprint(again) == tokenizers.fingerprint(tokenizer)
 
 
@@ -214,9 +215,9 @@ def test_a_call_does_not_change_the_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"vocab_size": 5}, "tokenizer.vocab_size"),
-        ({"kind": "bpe", "vocab_size": 260}, "tokenizer.vocab_size"),
-        ({"min_frequency": 0}, "tokenizer.min_frequency"),
+        ({"vocab_size": 5}, "processor.vocab_size"),
+        ({"kind": "bpe", "vocab_size": 260}, "processor.vocab_size"),
+        ({"min_frequency": 0}, "processor.min_frequency"),
         ({"texts": []}, "data.train"),
         ({"texts": ["", " \t"]}, "data.train"),
     ],
@@ -239,7 +240,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def read(path: Path | str, **options: Any) -> Any:
-    return tokenizers.pretrained(str(path), **options)
+    return processing.pretrained(str(path), **options)
 
 
 def test_minilm() -> None:
@@ -316,7 +317,7 @@ def test_a_folder_without_a_tokenizer_is_refused(files: dict[str, str], tmp_path
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError) as caught:
         read(tmp_path)
-    assert caught.value.key == "tokenizer.path"
+    assert caught.value.key == "processor.path"
     assert str(caught.value).count("\n") <= 1
 
 

@@ -15,7 +15,7 @@ from lushan.data.encode.encoding import Encoded
 Features = list[dict[str, Any]]
 Collate = Callable[[Features], dict[str, Any]]
 Draw = Callable[[Features], Features]
-"""Makes of features what they are this time; see `Task.corrupt`."""
+"""Makes of features what they are this time; see `Task.transform`."""
 
 
 class GlobalBatch(TypedDict):

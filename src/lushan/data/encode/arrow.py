@@ -32,9 +32,16 @@ def texts(values: Sequence[str]) -> pa.Array:
     return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(data))
 
 
+def binaries(values: Sequence[bytes]) -> pa.Array:
+    """Return a column of bytes, with offsets of 64 bits."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+
+
 def text_lists(values: Sequence[Sequence[str]]) -> pa.Array:
     """A column of lists of texts."""
-    return _lists(values, texts(list(chain.from_iterable(values))))
+    return lists(values, texts(list(chain.from_iterable(values))))
 
 
 def numbers(values: Sequence[Any] | np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
@@ -50,7 +57,7 @@ def number_lists(values: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array
         flat = np.concatenate(values).astype(number, copy=False)
     else:
         flat = np.fromiter(chain.from_iterable(values), dtype=number)
-    return _lists(values, numbers(flat, kind))
+    return lists(values, numbers(flat, kind))
 
 
 def record_lists(values: Sequence[Sequence[Sequence[str]]], names: Sequence[str]) -> pa.Array:
@@ -61,13 +68,13 @@ def record_lists(values: Sequence[Sequence[Sequence[str]]], names: Sequence[str]
     """
     records = list(chain.from_iterable(values))
     fields = [texts([record[place] for record in records]) for place in range(len(names))]
-    return _lists(values, pa.StructArray.from_arrays(fields, names=list(names)))
+    return lists(values, pa.StructArray.from_arrays(fields, names=list(names)))
 
 
 def pair_lists(values: Sequence[Sequence[tuple[int, int]]]) -> pa.Array:
     """A column of lists of [first, second]."""
     pairs = list(chain.from_iterable(values))
-    return _lists(values, number_lists(pairs, pa.int32()))
+    return lists(values, number_lists(pairs, pa.int32()))
 
 
 def as_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
@@ -97,7 +104,8 @@ def text_ends(texts: pa.Array) -> np.ndarray[Any, Any]:
     return np.frombuffer(offsets, dtype=kind)[texts.offset : texts.offset + len(texts) + 1]
 
 
-def _lists(values: Sequence[Sequence[Any]], items: pa.Array) -> pa.Array:
+def lists(values: Sequence[Sequence[Any]], items: pa.Array) -> pa.Array:
+    """Return a column of lists as long as some are, from the column of all their items."""
     offsets = numbers(_offsets(map(len, values), len(values)), pa.int32())
     return pa.ListArray.from_arrays(offsets, items)
 

@@ -2,6 +2,7 @@
 
 from lushan.data.formats.chat import Chat, ChatHub
 from lushan.data.formats.conll import Conll
+from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
@@ -20,6 +21,7 @@ __all__ = [
     "Chat",
     "ChatHub",
     "Conll",
+    "Folder",
     "Hub",
     "Jsonl",
     "Mixture",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import files, unpacking
 from lushan.data.dialogues import Dialogues, untyped
+from lushan.data.fields import DIALOGUES, Fields
 from lushan.data.formats.hub import HubSet
 from lushan.data.formats.table import PARQUET, read_parquet
 from lushan.data.json_rows import columns_of
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 from lushan.data.source import WholeFiles
 
 
@@ -21,15 +23,21 @@ from lushan.data.source import WholeFiles
 class Chat(Dialogues, WholeFiles):
     """Dialogues in JSON (an object a line, or one array) or Parquet."""
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    gives: ClassVar[Fields | None] = DIALOGUES
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
-            return self.table_of(untyped(read_parquet(path, self.largest_file)), split, notes)
+            return self.table_of(
+                untyped(read_parquet(path, self.largest_file)), split, notes, fields
+            )
         columns = columns_of(
             unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
         )
-        return self.table_of(columns, split, notes)
+        return self.table_of(columns, split, notes, fields)
 
 
 @configurable
@@ -37,6 +45,10 @@ class Chat(Dialogues, WholeFiles):
 class ChatHub(Dialogues, HubSet):
     """Dialogues of a set of the Hugging Face hub."""
 
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+    gives: ClassVar[Fields | None] = DIALOGUES
+
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Likewise; see `untyped`."""
-        return super().table_of(untyped(columns), split, notes)
+        return super().table_of(untyped(columns), split, notes, fields)

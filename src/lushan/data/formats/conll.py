@@ -16,6 +16,7 @@ from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow
+from lushan.data.fields import WORDS, Fields
 from lushan.data.labelled import remember
 from lushan.data.source import WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
@@ -93,6 +94,8 @@ class Conll(Tagged, WholeFiles):
             token; null is `#` where the first column counts words, and otherwise no line.
     """
 
+    gives: ClassVar[Fields | None] = WORDS
+
     line_per_token: ClassVar[bool] = True
 
     token_column: int = 0
@@ -101,8 +104,11 @@ class Conll(Tagged, WholeFiles):
     strip_digit: bool = False
     comment: str | None = None
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one file."""
+        del fields
         path = self.path_of(split, name)
         text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
         found: list[str] = []

@@ -15,8 +15,9 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
+from lushan.data.fields import Fields
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
-from lushan.data.labelled import Columns, require_short
+from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError, did_you_mean, first_line
@@ -76,10 +77,14 @@ class HubSet(Source):
     test: str | float | None = "test"
 
     @abc.abstractmethod
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """A corpus's table of the rows of one split."""
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one split."""
         data = self._dataset()
         if name not in data:
@@ -99,7 +104,7 @@ class HubSet(Source):
         values |= {column: coded.named() for column, coded in classes.items()}
         columns = Columns(values, range(1, len(table) + 1), f"{self.path}[{name}]", classes)
         require_short(columns, self.longest_line)
-        return self.table_of(columns, split, notes)
+        return self.table_of(columns, split, notes, fields)
 
     def hash_of(self, split: str, name: str) -> str:
         """Of the files, where they are local; else of the set's name and commit."""

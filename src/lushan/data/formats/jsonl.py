@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data import unpacking
+from lushan.data.fields import Fields
 from lushan.data.json_rows import columns_of
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
@@ -16,12 +17,24 @@ from lushan.data.source import WholeFiles
 @configurable
 @dataclasses.dataclass(kw_only=True)
 class Jsonl(Rows, WholeFiles):
-    """Words with tags, texts with entities as spans or with labels, or sources with targets."""
+    """Words with tags, texts with entities as spans or with labels, or sources with targets.
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    Args:
+        each: Keys of lists inside of a row, from the outermost, whose innermost elements are the
+            examples, each with the other values of what it lies in: `paragraphs.qas` of SQuAD.
+    """
+
+    each: str | None = None
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         columns = columns_of(
-            unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
+            unpacking.bounded(path, self.largest_file),
+            path,
+            longest=self.longest_line,
+            each=self.each,
         )
-        return self.table_of(columns, split, notes)
+        return self.table_of(columns, split, notes, fields)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.batch.mixing import Measure, Mix, Stopping
 from lushan.data.encode import arrow
+from lushan.data.fields import Fields
 from lushan.data.messages import alike
 from lushan.data.source import SPLITS, Corpus, Source, hash_json
 from lushan.errors import UserError, did_you_mean
@@ -98,19 +99,16 @@ class Mixture(Source):
                 hint="Name them in a file conf/data/mine.yaml, as conf/data/mixture.yaml shows.",
             )
 
-    def read(self, *, only: str | None = None) -> Corpus:
+    def read(self, fields: Fields | None = None, *, only: str | None = None) -> Corpus:
         """Read all sources; see `Source.read`."""
         self._require_sources()
         read = {
-            name: source.read(only=only)
+            name: source.read(fields, only=only)
             for name, source in self.sources.items()
             if only is None or only in (*source.names(), *source.shares())
         }
         if not read:
             raise UserError(f"no source has a {only} split", key="data.sources")
-        kinds = {name: corpus.kind for name, corpus in read.items()}
-        if len(set(kinds.values())) > 1:
-            raise UserError("the sources do not hold the same", key="data.sources", value=kinds)
         splits = {}
         for split in SPLITS:
             tables = {n: c.splits[split] for n, c in read.items() if split in c.splits}
@@ -119,7 +117,7 @@ class Mixture(Source):
         schemes = {corpus.scheme for corpus in read.values()}
         return Corpus(
             splits=splits,
-            kind=next(iter(kinds.values())),
+            fields={n: f for corpus in read.values() for n, f in corpus.fields.items()},
             scheme=schemes.pop() if len(schemes) == 1 else None,
             notes=[f"{name}: {note}" for name, corpus in read.items() for note in corpus.notes],
             mix=self._mix(read) if "train" in splits else None,
@@ -145,10 +143,12 @@ class Mixture(Source):
                 found.setdefault(split, []).append(name)
         return {split: "+".join(found[split]) for split in SPLITS if split in found}
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one split of all sources."""
         del name
-        corpus = self.read(only=split)
+        corpus = self.read(fields, only=split)
         notes += corpus.notes
         return corpus.splits[split]
 

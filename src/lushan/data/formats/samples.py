@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
+from lushan.data.fields import DIALOGUES, DOCUMENTS, LABELLED, PAIRS, WORDS, Fields
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError
 from lushan.text.words import join_words
@@ -220,11 +221,15 @@ class _Sample(Source):
 class SampleNER(_Sample):
     """Sentences in English and Chinese with people, places and organisations."""
 
+    gives: ClassVar[Fields | None] = WORDS
+
     name: ClassVar[str] = "sample_ner"
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Make one split."""
-        del name, notes
+        del name, notes, fields
         tokens, tags = zip(*_fresh(_sentences, split), strict=True)
         words = {
             "id": self._ids(split),
@@ -239,11 +244,15 @@ class SampleNER(_Sample):
 class SampleReviews(_Sample):
     """Reviews in English and Chinese: positive, negative or neutral."""
 
+    gives: ClassVar[Fields | None] = LABELLED
+
     name: ClassVar[str] = "sample_reviews"
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Make one split."""
-        del name, notes
+        del name, notes, fields
         texts, labels = zip(*_fresh(_reviews, split), strict=True)
         words = {"id": self._ids(split), "text": arrow.texts(texts), "label": arrow.texts(labels)}
         return pa.table({**words, **self._places(split)})
@@ -254,11 +263,15 @@ class SampleReviews(_Sample):
 class SampleText(_Sample):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
 
+    gives: ClassVar[Fields | None] = DOCUMENTS
+
     name: ClassVar[str] = "sample_text"
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Make one split."""
-        del name, notes
+        del name, notes, fields
         texts = {"id": self._ids(split), "text": arrow.texts(_fresh(_documents, split))}
         return pa.table({**texts, **self._places(split)})
 
@@ -287,11 +300,15 @@ Thank you .	You are welcome .
 class SampleChat(_Sample):
     """Dialogues in English and Chinese: sums, counting and good manners."""
 
+    gives: ClassVar[Fields | None] = DIALOGUES
+
     name: ClassVar[str] = "sample_chat"
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Make one split."""
-        del name, notes
+        del name, notes, fields
         messages = arrow.record_lists(_fresh(_dialogues, split), ("role", "content"))
         return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
 
@@ -331,11 +348,15 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 class SamplePairs(_Sample):
     """News in English and Chinese with their headlines; in evaluation two of each."""
 
+    gives: ClassVar[Fields | None] = PAIRS
+
     name: ClassVar[str] = "sample_pairs"
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Make one split."""
-        del name, notes
+        del name, notes, fields
         news = _fresh(_news, split)
         most = 1 if split == "train" else 2
         pairs = {

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +19,11 @@ from lushan.data.corpora import KEY, SCHEMA, Documents
 from lushan.data.documents import require_text, usual_field
 from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
+from lushan.data.fields import DOCUMENTS, Fields
 from lushan.data.formats.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
-from lushan.data.labelled import Columns, require_short
-from lushan.data.source import SPLITS, Corpus, hash_json
+from lushan.data.raw_columns import Columns, require_short
+from lushan.data.source import SPLITS, Corpus, hash_json, require_fields
 from lushan.errors import UserError
 from lushan.run import hashes
 from lushan.run.caches import remove
@@ -53,6 +54,8 @@ class Stream(HubSet):
         longest_part: Characters from which on a text is read in parts, cut at line ends.
         cache_dir: Where the last windows are kept; null keeps them in memory.
     """
+
+    gives: ClassVar[Fields | None] = DOCUMENTS
 
     validation: str | float | None = None
     test: str | float | None = None
@@ -93,8 +96,9 @@ class Stream(HubSet):
 
     # Splits
 
-    def read(self, *, only: str | None = None) -> Corpus:
+    def read(self, fields: Fields | None = None, *, only: str | None = None) -> Corpus:
         """Read the first window and the evaluation splits; see `Source.read`."""
+        require_fields(fields or DOCUMENTS, DOCUMENTS)
         wanted = [s for s in SPLITS if s in (*self.names(), *self.shares()) and only in (None, s)]
         if not wanted:
             raise UserError(f"there is no {only} split", key=f"data.{only}")
@@ -105,11 +109,14 @@ class Stream(HubSet):
                 notes.append(f"train: read in windows of {self.window_documents:,} documents")
             else:
                 splits[split] = self._evaluation(split)
-        return Corpus(splits, "text", None, notes, windows=self if "train" in splits else None)
+        windows = self if "train" in splits else None
+        return Corpus(splits, DOCUMENTS, None, notes, windows=windows)
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one split; of the training split the first window."""
-        del name, notes
+        del name, notes, fields
         return self.window(0) if split == "train" else self._evaluation(split)
 
     def _evaluation(self, split: str) -> pa.Table:
@@ -199,9 +206,11 @@ class Stream(HubSet):
         require_short(columns, self.longest_line)
         return columns
 
-    def table_of(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
+    def table_of(
+        self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """A corpus's table of some rows, whose only column are the texts."""
-        del split, notes
+        del split, notes, fields
         return Documents(*write_table(None, SCHEMA, self._batches(columns))).table
 
     def _batches(self, columns: Columns) -> Iterator[pa.RecordBatch]:

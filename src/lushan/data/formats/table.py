@@ -16,8 +16,9 @@ from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data import files, unpacking
 from lushan.data.classes import Classes, class_names
+from lushan.data.fields import Fields
 from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, require_short
+from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
 from lushan.errors import UserError
@@ -54,22 +55,22 @@ class Table(Rows, WholeFiles):
     separator: str | None = None
     quote: str | None = None
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one file."""
         path = self.path_of(split, name)
         if files.bare_suffix(path) in PARQUET:
             columns = read_parquet(path, self.largest_file)
             require_short(columns, self.longest_line)
-            return self.table_of(columns, split, notes)
+            return self.table_of(columns, split, notes, fields)
         if files.bare_suffix(path) in SUFFIXES:
             columns = columns_of(
                 unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
             )
-            return self.table_of(columns, split, notes)
+            return self.table_of(columns, split, notes, fields)
         rows = self.read_text(path, split, notes)
-        if self.reads_pairs:
-            return self.pairs_table(rows, longest=self.longest_line)
-        return self.texts_table(rows, split, notes)
+        return self.table_of(rows, split, notes, fields)
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.

@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,8 @@ from lushan.data import corpora, documents, files
 from lushan.data.corpora import Documents
 from lushan.data.documents import Format, Reading, Unit
 from lushan.data.encode.store import open_table
-from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json
+from lushan.data.fields import DOCUMENTS, Fields
+from lushan.data.source import SPLITS, Corpus, FileSource, code_hash, hash_json, require_fields
 from lushan.run import hashes
 from lushan.run.caches import is_whole, only_one
 
@@ -42,6 +43,8 @@ class Text(FileSource):
             nothing is tokenised in one go.
         cache_dir: Where the documents are kept; null keeps them in memory.
     """
+
+    gives: ClassVar[Fields | None] = DOCUMENTS
 
     # Wider than the base's: the run's id and the command line take lists as they are.
     train: str | list[str] | None = None  # type: ignore[assignment]
@@ -79,15 +82,18 @@ class Text(FileSource):
         found = [self._sha256(path) for path in self.paths_of(split)]
         return found[0] if len(found) == 1 else hash_json(found)
 
-    def load(self, split: str, name: str, notes: list[str]) -> pa.Table:
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
         """Read one split."""
-        del name
+        del name, fields
         found = self._whole(split, self._place(split))
         notes += [f"{split}: {note}" for note in found.notes]
         return found.table
 
-    def read(self, *, only: str | None = None) -> Corpus:
+    def read(self, fields: Fields | None = None, *, only: str | None = None) -> Corpus:
         """Read all splits; see `Source.read`."""
+        require_fields(fields or DOCUMENTS, DOCUMENTS)
         shared = bool(self.shares()) and only in (None, "train", *self.shares())
         splits = self._shared() if shared else {}
         splits |= {s: self._whole(s, self._place(s)) for s in self.named(only) if s not in splits}
@@ -105,7 +111,7 @@ class Text(FileSource):
         if self.limit is not None:
             splits = {s: self._sample(s, found, self.limit) for s, found in splits.items()}
         there = [s for s in SPLITS if s in splits and only in (None, s)]
-        return Corpus({s: splits[s].table for s in there}, "text", None, notes)
+        return Corpus({s: splits[s].table for s in there}, DOCUMENTS, None, notes)
 
     def _whole(self, split: str, store: Path | None) -> Documents:
         """The documents of a split's files."""

@@ -10,20 +10,12 @@ from torch import nn
 from lushan.checkpoint.weights import weights_hash
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models.architectures import Purpose
 from lushan.models.peft.adalora import AdaLora, Allocated
 from lushan.models.peft.adaptation import Adaptation, attach
 from lushan.models.peft.bottleneck import Bottleneck, Bottlenecked
 from lushan.models.peft.prompts import Prefixed, Prompted
 from lushan.models.peft.quantized import FourBit
 from lushan.models.peft.tuned import Tuned
-
-_PEFT_NAMES = {
-    "encoder": "FEATURE_EXTRACTION",
-    "causal_lm": "CAUSAL_LM",
-    "seq2seq_lm": "SEQ_2_SEQ_LM",
-}
-"""What peft calls the purposes; it has no word for masked language models."""
 
 
 @configurable
@@ -32,7 +24,7 @@ def adapt(
     quantize: FourBit | None = None,
     *,
     encoder: nn.Module,
-    purpose: Purpose = "encoder",
+    auto_class: str = "AutoModel",
 ) -> nn.Module:
     """Freeze an encoder's model and give it an adapter.
 
@@ -40,7 +32,7 @@ def adapt(
         config: Of a method of peft, or of bottleneck adapters.
         quantize: How the frozen weights are kept; null keeps them as they are.
         encoder: With a `model` of transformers that has the weights it begins with.
-        purpose: What the model is for.
+        auto_class: Name of the Auto class that chose the model's class.
 
     Returns:
         The same encoder; `encoder.adaptation` says how it was adapted.
@@ -53,14 +45,23 @@ def adapt(
     if quantize is not None:
         quantize(whole.model)
     base = {id(weight) for weight in whole.model.parameters()}
-    attach(whole, _adapted(whole, config, purpose), base=base, sha256=sha256)
+    attach(whole, _adapted(whole, config, auto_class), base=base, sha256=sha256)
     return encoder
 
 
-def _adapted(encoder: Any, config: Any, purpose: Purpose) -> Adaptation:
+def task_type(auto_class: str) -> str | None:
+    """Return what peft calls the use of a model; None where it has no word, as for masked ones."""
+    from peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
+
+    name = "PeftModel" + (auto_class.removeprefix("AutoModel") or "ForFeatureExtraction")
+    words = {kind.__name__: word for word, kind in MODEL_TYPE_TO_PEFT_MODEL_MAPPING.items()}
+    return words.get(name)
+
+
+def _adapted(encoder: Any, config: Any, auto_class: str) -> Adaptation:
     if isinstance(config, Bottleneck):
         return Bottlenecked(encoder.model, config)
-    config.task_type = _PEFT_NAMES.get(purpose)
+    config.task_type = task_type(auto_class)
     if isinstance(config, peft.PrefixTuningConfig):
         return Prefixed(encoder, config)
     if isinstance(config, peft.PromptTuningConfig):

@@ -1,9 +1,10 @@
-/* Predictions one by one: what is wrong, and where. */
+/* Predictions one by one: what is wrong, and where. What a value is, its field has said: here are
+   parts to draw (a text, marked spans, chips, a number, an image, a dialogue), and no task. */
 
 const PAGE = 40; // examples that are on the page at a time
 
 const browser = {
-  run: null, split: null, kind: "wrong", gold: "", predicted: "", text: "", order: "", page: 0, data: null, draw: null,
+  run: null, split: null, show: "wrong", gold: "", predicted: "", text: "", order: "", page: 0, data: null, draw: null,
 };
 
 /** Look at a run's examples. */
@@ -13,10 +14,10 @@ function examplesOf(run, split = null) {
 }
 
 /** Look at the examples of a cell of the matrix. */
-function confused(run, split, gold, predicted, entities) {
-  const name = (label) => (entities && label === "" ? NOTHING : label);
+function confused(run, split, gold, predicted, unpaired) {
+  const name = (label) => (unpaired && label === "" ? NOTHING : label);
   Object.assign(browser, {
-    run, split, kind: gold === predicted ? "all" : "wrong", gold: name(gold), predicted: name(predicted), text: "", page: 0, order: "",
+    run, split, show: gold === predicted ? "all" : "wrong", gold: name(gold), predicted: name(predicted), text: "", page: 0, order: "",
   });
   browser.draw();
   document.getElementById("examples").scrollIntoView();
@@ -38,7 +39,7 @@ function examplesSection(box) {
     try {
       const [shared, own] = await Promise.all([lushan.load(file.examples), lushan.load(file.own)]);
       if (turn !== asked) return;
-      browser.data = { file, kind: shared.kind, rows: shared.rows, own: own.rows, numbers: own.numbers };
+      browser.data = { ...own, file, own: own.rows, rows: shared.rows };
       box.replaceChildren(...browserParts(having, groups));
     } catch (error) {
       if (turn === asked) box.replaceChildren(el("p", { class: "note" }, `The examples cannot be shown: ${error.message}.`));
@@ -55,7 +56,7 @@ function examplesSection(box) {
 
 function browserParts(having, groups) {
   const { runs } = lushan.get("report");
-  const { file, kind, numbers } = browser.data;
+  const { file, own, numbers, classes, strict, unpaired } = browser.data;
   const list = el("div");
   const count = el("p", { class: "quiet", role: "status", id: "examples-count" });
   const show = () => showExamples(list, count);
@@ -67,84 +68,66 @@ function browserParts(having, groups) {
   controls.append(select("Run", having.map((r) => [String(r), label(r)]), String(browser.run), (value) => examplesOf(Number(value), browser.split)));
   const splits = runs[browser.run].files.map((one) => one.split);
   if (splits.length > 1) controls.append(select("Split", splits, browser.split, (value) => { browser.split = value; browser.page = 0; browser.draw(); }));
-  if (kind !== "numbers") {
-    const kinds = kind === "texts" ? [["all", "all"], ["wrong", "not as in gold"], ["right", "as in gold"]] : [["all", "all"], ["wrong", "with an error"], ["right", "without"]];
-    controls.append(select("Show", kinds, browser.kind, set("kind")));
+  if (own.some((row) => row[2] !== null)) {
+    const [wrong, right] = strict ? ["with an error", "without"] : ["not as in gold", "as in gold"];
+    controls.append(select("Show", [["all", "all"], ["wrong", wrong], ["right", right]], browser.show, set("show")));
   }
-  if (kind === "tags" || kind === "labels") {
-    const labels = labelsOf(browser.data);
-    const none = kind === "tags" ? [[NOTHING, "none (spurious)"], [NOTHING, "none (missed)"]] : [];
+  if (classes.length) {
+    const labels = [...classes].sort((a, b) => a.localeCompare(b));
+    const none = unpaired ? [[NOTHING, "none (spurious)"], [NOTHING, "none (missed)"]] : [];
     controls.append(
       select("Gold", [["", "any"], ...labels, ...none.slice(0, 1)], browser.gold, set("gold")),
       select("Predicted", [["", "any"], ...labels, ...none.slice(1)], browser.predicted, set("predicted")));
   }
   const orders = [["", "as in the file"], ...numbers.flatMap((name) => [[`-${name}`, `${name}, highest first`], [`+${name}`, `${name}, lowest first`]])];
-  if (kind === "numbers") orders.push(["-error", "furthest off first"]);
   if (orders.length > 1) controls.append(select("Order", orders, browser.order, set("order")));
   const search = el("input", { type: "search", id: "examples-search", value: browser.text, autocomplete: "off", oninput: () => set("text")(search.value) });
   controls.append(el("label", { class: "field wide" }, el("span", {}, "Search"), search));
   show();
   const notes = [];
-  if (file.left_out) notes.push(el("p", { class: "note" }, `${plural(file.left_out, "example")} of which the run has stored no prediction but its loss ${file.left_out === 1 ? "is" : "are"} not listed.`));
+  if (file.left_out) notes.push(el("p", { class: "note" }, `${plural(file.left_out, "example")} without a stored prediction ${file.left_out === 1 ? "is" : "are"} not listed.`));
   return [controls, ...notes, count, list];
-}
-
-function labelsOf({ kind, rows, own }) {
-  const found = new Set();
-  rows.forEach((row, i) => {
-    const parts = kind === "tags" ? [...row[2], ...own[i][0]].map((span) => span[2]) : [row[2], own[i][0][0]].flat();
-    for (const label of parts) found.add(label);
-  });
-  return [...found].sort((a, b) => a.localeCompare(b));
 }
 
 /* Which examples */
 
-const same = (a, b) => a[0] === b[0] && a[1] === b[1] && a[2] === b[2];
-
-function isRight(kind, row, own) {
-  if (kind === "tags") return row[2].length === own[0].length && row[2].every((span) => own[0].some((other) => same(span, other)));
-  if (kind === "labels") return JSON.stringify([row[2]].flat().sort()) === JSON.stringify([own[0][0]].flat().sort());
-  return [row[2]].flat().includes(own[0]);
-}
-
-/** Pairs of gold and predicted label of an example, as the matrix counts them. */
-function pairsOf(kind, row, own) {
-  if (kind === "labels") return [row[2]].flat().flatMap((gold) => [own[0][0]].flat().map((predicted) => [gold, predicted]));
-  const at = (spans, span) => spans.find((other) => other[0] === span[0] && other[1] === span[1]);
-  const found = row[2].map((span) => [span[2], at(own[0], span)?.[2] ?? NOTHING]);
-  for (const span of own[0]) if (!at(row[2], span)) found.push([NOTHING, span[2]]);
-  return found;
-}
-
 function chosenExamples() {
-  const { kind, rows, own, numbers } = browser.data;
+  const { rows, own, numbers, classes } = browser.data;
   const wanted = browser.text.toLowerCase();
-  const labels = (kind === "tags" || kind === "labels") && (browser.gold || browser.predicted);
+  const name = (place) => (place === null ? NOTHING : classes[place]);
+  const fits = ([gold, predicted]) => (!browser.gold || name(gold) === browser.gold) && (!browser.predicted || name(predicted) === browser.predicted);
+  const decided = own.some((row) => row[2] !== null);
   const found = [];
-  rows.forEach((row, i) => {
-    if (kind !== "numbers" && browser.kind !== "all" && isRight(kind, row, own[i]) !== (browser.kind === "right")) return;
-    if (labels && !pairsOf(kind, row, own[i]).some(([g, p]) => (!browser.gold || g === browser.gold) && (!browser.predicted || p === browser.predicted))) return;
-    if (wanted && !textOf(kind, row, own[i]).toLowerCase().includes(wanted)) return;
+  own.forEach(([, , right, , pairs], i) => {
+    if (decided && browser.show !== "all" && right !== (browser.show === "right")) return;
+    if (classes.length && (browser.gold || browser.predicted) && !pairs.some(fits)) return;
+    if (wanted && !textOf(rows[i], own[i]).toLowerCase().includes(wanted)) return;
     found.push(i);
   });
-  const name = browser.order.slice(1);
+  const place = numbers.indexOf(browser.order.slice(1));
   const sign = browser.order.startsWith("-") ? -1 : 1;
-  const place = numbers.indexOf(name);
-  if (place >= 0 || name === "error") {
-    const of = (i) => (place >= 0 ? own[i][1][place] : Math.abs(own[i][0] - rows[i][2]));
+  if (place >= 0) {
+    const of = (i) => own[i][1][place];
     found.sort((a, b) => (of(a) === null) - (of(b) === null) || sign * (of(a) - of(b)));
   }
   return found;
 }
 
-function textOf(kind, row, own) {
-  const said = kind === "tags" ? [sentence(row[1]), row[1].join(" ")] : [row[1], row[2], kind === "labels" ? own[0][0] : own[0]].flat();
-  return [row[0], ...said].join("\n");
+/** All text of an example, to search in. */
+function textOf([id, inputs, gold], own) {
+  const named = [...inputs, ...own[5]].map(([, part]) => part);
+  return [id, ...[...named, gold, own[0]].map(textOfPart)].join("\n");
+}
+
+function textOfPart([kind, content, more]) {
+  if (kind === "several") return content.map(textOfPart).join("\n");
+  if (kind === "turns") return content.map(([who, parts]) => [who, ...parts.map(textOfPart)].join("\n")).join("\n");
+  if (kind === "spans") return more.map((span) => span[2]).join("\n");
+  return [content, more ?? ""].flat().join("\n");
 }
 
 function showExamples(list, count) {
-  const { rows, own, kind, numbers } = browser.data;
+  const { rows, own, numbers, strict } = browser.data;
   const found = chosenExamples();
   const pages = Math.max(1, Math.ceil(found.length / PAGE));
   browser.page = Math.min(browser.page, pages - 1);
@@ -157,9 +140,8 @@ function showExamples(list, count) {
     el("button", { type: "button", disabled: browser.page === 0, onclick: turn(-1) }, "← earlier"),
     el("span", {}, `page ${browser.page + 1} of ${pages}`),
     el("button", { type: "button", disabled: browser.page === pages - 1, onclick: turn(1) }, "later →")) : null;
-  const draw = { tags: taggedExample, labels: labelledExample, texts: writtenExample, numbers: numberExample }[kind];
   list.replaceChildren(el("ol", { class: "examples" }, here.map((i) => el("li", { class: "example" },
-    el("p", { class: "id" }, rows[i][0], numbersOf(numbers, own[i][1])), draw(rows[i], own[i])))));
+    el("p", { class: "id" }, rows[i][0], numbersOf(numbers, own[i][1])), exampleParts(rows[i], own[i], strict)))));
   if (pager) list.append(pager);
 }
 
@@ -170,74 +152,54 @@ function numbersOf(names, values) {
 
 /* How an example is drawn */
 
-const WIDE = /[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]/;
-
-/** Whether a blank stands between two words: not between Chinese characters. */
-function blank(before, after) {
-  return !(WIDE.test(before.at(-1) || "") && WIDE.test(after[0] || ""));
+function exampleParts([, inputs, gold], [predicted, , right, marks, , details], strict) {
+  const named = new Map(inputs);
+  const marked = new Set([gold, predicted].filter(([kind]) => kind === "spans").map(([, of]) => of));
+  const side = (name, part, own = null) => el("div", { class: "side" },
+    el("span", { class: "which" }, name), el("div", {}, drawPart(part, named, own)));
+  // What a mark stands in is drawn with the marks, and not once more alone.
+  const box = el("div", { class: "sides" }, inputs.filter(([name]) => !marked.has(name)).map(([name, part]) => side(name, part)));
+  const all = right === true ? () => [true, ""] : () => null; // without marks all of it is right, or nothing is known
+  const marksOf = (k) => (marks ? (i) => marks[k][i] : all);
+  if (right === true && strict) box.append(side("✓ both", predicted, marksOf(1)));
+  else box.append(side("gold", gold, marksOf(0)), side("predicted", predicted, marksOf(1)));
+  return fill(box, {}, details.map(([name, part]) => side(name, part)));
 }
 
-function sentence(words) {
-  return words.reduce((text, word, i) => text + (i && blank(words[i - 1], word) ? " " : "") + word, "");
+const DRAW = {
+  text: (content) => el("p", { class: "words" }, content === "" ? el("em", {}, "nothing") : content),
+  number: (value) => el("b", {}, plain(value, 3)),
+  json: (content) => el("pre", {}, content),
+  image: (path, alternative) => el("img", { src: path, alt: alternative, loading: "lazy" }),
+  several: (parts, _, named, marks) => el("div", {}, parts.map((part) => drawPart(part, named, marks))),
+  turns: (said, _, named) => el("div", {}, said.map(([who, parts]) => el("div", { class: "side" },
+    el("span", { class: "which" }, who), el("div", {}, parts.map((part) => drawPart(part, named, null)))))),
+  chips: (names, _, named, marks) => el("p", { class: "verdict" },
+    names.length ? names.map((name, i) => piece(name, "", marks?.(i))) : el("em", {}, "none")),
+  spans: (of, found, named, marks) => spansIn(Array.from(String(named.get(of)?.[1] ?? "")), found, marks),
+};
+
+/** A part as its field has stated it; what is not known here is shown as it is. */
+function drawPart([kind, content, more], named, marks) {
+  return Object.hasOwn(DRAW, kind) ? DRAW[kind](content, more, named, marks) : DRAW.json(JSON.stringify([kind, content, more]));
 }
 
-function taggedExample(row, own) {
-  const [, words, gold] = row;
-  const right = isRight("tags", row, own);
-  const box = el("div", { class: "sides" });
-  if (right) return fill(box, {}, [side("both", words, own[0], () => ["right", "✓"])]);
-  const there = (spans, span) => spans.some((other) => same(span, other));
-  const why = (span, others, none) => {
-    if (there(others, span)) return ["right", "✓"];
-    const over = others.filter((other) => other[0] < span[1] && span[0] < other[1]);
-    if (!over.length) return ["wrong", none];
-    const exact = over.some((other) => other[0] === span[0] && other[1] === span[1]);
-    return ["wrong", exact ? "type" : over.some((other) => other[2] === span[2]) ? "boundary" : "boundary and type"];
-  };
-  return fill(box, {}, [
-    side("gold", words, gold, (span) => why(span, own[0], "missed")),
-    side("predicted", words, own[0], (span) => why(span, gold, "spurious")),
-  ]);
+/** A span or a chip with its mark: right or wrong, and why. */
+function piece(text, label, mark, title = null) {
+  const small = [label, mark?.[1]].filter(Boolean).join(" · ");
+  return el("mark", { class: mark ? (mark[0] ? "right" : "wrong") : "plain", title }, text, small ? el("small", {}, ` ${small}`) : null);
 }
 
-function side(name, words, spans, verdict) {
+/** Spans of a text, given by places of its characters. */
+function spansIn(characters, spans, marks) {
   const line = el("p", { class: "words" });
-  let i = 0;
-  const between = (k) => (k && blank(words[k - 1], words[k]) ? " " : "");
-  for (const span of [...spans].sort((a, b) => a[0] - b[0])) {
-    if (span[0] < i) continue;
-    for (; i < span[0]; i++) line.append(between(i) + words[i]);
-    const [kind, why] = verdict(span);
-    line.append(between(i), el("mark", { class: kind, title: span[3] === undefined ? null : `probability ${span[3]}` },
-      sentence(words.slice(span[0], span[1])), el("small", {}, ` ${span[2]}${why === "✓" ? "" : ` · ${why}`}`)));
-    i = span[1];
+  const cut = (from, to) => characters.slice(from, to).join("");
+  let at = 0;
+  for (const [[start, end, label, title], i] of spans.map((span, k) => [span, k]).sort(([a], [b]) => a[0] - b[0])) {
+    if (start < at) continue;
+    line.append(cut(at, start), piece(cut(start, end), label, marks?.(i), title));
+    at = end;
   }
-  for (; i < words.length; i++) line.append(between(i) + words[i]);
-  return el("div", { class: "side" }, el("span", { class: "which" }, name === "both" ? "✓ both" : name), line);
-}
-
-function texts(parts) {
-  return parts.filter((part) => part !== "").map((part) => el("p", { class: "words" }, part));
-}
-
-function labelledExample(row, own) {
-  const right = isRight("labels", row, own);
-  const [predicted, sure, ofGold] = own[0];
-  const say = (label, p) => `${[label].flat().join(", ") || "(none)"}${p === null || p === undefined ? "" : ` ${(100 * p).toFixed(1)} %`}`;
-  return el("div", {}, texts(row[1]), el("p", { class: "verdict" },
-    el("span", { class: "which" }, right ? "✓ both" : "gold"), el("mark", { class: "right" }, say(row[2], right ? sure : ofGold)),
-    right ? null : [el("span", { class: "which" }, "predicted"), el("mark", { class: "wrong" }, say(predicted, sure))]));
-}
-
-function writtenExample(row, own) {
-  const [, source, gold] = row;
-  const line = (name, text) => el("div", { class: "side" }, el("span", { class: "which" }, name), el("p", { class: "words" }, text === "" ? el("em", {}, "nothing") : text));
-  return el("div", { class: "sides" }, source.map((text) => line("source", text)), [gold].flat().map((text) => line("gold", String(text))), line("predicted", String(own[0])));
-}
-
-function numberExample(row, own) {
-  return el("div", {}, texts(row[1]), el("p", { class: "verdict" },
-    el("span", { class: "which" }, "gold"), el("b", {}, plain(row[2], 3)),
-    el("span", { class: "which" }, "predicted"), el("b", {}, plain(own[0], 3)),
-    el("span", { class: "quiet" }, `off by ${plain(Math.abs(own[0] - row[2]), 3)}`)));
+  line.append(cut(at));
+  return line;
 }

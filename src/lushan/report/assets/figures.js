@@ -238,26 +238,26 @@ function matrix(parts, chosen, draw, split) {
       if (g !== p) mistaken.set(name, (mistaken.get(name) || 0) + n);
     }
   }
-  const entities = parts[0].entities;
-  let names = [...classes].filter((name) => !(entities && name === "")).sort((a, b) => a.localeCompare(b));
+  const { unpaired, caption } = parts[0];
+  let names = [...classes].filter((name) => !(unpaired && name === "")).sort((a, b) => a.localeCompare(b));
   const total = names.length;
   if (total > MOST_CLASSES && !chosen.all) {
     const kept = new Set([...names].sort((a, b) => (mistaken.get(b) || 0) - (mistaken.get(a) || 0)).slice(0, MOST_CLASSES));
     names = names.filter((name) => kept.has(name));
   }
-  const rows = entities ? [...names, ""] : names;
-  const call = (name, none) => (name === "" && entities ? none : name);
+  const rows = unpaired ? [...names, ""] : names;
+  const call = (name, none) => (name === "" && unpaired ? none : name);
   const cell = (g, p) => {
     const n = cells.get(key(g, p)) || 0;
-    if (g === "" && p === "" && entities) return el("td", { class: "number void" });
+    if (g === "" && p === "" && unpaired) return el("td", { class: "number void" });
     const share = n / (gold.get(g) || 1);
-    const title = `gold ${call(g, "none")}, predicted ${call(p, "none")}: ${n}${g === "" && entities ? "" : `, ${(100 * share).toFixed(1)} % of its gold`}`;
+    const title = `gold ${call(g, "none")}, predicted ${call(p, "none")}: ${n}${g === "" && unpaired ? "" : `, ${(100 * share).toFixed(1)} % of its gold`}`;
     const td = el("td", { class: `number ${n ? (g === p ? "right" : "wrong") : "nothing"}`, title }, n ? el("button", {
       type: "button", class: "cell", "aria-label": `${title}; show them`,
-      onclick: () => confused(parts[0].run, split, g, p, entities),
+      onclick: () => confused(parts[0].run, split, g, p, unpaired),
     }, n.toLocaleString("en")) : "·");
     // The share decides how strong the colour is: from none to full in steps of a tenth.
-    if (n) td.classList.add(`s${Math.max(1, Math.min(10, Math.round((g === "" && entities ? n / Math.max(...[...gold.values()]) : share) * 10)))}`);
+    if (n) td.classList.add(`s${Math.max(1, Math.min(10, Math.round((g === "" && unpaired ? n / Math.max(...[...gold.values()]) : share) * 10)))}`);
     return td;
   };
   const table = el("table", { class: "matrix", id: "confusion" },
@@ -268,9 +268,6 @@ function matrix(parts, chosen, draw, split) {
     found.push(el("p", { class: "quiet" }, chosen.all ? `${total} classes ` : `The ${MOST_CLASSES} classes with most errors, of ${total} `,
       el("button", { type: "button", class: "plain", onclick: () => { chosen.all = !chosen.all; draw(); } }, chosen.all ? "only those with most errors" : "all of them")));
   }
-  const what = entities
-    ? "Entities with the same words in gold and predicted, by type; the others are missed or spurious, also where only their boundaries differ."
-    : "Texts by their label.";
-  found.push(el("figcaption", {}, `${what} Counts of ${plural(parts.length, "run")}; the colour is the share of the gold class. A number leads to its examples${parts.length > 1 ? ", in the first of the runs" : ""}.`));
+  found.push(el("figcaption", {}, `${caption} Counts of ${plural(parts.length, "run")}; the colour is the share of the gold class. A number leads to its examples${parts.length > 1 ? ", in the first of the runs" : ""}.`));
   return [el("figure", {}, found)];
 }

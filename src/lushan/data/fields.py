@@ -1,0 +1,440 @@
+"""Fields: what a column of a corpus, or an entry of a stored prediction, holds.
+
+A task states the fields that it reads by the names of their columns. Everything else asks a field
+and never the name of a column: which texts it holds, when two values are copies, when one is
+blank, which classes stand in it, how it is read from a file and shown to people. A new modality is
+a new class here, or in somebody's own package.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lushan.data.encode import arrow
+from lushan.data.messages import said
+from lushan.data.stored import Stored
+from lushan.data.stored_values import (
+    StoredImage,
+    StoredLabel,
+    StoredLabels,
+    StoredMessages,
+    StoredNumber,
+    StoredTags,
+    StoredText,
+    StoredTexts,
+    StoredWords,
+)
+from lushan.text import tags
+from lushan.text.words import join_words
+
+if TYPE_CHECKING:
+    from lushan.data.raw_columns import Columns
+
+PLACES = ("id", "line", "file")
+"""Columns of every corpus that say where a row stood; no field has one of these names."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Field(Stored, abc.ABC):
+    """What the values of a column are.
+
+    Args:
+        target: Whether a model is to predict it; an input otherwise.
+        optional: Whether a corpus may lack it.
+        names: Names that its column usually has in files, beside the field's own.
+    """
+
+    target: bool = False
+    optional: bool = False
+    names: Sequence[str] = ()
+
+    what: ClassVar[str]
+    """A few words for messages: `text`, `list of words`."""
+
+    sources: ClassVar[str] = "data=jsonl, data=table or data=hub with a column of this name."
+    """Which sources give it, for hints."""
+
+    class_name: ClassVar[str] = "class"
+    """What one of its classes is called."""
+
+    empty: ClassVar[str] = "the training split has no label"
+    """What is wrong where no class stands in any value."""
+
+    setting: ClassVar[str] = "data.label"
+    """The key that names the column of a target."""
+
+    def texts(self, value: Any) -> Sequence[str]:
+        """Return the texts that a value holds: what a tokenizer learns and an audit reads."""
+        del value
+        return ()
+
+    def training_texts(self, value: Any) -> Iterable[str]:
+        """Return the texts from which a tokenizer is trained."""
+        return self.texts(value)
+
+    def key(self, value: Any) -> tuple[str, ...]:
+        """Return what copies of a value have in common."""
+        return tuple(self.texts(value))
+
+    def is_blank(self, value: Any) -> bool:
+        """Return whether a value says nothing."""
+        return not any(text.strip() for text in self.key(value))
+
+    has_classes: ClassVar[bool] = False
+    """Whether its values are made of classes, which are the same in all splits."""
+
+    def classes(self, value: Any) -> Sequence[str]:
+        """Return the classes that stand in a value."""
+        del value
+        return ()
+
+    def preview(self, value: Any) -> str:
+        """Return a value as a text for people."""
+        return " | ".join(self.texts(value))
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the values of a column of a file as an Arrow column.
+
+        Args:
+            columns: The file's raw columns.
+            name: Of the column.
+
+        Raises:
+            UserError: A value is of another form; names file and line.
+        """
+        raise columns.fail(f"a {self.what} cannot be read from a field of a file", 0, value=name)
+
+
+Fields = dict[str, Field]
+"""Name of a column to what it holds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(StoredText, Field):
+    """A text."""
+
+    what: ClassVar[str] = "text"
+
+    def texts(self, value: str) -> Sequence[str]:
+        return (value,)
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        from lushan.data.raw_columns import strings
+
+        return strings(columns, name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts(StoredTexts, Field):
+    """Several texts, each of which is as right as the others: references."""
+
+    target: bool = True
+    what: ClassVar[str] = "list of texts"
+    sources: ClassVar[str] = "data=table or data=jsonl with data.source=NAME data.target=NAME."
+
+    def texts(self, value: Sequence[str]) -> Sequence[str]:
+        return tuple(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words(StoredWords, Field):
+    """A text as a list of words."""
+
+    what: ClassVar[str] = "list of words"
+    sources: ClassVar[str] = "data=conll, or data=jsonl with tags or spans."
+
+    def texts(self, value: Sequence[str]) -> Sequence[str]:
+        return (" ".join(value),)
+
+    def key(self, value: Sequence[str]) -> tuple[str, ...]:
+        return tuple(value)
+
+    def preview(self, value: Sequence[str]) -> str:
+        return join_words(list(value))[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tags(StoredTags, Field):
+    """A tag for each word, in IOB2.
+
+    Args:
+        words: The column of the words.
+        scores: The entry of a stored prediction with a `score` for each span from `start` to `end`;
+            '' where there is none.
+    """
+
+    words: str = "tokens"
+    scores: str = ""
+    target: bool = True
+    has_classes: ClassVar[bool] = True
+    what: ClassVar[str] = "list of tags"
+    sources: ClassVar[str] = "data=conll, or data=jsonl with tags or spans."
+    class_name: ClassVar[str] = "entity type"
+    empty: ClassVar[str] = "the training split has no entity: every tag is O"
+    setting: ClassVar[str] = "data.tag_column"
+
+    def classes(self, value: Sequence[str]) -> Sequence[str]:
+        return [tag.partition("-")[2] for tag in value if tag != "O"]
+
+    def preview(self, value: Sequence[str]) -> str:
+        found = tags.spans(list(value), "iob2", strict=False)
+        return ", ".join(f"{s.label} {s.start}-{s.end}" for s in found)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Label(StoredLabel, Field):
+    """One class.
+
+    Args:
+        probabilities: The entry of a stored prediction with the probability of each class; ''
+            where there is none.
+    """
+
+    probabilities: str = ""
+    target: bool = True
+    has_classes: ClassVar[bool] = True
+    what: ClassVar[str] = "label"
+
+    def classes(self, value: str) -> Sequence[str]:
+        return (value,)
+
+    def preview(self, value: str) -> str:
+        return value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labels(StoredLabels, Field):
+    """Any number of classes."""
+
+    target: bool = True
+    has_classes: ClassVar[bool] = True
+    what: ClassVar[str] = "list of labels"
+
+    def classes(self, value: Sequence[str]) -> Sequence[str]:
+        return tuple(value)
+
+    def preview(self, value: Sequence[str]) -> str:
+        return ", ".join(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Number(StoredNumber, Field):
+    """A number."""
+
+    target: bool = True
+    what: ClassVar[str] = "number"
+
+    def preview(self, value: float) -> str:
+        return f"{value:g}"
+
+
+LABEL_FIELDS = (Label, Labels, Number)
+"""Fields that are labels, in the many forms in which files have them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Messages(StoredMessages, Field):
+    """A dialogue: messages with roles, as a table keeps them (see `lushan.data.messages`)."""
+
+    what: ClassVar[str] = "dialogue"
+    sources: ClassVar[str] = "data=chat with data.messages=NAME."
+
+    def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return tuple(text for message in value for text in said(message))
+
+    def training_texts(self, value: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        for message in value:  # with the words that some templates have for roles
+            content, *others = said(message)
+            yield f"{message['role'].capitalize()}: {content}"
+            yield from others
+
+    def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
+        return " | ".join(f"{m['role']}: {said(m)[0]}" for m in value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Json(Field):
+    """A value of any form, kept as JSON text, such as the tools of a dialogue."""
+
+    what: ClassVar[str] = "value"
+
+    # It is no part of a row's texts: the same question with other tools is the same question.
+
+    def training_texts(self, value: str | None) -> Sequence[str]:
+        return (value,) if value else ()
+
+    def preview(self, value: str | None) -> str:
+        return value or ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Image(StoredImage, Field):
+    """An image: its file, or its encoded bytes.
+
+    A table keeps a struct of `path` (text) and `bytes`, of which one is empty; pixels never.
+    """
+
+    what: ClassVar[str] = "image"
+
+    def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
+        data = value["bytes"] or Path(value["path"]).read_bytes()
+        return (hashlib.sha256(data).hexdigest(),)
+
+    def is_blank(self, value: Mapping[str, Any]) -> bool:
+        return not value["bytes"] and not value["path"]
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        return structs(
+            [self._reference(columns, row, v) for row, v in enumerate(columns.values[name])]
+        )
+
+    def _reference(self, columns: Columns, row: int, value: Any) -> Mapping[str, Any]:
+        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
+            return {"path": "", "bytes": value["bytes"]}
+        if isinstance(value, bytes):
+            return {"path": "", "bytes": value}
+        if not isinstance(value, str) or not value:
+            raise columns.fail("the image is missing", row, value=value)
+        if columns.media is None:
+            raise columns.fail(
+                "the image is the name of a file, and where the files lie is not known",
+                row,
+                value=value,
+                hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
+            )
+        found: Mapping[str, Any] | None = columns.media.find(value)
+        if found is None:
+            hint = columns.media.near(value)
+            raise columns.fail(
+                f"no image of this name in {columns.media.place}", row, value=value, hint=hint
+            )
+        return found
+
+    def preview(self, value: Mapping[str, Any]) -> str:
+        return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Value(Field):
+    """A value of any form, as JSON has it: a detail of a stored prediction."""
+
+    what: ClassVar[str] = "value"
+
+
+WORDS: Fields = {"tokens": Words(), "tags": Tags()}
+"""Words with tags."""
+LABELLED: Fields = {"text": Text(), "text_pair": Text(optional=True), "label": Label()}
+"""Texts, or pairs of texts, with a class."""
+PAIRS: Fields = {"source": Text(), "targets": Texts()}
+"""Texts with what is to be written of them."""
+DOCUMENTS: Fields = {"text": Text()}
+"""Texts without more."""
+DIALOGUES: Fields = {"messages": Messages(), "tools": Json(optional=True)}
+"""Dialogues, and the tools that may be called in them."""
+
+
+def inputs(fields: Fields) -> dict[str, Field]:
+    """Return the fields that a model is given."""
+    return {name: field for name, field in fields.items() if not field.target}
+
+
+def required(fields: Fields) -> list[str]:
+    """Return the names of the fields that a corpus must have."""
+    return [name for name, field in fields.items() if not field.optional]
+
+
+def targets(fields: Fields) -> dict[str, Field]:
+    """Return the fields that a model is to predict."""
+    return {name: field for name, field in fields.items() if field.target}
+
+
+def present(fields: Fields, table: pa.Table) -> dict[str, Field]:
+    """Return the fields whose columns a table has, in the order of the fields."""
+    return {name: field for name, field in fields.items() if name in table.column_names}
+
+
+def keys(table: pa.Table, fields: Fields) -> list[tuple[str, ...]]:
+    """Return of each row what makes another one its copy: the keys of all inputs.
+
+    One source with two targets is still one source: what is learned of it must not be evaluated.
+    """
+    there = present(inputs(fields), table).items()
+    found = [[field.key(v) for v in table.column(name).to_pylist()] for name, field in there]
+    return [tuple(part for key in row for part in key) for row in zip(*found, strict=True)]
+
+
+def training_texts(table: pa.Table, fields: Fields) -> Iterator[str]:
+    """Yield the texts of a table for a tokenizer, column after column, a chunk at a time."""
+    for name, field in present(fields, table).items():
+        for chunk in table.column(name).chunks:
+            for value in chunk.to_pylist():
+                yield from field.training_texts(value)
+
+
+def classified(table: pa.Table, fields: Fields) -> tuple[str, Field] | None:
+    """Return the target that has classes, and the name of its column; None where there is none."""
+    found = present(targets(fields), table).items()
+    return next(((name, field) for name, field in found if field.has_classes), None)
+
+
+def tagged(fields: Fields) -> tuple[str, Tags] | None:
+    """Return the field of tags and the name of its column; None where there is none."""
+    found = ((name, field) for name, field in fields.items() if isinstance(field, Tags))
+    return next(found, None)
+
+
+def classes(table: pa.Table, fields: Fields) -> list[list[str]] | None:
+    """Return the classes of each row; None where no target has any."""
+    if (found := classified(table, fields)) is None:
+        return None
+    name, field = found
+    return [list(field.classes(value)) for value in table.column(name).to_pylist()]
+
+
+def distinct_classes(table: pa.Table, fields: Fields) -> set[str]:
+    """Return all classes that occur in a table."""
+    if (found := classified(table, fields)) is None:
+        return set()
+    name, field = found
+    column = table.column(name)
+    flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    values = pc.unique(flat).to_pylist()
+    wrap = pa.types.is_list(column.type)
+    return {label for value in values for label in field.classes([value] if wrap else value)}
+
+
+def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """Return references to media as an Arrow column."""
+    paths = arrow.texts([reference["path"] for reference in references])
+    data = arrow.binaries([reference["bytes"] for reference in references])
+    return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
+
+
+def usual(table: pa.Table) -> dict[str, Field]:
+    """Return the fields of a table that was read for no task, by the names of its columns."""
+    kinds = {
+        "tokens": Words(),
+        "tags": Tags(),
+        "text": Text(),
+        "text_pair": Text(),
+        "source": Text(),
+        "targets": Texts(),
+        "messages": Messages(),
+        "tools": Json(optional=True),
+        "label": Label(),
+    }
+    if "label" in table.column_names:
+        kind = table.column("label").type
+        if pa.types.is_list(kind):
+            kinds["label"] = Labels()
+        elif pa.types.is_floating(kind):
+            kinds["label"] = Number()
+    return present(kinds, table)

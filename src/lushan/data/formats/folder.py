@@ -1,0 +1,106 @@
+"""Folders of images: one folder a class, as files or in an archive."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from lushan.configurable import configurable
+from lushan.data.encode import arrow
+from lushan.data.fields import Fields, Image, Label, structs
+from lushan.data.media import Media, Reference
+from lushan.data.source import Source, hash_json
+from lushan.errors import UserError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+CLASS = ".cls"
+"""Ending of the file beside an image of an archive that holds its class (WebDataset)."""
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class Folder(Source):
+    """Images whose class is the name of the folder that they lie in.
+
+    A split is a folder, or a tar or zip archive, below `dir`. In an archive a file `NAME.cls`
+    beside `NAME.png` may hold the class instead.
+
+    Args:
+        dir: Folder that the splits are below.
+        largest_file: Bytes, unpacked, of the largest archive that is read; null is 2 GiB.
+    """
+
+    dir: str | None = None
+    largest_file: int | None = None
+    gives: ClassVar[Fields | None] = {"image": Image(), "label": Label()}
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Read one split."""
+        del notes
+        media = self._media(split, name)
+        rows = [row for row in sorted(_listed(media)) if row[0].lower().endswith(ENDINGS)]
+        if not rows:
+            raise UserError(
+                "there is no image in this folder", key=f"data.{split}", file=media.place
+            )
+        table: dict[str, pa.Array] = {
+            "id": arrow.texts([path for path, _, _ in rows]),
+            "image": structs([reference for _, _, reference in rows]),
+        }
+        if fields is None or "label" in fields:
+            table["label"] = arrow.texts([_class(media, *row[:2], split) for row in rows])
+        table["line"] = arrow.numbers(range(1, len(rows) + 1), pa.int64())
+        table["file"] = arrow.texts([str(media.place)] * len(rows))
+        return pa.table(table)
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Hash of all files of a split."""
+        return hash_json(self._media(split, name).fingerprint())
+
+    def _media(self, split: str, name: str) -> Media:
+        path = Path(name).expanduser()
+        below = Path(self.dir).expanduser() / path if self.dir else path
+        place = below if below.exists() else path
+        if not place.exists():
+            raise UserError(
+                f"there is no folder or archive {below}",
+                key=f"data.{split}",
+                value=name,
+                hint="Write a folder with a folder for each class, or a .tar or .zip file of one.",
+            )
+        return Media(place, self.largest_file)
+
+
+def _listed(media: Media) -> Iterator[tuple[str, str, Reference]]:
+    """Yield (path, name of the folder that it lies in, reference) of each file."""
+    if media.place.is_dir():
+        for path in media.place.rglob("*"):
+            name = path.relative_to(media.place).as_posix()
+            if path.is_file() and not name.startswith(".") and (found := media.find(name)):
+                yield name, path.parent.name if "/" in name else "", found
+        return
+    for name, data in media.members.items():
+        parts = name.split("/")
+        yield name, parts[-2] if len(parts) > 1 else "", {"path": "", "bytes": data}
+
+
+def _class(media: Media, path: str, folder: str, split: str) -> str:
+    if not media.place.is_dir():
+        beside = media.members.get(path.rpartition(".")[0] + CLASS)
+        if beside is not None:
+            return beside.decode("utf-8", "replace").strip()
+    if not folder:
+        raise UserError(
+            f"{path} lies in no folder, whose name would be its class",
+            key=f"data.{split}",
+            file=media.place,
+            hint="Put the images of each class into a folder of its own; a table with a column of "
+            "images is read by data=table or data=jsonl with data.media=FOLDER.",
+        )
+    return folder

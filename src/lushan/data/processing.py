@@ -1,0 +1,169 @@
+"""Processors: what makes a model's inputs of texts, of images, or of both.
+
+A processor is a tokenizer, an image processor, or one of transformers that holds several of them.
+What the rest asks of one is asked here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from lushan.common.override_text import typed
+from lushan.configurable import configurable
+from lushan.errors import UserError
+from lushan.run import checksums
+from lushan.run.artifacts import PROCESSOR, is_run
+from lushan.run.files import intact, read_json
+from lushan.text import hub, tokenizers
+
+IMAGES, WHOLE = "preprocessor_config.json", "processor_config.json"
+"""Files of an image processor, and of one that holds several."""
+
+_MOST_RENAMED = 0.05
+"""Share of ids that may have got another meaning: BERT has 3 % that are unused."""
+
+
+def tokenizer_of(processor: Any) -> Any | None:
+    """Return the tokenizer in a processor, or that it is; None where it has none."""
+    inside = getattr(processor, "tokenizer", None)
+    if inside is not None:
+        return inside
+    return processor if hasattr(processor, "get_vocab") else None
+
+
+def require_tokenizer(processor: Any) -> Any:
+    """Return the tokenizer of a processor.
+
+    Raises:
+        UserError: It has none.
+    """
+    found = tokenizer_of(processor)
+    if found is None:
+        raise UserError(
+            "this task reads text, and the processor has no tokenizer",
+            key="processor",
+            value=type(processor).__name__,
+            hint="Write processor=bpe, or processor=pretrained with the path of one.",
+        )
+    return found
+
+
+def vocabulary(processor: Any) -> dict[str, int]:
+    """Return what a model must know of a processor's tokenizer; nothing where it has none."""
+    found = tokenizer_of(processor)
+    if found is None:
+        return {}
+    return {"vocab_size": len(found), "pad_token_id": found.pad_token_id}
+
+
+@configurable
+def pretrained(path: str, prefix_space: bool = True) -> Any:
+    """Load the processor of a checkpoint: its tokenizer, its image processor, or both in one.
+
+    Args:
+        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
+            every word of a sentence that is already split, as if a space stood before it. Others
+            do not know the difference.
+
+    Raises:
+        UserError: There is none, or its tokenizer has no fast version.
+    """
+    if is_run(path):
+        processor = stored(Path(path).expanduser())
+    else:
+        place = hub.find(path, key="processor.path")
+        with hub.explained(place, key="processor.path", what="processor"):
+            processor = _read(place)
+    tokenizer = tokenizer_of(processor)
+    if tokenizer is not None:
+        tokenizers.adapt(tokenizer, path, prefix_space=prefix_space)
+    return processor
+
+
+def stored(run: Path) -> Any:
+    """Load the processor of a run from its folder.
+
+    Raises:
+        UserError: A file of it is missing or damaged.
+    """
+    folder = checksums.verified(run, PROCESSOR)
+    others = [name for name in (IMAGES, WHOLE) if (folder / name).is_file()]
+    for name in others or tokenizers.FILES:  # transformers would make another of what is left
+        with intact(folder / name) as path:
+            read_json(path)
+    place = hub.local(folder, key="processor")
+    with intact(folder), hub.explained(place, key="processor", what="processor"):
+        return _read(place)
+
+
+def _read(place: hub.Place) -> Any:
+    """Load a processor by the class of transformers that its files are for."""
+    import transformers
+
+    if not hub.has_file(place, IMAGES) and not hub.has_file(place, WHOLE):
+        return transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
+    auto: Any = transformers.AutoProcessor
+    if any(hub.has_file(place, name) for name in (WHOLE, *tokenizers.FILES)):
+        return auto.from_pretrained(place.path, **place.options)
+    # The same pixels wherever it runs: transformers would take torchvision where that is installed.
+    auto = transformers.AutoImageProcessor
+    return auto.from_pretrained(place.path, backend="pil", **place.options)
+
+
+def fingerprint(processor: Any) -> str:
+    """Return a hash of everything that decides what a processor makes of its inputs."""
+    if hasattr(processor, "backend_tokenizer"):
+        return tokenizers.fingerprint(processor)
+    parts = [type(processor).__name__]
+    if hasattr(processor, "get_attributes"):
+        names = sorted(processor.get_attributes())
+        parts += [f"{name} {fingerprint(getattr(processor, name))}" for name in names]
+    else:
+        parts.append(processor.to_json_string())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def require_same_ids(processor: Any, path: str, *, key: str) -> str | None:
+    """Refuse a tokenizer whose ids are other tokens to the weights that will read them.
+
+    Args:
+        processor: Of the run.
+        path: Where the weights come from, with the tokenizer that they were trained with; nothing
+            is compared where there is none.
+        key: What named `path`, for the error.
+
+    Returns:
+        A note where a few ids differ, as of unused ones that were given a meaning.
+
+    Raises:
+        UserError: More do.
+    """
+    tokenizer = tokenizer_of(processor)
+    try:
+        other = None if tokenizer is None else tokenizer_of(pretrained(path))
+    except UserError:
+        return None
+    if tokenizer is None or other is None:
+        return None
+    mine = {number: token for token, number in tokenizer.get_vocab().items()}
+    theirs = {number: token for token, number in other.get_vocab().items()}
+    both = mine.keys() & theirs.keys()
+    differ = sorted(number for number in both if mine[number] != theirs[number])
+    if not differ:
+        return None
+    first = differ[0]
+    problem = (
+        f"{len(differ):,} of {len(both):,} ids are other tokens to the weights of {path}: "
+        f"{first} is {mine[first]!r} here and was {theirs[first]!r} there"
+    )
+    if len(differ) > _MOST_RENAMED * len(both):
+        raise UserError(
+            problem,
+            key="processor",
+            hint=f"Write processor=pretrained {typed('processor.path', str(path))}, or remove "
+            f"{key}.",
+        )
+    return f"tokenizer: {problem}"

@@ -1,0 +1,137 @@
+"""What can be asked of the values of a field in stored predictions.
+
+Reports, comparisons and audits ask these and never look at the form of a record. All of it is
+optional for a field: what it does not say is shown as JSON text and compared by metrics.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from lushan.data import drawing
+from lushan.data.drawing import Marks, Part
+
+Record = Mapping[str, Any]
+NONE = ""
+"""Stands for no class where something is missed or spurious; no class has this name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """The classes of an example.
+
+    Attributes:
+        gold: Those that are there, each as often as it is.
+        predicted: Those that were predicted.
+        right: Those of both that belong together.
+        pairs: (gold, predicted) class of what belongs together, one of them `NONE` where the
+            other has no counterpart.
+    """
+
+    gold: Sequence[str]
+    predicted: Sequence[str]
+    right: Sequence[str]
+    pairs: Sequence[tuple[str, str]]
+
+
+class Stored:
+    """The part of a field that is about stored predictions."""
+
+    right_where: ClassVar[str] = ""
+    """When a prediction is right, for people; empty where predictions are better or worse rather
+    than right or wrong, so that a metric compares them."""
+
+    distance_name: ClassVar[str] = ""
+    """What `distance` is called; empty where there is none."""
+
+    confusion: ClassVar[str] = ""
+    """What a cell of the confusion matrix counts, for its caption; empty where pairs of classes
+    make no such matrix."""
+
+    unpaired: ClassVar[bool] = False
+    """Whether one side of a pair may be `NONE`."""
+
+    def check(self, value: Any, record: Record) -> None:
+        """Refuse a stored value of another form.
+
+        Args:
+            value: What the record holds, as JSON.
+            record: The whole of it.
+
+        Raises:
+            ValueError: Says what is wrong.
+        """
+        del value, record
+
+    def is_right(self, gold: Any, predicted: Any) -> bool | None:
+        """Return whether a prediction equals the gold value; None where it cannot be said."""
+        del gold, predicted
+        return None
+
+    def distance(self, gold: Any, predicted: Any) -> float | None:
+        """Return how far a prediction is from the gold value; None where it cannot be said."""
+        del gold, predicted
+        return None
+
+    def tally(self, gold: Any, predicted: Any) -> Tally | None:
+        """Return the classes of an example; None where there are none."""
+        del gold, predicted
+        return None
+
+    def marks(self, gold: Any, predicted: Any, record: Record) -> Marks | None:
+        """Return what is right and wrong about the drawn pieces; None where there are none."""
+        del gold, predicted, record
+        return None
+
+    def draw(self, value: Any, record: Record) -> Part:
+        """Return a value as a part of a page; see `lushan.data.drawing`.
+
+        Args:
+            value: A stored value.
+            record: The whole record, of which other entries may be needed.
+        """
+        del record
+        return drawing.value(value)
+
+    def describe(self, value: Any, record: Record) -> str | float | list[str]:
+        """Return a value for a terminal, and for programs that read it as JSON."""
+        part = self.draw(value, record)
+        return str(part[1])
+
+
+def require_text(value: Any) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"must be a text, not {type(value).__name__}")
+
+
+def require_texts(value: Any) -> None:
+    """Refuse what is no list of texts.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of texts")
+
+
+def require_number(value: Any) -> None:
+    """Refuse what is no number.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"must be a number, not {type(value).__name__}")
+
+
+def percent(probability: Any) -> str:
+    """Return a probability for people; '' where there is none."""
+    known = isinstance(probability, int | float)
+    return f"{100 * probability:.1f} %" if known else ""

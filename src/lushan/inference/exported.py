@@ -1,0 +1,214 @@
+"""An exported folder as lushan reads it: what `lushan.json` holds beside the files of transformers.
+
+It says which task the model is for, what the task learned of its data, and how new data is read.
+The head as the task has it is a file of its own: a class of transformers may hold it in another
+form (`lushan.models.transformers_heads`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lushan.common import parsing
+from lushan.errors import UserError
+from lushan.run.artifacts import is_run
+from lushan.run.files import intact, sha256_file, write_json
+from lushan.tasks.base import Limits, Task
+from lushan.text import hub
+
+FILE, HEAD = "lushan.json", "lushan_head.safetensors"
+PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
+"""Parts of a config that say nothing of the model, and may say much of the machine."""
+CHANGED = (
+    "Export the run again. transformers still loads the folder as it is, without the task and its "
+    "labels."
+)
+_ENCODER = "encoder."
+_READERS = {
+    "processor_config.json": "AutoProcessor",
+    "preprocessor_config.json": "AutoImageProcessor",
+    "tokenizer_config.json": "AutoTokenizer",
+}
+"""The file that a kind of processor writes, and the Auto class that reads it; the first counts."""
+
+
+class Stored(TypedDict):
+    """What `lushan.json` holds.
+
+    Attributes:
+        config: The run's, without its private parts.
+        auto_class: Name of the Auto class that loads the model.
+        state: What the task learned.
+        limits: How long a feature may be.
+        columns: Option of the data to the column, or columns, that training has read.
+        code: Module behind a target of the user's to the hash of its code.
+        files: Name of each file that an answer depends on to its SHA-256.
+    """
+
+    config: dict[str, Any]
+    auto_class: str
+    state: dict[str, Any]
+    limits: Limits
+    columns: dict[str, Any]
+    code: dict[str, str]
+    files: dict[str, str]
+
+
+def is_exported(folder: Path) -> bool:
+    """Return whether a folder is one that `lushan export` wrote with a whole model."""
+    return (folder / FILE).is_file() and not is_run(folder)
+
+
+# Writing
+
+
+def write(
+    folder: Path,
+    *,
+    cfg: Mapping[str, Any],
+    auto_class: str,
+    task: Task,
+    limits: Limits,
+    columns: Mapping[str, Any],
+    code: Mapping[str, str],
+    model: torch.nn.Module,
+) -> None:
+    """Write what lushan needs to predict with an exported folder that transformers can load.
+
+    Args:
+        folder: Holds the model and its processor.
+        cfg: The run's config.
+        auto_class: Name of the Auto class that loads the model.
+        task: The run's, with its labels.
+        limits: How long a feature may be.
+        columns: See `Stored`.
+        code: See `Stored`.
+        model: The run's, as the task built it.
+    """
+    head = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(_ENCODER)
+    }
+    if head:
+        save_file(head, folder / HEAD)
+    stored = Stored(
+        config={key: value for key, value in cfg.items() if key not in PRIVATE},
+        auto_class=auto_class,
+        state=task.state(),
+        limits=limits,
+        columns=dict(columns),
+        code=dict(code),
+        files={path.name: sha256_file(path) for path in sorted(folder.iterdir())},
+    )
+    write_json(folder / FILE, {**stored, "limits": dataclasses.asdict(limits)})
+
+
+# Reading
+
+
+def read(folder: Path) -> Stored:
+    """Read what lushan knows of an exported folder.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    with intact(folder / FILE) as path:
+        content = parsing.read_json(path)
+        parsing.require_shape(content, Stored)
+        content["limits"] = Limits(**content["limits"])
+    stored: Stored = content
+    return stored
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """Return the config of the run that was exported, with the places that are the user's here."""
+    from lushan.config.compose import compose
+
+    places = OmegaConf.to_container(compose([]).paths, resolve=True)
+    given = {"paths": places, "tags": [], "optimized_metric": None}
+    return {**read(folder)["config"], **given}
+
+
+def require_unchanged(folder: Path, stored: Stored) -> None:
+    """Make sure that the files are those that were exported.
+
+    Raises:
+        UserError: One was changed, or is gone.
+    """
+    for name, expected in stored["files"].items():
+        path = folder / name
+        if Path(name).name != name:
+            raise UserError("it names a file of another folder", file=folder / FILE, value=name)
+        if not path.is_file():
+            raise UserError("a file of the exported model is gone", file=path, hint=CHANGED)
+        if sha256_file(path) != expected:
+            raise UserError("this is not what was exported", file=path, hint=CHANGED)
+
+
+def processor_of(folder: Path) -> Any:
+    """Read the processor of an exported folder: a tokenizer, an image processor, or both.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    import transformers
+
+    name = next((name for file, name in _READERS.items() if (folder / file).is_file()), None)
+    if name is None:
+        raise UserError("there is no processor in it", file=folder, hint=CHANGED)
+    place = hub.local(folder, key="FOLDER")
+    with intact(folder), hub.explained(place, key="FOLDER", what="processor"):
+        return getattr(transformers, name).from_pretrained(place.path, **place.options)
+
+
+def plain_model_of(folder: Path, auto_class: str, dtype: Any = torch.float32) -> Any:
+    """Read the model of an exported folder as transformers alone does, in evaluation mode.
+
+    Args:
+        folder: Of the model.
+        auto_class: Name of the Auto class that loads it.
+        dtype: Of its weights; `auto` for that of the files.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    import transformers
+
+    if not re.fullmatch(r"AutoModel\w*", auto_class) or not hasattr(transformers, auto_class):
+        raise UserError("transformers has no such Auto class", file=folder / FILE, value=auto_class)
+    place = hub.local(folder, key="FOLDER")
+    with intact(folder), hub.explained(place, key="FOLDER", what="model"):
+        auto = getattr(transformers, auto_class)
+        options = {**place.options, **hub.NO_PICKLE}
+        return auto.from_pretrained(place.path, dtype=dtype, **options).eval()
+
+
+def model_of(folder: Path, task: Task, auto_class: str) -> Any:
+    """Read the model of an exported folder as the task builds it, in float32.
+
+    Raises:
+        UserError: It cannot be read, or its head is not that of the task.
+    """
+    made = plain_model_of(folder, auto_class)
+    # An encoder comes without the head that transformers has put on it.
+    plain = made.base_model if task.auto_class == "AutoModel" else made
+    model = task.build(task.wrap(plain))
+    head: dict[str, Tensor] = {}
+    if (folder / HEAD).is_file():
+        with intact(folder / HEAD) as path:
+            head = load_file(path)
+    with intact(folder / HEAD):
+        lacks, extra = model.load_state_dict(head, strict=False)
+        if wrong := [*extra, *(name for name in lacks if not name.startswith(_ENCODER))]:
+            raise UserError(f"it does not fit the task: {wrong[0]}")
+    return model

@@ -1,0 +1,133 @@
+"""Images of stored predictions: copied small into the report, from few places alone.
+
+A record may name any file, and whoever made it may be anybody. Shown are files in the run's folder
+that the run has written, and files below the folder one works in; of both only images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from lushan.common.parsing import read_bounded
+from lushan.data import drawing
+from lushan.data.drawing import Part
+from lushan.errors import UserError
+from lushan.run import checksums, inside
+
+FOLDER = "media"
+WIDEST = 320
+"""Pixels of a copy's longer side."""
+MOST_IMAGES = 2000
+MOST_BYTES = 64 << 20
+"""Of all images of a report together."""
+LARGEST = 32 << 20
+"""Bytes of a file that is looked at."""
+_FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "png", "WEBP": "png", "BMP": "png"}
+_BEGINNINGS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
+
+
+class Refused(Exception):
+    """An image is not shown; says why."""
+
+
+class Media:
+    """Copies images into a report, each once.
+
+    Args:
+        report: The report's folder.
+    """
+
+    def __init__(self, report: Path) -> None:
+        self.report = report
+        self.copied: dict[str, str] = {}
+        self.size = 0
+
+    def of_run(self, folder: Path, refused: Counter[str]) -> Callable[[str], Part]:
+        """Return what gives the part that stands for an image, by its path in a record.
+
+        Args:
+            folder: The run's.
+            refused: Counts why images are not shown.
+        """
+
+        def shown(path: str) -> Part:
+            try:
+                return drawing.image(self._copy(folder, path), path)
+            except Refused as reason:
+                refused[str(reason)] += 1
+                return drawing.text(path)
+
+        return shown
+
+    def _copy(self, folder: Path, path: str) -> str:
+        """Copy an image, and return its path in the report.
+
+        Raises:
+            Refused: It is not shown.
+        """
+        content = _read(folder, path)
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        if digest in self.copied:
+            return self.copied[digest]
+        small, ending = _thumbnail(content)
+        if len(self.copied) >= MOST_IMAGES or self.size + len(small) > MOST_BYTES:
+            raise Refused(f"a report holds at most {MOST_IMAGES:,} images")
+        place = self.report / FOLDER / f"{digest}.{ending}"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(small)
+        self.size += len(small)
+        self.copied[digest] = f"{FOLDER}/{place.name}"
+        return self.copied[digest]
+
+
+def _read(folder: Path, path: str) -> bytes:
+    """Return the content of a file that a record of a run names.
+
+    Raises:
+        Refused: It is not one that may be shown.
+    """
+    try:
+        if inside.is_bound(path) and (folder / path).is_file():
+            inside.require(folder / path, folder)
+            if (folder / path).stat().st_size > LARGEST:
+                raise Refused("the file is too large")
+            return checksums.read(folder, path)
+        if "\0" in path or not inside.is_inside(path, Path.cwd()):
+            raise Refused("it lies neither in the run's folder nor below the working folder")
+        return read_bounded(path, LARGEST)
+    except UserError as error:
+        raise Refused(error.problem) from error
+    except OSError as error:
+        raise Refused(error.strerror or "it cannot be read") from error
+
+
+def _thumbnail(content: bytes) -> tuple[bytes, str]:
+    """Return an image made small, and the ending of its file; without Pillow as it is.
+
+    Raises:
+        Refused: It is no image.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        for beginning, ending in _BEGINNINGS.items():
+            if content.startswith(beginning):
+                return content, ending
+        raise Refused("it is no image that a browser shows") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=tuple(_FORMATS)) as picture:
+                ending = _FORMATS[str(picture.format)]
+                picture.thumbnail((WIDEST, WIDEST))
+                small = picture.convert("RGB" if ending == "jpg" else "RGBA")
+        made = io.BytesIO()
+        small.save(made, "JPEG" if ending == "jpg" else "PNG")
+    except Exception as error:  # whatever a decoder meets in bytes of anybody
+        raise Refused("it is no image, or a damaged one") from error
+    return made.getvalue(), ending

@@ -1,0 +1,185 @@
+"""What tasks share whose exported model is an encoder of text with a linear head."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_same
+from lushan.models.transformers_heads import with_scores
+from lushan.tasks.base import Batch, Limits, Task
+
+
+def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
+    """Return a copy of the run's tokenizer that knows what the model takes.
+
+    Segments are no input of a model that does not distinguish them: some would refuse them, and
+    GPT-2 would take them for tokens.
+
+    Args:
+        trained: The run's model.
+        max_length: Tokens of a text, at most.
+    """
+    tokenizer, model = copy.deepcopy(trained.processor), trained.plain
+    tokenizer.model_max_length = max_length
+    takes = "token_type_ids" in inspect.signature(model.forward).parameters
+    if not takes or (getattr(model.config, "type_vocab_size", None) or 0) < 2:
+        names = tokenizer.model_input_names
+        tokenizer.model_input_names = [name for name in names if name != "token_type_ids"]
+    return tokenizer
+
+
+def batch_of(task: Task, rows: dict[str, list[Any]], trained: TrainedModel) -> Batch:
+    """Encode one example as the run does, truncated and not in windows, and collate it."""
+    tokenizer = trained.processor
+    features = task.encode(rows, 0, tokenizer, Limits(trained.max_length))
+    row = {name: np.asarray(values[0]) for name, values in features.items()}
+    return task.collate([row])
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text at spaces, and Chinese at each character."""
+    return [word for part in text.split() for word in (part if part[0] > "\u2e80" else [part])]
+
+
+def known_words(tokenizer: Any, words: list[str]) -> list[int]:
+    """Return the places of the words of which a tokenizer keeps at least one token."""
+    found = tokenizer(words, is_split_into_words=True, add_special_tokens=False).word_ids(0)
+    return sorted({word for word in found if word is not None})
+
+
+def of_words(
+    trained: TrainedModel,
+    scores: nn.Linear,
+    labels: Sequence[str],
+    *,
+    expected: Sequence[Tensor],
+    notes: Sequence[str],
+) -> ExportSpec:
+    """Describe a model that scores words by their first tokens.
+
+    Args:
+        trained: The run's model.
+        scores: Its head.
+        labels: Name of each score.
+        expected: The run's scores of the known words of `TEXTS`, (W, C) each.
+        notes: What the model's user must know.
+
+    Raises:
+        UserError: transformers has no such model.
+    """
+    cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
+
+    def ask(model: Any, tokenizer: Any, words: list[str]) -> Tensor:
+        inputs = tokenizer(words, is_split_into_words=True, **cut)
+        owners = inputs.word_ids(0)
+        firsts = [owners.index(word) for word in range(len(words)) if word in owners]
+        return model(**inputs).logits[0, firsts]
+
+    return _with_head(
+        trained,
+        "AutoModelForTokenClassification",
+        scores,
+        labels,
+        examples=[words_of(text) for text in TEXTS],
+        ask=ask,
+        expected=expected,
+        pipeline="token-classification",
+        usage='tag = pipeline("token-classification", "DIR", aggregation_strategy="first")\n'
+        'print(tag("Anna lives in Paris."))',
+        notes=[
+            'The first token of a word has its tag: use `aggregation_strategy="first"`.',
+            f"A text is read up to {trained.max_length} tokens.",
+            *notes,
+        ],
+    )
+
+
+def of_texts(
+    trained: TrainedModel,
+    scores: nn.Linear,
+    labels: Sequence[str],
+    *,
+    expected: Sequence[Tensor],
+    notes: Sequence[str],
+    options: Mapping[str, Any],
+    arguments: str = "",
+    key: str = "task.head",
+) -> ExportSpec:
+    """Describe a model that scores texts.
+
+    Args:
+        trained: The run's model.
+        scores: Its head.
+        labels: Name of each score.
+        expected: The run's scores of `TEXTS`, (1, C) each.
+        notes: What the model's user must know.
+        options: Settings of transformers' config, such as `problem_type`.
+        arguments: Of the pipeline's call, behind the text.
+        key: The config key that decides what the head is, for the error.
+
+    Raises:
+        UserError: transformers has no such model.
+    """
+    cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
+
+    def ask(model: Any, tokenizer: Any, text: str) -> Tensor:
+        return model(**tokenizer(text, **cut)).logits
+
+    return _with_head(
+        trained,
+        "AutoModelForSequenceClassification",
+        scores,
+        labels,
+        examples=TEXTS,
+        ask=ask,
+        expected=expected,
+        options=options,
+        key=key,
+        pipeline="text-classification",
+        usage='classify = pipeline("text-classification", "DIR")\n'
+        f'print(classify("a warm and clever film", truncation=True{arguments}))',
+        notes=[f"A text is cut at {trained.max_length} tokens.", *notes],
+    )
+
+
+def _with_head(
+    trained: TrainedModel,
+    auto_class: str,
+    scores: nn.Linear,
+    labels: Sequence[str],
+    *,
+    examples: Sequence[Any],
+    ask: Ask,
+    expected: Sequence[Tensor],
+    options: Mapping[str, Any] | None = None,
+    key: str = "task.head",
+    **described: Any,
+) -> ExportSpec:
+    tokenizer = tokenizer_for(trained, trained.max_length)
+
+    def is_same(model: Any) -> bool:
+        return are_same([ask(model, tokenizer, example) for example in examples], expected)
+
+    return ExportSpec(
+        model=with_scores(
+            trained.plain,
+            auto_class,
+            scores,
+            is_same=is_same,
+            labels=labels,
+            options=options,
+            key=key,
+        ),
+        processor=tokenizer,
+        auto_class=auto_class,
+        examples=examples,
+        ask=ask,
+        expected=expected,
+        **described,
+    )

@@ -1,0 +1,561 @@
+"""Extractive question answering: the span of a context that answers a question, or none."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.common.units import PERCENT
+from lushan.configurable import configurable
+from lushan.data.encode import arrow
+from lushan.data.fields import Field, Fields, Text
+from lushan.data.processing import require_tokenizer
+from lushan.data.raw_columns import Columns
+from lushan.data.source import Corpus
+from lushan.metrics.metric import Array, Metric
+from lushan.metrics.scores.ratios import ratio
+from lushan.models.backbone import Backbone
+from lushan.models.heads import make_head
+from lushan.models.losses import cross_entropy
+from lushan.tasks.base import (
+    Batch,
+    Evaluation,
+    Features,
+    Forms,
+    Limits,
+    Records,
+    Task,
+    pad,
+    pad_inputs,
+)
+
+Language = Literal["auto", "en", "zh"]
+Span = tuple[int, int, float]
+"""Characters [start, end) of a context, and the score."""
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+NONE: Span = (0, 0, 0.0)
+
+
+# Answers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answers(Field):
+    """Gold answers, each a text and the character at which it begins; none where there is none."""
+
+    target: bool = True
+    names: Sequence[str] = ("answers", "answer")
+    what: ClassVar[str] = "list of answers"
+
+    def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return [answer["text"] for answer in value]
+
+    def training_texts(self, value: Any) -> Sequence[str]:
+        del value  # they stand in the context
+        return ()
+
+    def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
+        return " | ".join(self.texts(value)) or "(no answer)"
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return answers as lists of structs; both forms that SQuAD has in files are read."""
+        rows = [_answers(columns, row, value) for row, value in enumerate(columns.values[name])]
+        flat = [answer for row in rows for answer in row]
+        texts = arrow.texts([text for text, _ in flat])
+        starts = arrow.numbers([start for _, start in flat], pa.int64())
+        return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
+
+
+def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
+    pairs = value or []
+    if isinstance(value, dict):  # one list of texts and one of places, as `datasets` has them
+        both = (value.get("text", ()), value.get("answer_start", ()))
+        pairs = [{"text": t, "answer_start": s} for t, s in zip(*both, strict=True)]
+    try:
+        found = [(str(pair["text"]), int(pair["answer_start"])) for pair in pairs]
+    except (KeyError, TypeError, ValueError):
+        raise columns.fail(
+            "answers are a list of texts with answer_start",
+            row,
+            value=value,
+            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
+        ) from None
+    context = columns.values.get("context")
+    for text, start in found:
+        if context is not None and context[row][start : start + len(text)] != text:
+            there = context[row][start : start + len(text)]
+            raise columns.fail(
+                f"the context has {there!r} at character {start}",
+                row,
+                value=text,
+                hint="answer_start counts characters of the context, from 0.",
+            )
+    return found
+
+
+QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
+
+
+# Metrics (Rajpurkar et al., 2016, arXiv:1606.05250; Cui et al., 2019, arXiv:1810.07366)
+
+
+def normal_words(text: str) -> list[str]:
+    """Return the words of an answer as SQuAD compares them: no case, punctuation or articles."""
+    kept = "".join(c for c in text.lower() if c not in string.punctuation)
+    return _ARTICLES.sub(" ", kept).split()
+
+
+def units(text: str) -> list[str]:
+    """Return the units of a Chinese answer: characters, other words whole, no punctuation."""
+    found: list[str] = []
+    for part in re.split(r"([\u3400-\u9fff])|\s+", text.lower()):
+        kept = "".join(c for c in part or "" if unicodedata.category(c)[0] not in "PS")
+        found += [kept] if kept else []
+    return found
+
+
+def overlap(predicted: Sequence[str], gold: Sequence[str], *, run: bool) -> float:
+    """Return the F1 of units that two answers share.
+
+    Args:
+        predicted: Units of the one.
+        gold: Units of the other.
+        run: Whether units count in one unbroken run, as CMRC has it; else in any order.
+    """
+    if not predicted or not gold:
+        return float(predicted == gold)
+    if run:
+        shared = _longest_run(predicted, gold)
+    else:
+        shared = (collections.Counter(predicted) & collections.Counter(gold)).total()
+    return 2 * shared / (len(predicted) + len(gold))
+
+
+def _longest_run(one: Sequence[str], other: Sequence[str]) -> int:
+    best, before = 0, [0] * (len(other) + 1)
+    for unit in one:
+        row = [0]
+        row += [before[j] + 1 if unit == there else 0 for j, there in enumerate(other)]
+        best, before = max(best, *row), row
+    return best
+
+
+class _OfAnswers(Metric):
+    """A score of each answer against the best of its gold answers, and its mean."""
+
+    higher_is_better = True
+    unit = PERCENT
+    formula = staticmethod(ratio)
+    has_interval = True
+
+    def __init__(self, language: Language = "auto") -> None:
+        super().__init__()
+        self.language = language
+
+    def example_statistics(self, prediction: str, target: Sequence[str]) -> Array:
+        """Return the score and 1."""
+        chinese = self.language == "zh" or (
+            self.language == "auto" and any(map(_HAN.search, target))
+        )
+        split = units if chinese else normal_words
+        predicted = split(prediction)
+        golds = [split(gold) for gold in target or [""]]
+        return np.array([max(self.compare(predicted, gold, run=chinese) for gold in golds), 1.0])
+
+    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+        """Return the score of an answer against one gold answer."""
+        raise NotImplementedError
+
+
+class ExactMatch(_OfAnswers):
+    """Share of answers that equal a gold answer once both are normalised."""
+
+    basis = "exact"
+
+    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+        """Return 1 where both are the same."""
+        del run
+        return float(predicted == gold)
+
+
+class AnswerF1(_OfAnswers):
+    """F1 of the words, in Chinese of the longest run of characters, that answers share."""
+
+    basis = "answers"
+
+    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+        """Return the F1 of two answers."""
+        return overlap(predicted, gold, run=run)
+
+
+def metrics(language: Language = "auto") -> dict[str, Metric]:
+    """Return the metrics of answers."""
+    return {"exact_match": ExactMatch(language), "f1": AnswerF1(language)}
+
+
+# Task
+
+
+class SpanModel(nn.Module):
+    """Encoder and a head with two scores a token: of a span's start, and of its end."""
+
+    def __init__(self, encoder: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return scores (B, L, 2)."""
+        return self.head(self.encoder(**batch))
+
+
+@configurable
+class QuestionAnswering(Task):
+    """Answer questions with spans of their contexts.
+
+    A context that is too long is read in windows, whose best spans compete. Where the training
+    split has questions without an answer, the first token stands for "no answer", and `no answer`
+    is chosen where it scores higher than the best span by `threshold`, which is the one with the
+    best F1 on the validation split (Rajpurkar et al., 2018, arXiv:1806.03822).
+
+    Args:
+        head: Partial of a head: takes `width` and `num_labels`.
+        language: How answers are compared: English words without articles, Chinese by character;
+            `auto` looks at the gold answers.
+        max_question: Tokens of a question; more are truncated, and counted.
+        max_answer: Tokens of the longest answer.
+        n_best: Spans that are kept of each example.
+        metrics: More metrics, by name: of one's own, or of torchmetrics over texts.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    fields = QUESTIONS
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("token_type_ids", pa.list_(pa.int8())),
+            ("places", pa.list_(pa.int32())),
+            ("span", pa.list_(pa.int32())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("hidden", pa.int32()),
+            ("shortened", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        head: Callable[..., nn.Module],
+        language: Language = "auto",
+        max_question: int = 64,
+        max_answer: int = 30,
+        n_best: int = 5,
+        metrics: dict[str, Any] | None = None,
+        monitor: str = "f1",
+    ) -> None:
+        self.added = metrics or {}
+        self.head, self.language, self.main_metric = head, language, monitor
+        self.max_question, self.max_answer, self.n_best = max_question, max_answer, n_best
+        self.labels: list[str] = []
+        self.has_unanswerable, self.threshold = False, 0.0
+
+    @classmethod
+    def monitored(cls, node: Mapping[str, Any]) -> str:
+        return str(node.get("monitor") or "f1")
+
+    @classmethod
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        return metrics(node.get("language", "auto"))
+
+    @classmethod
+    def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
+        del node, classes
+        return {"references": (["a b c"], ["a c b"])}
+
+    def prepare(self, corpus: Corpus) -> None:
+        train = corpus.splits["train"].column("answers").to_pylist()
+        self.has_unanswerable = any(not answers for answers in train)
+
+    def state(self) -> dict[str, Any]:
+        return {"has_unanswerable": self.has_unanswerable, "threshold": self.threshold}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.has_unanswerable = bool(state["has_unanswerable"])
+        self.threshold = float(state["threshold"])
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "qa", "max_question": self.max_question}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+    ) -> Features:
+        tokenizer = require_tokenizer(processor)
+        questions, shortened = self._questions(tokenizer, rows["question"])
+        read = tokenizer(
+            questions,
+            rows["context"],
+            truncation="only_second",
+            max_length=limits.max_length,
+            stride=limits.stride or 0,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            return_token_type_ids=True,
+        )
+        features: Features = {field.name: [] for field in self.schema}
+        gold = rows.get("answers") or [[] for _ in questions]
+        windows: dict[int, list[int]] = collections.defaultdict(list)
+        for window, row in enumerate(read["overflow_to_sample_mapping"]):
+            windows[row].append(window)
+        for row, several in windows.items():
+            kept = several if limits.stride is not None else several[:1]
+            spans = [_window(read, window, gold[row]) for window in kept]
+            hidden = bool(gold[row]) and not any(span[0] for span, _ in spans)
+            for number, (window, (span, places)) in enumerate(zip(kept, spans, strict=True)):
+                features["input_ids"].append(read["input_ids"][window])
+                features["token_type_ids"].append(read["token_type_ids"][window])
+                features["places"].append(places)
+                features["span"].append(span)
+                features["length"].append(len(read["input_ids"][window]))
+                features["targets"].append(1)
+                features["example"].append(first + row)
+                features["cut"].append(int(len(several) > len(kept) and not number))
+                features["hidden"].append(int(hidden and not number))
+                features["shortened"].append(int(shortened[row] and not number))
+        return features
+
+    def _questions(self, tokenizer: Any, texts: list[str]) -> tuple[list[str], list[bool]]:
+        """Return questions that fit, and whether each was truncated."""
+        read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        found, cut = [], []
+        for text, places in zip(texts, read["offset_mapping"], strict=True):
+            cut.append(len(places) > self.max_question)
+            found.append(text[: places[self.max_question - 1][1]] if cut[-1] else text)
+        return found, cut
+
+    def count(self, features: Features) -> dict[str, int]:
+        return super().count(features) | {
+            name: int(sum(features[name])) for name in ("hidden", "shortened")
+        }
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        if hidden := counts.get("hidden"):
+            yield (
+                f"{split}: {hidden} answers lie behind data.max_length; data.stride=64 reads the "
+                "whole context in windows"
+            )
+        if shortened := counts.get("shortened"):
+            yield f"{split}: {shortened} questions were truncated to {self.max_question} tokens"
+
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = pad_inputs(rows, self.pad_id)
+        if not batch["token_type_ids"].any():
+            del batch["token_type_ids"]
+        places = [np.asarray(row["places"]).reshape(-1, 2) for row in rows]
+        batch["starts"] = pad([place[:, 0] for place in places], -1)
+        batch["ends"] = pad([place[:, 1] for place in places], -1)
+        batch["span"] = torch.tensor(np.stack([row["span"] for row in rows]), dtype=torch.long)
+        return batch
+
+    # Model
+
+    def build(self, encoder: Backbone) -> nn.Module:
+        return SpanModel(encoder, make_head(self.head, width=encoder.width, num_labels=2))
+
+    def _scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return scores (B, L, 2), and where a span may lie or no answer is (B, L)."""
+        mask = batch["starts"] >= 0
+        mask[:, 0] = True
+        scores = model(batch).float().masked_fill(~mask[..., None], -1e4)
+        return scores, mask
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self._loss(self._scores(model, batch)[0], batch)
+
+    def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        start, end = batch["span"].unbind(-1)
+        return (cross_entropy(scores[..., 0], start) + cross_entropy(scores[..., 1], end)) / 2
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        scores, mask = self._scores(model, batch)
+        loss = self._loss(scores, batch)
+        mask[:, 0] = False
+        none = (scores[:, 0, 0] + scores[:, 0, 1]).tolist()
+        count = min(4 * self.n_best, scores.shape[1])
+        best = scores.masked_fill(~mask[..., None], -torch.inf).topk(count, dim=1)
+        (first, last), (starts, ends) = best.values.unbind(-1), best.indices.unbind(-1)  # (B, k)
+        total = first[:, :, None] + last[:, None, :]  # (B, k, k)
+        size = ends[:, None, :] - starts[:, :, None]
+        total = total.masked_fill((size < 0) | (size >= self.max_answer), -torch.inf)
+        sums, places = total.flatten(1).topk(min(self.n_best, count * count), dim=1)
+        begins = batch["starts"].gather(1, starts.gather(1, places // count))
+        stops = batch["ends"].gather(1, ends.gather(1, places % count))
+        records = []
+        for row, example in enumerate(batch["example"].tolist()):
+            columns = (begins[row].tolist(), stops[row].tolist(), sums[row].tolist())
+            spans = [span for span in zip(*columns, strict=True) if np.isfinite(span[2])]
+            records.append({"example": example, "none": none[row], "spans": spans})
+        return loss, records
+
+    # Evaluation
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        spans: list[dict[tuple[int, int], float]] = [{} for _ in range(table.num_rows)]
+        none = np.full(table.num_rows, np.inf)
+        for record in records:
+            example = record["example"]
+            none[example] = min(none[example], record["none"])
+            for start, end, score in record["spans"]:
+                known = spans[example].get((start, end), -np.inf)
+                spans[example][start, end] = max(known, score)
+        contexts, ids = table.column("context").to_pylist(), table.column("id").to_pylist()
+        joined = []
+        for row, found in enumerate(spans):
+            ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.n_best]
+            best = [(start, end, score) for (start, end), score in ordered] or [NONE]
+            joined.append(self._answer(ids[row], contexts[row], best, float(none[row])))
+        return joined
+
+    def _answer(self, name: str, context: str, best: list[Span], none: float) -> dict[str, Any]:
+        scores = np.array([score for *_, score in best] + [none] * self.has_unanswerable)
+        chances = np.exp(scores - scores.max())
+        chances /= chances.sum()
+        spans = [
+            {"text": context[start:end], "start": start, "end": end, "score": float(chance)}
+            for (start, end, _), chance in zip(best, chances, strict=False)
+        ]
+        gap = none - best[0][2] if self.has_unanswerable else -np.inf
+        return {"id": name, "best": spans, "gap": gap, **self._chosen(spans, chances, gap)}
+
+    def _chosen(self, spans: Records, chances: NDArray[np.float64], gap: float) -> dict[str, Any]:
+        if gap > self.threshold:
+            return {"predicted": "", "start": 0, "end": 0, "score": float(chances[-1])}
+        first = spans[0]
+        return {"predicted": first["text"]} | {n: first[n] for n in ("start", "end", "score")}
+
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        questions = table.column("question").to_pylist()
+        names = ("start", "end", "score")
+        return [
+            {"id": row["id"], "question": question, "answer": row["predicted"]}
+            | {name: row[name] for name in names}
+            | {"n_best": row["best"]}
+            for row, question in zip(joined, questions, strict=True)
+        ]
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        gold = _texts(table)
+        joined = self.join(table, records)
+        predicted = [row["predicted"] for row in joined]
+        result = Evaluation({})
+
+        def forms() -> Forms:
+            return {"references": (predicted, [(several or [""])[0] for several in gold])}
+
+        found = self.measured(
+            metrics(self.language),
+            predicted,
+            gold,
+            full=full,
+            each=full,
+            records=joined,
+            forms=forms,
+        )
+        result.add(found)
+        if full:
+            names = ("question", "context")
+            texts = [table.column(name).to_pylist() for name in names]
+            result.records = [
+                {"id": row["id"], "question": q, "context": c, "gold": g or [""]}
+                | {name: row[name] for name in ("predicted", "start", "end", "score", "best")}
+                | {name: float(values[i]) for name, values in found.each.items()}
+                for i, (row, q, c, g) in enumerate(zip(joined, *texts, gold, strict=True))
+            ]
+        return result
+
+    def tune(self, table: pa.Table, records: Records) -> None:
+        """Choose the threshold on the gap to "no answer" with the highest mean F1."""
+        if not self.has_unanswerable:
+            return
+        joined, gold = self.join(table, records), _texts(table)
+        score = AnswerF1(self.language).example_statistics
+        gaps = np.array([row["gap"] for row in joined])
+        spans = [score(row["best"][0]["text"], g)[0] for row, g in zip(joined, gold, strict=True)]
+        none = np.array([float(not g) for g in gold])
+        order = np.argsort(gaps, kind="stable")
+        # The first `i` in order answer with their span, the others with nothing.
+        totals = np.append(0, np.cumsum(np.array(spans)[order]))
+        totals += np.append(np.cumsum(none[order][::-1])[::-1], 0)
+        best = int(totals.argmax())
+        edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
+        self.threshold = float((edges[best] + edges[best + 1]) / 2)
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        rows = [
+            ("who lives here?", "Anna lives in Paris", "Anna"),
+            ("where does Anna live?", "Anna lives in Paris", "Paris"),
+            ("李白在哪里？", "李白在庐山看瀑布", "庐山"),
+            ("who sleeps?", "Bob works in Rome", None),
+        ] * 4
+        answers = [
+            [] if a is None else [{"text": a, "answer_start": context.index(a)}]
+            for _, context, a in rows
+        ]
+        columns = Columns({"answers": answers}, range(1, len(rows) + 1), "demo")
+        table = pa.table(
+            {
+                "id": [f"demo:{i}" for i in range(len(rows))],
+                "question": [question for question, _, _ in rows],
+                "context": [context for _, context, _ in rows],
+                "answers": Answers().read(columns, "answers"),
+                "line": list(range(1, len(rows) + 1)),
+                "file": ["demo"] * len(rows),
+            }
+        )
+        splits = {"train": table, "validation": table, "test": table}
+        return Corpus(splits=splits, fields=cls.fields, scheme=None, notes=[])
+
+
+def _texts(table: pa.Table) -> list[list[str]]:
+    """Return the texts of each row's gold answers."""
+    return [[a["text"] for a in answers] for answers in table.column("answers").to_pylist()]
+
+
+def _window(
+    read: Any, window: int, answers: Sequence[Mapping[str, Any]]
+) -> tuple[list[int], list[int]]:
+    """Return the tokens of the first answer that lies in a window, and all tokens' characters.
+
+    Returns:
+        [first token, last token], or [0, 0] where no answer lies in it; and start and end of each
+        token in the context, -1 of those of the question.
+    """
+    offsets, parts = read["offset_mapping"][window], read.sequence_ids(window)
+    places = [
+        (start, end) if part == 1 else (-1, -1)
+        for (start, end), part in zip(offsets, parts, strict=True)
+    ]
+    span = [0, 0]
+    for answer in answers[:1]:
+        start, end = answer["start"], answer["start"] + len(answer["text"])
+        covered = [i for i, (a, b) in enumerate(places) if a >= 0 and a < end and b > start]
+        if covered and places[covered[0]][0] <= start and places[covered[-1]][1] >= end:
+            span = [covered[0], covered[-1]]
+    return span, [place for pair in places for place in pair]

@@ -1,0 +1,1 @@
+"""Images: how they become what models read."""

@@ -1,0 +1,114 @@
+"""What a result says of its stored predictions, and what is believed of it."""
+
+import json
+
+import pytest
+
+from lushan.data.fields import Label, Number, Tags, Text, Value, Words
+from lushan.data.record_schema import Entry, RecordSchema, of_fields
+from lushan.errors import UserError
+from lushan.run.result import Result
+from lushan.study.records import read
+from lushan.study.schemas import schema_of
+
+TAGGED = RecordSchema(
+    {
+        "tokens": Entry(Words(), "input"),
+        "gold": Entry(Tags(scores="entities"), "gold"),
+        "predicted": Entry(Tags(scores="entities"), "predicted"),
+        "score": Entry(Number(optional=True), "detail"),
+    }
+)
+
+
+def result(records):
+    return Result("x", "0", 1, {"test/loss": 1.0}, "test/loss", {}, records=records)
+
+
+def test_it_goes_through_json(tmp_path):
+    content = json.loads(json.dumps(TAGGED.as_dict()))
+    assert content["gold"] == {
+        "role": "gold",
+        "field": "lushan.data.fields.Tags",
+        "options": {"scores": "entities"},
+    }
+    found = schema_of(result(content), tmp_path)
+    assert found.entries == TAGGED.entries
+    assert found.notes == []
+    again = Result.from_dict(json.loads(json.dumps(result(content).to_dict())))
+    assert again.records == content
+
+
+def test_entries_of_input_fields():
+    found = of_fields({"text": Text(), "label": Label()})
+    assert {name: entry.role for name, entry in found.items()} == {
+        "text": "input",
+        "gold": "gold",
+        "predicted": "predicted",
+    }
+    assert found["gold"].field == Label()
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"tokens": ["a"], "gold": ["O"], "predicted": ["O"]}, "it has no id"),
+        ({"id": "1", "tokens": ["a"], "gold": ["O"]}, "'predicted' is missing"),
+        ({"id": "1", "tokens": ["a"], "gold": ["O"], "predicted": []}, "not a tag for each word"),
+        ({"id": "1", "tokens": "a", "gold": ["O"], "predicted": ["O"]}, "'tokens': must be a list"),
+        (
+            {"id": "1", "tokens": ["a"], "gold": ["O"], "predicted": ["O"], "score": "x"},
+            "'score': must be a number",
+        ),
+    ],
+)
+def test_records_are_checked(record, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        TAGGED.check(record)
+    (tmp_path / "predictions").mkdir()
+    file = tmp_path / "predictions/test.jsonl"
+    file.write_text(json.dumps(record) + "\n")
+    with pytest.raises(UserError, match=said) as caught:
+        read(tmp_path, "test", TAGGED)
+    assert (caught.value.file, caught.value.line) == (str(file), 1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "os.system",
+        "evil.Field",
+        "lushan.data.fields.Path",
+        "lushan.data.record_schema.Entry",
+        "lushan.data.fields.inputs",
+        "lushan.data.fields.Gone",
+        "lushan.__main__.main",
+    ],
+)
+def test_a_class_that_may_not_be_imported_is_shown_as_json(path, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('executed')")
+    content = {"gold": {"role": "gold", "field": path, "options": {"x": 1}}}
+    found = schema_of(result(content), tmp_path)
+    assert found.entries == {"gold": Entry(Value(optional=True), "gold")}
+    assert path in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"gold": {"role": "golden", "field": "lushan.data.fields.Text"}},
+        {"gold": {"role": "gold", "field": "lushan.data.fields.Text", "options": {"x": 1}}},
+        {"gold": {"role": "gold", "field": "lushan.data.fields.Text", "options": [1]}},
+        {n: {"role": "gold", "field": "lushan.data.fields.Text"} for n in "ab"},
+    ],
+)
+def test_a_damaged_schema_is_told(content, tmp_path):
+    with pytest.raises(UserError) as caught:
+        schema_of(result(content), tmp_path)
+    assert caught.value.file == str(tmp_path / "result.json")
+
+
+def test_a_result_that_does_not_tell(tmp_path):
+    with pytest.raises(UserError, match="does not say what the stored predictions hold"):
+        schema_of(result(None), tmp_path)
