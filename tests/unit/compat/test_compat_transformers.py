@@ -50,7 +50,7 @@ def test_models_of_an_auto_class() -> None:
     assert is_auto_class(transformers.AutoModelForCausalLM)
     assert not is_auto_class(transformers.AutoTokenizer)
     found = models_of(transformers.AutoModelForCausalLM)
-    assert found.get(transformers.LlamaConfig) is transformers.LlamaForCausalLM
+    assert found.get(transformers.LlamaConfig, None) is transformers.LlamaForCausalLM
     assert transformers.ViTConfig not in found
 
 
