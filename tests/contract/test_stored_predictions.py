@@ -7,7 +7,7 @@ import pytest
 
 from lushan.report import site
 from lushan.report.groups import of_folders
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study.compare import compare, to_text
 from tests.conftest import trained
 from tests.helpers import command
@@ -33,7 +33,7 @@ def reported(runs, output):
 
 
 def test_the_result_says_what_is_stored(runs):
-    stated = Result.read(runs[0] / "result.json").records
+    stated = RunResult.read(runs[0] / "result.json").records
     assert stated["asked"] == {
         "role": "gold",
         "field": "tests.helpers.own_task.Mood",

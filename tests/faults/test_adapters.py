@@ -54,7 +54,11 @@ PLACES = {
 ROWS = {place: (8,) for place, (_, overrides) in PLACES.items() if ADALORA[0] in overrides}
 
 
-@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS))
+SAME = ("before ranks go", "when the last has gone", "after that")
+"""Places in the life of ranks that are restored as those of "while ranks go" are."""
+
+
+@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS, SAME))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     step, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, LR, *overrides)

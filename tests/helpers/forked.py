@@ -23,7 +23,7 @@ server.set_forkserver_preload(["tests.helpers.preloaded"])
 
 
 class Command:
-    """`lushan` with some arguments in such a process; it is used like a `subprocess.Popen`.
+    """`lushan`, or another program, in such a process; it is used like a `subprocess.Popen`.
 
     Tests of imports, of variables that are read by imports, or of the interpreter's options want an
     interpreter of their own instead (`command.executed`).
@@ -45,6 +45,7 @@ class Command:
         merged: bool = False,
         session: bool = False,
         ranks: int = 0,
+        program: Path | None = None,
     ) -> None:
         self.args = list(args)
         self.returncode: int | None = None
@@ -52,7 +53,7 @@ class Command:
         err, to_err = server.Pipe(duplex=False)
         ends = (to_out, to_out if merged else to_err)
         self._process = server.Process(
-            target=_serve, args=(self.args, str(cwd), dict(env), ends, session, ranks)
+            target=_serve, args=(self.args, str(cwd), dict(env), ends, session, ranks, program)
         )
         self._process.start()
         self.pid: int = self._process.pid or 0
@@ -120,6 +121,7 @@ def _serve(
     ends: Sequence[Any],
     session: bool,
     ranks: int,
+    program: Path | None,
 ) -> None:
     """Be the process of a command."""
     if session:
@@ -135,16 +137,28 @@ def _serve(
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     prepare(ranks)
-    from lushan.cli import app
-
-    sys.argv = [str(Path(sys.executable).parent / "lushan"), *words]
-    code = app.main()
+    sys.argv = [str(program or Path(sys.executable).parent / "lushan"), *words]
+    code = _main() if program is None else _main_of(program)
     # The end of an interpreter; that of a child of a server waits for idle workers of libraries.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     os._exit(code)
+
+
+def _main() -> int:
+    from lushan.cli import app
+
+    return app.main()
+
+
+def _main_of(program: Path) -> int:
+    try:
+        runpy.run_path(str(program), run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 def _take_over(env: Mapping[str, str]) -> None:

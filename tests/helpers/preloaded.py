@@ -18,7 +18,7 @@ from lushan.cli import app  # noqa: F401
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.engine import lifecycle
-from tests.helpers import plots
+from tests.helpers import light, plots
 
 KINDS = (
     ("task=ner", "model=bert_tiny"),
@@ -33,5 +33,6 @@ KINDS = (
 
 lifecycle.preload(check(compose(["trainer=cpu", *words])) for words in KINDS)
 plots.undrawn().start()
+light.lighten()
 gc.collect()
 gc.freeze()  # a collection in a child copies no page of what is imported

@@ -1,4 +1,4 @@
-"""Copies within splits and across them: exact ones in a normal form, and near ones by MinHash."""
+"""Copies within splits and across them: exact ones in a normal form, and near-duplicates."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Near-duplicates: pairs of texts whose shingles have a Jaccard similarity of a threshold or more.
 
 A text's shingles are its runs of two words, or, where most text is in a script without blanks, of
-three characters; case and punctuation do not count. MinHash in bands finds candidates, and the true
-Jaccard similarity decides: what is reported is so, and little is missed (see `bands_for`).
+three characters; case and punctuation do not count. Two texts that are similar enough share one of
+their rarest shingles (see `_prefixes`): texts that do are compared, so that no pair is missed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLD = 0.8
-PERMUTATIONS = 128
-FOUND = 0.995
-"""Of the pairs that are as similar as the threshold, the share that the bands are made to find."""
 MOST_CHARACTERS = 1 << 25
 """Of all texts; beyond, near-duplicates are not looked for."""
-LARGEST_BUCKET = 200
-"""Texts of a bucket that are compared each with each; of more, each with so many after it."""
+MOST_PARTNERS = 200
+"""Texts that a text is compared with because of one shingle; beyond, a pair may be missed."""
+_PLACES = 1 << 22
+"""Of the table that counts how often shingles occur."""
 _AT_ONCE = 1 << 20
 """Shingles or candidates that are worked on at a time: what bounds the memory."""
 _ALONE = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -43,7 +42,7 @@ class Near:
         pairs: Numbers of two texts, the smaller one first, shape (N, 2), sorted.
         jaccard: Their similarity, shape (N,).
         unit: What a shingle is: `2 words` or `3 characters`.
-        capped: Texts in buckets that were too large to compare each with each; where there are
+        capped: Texts that share a rare shingle with more than `MOST_PARTNERS`; where there are
             any, there may be more pairs than were found.
     """
 
@@ -70,34 +69,17 @@ def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Near:
         threshold: Between 0 and 1.
     """
     shingles = shingles_of(texts)
-    bands, rows = bands_for(threshold)
-    keys = _band_keys(shingles, bands, rows)
-    sizes = np.diff(shingles.ends)
-    known = np.empty(0, np.int64)
-    pairs, similar = np.empty((0, 2), np.int64), np.empty(0)
-    capped: set[int] = set()
-    for band in keys:
-        for found in _candidates(band, sizes, capped):
-            codes = np.setdiff1d(_coded(found, len(texts)), known, assume_unique=False)
-            known = np.union1d(known, codes)
-            fresh = np.stack([codes // len(texts), codes % len(texts)], axis=1)
-            jaccard = jaccard_of(shingles, fresh, threshold)
-            kept = jaccard >= threshold
-            pairs, similar = np.concatenate([pairs, fresh[kept]]), np.append(similar, jaccard[kept])
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return Near(pairs[order], similar[order], shingles.unit, len(capped))
-
-
-def bands_for(threshold: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
-    """(bands, rows of a band): the longest bands that find a pair at the threshold by `FOUND`.
-
-    A pair of similarity s agrees in one of b bands of r rows with probability 1 - (1 - s^r)^b.
-    """
-    for rows in range(permutations, 1, -1):
-        bands = permutations // rows
-        if 1 - (1 - threshold**rows) ** bands >= FOUND:
-            return bands, rows
-    return permutations, 1
+    owners, partners = _buckets(shingles, threshold)
+    pairs, similar = [np.empty((0, 2), np.int64)], [np.empty(0)]
+    for found in _candidates(owners, np.minimum(partners, MOST_PARTNERS), len(texts)):
+        jaccard = jaccard_of(shingles, found, threshold)
+        kept = jaccard >= threshold
+        pairs.append(found[kept])
+        similar.append(jaccard[kept])
+    together = np.concatenate(pairs)
+    order = np.lexsort((together[:, 1], together[:, 0]))
+    capped = np.unique(owners[partners > MOST_PARTNERS])
+    return Near(together[order], np.concatenate(similar)[order], shingles.unit, len(capped))
 
 
 # Shingles
@@ -176,28 +158,62 @@ def mixed(values: Words) -> Words:
     return values ^ (values >> np.uint64(31))
 
 
-# MinHash and its bands
+# Candidates
 
 
-def _band_keys(shingles: Shingles, bands: int, rows: int) -> NDArray[np.uint64]:
-    """One number a band and text, shape (bands, N): equal where all of the band's minima are."""
-    rng = np.random.default_rng(0)
-    factors = rng.integers(1, 2**63, bands * rows, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    shifts = rng.integers(0, 2**63, bands * rows, dtype=np.uint64)
-    count = len(shingles.ends) - 1
-    keys = np.zeros((bands, count), np.uint64)
+def _prefixes(shingles: Shingles, threshold: float) -> tuple[Words, NDArray[np.int64]]:
+    """Return the rarest shingles of each text, and the text that each is of, shape (N,).
+
+    Texts of a Jaccard similarity t share t * n of the n shingles of either. Were none of these
+    among the n - t * n + 1 rarest ones of both, in one order for all texts, too few would be left
+    (prefix filtering; Chaudhuri et al., 2006).
+    """
+    sizes = np.diff(shingles.ends)
+    lengths = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+    # A table of fixed size: where two shingles share a place, both seem less rare than they are.
+    counts = np.bincount((shingles.values % _PLACES).astype(np.int64), minlength=_PLACES)
+    found, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for start, stop in _runs(shingles.ends):
         values = shingles.values[shingles.ends[start] : shingles.ends[stop]]
-        sizes = np.diff(shingles.ends[start : stop + 1])
-        full = np.flatnonzero(sizes)
-        if not len(full):
-            continue
-        begins = shingles.ends[start + full] - shingles.ends[start]
-        for number, (factor, shift) in enumerate(zip(factors, shifts, strict=True)):
-            least = np.minimum.reduceat(values * factor + shift, begins)
-            band = keys[number // rows]
-            band[start + full] = mixed(band[start + full] ^ least)
-    return keys
+        own = np.repeat(np.arange(start, stop), sizes[start:stop])
+        values = values[np.lexsort((values, counts[values % _PLACES], own))]
+        kept = np.arange(len(own)) - (shingles.ends[own] - shingles.ends[start]) < lengths[own]
+        found.append(values[kept])
+        owners.append(own[kept])
+    return np.concatenate(found), np.concatenate(owners)
+
+
+def _buckets(shingles: Shingles, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order the texts of each rare shingle by size: (texts, how many after each are its partners).
+
+    A partner has the same shingle, and is not so much larger that the similarity is out of reach.
+    """
+    values, owners = _prefixes(shingles, threshold)
+    sizes = np.diff(shingles.ends)
+    order = np.lexsort((owners, sizes[owners], values))
+    values, owners = values[order], owners[order]
+    bucket = np.concatenate([[0], np.cumsum(values[1:] != values[:-1])])[: len(values)]
+    width = int(sizes.max(initial=0)) + 1
+    most = np.minimum(sizes[owners] / max(threshold, 1e-9) + 1e-9, width - 1).astype(np.int64)
+    last = np.searchsorted(bucket * width + sizes[owners], bucket * width + most, side="right")
+    return owners, last - np.arange(len(owners)) - 1
+
+
+def _candidates(
+    owners: NDArray[np.int64], partners: NDArray[np.int64], count: int
+) -> Iterator[Pairs]:
+    """Pairs of each text with its partners, each once, some at a time."""
+    places = np.argsort(owners, kind="stable")
+    of_text = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))])
+    ends = np.concatenate([[0], np.cumsum(partners[places])])[of_text]
+    for start, stop in _runs(ends):
+        some = places[of_text[start] : of_text[stop]]
+        first = np.repeat(some, partners[some])
+        before = np.repeat(np.cumsum(partners[some]) - partners[some], partners[some])
+        second = first + 1 + np.arange(len(first)) - before
+        a, b = owners[first], owners[second]
+        codes = np.unique(np.minimum(a, b) * count + np.maximum(a, b))
+        yield np.stack([codes // count, codes % count], axis=1)
 
 
 def _runs(ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -208,36 +224,6 @@ def _runs(ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         stop = min(max(stop, start + 1), count)
         yield start, stop
         start = stop
-
-
-def _candidates(keys: Words, sizes: NDArray[np.int64], capped: set[int]) -> Iterator[Pairs]:
-    """Pairs of texts with the same key, some at a time; texts without shingles have none."""
-    full = np.flatnonzero(sizes)
-    order = full[np.argsort(keys[full], kind="stable")]
-    ordered = keys[order]
-    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    begins = np.concatenate([[0], edges])
-    lengths = np.diff(np.append(begins, len(order)))
-    several = lengths > 1
-    held: list[Pairs] = []
-    size = 0
-    for begin, length in zip(begins[several].tolist(), lengths[several].tolist(), strict=True):
-        members = order[begin : begin + length]
-        if length > LARGEST_BUCKET:
-            capped.update(members.tolist())
-        for step in range(1, min(length, LARGEST_BUCKET)):
-            held.append(np.stack([members[:-step], members[step:]], axis=1))
-            size += length - step
-            if size > _AT_ONCE:
-                yield np.concatenate(held)
-                held, size = [], 0
-    if held:
-        yield np.concatenate(held)
-
-
-def _coded(pairs: Pairs, count: int) -> NDArray[np.int64]:
-    """Each pair as one number, once."""
-    return np.unique(pairs.min(axis=1) * count + pairs.max(axis=1))
 
 
 # What is so

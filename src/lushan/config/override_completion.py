@@ -21,7 +21,7 @@ def query(composer: Composer, config_name: str | None, line: str) -> list[str]:
     if "." in word and "=" not in word:
         # Keys that no file holds, but that what a group calls would take.
         base = composer.without_values(config_name, composer.parse_quietly(line.split()[:-1]))
-        keys = provenance.keys_of(base) if base is not None else ()
+        keys = provenance.known_keys_of(base) if base is not None else ()
         known = {match.rstrip("=.") for match in found}
         depth = word.count(".")
         found += [

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from lushan.common import parsing
 from lushan.config import usage
 from lushan.config.folders import conf_folders
-from lushan.config.signatures import known_parameters
+from lushan.config.signatures import known_parameters, parameters_of
 
 COMMAND_LINE = "command line"
 
@@ -263,18 +263,30 @@ def values_of(cfg: DictConfig) -> dict[str, Any]:
 
 
 def keys_of(cfg: DictConfig) -> Iterator[str]:
-    """All dotted keys that may be set: those of the files, and those that targets take."""
+    """Yield all dotted keys that may be set: those of the files, and those that targets take.
+
+    A hint is the same whatever was composed before it: targets that are not known are read.
+    """
+    return _keys_of(cfg, parameters_of)
+
+
+def known_keys_of(cfg: DictConfig) -> Iterator[str]:
+    """Yield the same at once: without the arguments of targets that nobody has read before."""
+    return _keys_of(cfg, known_parameters)
+
+
+def _keys_of(cfg: DictConfig, parameters: Callable[[object], list[str]]) -> Iterator[str]:
     plain = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
-    yield from dict.fromkeys(_keys(plain, ""))
+    yield from dict.fromkeys(_keys(plain, "", parameters))
 
 
-def _keys(node: Any, prefix: str) -> Iterator[str]:
+def _keys(node: Any, prefix: str, parameters: Callable[[object], list[str]]) -> Iterator[str]:
     if not isinstance(node, dict):
         return
-    for name in known_parameters(node.get("_target_")):
+    for name in parameters(node.get("_target_")):
         yield f"{prefix}{name}"
     for name, value in node.items():
         if f"{prefix}{name}" == "hydra" or str(name).startswith("_"):
             continue
         yield f"{prefix}{name}"
-        yield from _keys(value, f"{prefix}{name}.")
+        yield from _keys(value, f"{prefix}{name}.", parameters)

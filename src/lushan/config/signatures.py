@@ -23,13 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import lushan
 from lushan.common import parsing
 from lushan.config.allow_list import Identity, identify, judge, judge_name, locate
 from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import UserError
 
-FORMAT = 5
+FORMAT = 6
 """Of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -89,12 +91,15 @@ def signature(name: str, key: str = "") -> Signature:
     """
     judge_name(name, key)
     entry = _entry(name)
-    if entry is not None and _unchanged(entry["files"]):
-        found = _decode(entry)
+    if entry is not None and unchanged(entry["files"]):
+        found = msgspec.convert(entry["signature"], Signature)
     else:
         thing = locate(name, key)
         found = read(thing)
-        _cache()["signatures"][_place(name)] = _encode(found, _files(thing, name))
+        _cache()["signatures"][_place(name)] = {
+            "files": _files(thing, name),
+            "signature": msgspec.to_builtins(found),
+        }
         save()
     # Also what was remembered: the rules may have changed since.
     judge(name, found.identity, key)
@@ -226,10 +231,22 @@ def files_of(name: str) -> list[list[Any]]:
 
 
 def known_parameters(name: object) -> list[str]:
-    """Return the parameters of a target that YAML can write, where they were read before."""
+    """Return the arguments of a target that YAML can write, where they were read before."""
     entry = _entry(name) if isinstance(name, str) else None
-    parameters = _decode(entry).parameters.values() if entry else ()
-    return [p.name for p in parameters if writable(p.kind)]
+    parameters = entry["signature"]["parameters"] if entry else {}
+    return [known for known, p in parameters.items() if writable(p["kind"])]
+
+
+def parameters_of(name: object) -> list[str]:
+    """Return the arguments of a target that YAML can write; none where it may not be imported.
+
+    What was not read before is read now, which may import it.
+    """
+    try:
+        found = signature(name) if isinstance(name, str) else None
+    except UserError:
+        return []
+    return [p.name for p in found.parameters.values() if writable(p.kind)] if found else []
 
 
 def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
@@ -238,8 +255,11 @@ def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
 
 
 def unchanged(files: list[list[Any]]) -> bool:
-    """Return whether files are as they were when `stamps` was taken."""
-    return _unchanged(files)
+    """Return whether files are as they were when `stamps` looked at them."""
+    try:
+        return all(_stamp(path) == (size, time) for path, size, time in files)
+    except OSError:
+        return False
 
 
 def verdicts() -> dict[str, Any]:
@@ -316,33 +336,3 @@ def _place(name: str) -> str:
     except ValueError:  # of a module that was put together by hand
         spec = None
     return f"{name} {None if spec is None else spec.origin}"
-
-
-def _unchanged(files: list[list[Any]]) -> bool:
-    try:
-        return all(_stamp(path) == (size, time) for path, size, time in files)
-    except OSError:
-        return False
-
-
-def _encode(found: Signature, files: list[list[Any]]) -> dict[str, Any]:
-    what = found.identity
-    return {
-        "files": files,
-        "identity": [what.module, what.qualname, what.kind, list(what.bases), what.marked],
-        "parameters": [
-            [p.name, p.kind, p.positional, p.required] for p in found.parameters.values()
-        ],
-        "open": found.open,
-        "checks": list(found.checks),
-    }
-
-
-def _decode(entry: dict[str, Any]) -> Signature:
-    module, qualname, kind, bases, marked = entry["identity"]
-    return Signature(
-        Identity(module, qualname, kind, tuple(bases), marked),
-        {p[0]: Parameter(*p) for p in entry["parameters"]},
-        entry["open"],
-        tuple(entry["checks"]),
-    )

@@ -20,6 +20,8 @@ from lushan.text import hub, tokenizers
 
 IMAGES, WHOLE = "preprocessor_config.json", "processor_config.json"
 """Files of an image processor, and of one that holds several."""
+FILES = (WHOLE, IMAGES, *tokenizers.FILES)
+"""Of any processor; each kind has some of them."""
 
 _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""
@@ -76,7 +78,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     else:
         place = hub.find(path, key="processor.path")
         with hub.explained(place, key="processor.path", what="processor"):
-            processor = _read(place)
+            processor = read(place)
     tokenizer = tokenizer_of(processor)
     if tokenizer is not None:
         tokenizers.adapt(tokenizer, path, prefix_space=prefix_space)
@@ -96,10 +98,10 @@ def stored(run: Path) -> Any:
             read_json(path)
     place = hub.local(folder, key="processor")
     with intact(folder), hub.explained(place, key="processor", what="processor"):
-        return _read(place)
+        return read(place)
 
 
-def _read(place: hub.Place) -> Any:
+def read(place: hub.Place) -> Any:
     """Load a processor by the class of transformers that its files are for."""
     import transformers
 

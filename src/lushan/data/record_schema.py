@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
+from lushan.common.parsing import parse_json
 from lushan.data.fields import Field, Fields, Value
 from lushan.data.stored import Record
 
@@ -38,10 +39,18 @@ def of_fields(fields: Fields) -> dict[str, Entry]:
     """Return the entries that follow from what a task reads: its inputs, `gold` and `predicted`.
 
     Args:
-        fields: The task's, with one target.
+        fields: The task's, with one target or none.
+
+    Raises:
+        ValueError: There are several targets, and the task has to state what it predicts.
     """
     found = {n: Entry(field, "input") for n, field in fields.items() if not field.target}
-    (target,) = [field for field in fields.values() if field.target]
+    targets = [field for field in fields.values() if field.target]
+    if len(targets) > 1:
+        raise ValueError("its fields have several targets: record_fields has to state the entries")
+    if not targets:
+        return found
+    target = targets[0]
     return found | {"gold": Entry(target, "gold"), "predicted": Entry(target, "predicted")}
 
 
@@ -152,7 +161,7 @@ def _as_dict(name: str, entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {"role": entry.role, "field": f"{kind.__module__}.{kind.__qualname__}"}
     if options:
         try:
-            found["options"] = json.loads(json.dumps(options))
+            found["options"] = parse_json(json.dumps(options))
         except TypeError as error:
             raise ValueError(f"{name!r}: an option of {kind.__qualname__} is no JSON") from error
     return found

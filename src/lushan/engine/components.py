@@ -94,6 +94,7 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
         notes = shared.notes_of(corpus.splits, corpus.fields, notes)
     task.prepare(corpus)
     task.require_metrics()
+    task.require_record_fields()
     cache = Path(cfg["paths"]["cache_dir"])
     processor = build(cfg["processor"], texts=corpus.train_texts, cache_dir=cache / "tokenizers")
     notes = notes + tokenizer_notes(cfg, processor)

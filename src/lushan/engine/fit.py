@@ -197,7 +197,12 @@ def fit(
         if cfg["train"]:
             state = where_to_resume(folder, trainer, module)
             trainer.fit(module, ckpt_path=state, weights_only=None)
-        return evaluate_best(cfg, trainer, module, observers, parts, notes, facts(trainer))
+        state_before = parts.task.state()
+        fitted = evaluate_best(cfg, trainer, module, observers, parts, notes, facts(trainer))
+        if trainer.is_global_zero and parts.task.state() != state_before:
+            write_state(parts, folder)
+            checksums.add(folder, (TASK_STATE,))
+        return fitted
 
 
 def make_module(
@@ -253,10 +258,8 @@ def size_of_batches(cfg: Mapping[str, Any], source: Source) -> Batching:
 
 
 def keep_for_later(parts: Components, folder: Path) -> None:
-    """What prediction needs besides the weights: labels, tokenizer, the encoder's shape."""
-    state = {"state": parts.task.state(), "limits": dataclasses.asdict(parts.limits)}
-    # Columns that were found by their names in training are read by these names ever after.
-    write_json(folder / TASK_STATE, {**state, "columns": remembered(parts.source)})
+    """Write what prediction needs besides the weights: labels, processor, the encoder's shape."""
+    write_state(parts, folder)
     encoder: Any = parts.model.encoder
     for name, save in (
         (PROCESSOR, parts.processor.save_pretrained),
@@ -268,6 +271,13 @@ def keep_for_later(parts: Components, folder: Path) -> None:
         save(temporary)
         shutil.rmtree(folder / name, ignore_errors=True)
         temporary.rename(folder / name)
+
+
+def write_state(parts: Components, folder: Path) -> None:
+    """Write what the task has learned of its data: again where training has chosen some of it."""
+    state = {"state": parts.task.state(), "limits": dataclasses.asdict(parts.limits)}
+    # Columns that were found by their names in training are read by these names ever after.
+    write_json(folder / TASK_STATE, {**state, "columns": remembered(parts.source)})
 
 
 def start_from(path: Path, model: torch.nn.Module) -> None:

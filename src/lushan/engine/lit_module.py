@@ -103,7 +103,7 @@ class Experiment(pl.LightningModule):
     def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
         # What evaluation masks is the same for all seeds: their numbers are compared.
         seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
-        return functools.partial(self.task.transform, seed=seed)
+        return functools.partial(self.task.transform, seed=seed, training=epoch != JUDGED)
 
     def train_dataloader(self) -> TrainingLoader:
         """This epoch's batches, from where the run stands."""
@@ -396,6 +396,8 @@ class Experiment(pl.LightningModule):
             else torch.zeros((), dtype=torch.float64)
         )
         records, total = self._gather(self._records, float(loss))
+        if split == VALIDATION and self.plan is not None:
+            self.task.tune(self.tables[split], records)
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
         # Where masks decide how many terms there are, the task has counted them.
         if "loss" not in evaluation.metrics:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lushan.common import parsing
+from lushan.data import processing
 from lushan.errors import UserError
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
@@ -33,12 +34,6 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
-_READERS = {
-    "processor_config.json": "AutoProcessor",
-    "preprocessor_config.json": "AutoImageProcessor",
-    "tokenizer_config.json": "AutoTokenizer",
-}
-"""The file that a kind of processor writes, and the Auto class that reads it; the first counts."""
 
 
 class Stored(TypedDict):
@@ -161,14 +156,11 @@ def processor_of(folder: Path) -> Any:
     Raises:
         UserError: There is none, or it cannot be read.
     """
-    import transformers
-
-    name = next((name for file, name in _READERS.items() if (folder / file).is_file()), None)
-    if name is None:
+    if not any((folder / name).is_file() for name in processing.FILES):
         raise UserError("there is no processor in it", file=folder, hint=CHANGED)
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="processor"):
-        return getattr(transformers, name).from_pretrained(place.path, **place.options)
+        return processing.read(place)
 
 
 def plain_model_of(folder: Path, auto_class: str, dtype: Any = torch.float32) -> Any:

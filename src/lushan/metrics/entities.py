@@ -95,10 +95,9 @@ def entity_counts(
     *,
     scheme: str = "iob2",
     predicted_scheme: str | None = None,
-    strict: bool = False,
 ) -> NDArray[np.int64]:
     """(N, 3): of each sentence the number of correct, predicted and gold entities."""
-    compared = _compare(gold, predicted, scheme, predicted_scheme, strict)
+    compared = _compare(gold, predicted, scheme, predicted_scheme, False)
     rows = [(len(right), len(found), len(there)) for right, found, there in compared]
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 

@@ -22,7 +22,7 @@ TEXTS = (
     "one two three four five six seven eight nine ten " * 3,
 )
 """Examples for a model that reads texts."""
-DIALOGUES = (
+CONVERSATIONS = (
     [{"role": "user", "content": "Good morning."}],
     [
         {"role": "user", "content": "What is 3 plus 4?"},

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+import pydoc
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -68,6 +69,25 @@ def make_head(
 def is_structured(head: object) -> bool:
     """Whether a head scores whole sequences of tags."""
     return bool(getattr(head, "structured", False))
+
+
+def require_unstructured(node: Mapping[str, Any]) -> None:
+    """Refuse a head that scores sequences, before anything is loaded.
+
+    Args:
+        node: A task's, whose check has permitted the names in it already.
+
+    Raises:
+        UserError: Its head is such a one.
+    """
+    target = str((node.get("head") or {}).get("_target_"))
+    if is_structured(pydoc.locate(target)):
+        raise UserError(
+            "this head scores sequences of tags, which this task has not",
+            key="task.head",
+            value=target.rpartition(".")[2].lower(),
+            hint="write task/head=linear or task/head=mlp",
+        )
 
 
 def _no_head(head: Any, problem: str) -> UserError:

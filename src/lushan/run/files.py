@@ -147,7 +147,7 @@ CHANGED = "It was changed or damaged after it was written."
 
 
 @contextlib.contextmanager
-def intact(path: str | Path, *, hint: str = CHANGED) -> Iterator[Path]:
+def intact(path: str | Path) -> Iterator[Path]:
     """Require a stored file to be intact: whatever goes wrong in the block names it.
 
     For files that lushan has written and that are read by it or by a library: an exception while
@@ -156,7 +156,6 @@ def intact(path: str | Path, *, hint: str = CHANGED) -> Iterator[Path]:
 
     Args:
         path: The file, or the folder that a library reads.
-        hint: What to do about it.
 
     Raises:
         UserError: It is missing, cannot be read, or its content is not what was written.
@@ -169,14 +168,14 @@ def intact(path: str | Path, *, hint: str = CHANGED) -> Iterator[Path]:
     except RunFailed:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"the {_what(error, path)} is missing", file=path, hint=hint) from error
+        raise UserError(f"the {_what(error, path)} is missing", file=path, hint=CHANGED) from error
     except OSError as error:
         raise UserError(
-            f"cannot be read: {error.strerror or error}", file=path, hint=hint
+            f"cannot be read: {error.strerror or error}", file=path, hint=CHANGED
         ) from error
     except Exception as error:
         problem = f"its content is damaged: {in_a_line(error)}"
-        raise UserError(problem, file=path, hint=hint) from error
+        raise UserError(problem, file=path, hint=CHANGED) from error
 
 
 def _what(error: OSError, path: Path) -> str:
@@ -271,12 +270,11 @@ def _make(folder: Path) -> None:
     return None
 
 
-def check_writable(folder: str | Path, *, room: int = 0) -> None:
+def check_writable(folder: str | Path) -> None:
     """Find out before the first step, not after the last, that a folder can be written to.
 
     Args:
         folder: Made when missing. A probe is written there, synced and removed.
-        room: Bytes that must be free.
 
     Raises:
         UserError: The folder cannot be made or written to; exit code 2.
@@ -293,7 +291,6 @@ def check_writable(folder: str | Path, *, room: int = 0) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        free = shutil.disk_usage(folder).free
     except OSError as error:
         if error.errno in _FULL:
             raise _write_error(folder, error) from error
@@ -306,10 +303,6 @@ def check_writable(folder: str | Path, *, room: int = 0) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-    if free < room:
-        raise RunFailed(
-            f"{folder}: {free / 2**20:.0f} MiB are free on this disk, {room / 2**20:.0f} needed"
-        )
 
 
 def clean_leftovers(folder: str | Path) -> list[Path]:

@@ -174,11 +174,6 @@ class RunFolder:
         owner, beat = owners.current(self.path)
         return owner if owners.is_alive(owner, beat) else None
 
-    @property
-    def taken_over_from(self) -> owners.Owner | None:
-        """The dead owner whose place this process took, while it owns the folder."""
-        return self._claim.dead if self._claim else None
-
     # What its owner does.
 
     @contextlib.contextmanager

@@ -263,10 +263,9 @@ def differences(
     }
 
 
-def varying(configs: Sequence[Mapping[str, Any]], *, excluded: bool = False) -> list[str]:
+def varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the dotted keys that have not one value over all configs, in their order."""
-    keys = list(_varying(list(configs), ""))
-    return keys if excluded else [key for key in keys if not is_excluded(key)]
+    return [key for key in _varying(list(configs), "") if not is_excluded(key)]
 
 
 def _varying(nodes: list[Any], prefix: str) -> Iterable[str]:

@@ -158,7 +158,7 @@ def _without_percent(text: str) -> str:
     return text.removesuffix("%").rstrip()
 
 
-def parse(texts: Iterable[str], *, option: str = "--where") -> list[Condition]:
+def parse(texts: Iterable[str]) -> list[Condition]:
     """Conditions as they are written on the command line.
 
     Raises:
@@ -170,16 +170,16 @@ def parse(texts: Iterable[str], *, option: str = "--where") -> list[Condition]:
         if match is None:
             raise UserError(
                 "this is no condition",
-                key=option,
+                key="--where",
                 value=text,
-                hint=f"Write {option} KEY=VALUE, or '{option} \"KEY>=NUMBER\"'; also !=, >, <, <=.",
+                hint="Write --where KEY=VALUE, or '--where \"KEY>=NUMBER\"'; also !=, >, <, <=.",
             )
         key, operator, value = match.groups()
         condition = Condition(key, operator, value.strip())
         if operator in _ORDER and as_number(_without_percent(condition.value)) is None:
             raise UserError(
                 f"{operator} compares numbers",
-                key=option,
+                key="--where",
                 value=text,
                 hint=f"Write {key}{operator}NUMBER, or {key}={condition.value}.",
             )

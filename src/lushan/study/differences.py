@@ -171,8 +171,8 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
             stored, or what is stored comes to another number than was reported.
         UserError: There is nothing stored, or it is damaged.
     """
-    rows, places = records.of_members(runs, metric, read)
-    _require_comparable(runs, metric, rows)
+    _, places = records.of_members(runs, metric, read)
+    _require_comparable(runs, metric)
     try:
         found = counted(metric, runs, places, read)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -191,13 +191,10 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     return found
 
 
-def _require_comparable(
-    runs: Sequence[Member], metric: str, rows: Sequence[records.Records]
-) -> None:
-    """Refuse a metric that a run must not be compared by, where the runs differ in tokens."""
+def _require_comparable(runs: Sequence[Member], metric: str) -> None:
+    """Refuse a metric that a run must not be compared by, where the runs differ in tokenizers."""
     reason = comparable.stated(runs, metric)
-    tokens = [[row.get("tokens") for row in own] for own in rows]
-    if reason is not None and any(own != tokens[0] for own in tokens[1:]):
+    if reason is not None and comparable.tokenized_apart(runs) is not False:
         raise Undecided(f"{metric.partition('/')[2]} does not compare here: {reason}")
 
 

@@ -18,7 +18,7 @@ from lushan.common.units import LOSS, Measure
 from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.fields import Fields
-from lushan.data.record_schema import Entry, of_fields
+from lushan.data.record_schema import Entry, RecordSchema, of_fields
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.confusion import Confusion
@@ -202,6 +202,18 @@ class Task(abc.ABC):
         """Return `samples` of this task, which knows its labels."""
         return self.samples({}, self.classes)
 
+    def require_record_fields(self) -> None:
+        """Refuse entries of predictions that a result cannot name; called once, before training.
+
+        Raises:
+            UserError: A field's class or an option of it cannot be written down.
+        """
+        try:
+            RecordSchema(self.record_fields).as_dict()
+        except ValueError as error:
+            name = f"{type(self).__name__}.record_fields"
+            raise UserError(str(error), key="task", value=name) from error
+
     def require_metrics(self) -> None:
         """Refuse an added metric that cannot be computed; called once, when labels are known.
 
@@ -340,13 +352,20 @@ class Task(abc.ABC):
         """
         del model
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
         """Return features as they are drawn this time: masked, or otherwise new in each epoch.
 
         Must depend on nothing but `seed` and a row's `index`, so that an interrupted run draws
         again what it drew. A row may get `targets` of its own; see `counts_targets`.
+
+        Args:
+            rows: Features, each with its number as `index`.
+            seed: Of this epoch.
+            training: Whether they are learned; evaluation sees an image as it is.
         """
-        del seed
+        del seed, training
         return rows
 
     counts_targets: bool = False

@@ -83,7 +83,10 @@ class CausalLM(LanguageTask):
         begin, _ = borders(self.tokenizer)
         return [[begin, *ids.tolist()] for ids in tokens_of(self.tokenizer, rows["text"])]
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del training
         """Each token beside the one that follows it; nothing is random here."""
         del seed
         return [shifted(row) for row in rows]

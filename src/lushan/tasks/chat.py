@@ -23,8 +23,7 @@ from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
-from lushan.models import exported
-from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
 from lushan.tasks.base import IGNORED, Batch, Evaluation, Features, Forms, Limits, Records, pad
 from lushan.tasks.language import TEXTS, LanguageTask, with_bytes
@@ -264,7 +263,10 @@ class Chat(LanguageTask):
         counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
         return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del training
         """Each token beside the one that follows it, where that is learned; nothing is random."""
         del seed
         return [_shifted(row) for row in rows]
@@ -419,7 +421,7 @@ class Chat(LanguageTask):
             return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
 
         prompt = '[{"role": "user", "content": "Hello"}]'
-        rows = {"messages": exported.DIALOGUES}
+        rows = {"messages": CONVERSATIONS}
         return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pydoc
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +22,7 @@ from lushan.metrics.evaluation import Measured
 from lushan.models import losses
 from lushan.models.backbone import Backbone, TextModel
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
-from lushan.models.heads import is_structured, make_head
+from lushan.models.heads import make_head, require_unstructured
 from lushan.models.pooling import pooler
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, probable
@@ -151,14 +150,7 @@ class Classification(Task):
     def check(cls, cfg: dict[str, Any]) -> None:
         """Refuse what cannot be combined, before anything is loaded."""
         node = cfg["task"]
-        # The check of the config has permitted this name already.
-        if is_structured(pydoc.locate(str((node.get("head") or {}).get("_target_")))):
-            raise UserError(
-                "this head scores sequences of tags; classification has one label a text",
-                key="task.head",
-                value=node["head"]["_target_"].rpartition(".")[2].lower(),
-                hint="write task/head=linear or task/head=mlp",
-            )
+        require_unstructured(node)
         single_only = {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0}
         for key, default in single_only.items():
             if node.get("kind") == "regression" and node.get(key, default) not in (default, 0):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from lushan.data import processing
 from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_same
 from lushan.models.transformers_heads import with_scores
 from lushan.tasks.base import Batch, Limits, Task
@@ -36,8 +37,7 @@ def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
 
 def batch_of(task: Task, rows: dict[str, list[Any]], trained: TrainedModel) -> Batch:
     """Encode one example as the run does, truncated and not in windows, and collate it."""
-    tokenizer = trained.processor
-    features = task.encode(rows, 0, tokenizer, Limits(trained.max_length))
+    features = task.encode(rows, 0, trained.processor, Limits(trained.max_length))
     row = {name: np.asarray(values[0]) for name, values in features.items()}
     return task.collate([row])
 
@@ -81,7 +81,7 @@ def of_words(
         firsts = [owners.index(word) for word in range(len(words)) if word in owners]
         return model(**inputs).logits[0, firsts]
 
-    return _with_head(
+    return with_head(
         trained,
         "AutoModelForTokenClassification",
         scores,
@@ -131,7 +131,7 @@ def of_texts(
     def ask(model: Any, tokenizer: Any, text: str) -> Tensor:
         return model(**tokenizer(text, **cut)).logits
 
-    return _with_head(
+    return with_head(
         trained,
         "AutoModelForSequenceClassification",
         scores,
@@ -148,7 +148,7 @@ def of_texts(
     )
 
 
-def _with_head(
+def with_head(
     trained: TrainedModel,
     auto_class: str,
     scores: nn.Linear,
@@ -161,10 +161,29 @@ def _with_head(
     key: str = "task.head",
     **described: Any,
 ) -> ExportSpec:
-    tokenizer = tokenizer_for(trained, trained.max_length)
+    """Describe a model of transformers with a linear head.
+
+    Args:
+        trained: The run's model.
+        auto_class: Name of the Auto class that has such a head.
+        scores: The run's head.
+        labels: Name of each score; none where scores have no names.
+        examples: See `ExportSpec`.
+        ask: Likewise.
+        expected: Likewise.
+        options: Settings of transformers' config.
+        key: The config key that decides what the head is, for the error.
+        described: More of `ExportSpec`: usage, notes, pipeline.
+
+    Raises:
+        UserError: transformers has no such model.
+    """
+    processor = trained.processor
+    if processing.tokenizer_of(processor) is processor:
+        processor = tokenizer_for(trained, trained.max_length)
 
     def is_same(model: Any) -> bool:
-        return are_same([ask(model, tokenizer, example) for example in examples], expected)
+        return are_same([ask(model, processor, example) for example in examples], expected)
 
     return ExportSpec(
         model=with_scores(
@@ -176,7 +195,7 @@ def _with_head(
             options=options,
             key=key,
         ),
-        processor=tokenizer,
+        processor=processor,
         auto_class=auto_class,
         examples=examples,
         ask=ask,

@@ -156,7 +156,10 @@ class MaskedLM(LanguageTask):
     def _count(self, tokens: int) -> int:
         return max(1, round(self.rate * tokens))
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del training
         return [self._hide(row, np.random.default_rng([seed, row["index"]])) for row in rows]
 
     def _hide(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
-import re
-import string
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import PERCENT
 from lushan.configurable import configurable
-from lushan.data.encode import arrow
-from lushan.data.fields import Field, Fields, Text
+from lushan.data.answers import Answers, require_places
+from lushan.data.fields import Fields, Number, Text, Texts, Value
 from lushan.data.processing import require_tokenizer
 from lushan.data.raw_columns import Columns
+from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
-from lushan.metrics.metric import Array, Metric
-from lushan.metrics.scores.ratios import ratio
+from lushan.errors import UserError
 from lushan.models.backbone import Backbone
-from lushan.models.heads import make_head
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.models.heads import make_head, require_unstructured
 from lushan.models.losses import cross_entropy
+from lushan.models.transformers_heads import linear_of
+from lushan.tasks import exporting
 from lushan.tasks.base import (
     Batch,
     Evaluation,
@@ -40,172 +38,20 @@ from lushan.tasks.base import (
     pad_inputs,
 )
 
-Language = Literal["auto", "en", "zh"]
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
+
 Span = tuple[int, int, float]
 """Characters [start, end) of a context, and the score."""
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_HAN = re.compile(r"[\u3400-\u9fff]")
 NONE: Span = (0, 0, 0.0)
-
-
-# Answers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Answers(Field):
-    """Gold answers, each a text and the character at which it begins; none where there is none."""
-
-    target: bool = True
-    names: Sequence[str] = ("answers", "answer")
-    what: ClassVar[str] = "list of answers"
-
-    def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-        return [answer["text"] for answer in value]
-
-    def training_texts(self, value: Any) -> Sequence[str]:
-        del value  # they stand in the context
-        return ()
-
-    def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
-        return " | ".join(self.texts(value)) or "(no answer)"
-
-    def read(self, columns: Columns, name: str) -> pa.Array:
-        """Return answers as lists of structs; both forms that SQuAD has in files are read."""
-        rows = [_answers(columns, row, value) for row, value in enumerate(columns.values[name])]
-        flat = [answer for row in rows for answer in row]
-        texts = arrow.texts([text for text, _ in flat])
-        starts = arrow.numbers([start for _, start in flat], pa.int64())
-        return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
-
-
-def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
-    pairs = value or []
-    if isinstance(value, dict):  # one list of texts and one of places, as `datasets` has them
-        both = (value.get("text", ()), value.get("answer_start", ()))
-        pairs = [{"text": t, "answer_start": s} for t, s in zip(*both, strict=True)]
-    try:
-        found = [(str(pair["text"]), int(pair["answer_start"])) for pair in pairs]
-    except (KeyError, TypeError, ValueError):
-        raise columns.fail(
-            "answers are a list of texts with answer_start",
-            row,
-            value=value,
-            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
-        ) from None
-    context = columns.values.get("context")
-    for text, start in found:
-        if context is not None and context[row][start : start + len(text)] != text:
-            there = context[row][start : start + len(text)]
-            raise columns.fail(
-                f"the context has {there!r} at character {start}",
-                row,
-                value=text,
-                hint="answer_start counts characters of the context, from 0.",
-            )
-    return found
-
-
+USAGE = """\
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForQuestionAnswering.from_pretrained("DIR")
+read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="pt")
+found = model(**read)
+start, end = found.start_logits.argmax(), found.end_logits.argmax()
+print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
 QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
-
-
-# Metrics (Rajpurkar et al., 2016, arXiv:1606.05250; Cui et al., 2019, arXiv:1810.07366)
-
-
-def normal_words(text: str) -> list[str]:
-    """Return the words of an answer as SQuAD compares them: no case, punctuation or articles."""
-    kept = "".join(c for c in text.lower() if c not in string.punctuation)
-    return _ARTICLES.sub(" ", kept).split()
-
-
-def units(text: str) -> list[str]:
-    """Return the units of a Chinese answer: characters, other words whole, no punctuation."""
-    found: list[str] = []
-    for part in re.split(r"([\u3400-\u9fff])|\s+", text.lower()):
-        kept = "".join(c for c in part or "" if unicodedata.category(c)[0] not in "PS")
-        found += [kept] if kept else []
-    return found
-
-
-def overlap(predicted: Sequence[str], gold: Sequence[str], *, run: bool) -> float:
-    """Return the F1 of units that two answers share.
-
-    Args:
-        predicted: Units of the one.
-        gold: Units of the other.
-        run: Whether units count in one unbroken run, as CMRC has it; else in any order.
-    """
-    if not predicted or not gold:
-        return float(predicted == gold)
-    if run:
-        shared = _longest_run(predicted, gold)
-    else:
-        shared = (collections.Counter(predicted) & collections.Counter(gold)).total()
-    return 2 * shared / (len(predicted) + len(gold))
-
-
-def _longest_run(one: Sequence[str], other: Sequence[str]) -> int:
-    best, before = 0, [0] * (len(other) + 1)
-    for unit in one:
-        row = [0]
-        row += [before[j] + 1 if unit == there else 0 for j, there in enumerate(other)]
-        best, before = max(best, *row), row
-    return best
-
-
-class _OfAnswers(Metric):
-    """A score of each answer against the best of its gold answers, and its mean."""
-
-    higher_is_better = True
-    unit = PERCENT
-    formula = staticmethod(ratio)
-    has_interval = True
-
-    def __init__(self, language: Language = "auto") -> None:
-        super().__init__()
-        self.language = language
-
-    def example_statistics(self, prediction: str, target: Sequence[str]) -> Array:
-        """Return the score and 1."""
-        chinese = self.language == "zh" or (
-            self.language == "auto" and any(map(_HAN.search, target))
-        )
-        split = units if chinese else normal_words
-        predicted = split(prediction)
-        golds = [split(gold) for gold in target or [""]]
-        return np.array([max(self.compare(predicted, gold, run=chinese) for gold in golds), 1.0])
-
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
-        """Return the score of an answer against one gold answer."""
-        raise NotImplementedError
-
-
-class ExactMatch(_OfAnswers):
-    """Share of answers that equal a gold answer once both are normalised."""
-
-    basis = "exact"
-
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
-        """Return 1 where both are the same."""
-        del run
-        return float(predicted == gold)
-
-
-class AnswerF1(_OfAnswers):
-    """F1 of the words, in Chinese of the longest run of characters, that answers share."""
-
-    basis = "answers"
-
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
-        """Return the F1 of two answers."""
-        return overlap(predicted, gold, run=run)
-
-
-def metrics(language: Language = "auto") -> dict[str, Metric]:
-    """Return the metrics of answers."""
-    return {"exact_match": ExactMatch(language), "f1": AnswerF1(language)}
-
-
-# Task
 
 
 class SpanModel(nn.Module):
@@ -260,7 +106,7 @@ class QuestionAnswering(Task):
         self,
         *,
         head: Callable[..., nn.Module],
-        language: Language = "auto",
+        language: Literal["auto", "en", "zh"] = "auto",
         max_question: int = 64,
         max_answer: int = 30,
         n_best: int = 5,
@@ -279,7 +125,9 @@ class QuestionAnswering(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        return metrics(node.get("language", "auto"))
+        from lushan.metrics.families import answers
+
+        return answers.metrics(node.get("language", "auto"))
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
@@ -287,6 +135,8 @@ class QuestionAnswering(Task):
         return {"references": (["a b c"], ["a c b"])}
 
     def prepare(self, corpus: Corpus) -> None:
+        for table in corpus.splits.values():
+            require_places(table, "answers", "context")
         train = corpus.splits["train"].column("answers").to_pylist()
         self.has_unanswerable = any(not answers for answers in train)
 
@@ -300,13 +150,40 @@ class QuestionAnswering(Task):
     def options(self) -> dict[str, Any]:
         return {"task": "qa", "max_question": self.max_question}
 
+    @classmethod
+    def check(cls, cfg: dict[str, Any]) -> None:
+        """Refuse what cannot be combined, before anything is loaded."""
+        require_unstructured(cfg["task"])
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        numbers = ("start", "end", "score", "exact_match", "f1")
+        return {
+            "question": Entry(Text(), "input"),
+            "context": Entry(Text(), "input"),
+            "gold": Entry(Texts(), "gold"),
+            "predicted": Entry(Text(), "predicted"),
+            **{name: Entry(Number(), "detail") for name in numbers},
+            "best": Entry(Value(), "detail"),
+        }
+
     # Encoding
 
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
-        questions, shortened = self._questions(tokenizer, rows["question"])
+        # A window holds one token of the context at least, and more than it shares with the next.
+        room = limits.max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        most = min(self.max_question, room - 1 - (limits.stride or 0))
+        if most < 0:
+            raise UserError(
+                f"no room is left for a question beside {limits.stride or 0} shared tokens",
+                key="data.max_length",
+                value=limits.max_length,
+                hint="Write a larger data.max_length or a smaller data.stride.",
+            )
+        questions, shortened = _truncated(tokenizer, rows["question"], most)
         read = tokenizer(
             questions,
             rows["context"],
@@ -339,15 +216,6 @@ class QuestionAnswering(Task):
                 features["shortened"].append(int(shortened[row] and not number))
         return features
 
-    def _questions(self, tokenizer: Any, texts: list[str]) -> tuple[list[str], list[bool]]:
-        """Return questions that fit, and whether each was truncated."""
-        read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-        found, cut = [], []
-        for text, places in zip(texts, read["offset_mapping"], strict=True):
-            cut.append(len(places) > self.max_question)
-            found.append(text[: places[self.max_question - 1][1]] if cut[-1] else text)
-        return found, cut
-
     def count(self, features: Features) -> dict[str, int]:
         return super().count(features) | {
             name: int(sum(features[name])) for name in ("hidden", "shortened")
@@ -361,7 +229,7 @@ class QuestionAnswering(Task):
                 "whole context in windows"
             )
         if shortened := counts.get("shortened"):
-            yield f"{split}: {shortened} questions were truncated to {self.max_question} tokens"
+            yield f"{split}: {shortened} questions were truncated (task.max_question)"
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = pad_inputs(rows, self.pad_id)
@@ -468,8 +336,10 @@ class QuestionAnswering(Task):
         def forms() -> Forms:
             return {"references": (predicted, [(several or [""])[0] for several in gold])}
 
+        from lushan.metrics.families import answers
+
         found = self.measured(
-            metrics(self.language),
+            answers.metrics(self.language),
             predicted,
             gold,
             full=full,
@@ -494,6 +364,8 @@ class QuestionAnswering(Task):
         if not self.has_unanswerable:
             return
         joined, gold = self.join(table, records), _texts(table)
+        from lushan.metrics.families.answers import AnswerF1
+
         score = AnswerF1(self.language).example_statistics
         gaps = np.array([row["gap"] for row in joined])
         spans = [score(row["best"][0]["text"], g)[0] for row, g in zip(joined, gold, strict=True)]
@@ -505,6 +377,32 @@ class QuestionAnswering(Task):
         best = int(totals.argmax())
         edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
         self.threshold = float((edges[best] + edges[best + 1]) / 2)
+
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        pairs = [("Who lives here?", text) for text in TEXTS]
+        cut = {"truncation": "only_second", "max_length": trained.max_length}
+
+        def read(processor: Any, pair: tuple[str, str]) -> Any:
+            return processor(*pair, return_tensors="pt", **cut)
+
+        def ask(model: Any, processor: Any, pair: tuple[str, str]) -> Tensor:
+            found = model(**read(processor, pair))
+            return torch.stack([found.start_logits[0], found.end_logits[0]], dim=-1)
+
+        return exporting.with_head(
+            trained,
+            "AutoModelForQuestionAnswering",
+            linear_of(whole.head),
+            [],
+            examples=pairs,
+            ask=ask,
+            expected=[whole(read(trained.processor, pair))[0] for pair in pairs],
+            usage=USAGE,
+            notes=[f"A context is read up to {trained.max_length} tokens."],
+        )
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -531,6 +429,16 @@ class QuestionAnswering(Task):
         )
         splits = {"train": table, "validation": table, "test": table}
         return Corpus(splits=splits, fields=cls.fields, scheme=None, notes=[])
+
+
+def _truncated(tokenizer: Any, texts: list[str], most: int) -> tuple[list[str], list[bool]]:
+    """Return texts of so many tokens at most, and whether each was truncated."""
+    read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    found, cut = [], []
+    for text, places in zip(texts, read["offset_mapping"], strict=True):
+        cut.append(len(places) > most)
+        found.append(text[: places[most - 1][1] if most else 0] if cut[-1] else text)
+    return found, cut
 
 
 def _texts(table: pa.Table) -> list[list[str]]:

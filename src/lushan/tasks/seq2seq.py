@@ -308,7 +308,10 @@ class Seq2Seq(LanguageTask):
 
     # Batches
 
-    def transform(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del training
         if self.objective == "supervised":
             return rows
         end = borders(self.tokenizer)[1]

@@ -93,6 +93,11 @@ def test_a_peers_name_leads_to_ours(line, hint):
     assert "found" not in str(error)  # the value is not at fault
 
 
+def test_a_hint_is_the_same_where_no_signature_was_read_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert refusal("max_seq_length=128").hint == "Write data.max_length=128."
+
+
 def test_a_choice_that_has_been_made_is_kept():
     assert refusal("peft=dora", "lora_r=4").hint == "Write peft.config.r=4."
     assert refusal("data.batch_tokens=512", "batch_size=4").hint.startswith(

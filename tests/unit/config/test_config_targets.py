@@ -281,7 +281,11 @@ def test_a_remembered_identity_is_judged_as_well(monkeypatch, here):
     signature("torch.optim.SGD")
     memory = json.loads(cache_file().read_text())
     for entry in memory["signatures"].values():
-        entry["identity"] = ["posix", "system", "function", [], False]
+        entry["signature"]["identity"] = {
+            "module": "posix",
+            "qualname": "system",
+            "kind": "function",
+        }
     cache_file().write_text(json.dumps(memory))
     signatures._entries.clear()
     with pytest.raises(UserError, match=r"really posix\.system"):

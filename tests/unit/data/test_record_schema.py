@@ -1,13 +1,15 @@
 """What a result says of its stored predictions, and what is believed of it."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from lushan.data.fields import Label, Number, Tags, Text, Value, Words
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
 from lushan.errors import UserError
-from lushan.run.result import Result
+from lushan.run.result import RunResult
 from lushan.study.records import read
 from lushan.study.schemas import schema_of
 
@@ -22,7 +24,7 @@ TAGGED = RecordSchema(
 
 
 def result(records):
-    return Result("x", "0", 1, {"test/loss": 1.0}, "test/loss", {}, records=records)
+    return RunResult(Path("x"), "x", "0", 1, {"test/loss": 1.0}, "test/loss", {}, records=records)
 
 
 def test_it_goes_through_json(tmp_path):
@@ -35,7 +37,8 @@ def test_it_goes_through_json(tmp_path):
     found = schema_of(result(content), tmp_path)
     assert found.entries == TAGGED.entries
     assert found.notes == []
-    again = Result.from_dict(json.loads(json.dumps(result(content).to_dict())))
+    written = json.loads(json.dumps(result(content).to_dict()))
+    again = RunResult.from_dict(written, file=tmp_path / "result.json")
     assert again.records == content
 
 
@@ -47,6 +50,40 @@ def test_entries_of_input_fields():
         "predicted": "predicted",
     }
     assert found["gold"].field == Label()
+
+
+def test_what_a_result_cannot_name_is_refused_before_training():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Local(Text):
+        pass
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Odd(Text):
+        option: object = None
+
+    Odd.__qualname__ = "Odd"
+    several = {"text": Text(), "one": Label(), "two": Label()}
+    with pytest.raises(ValueError, match="several targets"):
+        of_fields(several)
+    assert set(of_fields({"text": Text()})) == {"text"}
+    for field, said in ((Local(), "at the top of a module"), (Odd(option={1}), "no JSON")):
+        with pytest.raises(ValueError, match=said):
+            RecordSchema({"gold": Entry(field, "gold")}).as_dict()
+        with pytest.raises(UserError, match=said) as caught:
+            Stating({"gold": Entry(field, "gold")}).require_record_fields()
+        assert caught.value.key == "task"
+
+
+class Stating:
+    """As much of a task as says what its predictions hold."""
+
+    def __init__(self, record_fields):
+        self.record_fields = record_fields
+
+    def require_record_fields(self):
+        from lushan.tasks.base import Task
+
+        Task.require_record_fields(self)
 
 
 @pytest.mark.parametrize(

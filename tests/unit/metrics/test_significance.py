@@ -179,9 +179,9 @@ def test_true_null_hypotheses_are_rejected_as_often_as_said(test) -> None:
     assert 2 <= (np.array(ps) <= 0.05).sum() <= 20
 
 
-def mcnemar_of(both: int, only_a: int, only_b: int, neither: int, **options):
+def mcnemar_of(both: int, only_a: int, only_b: int, neither: int):
     counts = (both, only_a, only_b, neither)
-    return mcnemar(np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts), **options)
+    return mcnemar(np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts))
 
 
 def test_mcnemar_of_armitage_and_berry() -> None:
@@ -192,11 +192,6 @@ def test_mcnemar_of_armitage_and_berry() -> None:
     # By hand: 2 · (1 + 14 + 91) / 2^14.
     assert exact.p == pytest.approx(2 * (1 + 14 + 91) / 2**14)
     assert exact.p == pytest.approx(scipy.stats.binomtest(12, 14).pvalue)
-    corrected = mcnemar_of(20, 12, 2, 16, exact=False)
-    assert corrected.p == pytest.approx(scipy.stats.chi2.sf(5.785714, 1), rel=1e-5)
-    assert corrected.p == pytest.approx(0.0162, abs=5e-5)
-    plain = mcnemar_of(20, 12, 2, 16, exact=False, corrected=False)
-    assert plain.p == pytest.approx(scipy.stats.chi2.sf(100 / 14, 1))
 
 
 def test_mcnemars_interval() -> None:
@@ -217,7 +212,6 @@ def test_mcnemar_without_anything_to_tell() -> None:
     same = mcnemar_of(10, 0, 0, 5)
     assert (same.effect, same.p) == (0, 1)
     assert same.low < 0 < same.high
-    assert mcnemar_of(1, 1, 0, 0, exact=False).p == 1  # (|1 - 0| - 1)² = 0
     assert math.isnan(mcnemar([], []).p)
     with pytest.raises(ValueError, match="cannot be paired"):
         mcnemar([1, 0], [1])

@@ -48,7 +48,7 @@ REFUSED = {
 
 def encoder(family):
     torch.manual_seed(1)
-    made = encoders._make((CONFIGS | REFUSED)[family](), "encoder")
+    made = encoders._make((CONFIGS | REFUSED)[family](), "AutoModel", encoders.encoder_of)
     with torch.no_grad():
         for weight in made.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)  # norms too, as after training

@@ -125,7 +125,6 @@ def test_a_killed_process_reads_as_interrupted(folder, config):
     assert json.loads(folder.run_json.read_text())["state"] == "running"
     assert folder.state == "interrupted"
     with folder.own():
-        assert folder.taken_over_from is not None
         folder.start(config)
         assert folder.status().attempts == 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.helpers import quick
+from tests.helpers import forked, quick
 
 from lushan.errors import UserError
 from lushan.launch.cores import usable_threads
@@ -20,14 +20,7 @@ PROGRAM = Path(__file__).with_name("sweep_program.py")
 
 
 def begin(folder, *args):
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder), *args],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return forked.Command([str(folder), *args], folder, os.environ, session=True, program=PROGRAM)
 
 
 def sweep(folder, *args):

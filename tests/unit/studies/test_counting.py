@@ -128,13 +128,15 @@ def test_language_models():
 def test_losses_over_different_tokens_are_not_compared():
     rows = sums([3.0], [4], bytes=[9]), sums([3.0], [5], bytes=[9])
     one, other = (run_of(measuring.of_language(side), side) for side in rows)
+    for run, processor in ((one[0], "a"), (other[0], "b")):
+        run.result.extra["processor_sha256"] = processor
     for metric in ("loss", "perplexity", "token_accuracy"):
         with pytest.raises(Undecided, match=f"different tokens, so that {metric} means"):
             together(metric, one, other)
     assert together("bits_per_byte", one, other).counts.shape == (2, 1, 2)
 
     run, *more = one
-    lost = {"not_comparable": {"test/bits_per_byte": "2 texts are lost"}}
+    lost = {"not_comparable": {"test/bits_per_byte": "2 texts are lost"}, "processor_sha256": "a"}
     lossy = dataclasses.replace(run, result=dataclasses.replace(run.result, extra=lost)), *more
     for metric in ("loss", "perplexity", "token_accuracy"):
         with pytest.raises(Undecided, match="nor does bits_per_byte compare: 2 texts are lost"):

@@ -165,14 +165,14 @@ def test_special_tokens(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [["[SEP]"], ["a", "a"], [" "], ["<extra_id_0>"]])
 def test_special_tokens_that_are_none(names: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tokenizer\.special_tokens"):
+    with pytest.raises(UserError, match=r"processor\.special_tokens"):
         train("bpe", tmp_path, special_tokens=names, sentinels=1)
 
 
 def test_more_sentinels_than_there_is_room_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 18 tokens with 10 sentinels"):
         train("unigram", tmp_path, vocab_size=17, sentinels=10)
-    with pytest.raises(UserError, match=r"tokenizer\.sentinels"):
+    with pytest.raises(UserError, match=r"processor\.sentinels"):
         train("unigram", tmp_path, sentinels=-1)
 
 

@@ -31,7 +31,6 @@ def interval(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
     width: int = 0,
 ) -> Interval:
     """Bootstrap interval of any statistic.
@@ -42,14 +41,13 @@ def interval(
         sizes: Examples in each of the K groups; a number stands for so many groups of one.
         resamples: How many.
         seed: Of the draws; the same seed gives the same interval.
-        level: Share of the resamples within the interval.
         width: Numbers that the statistic holds of each resample, where they are more than K.
 
     Returns:
         (low, high); both nan where there is no example or no defined resample.
     """
     values = resampled(statistic, sizes, resamples=resamples, seed=seed, width=width)
-    return percentiles(values, level)
+    return percentiles(values)
 
 
 def resampled(
@@ -74,11 +72,11 @@ def resampled(
     return defined[~np.isnan(defined)]
 
 
-def percentiles(values: Array, level: float = LEVEL) -> Interval:
-    """The middle of some resampled values that has a share of them; nan where there is none."""
+def percentiles(values: Array) -> Interval:
+    """Return the middle 95 % of some resampled values; nan where there is none."""
     if not len(values):
         return float("nan"), float("nan")
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -111,10 +109,3 @@ def f1_interval(counts: Any, **options: Any) -> Interval:
         return prf(correct, predicted, gold)[2]
 
     return interval(f1, sizes, **options)
-
-
-def mean_interval(values: Any, **options: Any) -> Interval:
-    """Interval of the mean of one value an example: an accuracy from right and wrong, an error."""
-    rows, sizes = grouped(np.reshape(values, (-1, 1)))
-    total = int(sizes.sum())
-    return interval(lambda weights: weights @ rows[:, 0] / total, sizes, **options)

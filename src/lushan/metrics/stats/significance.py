@@ -70,14 +70,13 @@ def paired_bootstrap(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Difference:
     """The paired bootstrap over examples (Efron and Tibshirani, 1993; Riezler and Maxwell, 2005).
 
     Both systems are judged on the same resampled examples. The resampled differences lie around
     the observed one; moved to lie around 0 they are what chance does, and p is the share of them
     that is as far from 0 as the observed difference, to either side. The interval is that of the
-    percentiles; where the resamples are skewed it may leave out 0 at a p a little above 1 - level,
+    percentiles; where the resamples are skewed it may leave out 0 at a p a little above 0.05,
     or the other way round.
 
     Args:
@@ -86,7 +85,6 @@ def paired_bootstrap(
         score: From summed counts.
         resamples: How many; those where a score is undefined are left out.
         seed: Of the draws.
-        level: Of the interval.
 
     Raises:
         ValueError: The two have not as many examples.
@@ -99,7 +97,7 @@ def paired_bootstrap(
         return one - other
 
     values = resampled(difference, sizes, resamples=resamples, seed=seed)
-    return _shifted(_observed(sides, score), values, level)
+    return _shifted(_observed(sides, score), values)
 
 
 def randomisation(
@@ -109,7 +107,6 @@ def randomisation(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Difference:
     """Approximate randomisation over examples (Noreen, 1989; Riezler and Maxwell, 2005).
 
@@ -124,7 +121,6 @@ def randomisation(
         score: From summed counts.
         resamples: How many exchanges.
         seed: Of the draws.
-        level: Of the interval.
 
     Raises:
         ValueError: The two have not as many examples or runs.
@@ -150,14 +146,12 @@ def randomisation(
         ones, others = score(totals[0] + gained), score(totals[1] - gained)
         values.append(ones.mean(-1) - others.mean(-1))
     p = _share_beyond(np.concatenate(values), observed)
-    found = paired_bootstrap(a, b, score, resamples=resamples, seed=seed, level=level)
+    found = paired_bootstrap(a, b, score, resamples=resamples, seed=seed)
     return dataclasses.replace(found, p=p)
 
 
-def mcnemar(
-    a: Any, b: Any, *, exact: bool = True, corrected: bool = True, level: float = LEVEL
-) -> Difference:
-    """McNemar's test (1947) of two accuracies, from the examples that one system alone has right.
+def mcnemar(a: Any, b: Any) -> Difference:
+    """McNemar's exact test (1947) of two accuracies, from what one system alone has right.
 
     The interval is Wald's with half an example added to each cell of the table (Agresti and Min,
     2005), which holds its level with few examples too.
@@ -165,9 +159,6 @@ def mcnemar(
     Args:
         a: Whether system `a` has each example right, (N,).
         b: The same of system `b`.
-        exact: By the binomial distribution; else by chi square with one degree of freedom.
-        corrected: Whether chi square is corrected for continuity (Edwards, 1948).
-        level: Of the interval.
 
     Returns:
         The difference of the accuracies. Where no example tells the systems apart, p is 1.
@@ -185,16 +176,10 @@ def mcnemar(
         return Difference(math.nan, math.nan, math.nan, math.nan)
     only_a, only_b = int((ones & ~others).sum()), int((others & ~ones).sum())
     apart = only_a + only_b
-    if not apart:
-        p = 1.0
-    elif exact:
-        p = float(stats.binomtest(only_a, apart, 0.5).pvalue)
-    else:
-        distance = max(0, abs(only_a - only_b) - int(corrected))
-        p = float(stats.chi2.sf(distance**2 / apart, 1))
+    p = float(stats.binomtest(only_a, apart, 0.5).pvalue) if apart else 1.0
     centre, more = (only_a - only_b) / (n + 2), apart + 1
     spread = math.sqrt(more - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
-    reach = float(stats.norm.ppf((1 + level) / 2)) * spread
+    reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * spread
     low, high = max(-1.0, centre - reach), min(1.0, centre + reach)
     return Difference((only_a - only_b) / n, low, high, p)
 
@@ -202,13 +187,12 @@ def mcnemar(
 # Over runs
 
 
-def welch(a: Sequence[float], b: Sequence[float], *, level: float = LEVEL) -> Difference:
+def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     """Welch's t-test (1947) of two means, whose variances may differ.
 
     Args:
         a: One number a run.
         b: The same of the other system; not necessarily as many.
-        level: Of the interval.
 
     Returns:
         p and the interval are nan where no number varies, since the test knows no chance then.
@@ -229,12 +213,12 @@ def welch(a: Sequence[float], b: Sequence[float], *, level: float = LEVEL) -> Di
         # One side may be constant, and scipy warns of it; the other's variance is enough.
         warnings.simplefilter("ignore", RuntimeWarning)
         found = stats.ttest_ind(ones, others, equal_var=False)
-    within = found.confidence_interval(level)
+    within = found.confidence_interval(LEVEL)
     return Difference(effect, float(within.low), float(within.high), float(found.pvalue))
 
 
 def stratified_welch(
-    strata: Sequence[tuple[Sequence[float], Sequence[float]]], *, level: float = LEVEL
+    strata: Sequence[tuple[Sequence[float], Sequence[float]]],
 ) -> Difference:
     """The mean difference of two systems over several settings, each compared within itself.
 
@@ -243,7 +227,6 @@ def stratified_welch(
 
     Args:
         strata: Of each setting the numbers of one system's runs, and of the other's.
-        level: Of the interval.
 
     Returns:
         p and the interval are nan where no number varies.
@@ -254,7 +237,7 @@ def stratified_welch(
     from scipy import stats
 
     if len(strata) == 1:
-        return welch(*strata[0], level=level)
+        return welch(*strata[0])
     sides = [np.asarray(side, float) for pair in strata for side in pair]
     if min(map(len, sides)) < 2:
         raise ValueError("Welch's test needs two numbers a side in each stratum")
@@ -264,7 +247,7 @@ def stratified_welch(
         return Difference(effect, math.nan, math.nan, math.nan)
     freedom = parts.sum() ** 2 / sum(parts**2 / [len(side) - 1 for side in sides])
     error = math.sqrt(parts.sum())
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     p = 2 * float(stats.t.sf(abs(effect) / error, freedom))
     return Difference(effect, effect - reach, effect + reach, p)
 
@@ -276,7 +259,6 @@ def hierarchical(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Difference:
     """A bootstrap over seeds and examples at once.
 
@@ -292,7 +274,6 @@ def hierarchical(
         score: From summed counts.
         resamples: How many.
         seed: Of the draws.
-        level: Of the interval.
 
     Raises:
         ValueError: The two have not as many examples, or there are fewer than two runs on a side.
@@ -312,7 +293,7 @@ def hierarchical(
         return means[0] - means[1]
 
     values = resampled(difference, sizes, resamples=resamples, seed=seed)
-    return _shifted(_observed(sides, score), values, level)
+    return _shifted(_observed(sides, score), values)
 
 
 # Over many tests
@@ -368,10 +349,10 @@ def _observed(sides: tuple[Array, Array], score: Score) -> tuple[float, float]:
     return one, other
 
 
-def _shifted(observed: tuple[float, float], values: Array, level: float) -> Difference:
+def _shifted(observed: tuple[float, float], values: Array) -> Difference:
     if math.isnan(sum(observed)) or not len(values):
         return Difference(observed[0] - observed[1], math.nan, math.nan, math.nan)
-    low, high = percentiles(values, level)
+    low, high = percentiles(values)
     p = _share_beyond(values - values.mean(), observed)
     return Difference(observed[0] - observed[1], low, high, p)
 

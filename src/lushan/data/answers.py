@@ -1,0 +1,83 @@
+"""Answers as spans of a text, as SQuAD has them: each a text and the place where it begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from lushan.data.encode import arrow
+from lushan.data.fields import Field
+from lushan.data.raw_columns import Columns
+from lushan.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answers(Field):
+    """Gold answers, each a text and the character at which it begins; none where there is none."""
+
+    target: bool = True
+    names: Sequence[str] = ("answers", "answer")
+    what: ClassVar[str] = "list of answers"
+
+    def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return [answer["text"] for answer in value]
+
+    def training_texts(self, value: Any) -> Sequence[str]:
+        del value  # they stand in the context
+        return ()
+
+    def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
+        return " | ".join(self.texts(value)) or "(no answer)"
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return answers as lists of structs; both forms that SQuAD has in files are read."""
+        rows = [_answers(columns, row, value) for row, value in enumerate(columns.values[name])]
+        flat = [answer for row in rows for answer in row]
+        texts = arrow.texts([text for text, _ in flat])
+        starts = arrow.numbers([start for _, start in flat], pa.int64())
+        return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
+
+
+def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
+    pairs = value or []
+    if isinstance(value, dict):  # one list of texts and one of places, as `datasets` has them
+        both = (value.get("text", ()), value.get("answer_start", ()))
+        pairs = [{"text": t, "answer_start": s} for t, s in zip(*both, strict=True)]
+    try:
+        found = [(str(pair["text"]), int(pair["answer_start"])) for pair in pairs]
+    except (KeyError, TypeError, ValueError):
+        raise columns.fail(
+            "answers are a list of texts with answer_start",
+            row,
+            value=value,
+            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
+        ) from None
+    return found
+
+
+def require_places(table: pa.Table, answers: str, text: str) -> None:
+    """Make sure that each answer stands in its text where it says.
+
+    Args:
+        table: Of a corpus.
+        answers: The column of the answers.
+        text: The column of the texts.
+
+    Raises:
+        UserError: One does not; names file and line.
+    """
+    columns = (table.column(answers).to_pylist(), table.column(text).to_pylist())
+    for row, (several, whole) in enumerate(zip(*columns, strict=True)):
+        for answer in several:
+            start, wanted = answer["start"], answer["text"]
+            if whole[start : start + len(wanted)] != wanted:
+                raise UserError(
+                    f"the {text} has {whole[start : start + len(wanted)]!r} at character {start}",
+                    file=table.column("file")[row].as_py(),
+                    line=table.column("line")[row].as_py(),
+                    value=wanted,
+                    hint="answer_start counts characters, from 0.",
+                )

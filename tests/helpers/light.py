@@ -1,0 +1,26 @@
+"""What libraries look up again for each run, and never find: looked up once by a process."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+
+def lighten() -> None:
+    """Let this process, and those forked from it, ask once which plug-ins and devices there are.
+
+    Lightning reads the entry points of all packages for each trainer, and torch takes down the
+    stack at each seed for each kind of device that is not there: a quarter of a run's short life.
+    """
+    import torch.mtia
+    import torch.xpu
+    from lightning_fabric.utilities import registry
+
+    registry.entry_points = functools.cache(registry.entry_points)
+    for device in (torch.cuda, torch.xpu, torch.mtia):
+        if not device.is_available():
+            device._lazy_call = _nothing
+
+
+def _nothing(call: Any, **kind: Any) -> None:
+    del call, kind
