@@ -36,7 +36,7 @@ from lushan.text import tags
 from lushan.text.words import join_words
 
 if TYPE_CHECKING:
-    from lushan.data.labelled import Columns
+    from lushan.data.raw_columns import Columns
 
 PLACES = ("id", "line", "file")
 """Columns of every corpus that say where a row stood; no field has one of these names."""
@@ -141,7 +141,7 @@ class Text(StoredText, Field):
         return (value,)
 
     def read(self, columns: Columns, name: str) -> pa.Array:
-        from lushan.data.labelled import strings
+        from lushan.data.raw_columns import strings
 
         return strings(columns, name)
 

@@ -13,19 +13,10 @@ from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
-from lushan.data.labelled import (
-    LABELS,
-    Columns,
-    halves,
-    most,
-    remember,
-    remembered,
-    require_column,
-    strings,
-    with_places,
-)
+from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import Media
 from lushan.data.paired import Paired
+from lushan.data.raw_columns import Columns, halves, strings, with_places
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged

@@ -39,15 +39,13 @@ from lushan.data.labelled import (
     IDS,
     LABELS,
     TEXTS,
-    Columns,
     Labelled,
     most,
     remember,
     remembered,
     require_column,
-    strings,
-    with_places,
 )
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
 from lushan.data.source import Source
