@@ -1,4 +1,4 @@
-"""Comparing a node of a config with the signature of what it names: keys, and types of values."""
+"""Comparison of a node of a config with the signature of what it names: keys, types of values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESERVED: Mapping[str, types.Kind] = {
 
 
 def require_node(key: str, node: Any) -> None:
-    """A group must say what it calls."""
+    """Refuse a group without `_target_`."""
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(
             "this group must name what it calls, by a _target_",

@@ -51,7 +51,7 @@ def _measures(
 
 
 def _require_score(key: str, name: str) -> None:
-    """Refuse a score that tests over examples could not call, from what a result says of it."""
+    """Refuse a score that tests over examples could not call, as a result names it."""
     try:
         locate(name, SCORE)
     except UserError as error:
@@ -72,7 +72,7 @@ def main_metric(cfg: Mapping[str, Any]) -> str:
     """The metric that chooses the best checkpoint, without the split's name.
 
     Raises:
-        UserError: The task does not say before it has been made.
+        UserError: The task has none before it has been made.
     """
     node = cfg["task"]
     name = node[TARGET]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
 from lushan.config import choices, provenance
+from lushan.config.provenance import Composer
 from lushan.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from lushan.config.compose import Composer
 
 
 def no_such_option(

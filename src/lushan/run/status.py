@@ -22,7 +22,7 @@ STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What is known about a run from its folder alone."""
+    """Status of a run as its folder alone shows it."""
 
     state: str = NEW
     reason: str | None = None
@@ -44,7 +44,7 @@ class Status:
 
     @property
     def missing(self) -> str:
-        """Why there is no result, in a part of a sentence."""
+        """Return why there is no result, as a part of a sentence."""
         if self.is_damaged:
             return str(self.reason)
         return f"{self.state}, {self.reason}" if self.reason else self.state

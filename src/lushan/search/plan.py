@@ -1,4 +1,4 @@
-"""What a search is about: what it varies, and what it optimises in which direction."""
+"""Plan of a search: its space, and what it optimises in which direction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lushan.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a search is about.
+    """A search: its space, its metrics and its place.
 
     Attributes:
         name: Of the search, and of Optuna's study.

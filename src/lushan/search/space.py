@@ -1,4 +1,4 @@
-"""What a search varies, from the overrides of a command line."""
+"""The space of a search, from the overrides of a command line."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def _bare(override: Override) -> str:
 
 
 def _distribution(override: Override) -> Any:
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+    from lushan.compat import optuna
 
     try:
-        return create_optuna_distribution_from_override(override)
+        return optuna.distribution(override)
     except (ValueError, NotImplementedError, AssertionError) as error:
         raise UserError(
             f"this cannot be searched: {error}",
@@ -75,7 +75,7 @@ def _distribution(override: Override) -> Any:
 
 
 def around(value: object) -> dict[str, Any]:
-    """The space where none is named: learning rates around the experiment's own.
+    """Return the space where none is named: learning rates around the experiment's own.
 
     Raises:
         UserError: The experiment has no learning rate to search around.
@@ -176,12 +176,12 @@ def grid(space: Mapping[str, Any]) -> dict[str, list[Any]]:
     Raises:
         UserError: A key has no end of them.
     """
-    from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
+    from lushan.compat import optuna
 
     found = {}
     for key, distribution in space.items():
         try:
-            found[key] = list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
+            found[key] = optuna.grid_choices(distribution)
         except ValueError as error:
             raise UserError(
                 "a grid takes values that can be counted",

@@ -56,7 +56,7 @@ class Search(Sweeper):
 
     Args:
         sampler: Node of one of `optuna.samplers`.
-        pruner: Node of one of `optuna.pruners`; null lets every trial come to its end.
+        pruner: Node of one of `optuna.pruners`; null lets every trial finish.
         n_trials: In total, over all processes and interruptions.
         n_jobs: Trials at the same time; null is as many as the launcher's `jobs`.
         direction: `minimize`, `maximize`, or a list of them; null asks the metrics.
@@ -110,7 +110,7 @@ class Search(Sweeper):
 
         Raises:
             UserError: There is nothing to search, or what is named cannot be searched.
-            Interrupted: A signal stopped the search; the same command goes on from there.
+            Interrupted: A signal stopped the search; the same command resumes it.
         """
         _require_optuna()
         plan = self._plan(arguments)
@@ -261,7 +261,7 @@ class Search(Sweeper):
 
     @staticmethod
     def _was_pruned(trial: Any, trials: Trials) -> bool:
-        """Whether a trial was pruned by a process that died before it could tell."""
+        """Return whether a trial was pruned by a process that died before it could report it."""
         import optuna
 
         if "pruned" not in trial.user_attrs:
@@ -325,7 +325,7 @@ def _as_override(value: Any) -> str:
 
 def _require_optuna() -> None:
     try:
-        import hydra_plugins.hydra_optuna_sweeper._impl  # noqa: F401
+        import hydra_plugins.hydra_optuna_sweeper  # noqa: F401
         import optuna  # noqa: F401
     except ImportError as error:
         hint = "pip install 'lushan[search]'"

@@ -14,6 +14,8 @@ from lushan.metrics.statistics import Statistics
 
 Records = list[dict[str, Any]]
 """One row a feature, or an example."""
+MOST_BYTES = 64 << 20
+"""Of all files that are kept beside the predictions of a split."""
 
 
 @dataclasses.dataclass
@@ -56,6 +58,10 @@ class Evaluation:
         Returns:
             What a record has of it: its path in the run's folder.
         """
+        if sum(map(len, self.files.values())) + len(content) > MOST_BYTES:
+            note = "images beyond the first 64 MiB are not kept beside the predictions"
+            self.notes += [note] if note not in self.notes else []
+            return {"path": ""}
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
         self.files[name] = content
         return {"path": f"predictions/{name}"}
