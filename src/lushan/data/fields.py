@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from lushan.data.encode import arrow
 from lushan.data.messages import said
+from lushan.data.references import ending, structs
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
     StoredImage,
@@ -385,18 +386,3 @@ def tagged(fields: Fields) -> tuple[str, Tags] | None:
     """Return the field of tags and the name of its column; None where there is none."""
     found = ((name, field) for name, field in fields.items() if isinstance(field, Tags))
     return next(found, None)
-
-
-def ending(data: bytes) -> str:
-    """Return the usual ending of a file of an image, from its first bytes."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    known = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif", b"BM": "bmp"}
-    return next((name for start, name in known.items() if data.startswith(start)), "tif")
-
-
-def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
-    """Return references to media as an Arrow column."""
-    paths = arrow.texts([reference["path"] for reference in references])
-    data = arrow.binaries([reference["bytes"] for reference in references])
-    return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lushan.common.wording import plural
 from lushan.data import processing
-from lushan.data.fields import Fields
+from lushan.data.field_tables import present
+from lushan.data.fields import Fields, Keep, inputs
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
 from lushan.data.source import Corpus
 from lushan.errors import UserError
@@ -226,6 +227,24 @@ class Task(TaskMetrics):
     @abc.abstractmethod
     def present(self, table: pa.Table, joined: Records) -> Records:
         """Predictions as people and programs read them, from `join`'s; `table` has the texts."""
+
+    def with_inputs(self, table: pa.Table, joined: Records, keep: Keep | None = None) -> Records:
+        """Return records with what the model was given, as it is stored.
+
+        Args:
+            table: The corpus split.
+            joined: One record an example.
+            keep: Keeps files beside the predictions; see `Evaluation.add_file`.
+        """
+        there = present(inputs(self.fields), table)
+        columns = [
+            [field.stored(value, keep) for value in table.column(name).to_pylist()]
+            for name, field in there.items()
+        ]
+        return [
+            {"id": record["id"], **dict(zip(there, values, strict=True)), **record}
+            for record, *values in zip(joined, *columns, strict=True)
+        ]
 
     @abc.abstractmethod
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.configurable import configurable
+from lushan.data.demo import demo_corpus
 from lushan.data.fields import LABELLED, inputs
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
@@ -137,14 +138,5 @@ class Classification(LabelTask):
     @classmethod
     def demo(cls) -> Corpus:
         rows = [("a good day", "good"), ("一个坏天", "bad"), ("so so", "fair"), ("bad", "bad")] * 4
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "text": [text for text, _ in rows],
-                "label": [label for _, label in rows],
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
-        return Corpus(splits=splits, fields=LABELLED, scheme=None, notes=[])
+        texts, labels = zip(*rows, strict=True)
+        return demo_corpus(LABELLED, {"text": texts, "label": labels})

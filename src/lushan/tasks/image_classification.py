@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
-from lushan.data.fields import Fields, Image, structs
+from lushan.data.demo import demo_corpus
+from lushan.data.fields import Fields, Image
 from lushan.data.processing import require_image_processor
+from lushan.data.references import structs
 from lushan.data.source import Corpus
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
@@ -177,16 +179,7 @@ class ImageClassification(LabelTask):
 
     @classmethod
     def demo(cls) -> Corpus:
-        rows = [(color, images.encoded(color)) for color in ("red", "green", "blue")] * 4
-        table = pa.table(
-            {
-                "id": [f"demo:{i}" for i in range(len(rows))],
-                "image": structs([{"path": "", "bytes": data} for _, data in rows]),
-                "label": [color for color, _ in rows],
-                "line": list(range(1, len(rows) + 1)),
-                "file": ["demo"] * len(rows),
-            }
-        )
-        splits = {"train": table, "validation": table, "test": table}
+        colors = ["red", "green", "blue"] * 4
+        pictures = [{"path": "", "bytes": images.encoded(color)} for color in colors]
         fields = {**cls.reads, "label": TARGETS["single"]}
-        return Corpus(splits=splits, fields=fields, scheme=None, notes=[])
+        return demo_corpus(fields, {"image": structs(pictures), "label": colors})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within
-from lushan.data.fields import Field, Fields, Keep, Label, Labels, Number, Value, inputs
+from lushan.data.fields import Field, Fields, Label, Labels, Number, Value
 from lushan.data.labels import labels_of
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
@@ -310,19 +310,7 @@ class LabelTask(Task):
         return record
 
     def present(self, table: pa.Table, joined: Records) -> Records:
-        return self._with_inputs(table, joined, None)
-
-    def _with_inputs(self, table: pa.Table, joined: Records, keep: Keep | None) -> Records:
-        """Return records with what the model was given, as it is stored."""
-        there = {n: f for n, f in inputs(self.fields).items() if n in table.column_names}
-        columns = [
-            [field.stored(value, keep) for value in table.column(name).to_pylist()]
-            for name, field in there.items()
-        ]
-        return [
-            {"id": record["id"], **dict(zip(there, values, strict=True)), **record}
-            for record, *values in zip(joined, *columns, strict=True)
-        ]
+        return self.with_inputs(table, joined)
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         joined = self.join(table, records)
@@ -336,7 +324,7 @@ class LabelTask(Task):
                 result.report = {"label": found.report.as_dict()}
                 result.confusion = found.confusion
             # With what the model was given: errors are looked at, not counted.
-            shown = self._with_inputs(table, joined, result.add_file)
+            shown = self.with_inputs(table, joined, result.add_file)
             result.records = [{**r, "gold": g} for r, g in zip(shown, gold, strict=True)]
         return result
 

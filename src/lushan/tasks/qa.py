@@ -314,13 +314,14 @@ class QuestionAnswering(Task):
         )
         result.add(found)
         if full:
-            names = ("question", "context")
-            texts = [table.column(name).to_pylist() for name in names]
+            given = ("id", "question", "context")
+            rows = zip(self.with_inputs(table, joined), gold, strict=True)
             result.records = [
-                {"id": row["id"], "question": q, "context": c, "gold": g or [""]}
+                {name: row[name] for name in given}
+                | {"gold": answers or [""]}
                 | {name: row[name] for name in ("predicted", "start", "end", "score", "best")}
                 | {name: float(values[i]) for name, values in found.each.items()}
-                for i, (row, q, c, g) in enumerate(zip(joined, *texts, gold, strict=True))
+                for i, (row, answers) in enumerate(rows)
             ]
         return result
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
-from lushan.data.fields import Fields, Image, Label, structs
+from lushan.data.fields import Fields, Image, Label
 from lushan.data.media import Media, Reference
+from lushan.data.references import structs
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError
 

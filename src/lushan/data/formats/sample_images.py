@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
-from lushan.data.fields import Fields, Image, Label, structs
+from lushan.data.fields import Fields, Image, Label
 from lushan.data.formats.samples import SIZES, Chance, Sample
+from lushan.data.references import structs
 from lushan.data.source import hash_json
 
 SIDE = 32
