@@ -11,7 +11,7 @@ from lushan.config import provenance, usage
 from lushan.config.check import check
 from lushan.config.choices import OTHERS, meant_by
 from lushan.config.compose import Composer, compose
-from lushan.config.folders import conf_folders
+from lushan.config.search_path import conf_folders
 from lushan.errors import UserError
 
 GROUPS = usage.options_by_group(conf_folders())
