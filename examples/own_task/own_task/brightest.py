@@ -145,6 +145,9 @@ class Brightest(Task):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return cross_entropy(model(batch), batch["labels"])
 
+    def lessons(self, batch: Batch) -> list[str | dict[int, str]]:
+        return [self.labels[number] for number in batch["labels"].tolist()]
+
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         scores = model(batch).float()
         loss = cross_entropy(scores, batch["labels"])

@@ -82,7 +82,7 @@ class Rows(Tagged, Paired):
             UserError: A field is not there, or a row does not hold what it should.
         """
         if self.media is not None:
-            columns = dataclasses.replace(columns, media=self._media())
+            columns = dataclasses.replace(columns, media=self.named_media())
         table = self._table_of(columns, split, notes, fields)
         if self.group is None:
             return table
@@ -91,9 +91,14 @@ class Rows(Tagged, Paired):
 
     def media_fingerprint(self) -> object:
         """Return hashes of the images that rows may name; None where they name none."""
-        return None if self.media is None else self._media().fingerprint()
+        return None if self.media is None else self.named_media().fingerprint()
 
-    def _media(self) -> Media:
+    def named_media(self) -> Media:
+        """Return the place that `media` names.
+
+        Raises:
+            UserError: It is not there.
+        """
         place = Path(self.media or "").expanduser()
         below = Path(getattr(self, "dir", None) or "").expanduser() / place
         largest: int | None = getattr(self, "largest_file", None)
@@ -135,7 +140,7 @@ class Rows(Tagged, Paired):
         """
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
-            column = self._column_of(name, field, columns)
+            column = self.column_of(name, field, columns)
             if column is not None:
                 remember(self, **{name: column})
                 if isinstance(field, LABEL_FIELDS):
@@ -144,7 +149,7 @@ class Rows(Tagged, Paired):
                     table[name] = field.read(columns, column)
         return with_places(table, columns)
 
-    def _column_of(self, name: str, field: Field, columns: Columns) -> str | None:
+    def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
         own = getattr(self, name, None)
         chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
