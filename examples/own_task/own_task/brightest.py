@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from lushan.data.fields import Fields, Image, Label, structs
@@ -25,6 +22,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.losses import cross_entropy
 from lushan.tasks import exporting
 from lushan.tasks.base import Batch, Evaluation, Features, Forms, Limits, Records, Task
+from lushan.vision import images
 from own_task import pictures
 
 FIELDS: Fields = {"image": Image(), "label": Label()}
@@ -109,6 +107,8 @@ class Brightest(Task):
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         files = [content(image) for image in rows["image"]]
+        for name, file in zip(rows["id"], files, strict=True):
+            images.decode(file, name)  # a damaged one is refused now
         count = len(files)
         cost = processor.size["height"] * processor.size["width"] // PIXELS_OF_A_TOKEN
         known = rows.get("label")  # a new image has none
@@ -124,7 +124,7 @@ class Brightest(Task):
         return [self._drawn(row, seed, training) for row in rows]
 
     def _drawn(self, row: dict[str, Any], seed: int, training: bool) -> dict[str, Any]:
-        picture = Pillow.open(io.BytesIO(row["file"].tobytes())).convert("RGB")
+        picture = images.decode(row["file"].tobytes(), f"of example {row['example']}")
         if training:  # the same in a run that was interrupted: by seed and index alone
             factor = np.random.default_rng([seed, row["index"]]).uniform(self.darkest, 1)
             picture = picture.point(lambda value: int(value * factor))
@@ -192,8 +192,8 @@ class Brightest(Task):
         if full:
             found = classes(gold, predicted, labels=self.labels)
             result.report, result.confusion = {"label": found.report.as_dict()}, found.confusion
-            images = [result.add_file(content(v), "png") for v in table.column("image").to_pylist()]
-            rows = zip(self.present(table, joined), images, gold, strict=True)
+            files = [result.add_file(content(v), "png") for v in table.column("image").to_pylist()]
+            rows = zip(self.present(table, joined), files, gold, strict=True)
             result.records = [row | {"image": image, "gold": g} for row, image, g in rows]
         return result
 
@@ -204,7 +204,7 @@ class Brightest(Task):
         examples = [pictures.draw(number) for number in range(4)]
 
         def read(processor: Any, file: bytes) -> Any:
-            return processor(Pillow.open(io.BytesIO(file)), return_tensors="pt")
+            return processor(images.decode(file, "drawn"), return_tensors="pt")
 
         return exporting.with_head(
             trained,
@@ -237,4 +237,4 @@ class Brightest(Task):
 
 def content(image: Mapping[str, Any]) -> bytes:
     """Return the bytes of an image's file."""
-    return image["bytes"] or Path(image["path"]).read_bytes()
+    return image["bytes"] or images.read_bytes(image["path"])

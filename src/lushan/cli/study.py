@@ -90,6 +90,27 @@ class SharedJob(Job):
         return CheckedConfig(config, RunFolder.of(config).result())
 
 
+def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str]:
+    """Return the overrides that choose a launcher and set it.
+
+    Raises:
+        UserError: The launcher has no such setting.
+    """
+    if jobs < 1:
+        raise UserError("must be 1 or more", key="--jobs", value=jobs)
+    for text in more:
+        if not text.lstrip("+").startswith("hydra."):
+            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
+            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
+    options = [f"hydra/launcher={launcher}", *more]
+    if launcher == "fork":
+        return [*options, f"hydra.launcher.jobs={jobs}"]
+    if jobs != 1:
+        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
+        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
+    return options
+
+
 @app.command(
     epilog=examples(
         "lushan study run experiments/ner_heads/study.yaml",
@@ -116,19 +137,8 @@ def run(
 
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
-    if jobs < 1:
-        raise UserError("must be 1 or more", key="--jobs", value=jobs)
-    for text in option or ():
-        if not text.lstrip("+").startswith("hydra."):
-            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
-            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
-    options = [f"hydra/launcher={launcher}", *(option or ())]
+    options = _launcher_options(launcher, jobs, option or ())
     require_launcher(options)
-    if launcher == "fork":
-        options.append(f"hydra.launcher.jobs={jobs}")
-    elif jobs != 1:
-        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
-        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
     made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)
@@ -159,7 +169,7 @@ def run(
 def status(
     file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
 ) -> None:
-    """What is complete, running, failed and missing, cell by cell, and the time that is left.
+    """Show what is complete, running, failed and missing, cell by cell, and the time that is left.
 
     Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
     """
@@ -290,7 +300,7 @@ def reproduce(
 
 
 def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
-    """Make a run again, say what comes of it, and return the verdict.
+    """Make a run again, show the comparison, and return the verdict.
 
     Args:
         path: The run's folder.
@@ -354,7 +364,7 @@ def as_it_stands(file: Path) -> Plan:
 
 
 def _say_what_stays_open(made: Plan) -> None:
-    """Before hours go by: what no result can decide."""
+    """List what no result can decide, before hours are spent."""
     from lushan.study import claims
 
     for line in claims.beyond_reach(made.study, claims.read(made.study)):

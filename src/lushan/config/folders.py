@@ -1,4 +1,4 @@
-"""Where config files are.
+"""Folders of config files.
 
 Searched are, in this order, the `conf/` of the working folder, the person's own configuration
 folder, those of packages that the person allows (`lushan.config.search_path`), and the built-in

@@ -1,4 +1,4 @@
-"""Which YAML values an annotation takes.
+"""Types of YAML values that an annotation takes.
 
 An annotation is brought into plain lists ("kinds") that JSON can hold, so that a config can be
 compared with it later without importing what was annotated.
@@ -54,7 +54,7 @@ _LISTS = (
 
 
 def kind_of(annotation: Any) -> Kind:
-    """The kind of a resolved annotation; `["any"]` for what cannot be told."""
+    """Return the kind of a resolved annotation; `["any"]` for what cannot be known."""
     if annotation in (Any, object) or isinstance(annotation, str):
         return ANY
     if isinstance(annotation, type(None) | type) and annotation in _PLAIN:
@@ -66,6 +66,10 @@ def kind_of(annotation: Any) -> Kind:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None:
         return _bare(annotation)
+    return _generic(origin, arguments)
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     if origin in (Union, types.UnionType):
         return ["union", *(kind_of(a) for a in arguments)]
     if origin is Literal:
@@ -80,10 +84,10 @@ def kind_of(annotation: Any) -> Kind:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return ["list", kind_of(arguments[0])]
         return ["tuple", *(kind_of(a) for a in arguments)]
-    return _generic(origin, arguments)
+    return _container(origin, arguments)
 
 
-def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
+def _container(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     if origin in _LISTS:
         return ["list", kind_of(arguments[0])]
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping):
@@ -104,13 +108,14 @@ def _bare(annotation: Any) -> Kind:
         return ["list", ANY]
     if typing.is_typeddict(annotation) or issubclass(annotation, collections.abc.Mapping):
         return ["dict", ANY]
-    if getattr(annotation, "_is_protocol", False):
+    # That of typing_extensions is another one.
+    if any(base.__name__ == "Protocol" for base in annotation.__bases__):
         return ANY
     return ["object", annotation.__name__]
 
 
 def writable(kind: Kind) -> bool:
-    """Whether YAML can write a value of a kind; an object only a target or code can give."""
+    """Return whether YAML can write a value of a kind; an object only a target or code can give."""
     if kind[0] == "union":
         # `None` does not count: what may also be null is still given by code.
         return any(writable(k) for k in kind[1:] if k != ["none"])
@@ -120,7 +125,7 @@ def writable(kind: Kind) -> bool:
 
 
 def fits(value: Any, kind: Kind) -> bool:
-    """Whether a plain value is one of a kind. Of a `_target_` one cannot say what it makes."""
+    """Return whether a plain value is one of a kind; what a `_target_` makes is not known."""
     if isinstance(value, Mapping) and "_target_" in value:
         return _can_be_made(kind)
     name, *rest = kind
@@ -149,7 +154,7 @@ def fits(value: Any, kind: Kind) -> bool:
 
 
 def _can_be_made(kind: Kind) -> bool:
-    """Whether a target may stand for a value of a kind: for no number, word or list of words."""
+    """Return whether a target may stand for a value of a kind: for no number or word."""
     name, *rest = kind
     if name in ("union", "tuple"):
         return any(_can_be_made(k) for k in rest)
@@ -217,7 +222,7 @@ def options(kind: Kind) -> list[Any]:
 
 
 def repair(value: Any, kind: Kind) -> str | None:
-    """How to write a value that was nearly right: `'3'` for 3, `3.0` for 3."""
+    """Suggest how to write a value that was nearly right: `'3'` for 3, `3.0` for 3."""
     if isinstance(value, str) and not isinstance(value, bool):
         for reading in (int, float):
             try:

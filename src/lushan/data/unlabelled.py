@@ -40,16 +40,14 @@ from lushan.data.labelled import (
     IDS,
     LABELS,
     TEXTS,
-    Columns,
     Labelled,
     most,
     remember,
     remembered,
     require_column,
-    strings,
-    with_places,
 )
 from lushan.data.media import Media
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
 from lushan.data.source import Format, Source
@@ -181,19 +179,17 @@ class Reading(Input):
         found = reader.images(Path(self.name) if Path(self.name).is_dir() else self.path())
         return found.rename_columns([name if n == "image" else n for n in found.column_names])
 
-    def _media(self, reader: Rows, columns: Columns, wanted: Fields) -> Media:
+    def _media(self, reader: Rows, columns: Columns, wanted: Fields) -> str:
         """Return where the images lie that rows name: beside the input, or where the run's do."""
-        if "media" in self.stated:
-            return reader.named_media()
-        beside = Media(Path() if self.name == STDIN else self.path().parent)
+        beside = Path.cwd() if self.name == STDIN else self.path().parent
         name, field = next((n, f) for n, f in wanted.items() if isinstance(f, Image))
         column = reader.column_of(name, field, columns)
         first = None if column is None else columns.values[column][0]
-        is_there = reader.media is not None and Path(reader.media).exists()
-        if not is_there or (isinstance(first, str) and first and beside.find(first) is not None):
-            return beside
+        is_beside = isinstance(first, str) and first and Media(beside).find(first) is not None
+        if reader.media is None or is_beside or not Path(reader.media).exists():
+            return str(beside)
         self._tell(f"the images are read from {reader.media}, where those of the run lie")
-        return reader.named_media()
+        return reader.media
 
     def _of_fields(self, columns: Columns) -> pa.Table:
         """Return rows with the inputs of a task, each from the field of its name."""
@@ -211,11 +207,10 @@ class Reading(Input):
         reader: Any = self.source if isinstance(self.source, Rows) else Rows()
         plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
-        if has(wanted, Image):
-            columns = dataclasses.replace(columns, media=self._media(plain, columns, wanted))
-        return plain.fields_table(columns, wanted, "input", []).set_column(
-            0, "id", self._ids(columns)
-        )
+        if has(wanted, Image) and "media" not in self.stated:
+            plain.media = self._media(plain, columns, wanted)
+        table = plain.fields_table(columns, wanted, "input", self.notes)
+        return table.set_column(0, "id", self._ids(columns))
 
     def _tell(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,8 @@ Records = list[dict[str, Any]]
 Forms = Mapping[str, tuple[Any, Any]]
 CLASSES = 2
 """Classes that a metric is tried with before the data are read."""
+MOST_BYTES = 64 << 20
+"""Of all files that are kept beside the predictions of a split."""
 IGNORED = -100
 """The label of a place that has none; PyTorch's own default."""
 
@@ -81,6 +83,10 @@ class Evaluation:
         Returns:
             What a record has of it: its path in the run's folder.
         """
+        if sum(map(len, self.files.values())) + len(content) > MOST_BYTES:
+            note = "images beyond the first 64 MiB are not kept beside the predictions"
+            self.notes += [note] if note not in self.notes else []
+            return {"path": ""}
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
         self.files[name] = content
         return {"path": f"predictions/{name}"}
@@ -105,6 +111,10 @@ class Task(abc.ABC):
 
     auto_class: ClassVar[str] = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
+
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = None
+    """Which tokens the `labels` of a batch are: of each place the one that follows it, or the one
+    that stands there, or those of a text apart. None where labels are no tokens: see `lessons`."""
 
     packs: bool = False
     """Whether several features share a row where `data.packing` says nothing."""

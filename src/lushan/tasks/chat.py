@@ -73,6 +73,7 @@ class Chat(LanguageTask):
     fields = DIALOGUES
     per_byte = True
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     schema = pa.schema(
         [
             ("tokens", pa.list_(pa.int32())),

@@ -85,6 +85,7 @@ class Seq2Seq(LanguageTask):
     """
 
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "apart"
     schema = pa.schema(
         [
             ("input_ids", pa.list_(pa.int32())),
