@@ -128,6 +128,10 @@ class Task(abc.ABC):
     writes: bool = False
     """Whether a prediction is a text: `predict` alone then says nothing of a new example."""
 
+    continues: bool = False
+    """Whether the texts of its data are themselves what it writes: a prompt is the beginning of
+    one."""
+
     labels: list[str]
     """The labels that were learned: entity types, classes; none for numbers."""
 

@@ -37,6 +37,7 @@ class CausalLM(LanguageTask):
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     packs = True
+    continues = True
     per_byte = True
     schema = pa.schema(
         [
