@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytorch_lightning as pl
 
 from lushan.configurable import Within, configurable
-from lushan.data.fields import DOCUMENTS
 from lushan.models.decoding import Settings, Written, generate, grouped
 from lushan.run.files import appending, atomic_write, json_line
 from lushan.run.metrics_csv import SAMPLES, read_samples
@@ -89,7 +88,7 @@ class Samples(pl.Callback):
         longest = encoder.max_length
         if encoder.writes_apart:
             return prompt if longest is None else [*prompt[:-1][: longest - 1], prompt[-1]]
-        if module.task.fields == DOCUMENTS:
+        if module.task.continues:
             prompt = prompt[: max(1, min(self.prompt_tokens, len(prompt) // 2))]
             while len(prompt) > 1 and decode(module.task.tokenizer, prompt).endswith(BROKEN):
                 prompt = prompt[:-1]  # a character is cut in two

@@ -118,7 +118,10 @@ def add_to(app: typer.Typer) -> None:
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    input: Annotated[str, typer.Option(help="A file, or - for standard input.")],
+    input: Annotated[
+        str,
+        typer.Option(help="A file, or - for standard input; a folder of images, or one image."),
+    ],
     overrides: DataOverrides = None,
     output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
     format: InputFormat = None,
@@ -127,7 +130,7 @@ def predict(
         typer.Option(help="Read long texts in windows that share so many tokens."),
     ] = None,
 ) -> None:
-    """Entities with offsets and scores, or labels with probabilities: one JSON line a text.
+    """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
 
     The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
     """

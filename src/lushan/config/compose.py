@@ -27,11 +27,12 @@ from lushan.compat.hydra import ConfigLoader, Hydra, search_path
 from lushan.compat.omegaconf import node_at
 from lushan.config import environment, expansion, explain, provenance
 from lushan.config.check import OPTIONAL
-from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
+from lushan.config.folders import PRIMARY, built_in_conf
 from lushan.config.hydra_guard import judge_hydra, judge_search_path, require_own_sweep
 from lushan.config.init_from import starting_from
 from lushan.config.launcher_settings import Typed, typed_values
 from lushan.config.repository import Repository, merged
+from lushan.config.search_path import before_ours
 from lushan.errors import UserError
 from lushan.launch.combinations import Combinations
 from lushan.launch.fork import ForkLauncher
@@ -99,10 +100,8 @@ class Composer(Hydra):
             typed: Overrides that the person at the command line wrote, and no file.
         """
         path = search_path(str(built_in_conf()))
-        theirs = (("user", user_conf()), ("personal", personal_conf()))
-        for provider, folder in theirs:  # each right before ours
-            if folder is not None and is_there(folder):
-                path.prepend(provider, f"file://{folder}", anchor=SearchPathQuery(provider="main"))
+        for provider, folder in before_ours().items():  # each right before the built-in one
+            path.prepend(provider, f"file://{folder}", anchor=SearchPathQuery(provider="main"))
         if config_dir is not None:
             chosen = Path(config_dir).resolve()
             if not chosen.is_dir():

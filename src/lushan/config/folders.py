@@ -1,7 +1,8 @@
 """Folders of config files.
 
 Searched are, in this order, the `conf/` of the working folder, the person's own configuration
-folder, and the package's. The working folder may be somebody else's; the person's own is trusted.
+folder, those of packages that the person allows (`lushan.config.search_path`), and the built-in
+one. The working folder may be somebody else's; the person's own is trusted.
 """
 
 from __future__ import annotations
@@ -44,9 +45,3 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def conf_folders() -> list[Path]:
-    """Return all that exist, in the order in which they are searched."""
-    folders = (user_conf(), personal_conf(), built_in_conf())
-    return [folder for folder in folders if folder is not None and is_there(folder)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lushan.compat.hydra import completions
 from lushan.config import provenance, usage
-from lushan.config.folders import conf_folders
+from lushan.config.search_path import conf_folders
 
 if TYPE_CHECKING:
     from lushan.config.compose import Composer

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lushan.common import parsing
 from lushan.config import usage
-from lushan.config.folders import conf_folders
+from lushan.config.search_path import conf_folders
 from lushan.config.signatures import known_parameters, parameters_of
 
 COMMAND_LINE = "command line"

@@ -9,7 +9,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from lushan.config.folders import conf_folders
+from lushan.config.search_path import conf_folders
 
 _HEAD = """\
 Usage: lushan train [OVERRIDES] [FLAGS]

@@ -26,19 +26,20 @@ class Media:
         place: A folder, a tar archive (packed or not) or a zip archive.
         largest: Bytes of all members of an archive that are held in memory; see
             `unpacking.bounded`.
+        key: What named the place, for errors.
 
     Raises:
         UserError: There is no such folder or file, or it is no archive.
     """
 
-    def __init__(self, place: Path, largest: int | None = None) -> None:
-        self.place, self.largest = place, largest
+    def __init__(self, place: Path, largest: int | None = None, key: str = KEY) -> None:
+        self.place, self.largest, self.key = place, largest, key
         if not place.exists():
             raise UserError(
                 "there is no such folder or archive",
-                key=KEY,
+                key=key,
                 value=str(place),
-                hint="Write data.media=FOLDER, or a .tar, .tar.gz or .zip file.",
+                hint=f"Write {key}=FOLDER, or a .tar, .tar.gz or .zip file.",
             )
 
     def find(self, name: str) -> Reference | None:
@@ -85,7 +86,7 @@ class Media:
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
             raise UserError(
                 f"this archive cannot be read: {error}",
-                key=KEY,
+                key=self.key,
                 file=self.place,
                 hint="A folder, or a .tar, .tar.gz or .zip file is expected.",
             ) from error

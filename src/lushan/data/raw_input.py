@@ -7,7 +7,6 @@ import io
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from lushan.common.parsing import parse_json
 from lushan.data import files, unpacking
@@ -16,11 +15,11 @@ from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.labelled import remembered
 from lushan.data.raw_columns import Columns
-from lushan.data.source import Source
+from lushan.data.source import Format, Source
 from lushan.errors import UserError
 
-Format = Literal["txt", "jsonl", "conll", "table"]
 FORMATS: Sequence[Format] = ("txt", "jsonl", "conll", "table")
+"""Those that a user names; a folder and an image are known by what they are."""
 STDIN = "<stdin>"
 
 ENDINGS: Mapping[str, Format] = {

@@ -83,6 +83,11 @@ class Rows(Tagged, Paired):
         return None if self.media is None else self._media().fingerprint()
 
     def _media(self) -> Media:
+        """Return the place that `media` names.
+
+        Raises:
+            UserError: It is not there.
+        """
         place = Path(self.media or "").expanduser()
         below = Path(getattr(self, "dir", None) or "").expanduser() / place
         largest: int | None = getattr(self, "largest_file", None)
@@ -126,7 +131,7 @@ class Rows(Tagged, Paired):
             columns = dataclasses.replace(columns, media=self._media())
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
-            column = self._column_of(name, field, columns)
+            column = self.column_of(name, field, columns)
             if column is not None:
                 remember(self, **{name: column})
                 if isinstance(field, LABEL_FIELDS):
@@ -135,7 +140,7 @@ class Rows(Tagged, Paired):
                     table[name] = field.read(columns, column)
         return with_places(table, columns)
 
-    def _column_of(self, name: str, field: Field, columns: Columns) -> str | None:
+    def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
         own = getattr(self, name, None)
         chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)

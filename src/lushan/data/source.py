@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import pyarrow as pa
 
@@ -32,6 +32,8 @@ from lushan.errors import UserError
 from lushan.run import hashes
 
 SPLITS = ("train", "validation", "test")
+Format = Literal["txt", "jsonl", "conll", "table", "images"]
+"""Of new data: what a file holds, or a folder."""
 
 BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
@@ -144,6 +146,9 @@ class Source(abc.ABC):
     eval_tokens: int = 8192
     bucket: Annotated[int, Within(least=0)] = 50
     packing: bool | None = None
+
+    input_format: ClassVar[Format | None] = None
+    """Format of its files, in which new data is read as its own is."""
 
     gives: ClassVar[Fields | None] = None
     """The fields of all that it reads; None where it looks for those that a task asks for."""

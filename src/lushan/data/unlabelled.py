@@ -1,4 +1,4 @@
-"""Text to predict on: lines, JSONL, columns or tables, from a file or the standard input.
+"""What to predict on: lines, JSONL, columns or tables, from a file or the standard input; images.
 
 The source of a run reads it with its own settings. What a run has read in training stands in
 `remembered`; a file in another format may call its one column of texts otherwise, and that is told.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -32,6 +32,7 @@ from lushan.data.fields import (
 )
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
+from lushan.data.formats.folder import ARCHIVES, ENDINGS, Folder
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.table import Table
 from lushan.data.formats.text import Text
@@ -45,10 +46,11 @@ from lushan.data.labelled import (
     remembered,
     require_column,
 )
+from lushan.data.media import Media
 from lushan.data.raw_columns import Columns, strings, with_places
-from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
+from lushan.data.raw_input import STDIN, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
-from lushan.data.source import Source
+from lushan.data.source import Format, Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
 
@@ -59,12 +61,36 @@ READERS: Mapping[Format, type[Source]] = {
     "jsonl": Jsonl,
     "conll": Conll,
     "table": Table,
+    "images": Folder,
 }
 
 
 def reader_class(format: Format, fields: Fields) -> type[Source]:
     """Return the source that reads a format, for the fields of a task."""
     return Chat if has(fields, Messages) and format != "conll" else READERS[format]
+
+
+def image_of(fields: Fields) -> str | None:
+    """Return the name of the image that is all that a task reads; None where it reads more."""
+    needed = required(inputs(fields))
+    return needed[0] if len(needed) == 1 and isinstance(fields[needed[0]], Image) else None
+
+
+def format_for(
+    fields: Fields,
+    name: str,
+    own: Format | None = None,
+    endings: Collection[str] = (),
+    data: bytes | None = None,
+) -> Format:
+    """Return the format of an input; see `format_of`.
+
+    To a task that reads one image a folder, an archive or an image is one of `images`.
+    """
+    is_images = Path(name).is_dir() or name.lower().endswith((*ENDINGS, *ARCHIVES))
+    if data is None and is_images and image_of(fields) is not None:
+        return "images"
+    return format_of(name, own, endings, data)
 
 
 def has(fields: Fields, kind: type[Field]) -> bool:
@@ -98,7 +124,7 @@ def read_unlabelled(
     """
     name = STDIN if str(path) == "-" else str(path)
     data = standard_input() if name == STDIN else None
-    chosen = format or format_of(name, data=data)
+    chosen = format or format_for(fields, name, data=data)
     given = reader_class(chosen, fields)() if source is None else source
     told = [] if notes is None else notes
     return Reading(name, chosen, given, notes=told, data=data, fields=fields).read()
@@ -124,6 +150,8 @@ class Reading(Input):
 
     def read(self) -> pa.Table:
         """Return rows as the task reads them; see `read_unlabelled`."""
+        if self.format == "images":
+            return self._of_images()
         return self.documents() if isinstance(self.source, Text) else self.table(self.columns())
 
     # The task's columns
@@ -143,6 +171,26 @@ class Reading(Input):
         field = self._tokens_field(columns)
         return self._of_texts(columns, "text") if field is None else self._of_words(columns, field)
 
+    def _of_images(self) -> pa.Table:
+        """Return a row for each image of a folder or an archive, or for one image."""
+        name = image_of(self.fields)
+        assert name is not None
+        reader = self.source if isinstance(self.source, Folder) else Folder()
+        found = reader.images(Path(self.name) if Path(self.name).is_dir() else self.path())
+        return found.rename_columns([name if n == "image" else n for n in found.column_names])
+
+    def _media(self, reader: Rows, columns: Columns, wanted: Fields) -> str:
+        """Return where the images lie that rows name: beside the input, or where the run's do."""
+        beside = Path.cwd() if self.name == STDIN else self.path().parent
+        name, field = next((n, f) for n, f in wanted.items() if isinstance(f, Image))
+        column = reader.column_of(name, field, columns)
+        first = None if column is None else columns.values[column][0]
+        is_beside = isinstance(first, str) and first and Media(beside).find(first) is not None
+        if reader.media is None or is_beside or not Path(reader.media).exists():
+            return str(beside)
+        self._tell(f"the images are read from {reader.media}, where those of the run lie")
+        return reader.media
+
     def _of_fields(self, columns: Columns) -> pa.Table:
         """Return rows with the inputs of a task, each from the field of its name."""
         wanted = inputs(self.fields)
@@ -157,11 +205,10 @@ class Reading(Input):
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
         reader: Any = self.source if isinstance(self.source, Rows) else Rows()
-        media = reader.media
-        if media is None and has(wanted, Image):  # beside the file that names them
-            media = str(Path.cwd() if self.name == STDIN else self.path().parent)
-        plain = dataclasses.replace(reader, id=None, media=media)
+        plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
+        if has(wanted, Image) and "media" not in self.stated:
+            plain.media = self._media(plain, columns, wanted)
         table = plain.fields_table(columns, wanted, "input", self.notes)
         return table.set_column(0, "id", self._ids(columns))
 

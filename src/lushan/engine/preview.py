@@ -14,6 +14,8 @@ from typing import Any
 from rich.text import Text
 
 from lushan.common.terminal import console, echo
+from lushan.data.field_tables import present
+from lushan.data.fields import inputs
 from lushan.data.source import Source
 from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import Components, build_components
@@ -98,14 +100,14 @@ def write(lines: Sequence[Text], *, plain: bool) -> None:
 def rows_of(task: Task, batch: Batch, tokenizer: Any) -> list[Row]:
     """Return the rows of a batch, by what its model learns."""
     read: Mapping[str, Callable[..., Row]] = {
-        "AutoModelForCausalLM": _next_tokens,
-        "AutoModelForMaskedLM": _hidden_tokens,
-        "AutoModelForSeq2SeqLM": _target_tokens,
+        "next": _next_tokens,
+        "same": _hidden_tokens,
+        "apart": _target_tokens,
     }
     lessons = task.lessons(batch)
     rows = []
     for number, example in enumerate(batch["example"].tolist()):
-        if "input_ids" not in batch:  # an image: what it is to learn can be told
+        if "input_ids" not in batch:  # an image, which is named instead of drawn
             rows.append(_labelled(Row(example, [], []), lessons[number] if lessons else {}))
             continue
         ids = batch["input_ids"][number].tolist()
@@ -114,8 +116,9 @@ def rows_of(task: Task, batch: Batch, tokenizer: Any) -> list[Row]:
         if "position_ids" in batch:
             places = batch["position_ids"][number, :length].tolist()
             row.starts = [i for i, place in enumerate(places) if place == 0]
-        if task.auto_class in read:
-            row = read[task.auto_class](row, batch["labels"][number].tolist(), tokenizer)
+        if task.labels_of_tokens is not None:
+            labels = batch["labels"][number].tolist()
+            row = read[task.labels_of_tokens](row, labels, tokenizer)
         elif lessons:
             row = _labelled(row, lessons[number])
         rows.append(row)
@@ -187,16 +190,15 @@ def drawn(rows: Sequence[Row], parts: Components, *, plain: bool, of: str) -> It
     read, padding = sum(len(r.tokens) for r in rows), sum(r.padding for r in rows)
     targets = sum(r.targets for r in rows)
     share = 100 * padding / max(1, read + padding)
-    yield Text(
-        f"{of}: {len(rows)} rows, {read:,} tokens, {targets:,} learned, {padding:,} padding "
-        f"({share:.1f} %)"
-    )
+    tokens = f"{read:,} tokens, " if read else ""
+    filled = f", {padding:,} padding ({share:.1f} %)" if read else ""
+    yield Text(f"{of}: {len(rows)} rows, {tokens}{targets:,} learned{filled}")
     yield Text("learned: ").append(*_marked("so", "", plain))
     ids = parts.corpus.splits["train"].column("id")
     for number, row in enumerate(rows[:ROWS], start=1):
         yield Text()
         yield Text(_heading(number, row, str(ids[row.example])), style="bold")
-        yield _line(row, parts.tokenizer, plain=plain)
+        yield _line(row, parts.tokenizer, plain=plain, named=_named(parts, row))
     if len(rows) > ROWS:
         yield Text(f"\nand {len(rows) - ROWS} rows more")
     if rows and rows[0].tokens:
@@ -205,16 +207,34 @@ def drawn(rows: Sequence[Row], parts: Components, *, plain: bool, of: str) -> It
 
 
 def _heading(number: int, row: Row, name: str) -> str:
-    parts = [f"{len(row.tokens)} tokens", f"{row.targets} learned", f"{row.padding} padding"]
+    parts = [f"{row.targets} learned"]
+    if row.tokens:
+        parts = [f"{len(row.tokens)} tokens", *parts, f"{row.padding} padding"]
     if len(row.starts) > 1:
         places = ", ".join(map(str, row.starts))
         parts.append(f"{len(row.starts)} documents, at {places}")
     return f"row {number} ({name}): {', '.join(parts)}"
 
 
-def _line(row: Row, tokenizer: Any, *, plain: bool) -> Text:
-    """A row as text, what is learned marked, documents set apart."""
-    line = Text()
+def _named(parts: Components, row: Row) -> str:
+    """Say what a row without tokens holds, by the fields of its example."""
+    if row.tokens:
+        return ""
+    table = parts.corpus.splits["train"]
+    there = present(inputs(parts.corpus.fields), table).items()
+    return " | ".join(field.preview(table.column(n)[row.example].as_py()) for n, field in there)
+
+
+def _line(row: Row, tokenizer: Any, *, plain: bool, named: str = "") -> Text:
+    """Return a row as text, what is learned marked, documents set apart.
+
+    Args:
+        row: The row.
+        tokenizer: Decodes its tokens.
+        plain: Marks instead of colours.
+        named: What stands for tokens where there are none.
+    """
+    line = Text(named)
     for start, end in _runs(row):
         if start and start in row.starts:
             line.append(" ‖ ", BORDER)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.terminal import echo
-from lushan.data.raw_input import Format
+from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
 from lushan.inference.generator import Dtype, Kind, Speaker, open_speaker

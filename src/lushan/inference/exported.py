@@ -21,6 +21,7 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
+from lushan.models.architectures import class_of
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
 from lushan.tasks.base import Task
@@ -193,8 +194,9 @@ def model_of(folder: Path, task: Task, auto_class: str) -> Any:
         UserError: It cannot be read, or its head is not that of the task.
     """
     made = plain_model_of(folder, auto_class)
-    # An encoder comes without the head that transformers has put on it.
-    plain = made.base_model if task.auto_class == "AutoModel" else made
+    own = class_of(made.config, task.auto_class)
+    # The task's model comes without the head that another class of transformers has put on it.
+    plain = made if isinstance(made, own) else made.base_model
     model = task.build(task.wrap(plain))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():

@@ -7,7 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -205,9 +205,10 @@ def _of_run(folder: Path) -> Speaker:
     task, whole = loaded.task, loaded.model
     inner: Any = whole.encoder
     kind: Any = next(iter(inputs(task.fields)))
-    if task.prompts({kind: []}) is None:
+    if kind not in get_args(Kind) or task.prompts({kind: []}) is None:
         raise UserError(
-            f"this run's model writes no text: {type(task).__name__} only reads",
+            f"this run's model writes no text from a prompt: {type(task).__name__} reads "
+            f"{', '.join(inputs(task.fields))}",
             file=folder,
             hint=f"Use it with: lushan predict {folder} --input FILE.",
         )

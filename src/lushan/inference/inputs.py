@@ -18,22 +18,15 @@ from lushan.config.override import overridden
 from lushan.config.signatures import signature
 from lushan.data import files, raw_input
 from lushan.data.fields import Fields
-from lushan.data.formats import Chat, Conll, Jsonl, Mixture, Table, Text
+from lushan.data.formats import Mixture, Text
 from lushan.data.labelled import remember
-from lushan.data.raw_input import STDIN, Format
-from lushan.data.source import SPLITS, Source
-from lushan.data.unlabelled import Reading, reader_class
+from lushan.data.raw_input import STDIN
+from lushan.data.source import SPLITS, Format, Source
+from lushan.data.unlabelled import Reading, format_for, reader_class
 from lushan.inference.load import columns_of
 from lushan.run.artifacts import TASK_STATE
 from lushan.run.files import intact
 
-OWN: Sequence[tuple[type[Source], Format]] = (
-    (Conll, "conll"),
-    (Table, "table"),
-    (Jsonl, "jsonl"),
-    (Chat, "jsonl"),
-)
-"""Sources of files, and the format that each reads."""
 _OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
 
 
@@ -61,13 +54,13 @@ def read_inputs(
     format: Format | None = None,
     overrides: Sequence[str] = (),
 ) -> Inputs:
-    """Read a file, or the standard input, for a run.
+    """Read a file, the standard input, or images, for a run.
 
     Args:
         run: The run's folder.
         cfg: Its config.
         fields: What its task reads.
-        path: A file, or `-`.
+        path: A file, or `-`; a folder, an archive or an image, where the task reads one image.
         format: By the file's ending when not given; files that end as the run's own do are read
             as these are.
         overrides: Of the keys below `data`.
@@ -105,11 +98,11 @@ def reader_for(
     """Return the reader of an input: the run's own source, or that of the input's format."""
     node, notes = _one_node(cfg["data"])
     own_class = locate(node[TARGET], "data")
-    own = next((form for cls, form in OWN if issubclass(own_class, cls)), None)
+    own: Format | None = own_class.input_format
     name = STDIN if str(path) == "-" else str(path)
     endings = {files.bare_suffix(v) for s in SPLITS if isinstance(v := node.get(s), str)}
     data = raw_input.standard_input() if name == STDIN else None
-    chosen = format or raw_input.format_of(name, own, endings, data)
+    chosen = format or format_for(fields, name, own, endings, data)
     if chosen == own or issubclass(own_class, Text):
         target, target_name = own_class, node[TARGET]
     else:
@@ -148,4 +141,7 @@ def _settings(node: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the node of a target, with those settings of another node that it has too."""
     known = signature(name, "data").parameters
     kept = {k: v for k, v in node.items() if k in known and k not in _OF_SPLITS}
+    if kept.get("media") and node.get("dir"):
+        below = Path(node["dir"]) / kept["media"]
+        kept |= {"media": str(below)} if below.exists() else {}
     return {TARGET: name, **kept}

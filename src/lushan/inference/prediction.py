@@ -1,4 +1,4 @@
-"""A trained run asked about new text: entities with offsets, labels with probabilities."""
+"""A trained run asked about new data: entities with offsets, labels with probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from lushan.common.terminal import Output
 from lushan.config.build import build
 from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
-from lushan.data.raw_input import Format
+from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
 from lushan.inference.load import Loaded, config_of, load
@@ -51,7 +51,8 @@ def predict(
 
     Args:
         run: A run folder.
-        input: A file, or `-` for standard input; read as the run's own data is.
+        input: A file, or `-` for standard input; read as the run's own data is. A folder, an
+            archive or an image, where the task reads one image.
         output: A file, or `-` for standard output.
         format: Of the input; by its ending when not given.
         stride: Read long texts in windows that share so many tokens; the run's own if None.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 from torch import Tensor, nn
@@ -37,6 +37,10 @@ class Task(TaskMetrics):
     auto_class: ClassVar[str] = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
 
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = None
+    """Which tokens the `labels` of a batch are: of each place the one that follows it, or the one
+    that stands there, or those of a text apart. None where labels are no tokens: see `lessons`."""
+
     packs: bool = False
     """Whether several features share a row where `data.packing` says nothing."""
 
@@ -48,6 +52,10 @@ class Task(TaskMetrics):
 
     writes: bool = False
     """Whether a prediction is a text: `predict` alone then says nothing of a new example."""
+
+    continues: bool = False
+    """Whether the texts of its data are themselves what it writes: a prompt is the beginning of
+    one."""
 
     schema: pa.Schema
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""

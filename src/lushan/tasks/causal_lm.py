@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,9 @@ class CausalLM(LanguageTask):
 
     fields = DOCUMENTS
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     packs = True
+    continues = True
     per_byte = True
     schema = pa.schema(
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +57,7 @@ class Chat(LanguageTask):
     fields = DIALOGUES
     per_byte = True
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     schema = SCHEMA
 
     def __init__(

@@ -71,6 +71,7 @@ class Seq2Seq(LanguageTask):
     """
 
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "apart"
     schema = SCHEMA
     usual_metric = "loss"
 

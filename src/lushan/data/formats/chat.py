@@ -15,7 +15,7 @@ from lushan.data.formats.hub import HubSet
 from lushan.data.formats.table import PARQUET, read_parquet
 from lushan.data.json_rows import columns_of
 from lushan.data.raw_columns import Columns
-from lushan.data.source import WholeFiles
+from lushan.data.source import Format, WholeFiles
 
 
 @configurable
@@ -23,6 +23,7 @@ from lushan.data.source import WholeFiles
 class Chat(Dialogues, WholeFiles):
     """Dialogues in JSON (an object a line, or one array) or Parquet."""
 
+    input_format: ClassVar[Format | None] = "jsonl"
     gives: ClassVar[Fields | None] = DIALOGUES
 
     def load(

@@ -18,7 +18,7 @@ from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import WORDS, Fields
 from lushan.data.labelled import remember
-from lushan.data.source import WholeFiles
+from lushan.data.source import Format, WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
 from lushan.text.tags import is_tag
@@ -94,6 +94,7 @@ class Conll(Tagged, WholeFiles):
             token; null is `#` where the first column counts words, and otherwise no line.
     """
 
+    input_format: ClassVar[Format | None] = "conll"
     gives: ClassVar[Fields | None] = WORDS
 
     line_per_token: ClassVar[bool] = True

@@ -1,9 +1,9 @@
-"""Folders of images: one folder a class, as files or in an archive."""
+"""Images as files of folders or archives: with a folder for each class, or to predict on."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +14,11 @@ from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label
 from lushan.data.media import Media, Reference
 from lushan.data.references import structs
-from lushan.data.source import Source, hash_json
+from lushan.data.source import Format, Source, hash_json
 from lushan.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 CLASS = ".cls"
 """Ending of the file beside an image of an archive that holds its class (WebDataset)."""
 
@@ -37,6 +38,7 @@ class Folder(Source):
 
     dir: str | None = None
     largest_file: int | None = None
+    input_format: ClassVar[Format | None] = "images"
     gives: ClassVar[Fields | None] = {"image": Image(), "label": Label()}
 
     def load(
@@ -45,20 +47,22 @@ class Folder(Source):
         """Read one split."""
         del notes
         media = self._media(split, name)
-        rows = [row for row in sorted(_listed(media)) if row[0].lower().endswith(ENDINGS)]
-        if not rows:
-            raise UserError(
-                "there is no image in this folder", key=f"data.{split}", file=media.place
-            )
-        table: dict[str, pa.Array] = {
-            "id": arrow.texts([path for path, _, _ in rows]),
-            "image": structs([reference for _, _, reference in rows]),
-        }
-        if fields is None or "label" in fields:
-            table["label"] = arrow.texts([_class(media, *row[:2], split) for row in rows])
-        table["line"] = arrow.numbers(range(1, len(rows) + 1), pa.int64())
-        table["file"] = arrow.texts([str(media.place)] * len(rows))
-        return pa.table(table)
+        rows = _images(media, f"data.{split}")
+        if fields is not None and "label" not in fields:
+            return _table(media.place, rows)
+        labels = arrow.texts([_class(media, *row[:2], split) for row in rows])
+        return _table(media.place, rows).add_column(2, "label", labels)
+
+    def images(self, place: Path) -> pa.Table:
+        """Read the images of a folder or an archive, or one image, without classes.
+
+        Raises:
+            UserError: There are none, or the archive cannot be read.
+        """
+        if place.is_file() and place.suffix.lower() in ENDINGS:
+            return _table(place, [(place.name, "", {"path": str(place), "bytes": b""})])
+        media = Media(place, self.largest_file, "--input")
+        return _table(place, _images(media, "--input"))
 
     def hash_of(self, split: str, name: str) -> str:
         """Hash of all files of a split."""
@@ -78,8 +82,30 @@ class Folder(Source):
         return Media(place, self.largest_file)
 
 
-def _listed(media: Media) -> Iterator[tuple[str, str, Reference]]:
-    """Yield (path, name of the folder that it lies in, reference) of each file."""
+Row = tuple[str, str, Reference]
+"""Path of an image, name of the folder that it lies in, reference."""
+
+
+def _images(media: Media, key: str) -> list[Row]:
+    rows = [row for row in sorted(_listed(media)) if row[0].lower().endswith(ENDINGS)]
+    if not rows:
+        raise UserError("there is no image in this folder", key=key, file=media.place)
+    return rows
+
+
+def _table(place: Path, rows: Sequence[Row]) -> pa.Table:
+    return pa.table(
+        {
+            "id": arrow.texts([path for path, _, _ in rows]),
+            "image": structs([reference for _, _, reference in rows]),
+            "line": arrow.numbers(range(1, len(rows) + 1), pa.int64()),
+            "file": arrow.texts([str(place)] * len(rows)),
+        }
+    )
+
+
+def _listed(media: Media) -> Iterator[Row]:
+    """Yield a row of each file."""
     if media.place.is_dir():
         for path in media.place.rglob("*"):
             name = path.relative_to(media.place).as_posix()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -11,7 +12,7 @@ from lushan.data import unpacking
 from lushan.data.fields import Fields
 from lushan.data.json_rows import columns_of
 from lushan.data.rows import Rows
-from lushan.data.source import WholeFiles
+from lushan.data.source import Format, WholeFiles
 
 
 @configurable
@@ -23,6 +24,8 @@ class Jsonl(Rows, WholeFiles):
         each: Keys of lists inside of a row, from the outermost, whose innermost elements are the
             examples, each with the other values of what it lies in: `paragraphs.qas` of SQuAD.
     """
+
+    input_format: ClassVar[Format | None] = "jsonl"
 
     each: str | None = None
 

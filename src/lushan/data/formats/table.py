@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ from lushan.data.fields import Fields
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
-from lushan.data.source import WholeFiles
+from lushan.data.source import Format, WholeFiles
 from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
@@ -49,6 +50,8 @@ class Table(Rows, WholeFiles):
         quote: What fields may stand in; null is `"`, and nothing where fields are separated by
             tabs. '' is nothing.
     """
+
+    input_format: ClassVar[Format | None] = "table"
 
     columns: list[str] | None = None
     header: bool | None = None
