@@ -201,7 +201,8 @@ class QuestionAnswering(Task):
             windows[row].append(window)
         for row, several in windows.items():
             kept = several if limits.stride is not None else several[:1]
-            spans = [_window(read, window, gold[row]) for window in kept]
+            context = rows["context"][row]
+            spans = [_window(read, window, context, gold[row]) for window in kept]
             hidden = bool(gold[row]) and not any(span[0] for span, _ in spans)
             for number, (window, (span, places)) in enumerate(zip(kept, spans, strict=True)):
                 features["input_ids"].append(read["input_ids"][window])
@@ -265,15 +266,14 @@ class QuestionAnswering(Task):
         loss = self._loss(scores, batch)
         mask[:, 0] = False
         none = (scores[:, 0, 0] + scores[:, 0, 1]).tolist()
-        count = min(4 * self.n_best, scores.shape[1])
-        best = scores.masked_fill(~mask[..., None], -torch.inf).topk(count, dim=1)
-        (first, last), (starts, ends) = best.values.unbind(-1), best.indices.unbind(-1)  # (B, k)
-        total = first[:, :, None] + last[:, None, :]  # (B, k, k)
-        size = ends[:, None, :] - starts[:, :, None]
-        total = total.masked_fill((size < 0) | (size >= self.max_answer), -torch.inf)
-        sums, places = total.flatten(1).topk(min(self.n_best, count * count), dim=1)
-        begins = batch["starts"].gather(1, starts.gather(1, places // count))
-        stops = batch["ends"].gather(1, ends.gather(1, places % count))
+        first, last = scores.masked_fill(~mask[..., None], -torch.inf).unbind(-1)
+        longest = min(self.max_answer, last.shape[1])
+        after = nn.functional.pad(last, (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
+        total = (first[..., None] + after).flatten(1)  # (B, L * longest), of all spans
+        sums, places = total.topk(min(self.n_best, total.shape[1]), dim=1)
+        begins = batch["starts"].gather(1, places // longest)
+        stops = places // longest + places % longest
+        stops = batch["ends"].gather(1, stops.clamp(max=last.shape[1] - 1))
         records = []
         for row, example in enumerate(batch["example"].tolist()):
             columns = (begins[row].tolist(), stops[row].tolist(), sums[row].tolist())
@@ -374,8 +374,9 @@ class QuestionAnswering(Task):
         # The first `i` in order answer with their span, the others with nothing.
         totals = np.append(0, np.cumsum(np.array(spans)[order]))
         totals += np.append(np.cumsum(none[order][::-1])[::-1], 0)
-        best = int(totals.argmax())
         edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
+        totals[edges[:-1] == edges[1:]] = -np.inf  # equal gaps lie on one side
+        best = int(totals.argmax())
         self.threshold = float((edges[best] + edges[best + 1]) / 2)
 
     # Export
@@ -447,23 +448,33 @@ def _texts(table: pa.Table) -> list[list[str]]:
 
 
 def _window(
-    read: Any, window: int, answers: Sequence[Mapping[str, Any]]
+    read: Any, window: int, context: str, answers: Sequence[Mapping[str, Any]]
 ) -> tuple[list[int], list[int]]:
     """Return the tokens of the first answer that lies in a window, and all tokens' characters.
 
     Returns:
         [first token, last token], or [0, 0] where no answer lies in it; and start and end of each
-        token in the context, -1 of those of the question.
+        token in the context, -1 of blanks and of those of the question.
     """
     offsets, parts = read["offset_mapping"][window], read.sequence_ids(window)
     places = [
-        (start, end) if part == 1 else (-1, -1)
+        _trimmed(context, start, end) if part == 1 else (-1, -1)
         for (start, end), part in zip(offsets, parts, strict=True)
     ]
     span = [0, 0]
     for answer in answers[:1]:
-        start, end = answer["start"], answer["start"] + len(answer["text"])
+        start, end = _trimmed(context, answer["start"], answer["start"] + len(answer["text"]))
         covered = [i for i, (a, b) in enumerate(places) if a >= 0 and a < end and b > start]
         if covered and places[covered[0]][0] <= start and places[covered[-1]][1] >= end:
             span = [covered[0], covered[-1]]
     return span, [place for pair in places for place in pair]
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span without the blanks around it, which some tokens have; (-1, -1) of blanks."""
+    whole = text[start:end]
+    said = whole.strip()
+    if not said:
+        return -1, -1
+    start += len(whole) - len(whole.lstrip())
+    return start, start + len(said)
