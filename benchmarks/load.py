@@ -135,12 +135,12 @@ class Stub(Job):
 
 def sweep(count: int, jobs: int) -> list[str]:
     """Carry out a sweep of so many jobs, each in a process of its own."""
-    from lushan.config import compose
+    from lushan.config import train_command
 
     with tempfile.TemporaryDirectory() as place:
         words = ["-m", *OVERRIDES, f"paths.output_dir={place}", f"hydra.launcher.jobs={jobs}"]
         begun = time.perf_counter()
-        done = compose.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
+        done = train_command.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
         seconds = time.perf_counter() - begun
         runs = list(Path(place).glob("load/*/result.json"))
     states = collections.Counter(job.return_value.state for job in done)

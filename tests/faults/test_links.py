@@ -13,7 +13,7 @@ import pytest
 from lushan.errors import UserError
 from lushan.run import cleanup, inside
 from lushan.run.config_yaml import read_config
-from lushan.run.files import TEMPORARY, clean_leftovers
+from lushan.run.files import TEMPORARY, appending, clean_leftovers
 from lushan.run.folder import RunFolder
 from lushan.run.identity import run_path
 from lushan.run.result import RunResult
@@ -170,7 +170,7 @@ def test_a_copy_by_hard_links_stays_as_it_was(tmp_path) -> None:
     """`cp -al` and backups make them; an archive may hold one of a file elsewhere."""
     (tmp_path / "log.txt").write_text("one\n")
     os.link(tmp_path / "log.txt", tmp_path / "backup.txt")
-    with inside.appending(tmp_path / "log.txt") as file:
+    with appending(tmp_path / "log.txt") as file:
         file.write("two\n")
     assert (tmp_path / "backup.txt").read_text() == "one\n"
     assert (tmp_path / "log.txt").read_text() == "one\ntwo\n"

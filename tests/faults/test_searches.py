@@ -103,8 +103,8 @@ def test_a_pruned_run_goes_on_outside_of_the_search(tmp_path):
 
 
 def test_all_ranks_end_a_hopeless_trial_together(tmp_path):
-    more = ["hydra.sweeper.n_trials=1", ALL_PRUNED, "trainer=ddp_sim"]
-    done = command.cli(*SEARCH, *more, cwd=tmp_path)
+    more = ["hydra.sweeper.n_trials=1", ALL_PRUNED, "trainer=ddp_sim", "hydra/launcher=basic"]
+    done = command.cli(*SEARCH, *more, cwd=tmp_path, ranks=1)
     assert done.code == 0, done.err
     (row,) = trials(tmp_path)
     assert row["state"] == "pruned"

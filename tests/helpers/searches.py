@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from lushan.config import compose
+from lushan.config import train_command
 from lushan.errors import Pruned, UserError
 from lushan.launch.job_status import JobStatus
 from lushan.run.folder import RunFolder
@@ -101,7 +101,7 @@ def search(folder, *overrides, job=None):
     job = job or Job()
     Plugins.instance().register(Search)
     arguments = ["-m", "hparams_search=optuna", f"paths.output_dir={folder}/outputs", "name=stub"]
-    compose.main([*arguments, *overrides], job)
+    train_command.main([*arguments, *overrides], job)
     return job
 
 

@@ -1,4 +1,4 @@
-"""What is odd about a data set: copies, labels, entities, lengths, damaged characters.
+"""Audit of a data set: copies, labels, entities, lengths, damaged characters.
 
 Plain functions over the splits' tables; no config and no torch.
 """

@@ -1,4 +1,4 @@
-"""How well a run finds entities that train has, and those that it never has."""
+"""Scores of a run on entities that train has, and on those that it never has."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-    """What was found.
+    """Duplicates that were found.
 
     Attributes:
         form: In which texts are compared.
@@ -152,7 +152,7 @@ Neighbours = Mapping[int, list[tuple[int, float]]]
 
 
 def _neighbours(found: near.Near | None) -> Neighbours:
-    """Of each text those that are near to it, nearest first."""
+    """Return for each text those that are near to it, nearest first."""
     lists: dict[int, list[tuple[int, float]]] = defaultdict(list)
     if found is not None:
         for (a, b), similar in zip(found.pairs.tolist(), found.jaccard.tolist(), strict=True):

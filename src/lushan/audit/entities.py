@@ -89,5 +89,5 @@ def entities_of(table: pa.Table, fields: Fields) -> Iterator[Entity]:
 
 
 def entity_of(words: list[str], span: Span) -> Entity:
-    """What a span stands for."""
+    """Return the entity that a span marks."""
     return unicodedata.normalize("NFC", join_words(words[span.start : span.end])[0]), span.label

@@ -1,4 +1,4 @@
-"""Everything that an audit finds, and the sentences that say what matters of it."""
+"""Findings of an audit, and the sentences that the terminal shows of them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SURE, CLEAR = 0.01, 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """Findings of an audit.
 
     Attributes:
         splits: Name to rows.
         kind: What the rows are: `tokens`, `text`, `pairs`, `messages`.
-        notes: What the source said, but for what is counted here.
+        notes: Notes of the source, but for what is counted here.
         duplicates: Copies and near-duplicates.
         labels: None where rows have none.
         contradictions: Texts that have two labels.

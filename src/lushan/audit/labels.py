@@ -26,7 +26,7 @@ SMALL = 5
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """How much the labels of a split differ from those of train.
+    """Difference of a split's labels from those of train.
 
     Attributes:
         split: Compared with train.
@@ -60,7 +60,7 @@ class Contradiction:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What was found about labels.
+    """Findings about labels.
 
     Attributes:
         kind: What a label is.

@@ -92,7 +92,7 @@ def lengths_of(
         split: Its name.
         table: Its rows.
         whole: Encodes all of a text, in one feature or in pieces that do not overlap.
-        within: Encodes as training or judging does.
+        within: Encodes as training or evaluation does.
         limit: Tokens of a feature.
         unknown: Id of the unknown token.
     """

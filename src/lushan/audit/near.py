@@ -105,7 +105,7 @@ def shingles_of(texts: Sequence[str]) -> Shingles:
 
 
 def _mostly_alone(texts: Sequence[str]) -> bool:
-    """Whether most words and characters are of a script that has no blanks between words."""
+    """Return whether most words and characters are of a script without blanks between words."""
     units = [unit for text in texts for unit in _UNIT.findall(text)]
     return 2 * sum(bool(_CHARACTER.match(unit)) for unit in units) > len(units)
 
@@ -244,7 +244,7 @@ def jaccard_of(shingles: Shingles, pairs: Pairs, threshold: float = 0.0) -> NDAr
 
 
 def _shared(shingles: Shingles, pairs: Pairs) -> NDArray[np.int64]:
-    """How many shingles the texts of each pair share."""
+    """Count the shingles that the texts of each pair share."""
     sizes = np.diff(shingles.ends)[pairs].ravel()
     begins = shingles.ends[pairs].ravel()
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)

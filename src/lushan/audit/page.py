@@ -42,7 +42,7 @@ class Section:
 
 
 def summary(audit: Audit) -> str:
-    """What the terminal shows."""
+    """Return the lines for the terminal."""
     lines = [_rows(audit), ""]
     told = list(findings(audit))
     lines += [f"- {finding}" for finding in told] or ["nothing odd was found"]

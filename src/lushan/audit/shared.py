@@ -1,4 +1,4 @@
-"""Which texts of the other splits stand in the training split too: the line that training prints.
+"""Texts of the other splits that stand in the training split too, counted when training begins.
 
 Each run asks this, so it must cost next to nothing: what would take longer is left to an audit.
 """
@@ -67,5 +67,5 @@ def notes_of(splits: Mapping[str, pa.Table], fields: Fields, notes: Sequence[str
 
 
 def others_of(notes: Sequence[str]) -> list[str]:
-    """What a source said, without its own remarks about what splits share."""
+    """Return a source's notes without its own remarks about what splits share."""
     return [note for note in notes if not note.endswith(REMARK)]

@@ -24,6 +24,7 @@ from lushan.checkpoint.dtensor import all_finite
 from lushan.checkpoint.io import write_weights
 from lushan.checkpoint.states import require_readable
 from lushan.checkpoint.weights import Damaged, is_in_shards, verify
+from lushan.compat import lightning
 from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.launch.signals import Signals
@@ -93,8 +94,7 @@ class Checkpoints(AtBoundary):
         """Put back what was saved of the trainer; take the signals back from Lightning."""
         if self._stopped:
             trainer.should_stop = True
-        connector: Any = trainer._logger_connector
-        connector._callback_metrics.update(self._metrics)
+        lightning.restore_metrics(trainer, self._metrics)
         self.signals.install()
         self.signals.deferred = True
         self._saved_at = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from lushan.compat.torch import compile_any_sizes
 from lushan.models.parallel import blocks
 
 
@@ -27,14 +28,9 @@ class Compiled(pl.Callback):
         """Compile before the strategy cuts the model."""
         if stage != "fit":
             return
-        # A graph that was made for other sizes and kept on disk would do for these, too.
-        torch._inductor.config.fx_graph_cache = False
-        torch._functorch.config.enable_autograd_cache = False
         # Beyond the limit a layer would run uncompiled, without a word: each size of one, each kind
         # of mask and training itself have their graphs.
-        torch._dynamo.config.recompile_limit = 64
-        # DDP's own way of cutting graphs wants to compile what is around them.
-        torch._dynamo.config.optimize_ddp = False
+        compile_any_sizes(recompile_limit=64)
         for block in blocks(pl_module.model.encoder):
             block.compile()
         pl_module.model.encoder.compiled = True

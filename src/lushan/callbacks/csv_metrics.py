@@ -10,8 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lushan.run import inside
-from lushan.run.files import atomic_write
+from lushan.run.files import appending, atomic_write
 from lushan.run.metrics_csv import read_rows
 
 FIXED = ["step", "epoch", "seconds", "lr", "train/loss", "train/epoch_loss"]
@@ -98,7 +97,7 @@ class Record(pl.Callback):
             "seconds": round(self.trained, 3),
             **values,
         }
-        with inside.appending(self.path, newline="") as file:
+        with appending(self.path, newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
 

@@ -12,8 +12,7 @@ import pytorch_lightning as pl
 from lushan.configurable import Within, configurable
 from lushan.data.fields import DOCUMENTS
 from lushan.models.decoding import Settings, Written, generate, grouped
-from lushan.run import inside
-from lushan.run.files import atomic_write, json_line
+from lushan.run.files import appending, atomic_write, json_line
 from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode
 
@@ -149,7 +148,7 @@ class Samples(pl.Callback):
             for (name, ids), text in zip(self.prompts, written, strict=True)
         ]
         self.rows += new
-        with inside.appending(_file(trainer)) as file:
+        with appending(_file(trainer)) as file:
             file.writelines(map(json_line, new))
         log.info("sample: %s | %s", *(_shown(str(new[0][part])) for part in ("prompt", "text")))
         for logger in trainer.loggers:

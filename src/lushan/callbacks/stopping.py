@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason as Reason
 from torch import Tensor
 
 from lushan.common.units import Measure, measure_of, text
 from lushan.common.wording import plural
+from lushan.compat import lightning
 from lushan.configurable import configurable
 
 log = logging.getLogger(__name__)
 
 
 @configurable
-class EarlyStopping(callbacks.EarlyStopping):
+class EarlyStopping(lightning.EarlyStopping):
     """Lightning's; while the monitored metric is undefined, it watches the loss on validation.
 
     A correlation of what does not vary is no number: Lightning would end the training there, in
@@ -51,15 +51,14 @@ class EarlyStopping(callbacks.EarlyStopping):
         self.best_loss = rest.pop("best_loss")
         super().load_state_dict(rest)
 
-    # Both are private names of Lightning's, which has no others for when and by what it decides.
-
-    def _run_early_stopping_check(self, trainer: pl.Trainer) -> None:
+    def before_check(self, trainer: pl.Trainer) -> None:
+        """Note the loss on validation."""
         self._loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        super()._run_early_stopping_check(trainer)
 
-    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
+    def decide(self, current: Tensor) -> tuple[bool, str | None]:
+        """Return whether training stops, and why: by the metric, or by the loss in its place."""
         if not math.isnan(float(current)):
-            stops, reason = super()._evaluate_stopping_criteria(current)
+            stops, reason = super().decide(current)
             return stops, self._reason(float(current)) if stops else reason
         if self._loss < self.best_loss - abs(self.min_delta):
             self.best_loss, self.wait_count = self._loss, 0

@@ -12,21 +12,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+from lushan.compat import torch as torch_private
 
 
 def is_sharded(tensor: object) -> bool:
-    """Whether a tensor is spread over processes."""
+    """Return whether processes hold parts of a tensor."""
     return isinstance(tensor, DTensor)
 
 
 def any_sharded(tensors: Iterable[object]) -> bool:
-    """Whether one of them is."""
+    """Return whether processes hold parts of one of them."""
     return any(map(is_sharded, tensors))
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This process's part, sharing its memory; without a gradient."""
+    """Return the part of this process, sharing its memory; without a gradient."""
     tensor = tensor.detach()
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
@@ -39,12 +40,10 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def part(tensor: Tensor) -> tuple[slice, ...]:
-    """Where this process's part lies in the whole."""
+    """Return the place of this process's part in the whole."""
     if not isinstance(tensor, DTensor):
         return tuple(slice(0, size) for size in tensor.shape)
-    shape, start = compute_local_shape_and_global_offset(
-        tensor.shape, tensor.device_mesh, tensor.placements
-    )
+    shape, start = torch_private.local_part(tensor)
     return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
 
 
@@ -101,14 +100,14 @@ def clip_gradients(parameters: Iterable[nn.Parameter], bound: float) -> Tensor:
         return nn.utils.clip_grad_norm_(learned, bound)
     norm = _norm(learned)
     factor = torch.clamp(bound / (norm + 1e-6), max=1.0)
-    torch._foreach_mul_([local(_gradient(p)) for p in learned], factor)
+    torch_private.multiply([local(_gradient(p)) for p in learned], factor)
     return norm
 
 
 def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     # One sum for all processes: the same bits on each, or their weights would drift apart.
     gradients = [_gradient(p) for p in parameters]
-    norms = torch.stack([n.double() for n in torch._foreach_norm([local(g) for g in gradients])])
+    norms = torch.stack([n.double() for n in torch_private.norms([local(g) for g in gradients])])
     copies = torch.tensor([_copies(g) for g in gradients], dtype=torch.float64)
     square = (norms.square() / copies.to(norms.device)).sum()
     dist.all_reduce(square)
@@ -125,7 +124,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 def _copies(tensor: Tensor) -> int:
-    """On how many processes each part of a tensor lies."""
+    """Count the processes that hold each part of a tensor."""
     world = dist.get_world_size()
     if not isinstance(tensor, DTensor):
         return world
@@ -136,7 +135,7 @@ def _copies(tensor: Tensor) -> int:
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every number is finite, on every process; all must call it if one is sharded."""
+    """Return whether every number is finite, on each process; all call it if one is sharded."""
     tensors = list(tensors)
     found = all(bool(torch.isfinite(local(t)).all()) for t in tensors)
     if not any_sharded(tensors):

@@ -65,7 +65,7 @@ def read_weights(model: nn.Module, folder: Path) -> None:
     """Give a model whole weights from a folder; of one that is spread, each process reads its part.
 
     Raises:
-        Damaged: They are missing or not what was written, told on all processes.
+        Damaged: They are missing or not what was written, raised on all processes.
         RuntimeError: They are those of another model.
     """
     state = model.state_dict()
@@ -89,7 +89,7 @@ def read_weights(model: nn.Module, folder: Path) -> None:
 
 
 def _verify_once(folder: Path) -> None:
-    """The first process looks at the whole file, for all."""
+    """Read the whole file in the first process, for all."""
     complaint: list[str | None] = [None]
     if dist.get_rank() == 0:
         try:

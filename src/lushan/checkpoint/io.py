@@ -58,7 +58,7 @@ def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str
 
     Args:
         folder: A run's checkpoints.
-        glance: Only whether its files are there; what is in them is looked at when they are read.
+        glance: Only whether its files are there; their contents are checked when they are read.
     """
     complaints = []
     for path in sorted(folder.glob("step-*"), reverse=True):

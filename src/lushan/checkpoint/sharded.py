@@ -48,7 +48,7 @@ def save(checkpoint: Mapping[str, Any], folder: Path, names: list[str]) -> None:
         names: Of the optimizer's weights, in its order.
 
     Raises:
-        RunFailed: One process could not write, told on all of them.
+        RunFailed: One process could not write, raised on all of them.
     """
     rest = dict(checkpoint)
     weights = rest.pop("state_dict")
@@ -69,7 +69,7 @@ def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write whole weights, as any other checkpoint of weights; all processes call it.
 
     Raises:
-        RunFailed: They cannot be written, told on all processes.
+        RunFailed: They cannot be written, raised on all processes.
     """
     with _together(folder) as (temporary, sums):
         gather_weights(weights, None if sums is None else temporary / WEIGHTS)
@@ -81,7 +81,7 @@ def load(folder: Path, module: nn.Module, optimizer: Any, names: list[str]) -> d
     Args:
         folder: Written by `save`, or by one process alone.
         module: Lightning's.
-        optimizer: Of the module's weights; None to judge.
+        optimizer: Of the module's weights; None to evaluate.
         names: Of the optimizer's weights, in its order.
 
     Returns:
@@ -135,7 +135,7 @@ def load_alone(folder: Path) -> dict[str, Any]:
 
 
 def newest_together(folder: Path) -> Path:
-    """The newest state that all processes find whole, each looking at its share of the files.
+    """Find the newest state that all processes find whole, each checking its share of the files.
 
     Raises:
         RunFailed: There is none.
@@ -159,7 +159,7 @@ def newest_together(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _together(folder: Path) -> Any:
-    """A folder to write into that the first process makes and puts in its place at the end."""
+    """Give a folder to write into, which the first process makes and renames at the end."""
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
     with contextlib.ExitStack() as stack:
         sums = None
@@ -173,7 +173,7 @@ def _together(folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _told() -> Any:
-    """What fails in the first process fails in all, which otherwise would wait for it."""
+    """Raise in all processes what fails in the first one, which they would wait for."""
     complaint: list[str | None] = [None]
     try:
         yield

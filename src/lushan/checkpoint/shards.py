@@ -38,7 +38,7 @@ def write(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, str]:
         File to SHA-256, on every process.
 
     Raises:
-        RunFailed: One process could not write, told on all of them.
+        RunFailed: One process could not write, raised on all of them.
     """
     writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
     try:

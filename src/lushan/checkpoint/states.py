@@ -1,4 +1,4 @@
-"""What may stand in the state of a callback: what is read again without running code."""
+"""Values that the state of a callback may hold: those that are read without running code."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def is_in_shards(folder: Path) -> bool:
-    """Whether a checkpoint's tensors lie in as many files as processes have written it."""
+    """Return whether a checkpoint's tensors lie in as many files as processes have written it."""
     return (folder / SHARDS).is_file()
 
 

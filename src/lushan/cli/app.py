@@ -55,7 +55,7 @@ app = typer.Typer(
 
 
 def main() -> int:
-    """Do what `sys.argv` says; the exit code."""
+    """Run the command of `sys.argv`; return the exit code."""
     arguments = sys.argv[1:]
     # Python processes that are started from here (ranks, workers of launchers and libraries) do not
     # import from the working folder, which may be somebody else's.

@@ -240,7 +240,7 @@ def unknown_id(tokenizer: Any) -> int | None:
 
 
 def knows(tokenizer: Any, characters: Sequence[str]) -> list[bool]:
-    """Of each character, whether the tokenizer writes something for it, alone or inside a word."""
+    """Return for each character whether the tokenizer writes something for it, alone or inside."""
     if not characters:
         return []
     unknown = unknown_id(tokenizer)

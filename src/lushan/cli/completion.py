@@ -7,7 +7,6 @@ are completed by Hydra and the signatures of what they set, everything else by t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -97,19 +96,15 @@ def completion(
 
 
 def complete(app: typer.Typer, line: str) -> int:
-    """Print how the last word of a command line can go on; the exit code."""
+    """Print completions of the last word of a command line; return the exit code."""
     words = line.split()
     if words[1:2] == ["train"] and (len(words) > 2 or line[-1:].isspace()):
         for way in _overrides(line):
             echo(way)
         return 0
-    from typer._completion_classes import FishComplete
-    from typer.main import get_command
+    from lushan.compat.typer import completions
 
-    # Typer's printed form breaks long help at the terminal's width: what it found is printed here.
-    os.environ["_TYPER_COMPLETE_ARGS"] = line
-    finder = FishComplete(get_command(app), {}, "lushan", VARIABLE)
-    for item in finder.get_completions(*finder.get_completion_args()):
+    for item in completions(app, line, program="lushan", variable=VARIABLE):
         echo(f"{item.value}\t{' '.join(item.help.split())}" if item.help else str(item.value))
     return 0
 

@@ -76,7 +76,7 @@ def require_format(format: str | None) -> None:
 
 
 def examples(*lines: str) -> str:
-    """What stands at the end of a command's help, each line as it is."""
+    """Return the examples at the end of a command's help, each line as it is."""
     return "\b\n" + "\n".join(lines)
 
 

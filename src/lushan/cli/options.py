@@ -72,7 +72,7 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
 
 
 def meant(wrong: str, known: Collection[str], command: str) -> str | None:
-    """What to write instead of an option; None where that is not certain.
+    """Return what to write instead of an option; None where that is not certain.
 
     Args:
         wrong: As it was written.

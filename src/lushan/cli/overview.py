@@ -77,7 +77,7 @@ def runs(
         typer.Option(help="Take the lock of a run whose process is gone, and say whose it was."),
     ] = None,
 ) -> None:
-    """What runs there are: state, what differs between them, main metric, age."""
+    """List runs: state, what differs between them, main metric, age."""
     if unlock is not None:
         from lushan.run import lock
 

@@ -159,7 +159,7 @@ def run(
 def status(
     file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
 ) -> None:
-    """What is complete, running, failed and missing, cell by cell, and the time that is left.
+    """Show what is complete, running, failed and missing, cell by cell, and the time that is left.
 
     Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
     """
@@ -290,7 +290,7 @@ def reproduce(
 
 
 def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
-    """Make a run again, say what comes of it, and return the verdict.
+    """Make a run again, show the comparison, and return the verdict.
 
     Args:
         path: The run's folder.
@@ -354,7 +354,7 @@ def as_it_stands(file: Path) -> Plan:
 
 
 def _say_what_stays_open(made: Plan) -> None:
-    """Before hours go by: what no result can decide."""
+    """List what no result can decide, before hours are spent."""
     from lushan.study import claims
 
     for line in claims.beyond_reach(made.study, claims.read(made.study)):

@@ -1,4 +1,4 @@
-"""The command `lushan train`: Hydra's arguments, a run or a sweep, and what is said at its end.
+"""The command `lushan train`: Hydra's arguments, a run or a sweep, and the closing lines.
 
 What takes time to import is imported inside, as in `lushan.cli.app`.
 """
@@ -27,7 +27,7 @@ def train(args: Sequence[str]) -> int:
 
         echo(usage.text())
         return 0
-    from lushan.config import compose
+    from lushan.config import train_command
     from lushan.launch import job_status
     from lushan.launch.fork import set_apart
 
@@ -42,7 +42,7 @@ def train(args: Sequence[str]) -> int:
     if remote_code.permitted():
         args = [*args, f"++{remote_code.KEY}=true"]
     try:
-        done = compose.main(args, Job())
+        done = train_command.main(args, Job())
     except Interrupted as stopped:
         _close_sweep(job_status.collected())
         return stopped.exit_code

@@ -1,1 +1,1 @@
-"""What all parts share: bounded readers of JSON and YAML, printing, units, wording."""
+"""Functions for all parts: bounded readers of JSON and YAML, printing, units, wording."""

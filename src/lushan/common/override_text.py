@@ -17,7 +17,7 @@ def typed(key: str, value: object) -> str:
 
 
 def can_be_key(text: str) -> bool:
-    """Whether Hydra's grammar can name a key of a mapping so."""
+    """Return whether Hydra's grammar can name a key of a mapping so."""
     return bool(_KEY.fullmatch(text))
 
 

@@ -92,7 +92,7 @@ def require_shape(value: Any, shape: Any) -> None:
         shape: What it must be, as a type; keys that a `TypedDict` does not name may hold anything.
 
     Raises:
-        Unreadable: It has another shape; says what is where.
+        Unreadable: It has another shape; names what is where.
     """
     try:
         msgspec.convert(value, type=shape)
@@ -227,7 +227,7 @@ def require_bounded(content: bytes | str) -> None:
 
 
 class _Seen:
-    """What has been seen of a document, whose aliases count as all that they stand for."""
+    """Sizes of a document so far, in which aliases count as all that they stand for."""
 
     def __init__(self) -> None:
         self.total = 0

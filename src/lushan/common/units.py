@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """How values are printed.
+    """Unit of a metric's values: how they are printed.
 
     Attributes:
         sign: What follows a value, and is named in the head of a column: `%`.
@@ -36,7 +36,7 @@ POINTS = Unit("of 100", digits=2)
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What a metric says of itself, in plain values.
+    """Name, unit and direction of a metric, in plain values.
 
     Attributes:
         unit: How its values are printed.

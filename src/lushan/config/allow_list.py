@@ -1,4 +1,4 @@
-"""What a `_target_` may name.
+"""Targets that a config may name: the allow-list.
 
 A config is data that names code, and code can do anything. So a name must begin with an allowed
 prefix before anything is imported for it; and what it resolves to must be a class of the kind that
@@ -47,7 +47,7 @@ NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 @dataclass(frozen=True)
 class Identity:
-    """What an object really is, whatever name led to it.
+    """Identity of an object, whatever name led to it.
 
     Attributes:
         module: Where it is defined.
@@ -70,7 +70,7 @@ class Identity:
 
 
 def identify(thing: object) -> Identity:
-    """Say what an object is."""
+    """Return the identity of an object."""
     module = str(getattr(thing, "__module__", None) or "")
     qualname = str(getattr(thing, "__qualname__", None) or "")
     if isinstance(thing, type):
@@ -243,7 +243,7 @@ def _require_below(node: Mapping[str, Any], key: str) -> None:
 
 
 def locate(name: str, key: str = "") -> Any:
-    """Import what a target names, after its name was judged, and judge what it is.
+    """Import what a target names, checking its name first and then what it is.
 
     Raises:
         UserError: It is not allowed, or there is no such thing.

@@ -94,7 +94,7 @@ def source_of(cfg: Mapping[str, Any]) -> Any:
 
 
 def _is_a_refusal(error: Exception) -> bool:
-    """Whether a library, and not our own code, found a value wrong."""
+    """Return whether a library, and not our own code, found a value wrong."""
     kinds = (ValueError, TypeError)
     if not isinstance(error, kinds) and type(error).__name__ != "MisconfigurationException":
         return False
@@ -103,7 +103,7 @@ def _is_a_refusal(error: Exception) -> bool:
 
 
 def is_reserved(name: object) -> bool:
-    """Whether a key of a node tells how to call, and is no argument."""
+    """Return whether a key of a node is an instruction such as `_target_`, and no argument."""
     return isinstance(name, str) and name.startswith("_") and name.endswith("_")
 
 

@@ -1,4 +1,4 @@
-"""Whether a composed config fits what it names, before anything heavy is loaded.
+"""Check of a composed config against what it names, before anything heavy is loaded.
 
 Every `_target_` is bound against its signature; then the targets judge what only they know, by a
 classmethod `check(cfg)`; then what no one target can see. The first mistake is told.
@@ -146,7 +146,7 @@ def check_top(cfg: Mapping[str, Any]) -> None:
 
 
 def check_paths(node: Any) -> None:
-    """Where things are kept."""
+    """Check where things are kept."""
     require("paths", node, ["dict", ["any"]])
     for name, value in node.items():
         if name not in PATHS:
@@ -158,7 +158,7 @@ def check_paths(node: Any) -> None:
 
 
 def require_node(key: str, node: Any) -> None:
-    """A group must say what it calls."""
+    """Refuse a group without `_target_`."""
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(
             "this group must name what it calls, by a _target_",
@@ -242,7 +242,7 @@ def unknown(
 
 
 def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
-    """Let each target that has a `check(cfg)` judge the config."""
+    """Call `check(cfg)` of each target that has one."""
     # Neither can make a combination impossible; without them, seeds share one verdict.
     judged = {k: v for k, v in cfg.items() if k not in ("seed", "name", "tags", "paths", "logger")}
     for key, what in found.items():
@@ -292,7 +292,7 @@ def _measures(
 
 
 def _require_score(key: str, name: str) -> None:
-    """Refuse a score that tests over examples could not call, from what a result says of it."""
+    """Refuse a score that tests over examples could not call, as a result names it."""
     try:
         locate(name, SCORE)
     except UserError as error:
@@ -313,7 +313,7 @@ def main_metric(cfg: Mapping[str, Any]) -> str:
     """The metric that chooses the best checkpoint, without the split's name.
 
     Raises:
-        UserError: The task does not say before it has been made.
+        UserError: The task has none before it has been made.
     """
     node = cfg["task"]
     name = node[TARGET]
@@ -402,7 +402,7 @@ def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
 
 
 def check_data(cfg: Mapping[str, Any]) -> None:
-    """Let the data source judge its settings, as it does where a run makes it; nothing is read."""
+    """Check the settings of the data source, as a run does that makes it; nothing is read."""
     node = cfg["data"]
     check_cache.remembered(["made", node], node[TARGET], lambda: bool(source_of(cfg)))
 

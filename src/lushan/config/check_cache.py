@@ -1,4 +1,4 @@
-"""What targets said of a config, remembered on disk beside their signatures.
+"""Results of the targets' own checks of a config, kept on disk with their signatures.
 
 `check` and `measures` of a task can only be asked by importing it, and it imports torch. What
 they said of the same question stands as long as the files that they were read from do.

@@ -1,4 +1,4 @@
-"""What was meant by an option that a group has not, or by a key that only names an option."""
+"""Suggestions for an option that a group has not, or a key that only names an option."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _PEERS = {"optimizer": "optim", "scheduler": "lr_scheduler_type"}
 
 
 def options_near(group: str, name: str, options: Sequence[str], inner: Options) -> str:
-    """What to write instead of an option that there is not.
+    """Suggest an option of a group instead of one that does not exist.
 
     Args:
         group: The group.
@@ -98,7 +98,7 @@ def meant_by(group: str, name: str, options: Sequence[str], inner: Options) -> s
 def instead_of_key(
     key: str, value: str | None, groups: Collection[str], options: Options
 ) -> str | None:
-    """What to write instead of a key that does not exist, where a group's option is meant.
+    """Suggest a group's option instead of a key that does not exist, where one is meant.
 
     Args:
         key: The key, dotted.

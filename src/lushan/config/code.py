@@ -127,7 +127,7 @@ def require_unchanged(
         A note where the code has changed and the environment allows that.
 
     Raises:
-        UserError: It has changed. Code that is gone is told by whatever imports it.
+        UserError: It has changed. Code that is gone raises where it is imported.
     """
     known = {"targets": dict(targets)}
     now = {"targets": sources(config)} if known["targets"] else known

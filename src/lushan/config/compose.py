@@ -1,4 +1,4 @@
-"""From `conf/` and a command line to one config, by Hydra.
+"""Composition of one config by Hydra, from `conf/` and a command line.
 
 `conf/` is searched in the folder the user works in first, then in the package. Whatever goes wrong
 on the way is a `UserError`, and what a composed config asks of Hydra itself is judged before Hydra
@@ -7,37 +7,28 @@ acts on it.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lushan.common.terminal import echo
-from lushan.config import environment, expansion, explain, provenance, usage
+from lushan.compat.hydra import ConfigLoader, Hydra, search_path
+from lushan.compat.omegaconf import node_at
+from lushan.config import environment, expansion, explain, provenance
 from lushan.config.check import OPTIONAL
-from lushan.config.flags import flags_of
 from lushan.config.folders import PRIMARY, built_in_conf, is_there, personal_conf, user_conf
-from lushan.config.hydra_guard import TRUSTED, judge_hydra, judge_search_path, require_own_sweep
+from lushan.config.hydra_guard import judge_hydra, judge_search_path, require_own_sweep
 from lushan.config.init_from import starting_from
 from lushan.config.launcher_settings import Typed, typed_values
 from lushan.config.repository import Repository, merged
@@ -48,18 +39,17 @@ from lushan.launch.fork import ForkLauncher
 environment.register()  # in each process that composes or resolves
 
 
-class _Loader(ConfigLoaderImpl):
-    """Hydra's loader, which judges the places it searches and the config of each job of a sweep."""
+class _Loader(ConfigLoader):
+    """Hydra's loader, which checks the places it searches and the config of each job of a sweep."""
 
     def __init__(self, config_search_path: ConfigSearchPath, typed: Typed = ()) -> None:
         super().__init__(config_search_path)
         self.typed = typed  # goes with the jobs of a sweep into other processes
         self.repository = Repository(config_search_path)
 
-    def _compose_config_from_defaults_list(
-        self, defaults: list[ResultDefault], repo: Any
-    ) -> DictConfig:
-        return merged(defaults, repo, super()._compose_config_from_defaults_list)
+    def merge(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+        """Merge the files of a defaults list, once for all jobs that choose the same ones."""
+        return merged(defaults, repo, super().merge)
 
     def get_mode(
         self,
@@ -67,7 +57,7 @@ class _Loader(ConfigLoaderImpl):
         overrides: list[str],
         parsed_overrides: list[Override] | None = None,
     ) -> Any:
-        """As Hydra's, which gives what it parsed to its own class only."""
+        """Return the mode as Hydra's does, which gives what it parsed to its own class only."""
         return super().get_mode(
             config_name, overrides, parsed_overrides or Composer.parse(overrides)
         )
@@ -75,18 +65,17 @@ class _Loader(ConfigLoaderImpl):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """As Hydra's, judged: a preset that only this job has may ask something of Hydra, too."""
+        """Load as Hydra's does, and check: a preset of this job may set something of Hydra."""
         lines = [emptied(line) for line in sweep_overrides]
         cfg = super().load_sweep_config(master_config, lines)
         judge_hydra(cfg.hydra, self.typed)
         return cfg
 
-    def _process_config_searchpath(
-        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    def check_search_path(
+        self, config_name: str | None, overrides: list[Override], repo: Any
     ) -> None:
-        # Whoever composes, completes a word or shows where things come from comes by here.
-        judge_search_path(repo, config_name, parsed_overrides)
-        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+        """Refuse places of code, for whoever composes, completes a word or shows a config."""
+        judge_search_path(repo, config_name, overrides)
 
 
 def _register_own() -> None:
@@ -100,7 +89,7 @@ def _register_own() -> None:
 
 
 class Composer(Hydra):
-    """Hydra over our `conf/`, which judges what it composes and says plainly what is wrong."""
+    """Hydra over our `conf/`, which checks what it composes and raises plain errors."""
 
     def __init__(self, config_dir: str | None = None, typed: Sequence[str] = ()) -> None:
         """Search our folders.
@@ -109,7 +98,7 @@ class Composer(Hydra):
             config_dir: A further folder.
             typed: Overrides that the person at the command line wrote, and no file.
         """
-        path = create_config_search_path(str(built_in_conf()))
+        path = search_path(str(built_in_conf()))
         theirs = (("user", user_conf()), ("personal", personal_conf()))
         for provider, folder in theirs:  # each right before ours
             if folder is not None and is_there(folder):
@@ -133,10 +122,10 @@ class Composer(Hydra):
         parsed_overrides: list[Override] | None = None,
         **options: Any,
     ) -> DictConfig:
-        """Compose, as Hydra does, and judge the result.
+        """Compose, as Hydra does, and check the result.
 
         A key that no YAML file holds, but whose node names a target, may be set without a `+`:
-        the target's signature is the schema, and `check` judges it.
+        the target's signature is the schema, which `check` applies.
 
         Raises:
             UserError: An override or a file is wrong, or asks of Hydra what is not allowed.
@@ -249,7 +238,7 @@ class Composer(Hydra):
         return f"{line.partition('=')[0]}={','.join(chosen)}"
 
     def is_group(self, override: Override) -> bool:
-        """Whether an override chooses a group's option."""
+        """Return whether an override chooses a group's option."""
         loader: Any = self.config_loader
         return bool(loader.repository.group_exists(override.key_or_group))
 
@@ -280,7 +269,7 @@ def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
     # Taken as it stands: `processor.path` is that of a model which has none before its key is set.
     if not isinstance(node, DictConfig) or name not in list(node):  # the mapping itself resolves it
         return False
-    inner = node._get_node(name)
+    inner = node_at(node, name)
     is_node = isinstance(inner, DictConfig) and "_target_" in inner
     return is_node and isinstance(override.value(), Mapping)
 
@@ -306,65 +295,3 @@ def emptied(line: str) -> str:
     """`peft=null` in Hydra's own words, `~peft`; any other override as it is."""
     group, _, value = line.partition("=")
     return f"~{group}" if group in OPTIONAL and value == "null" else line
-
-
-def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobReturn] | None:
-    """Do what `lushan train ARGS...` asks for.
-
-    Args:
-        args: Overrides and Hydra's flags.
-        job: What to do with a config; it must catch its own exceptions, or a sweep ends with them.
-
-    Returns:
-        What the jobs returned, one entry for a single run; None where something was only shown.
-
-    Raises:
-        UserError: The command line or a config is wrong.
-    """
-    flags = flags_of(args)
-    flags.overrides = starting_from(flags.overrides)
-    if flags.help:
-        echo(usage.text())
-        return None
-    name = flags.config_name or PRIMARY
-    composer = Composer(flags.config_dir, flags.overrides)
-    GlobalHydra.instance().initialize(composer)
-    try:
-        with (
-            composer.said_plainly(name, flags.overrides),
-            execution_whitelist(TRUSTED, reset=True),
-        ):
-            if _show(composer, flags, name):
-                return None
-            parsed = composer.parse(flags.overrides)
-            mode = composer.get_mode(name, flags.overrides, parsed)
-            if flags.multirun or mode is RunMode.MULTIRUN:
-                overrides = [composer.without_glob(o) for o in parsed]
-                overrides.append("hydra.mode=MULTIRUN")
-                return _flat(composer.multirun(name, job, overrides))
-            return [composer.run(name, job, flags.overrides)]
-    finally:
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None  # what is judged next is no job of this command
-
-
-def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
-    if not (flags.hydra_help or flags.cfg or flags.info):
-        return False
-    with contextlib.redirect_stdout(io.StringIO()) as shown:
-        if flags.hydra_help:
-            composer.hydra_help(name, get_args_parser(), flags)
-        elif flags.cfg:
-            composer.show_cfg(name, flags.overrides, flags.cfg, flags.package, flags.resolve)
-        else:
-            composer.show_info(flags.info, name, flags.overrides)
-    echo(shown.getvalue(), end="")
-    return True
-
-
-def _flat(batches: Any) -> list[JobReturn]:
-    """The jobs of all batches; a sweeper that returns something else has no list of jobs."""
-    found: list[JobReturn] = []
-    for batch in batches if isinstance(batches, list | tuple) else []:
-        found += [batch] if isinstance(batch, JobReturn) else list(batch)
-    return found

@@ -1,4 +1,4 @@
-"""How much the interpolations of a config stand for, found out before any of them is resolved.
+"""Bounds on what the interpolations of a config expand to, before any of them is resolved.
 
 Ten lines, each of which names the one before it ten times, stand for more text than a machine has
 memory, and OmegaConf writes all of it out. Sizes are added up here from what each part names.
@@ -55,7 +55,7 @@ class _Sizes:
         self.known: dict[str, int] = {}
 
     def of(self, key: str) -> int:
-        """Return the characters that what stands at a key comes to, `MOST` + 1 at most."""
+        """Count the characters that the value at a key expands to, `MOST` + 1 at most."""
         if key not in self.known:
             self.known[key] = 0  # meanwhile: what names itself is refused by OmegaConf
             value = self.values[key]

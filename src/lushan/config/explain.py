@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise, said as our own mistakes are: key, value, repair, and the file.
+"""Errors of Hydra and OmegaConf as mistakes with key, value, repair and file.
 
 Nothing here decides whether a config is right; it only looks up, once something is wrong, what the
 right name is and which file or override the wrong one came from.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -17,19 +17,18 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from lushan.compat.omegaconf import node_at
 from lushan.config import choices, hints, provenance
+from lushan.config.provenance import Composer
 from lushan.errors import UnknownKey, UserError, nearest
-
-if TYPE_CHECKING:
-    from lushan.config.compose import Composer
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
 _PLAIN = ValueError | TypeError | LookupError | AssertionError | OSError | RecursionError
-_GENERAL = ("lushan.config", "lushan.cli.app", "lushan.cli.train")
+_GENERAL = ("lushan.config", "lushan.compat", "lushan.cli.app", "lushan.cli.train")
 
 
 def is_of_composition(error: BaseException) -> bool:
-    """Whether composing raised it: no job's own code, nor ours, was on the way.
+    """Return whether composing raised it: no job's own code, nor ours, was on the way.
 
     A sweeper or launcher may have asked for the composing of a job.
     """
@@ -129,7 +128,7 @@ def with_origin(error: UserError) -> UserError:
 
 
 def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
-    """The same mistake, with what was meant by the key, where the rest of the config tells it."""
+    """Return the same mistake, with what was meant by the key where the config shows it."""
     wrong = str(error.key)
     keys = [k for k in provenance.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
     value = error.value
@@ -287,7 +286,7 @@ def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override
 
 
 def _unknown_key(text: str, overrides: Sequence[str]) -> str | None:
-    """The key of which a message says that there is none; `~` before it where it was to go."""
+    """Return the key that a message names as missing; `~` before it where it was to be removed."""
     if found := re.match(r"Could not override '([^']*)'", text):
         return found[1]
     if found := re.match(r"Could not delete from config\. '([^']*)' does not exist", text):
@@ -353,7 +352,7 @@ def _deepest(base: DictConfig, key: str) -> DictConfig | None:
     """The innermost group on the way to a key; None where there is none."""
     node = base
     for part in key.split("."):
-        inner = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
+        inner = node_at(node, part) if isinstance(node, DictConfig) and part in node else None
         if not isinstance(inner, DictConfig):
             break
         node = inner

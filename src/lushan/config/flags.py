@@ -1,4 +1,4 @@
-"""Hydra's flags on the command line of `lushan train`, with mistakes told as ours are."""
+"""Hydra's flags on the command line of `lushan train`, with our own errors for mistakes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
-
+from lushan.compat.argparse import flags as all_flags
+from lushan.compat.hydra import args_parser
 from lushan.config import hints, provenance
+from lushan.config.compose import Composer
+from lushan.config.folders import PRIMARY
 from lushan.config.peers import VALUE
 from lushan.errors import UnknownKey, UserError, nearest
 
@@ -21,10 +23,10 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: A flag is unknown, not allowed, or does not go with another.
     """
-    parser = get_args_parser()
+    parser = args_parser()
     # `--experiment` is no short form of `--experimental-rerun`.
     parser.allow_abbrev = False
-    known = [flag for action in parser._actions for flag in action.option_strings]
+    known = all_flags(parser)
 
     def fail(message: str) -> NoReturn:
         given = enumerate(args)
@@ -69,10 +71,7 @@ def _name(argument: str) -> str:
 
 
 def _meant(args: Sequence[str], known: Sequence[str]) -> str | None:
-    """What was meant by the unknown flag that some arguments begin with: most are overrides."""
-    from lushan.config.compose import Composer  # it reads flags too
-    from lushan.config.folders import PRIMARY
-
+    """Suggest what was meant by the unknown flag that some arguments begin with."""
     flag, equals, value = args[0].partition("=")
     if near := nearest(flag, known):
         return f"Did you mean {near}?"

@@ -1,4 +1,4 @@
-"""Where config files are.
+"""Folders of config files.
 
 Searched are, in this order, the `conf/` of the working folder, the person's own configuration
 folder, and the package's. The working folder may be somebody else's; the person's own is trusted.

@@ -1,4 +1,4 @@
-"""What was meant by a key that does not exist: by the table of peers' names, then by spelling."""
+"""Suggestions for a key that does not exist: by the table of peers' names, then by spelling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hint_for(
     groups: Collection[str] = (),
     values: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """What to write instead of a key that does not exist; None where that is not certain.
+    """Suggest what to write instead of a key that does not exist; None where that is not certain.
 
     Args:
         name: The key, dotted.

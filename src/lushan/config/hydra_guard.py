@@ -1,8 +1,8 @@
-"""What a config may ask of Hydra itself.
+"""Settings of Hydra itself that a config may make.
 
 Hydra imports what `hydra.launcher`, `hydra.sweeper` and `hydra.callbacks` name, configures logging
 by calling what the config says, sets environment variables and searches packages for configs: each
-is a way for a config to run code, and each is judged before Hydra acts on it.
+is a way for a config to run code, and each is checked before Hydra acts on it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lushan.compat.omegaconf import is_empty, is_interpolation, node_at, raw_value
 from lushan.config import launcher_settings
 from lushan.config.allow_list import locate, nodes, user_prefixes
 from lushan.config.launcher_settings import Typed
@@ -107,14 +108,14 @@ def require_own_sweep(node: DictConfig) -> None:
 
 
 def _as_written(node: Any, key: str) -> Any:
-    """A node in plain values, unresolved: `${oc.env:NAME}` is not a name that was judged.
+    """Return a node in plain values, unresolved: nobody has checked the name in `${oc.env:NAME}`.
 
     Raises:
         UserError: What stands there is a mapping or list that stands somewhere else.
     """
     if not isinstance(node, DictConfig | ListConfig):
         return node
-    if node._is_none() or node._is_missing():
+    if is_empty(node):
         return None
     if isinstance(node, ListConfig):
         return [_member(node, place, f"{key}.{place}") for place in range(len(node))]
@@ -133,10 +134,10 @@ def _resolved(node: Any) -> Any:
 
 
 def _member(node: Any, name: Any, key: str) -> Any:
-    value: Any = node._get_node(name)
-    if not value._is_interpolation():
-        return _as_written(value if OmegaConf.is_config(value) else value._value(), key)
-    text = value._value()
+    value: Any = node_at(node, name)
+    if not is_interpolation(value):
+        return _as_written(value if OmegaConf.is_config(value) else raw_value(value), key)
+    text = raw_value(value)
     with suppress(OmegaConfBaseException):
         if isinstance(node[name], DictConfig | ListConfig | Mapping | list | tuple):
             raise UserError("this must be written here, not taken", key=key, value=text)

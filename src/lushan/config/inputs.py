@@ -1,4 +1,4 @@
-"""What a run reads besides its data: the files that its config names, and the code of its targets.
+"""Inputs of a run besides its data: files that its config names, and the code of its targets.
 
 This is the one place that says so. A string is a file's name where there is a file of that name;
 a folder's likewise, where a key is one that names places. Of an earlier run what it left of its
@@ -70,7 +70,7 @@ def named(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 
 
 def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all strings of a config with their dotted keys, less those that tell how to call."""
+    """Yield all strings of a config with their dotted keys, less those such as `_target_`."""
     if isinstance(node, str):
         yield key, node
     elif isinstance(node, Mapping):

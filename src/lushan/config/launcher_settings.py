@@ -1,4 +1,4 @@
-"""Which settings of a launcher or sweeper a config file may make.
+"""Settings of a launcher or sweeper that a config file may make.
 
 How many jobs run at a time, and what they ask of a cluster, is data. What starts programs, sets
 environments or names a server is not: a file could be somebody else's. Such a setting counts only
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.common import parsing
 from lushan.common.terminal import echo
+from lushan.compat import names
 from lushan.config.folders import personal_conf
 from lushan.errors import UserError
 from lushan.run.redaction import redact_arguments
@@ -34,8 +35,8 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "lushan.launch.fork.ForkLauncher": ("jobs",),
     "lushan.launch.combinations.Combinations": ("max_batch_size",),
     "lushan.search.sweeper.Search": (*_SEARCH, "preset"),
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher": (),
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": ("max_batch_size",),
+    names.BASIC_LAUNCHER: (),
+    names.BASIC_SWEEPER: ("max_batch_size",),
     "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper": (
         *_SEARCH,
         "max_failure_rate",
@@ -89,7 +90,7 @@ def require(
         written: The node as composed, interpolations unresolved.
         resolved: The same, resolved as far as that is possible.
         part: `launcher` or `sweeper`.
-        typed: What the command line says.
+        typed: Overrides of the command line.
 
     Raises:
         UserError: Names the key.
@@ -129,7 +130,7 @@ def require_storage(place: Any, key: str) -> None:
     """Refuse a database elsewhere that a config names and the environment does not.
 
     Raises:
-        UserError: A run is told to send its numbers there.
+        UserError: A run would send its numbers there.
     """
     if isinstance(place, str) and "://" in place and not is_local_database(place):
         if place in os.environ.values():
@@ -200,7 +201,7 @@ def _origin(key: str, value: Any, part: str, typed: Typed) -> str:
 
 
 def _at(value: Any, name: str, key: str) -> Any:
-    """Return what a value that was set at `name` says of `key`; ... where it says nothing."""
+    """Return the value of `key` in what was set at `name`; ... where it has none."""
     if name == key:
         return value
     if not key.startswith(f"{name}."):

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -16,6 +15,7 @@ from hydra.types import HydraContext, RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
+from lushan.compat.hydra import callbacks
 from lushan.config.compose import Composer
 from lushan.config.folders import PRIMARY
 from lushan.config.hydra_guard import TRUSTED
@@ -47,7 +47,7 @@ def launch(
 
 
 def require_launcher(options: Sequence[str]) -> None:
-    """Judge options of a launcher before there is anything to launch.
+    """Check options of a launcher before there is anything to launch.
 
     Raises:
         UserError: An override is wrong.
@@ -79,7 +79,7 @@ def _launcher(
                 composer,
                 Plugins.instance().instantiate_launcher(
                     hydra_context=HydraContext(
-                        config_loader=composer.config_loader, callbacks=Callbacks(config)
+                        config_loader=composer.config_loader, callbacks=callbacks(config)
                     ),
                     task_function=task,
                     config=config,

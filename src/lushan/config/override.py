@@ -84,7 +84,7 @@ def _format(own: DictConfig, line: str) -> dict[str, Any]:
 
 
 def _meant(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
-    """What was meant by a key that is not below `groups`: one that is."""
+    """Suggest a key below `groups` instead of one that is not."""
     base = OmegaConf.create({name: cfg[name] for name in groups if name in cfg})
     keys = list(provenance.keys_of(base))
     given = override.get_value_string()

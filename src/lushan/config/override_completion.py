@@ -1,12 +1,11 @@
-"""How an override of `lushan train` can go on; see `lushan.cli.completion` for the shells."""
+"""Completion of overrides of `lushan train`; see `lushan.cli.completion` for the shells."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from hydra._internal.core_plugins.bash_completion import BashCompletion
-
+from lushan.compat.hydra import completions
 from lushan.config import provenance, usage
 from lushan.config.folders import conf_folders
 
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def query(composer: Composer, config_name: str | None, line: str) -> list[str]:
-    """How the last word of a command line can go on."""
+    """Complete the last word of a command line."""
     line = re.sub(r"^\s*\S+\s+train\s?", "", line, count=1).lstrip()
-    found = BashCompletion(composer.config_loader)._query(config_name, line)
+    found = completions(composer.config_loader, config_name, line)
     word = "" if line.endswith(" ") else (line.split() or [""])[-1]
     if "." in word and "=" not in word:
         # Keys that no file holds, but that what a group calls would take.

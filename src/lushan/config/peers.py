@@ -1,4 +1,4 @@
-"""What other tools call a setting, and what to write for it here.
+"""Settings by their names in other tools, and what to write for each here.
 
 The names are those of transformers (`TrainingArguments` and its example scripts), LLaMA-Factory,
 axolotl, ms-swift, lightning-hydra-template, the Lightning `Trainer`, NeMo and torchtune. Nothing
@@ -38,7 +38,7 @@ class Peer:
     convert: Callable[[str], str] | None = None
 
     def overrides(self, value: str | None) -> list[str]:
-        """What to write for a value; empty where nothing means the same."""
+        """Return what to write for a value; empty where nothing means the same."""
         text = self.values.get(str(value).lower(), self.write)
         if value is not None and self.convert is not None:
             value = self.convert(value)

@@ -1,13 +1,14 @@
-"""Which YAML file, or the command line, a key of a composed config came from."""
+"""Provenance of each key of a composed config: a YAML file, or the command line."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
@@ -19,15 +20,12 @@ from lushan.config import usage
 from lushan.config.folders import conf_folders
 from lushan.config.signatures import known_parameters, parameters_of
 
-if TYPE_CHECKING:
-    from lushan.config.compose import Composer
-
 COMMAND_LINE = "command line"
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a key was written.
+    """Place where a key was written.
 
     Attributes:
         file: Its path, or `command line`.
@@ -38,9 +36,26 @@ class Place:
     line: int | None = None
 
 
+class Composer(Protocol):
+    """Composer of `lushan.config.compose`, as far as errors and provenance ask it."""
+
+    config_loader: ConfigLoader
+
+    def parse_quietly(self, typed: Sequence[str], /) -> list[Override]:
+        """Parse those overrides that can be."""
+
+    def is_group(self, override: Override, /) -> bool:
+        """Return whether an override chooses a group's option."""
+
+    def without_values(
+        self, config_name: str | None, parsed: list[Override], /
+    ) -> DictConfig | None:
+        """Return the config as its groups make it, before single keys are set."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Composition:
-    """What was composed last, and by whom."""
+    """The last composition: its composer, config and overrides."""
 
     composer: Composer
     config_name: str | None
@@ -56,12 +71,12 @@ def remember(composition: Composition) -> None:
 
 
 def forget() -> None:
-    """The next config to be judged was not composed: it comes from a run's folder."""
+    """Forget how a config was composed: the next one is read from a run's folder."""
     _latest.clear()
 
 
 def origin(key: str) -> Place | None:
-    """Where a key of the config that was composed last came from; None if that is not known.
+    """Return where a key of the last composed config was written; None if that is not known.
 
     A key that was written nowhere, because it is missing, has the place of the node around it.
     """
@@ -147,7 +162,7 @@ def line_of(file: Path, parts: Sequence[str]) -> int | None:
 
 
 def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> Place | None:
-    """Where a file chooses an option in its defaults list; None where no file does.
+    """Find where a file chooses an option in its defaults list; None where no file does.
 
     Args:
         composer: Knows where files are.
@@ -169,7 +184,7 @@ def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> 
 
 
 def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
-    """What a defaults list chooses, `model/bert_tiny`, and on which line."""
+    """Return what a defaults list chooses, `model/bert_tiny`, and on which line."""
     try:
         node: Any = parsing.compose_yaml(file.read_bytes())
     except (OSError, ValueError):

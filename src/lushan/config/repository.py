@@ -9,17 +9,19 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any, cast
 
-from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.default_element import ResultDefault
-from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from lushan.common import parsing
+from lushan.compat.hydra import (
+    CachingConfigRepository,
+    ConfigRepository,
+    FileConfigSource,
+    file_of,
+)
 from lushan.config import expansion
 from lushan.config.folders import built_in_conf
 from lushan.errors import UserError
@@ -29,7 +31,7 @@ SETTLED = 2.0
 
 
 class Memory:
-    """What was made before, given out as copies.
+    """Cache of pickled objects, given out as copies.
 
     Args:
         most: Things it remembers; with one more it forgets them all.
@@ -57,7 +59,7 @@ class Repository(ConfigRepository):
     """Hydra's, which remembers what it has read of files that have not changed since."""
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """As Hydra's: a result that belongs to the caller, whatever becomes of it there."""
+        """Load a config as Hydra's does: the result belongs to the caller, who may change it."""
         self._require_bounded(config_path)
         load = super().load_config
         file = self.file(config_path)  # before it is read: what changes meanwhile is read again
@@ -67,11 +69,10 @@ class Repository(ConfigRepository):
 
     def _require_bounded(self, config_path: str) -> None:
         """Refuse a file of somebody's that Hydra, whose reader is OmegaConf's, would choke on."""
-        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        source = self.source_of(config_path)
         if not isinstance(source, FileConfigSource) or source.path == str(built_in_conf()):
             return
-        named: Any = source._normalize_file_name(config_path)
-        path = Path(source.path, named)
+        path = file_of(source, config_path)
         try:
             parsing.require_bounded(parsing.read_bounded(path, parsing.MOST_YAML_BYTES))
         except parsing.OutOfBounds as error:
@@ -80,8 +81,8 @@ class Repository(ConfigRepository):
             return  # Hydra says what is wrong with it
 
     def file(self, config_path: str) -> Hashable:
-        """What is another where a file's content is; None where its next change may not show."""
-        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        """Return a key of a file's content; None where its next change may not show."""
+        source = self.source_of(config_path)
         if source is None:
             return None
         stamp = _stamp(source, config_path)
@@ -117,8 +118,7 @@ def _bounded(cfg: DictConfig) -> DictConfig:
 def _stamp(source: ConfigSource, config_path: str) -> tuple[int, ...] | None:
     if not isinstance(source, FileConfigSource):
         return ()  # what is installed stays as it is
-    named: Any = source._normalize_file_name(config_path)
-    status = Path(source.path, named).stat()
+    status = file_of(source, config_path).stat()
     if time.time() - status.st_mtime < SETTLED:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

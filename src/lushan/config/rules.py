@@ -1,10 +1,11 @@
-"""The kinds of things that may be targets; `lushan.config.allow_list` judges by them."""
+"""Rules for the kinds of targets; `lushan.config.allow_list` applies them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lushan.compat import names
 from lushan.config.launcher_settings import SETTINGS
 
 
@@ -129,8 +130,8 @@ HYDRA_RULES = (
         ("hydra.experimental.callbacks.",),
         ("hydra.experimental.callback.Callback",),
     ),
-    Rule("optuna.samplers.", ("optuna.samplers.",), ("optuna.samplers._base.BaseSampler",)),
-    Rule("optuna.pruners.", ("optuna.pruners.",), ("optuna.pruners._base.BasePruner",)),
+    Rule("optuna.samplers.", ("optuna.samplers.",), (names.BASE_SAMPLER,)),
+    Rule("optuna.pruners.", ("optuna.pruners.",), (names.BASE_PRUNER,)),
 )
 """What may stand under `hydra`: launchers and sweepers whose settings are known, and callbacks,
 samplers and pruners that came with Hydra and Optuna."""

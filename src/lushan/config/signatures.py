@@ -1,4 +1,4 @@
-"""What the callables take that configs name, remembered on disk.
+"""Signatures of the callables that configs name, kept on disk.
 
 Importing what a config names costs seconds (Lightning alone six); comparing a config with what was
 read last time costs milliseconds. An entry holds as long as the files it was read from do: their
@@ -58,13 +58,13 @@ class Parameter:
 
     @property
     def late(self) -> bool:
-        """Whether code gives it: required, and keyword-only or nothing that YAML can write."""
+        """Return whether code gives it: required, and nothing that YAML can write."""
         return self.required and (not self.positional or not writable(self.kind))
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a target is and takes.
+    """Signature of a target.
 
     Attributes:
         identity: What it really is.
@@ -80,7 +80,7 @@ class Signature:
 
 
 def signature(name: str, key: str = "") -> Signature:
-    """The signature of a target, which is judged on the way.
+    """Return the signature of a target, which is checked against the allow-list first.
 
     Args:
         name: What stands at `_target_`.
@@ -216,7 +216,7 @@ def _modeling_files(thing: Any) -> list[Path]:
 
 
 def cache_file() -> Path:
-    """Where signatures are remembered: below `$XDG_CACHE_HOME`, or `~/.cache`."""
+    """Return the file that signatures are kept in: below `$XDG_CACHE_HOME`, or `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     version = f"{lushan.__version__}-py{sys.version_info.major}{sys.version_info.minor}"
     return Path(home).expanduser() / "lushan" / f"signatures-{version}-{FORMAT}.json"
@@ -263,7 +263,7 @@ def unchanged(files: list[list[Any]]) -> bool:
 
 
 def verdicts() -> dict[str, Any]:
-    """What `lushan.config.check_cache` remembers."""
+    """Return what `lushan.config.check_cache` keeps."""
     return _cache()["verdicts"]
 
 

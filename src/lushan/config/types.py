@@ -1,4 +1,4 @@
-"""Which YAML values an annotation takes.
+"""Types of YAML values that an annotation takes.
 
 An annotation is brought into plain lists ("kinds") that JSON can hold, so that a config can be
 compared with it later without importing what was annotated.
@@ -54,7 +54,7 @@ _LISTS = (
 
 
 def kind_of(annotation: Any) -> Kind:
-    """The kind of a resolved annotation; `["any"]` for what cannot be told."""
+    """Return the kind of a resolved annotation; `["any"]` for what cannot be known."""
     if annotation in (Any, object) or isinstance(annotation, str):
         return ANY
     if isinstance(annotation, type(None) | type) and annotation in _PLAIN:
@@ -104,13 +104,14 @@ def _bare(annotation: Any) -> Kind:
         return ["list", ANY]
     if typing.is_typeddict(annotation) or issubclass(annotation, collections.abc.Mapping):
         return ["dict", ANY]
-    if getattr(annotation, "_is_protocol", False):
+    # That of typing_extensions is another one.
+    if any(base.__name__ == "Protocol" for base in annotation.__bases__):
         return ANY
     return ["object", annotation.__name__]
 
 
 def writable(kind: Kind) -> bool:
-    """Whether YAML can write a value of a kind; an object only a target or code can give."""
+    """Return whether YAML can write a value of a kind; an object only a target or code can give."""
     if kind[0] == "union":
         # `None` does not count: what may also be null is still given by code.
         return any(writable(k) for k in kind[1:] if k != ["none"])
@@ -120,7 +121,7 @@ def writable(kind: Kind) -> bool:
 
 
 def fits(value: Any, kind: Kind) -> bool:
-    """Whether a plain value is one of a kind. Of a `_target_` one cannot say what it makes."""
+    """Return whether a plain value is one of a kind; what a `_target_` makes is not known."""
     if isinstance(value, Mapping) and "_target_" in value:
         return _can_be_made(kind)
     name, *rest = kind
@@ -149,7 +150,7 @@ def fits(value: Any, kind: Kind) -> bool:
 
 
 def _can_be_made(kind: Kind) -> bool:
-    """Whether a target may stand for a value of a kind: for no number, word or list of words."""
+    """Return whether a target may stand for a value of a kind: for no number or word."""
     name, *rest = kind
     if name in ("union", "tuple"):
         return any(_can_be_made(k) for k in rest)
@@ -217,7 +218,7 @@ def options(kind: Kind) -> list[Any]:
 
 
 def repair(value: Any, kind: Kind) -> str | None:
-    """How to write a value that was nearly right: `'3'` for 3, `3.0` for 3."""
+    """Suggest how to write a value that was nearly right: `'3'` for 3, `3.0` for 3."""
     if isinstance(value, str) and not isinstance(value, bool):
         for reading in (int, float):
             try:

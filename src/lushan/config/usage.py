@@ -1,4 +1,4 @@
-"""What `lushan train --help` says: the groups with their options, read off the folders.
+"""Help of `lushan train`: the groups with their options, read from the folders.
 
 Neither Hydra nor anything else that takes time is imported for it.
 """
@@ -76,7 +76,7 @@ def options_by_group(folders: list[Path]) -> dict[str, list[str]]:
 
 
 def _is_placed_below(group: Path, inner: str) -> bool:
-    """Whether options of a group choose one of the inner group in their defaults."""
+    """Return whether options of a group choose one of the inner group in their defaults."""
     wanted = f"- {inner}:"
     return any(
         line.strip().startswith(wanted)

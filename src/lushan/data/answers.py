@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lushan.data.encode import arrow
 from lushan.data.fields import Field
-from lushan.data.labelled import Columns, halves
+from lushan.data.raw_columns import Columns, halves
 from lushan.errors import UserError
 
 

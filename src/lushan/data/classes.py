@@ -10,14 +10,12 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from lushan.common.parsing import parse_json
 from lushan.data.written_lists import BRACKETS, NUMBER, as_list
 from lushan.errors import UserError
-
-if TYPE_CHECKING:
-    from lushan.data.labelled import Columns
 
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
@@ -69,6 +67,20 @@ def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     return found
 
 
+class Places(Protocol):
+    """Rows of a file, named in errors."""
+
+    file: str | Path
+
+    def fail(
+        self, problem: str, row: int, *, hint: str | None = None, value: Any = None
+    ) -> UserError:
+        """Return the error about a row."""
+
+    def place(self, row: int) -> str:
+        """Return a row's place: `line 3`."""
+
+
 @dataclasses.dataclass
 class LabelReader:
     """Reads the labels of one file.
@@ -84,7 +96,7 @@ class LabelReader:
         remarks: What the reader of the numbers must know.
     """
 
-    columns: Columns
+    columns: Places
     values: Sequence[Any]
     names: Sequence[str] | None = None
     separator: str | None = None

@@ -24,7 +24,7 @@ from lushan.data.documents import Part, Reading
 from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
 from lushan.data.files import empty
-from lushan.data.labelled import Columns, halves
+from lushan.data.raw_columns import Columns, halves
 from lushan.errors import UserError
 
 KEY = "key"

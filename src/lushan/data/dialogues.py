@@ -13,16 +13,7 @@ from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.history import HISTORY, earlier_turns
-from lushan.data.labelled import (
-    Columns,
-    Labelled,
-    halves,
-    most,
-    remember,
-    remembered,
-    require_column,
-    with_places,
-)
+from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.messages import (
     CALLS,
     TOOLS,
@@ -34,6 +25,7 @@ from lushan.data.messages import (
     tools_from,
     without_nulls,
 )
+from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 from lushan.text.weights import WEIGHT

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,10 +36,14 @@ from lushan.text import tags
 from lushan.text.words import join_words
 
 if TYPE_CHECKING:
-    from lushan.data.labelled import Columns
+    from lushan.data.raw_columns import Columns
 
 PLACES = ("id", "line", "file")
 """Columns of every corpus that say where a row stood; no field has one of these names."""
+
+
+Keep = Callable[[bytes, str], dict[str, str]]
+"""Keeps the content of a file under a name with an ending, and returns `path`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,16 @@ class Field(Stored, abc.ABC):
         del value
         return ()
 
+    def stored(self, value: Any, keep: Keep | None = None) -> Any:
+        """Return a value of a corpus as a prediction is stored with it, in JSON's types.
+
+        Args:
+            value: Of the corpus.
+            keep: Keeps a file beside the predictions; None where none can be kept.
+        """
+        del keep
+        return value
+
     def preview(self, value: Any) -> str:
         """Return a value as a text for people."""
         return " | ".join(self.texts(value))
@@ -127,7 +141,7 @@ class Text(StoredText, Field):
         return (value,)
 
     def read(self, columns: Columns, name: str) -> pa.Array:
-        from lushan.data.labelled import strings
+        from lushan.data.raw_columns import strings
 
         return strings(columns, name)
 
@@ -318,6 +332,11 @@ class Image(StoredImage, Field):
             )
         return found
 
+    def stored(self, value: Mapping[str, Any], keep: Keep | None = None) -> dict[str, str]:
+        if value["path"] or keep is None:
+            return {"path": value["path"]}
+        return keep(value["bytes"], ending(value["bytes"]))
+
     def preview(self, value: Mapping[str, Any]) -> str:
         return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
 
@@ -409,6 +428,14 @@ def distinct_classes(table: pa.Table, fields: Fields) -> set[str]:
     values = pc.unique(flat).to_pylist()
     wrap = pa.types.is_list(column.type)
     return {label for value in values for label in field.classes([value] if wrap else value)}
+
+
+def ending(data: bytes) -> str:
+    """Return the usual ending of a file of an image, from its first bytes."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    known = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif", b"BM": "bmp"}
+    return next((name for start, name in known.items() if data.startswith(start)), "tif")
 
 
 def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:

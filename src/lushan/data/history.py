@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 
 HISTORY = "history"
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from lushan.common.parsing import parse_json, parse_json_at
 from lushan.data import files, unpacking
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from lushan.data import files
-from lushan.data.classes import Classes, LabelReader
+from lushan.data.classes import LabelReader
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
-from lushan.data.media import Media
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
@@ -26,60 +25,6 @@ PAIRS = (
 )
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score")
 IDS = ("id", "idx", "guid", "uid")
-
-
-@dataclasses.dataclass
-class Columns:
-    """Raw columns of one file.
-
-    Attributes:
-        values: Name to values, all of one length.
-        lines: The line each row starts in, from 1.
-        file: The file, as the user named it.
-        classes: Of columns whose values were class numbers, these and their names.
-        elements: The rows' numbers in a JSON array, where they are elements of one.
-        media: Where images lie that the rows name; None where that is not known.
-    """
-
-    values: Mapping[str, Sequence[Any]]
-    lines: Sequence[int]
-    file: str | Path
-    classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
-    elements: Sequence[int] | None = None
-    media: Media | None = None
-
-    def usual(
-        self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
-    ) -> list[str]:
-        """Return the columns that most rows have, so that one odd row adds none.
-
-        Args:
-            named: Columns that the config names, which count whatever rows have them.
-            among: Names of which one is looked for; where no usual column is called so, all count.
-        """
-        wanted = [named] if isinstance(named, str) else named or ()
-        found = [
-            name
-            for name, values in self.values.items()
-            if name in wanted or 2 * sum(value is None for value in values) <= len(values)
-        ]
-        if among and not any(name in wanted or name.lower() in among for name in found):
-            return list(self.values)
-        return found
-
-    def fail(
-        self, problem: str, row: int, *, hint: str | None = None, value: Any = None
-    ) -> UserError:
-        """The error about a row."""
-        if self.elements is not None:
-            problem = f"{problem} (element {self.elements[row]})"
-        return UserError(problem, file=self.file, line=self.lines[row], hint=hint, value=value)
-
-    def place(self, row: int) -> str:
-        """Where a row stands."""
-        if self.elements is not None:
-            return f"element {self.elements[row]}"
-        return f"line {self.lines[row]}"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -296,51 +241,3 @@ def require_column(name: str, names: Collection[str], key: str, file: str | Path
             file=file,
             hint=f"{near} {hint}" if near else hint,
         )
-
-
-def strings(columns: Columns, name: str) -> pa.Array:
-    """A column that must hold text in every row; an empty one is allowed."""
-    values = columns.values[name]
-    for row, value in enumerate(values):
-        if type(value) is not str:
-            raise columns.fail(
-                f"the {name} is missing" if value is None else f"the {name} is no text",
-                row,
-                value=value,
-            )
-    try:
-        return arrow.texts(values)
-    except UnicodeEncodeError as error:
-        raise halves(columns, [[value] for value in values]) from error
-
-
-def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:
-    """The error for half of a surrogate pair, which JSON can write and UTF-8 cannot."""
-    for row, texts in enumerate(values):
-        for text in texts:
-            for place, character in enumerate(text):
-                if "\ud800" <= character <= "\udfff":
-                    return columns.fail(
-                        f"half of a surrogate pair, \\u{ord(character):04x}, at character "
-                        f"{place + 1} of the text",
-                        row,
-                        hint="An emoji was cut there; remove the rest of it.",
-                    )
-    raise AssertionError("no surrogate in these values")
-
-
-def with_places(table: Mapping[str, pa.Array], columns: Columns) -> pa.Table:
-    """A table with the columns line and file."""
-    places = {
-        "line": arrow.numbers(columns.lines, pa.int64()),
-        "file": arrow.texts([str(columns.file)] * len(columns.lines)),
-    }
-    return pa.table({**table, **places})
-
-
-def require_short(columns: Columns, longest: int) -> None:
-    """Refuse a text beyond the bound, where lines could not be measured."""
-    for values in columns.values.values():
-        for row, value in enumerate(values):
-            if isinstance(value, str) and len(value) > longest:
-                raise files.too_long(columns.file, columns.lines[row], len(value), longest)

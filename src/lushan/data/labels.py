@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 import pyarrow as pa
 
 from lushan.data.fields import Fields, classes, classified, distinct_classes, targets
 from lushan.errors import UserError, did_you_mean
 
-if TYPE_CHECKING:
-    from lushan.data.source import Corpus
+
+class Splits(Protocol):
+    """Tables with labels, as a corpus has them (`lushan.data.source`)."""
+
+    @property
+    def splits(self) -> Mapping[str, pa.Table]:
+        """A table a split."""
+
+    @property
+    def fields(self) -> Fields:
+        """What their columns hold."""
+
+    @property
+    def labels(self) -> list[str] | None:
+        """All labels; None where they are not known yet."""
 
 
 def has_classes(table: pa.Table, fields: Fields) -> bool:
@@ -18,7 +32,7 @@ def has_classes(table: pa.Table, fields: Fields) -> bool:
     return classified(table, fields) is not None
 
 
-def labels_of(corpus: Corpus) -> list[str]:
+def labels_of(corpus: Splits) -> list[str]:
     """Return the classes that the training split has, sorted.
 
     Raises:

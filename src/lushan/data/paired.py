@@ -10,16 +10,8 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data.encode import arrow
-from lushan.data.labelled import (
-    Columns,
-    Labelled,
-    halves,
-    most,
-    remember,
-    remembered,
-    require_column,
-    with_places,
-)
+from lushan.data.labelled import Labelled, most, remember, remembered, require_column
+from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.errors import UserError, did_you_mean
 from lushan.text.words import join_words
 

@@ -52,6 +52,23 @@ def require_tokenizer(processor: Any) -> Any:
     return found
 
 
+def require_image_processor(processor: Any) -> Any:
+    """Return the image processor in a processor, or that it is.
+
+    Raises:
+        UserError: It has none.
+    """
+    found = getattr(processor, "image_processor", processor)
+    if "pixel_values" not in getattr(found, "model_input_names", ()):
+        raise UserError(
+            "this task reads images, and the processor makes none of them",
+            key="processor",
+            value=type(processor).__name__,
+            hint="Write processor=image, or processor=pretrained with the path of one.",
+        )
+    return found
+
+
 def vocabulary(processor: Any) -> dict[str, int]:
     """Return what a model must know of a processor's tokenizer; nothing where it has none."""
     found = tokenizer_of(processor)

@@ -14,7 +14,8 @@ from lushan.data import files, unpacking
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, remembered
+from lushan.data.labelled import remembered
+from lushan.data.raw_columns import Columns
 from lushan.data.source import Source
 from lushan.errors import UserError
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
+from lushan.common.parsing import parse_json
 from lushan.data.fields import Field, Fields, Value
 from lushan.data.stored import Record
 
@@ -160,7 +161,7 @@ def _as_dict(name: str, entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {"role": entry.role, "field": f"{kind.__module__}.{kind.__qualname__}"}
     if options:
         try:
-            found["options"] = json.loads(json.dumps(options))
+            found["options"] = parse_json(json.dumps(options))
         except TypeError as error:
             raise ValueError(f"{name!r}: an option of {kind.__qualname__} is no JSON") from error
     return found

@@ -13,19 +13,10 @@ from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
-from lushan.data.labelled import (
-    LABELS,
-    Columns,
-    halves,
-    most,
-    remember,
-    remembered,
-    require_column,
-    strings,
-    with_places,
-)
+from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import Media
 from lushan.data.paired import Paired
+from lushan.data.raw_columns import Columns, halves, strings, with_places
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
@@ -81,8 +72,6 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        if self.media is not None:
-            columns = dataclasses.replace(columns, media=self._media())
         table = self._table_of(columns, split, notes, fields)
         if self.group is None:
             return table
@@ -133,6 +122,8 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a value is of another form.
         """
+        if self.media is not None:
+            columns = dataclasses.replace(columns, media=self._media())
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
             column = self._column_of(name, field, columns)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from lushan.common.override_text import can_be_key, typed
 from lushan.data import files
-from lushan.data.labelled import Columns
 from lushan.data.messages import (
     CALLS,
     Malformed,
@@ -18,6 +17,7 @@ from lushan.data.messages import (
     calls_from,
     weight_from,
 )
+from lushan.data.raw_columns import Columns
 from lushan.errors import UserError, did_you_mean
 from lushan.text.weights import WEIGHT
 

@@ -24,6 +24,7 @@ from lushan.data.fields import (
     PAIRS,
     Field,
     Fields,
+    Image,
     Messages,
     Words,
     inputs,
@@ -38,15 +39,13 @@ from lushan.data.labelled import (
     IDS,
     LABELS,
     TEXTS,
-    Columns,
     Labelled,
     most,
     remember,
     remembered,
     require_column,
-    strings,
-    with_places,
 )
+from lushan.data.raw_columns import Columns, strings, with_places
 from lushan.data.raw_input import STDIN, Format, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows, word_lists
 from lushan.data.source import Source
@@ -158,11 +157,13 @@ class Reading(Input):
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
         reader: Any = self.source if isinstance(self.source, Rows) else Rows()
-        plain = dataclasses.replace(reader, id=None)
+        media = reader.media
+        if media is None and has(wanted, Image):  # beside the file that names them
+            media = str(Path.cwd() if self.name == STDIN else self.path().parent)
+        plain = dataclasses.replace(reader, id=None, media=media)
         remember(plain, **remembered(self.source))
-        return plain.fields_table(columns, wanted, "input", []).set_column(
-            0, "id", self._ids(columns)
-        )
+        table = plain.fields_table(columns, wanted, "input", self.notes)
+        return table.set_column(0, "id", self._ids(columns))
 
     def _tell(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")

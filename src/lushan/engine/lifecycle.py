@@ -22,10 +22,10 @@ from lushan.config.init_from import written_for
 from lushan.config.inputs import Inputs
 from lushan.errors import UserError
 from lushan.launch.signals import Signals
-from lushan.run import checksums, inside, remote_code
+from lushan.run import checksums, remote_code
 from lushan.run.artifacts import ENCODER, PROCESSOR, require_checkpoint
 from lushan.run.config_yaml import read_config
-from lushan.run.files import intact, jsonable, write_json
+from lushan.run.files import appending, intact, jsonable, write_json
 from lushan.run.folder import FAILED, RunFolder
 from lushan.run.identity import RESOLVED, unseen
 from lushan.run.input_changes import INPUTS, changes, require_unchanged
@@ -330,7 +330,7 @@ def logged(path: Path) -> Iterator[None]:
     root = logging.getLogger("lushan")
     root.setLevel(logging.INFO)
     root.propagate = False
-    file = inside.appending(path)
+    file = appending(path)
     to_file = terminal.journal(file)
     to_screen = terminal.screen()
     lightning = logging.getLogger("pytorch_lightning")

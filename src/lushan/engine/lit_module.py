@@ -18,6 +18,7 @@ from lushan.callbacks.ema import WeightAverage
 from lushan.callbacks.guard import Guard
 from lushan.checkpoint.dtensor import clip_gradients
 from lushan.common.units import LOSS
+from lushan.compat.lightning import is_attached
 from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.encode.encoding import Encoded
@@ -128,7 +129,7 @@ class Experiment(pl.LightningModule):
         assert self.plan is not None
         done = self.global_step - start
         batches = self.plan.epoch(epoch, done=done)
-        if self.plan.epochs is None and self._trainer is not None:  # a stream: is it the last?
+        if self.plan.epochs is None and is_attached(self):  # a stream: is it the last?
             ends = done + len(batches) >= self.plan.total_steps
             self.trainer.fit_loop.max_epochs = epoch + (1 if ends else 2)
         self._epoch = epoch

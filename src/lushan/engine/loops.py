@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning.loops.fit_loop import _FitLoop
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from lushan.callbacks.boundary import AtBoundary
+from lushan.compat.lightning import FitLoop, TrainingEpochLoop
 from lushan.data.batch.batching import mix
 from lushan.engine.distributed.strategies import data_share
 
 
-class EpochLoop(_FitLoop):
+class EpochLoop(FitLoop):
     """Walks the epochs."""
 
     @property
@@ -49,7 +48,7 @@ class EpochLoop(_FitLoop):
         reach_boundary(self.trainer, epoch_over=True)
 
 
-class StepLoop(_TrainingEpochLoop):
+class StepLoop(TrainingEpochLoop):
     """Walks the steps of an epoch."""
 
     def on_run_start(self, data_fetcher: Any) -> None:
@@ -88,7 +87,7 @@ def set_random_state(trainer: Any) -> None:
 
 def install(trainer: Any) -> None:
     """Give a trainer these loops in place of Lightning's, with the limits that it has set."""
-    before: _FitLoop = trainer.fit_loop
+    before: FitLoop = trainer.fit_loop
     steps = before.epoch_loop
     trainer.fit_loop = EpochLoop(
         trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs

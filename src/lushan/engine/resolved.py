@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from lushan.compat import transformers
 from lushan.engine.trainer import Trainer
 
 
@@ -26,5 +27,4 @@ def resolved(trainer: Trainer, attention: str | None) -> dict[str, Any]:
 def attention_of(model: torch.nn.Module) -> str | None:
     """Return how transformers computes a model's attention; None where it has none of its own."""
     config = getattr(getattr(model, "encoder", None), "config", None)
-    found = getattr(config, "_attn_implementation", None)
-    return None if found is None else str(found)
+    return transformers.attention_of(config)

@@ -9,8 +9,8 @@ from typing import Any
 
 from lushan.common.parsing import parse_json
 from lushan.data import files
-from lushan.data.labelled import Columns
 from lushan.data.messages import Malformed, tools_from
+from lushan.data.raw_columns import Columns
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from lushan.compat.transformers import compiles_whole
 from lushan.data.fields import inputs
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
@@ -169,7 +170,7 @@ class Speaker:
             self.model.device.type != "cuda"
             or self.peculiar
             or work < WORTH_COMPILING
-            or not getattr(self.model, "_can_compile_fullgraph", False)
+            or not compiles_whole(self.model)
         ):
             return None
         return max(lengths[row] + group.new_tokens for group in groups for row in group.rows)

@@ -9,8 +9,9 @@ from typing import Any
 
 from lushan.data.dialogues import SCHEMAS
 from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields
-from lushan.data.labelled import Columns, Labelled
+from lushan.data.labelled import Labelled
 from lushan.data.messages import dialogues_of
+from lushan.data.raw_columns import Columns
 from lushan.data.raw_input import STDIN, Format, format_of, standard_input
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
+from lushan.compat.hydra import BasicSweeper
 from lushan.launch.fork import ForkLauncher
 
 
 class Combinations(BasicSweeper):
-    """As Hydra's, whose arguments it takes: `max_batch_size` and `params`."""
+    """Sweep over all combinations with Hydra's arguments: `max_batch_size` and `params`."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose each job once before any begins; `ForkLauncher` does so by itself."""

@@ -262,7 +262,7 @@ class ForkLauncher(Launcher):
 def set_apart(
     job_overrides: Sequence[Sequence[str]], command: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
-    """Of each job's overrides those that not all have, to be shown.
+    """Return for each job the overrides that not all have, to be shown.
 
     Args:
         job_overrides: Of each job.

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lushan.run import inside, manifest
+from lushan.run import manifest
+from lushan.run.files import appending
 
 LOCAL = {
     "lushan.launch.fork.ForkLauncher": "jobs",
@@ -66,7 +67,7 @@ def take_gpu(number: int) -> str | None:
     turn = number % len(cards)
     chosen = cards[turn]
     for card in [*cards[turn:], *cards[:turn]]:
-        lock = inside.appending(folder / card.replace("/", "-"))
+        lock = appending(folder / card.replace("/", "-"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""How the jobs of a sweep ended: collected by launcher and sweeper, shown by the command line."""
+"""Status of each job of a sweep: collected by launcher and sweeper, shown by the command line."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def collected() -> list[JobStatus]:
 
 
 def add_note(text: str) -> None:
-    """Have something said after the closing table."""
+    """Add a line to be printed after the closing table."""
     _notes.append(text)
 
 
 def notes() -> list[str]:
-    """What is to be said after the closing table."""
+    """Return what is printed after the closing table."""
     return list(_notes)
 
 
@@ -112,7 +112,7 @@ def exit_code(jobs: Sequence[JobStatus]) -> int:
 
 
 def exit_reason(code: int) -> str:
-    """Say in words how a process ended that could not say it itself.
+    """Return in words how a process ended that could not report it.
 
     Args:
         code: Its exit code; negative for the signal that ended it.

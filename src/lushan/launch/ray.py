@@ -17,7 +17,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_ray_launcher import ray_launcher
-from hydra_plugins.hydra_ray_launcher._config import RayLauncherConf
+
+from lushan.compat.ray import settings, start
 
 
 class RayLauncher(ray_launcher.RayLauncher):
@@ -28,20 +29,19 @@ class RayLauncher(ray_launcher.RayLauncher):
     ) -> Sequence[JobReturn]:
         """Start Ray where it is not running yet, then the jobs."""
         import ray
-        from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
 
         if not ray.is_initialized():
             empty = tempfile.mkdtemp(prefix="lushan-ray-")
             atexit.register(shutil.rmtree, empty, ignore_errors=True)
             with contextlib.chdir(empty):
-                start_ray(self.ray_cfg.init)
+                start(self.ray_cfg.init)
         return super().launch(job_overrides, initial_job_idx)
 
 
 def register() -> None:
     """Let `hydra/launcher=ray` name this launcher instead of the plugin's."""
     target = f"{RayLauncher.__module__}.{RayLauncher.__qualname__}"
-    node = dataclasses.replace(RayLauncherConf(), _target_=target)
+    node = dataclasses.replace(settings(), _target_=target)
     Plugins.instance().register(RayLauncher)
     ConfigStore.instance().store(
         "ray", node, group="hydra/launcher", provider="lushan", replace=True

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.compat.sacrebleu import corpus_statistics
 from lushan.metrics.prf import ratio
 
 Tokenizer = Literal["13a", "zh", "intl", "char", "none"]
@@ -162,5 +163,5 @@ def _counts(
     most = max(map(len, references))
     # sacrebleu takes one list for all first references, one for all second ones; None is none.
     by_place = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
-    rows = metric._extract_corpus_statistics(list(predictions), by_place)
+    rows = corpus_statistics(metric, predictions, by_place)
     return np.array(rows, dtype=np.int64).reshape(-1, width), str(metric.get_signature())

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from lushan.compat.transformers import is_auto_class, models_of, supports_sdpa
 from lushan.errors import UserError
 from lushan.models.own_code import own_class
 
@@ -23,7 +24,7 @@ def auto(name: str) -> Any:
     import transformers
 
     found = getattr(transformers, name, None)
-    if not hasattr(found, "_model_mapping"):
+    if not is_auto_class(found):
         raise UserError(
             "transformers has no Auto class of models by this name",
             key="task",
@@ -48,7 +49,7 @@ def class_of(config: Any, auto_class: str, revision: str | None = None) -> Any:
         return own
     kind = getattr(config, "func", config)
     kind = kind if isinstance(kind, type) else type(kind)
-    found = auto(auto_class)._model_mapping.get(kind, None)
+    found = models_of(auto(auto_class)).get(kind, None)
     if isinstance(found, tuple | list):
         found = found[0]
     if found is None:
@@ -66,7 +67,7 @@ def _auto_classes(config: type) -> list[str]:
     from transformers.models.auto import modeling_auto
 
     names = [name for name in modeling_auto.__all__ if name.startswith("AutoModel")]
-    return [name for name in names if config in auto(name)._model_mapping]
+    return [name for name in names if config in models_of(auto(name))]
 
 
 def options_of(
@@ -89,7 +90,7 @@ def options_of(
             hint="Write eager, sdpa, flash_attention_2 or flex_attention.",
         )
     kind = class_of(config, auto_class, revision)
-    usual = "sdpa" if kind._supports_sdpa else "eager"
+    usual = "sdpa" if supports_sdpa(kind) else "eager"
     options: dict[str, Any] = {"attn_implementation": attention or usual}
     if "add_pooling_layer" in inspect.signature(kind).parameters:
         options["add_pooling_layer"] = False

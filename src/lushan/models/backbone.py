@@ -98,8 +98,8 @@ class WordModel(nn.Module):
         return self.head(torch.gather(hidden, 1, index))
 
 
-class TextModel(nn.Module):
-    """Encoder, pooling and head: one row of scores a text."""
+class PooledModel(nn.Module):
+    """Encoder, pooling and head: one row of scores an example."""
 
     def __init__(self, encoder: Backbone, pooler: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -108,7 +108,10 @@ class TextModel(nn.Module):
         self.head = nn.ModuleDict({"pooler": pooler, "scores": head})
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Scores (B, C) of the texts in `inputs`, a batch of entries (B, L)."""
+        """Return the scores (B, C) of a batch; without `attention_mask` (B, L) all states count."""
         hidden = self.encoder(**inputs)  # (B, L, H)
-        pooled = self.head["pooler"](hidden, inputs["attention_mask"])  # (B, H)
+        mask = inputs.get("attention_mask")
+        if mask is None:
+            mask = hidden.new_ones(hidden.shape[:2])
+        pooled = self.head["pooler"](hidden, mask)  # (B, H)
         return self.head["scores"](pooled)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lushan.checkpoint.dtensor import is_sharded, local, part
+from lushan.compat import torch as foreach
 from lushan.errors import RunFailed
 
 
@@ -37,7 +38,7 @@ class EMA:
         self.step += 1
         weights = _trained(model)
         new = [local(weights[name]) for name in self._averages]
-        torch._foreach_lerp_([local(a) for a in self._averages.values()], new, 1 - decay)
+        foreach.interpolate([local(a) for a in self._averages.values()], new, 1 - decay)
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
@@ -45,11 +46,11 @@ class EMA:
         weights = _trained(model)
         places = [local(weights[name]) for name in self._averages]
         own = [place.clone() for place in places]
-        torch._foreach_copy_(places, [local(a) for a in self._averages.values()])
+        foreach.copy(places, [local(a) for a in self._averages.values()])
         try:
             yield
         finally:
-            torch._foreach_copy_(places, own)
+            foreach.copy(places, own)
 
     def averages(self) -> dict[str, Tensor]:
         """The averages by the names of the model's weights; what is not trained is not there."""

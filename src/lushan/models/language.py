@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lushan.compat.torch import replace_child
 from lushan.errors import UserError
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
@@ -287,11 +288,11 @@ def _without_projection(model: Any) -> Iterator[None]:
     layer = model.get_output_embeddings()
     parent, name = _place(model, layer)
     # Past `nn.Module.__setattr__`: the tree of modules, its names and its hooks stay what they are.
-    parent._modules[name] = _SAME
+    replace_child(parent, name, _SAME)
     try:
         yield
     finally:
-        parent._modules[name] = layer
+        replace_child(parent, name, layer)
 
 
 def _place(model: nn.Module, layer: nn.Module) -> tuple[Any, str]:

@@ -49,7 +49,8 @@ def require_whole(model: Any, part: Any) -> None:
 
 def is_own(model: Any) -> bool:
     """Whether a model's class came with it."""
-    return getattr(type(model), "_auto_class", None) is not None
+    ask = getattr(type(model), "is_remote_code", None)
+    return ask is not None and bool(ask())
 
 
 def save_shape(encoder: Any, folder: Path) -> None:

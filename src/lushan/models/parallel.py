@@ -21,6 +21,8 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
+from lushan.compat.torch import TensorParallelStyle
+from lushan.compat.transformers import leave_generation_alone
 from lushan.errors import UserError
 
 
@@ -80,7 +82,7 @@ def shard(model: nn.Module, mesh: DeviceMesh, *, half: bool = False) -> Entry:
     if inner is not None:
         # transformers would let all processes generate in step; here each does so by itself, with
         # the whole model (`gathered`).
-        inner._is_fsdp_managed_module = False
+        leave_generation_alone(inner)
     return entry
 
 
@@ -108,10 +110,12 @@ _LEFT_WHOLE = ("embedding_rowwise", "embedding_colwise", "colwise_gather_output"
 """Plans for embeddings and the output projection; the loss takes the projection whole."""
 
 
-class _PerHead(ParallelStyle):
+class _PerHead(TensorParallelStyle):
     """A norm of each head by itself: its weight is whole, and sees this process's heads alone."""
 
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+    def apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        """Cut the norm."""
+
         def inputs(_: nn.Module, given: Any, mesh: DeviceMesh) -> Any:
             return (DTensor.from_local(given[0], mesh, [Shard(2)], run_check=False), *given[1:])
 

@@ -1,4 +1,4 @@
-"""An earlier run as something to start from: what its folder holds of the model it came to."""
+"""Use of an earlier run as a start: the model that its folder holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEST_SUMS = f"checkpoints/{BEST}/{SUMS}"
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a path is a run's folder."""
+    """Return whether a path is a run's folder."""
     place = Path(path).expanduser()
     return any(place.joinpath(name).is_file() for name in ("run.json", checksums.RESULT))
 

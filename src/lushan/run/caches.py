@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from lushan.errors import RunFailed, UserError
-from lushan.run import inside
-from lushan.run.files import atomic_write, follow_umask, sha256_file
+from lushan.run.files import appending, atomic_write, follow_umask, sha256_file
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ def only_one(path: Path) -> Iterator[None]:
             import fcntl
 
             place.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(inside.appending(place))
+            lock = stack.enter_context(appending(place))
             # Unlike flock, it is not handed on to forked children: they may outlive the parent.
             fcntl.lockf(lock, fcntl.LOCK_EX)
         except (ImportError, OSError):

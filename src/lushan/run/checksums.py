@@ -1,4 +1,4 @@
-"""What the files of a run were when the run wrote them, and whether they still are.
+"""Checksums of a run's files, as the run wrote them, and the check that they still hold.
 
 `checksums.json` lists the SHA-256 of each file that decides a number or an answer: begun when a run
 starts, whole when it is complete. Such a file is read through `read` or `verified`, which refuse

@@ -1,8 +1,8 @@
-"""Disk that runs no longer need, freed by rules; what a complete run came to is never touched.
+"""Disk that runs no longer need, freed by rules; the result of a complete run is never touched.
 
 Of a complete run go only states to resume from that were left behind, of any run what killed
-writers have left. Runs that are old and were not completed lose the states that they could go on
-from; the weights that were judged best stay, or the newest state where none were judged yet.
+writers have left. Runs that are old and were not completed lose the states to resume from;
+the weights that were evaluated best stay, or the newest state where none were evaluated yet.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Removal:
         run: The run that it is of; None for a cache's.
         size: Bytes.
         why: What it is, or why it stays.
-        stays: Whether it is only told of: it leads out of the folder that is pruned.
+        stays: Whether it is only reported: it leads out of the folder that is pruned.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Removal:
 
 
 def plan(root: str | Path, older_than: float | None = None) -> list[Removal]:
-    """What may go below a folder; nothing is removed yet.
+    """List what may be removed below a folder; nothing is removed yet.
 
     Args:
         root: A folder with runs in it.
@@ -103,7 +103,7 @@ def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
 
 
 def _latest(folder: Path) -> float:
-    """When the latest file of a run was written."""
+    """Return when the latest file of a run was written."""
     return max((path.stat().st_mtime for path in _files(folder)), default=0.0)
 
 

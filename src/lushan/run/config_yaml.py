@@ -59,7 +59,7 @@ def no_run(folder: Path) -> UserError:
 
 
 def record_resolved(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add what `auto` and defaults came to, to a begun run's config and manifest."""
+    """Add the resolved values of `auto` and defaults to a begun run's config and manifest."""
     config, manifest = folder / "config.yaml", folder / "manifest.json"
     if config.is_file():
         # Before it is listed: the two writes would leave a moment in which they do not agree.

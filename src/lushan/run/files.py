@@ -19,7 +19,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lushan.common import parsing
 from lushan.common.terminal import visible
@@ -90,6 +90,28 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def appending(path: Path, *, newline: str | None = None) -> IO[str]:
+    """Open a text file to append to; make it, and a copy of it where it has other names.
+
+    A copy of a run folder by hard links, as backups are made, stays as it was.
+
+    Raises:
+        OSError: It cannot be opened, or is a link.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o666)
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        _detach(path)
+        descriptor = os.open(path, flags, 0o666)
+    return os.fdopen(descriptor, "a", encoding="utf-8", newline=newline)
+
+
+def _detach(path: Path) -> None:
+    with replacing(path) as temporary:
+        shutil.copy2(path, temporary)
 
 
 def write_page(path: str | Path, text: str) -> None:

@@ -29,6 +29,7 @@ from lushan.run.artifacts import BEST_SUMS
 from lushan.run.checksums import RESULT
 from lushan.run.config_yaml import to_yaml
 from lushan.run.files import (
+    appending,
     as_json,
     atomic_write,
     check_writable,
@@ -53,7 +54,7 @@ STATES = (NEW, RUNNING, COMPLETE, INTERRUPTED, PRUNED, FAILED)
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What is known about a run from its folder alone."""
+    """Status of a run as its folder alone shows it."""
 
     state: str = NEW
     reason: str | None = None
@@ -75,7 +76,7 @@ class Status:
 
     @property
     def missing(self) -> str:
-        """Why there is no result, in a part of a sentence."""
+        """Return why there is no result, as a part of a sentence."""
         if self.is_damaged:
             return str(self.reason)
         return f"{self.state}, {self.reason}" if self.reason else self.state
@@ -212,7 +213,7 @@ class RunFolder:
             raise disk_full(error, self.path) from error
 
     def _has_trained(self) -> bool:
-        """Whether a step was begun, or there is anything that was trained."""
+        """Return whether a step was begun, or there is anything that was trained."""
         return self.metrics_csv.exists() or self.checkpoints.exists() or self.result_json.exists()
 
     def start(
@@ -310,7 +311,7 @@ class RunFolder:
         self._end(FAILED, self._clean(text.splitlines()[0]), type(error).__name__)
 
     def interrupt(self, reason: str) -> None:
-        """Mark the run as interrupted: started again it goes on from its last checkpoint."""
+        """Mark the run as interrupted: started again it resumes from its last checkpoint."""
         self._end(INTERRUPTED, self._clean(reason), None)
 
     def require_owner(self) -> None:
@@ -360,7 +361,7 @@ class RunFolder:
         return self._record()[0].get("state") == RUNNING and not self.result_json.exists()
 
     def _record(self) -> tuple[dict[str, Any], str | None]:
-        """Read `run.json`; a second value says what is wrong with it."""
+        """Read `run.json`; a second value is the error in it."""
         try:
             record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
@@ -377,14 +378,14 @@ class RunFolder:
         return record, None
 
     def _is_of_another(self, number: Any) -> bool:
-        """Whether a run id is not that of this folder, which may have been renamed to none."""
+        """Return whether a run id is not that of this folder, which may have been renamed."""
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
     def _write(self, **record: Any) -> None:
         write_json(self.run_json, record | {SUM: _sum(record)})
 
     def _append_log(self, text: str) -> None:
-        with inside.appending(self.log_txt) as file:
+        with appending(self.log_txt) as file:
             file.write(visible(self._clean(text)))
 
     def _clean(self, text: str) -> str:

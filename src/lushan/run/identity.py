@@ -1,7 +1,7 @@
 """A run is its config: the run id, and in what two configs differ.
 
 The id is a hash of the keys that can change the result. Whoever runs the same experiment gets the
-same id, and with it the same folder: complete runs are found, interrupted ones go on.
+same id, and with it the same folder: complete runs are found, interrupted ones resume.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def run_id(config: Mapping[str, Any]) -> str:
 
 
 def is_run_id(name: str) -> bool:
-    """Whether a name has the form of a run id."""
+    """Return whether a name has the form of a run id."""
     return re.fullmatch(r"[0-9a-f]{10}", name) is not None
 
 
@@ -190,7 +190,7 @@ def canonical(config: Mapping[str, Any]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def is_excluded(key: str) -> bool:
-    """Whether a dotted key, or one that it lies below, is among the `EXCLUDED`."""
+    """Return whether a dotted key, or one that it lies below, is among the `EXCLUDED`."""
     parts = key.split(".")
     above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
     return any(fnmatchcase(name, pattern) for name in above for pattern in EXCLUDED)
@@ -305,7 +305,7 @@ def _stamp(node: Any) -> bytes | None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same type: 1, 1.0 and true are three values."""
+    """Return whether two values are equal and of one type: 1, 1.0 and true are three values."""
     if one is other:
         return True
     if isinstance(one, Mapping) and isinstance(other, Mapping):

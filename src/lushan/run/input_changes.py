@@ -1,4 +1,4 @@
-"""What a run was made from, then and now: which of its inputs have changed."""
+"""Inputs of a run, then and now: which of them have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies inside a folder, links followed: the bound of whatever a folder from elsewhere names.
+"""Bounds of a folder, links followed: nothing that a folder from elsewhere names lies outside it.
 
 A folder may itself be a link, and so may those above it: that is how disks are laid out. What a
 folder *contains* may have been made by somebody else; a link in it, or a path in one of its files,
@@ -13,7 +13,6 @@ import shutil
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
-from typing import IO
 
 from lushan.common import parsing
 from lushan.errors import UserError
@@ -97,7 +96,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def require_no_pipe(path: Path) -> None:
-    """Make sure that whoever opens a path, a library perhaps, comes to an end.
+    """Make sure that reading a path, by a library perhaps, ends.
 
     Raises:
         UserError: It is a pipe, a socket or a device.
@@ -186,27 +185,3 @@ def remove(path: Path, root: Path, *, hidden: str | None = None) -> None:
             os.rename(name, hidden, src_dir_fd=folder, dst_dir_fd=folder)
             name = hidden
         shutil.rmtree(name, dir_fd=folder)
-
-
-def appending(path: Path, *, newline: str | None = None) -> IO[str]:
-    """Open a text file to append to; make it, and a copy of it where it has other names.
-
-    A copy of a run folder by hard links, as backups are made, stays as it was.
-
-    Raises:
-        OSError: It cannot be opened, or is a link.
-    """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, 0o666)
-    if os.fstat(descriptor).st_nlink > 1:
-        os.close(descriptor)
-        _detach(path)
-        descriptor = os.open(path, flags, 0o666)
-    return os.fdopen(descriptor, "a", encoding="utf-8", newline=newline)
-
-
-def _detach(path: Path) -> None:
-    from lushan.run.files import replacing
-
-    with replacing(path) as temporary:
-        shutil.copy2(path, temporary)

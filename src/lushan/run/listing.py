@@ -1,4 +1,4 @@
-"""What runs there are below a folder: their states, in what they differ, what they came to."""
+"""Listing of the runs below a folder: their states, differences and results."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _listed(path: Path) -> Listed:
 
 @contextlib.contextmanager
 def nothing_to_collect() -> Iterator[None]:
-    """For reading thousands of runs: Python does not look for garbage among what has just come.
+    """Pause garbage collection while thousands of runs are read.
 
     With ten thousand results that search is a fifth of the time of their table.
     """
@@ -209,7 +209,7 @@ def _main_metric(result: RunResult | None) -> dict[str, Any]:
 def differing(
     configs: Sequence[Mapping[str, Any]], choices: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """What sets some runs apart, in the words of the command line.
+    """Return what some runs differ in, in the words of the command line.
 
     A group that was chosen differently stands for the keys below it that differ with it.
 
@@ -237,7 +237,7 @@ def _follows(
     configs: Sequence[Mapping[str, Any]],
     choices: Sequence[Mapping[str, Any]],
 ) -> bool:
-    """Whether a key has one value wherever the same options were chosen."""
+    """Return whether a key has one value wherever the same options were chosen."""
     seen: dict[tuple[str, ...], str] = {}
     for config, chosen in zip(configs, choices, strict=True):
         value = repr(lookup(config, key))
@@ -265,7 +265,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def age(started: str | None, now: datetime.datetime | None = None) -> str:
-    """How long ago something was, in one unit: `5 min`."""
+    """Return how long ago something was, in one unit: `5 min`."""
     if started is None:
         return ""
     now = now or datetime.datetime.now(datetime.UTC)

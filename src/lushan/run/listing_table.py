@@ -160,7 +160,7 @@ def _width(columns: Sequence[Column]) -> int:
 
 
 def _told(column: Column) -> float:
-    """How much a column tells runs apart: the entropy of its values, in bits."""
+    """Return how much a column distinguishes runs: the entropy of its values, in bits."""
     total = len(column[1])
     shares = [count / total for count in Counter(column[1]).values()]
     return -sum(share * math.log2(share) for share in shares)

@@ -96,7 +96,7 @@ def current(folder: Path) -> tuple[Owner | None, float]:
 
 
 def is_alive(owner: Owner | None, beat: float, *, now: float | None = None) -> bool:
-    """Whether an owner is still at work.
+    """Return whether the process that holds a lock is alive.
 
     Args:
         owner: The owner.
@@ -226,7 +226,7 @@ def _claim(folder: Path) -> Claim:
 
 
 def unlock(folder: Path) -> str:
-    """Take the lock of a run from a process that nobody can ask any more; say whose it was.
+    """Take the lock of a run from a process that cannot be asked any more; return whose it was.
 
     A process on this machine is asked; one elsewhere that is at work after all notices that it has
     lost the folder before it writes a state or a result.

@@ -26,21 +26,21 @@ DIFF_LIMIT = 10 * 2**20
 
 
 class Code(TypedDict, total=False):
-    """Of the manifest: which lushan it was."""
+    """Part of the manifest: the version of lushan."""
 
     version: str | None
     git: dict[str, Any] | None
 
 
 class Machine(TypedDict, total=False):
-    """Of the manifest: what it ran on."""
+    """Part of the manifest: the machine."""
 
     processor: str | None
     gpus: list[Any] | None
 
 
 class Manifest(TypedDict, total=False):
-    """What readers of a manifest take for granted."""
+    """Parts of a manifest that its readers need."""
 
     command: list[str] | None
     packages: list[str] | None

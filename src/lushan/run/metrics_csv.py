@@ -1,4 +1,4 @@
-"""What a run writes line by line while it is trained: its numbers, and samples of its texts."""
+"""Files that a run appends to while it trains: its metrics, and samples of its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must not travel with a run: keys, tokens and passwords, and how they are redacted.
+"""Redaction of what must not travel with a run: keys, tokens and passwords.
 
 Run folders are shared, copied to trackers and attached to papers. Everything written there that
 comes from outside (command line, config, diff, traceback) passes through here first. All patterns

@@ -1,4 +1,4 @@
-"""Whether the code that comes with a model may run: only where the command line says so.
+"""Permission for the code that comes with a model, given on the command line alone.
 
 A config states that a model needs its own code (`trust_remote_code: true`); the flag
 `--trust-remote-code` permits it to this process, and to those that it starts. A config, a study or
@@ -28,7 +28,7 @@ def permit() -> None:
 
 
 def permitted() -> bool:
-    """Whether it may."""
+    """Return whether such code may run."""
     return _permitted
 
 
@@ -51,22 +51,22 @@ def without_flag(arguments: Sequence[str]) -> list[str]:
 
 
 def flag() -> list[str]:
-    """What a process that this one starts must be told."""
+    """Return the arguments that pass the permission to a process that this one starts."""
     return [FLAG] if _permitted else []
 
 
 def options() -> dict[str, bool]:
-    """What transformers is told each time it reads something."""
+    """Return the options that transformers takes for each object that it reads."""
     return {KEY: _permitted}
 
 
 def is_stated(config: Mapping[str, Any]) -> bool:
-    """Whether a config says that its model needs its own code."""
+    """Return whether a config states that its model needs its own code."""
     return bool(config.get(KEY))
 
 
 def require(config: Mapping[str, Any]) -> None:
-    """Refuse to go on with a config that needs what the command line does not permit.
+    """Refuse a config that needs what the command line does not permit.
 
     Raises:
         UserError: It does.

@@ -35,7 +35,7 @@ class RunResult:
         choices: Hydra's group choices: `{"task/head": "crf"}`.
         data_fingerprint: Split -> SHA-256 of its examples, whatever file they were read from.
         inputs: What was read, as `lushan.config.inputs` has it; empty where it is not known.
-        started: Start of the last attempt; None in results that do not tell.
+        started: Start of the last attempt; None in results without it.
         seconds: Time of the whole run, all attempts together.
         weights_sha256: SHA-256 over the weights that were tested.
         extra: What else a task wants kept; written beside the others.
@@ -240,14 +240,14 @@ class _Config(TypedDict, total=False):
 
 
 class _Parameters(TypedDict, total=False):
-    """How many parameters there are."""
+    """Numbers of parameters."""
 
     all: int
     trained: int
 
 
 class _Written(TypedDict):
-    """What `result.json` holds."""
+    """Contents of `result.json`."""
 
     state: Literal["complete"]
     name: str

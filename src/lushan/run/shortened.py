@@ -34,5 +34,5 @@ def shortened_by(
 
 
 def _is_part(value: Any) -> bool:
-    """Whether it is neither nothing nor everything."""
+    """Return whether it is neither nothing nor everything."""
     return bool(value) and not (isinstance(value, float) and value == 1.0)

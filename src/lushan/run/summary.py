@@ -1,4 +1,4 @@
-"""What a run says at its end: its numbers with their intervals, and its classes one by one."""
+"""Summary of a run at its end: metrics with their intervals, and classes one by one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def closing_text(result: RunResult, *, every_level: bool = False) -> str:
     """The metrics of a result, main metric first, its classes, and what to know of the numbers.
 
     Args:
-        result: Of a run, or of a split judged again.
+        result: Of a run, or of a split evaluated again.
         every_level: Show the tags of tokens too, not only entities.
     """
     rows = [[*METRIC_HEADS, ""]]

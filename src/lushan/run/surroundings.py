@@ -1,4 +1,4 @@
-"""What a command finds around it: the folder it works in, and numbers that others have set."""
+"""Surroundings of a command: the folder it works in, and numbers that others have set."""
 
 from __future__ import annotations
 

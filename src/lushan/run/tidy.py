@@ -1,4 +1,4 @@
-"""What a complete run keeps of its checkpoints: the weights that were evaluated, as `best`."""
+"""Removal of a complete run's checkpoints, but for the weights that were evaluated, `best`."""
 
 from __future__ import annotations
 

@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What can be asked of a run.
+    """Values of a run that conditions can name.
 
     Attributes:
         own: What is known beside config and metrics: `state`, `run`, `name`, ...
         config: Resolved.
         choices: Hydra's group choices.
         metrics: By their full names.
-        measures: What they say of themselves.
+        measures: Unit and direction of each metric.
     """
 
     own: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Facts:
         return self.metrics.get(name, ABSENT)
 
     def measure_of(self, key: str) -> Measure | None:
-        """What is to be known of the metric that a key names; None of all else."""
+        """Return the unit and direction of the metric that a key names; None for all else."""
         metric = self.own.get("metric") if key == "value" else key
         named = key in self.own or value_of(key, self.config, self.choices) is not ABSENT
         if metric is None or (named and key != "value"):
@@ -91,7 +91,7 @@ class Condition:
     value: str
 
     def holds(self, found: Any, measure: Measure | None = None) -> bool:
-        """Whether a value fits; a run without one fits `!=` alone.
+        """Return whether a value fits; a run without one fits `!=` alone.
 
         Args:
             found: The value.
@@ -190,7 +190,7 @@ def parse(texts: Iterable[str]) -> list[Condition]:
 def select(
     items: Sequence[T], facts: Callable[[T], Facts], conditions: Sequence[Condition]
 ) -> list[T]:
-    """Those that fit all conditions.
+    """Return the runs that fit all conditions.
 
     Raises:
         UserError: No run has a key that is asked for.

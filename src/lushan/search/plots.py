@@ -73,7 +73,7 @@ def _last(trial: Any) -> float:
 
 
 def shares(importance: Mapping[str, float]) -> Figure:
-    """How much each key mattered."""
+    """Return the importance of each key."""
     names = list(importance)[::-1]
     figure, (axes,) = sheet(6.4, 1.2 + 0.35 * len(names))
     axes.barh(names, [importance[name] for name in names], color=BLUE)

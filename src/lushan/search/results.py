@@ -1,4 +1,4 @@
-"""What a search leaves: its trials as a table, plots, and the best one as a preset."""
+"""Results of a search: its trials as a table, plots, and the best one as a preset."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from lushan.run.files import atomic_write
 from lushan.run.identity import run_id
 from lushan.run.redaction import redact_arguments
 from lushan.search import space
+from lushan.search.space import Plan
 
 if TYPE_CHECKING:
-    from lushan.search.sweeper import Plan
     from lushan.search.trials import Trials
 
 TRIALS = "trials.csv"
@@ -40,7 +40,7 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
         preset: Where below `conf/experiment` the best one is written; None writes none.
 
     Returns:
-        What is told at the end.
+        The lines to print at the end.
     """
     from lushan.search import plots  # matplotlib takes its time
 
@@ -114,7 +114,7 @@ def as_csv(plan: Plan, known: Sequence[Any]) -> str:
 
 
 def importance(study: Any) -> dict[str, float]:
-    """How much of the metric's variation each key explains (PED-ANOVA; Watanabe et al., 2023).
+    """Return the share of the metric's variation for each key (PED-ANOVA; Watanabe et al., 2023).
 
     Empty where there are too few trials to tell, or several metrics.
     """
@@ -133,7 +133,7 @@ def importance(study: Any) -> dict[str, float]:
 
 
 def write_preset(plan: Plan, trial: Any, name: str) -> str:
-    """Write a trial as an experiment preset into the user's `conf/`, and say how it is run.
+    """Write a trial as an experiment preset into the user's `conf/`; return how to run it.
 
     The preset is composed again: it must describe the very run of the trial.
     """
@@ -164,7 +164,7 @@ def write_preset(plan: Plan, trial: Any, name: str) -> str:
 
 
 def _not_a_preset(lines: Sequence[str]) -> str | None:
-    """Why overrides cannot be written as a preset."""
+    """Return why overrides cannot be written as a preset."""
     for override in Composer.parse(lines):
         if override.is_delete():
             return f"{override.input_line} removes something"

@@ -1,13 +1,16 @@
-"""What a search varies, from the overrides of a command line."""
+"""The space of a search, from the overrides of a command line."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from lushan.common.units import Measure
 from lushan.config.compose import Composer
 from lushan.errors import UserError
 
@@ -19,6 +22,31 @@ USUAL = "optimizer.lr"
 
 DIGITS = 3
 """Digits of a proposed number, such as a learning rate; more of them make no other model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A search: its space, its metrics and its place.
+
+    Attributes:
+        name: Of the search, and of Optuna's study.
+        folder: What it writes.
+        space: Key to Optuna's distribution.
+        fixed: Overrides of every trial.
+        metrics: What is optimised: `val/entity_f1`.
+        directions: Of each, `minimize` or `maximize`.
+        seed: Of the sampler.
+        measures: Unit and direction of each metric.
+    """
+
+    name: str
+    folder: Path
+    space: Mapping[str, Any]
+    fixed: tuple[str, ...]
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+    seed: int
+    measures: Mapping[str, Measure]
 
 
 def split(
@@ -61,10 +89,10 @@ def _bare(override: Override) -> str:
 
 
 def _distribution(override: Override) -> Any:
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+    from lushan.compat import optuna
 
     try:
-        return create_optuna_distribution_from_override(override)
+        return optuna.distribution(override)
     except (ValueError, NotImplementedError, AssertionError) as error:
         raise UserError(
             f"this cannot be searched: {error}",
@@ -75,7 +103,7 @@ def _distribution(override: Override) -> Any:
 
 
 def around(value: object) -> dict[str, Any]:
-    """The space where none is named: learning rates around the experiment's own.
+    """Return the space where none is named: learning rates around the experiment's own.
 
     Raises:
         UserError: The experiment has no learning rate to search around.
@@ -176,12 +204,12 @@ def grid(space: Mapping[str, Any]) -> dict[str, list[Any]]:
     Raises:
         UserError: A key has no end of them.
     """
-    from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
+    from lushan.compat import optuna
 
     found = {}
     for key, distribution in space.items():
         try:
-            found[key] = list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
+            found[key] = optuna.grid_choices(distribution)
         except ValueError as error:
             raise UserError(
                 "a grid takes values that can be counted",

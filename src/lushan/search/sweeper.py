@@ -8,14 +8,12 @@ reads them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -38,6 +36,7 @@ from lushan.run.folder import COMPLETE, INTERRUPTED, PRUNED
 from lushan.run.identity import lookup, run_id, run_path
 from lushan.run.result import RunResult, objective
 from lushan.search import results, space
+from lushan.search.space import Plan
 from lushan.search.trials import JOURNAL, Trials, opened
 
 log = logging.getLogger(__name__)
@@ -52,37 +51,12 @@ ATTEMPTS = 3
 """So often a trial is started whose process dies; a search that is stopped does not count."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a search is about.
-
-    Attributes:
-        name: Of the search, and of Optuna's study.
-        folder: What it writes.
-        space: Key to Optuna's distribution.
-        fixed: Overrides of every trial.
-        metrics: What is optimised: `val/entity_f1`.
-        directions: Of each, `minimize` or `maximize`.
-        seed: Of the sampler.
-        measures: Unit and direction of each metric.
-    """
-
-    name: str
-    folder: Path
-    space: Mapping[str, Any]
-    fixed: tuple[str, ...]
-    metrics: tuple[str, ...]
-    directions: tuple[str, ...]
-    seed: int
-    measures: Mapping[str, Measure]
-
-
 class Search(Sweeper):
     """Let Optuna propose trials until there are as many as are wanted.
 
     Args:
         sampler: Node of one of `optuna.samplers`.
-        pruner: Node of one of `optuna.pruners`; null lets every trial come to its end.
+        pruner: Node of one of `optuna.pruners`; null lets every trial finish.
         n_trials: In total, over all processes and interruptions.
         n_jobs: Trials at the same time; null is as many as the launcher's `jobs`.
         direction: `minimize`, `maximize`, or a list of them; null asks the metrics.
@@ -136,7 +110,7 @@ class Search(Sweeper):
 
         Raises:
             UserError: There is nothing to search, or what is named cannot be searched.
-            Interrupted: A signal stopped the search; the same command goes on from there.
+            Interrupted: A signal stopped the search; the same command resumes it.
         """
         _require_optuna()
         plan = self._plan(arguments)
@@ -314,7 +288,7 @@ class Search(Sweeper):
 
     @staticmethod
     def _was_pruned(trial: Any, trials: Trials) -> bool:
-        """Whether a trial was pruned by a process that died before it could tell."""
+        """Return whether a trial was pruned by a process that died before it could report it."""
         import optuna
 
         if "pruned" not in trial.user_attrs:
@@ -378,7 +352,7 @@ def _as_override(value: Any) -> str:
 
 def _require_optuna() -> None:
     try:
-        import hydra_plugins.hydra_optuna_sweeper._impl  # noqa: F401
+        import hydra_plugins.hydra_optuna_sweeper  # noqa: F401
         import optuna  # noqa: F401
     except ImportError as error:
         hint = "pip install 'lushan[search]'"

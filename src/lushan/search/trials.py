@@ -1,4 +1,4 @@
-"""Where a search's trials are kept, and who is at work on which; only what needs Optuna loads it.
+"""Storage of a search's trials, with the process that runs each; imported where Optuna is needed.
 
 A process that searches owns a folder of its own below the search's, with a heartbeat (see
 `lushan.run.lock`), and writes its name on the trials that it has begun. A trial whose process is
@@ -163,17 +163,17 @@ class Ongoing:
         return int(self.storage.get_trial_id_from_study_id_trial_number(study, self.number))
 
     def report(self, step: int, value: float) -> None:
-        """Tell a value on the way; once for each step, also where a resumed run says it again."""
+        """Report an intermediate value, once for each step even if a resumed run repeats it."""
         if step not in self.storage.get_trial(self._id).intermediate_values:
             self.storage.set_trial_intermediate_value(self._id, step, value)
 
     def is_hopeless(self, pruner: Any) -> bool:
-        """Whether a pruner would end the trial here."""
+        """Return whether a pruner would end the trial here."""
         import optuna
 
         study = optuna.load_study(study_name=self.study, storage=self.storage, pruner=pruner)
         return bool(pruner.prune(study, self.storage.get_trial(self._id)))
 
     def mark_pruned(self, reason: str) -> None:
-        """Say that it ends here, should its search not hear of it."""
+        """Report that the trial ends here, should its search not notice."""
         self.storage.set_trial_user_attr(self._id, "pruned", reason)

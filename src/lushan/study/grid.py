@@ -11,7 +11,7 @@ from lushan.common.units import Measure, head, number
 from lushan.study.collect import Member
 
 if TYPE_CHECKING:
-    from lushan.study.baseline import Against
+    from lushan.study.against import Against
 
 
 @dataclasses.dataclass(frozen=True)

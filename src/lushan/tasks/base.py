@@ -37,6 +37,8 @@ Records = list[dict[str, Any]]
 Forms = Mapping[str, tuple[Any, Any]]
 CLASSES = 2
 """Classes that a metric is tried with before the data are read."""
+MOST_BYTES = 64 << 20
+"""Of all files that are kept beside the predictions of a split."""
 IGNORED = -100
 """The label of a place that has none; PyTorch's own default."""
 
@@ -81,6 +83,10 @@ class Evaluation:
         Returns:
             What a record has of it: its path in the run's folder.
         """
+        if sum(map(len, self.files.values())) + len(content) > MOST_BYTES:
+            note = "images beyond the first 64 MiB are not kept beside the predictions"
+            self.notes += [note] if note not in self.notes else []
+            return {"path": ""}
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
         self.files[name] = content
         return {"path": f"predictions/{name}"}

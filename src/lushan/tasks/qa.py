@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.fields import Fields, Number, Text, Texts, Value
-from lushan.data.labelled import Columns
 from lushan.data.processing import require_tokenizer
+from lushan.data.raw_columns import Columns
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError

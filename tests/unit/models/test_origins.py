@@ -11,7 +11,7 @@ from lushan.config.compose import compose
 from lushan.data.processing import require_same_ids
 from lushan.engine.components import build_components
 from lushan.errors import UserError
-from lushan.models.backbone import TextModel
+from lushan.models.backbone import PooledModel
 from lushan.models.origins import origins
 
 
@@ -48,7 +48,7 @@ def test_an_adapter_and_a_head_are_fresh_over_a_pretrained_encoder(ner_run, tmp_
 def test_weights_that_a_checkpoint_lacks_are_fresh():
     encoder = nn.Linear(2, 3)
     encoder.new_weights = ["lm_head.weight", "a", "b", "c"]
-    model = TextModel(encoder, nn.Identity(), nn.Linear(3, 2))
+    model = PooledModel(encoder, nn.Identity(), nn.Linear(3, 2))
     cfg = {"model": {"path": "x"}, "processor": {"path": "x"}, "ckpt_path": None}
     assert origins(cfg, model, trains_tokenizer=False) == [
         "pretrained: encoder (x), processor (x)",

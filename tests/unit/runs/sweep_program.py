@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lushan.config import compose
+from lushan.config import train_command
 from lushan.errors import Interrupted, UserError
 from lushan.launch import job_status
 from lushan.launch.job_status import JobStatus
@@ -120,7 +120,7 @@ def main():
     code = 0
     try:
         arguments = ["-m", "hydra/launcher=fork", f"paths.output_dir={FOLDER}/outputs"]
-        compose.main([*arguments, *sys.argv[2:]], Job())
+        train_command.main([*arguments, *sys.argv[2:]], Job())
         code = job_status.exit_code(job_status.collected())
     except Interrupted as stopped:
         code = stopped.exit_code

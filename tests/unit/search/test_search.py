@@ -3,11 +3,10 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.helpers import forked
 from tests.helpers import searches as stub
 
 from lushan.config.check import check
@@ -21,7 +20,6 @@ from lushan.search.trials import JOURNAL, Trials, opened
 optuna = pytest.importorskip("optuna")
 
 LR = "optimizer.lr=tag(log, interval(1e-6, 1e-2))"
-ROOT = Path(__file__).parents[3]
 FEW = "hydra.sweeper.n_trials=4"
 
 
@@ -76,19 +74,17 @@ def test_the_same_command_goes_on_to_the_total(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_with_the_trial_it_was_at(tmp_path):
-    arguments = [sys.executable, "-m", "tests.helpers.searches", str(tmp_path)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    dead = subprocess.run([*arguments, "[2]", LR, FEW], cwd=tmp_path, env=env, check=False)
-    assert dead.returncode == -9
-    done = subprocess.run(
-        [*arguments, "[]", LR, FEW],
-        cwd=tmp_path,
-        env=env,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert json.loads(done.stdout.splitlines()[-1]) == [2, 3]
+    def searched(die_at):
+        words = [str(tmp_path), die_at, LR, FEW]
+        program = Path(stub.__file__)
+        process = forked.Command(words, tmp_path, os.environ, program=program)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    assert searched("[2]")[0] == -9
+    code, out, err = searched("[]")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1]) == [2, 3]
     assert [row["state"] for row in trials(tmp_path)] == ["complete"] * 4
     attempts = [RunFolder(row["run"]).status().attempts for row in trials(tmp_path)]
     assert attempts == [1, 1, 2, 1]

@@ -18,7 +18,7 @@ from tests.helpers import quick
 from torch import nn
 
 from lushan.data.answers import Answers, require_places
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
 from lushan.models.heads import Linear
 from lushan.tasks.base import Limits

@@ -14,7 +14,7 @@ from lushan.data.fields import DIALOGUES, Fields
 from lushan.data.formats.hub import HubSet
 from lushan.data.formats.table import PARQUET, read_parquet
 from lushan.data.json_rows import columns_of
-from lushan.data.labelled import Columns
+from lushan.data.raw_columns import Columns
 from lushan.data.source import WholeFiles
 
 

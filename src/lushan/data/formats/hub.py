@@ -17,7 +17,7 @@ from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
 from lushan.data.fields import Fields
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
-from lushan.data.labelled import Columns, require_short
+from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError, did_you_mean, first_line

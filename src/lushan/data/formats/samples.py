@@ -106,13 +106,14 @@ neutral	{物}{好}，{物}{坏}。
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-class _Chance:
+class Chance:
     """A small linear congruential generator (Knuth's MMIX constants)."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed
 
     def pick(self, options: Sequence[T]) -> T:
+        """Return one of some options."""
         self._state = (self._state * 6364136223846793005 + 1442695040888963407) % 2**64
         return options[(self._state >> 33) % len(options)]
 
@@ -145,7 +146,7 @@ def _fresh(make: Callable[[str], Iterator[T]], split: str) -> tuple[T, ...]:
 
 def _sentences(split: str) -> Iterator[Example]:
     """Tokens and IOB2 tags, without end."""
-    chance = _Chance(1 + list(SIZES).index(split))
+    chance = Chance(1 + list(SIZES).index(split))
     templates = _SENTENCES.splitlines()
     names = {kind: _options(text, split) for kind, text in _NAMES.items()}
     while True:
@@ -170,7 +171,7 @@ def _words(text: str) -> list[str]:
 
 def _reviews(split: str) -> Iterator[tuple[str, str]]:
     """Text and label, without end."""
-    chance = _Chance(11 + list(SIZES).index(split))
+    chance = Chance(11 + list(SIZES).index(split))
     templates = [line.split("\t") for line in _REVIEWS.splitlines()]
     words = {slot: _options(text, split) for slot, text in _WORDS.items()}
     while True:
@@ -180,7 +181,7 @@ def _reviews(split: str) -> Iterator[tuple[str, str]]:
 
 
 @dataclasses.dataclass(kw_only=True)
-class _Sample(Source):
+class Sample(Source):
     """A built-in set: its splits are fixed."""
 
     name: ClassVar[str]
@@ -202,6 +203,7 @@ class _Sample(Source):
         super().__post_init__()
 
     def hash_of(self, split: str, name: str) -> str:
+        """Return a hash of the rows of a split."""
         rows = self.load(split, name, []).select([0, 1, 2]).to_pylist()
         return hash_json(rows)
 
@@ -218,7 +220,7 @@ class _Sample(Source):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleNER(_Sample):
+class SampleNER(Sample):
     """Sentences in English and Chinese with people, places and organisations."""
 
     gives: ClassVar[Fields | None] = WORDS
@@ -241,7 +243,7 @@ class SampleNER(_Sample):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleReviews(_Sample):
+class SampleReviews(Sample):
     """Reviews in English and Chinese: positive, negative or neutral."""
 
     gives: ClassVar[Fields | None] = LABELLED
@@ -260,7 +262,7 @@ class SampleReviews(_Sample):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleText(_Sample):
+class SampleText(Sample):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
 
     gives: ClassVar[Fields | None] = DOCUMENTS
@@ -278,7 +280,7 @@ class SampleText(_Sample):
 
 def _documents(split: str) -> Iterator[str]:
     """One to six reviews in a row, without end."""
-    chance, reviews = _Chance(21 + list(SIZES).index(split)), _reviews(split)
+    chance, reviews = Chance(21 + list(SIZES).index(split)), _reviews(split)
     while True:
         yield "\n".join(next(reviews)[0] for _ in range(chance.pick(range(1, 7))))
 
@@ -297,7 +299,7 @@ Thank you .	You are welcome .
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleChat(_Sample):
+class SampleChat(Sample):
     """Dialogues in English and Chinese: sums, counting and good manners."""
 
     gives: ClassVar[Fields | None] = DIALOGUES
@@ -315,7 +317,7 @@ class SampleChat(_Sample):
 
 def _dialogues(split: str) -> Iterator[list[tuple[str, str]]]:
     """One to three exchanges, some under a system message, without end."""
-    chance = _Chance(31 + list(SIZES).index(split))
+    chance = Chance(31 + list(SIZES).index(split))
     exchanges = [line.split("\t") for line in _EXCHANGES.splitlines()]
     while True:
         messages = [("system", "Answer in one sentence .")] * (chance.pick(range(4)) == 0)
@@ -345,7 +347,7 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SamplePairs(_Sample):
+class SamplePairs(Sample):
     """News in English and Chinese with their headlines; in evaluation two of each."""
 
     gives: ClassVar[Fields | None] = PAIRS
@@ -370,7 +372,7 @@ class SamplePairs(_Sample):
 
 def _news(split: str) -> Iterator[tuple[list[str], list[str]]]:
     """One to three sentences, and the headlines of the first, without end."""
-    chance = _Chance(41 + list(SIZES).index(split))
+    chance = Chance(41 + list(SIZES).index(split))
     templates = [line.split("\t") for line in _NEWS.splitlines()]
     names = {kind: _options(text, split) for kind, text in _NAMES.items()}
     while True:

@@ -22,7 +22,7 @@ from lushan.data.encode.store import write_table
 from lushan.data.fields import DOCUMENTS, Fields
 from lushan.data.formats.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
-from lushan.data.labelled import Columns, require_short
+from lushan.data.raw_columns import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json, require_fields
 from lushan.errors import UserError
 from lushan.run import hashes

@@ -18,7 +18,7 @@ from lushan.data import files, unpacking
 from lushan.data.classes import Classes, class_names
 from lushan.data.fields import Fields
 from lushan.data.json_rows import SUFFIXES, columns_of
-from lushan.data.labelled import Columns, require_short
+from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import WholeFiles
 from lushan.errors import UserError

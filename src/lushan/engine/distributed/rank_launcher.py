@@ -15,11 +15,14 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
-from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
-from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from lushan.common.terminal import echo
+from lushan.compat.lightning import (
+    ChildObserver,
+    SubprocessLauncher,
+    limit_threads,
+    require_first,
+)
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
 
@@ -36,7 +39,7 @@ NOTICE = 15.0
 """Seconds that the first process has to notice that another one has ended badly."""
 
 
-class Launcher(_SubprocessScriptLauncher):
+class Launcher(SubprocessLauncher):
     """Starts the other ranks of this machine with the run's own config, and ends them.
 
     Attributes:
@@ -60,13 +63,13 @@ class Launcher(_SubprocessScriptLauncher):
                 f"these are not the processes that were started: {error}", key="trainer.devices"
             ) from error
         if not self.cluster_environment.creates_processes_externally:
-            self._call_children_scripts()
+            self._start_children()
             Observer(os.getpid(), self.procs).start()
-        _set_num_threads_if_needed(self.num_processes)
+        limit_threads(self.num_processes)
         return function(*args, **kwargs)
 
-    def _call_children_scripts(self) -> None:
-        self._check_can_spawn_children()
+    def _start_children(self) -> None:
+        require_first(self)
         shared = {
             "MASTER_ADDR": self.cluster_environment.main_address,
             "MASTER_PORT": str(self.cluster_environment.main_port),
@@ -109,19 +112,20 @@ class Launcher(_SubprocessScriptLauncher):
                 self.lost.append(f"rank {rank} ended with exit code {code}")
 
 
-class Observer(_ChildProcessObserver):
+class Observer(ChildObserver):
     """Ends a run of which a rank has ended badly, where the first process waits for it in vain.
 
     Lightning's own kills the first process as soon as it looks: in the midst, too, of what that
     one is about to say and to write of the very same failure.
     """
 
-    def _terminate_all(self) -> None:
+    def end_all(self) -> None:
+        """Give the first process time to report the failure; then end what still waits."""
         time.sleep(NOTICE)
-        if self._child_processes:
+        if self.children:
             what = "another rank ended badly, and the first one still waits for it: ended"
             echo(f"error: {what}", err=True)
-            super()._terminate_all()
+            super().end_all()
 
 
 def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:

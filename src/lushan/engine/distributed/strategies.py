@@ -17,18 +17,18 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from lightning_fabric.utilities.optimizer import _optimizers_to_device
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
 from lushan.checkpoint.dtensor import any_sharded
+from lushan.compat import lightning
 from lushan.engine.distributed.rank_launcher import GRACE, Launcher
 from lushan.errors import UserError
 from lushan.launch.cores import usable_threads
 
 
-class _Ours:
+class _Ours(lightning.WithLauncher):
     """What our strategies have in common."""
 
     def __init__(self, *, minutes: float, **options: Any) -> None:
@@ -55,34 +55,35 @@ class _Ours:
         cluster, device = here.cluster_environment, here.root_device
         address, port = cluster.main_address, cluster.main_port
         store = dist.TCPStore(  # type: ignore[attr-defined]
-            address, port, is_master=False, timeout=here._timeout
+            address, port, is_master=False, timeout=lightning.timeout_of(here)
         )
         attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
         dist.init_process_group(
-            here._get_process_group_backend(),
+            lightning.backend_of(here),
             store=dist.PrefixStore(f"attempt-{attempt}", store),  # type: ignore[attr-defined]
             rank=here.global_rank,
             world_size=here.world_size,
-            timeout=here._timeout,
+            timeout=lightning.timeout_of(here),
             device_id=None if device.type == "cpu" else device,
         )
 
-    def _configure_launcher(self) -> None:
+    def make_launcher(self) -> Launcher:
+        """Return the launcher of the other ranks."""
         here: Any = self
         assert here.cluster_environment is not None
-        here._launcher = Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
+        return Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
 
     def on_exception(self, exception: BaseException) -> None:
         """Whoever waits for this process would wait in vain."""
         here: Any = self
         super().on_exception(exception)  # type: ignore[misc]
-        here._launcher.end_children(GRACE)
+        here.launcher.end_children(GRACE)
 
     @property
     def lost(self) -> list[str]:
         """What has become of processes started here that did not end well, the first ones first."""
         here: Any = self
-        return list(here._launcher.lost)
+        return list(here.launcher.lost)
 
 
 class DDP(_Ours, DDPStrategy):
@@ -133,20 +134,18 @@ class Sharded(_Ours, ModelParallelStrategy):
         """Which of them this process sees."""
         return self.global_rank // self.tensor_parallel
 
-    def _setup_distributed(self) -> None:
+    def setup_environment(self) -> None:
+        """Join the group and make the grid, once: the cut model belongs to it."""
+        if lightning.has_mesh(self):
+            return
         if self.world_size % self.tensor_parallel:
             raise UserError(
                 f"the number of processes, {self.world_size}, is no multiple of it",
                 key="trainer.tensor_parallel",
                 value=self.tensor_parallel,
             )
-        super()._setup_distributed()
-
-    def setup_environment(self) -> None:
-        """Join the group and make the grid, once: the cut model belongs to it."""
-        if self._device_mesh is None:
-            self._data_parallel_size = self.data_ranks
-            super().setup_environment()
+        lightning.set_data_parallel_size(self, self.data_ranks)
+        super().setup_environment()
 
     # The model
 
@@ -166,7 +165,7 @@ class Sharded(_Ours, ModelParallelStrategy):
             _refuse_whole_matrices(self.optimizers)
         self.setup_precision_plugin()
         if fitting:
-            _optimizers_to_device(self.optimizers, self.root_device)
+            lightning.optimizers_to_device(self.optimizers, self.root_device)
 
     def _cut_model(self, module: Any) -> None:
         from lushan.models import parallel
@@ -240,7 +239,7 @@ class Sharded(_Ours, ModelParallelStrategy):
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
         """Every process's part."""
-        return getattr(optimizer, "_optimizer", optimizer).state_dict()
+        return getattr(optimizer, "optimizer", optimizer).state_dict()
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
@@ -277,7 +276,7 @@ class Sharded(_Ours, ModelParallelStrategy):
 
 def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
     for optimizer in optimizers:
-        kind = type(getattr(optimizer, "_optimizer", optimizer))
+        kind = type(getattr(optimizer, "optimizer", optimizer))
         if kind.__name__ in ("Adafactor", "Muon"):
             raise UserError(
                 f"{kind.__name__} looks at whole matrices, and here each process has a part of one",

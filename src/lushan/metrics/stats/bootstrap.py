@@ -18,7 +18,7 @@ from lushan.metrics.prf import prf
 
 RESAMPLES = 2000
 LEVEL = 0.95
-_CHUNK = 2_000_000
+CHUNK = 2_000_000
 """Weights held in memory at a time (16 MB)."""
 
 Array = NDArray[np.float64]
@@ -63,7 +63,7 @@ def resampled(
     if not groups.sum():
         return np.zeros(0)
     rng = np.random.default_rng(seed)
-    at_once = max(1, _CHUNK // max(len(groups), width))
+    at_once = max(1, CHUNK // max(len(groups), width))
     values: list[Array] = []
     for done in range(0, resamples, at_once):
         weights = _draw(rng, groups, min(at_once, resamples - done))

@@ -136,7 +136,7 @@ def randomisation(
     differs = moved.any(axis=(0, 2))
     moved, sizes = moved[:, differs], sizes[differs]
     rng = np.random.default_rng(seed)
-    at_once = max(1, bootstrap._CHUNK // max(1, len(sizes)))
+    at_once = max(1, bootstrap.CHUNK // max(1, len(sizes)))
     values = []
     for done in range(0, resamples, at_once):
         count = min(at_once, resamples - done)

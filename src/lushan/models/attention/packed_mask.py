@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lushan.compat.transformers import attention_of
+
 MASKABLE = ("eager", "sdpa")
 """Kinds of attention that take a mask of their own; flash attention goes by positions alone."""
 
@@ -20,7 +22,7 @@ def takes_rows(config: Any) -> bool:
 
     Flex attention wants masks of its own kind, and DeBERTa multiplies its embeddings by the mask.
     """
-    kind = str(config._attn_implementation)
+    kind = attention_of(config) or ""
     return (kind in MASKABLE or "flash" in kind) and not config.model_type.startswith("deberta")
 
 
@@ -40,7 +42,7 @@ def attention_mask(config: Any, position_ids: Tensor, dtype: torch.dtype) -> Any
     Returns:
         None where the kind of attention goes by positions; else a mask in the model's form.
     """
-    if config._attn_implementation not in MASKABLE:
+    if attention_of(config) not in MASKABLE:
         return None
     number = begins(position_ids).cumsum(-1)
     together = number[:, :, None] == number[:, None, :]  # (B, L, L)

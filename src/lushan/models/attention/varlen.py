@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lushan.compat.transformers import attention_of, set_attention
 from lushan.models.attention.packed_mask import begins
 
 NAME = "by_document"
@@ -28,7 +29,7 @@ def possible(config: Any, device: torch.device) -> bool:
 
     Of images in a text a mask says what sees what, and here there is none.
     """
-    kind, images = config._attn_implementation, getattr(config, "vision_config", None)
+    kind, images = attention_of(config), getattr(config, "vision_config", None)
     return kind == WHOLE and device.type == "cpu" and images is None
 
 
@@ -36,8 +37,8 @@ def choose(config: Any, divides: bool) -> None:
     """Have a model attend to documents one by one, or under its own mask again."""
     if divides:
         _register()
-    if config._attn_implementation in (NAME, WHOLE):
-        config._attn_implementation = NAME if divides else WHOLE
+    if attention_of(config) in (NAME, WHOLE):
+        set_attention(config, NAME if divides else WHOLE)
 
 
 @functools.cache

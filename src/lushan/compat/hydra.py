@@ -1,0 +1,102 @@
+"""Private names of Hydra.
+
+Hydra's public API is a decorator for one program (`hydra.main`) and a function that composes
+without plugins or flags (`hydra.compose`). Composition with checks of our own, inside our command
+line, needs the classes behind them, all of which stand in `hydra._internal`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra._internal import config_repository
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.core_plugins.bash_completion import BashCompletion
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader as PublicLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigSource
+from omegaconf import DictConfig
+
+__all__ = ["BasicSweeper", "CachingConfigRepository", "FileConfigSource", "Hydra"]
+# Hydra: `hydra.main` ends the process itself, and takes no loader.
+# BasicSweeper: the sweeper over all combinations; only its interface is public.
+# CachingConfigRepository, FileConfigSource: what a loader reads files by.
+
+Merge = Callable[[list[ResultDefault], CachingConfigRepository], DictConfig]
+
+
+class ConfigLoader(ConfigLoaderImpl):
+    """Hydra's loader, with a method for each step that is checked.
+
+    The public `ConfigLoader` is an interface without hooks: files are merged, and the search path
+    is read, in private methods.
+    """
+
+    def merge(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+        """Merge the files of a defaults list."""
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+    def check_search_path(
+        self, config_name: str | None, overrides: list[Override], repo: Any
+    ) -> None:
+        """Called before `hydra.searchpath` is followed; raises where it must not be."""
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: Any
+    ) -> DictConfig:
+        return self.merge(defaults, repo)
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    ) -> None:
+        self.check_search_path(config_name, parsed_overrides, repo)
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+class ConfigRepository(config_repository.ConfigRepository):
+    """Hydra's files of all places; it says which place a config is read from.
+
+    `ConfigLoader.get_sources` gives the places, not which of them holds a config.
+    """
+
+    def source_of(self, config_path: str) -> ConfigSource | None:
+        """Return the first place that holds a config."""
+        return self._find_object_source(config_path, ObjectType.CONFIG)
+
+
+def file_of(source: FileConfigSource, config_path: str) -> Path:
+    """Return the file that a source reads a config from; the rule for its suffix is private."""
+    named: Any = source._normalize_file_name(config_path)
+    return Path(source.path, named)
+
+
+def search_path(folder: str) -> ConfigSearchPath:
+    """Return Hydra's search path with a folder of configs; `hydra.main` alone makes one."""
+    return create_config_search_path(folder)
+
+
+def args_parser() -> argparse.ArgumentParser:
+    """Return the parser of Hydra's flags, which `hydra.main` reads `sys.argv` with."""
+    return get_args_parser()
+
+
+def callbacks(config: DictConfig) -> Any:
+    """Return the callbacks of a config, which the public `HydraContext` is made of."""
+    return Callbacks(config)
+
+
+def completions(loader: PublicLoader, config_name: str | None, line: str) -> list[str]:
+    """Return completions of an override; the plugin's public method prints them for one shell."""
+    return BashCompletion(loader)._query(config_name, line)

@@ -1,0 +1,60 @@
+"""Private names of transformers, all of which are attributes of its models and configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def attention_of(config: Any) -> str | None:
+    """Return how a model computes attention; None for a config that is not of transformers.
+
+    `attn_implementation` is an argument of `from_pretrained`; a config has it under a private name.
+    """
+    found = getattr(config, "_attn_implementation", None)
+    return None if found is None else str(found)
+
+
+def set_attention(config: Any, kind: str) -> None:
+    """Have a model compute attention otherwise from its next batch on.
+
+    `set_attn_implementation` is a model's method, and looks for kernels on the hub; here there is
+    only a config, before and after each batch of packed rows.
+    """
+    config._attn_implementation = kind
+
+
+def is_auto_class(found: Any) -> bool:
+    """Return whether an object of transformers chooses models; the base of these is private."""
+    return hasattr(found, "_model_mapping")
+
+
+def models_of(auto_class: Any) -> Mapping[type, Any]:
+    """Return the class of a model, or several, for each class of configs.
+
+    The public `from_config` makes the model at once, whose class alone is asked for here.
+    """
+    mapping: Mapping[type, Any] = auto_class._model_mapping
+    return mapping
+
+
+def supports_sdpa(model_class: Any) -> bool:
+    """Return whether a class of models runs on torch's attention.
+
+    The public way is to make a model and to catch its error.
+    """
+    return bool(model_class._supports_sdpa)
+
+
+def compiles_whole(model: Any) -> bool:
+    """Return whether a model's step of generation compiles as one graph."""
+    return bool(getattr(model, "_can_compile_fullgraph", False))
+
+
+def leave_generation_alone(model: Any) -> None:
+    """Have `generate` not run in step with the other processes of FSDP2.
+
+    `synced_gpus=False` does so, too, but is an argument of each call, and these come from several
+    places; the mark is the model's.
+    """
+    model._is_fsdp_managed_module = False

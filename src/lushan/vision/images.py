@@ -1,0 +1,100 @@
+"""Images from files and bytes: decoded, upright, on white where they are transparent."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+MOST_PIXELS = 100_000_000
+"""Of an image that is decoded; a small file can hold many more."""
+
+
+def decode(data: bytes, name: str) -> Picture:
+    """Decode an image as RGB.
+
+    Args:
+        data: An encoded image: PNG, JPEG, WebP or what else Pillow reads.
+        name: For the error.
+
+    Raises:
+        UserError: It is no image, is damaged or cut off, or has too many pixels.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            if picture.width * picture.height > MOST_PIXELS:
+                raise _bad(name, f"it has {picture.width:,} x {picture.height:,} pixels")
+            picture.load()
+            return _on_white(ImageOps.exif_transpose(picture))
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
+        raise _bad(name, str(error) or type(error).__name__) from error
+
+
+def _bad(name: str, problem: str) -> UserError:
+    return UserError(
+        f"the image {name} cannot be read: {problem}",
+        key="data",
+        hint=f"Replace or remove it; up to {MOST_PIXELS:,} pixels of PNG, JPEG, WebP and others "
+        "are read.",
+    )
+
+
+def _on_white(picture: Any) -> Picture:
+    """Return an image in RGB; what is transparent is white, whatever colour lies under it."""
+    from PIL import Image
+
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        picture = Image.alpha_composite(ground, layer)
+    found: Picture = picture.convert("RGB")
+    return found
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of an image's file.
+
+    Raises:
+        UserError: It is gone.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _bad(path, error.strerror or str(error)) from error
+
+
+def blank() -> Picture:
+    """Return a small white image."""
+    from PIL import Image
+
+    return Image.new("RGB", (8, 8), "white")
+
+
+def noise(seed: int) -> Picture:
+    """Return a small image of random pixels."""
+    from PIL import Image
+
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+
+
+def encoded(color: str) -> bytes:
+    """Return a small image of one colour as PNG."""
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.new("RGB", (8, 8), color).save(sink, "PNG")
+    return sink.getvalue()
