@@ -76,7 +76,13 @@ class Rows(Tagged, Paired):
         if self.group is None:
             return table
         require_column(self.group, list(columns.values), "data.group", columns.file)
-        return table.append_column(GROUP, arrow.texts([str(v) for v in columns.values[self.group]]))
+        values = columns.values[self.group]
+        for row, value in enumerate(values):
+            if value is None or value == "":
+                raise columns.fail(
+                    f"the {self.group}, by which rows stay together, is missing", row
+                )
+        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
 
     def media_fingerprint(self) -> object:
         """Return hashes of the images that rows may name; None where they name none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,13 +11,13 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label, structs
-from lushan.data.media import Media, Reference
+from lushan.data.media import Media
 from lushan.data.source import Source, hash_json
 from lushan.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 CLASS = ".cls"
-"""Ending of the file beside an image of an archive that holds its class (WebDataset)."""
+"""Ending of the file beside an image that holds its class, as in archives of WebDataset."""
 
 
 @configurable
@@ -26,8 +25,8 @@ CLASS = ".cls"
 class Folder(Source):
     """Images whose class is the name of the folder that they lie in.
 
-    A split is a folder, or a tar or zip archive, below `dir`. In an archive a file `NAME.cls`
-    beside `NAME.png` may hold the class instead.
+    A split is a folder, or a tar or zip archive, below `dir`. A file `NAME.cls` beside `NAME.png`
+    may hold the class instead.
 
     Args:
         dir: Folder that the splits are below.
@@ -44,19 +43,19 @@ class Folder(Source):
         """Read one split."""
         del notes
         media = self._media(split, name)
-        rows = [row for row in sorted(_listed(media)) if row[0].lower().endswith(ENDINGS)]
-        if not rows:
+        names = sorted(name for name in media.files if name.lower().endswith(ENDINGS))
+        if not names:
             raise UserError(
                 "there is no image in this folder", key=f"data.{split}", file=media.place
             )
         table: dict[str, pa.Array] = {
-            "id": arrow.texts([path for path, _, _ in rows]),
-            "image": structs([reference for _, _, reference in rows]),
+            "id": arrow.texts(names),
+            "image": structs([media.files[name] for name in names]),
         }
         if fields is None or "label" in fields:
-            table["label"] = arrow.texts([_class(media, *row[:2], split) for row in rows])
-        table["line"] = arrow.numbers(range(1, len(rows) + 1), pa.int64())
-        table["file"] = arrow.texts([str(media.place)] * len(rows))
+            table["label"] = arrow.texts([_class(media, name, split) for name in names])
+        table["line"] = arrow.numbers(range(1, len(names) + 1), pa.int64())
+        table["file"] = arrow.texts([str(media.place)] * len(names))
         return pa.table(table)
 
     def hash_of(self, split: str, name: str) -> str:
@@ -77,24 +76,11 @@ class Folder(Source):
         return Media(place, self.largest_file)
 
 
-def _listed(media: Media) -> Iterator[tuple[str, str, Reference]]:
-    """Yield (path, name of the folder that it lies in, reference) of each file."""
-    if media.place.is_dir():
-        for path in media.place.rglob("*"):
-            name = path.relative_to(media.place).as_posix()
-            if path.is_file() and not name.startswith(".") and (found := media.find(name)):
-                yield name, path.parent.name if "/" in name else "", found
-        return
-    for name, data in media.members.items():
-        parts = name.split("/")
-        yield name, parts[-2] if len(parts) > 1 else "", {"path": "", "bytes": data}
-
-
-def _class(media: Media, path: str, folder: str, split: str) -> str:
-    if not media.place.is_dir():
-        beside = media.members.get(path.rpartition(".")[0] + CLASS)
-        if beside is not None:
-            return beside.decode("utf-8", "replace").strip()
+def _class(media: Media, path: str, split: str) -> str:
+    beside = media.text(path.rpartition(".")[0] + CLASS)
+    if beside is not None:
+        return beside
+    *_, folder = ("", *path.split("/")[:-1])
     if not folder:
         raise UserError(
             f"{path} lies in no folder, whose name would be its class",
