@@ -21,6 +21,7 @@ class Answers(Field):
     target: bool = True
     names: Sequence[str] = ("answers", "answer")
     what: ClassVar[str] = "list of answers"
+    sources: ClassVar[str] = "data=squad, or data=jsonl with a field `answers`, as SQuAD has it."
 
     def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return [answer["text"] for answer in value]

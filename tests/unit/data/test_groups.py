@@ -57,6 +57,12 @@ def test_a_copy_links_two_groups():
         assert sorted(map(len, sides)) == [0, 2]
 
 
+def test_too_few_groups_are_told_apart_from_too_few_rows():
+    table = pa.table({"text": list("abcdefgh"), GROUP: ["one"] * 7 + ["two"]})
+    with pytest.raises(UserError, match="8 examples, in 2 parts that stay together"):
+        divide(table, {"text": Text()}, {"validation": 0.4, "test": 0.4}, 1, file="x")
+
+
 def lines(path, *rows):
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
     return str(path)
@@ -142,11 +148,11 @@ def test_documents_are_read_from_labelled_tables(source, tmp_path):
 
 
 MISMATCHES = {
-    ("chat", "conll"): ("x.conll", "Anna B-PER\n", "dialogue"),
+    ("chat", "conll"): ("x.conll", "Anna B-PER\n", "For messages (dialogue): data=chat"),
     ("ner", "text"): ("x.txt", "Anna lives.\n", "list of words"),
-    ("qa", "text"): ("x.txt", "Anna lives.\n", "question"),
+    ("qa", "text"): ("x.txt", "Anna lives.\n", "For answers (list of answers): data=squad"),
     ("qa", "conll"): ("x.conll", "Anna B-PER\n", "question"),
-    ("image_classification", "text"): ("x.txt", "Anna lives.\n", "image"),
+    ("image_classification", "text"): ("x.txt", "Anna lives.\n", "For image (image): data=folder"),
     ("classification", "folder"): ("images", None, "text"),
     ("classification", "chat"): ("x.jsonl", '{"messages": []}\n', "text"),
 }
@@ -165,7 +171,6 @@ def test_a_source_that_a_task_cannot_read_is_named_with_what_it_reads(pair, cli_
         "train", f"task={task}", f"data={data}", f"data.train={name}", "test=false", *model
     )
     assert done.code == 2, done.err
-    print(done.err)  # noqa: T201 (shown where the test fails)
-    assert wanted in done.err
+    assert wanted in done.err, done.err
     assert "Traceback" not in done.err
     assert "data=" in done.err
