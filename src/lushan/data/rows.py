@@ -155,7 +155,7 @@ class Rows(Tagged, Paired):
         found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
         if found is None and not field.optional:
             raise UserError(
-                f"which field holds the {name}, a {field.what}?",
+                f"which field holds the {name} ({field.what})?",
                 key=f"data.fields.{name}",
                 file=columns.file,
                 hint=f"Write +data.fields.{name}=NAME; the fields are: "

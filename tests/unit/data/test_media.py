@@ -9,12 +9,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Pillow
 from tests.helpers import quick
 
 from lushan.data.fields import Image, Label, Text
-from lushan.data.formats import Folder, Jsonl, Table
+from lushan.data.formats import Folder, Hub, Jsonl, Table
 from lushan.data.media import Media
 from lushan.errors import UserError
 
@@ -288,3 +290,45 @@ def test_a_folder_without_an_image_is_refused(kind, tmp_path):
         Folder(train=place.name, dir=str(tmp_path)).read(FIELDS)
     with pytest.raises(UserError, match="there is no folder or archive"):
         Folder(train="nowhere", dir=str(tmp_path)).read(FIELDS)
+
+
+# Encoded images in columns
+
+
+def encoded(tmp_path):
+    return [
+        {"image": {"bytes": png(i), "path": str(tmp_path / "x.png")}, "label": "ab"[i % 2]}
+        for i in range(4)
+    ]
+
+
+def test_a_column_of_parquet_may_hold_encoded_images(tmp_path):
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist(encoded(tmp_path)), file)
+    table = Table(train=str(file)).read(FIELDS).splits["train"]
+    assert [content(image) for image in table.column("image").to_pylist()] == [
+        png(i) for i in range(4)
+    ]
+
+
+def test_a_set_of_the_hub_gives_its_encoded_images_and_opens_no_file(tmp_path):
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    rows = encoded(tmp_path)
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows, features=features)).save_to_disk(
+        tmp_path / "saved"
+    )
+    table = (
+        Hub(path=str(tmp_path / "saved"), validation=None, test=None).read(FIELDS).splits["train"]
+    )
+    assert [content(image) for image in table.column("image").to_pylist()] == [
+        png(i) for i in range(4)
+    ]
+    (tmp_path / "x.png").write_bytes(png(9))
+    rows[1]["image"]["bytes"] = None  # a path alone: another's file, perhaps
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows, features=features)).save_to_disk(
+        tmp_path / "named"
+    )
+    with pytest.raises(UserError, match="the image is missing"):
+        Hub(path=str(tmp_path / "named"), validation=None, test=None).read(FIELDS)
