@@ -94,6 +94,25 @@ def questions(folder: Path) -> dict[str, Path]:
     return files
 
 
+def flat_questions(folder: Path) -> dict[str, Path]:
+    """The same as JSON lines, a question a line."""
+    return {split: _flat(path) for split, path in questions(folder).items()}
+
+
+def _flat(path: Path) -> Path:
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    rows = [
+        {"title": article["title"], "context": paragraph["context"], **asked}
+        for article in articles
+        for paragraph in article["paragraphs"]
+        for asked in paragraph["qas"]
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    flat = path.with_suffix(".jsonl")
+    flat.write_text("".join(lines), encoding="utf-8")
+    return flat
+
+
 def _question(name: str, context: str, question: str, answer: str | None) -> dict[str, object]:
     asked: dict[str, object] = {"question": question, "id": name}
     if answer is None:
