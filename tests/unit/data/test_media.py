@@ -327,8 +327,8 @@ def test_a_set_of_the_hub_gives_its_encoded_images_and_opens_no_file(tmp_path):
     ]
     (tmp_path / "x.png").write_bytes(png(9))
     rows[1]["image"]["bytes"] = None  # a path alone: another's file, perhaps
-    datasets.DatasetDict(train=datasets.Dataset.from_list(rows, features=features)).save_to_disk(
-        tmp_path / "named"
-    )
+    (tmp_path / "named").mkdir()
+    named = pa.Table.from_pylist(rows, schema=features.arrow_schema)
+    pq.write_table(named, tmp_path / "named" / "train.parquet")
     with pytest.raises(UserError, match="the image is missing"):
         Hub(path=str(tmp_path / "named"), validation=None, test=None).read(FIELDS)
