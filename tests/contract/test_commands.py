@@ -11,25 +11,35 @@ import sys
 
 import pytest
 import typer
-from omegaconf import OmegaConf
 
 from lushan.cli import app
-from lushan.config.allow_list import locate
-from lushan.config.compose import built_in_conf
+from lushan.config.build import build
+from lushan.config.check import check
+from lushan.config.compose import built_in_conf, compose
 from tests.conftest import trained
-from tests.helpers import command, quick
+from tests.helpers import command, corpora, quick
 
-SAMPLES = {"tokens": "sample_ner", "pairs": "sample_pairs", "messages": "sample_chat"}
-"""Data for what a task reads; texts with labels where it reads texts."""
+SAMPLES = {
+    "tokens": "sample_ner",
+    "source": "sample_pairs",
+    "messages": "sample_chat",
+    "text": "sample_reviews",
+    "image": "sample_images",
+}
+"""Data for the first field that a task reads; for others a file is written."""
 MODELS = {
     "AutoModel": ["model=bert_tiny"],
     "AutoModelForMaskedLM": ["model=bert_tiny"],
     "AutoModelForCausalLM": ["model=gpt2_tiny", "model.config.n_embd=32"],
     "AutoModelForSeq2SeqLM": ["model=t5_tiny", "model.config.d_model=32"],
 }
+IMAGES = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
+"""What makes a run on images small."""
 INPUTS = {
     "tokens": ("x.txt", "Anna lives in Paris .\n"),
     "text": ("x.txt", "a clever film\n"),
+    "question": ("x.jsonl", json.dumps({"question": "Who?", "context": "Anna lives."}) + "\n"),
+    "image": ("x.jsonl", json.dumps({"image": "there_is_none.png"}) + "\n"),
     "source": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
     "messages": (
         "x.jsonl",
@@ -68,9 +78,8 @@ HEAVY = [("reproduce",)]
 """Commands that train."""
 
 
-def task_of(overrides):
-    name = next(o.removeprefix("task=") for o in overrides if o.startswith("task="))
-    return locate(OmegaConf.load(built_in_conf() / f"task/{name}.yaml")["_target_"], "task")
+def questions(folder):
+    return ["data=squad", "data.each=null", *corpora.overrides(corpora.flat_questions(folder))]
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +97,16 @@ def a_run(tmp_path_factory):
             path = folder / "all.tsv"
             path.write_text("\n".join(["sentence\tother\tlabel", *rows]) + "\n")
             overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
-        task = task_of(overrides)
+        task = build(check(compose(overrides))["task"])
+        first = next(iter(task.fields))
+        if first == "image":
+            model, small = ["model=vit_tiny"], IMAGES
+        else:
+            model, small = MODELS[task.auto_class], command.SMALL
         if not any(o.startswith("data=") for o in overrides):
-            reads = getattr(task, "reads", "pairs")
-            overrides = [*overrides, f"data={SAMPLES.get(reads, 'sample_reviews')}"]
-        return trained(folder, *overrides, *MODELS[task.auto_class], "data.limit=16")
+            sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else questions(folder)
+            overrides = [*overrides, *sample]
+        return trained(folder, *overrides, *model, "data.limit=16", small=small)
 
     return made
 
@@ -142,7 +156,6 @@ def try_all(names, place, work, monkeypatch, content=INPUTS["text"]):
 
 
 def content_of(run):
-    from lushan.config.build import build
     from lushan.run.config_yaml import read_config
 
     cfg = read_config(run)

@@ -19,15 +19,22 @@ def require_fields(wanted: Fields, given: Fields) -> None:
         given: By the data.
 
     Raises:
-        UserError: Names the first that is not there.
+        UserError: Names those that are not there, and which sources give them.
     """
-    for name, field in wanted.items():
-        if not field.optional and not isinstance(given.get(name), type(field)):
-            raise UserError(
-                f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
-                key="data",
-                hint=f"A {field.what} ({name}) is given by {field.sources}",
-            )
+    missing = {
+        name: field
+        for name, field in wanted.items()
+        if not field.optional and not isinstance(given.get(name), type(field))
+    }
+    if missing:
+        by_source: dict[str, Fields] = {}
+        for name, field in missing.items():
+            by_source.setdefault(field.sources, {})[name] = field
+        raise UserError(
+            f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
+            key="data",
+            hint=" ".join(f"For {_described(f)}: {s}" for s, f in by_source.items()),
+        )
 
 
 def _described(fields: Fields) -> str:

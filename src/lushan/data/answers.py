@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lushan.data.encode import arrow
 from lushan.data.fields import Field
-from lushan.data.raw_columns import Columns
+from lushan.data.raw_columns import Columns, halves
 from lushan.errors import UserError
 
 
@@ -21,6 +21,7 @@ class Answers(Field):
     target: bool = True
     names: Sequence[str] = ("answers", "answer")
     what: ClassVar[str] = "list of answers"
+    sources: ClassVar[str] = "data=squad, or data=jsonl with a field `answers`, as SQuAD has it."
 
     def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return [answer["text"] for answer in value]
@@ -36,26 +37,41 @@ class Answers(Field):
         """Return answers as lists of structs; both forms that SQuAD has in files are read."""
         rows = [_answers(columns, row, value) for row, value in enumerate(columns.values[name])]
         flat = [answer for row in rows for answer in row]
-        texts = arrow.texts([text for text, _ in flat])
+        try:
+            texts = arrow.texts([text for text, _ in flat])
+        except UnicodeEncodeError as error:
+            raise halves(columns, [[text for text, _ in row] for row in rows]) from error
         starts = arrow.numbers([start for _, start in flat], pa.int64())
         return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
 
 
 def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
-    pairs = value or []
-    if isinstance(value, dict):  # one list of texts and one of places, as `datasets` has them
-        both = (value.get("text", ()), value.get("answer_start", ()))
-        pairs = [{"text": t, "answer_start": s} for t, s in zip(*both, strict=True)]
-    try:
-        found = [(str(pair["text"]), int(pair["answer_start"])) for pair in pairs]
-    except (KeyError, TypeError, ValueError):
+    """Return the answers of a row; one without a text is none."""
+    pairs: Any = value or []
+    if isinstance(pairs, dict):  # one list of texts and one of places, as `datasets` has them
+        pairs = _paired(pairs.get("text"), pairs.get("answer_start"))
+    if not isinstance(pairs, list) or not all(map(_is_answer, pairs)):
         raise columns.fail(
             "answers are a list of texts with answer_start",
             row,
             value=value,
             hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
-        ) from None
-    return found
+        )
+    return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
+
+
+def _paired(texts: Any, starts: Any) -> list[Any] | None:
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        return None
+    return [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
+
+
+def _is_answer(pair: Any) -> bool:
+    return (
+        isinstance(pair, dict)
+        and isinstance(pair.get("text"), str)
+        and type(pair.get("answer_start")) is int
+    )
 
 
 def require_places(table: pa.Table, answers: str, text: str) -> None:
@@ -73,9 +89,10 @@ def require_places(table: pa.Table, answers: str, text: str) -> None:
     for row, (several, whole) in enumerate(zip(*columns, strict=True)):
         for answer in several:
             start, wanted = answer["start"], answer["text"]
-            if whole[start : start + len(wanted)] != wanted:
+            if start < 0 or whole[start : start + len(wanted)] != wanted:
                 raise UserError(
-                    f"the {text} has {whole[start : start + len(wanted)]!r} at character {start}",
+                    f"the {text} of {table.column('id')[row].as_py()} has "
+                    f"{whole[max(0, start) :][: len(wanted)]!r} at character {start}",
                     file=table.column("file")[row].as_py(),
                     line=table.column("line")[row].as_py(),
                     value=wanted,

@@ -63,7 +63,9 @@ class Field(Stored, abc.ABC):
     what: ClassVar[str]
     """A few words for messages: `text`, `list of words`."""
 
-    sources: ClassVar[str] = "data=jsonl, data=table or data=hub with a column of this name."
+    sources: ClassVar[str] = (
+        "data=jsonl, data=table or data=hub with a column of this name or +data.fields.NAME=COLUMN."
+    )
     """Which sources give it, for hints."""
 
     class_name: ClassVar[str] = "class"
@@ -301,6 +303,9 @@ class Image(StoredImage, Field):
     """
 
     what: ClassVar[str] = "image"
+    sources: ClassVar[str] = (
+        "data=folder, or data=jsonl with a column of their names and data.media=FOLDER."
+    )
 
     def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         data = value["bytes"] or Path(value["path"]).read_bytes()

@@ -103,13 +103,22 @@ def require_own(builder: Any, hub_id: str) -> None:
 
 
 def is_media(feature: Any) -> bool:
-    """Return whether a column holds images or the like, at any depth.
+    """Return whether a column holds images or the like that are decoded, at any depth.
 
     To read one is to open what its rows name, which may be any file or URL.
     """
+    if is_image(feature) and not feature.decode:
+        return False
     if isinstance(feature, Mapping | list | tuple):
         return any(map(is_media, feature.values() if isinstance(feature, Mapping) else feature))
     return hasattr(feature, "embed_storage") or is_media(getattr(feature, "feature", ()))
+
+
+def is_image(feature: Any) -> bool:
+    """Return whether a column holds images."""
+    import datasets
+
+    return isinstance(feature, datasets.Image)
 
 
 def _used(builder: Any) -> list[str]:

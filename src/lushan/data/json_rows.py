@@ -125,7 +125,8 @@ def unnested(rows: Iterable[Row], keys: Sequence[str], name: str | Path) -> Iter
                 f"there is no list of objects at {'.'.join(keys)}",
                 file=name,
                 line=row.line,
-                hint="data.each=KEY.KEY names lists that lie in one another, from the outermost.",
+                hint="data.each=KEY.KEY names lists that lie in one another, from the outermost; "
+                "data.each=null reads each row as it is.",
             ) from None
         yield from (Row(row.line, value, 0) for value in values)
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
+import lzma
+import posixpath
 import tarfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lushan.data import unpacking
-from lushan.data.folders import content as folder_content
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, first_line
 from lushan.run import hashes, inside
 
 KEY = "data.media"
 Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
+MOST_NAMES = 1000
+"""Names that are looked at for a hint."""
+MOST_PADDING = 1 << 20
+"""Bytes behind the last member of a tar archive that are looked at."""
+UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(RuntimeError, NotImplementedError),  # of zip: it asks for a password, or is packed otherwise
+)
+"""What archives raise that are damaged, or none."""
 
 
 class Media:
@@ -46,65 +59,96 @@ class Media:
         """Return an image by its name; None where there is none.
 
         A name is a path below the place; in an archive the last part of the path is enough where
-        only one member has it.
+        only one member has it. What lies outside, or is hidden, is not there.
+
+        Raises:
+            UserError: The place cannot be read, or a link in it leads out of it.
         """
+        path = Path(name)
+        below = path.relative_to(self.place) if path.is_relative_to(self.place) else path
+        key = posixpath.normpath(below.as_posix())
         if self.place.is_dir():
-            path = self.place / name
-            inside.require(path, self.place)
-            return {"path": str(path), "bytes": b""} if path.is_file() else None
-        key = name.removeprefix("./")
-        data = self.members.get(key)
+            with contextlib.suppress(OSError, ValueError):  # no path at all, or too long for one
+                return self._on_disk(key)
+            return None
         places = self._by_last_part.get(key, [])
-        if data is None and len(places) == 1:
-            data = self.members[places[0]]
-        return None if data is None else {"path": "", "bytes": data}
+        return self.files.get(places[0] if key not in self.files and len(places) == 1 else key)
+
+    def _on_disk(self, key: str) -> Reference | None:
+        path = self.place / key
+        if not inside.is_bound(key) or _is_hidden(key) or not path.is_file():
+            return None
+        inside.require(path, self.place)
+        return {"path": str(path), "bytes": b""}
 
     def near(self, name: str) -> str | None:
         """Return a hint: a name that is there and looks like another one."""
         if self.place.is_dir():
-            there = [str(p.relative_to(self.place)) for p in sorted(self.place.rglob("*"))[:1000]]
+            found = itertools.islice(self.place.rglob("*.*"), MOST_NAMES)
+            there = sorted(path.relative_to(self.place).as_posix() for path in found)
         else:
-            there = list(self.members)[:1000]
+            there = list(self.files)[:MOST_NAMES]
         return did_you_mean(name, there) or f"There are: {', '.join(there[:5])}."
 
+    def text(self, name: str) -> str | None:
+        """Return the content of a small file by its path; None where there is none."""
+        found = self.files.get(name)
+        if found is None:
+            return None
+        data = Path(found["path"]).read_bytes() if found["path"] else found["bytes"]
+        return str(data.decode("utf-8", "replace")).strip()
+
     @functools.cached_property
-    def members(self) -> dict[str, bytes]:
-        """The files of an archive by their paths, in its order.
+    def files(self) -> dict[str, Reference]:
+        """The files of a folder or an archive by their paths in it, without hidden ones.
 
         Raises:
-            UserError: It is no archive, or unpacks to more than is read.
+            UserError: The archive is none, or unpacks to more than is read; or a link in the
+                folder leads out of it.
         """
-        most = unpacking.most_of(self.place.stat().st_size, self.largest)
-        found: dict[str, bytes] = {}
-        total = 0
+        if self.place.is_dir():
+            there = inside.files_of(self.place, key=KEY)
+            return {name: {"path": str(path), "bytes": b""} for name, path in there.items()}
         try:
-            for name, size, read in _members(self.place):
-                total += size
-                packed = self.place.stat().st_size
-                unpacking.require_size(total, most, self.place, packed=packed, more=True)
-                found[name] = read()
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            return {name: {"path": "", "bytes": data} for name, data in self._unpacked()}
+        except UNREADABLE as error:
             raise UserError(
-                f"this archive cannot be read: {error}",
+                f"this archive cannot be read: {first_line(error)}",
                 key=self.key,
                 file=self.place,
                 hint="A folder, or a .tar, .tar.gz or .zip file is expected.",
             ) from error
-        return found
+
+    def _unpacked(self) -> Iterator[tuple[str, bytes]]:
+        """Yield path and content of each member of an archive, up to the size that is read."""
+        packed, total = self.place.stat().st_size, 0
+        most = unpacking.most_of(packed, self.largest)
+        for name, size, read in _members(self.place):
+            total += size
+            unpacking.require_size(total, most, self.place, packed=packed, more=True)
+            key = posixpath.normpath(name)
+            if not _is_hidden(key):
+                yield key, read()
 
     @functools.cached_property
     def _by_last_part(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for name in self.members:
+        for name in self.files:
             found.setdefault(name.rpartition("/")[2], []).append(name)
         return found
 
     def fingerprint(self) -> object:
         """Return hashes of all files of the folder, or of the archive."""
-        return folder_content(self.place) if self.place.is_dir() else hashes.sha256(self.place)
+        if not self.place.is_dir():
+            return hashes.sha256(self.place)
+        return {name: hashes.sha256(Path(found["path"])) for name, found in self.files.items()}
 
 
-def _members(place: Path) -> Any:
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+
+
+def _members(place: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     """Yield (path inside, bytes, function that reads them) of each file of an archive."""
     if zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
@@ -117,4 +161,15 @@ def _members(place: Path) -> Any:
             if member.isfile():
                 stream = packed.extractfile(member)
                 assert stream is not None
-                yield member.name.removeprefix("./"), member.size, stream.read
+                yield member.name, member.size, stream.read
+        _require_end(packed)
+
+
+def _require_end(packed: tarfile.TarFile) -> None:
+    """Refuse a tar archive without its end, where `tarfile` has stopped in silence."""
+    assert packed.fileobj is not None
+    packed.fileobj.seek(packed.offset)
+    block = packed.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
+        raise tarfile.ReadError("it is damaged or cut off")
+    packed.fileobj.read(MOST_PADDING)  # where it is packed, its checksum is behind this

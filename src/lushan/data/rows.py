@@ -76,7 +76,13 @@ class Rows(Tagged, Paired):
         if self.group is None:
             return table
         require_column(self.group, list(columns.values), "data.group", columns.file)
-        return table.append_column(GROUP, arrow.texts([str(v) for v in columns.values[self.group]]))
+        values = columns.values[self.group]
+        for row, value in enumerate(values):
+            if value is None or value == "":
+                raise columns.fail(
+                    f"the {self.group}, by which rows stay together, is missing", row
+                )
+        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
 
     def media_fingerprint(self) -> object:
         """Return hashes of the images that rows may name; None where they name none."""
@@ -154,7 +160,7 @@ class Rows(Tagged, Paired):
         found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
         if found is None and not field.optional:
             raise UserError(
-                f"which field holds the {name}, a {field.what}?",
+                f"which field holds the {name} ({field.what})?",
                 key=f"data.fields.{name}",
                 file=columns.file,
                 hint=f"Write +data.fields.{name}=NAME; the fields are: "

@@ -51,8 +51,10 @@ def divide(
         rows = [i for i, split in enumerate(owner) if split == name]
         if not rows:
             share = "" if name == "train" else f" ({fractions[name]})"
+            several = len(originals) < table.num_rows
+            parts = f", in {len(originals)} parts that stay together" if several else ""
             raise UserError(
-                f"nothing is left for {name}{share}: the file has {table.num_rows} examples",
+                f"nothing is left for {name}{share}: the file has {table.num_rows} examples{parts}",
                 key=f"data.{name}",
                 file=file,
                 hint="Choose other fractions, or name a file.",

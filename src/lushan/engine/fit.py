@@ -49,7 +49,7 @@ from lushan.models.own_code import save_shape
 from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE
 from lushan.run.config_yaml import record_resolved
-from lushan.run.files import write_json
+from lushan.run.files import sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation
 
@@ -198,11 +198,10 @@ def fit(
         if cfg["train"]:
             state = where_to_resume(folder, trainer, module)
             trainer.fit(module, ckpt_path=state, weights_only=None)
-        state_before = parts.task.state()
         fitted = evaluate_best(cfg, trainer, module, observers, parts, notes, facts(trainer))
-        if trainer.is_global_zero and parts.task.state() != state_before:
+        if trainer.is_global_zero:
             write_state(parts, folder)
-            checksums.add(folder, (TASK_STATE,))
+            checksums.add(folder, (), {TASK_STATE: sha256_file(folder / TASK_STATE)})
         return fitted
 
 
@@ -275,7 +274,7 @@ def keep_for_later(parts: Components, folder: Path) -> None:
 
 
 def write_state(parts: Components, folder: Path) -> None:
-    """Write what the task has learned of its data: again where training has chosen some of it."""
+    """Write what the task has learned of its data, and what it has chosen by validation."""
     state = {"state": parts.task.state(), "limits": dataclasses.asdict(parts.limits)}
     # Columns that were found by their names in training are read by these names ever after.
     write_json(folder / TASK_STATE, {**state, "columns": remembered(parts.source)})

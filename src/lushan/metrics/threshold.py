@@ -20,6 +20,7 @@ def best_threshold(
     # The first `i` in order answer with their span, the others with nothing.
     totals = np.append(0, np.cumsum(spans[order]))
     totals += np.append(np.cumsum(none[order][::-1])[::-1], 0)
-    best = int(totals.argmax())
     edges = np.concatenate([[gaps[order[0]] - 1], gaps[order], [gaps[order[-1]] + 1]])
+    totals[edges[:-1] == edges[1:]] = -np.inf  # equal gaps lie on one side
+    best = int(totals.argmax())
     return float((edges[best] + edges[best + 1]) / 2)

@@ -34,11 +34,10 @@ def best_spans(
     Returns:
         First token, last token and sum of each, (B, count) or fewer; the sum of none is -inf.
     """
-    most = min(4 * count, scores.shape[1])
-    best = scores.masked_fill(~mask[..., None], -torch.inf).topk(most, dim=1)
-    (first, last), (starts, ends) = best.values.unbind(-1), best.indices.unbind(-1)  # (B, k)
-    total = first[:, :, None] + last[:, None, :]  # (B, k, k)
-    size = ends[:, None, :] - starts[:, :, None]
-    total = total.masked_fill((size < 0) | (size >= longest), -torch.inf)
-    sums, places = total.flatten(1).topk(min(count, most * most), dim=1)
-    return starts.gather(1, places // most), ends.gather(1, places % most), sums
+    first, last = scores.masked_fill(~mask[..., None], -torch.inf).unbind(-1)  # (B, L)
+    longest = min(longest, last.shape[1])
+    after = nn.functional.pad(last, (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
+    total = (first[..., None] + after).flatten(1)  # (B, L * longest), of all spans
+    sums, places = total.topk(min(count, total.shape[1]), dim=1)
+    starts = places // longest
+    return starts, (starts + places % longest).clamp(max=last.shape[1] - 1), sums

@@ -32,7 +32,7 @@ from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
-from lushan.text.question_windows import Window, truncated, windows
+from lushan.text.question_windows import Window, trimmed, truncated, windows
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
@@ -173,7 +173,8 @@ class QuestionAnswering(Task):
         found = windows(tokenizer, questions, rows["context"], limits.max_length, limits.stride)
         for row, several in enumerate(found):
             kept = several if limits.stride is not None else several[:1]
-            spans = [_span(window, gold[row]) for window in kept]
+            context = rows["context"][row]
+            spans = [_span(window, context, gold[row]) for window in kept]
             hidden = bool(gold[row]) and not any(start for start, _ in spans)
             for number, (window, span) in enumerate(zip(kept, spans, strict=True)):
                 features["input_ids"].append(window.ids)
@@ -383,11 +384,12 @@ class QuestionAnswering(Task):
         return demo_corpus(cls.fields, table)
 
 
-def _span(window: Window, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _span(window: Window, context: str, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Return the tokens of the first answer in a window, or (0, 0) where it does not lie there."""
     for answer in answers[:1]:
         start = answer["start"]
-        return window.tokens_of(start, start + len(answer["text"])) or (0, 0)
+        place = trimmed(context, start, start + len(answer["text"]))
+        return window.tokens_of(*place) or (0, 0)
     return 0, 0
 
 

@@ -17,7 +17,8 @@ class Window:
     Attributes:
         ids: Tokens of both, with the tokenizer's special ones.
         segments: Of each token, as `token_type_ids`.
-        places: Of each token the characters [start, end) of the context, or `NOWHERE`.
+        places: Of each token the characters [start, end) of the context, without the blanks around
+            them; `NOWHERE` of blanks and of the question.
     """
 
     ids: list[int]
@@ -67,12 +68,22 @@ def windows(
     for number, question in enumerate(read["overflow_to_sample_mapping"]):
         offsets, parts = read["offset_mapping"][number], read.sequence_ids(number)
         places = [
-            (start, end) if part == 1 else NOWHERE
+            trimmed(contexts[question], start, end) if part == 1 else NOWHERE
             for (start, end), part in zip(offsets, parts, strict=True)
         ]
         ids, segments = read["input_ids"][number], read["token_type_ids"][number]
         found[question].append(Window(ids, segments, places))
     return found
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span without the blanks around it, which some tokens have; `NOWHERE` of blanks."""
+    whole = text[start:end]
+    kept = whole.strip()
+    if not kept:
+        return NOWHERE
+    start += len(whole) - len(whole.lstrip())
+    return start, start + len(kept)
 
 
 def truncated(tokenizer: Any, texts: Sequence[str], most: int) -> tuple[list[str], list[bool]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from lushan.errors import UserError
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 CLASS = ".cls"
-"""Ending of the file beside an image of an archive that holds its class (WebDataset)."""
+"""Ending of the file beside an image that holds its class, as in archives of WebDataset."""
 
 
 @configurable
@@ -28,8 +28,8 @@ CLASS = ".cls"
 class Folder(Source):
     """Images whose class is the name of the folder that they lie in.
 
-    A split is a folder, or a tar or zip archive, below `dir`. In an archive a file `NAME.cls`
-    beside `NAME.png` may hold the class instead.
+    A split is a folder, or a tar or zip archive, below `dir`. A file `NAME.cls` beside `NAME.png`
+    may hold the class instead.
 
     Args:
         dir: Folder that the splits are below.
@@ -47,11 +47,12 @@ class Folder(Source):
         """Read one split."""
         del notes
         media = self._media(split, name)
-        rows = _images(media, f"data.{split}")
+        names = _images(media, f"data.{split}")
+        found = _table(media.place, names, [media.files[name] for name in names])
         if fields is not None and "label" not in fields:
-            return _table(media.place, rows)
-        labels = arrow.texts([_class(media, *row[:2], split) for row in rows])
-        return _table(media.place, rows).add_column(2, "label", labels)
+            return found
+        labels = arrow.texts([_class(media, name, split) for name in names])
+        return found.add_column(2, "label", labels)
 
     def images(self, place: Path) -> pa.Table:
         """Read the images of a folder or an archive, or one image, without classes.
@@ -60,9 +61,10 @@ class Folder(Source):
             UserError: There are none, or the archive cannot be read.
         """
         if place.is_file() and place.suffix.lower() in ENDINGS:
-            return _table(place, [(place.name, "", {"path": str(place), "bytes": b""})])
+            return _table(place, [place.name], [{"path": str(place), "bytes": b""}])
         media = Media(place, self.largest_file, "--input")
-        return _table(place, _images(media, "--input"))
+        names = _images(media, "--input")
+        return _table(place, names, [media.files[name] for name in names])
 
     def hash_of(self, split: str, name: str) -> str:
         """Hash of all files of a split."""
@@ -82,46 +84,30 @@ class Folder(Source):
         return Media(place, self.largest_file)
 
 
-Row = tuple[str, str, Reference]
-"""Path of an image, name of the folder that it lies in, reference."""
-
-
-def _images(media: Media, key: str) -> list[Row]:
-    rows = [row for row in sorted(_listed(media)) if row[0].lower().endswith(ENDINGS)]
-    if not rows:
+def _images(media: Media, key: str) -> list[str]:
+    """Return the paths of the images of a folder or an archive, sorted."""
+    names = sorted(name for name in media.files if name.lower().endswith(ENDINGS))
+    if not names:
         raise UserError("there is no image in this folder", key=key, file=media.place)
-    return rows
+    return names
 
 
-def _table(place: Path, rows: Sequence[Row]) -> pa.Table:
+def _table(place: Path, names: Sequence[str], references: Sequence[Reference]) -> pa.Table:
     return pa.table(
         {
-            "id": arrow.texts([path for path, _, _ in rows]),
-            "image": structs([reference for _, _, reference in rows]),
-            "line": arrow.numbers(range(1, len(rows) + 1), pa.int64()),
-            "file": arrow.texts([str(place)] * len(rows)),
+            "id": arrow.texts(names),
+            "image": structs(references),
+            "line": arrow.numbers(range(1, len(names) + 1), pa.int64()),
+            "file": arrow.texts([str(place)] * len(names)),
         }
     )
 
 
-def _listed(media: Media) -> Iterator[Row]:
-    """Yield a row of each file."""
-    if media.place.is_dir():
-        for path in media.place.rglob("*"):
-            name = path.relative_to(media.place).as_posix()
-            if path.is_file() and not name.startswith(".") and (found := media.find(name)):
-                yield name, path.parent.name if "/" in name else "", found
-        return
-    for name, data in media.members.items():
-        parts = name.split("/")
-        yield name, parts[-2] if len(parts) > 1 else "", {"path": "", "bytes": data}
-
-
-def _class(media: Media, path: str, folder: str, split: str) -> str:
-    if not media.place.is_dir():
-        beside = media.members.get(path.rpartition(".")[0] + CLASS)
-        if beside is not None:
-            return beside.decode("utf-8", "replace").strip()
+def _class(media: Media, path: str, split: str) -> str:
+    beside = media.text(path.rpartition(".")[0] + CLASS)
+    if beside is not None:
+        return beside
+    *_, folder = ("", *path.split("/")[:-1])
     if not folder:
         raise UserError(
             f"{path} lies in no folder, whose name would be its class",

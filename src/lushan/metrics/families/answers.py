@@ -2,17 +2,18 @@
 
 A prediction counts as much as it does against the best of its gold answers; where there is no
 answer, the gold answer is the empty text. English is compared as SQuAD does it (Rajpurkar et al.,
-2016, arXiv:1606.05250), Chinese by character as CMRC does it (Cui et al., 2019, arXiv:1810.07366).
+2016, arXiv:1606.05250), Chinese by character as CMRC does it (Cui et al., 2019, arXiv:1810.07366),
+but that an English passage in it is not divided into sentences before it is into words.
 """
 
 from __future__ import annotations
 
 import collections
+import functools
 import re
 import string
-import unicodedata
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from lushan.metrics.scores.ratios import ratio
 
 Language = Literal["auto", "en", "zh"]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_HAN = re.compile(r"[\u3400-\u9fff]")
+_HAN = re.compile(r"([\u3400-\u9fff])")
+_MARKS = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+"""Removes the marks that CMRC's evaluation removes; what is not here, such as %, counts."""
 
 
 def normal_words(text: str) -> list[str]:
@@ -31,13 +34,29 @@ def normal_words(text: str) -> list[str]:
     return _ARTICLES.sub(" ", kept).split()
 
 
+def normal_text(text: str) -> str:
+    """Return an answer as CMRC compares it: no case, and none of the marks that it removes."""
+    return text.lower().strip().translate(_MARKS)
+
+
 def units(text: str) -> list[str]:
-    """Return the units of a Chinese answer: characters, other words whole, no punctuation."""
-    found: list[str] = []
-    for part in re.split(r"([\u3400-\u9fff])|\s+", text.lower()):
-        kept = "".join(c for c in part or "" if unicodedata.category(c)[0] not in "PS")
-        found += [kept] if kept else []
-    return found
+    """Return the units of a Chinese answer: each character, and words and numbers in between."""
+    return list(_units(normal_text(text)))
+
+
+def _units(text: str) -> Iterator[str]:
+    for number, part in enumerate(_HAN.split(text)):
+        if number % 2:
+            yield part
+        elif part:
+            yield from _tokenizer().tokenize(part)
+
+
+@functools.cache
+def _tokenizer() -> Any:
+    from nltk.tokenize.destructive import NLTKWordTokenizer  # takes a second
+
+    return NLTKWordTokenizer()
 
 
 def overlap(predicted: Sequence[str], gold: Sequence[str], *, run: bool) -> float:
@@ -83,12 +102,11 @@ class _OfAnswers(Metric):
         chinese = self.language == "zh" or (
             self.language == "auto" and any(map(_HAN.search, target))
         )
-        split = units if chinese else normal_words
-        predicted = split(prediction)
-        golds = [split(gold) for gold in target or [""]]
-        return np.array([max(self.compare(predicted, gold, run=chinese) for gold in golds), 1.0])
+        said = normal_text if chinese else normal_words
+        golds = [gold for gold in target if said(gold)] or [""]
+        return np.array([max(self.compare(prediction, g, chinese=chinese) for g in golds), 1.0])
 
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+    def compare(self, prediction: str, gold: str, *, chinese: bool) -> float:
         """Return the score of an answer against one gold answer."""
         raise NotImplementedError
 
@@ -98,10 +116,11 @@ class ExactMatch(_OfAnswers):
 
     basis = "exact"
 
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+    def compare(self, prediction: str, gold: str, *, chinese: bool) -> float:
         """Return 1 where both are the same."""
-        del run
-        return float(predicted == gold)
+        if chinese:
+            return float(normal_text(prediction) == normal_text(gold))
+        return float(normal_words(prediction) == normal_words(gold))
 
 
 class AnswerF1(_OfAnswers):
@@ -109,9 +128,10 @@ class AnswerF1(_OfAnswers):
 
     basis = "answers"
 
-    def compare(self, predicted: list[str], gold: list[str], *, run: bool) -> float:
+    def compare(self, prediction: str, gold: str, *, chinese: bool) -> float:
         """Return the F1 of two answers."""
-        return overlap(predicted, gold, run=run)
+        split = units if chinese else normal_words
+        return overlap(split(prediction), split(gold), run=chinese)
 
 
 def metrics(language: Language = "auto") -> dict[str, Metric]:
