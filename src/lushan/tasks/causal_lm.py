@@ -86,9 +86,8 @@ class CausalLM(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
         """Each token beside the one that follows it; nothing is random here."""
-        del seed
+        del seed, training
         return [shifted(row) for row in rows]
 
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64]:

@@ -266,9 +266,8 @@ class Chat(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
         """Each token beside the one that follows it, where that is learned; nothing is random."""
-        del seed
+        del seed, training
         return [_shifted(row) for row in rows]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:

@@ -376,7 +376,7 @@ def test_a_weight_that_all_share_changes_no_mean(tokenizer: Any, tmp_path: Any) 
     means = []
     for weight in (1, 0.01):
         table = pa.concat_tables([weighed(weight, weight)] * 2)
-        encoder = functools.partial(made.encode, tokenizer=tokenizer, limits=Limits(64))
+        encoder = functools.partial(made.encode, processor=tokenizer, limits=Limits(64))
         encoded = encode(table, encoder, made.schema, fingerprint=str(weight), cache_dir=tmp_path)
         collate = made.collate
         draw = functools.partial(made.transform, seed=0)
