@@ -38,8 +38,8 @@ def test_a_value_is_said_once(problem, value, shown):
 @pytest.mark.parametrize(
     ("task", "key", "wanted"),
     [
-        ("seq2seq", "data.source", "data.source=NAME data.target=NAME"),
-        ("ner", "data", "data=conll"),
+        ("seq2seq", "data.source", "data.source=NAME"),
+        ("ner", "data.tokens", "data=conll"),
         ("chat", "data", "data.messages=NAME"),
         ("classification", "data.label", "data.label=NAME"),
     ],
@@ -54,4 +54,4 @@ def test_columns_that_a_task_reads_are_asked_for(task, key, wanted, tmp_path):
         build_components(cfg, source_of(cfg))
     assert (caught.value.key, caught.value.file) == (key, str(path))
     assert wanted in caught.value.hint
-    assert "olumns are: question, answer." in caught.value.hint
+    assert "s are: question, answer." in caught.value.hint

@@ -33,7 +33,7 @@ def run(tmp_path):
     def made(*overrides):
         cfg = check(compose([*overrides, f"paths.cache_dir={tmp_path}/cache"]))
         source = source_of(cfg)
-        source.read()
+        source.read(build(cfg["task"]).fields)
         folder = tmp_path / "run"
         folder.mkdir()
         (folder / "run.json").write_text("{}")
