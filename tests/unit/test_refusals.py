@@ -8,6 +8,8 @@ from tests.helpers import command
 from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.data.fields import DIALOGUES
+from lushan.data.formats import Jsonl
 from lushan.engine.components import build_components
 from lushan.errors import UserError
 
@@ -38,8 +40,8 @@ def test_a_value_is_said_once(problem, value, shown):
 @pytest.mark.parametrize(
     ("task", "key", "wanted"),
     [
-        ("seq2seq", "data.source", "data.source=NAME data.target=NAME"),
-        ("ner", "data", "data=conll"),
+        ("seq2seq", "data.source", "data.source=NAME"),
+        ("ner", "data.tokens", "data=conll"),
         ("chat", "data", "data.messages=NAME"),
         ("classification", "data.label", "data.label=NAME"),
     ],
@@ -54,4 +56,13 @@ def test_columns_that_a_task_reads_are_asked_for(task, key, wanted, tmp_path):
         build_components(cfg, source_of(cfg))
     assert (caught.value.key, caught.value.file) == (key, str(path))
     assert wanted in caught.value.hint
-    assert "olumns are: question, answer." in caught.value.hint
+    assert "s are: question, answer." in caught.value.hint
+
+
+def test_a_source_that_holds_no_dialogues_says_which_one_does(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="this source does not give") as caught:
+        Jsonl(train=str(path)).read(DIALOGUES)
+    assert (caught.value.key, caught.value.file) == ("data", str(path))
+    assert "data=chat with data.messages=NAME" in caught.value.hint

@@ -56,7 +56,7 @@ def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
     assert one.name == other.name
     original = Original.read(one)
     assert "resolved" not in original.config_in(other)
-    found = compared(original, RunFolder(other))
+    found = compared(original, RunFolder(other).result())
     line = "not as it was: trainer.precision 32-true, now bf16-mixed"
     assert line in found.lines()
     assert line in found.lines(every=False)

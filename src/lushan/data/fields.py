@@ -120,6 +120,11 @@ class Field(Stored, abc.ABC):
         """Return a value as a text for people."""
         return " | ".join(self.texts(value))
 
+    @classmethod
+    def is_column(cls) -> bool:
+        """Return whether a field of a file can hold it, which `read` then reads."""
+        return cls.read is not Field.read
+
     def read(self, columns: Columns, name: str) -> pa.Array:
         """Return the values of a column of a file as an Arrow column.
 

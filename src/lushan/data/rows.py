@@ -133,6 +133,7 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a value is of another form.
         """
+        _require_columns(fields, columns)
         if self.media is not None:
             columns = dataclasses.replace(columns, media=self._media())
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
@@ -181,7 +182,8 @@ class Rows(Tagged, Paired):
             key="data.tokens",
             file=columns.file,
             hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
-            f"data.text=NAME data.spans=NAME; the fields are: {', '.join(columns.values)}.",
+            "data.text=NAME data.spans=NAME; a word and its tag a line are read by data=conll; "
+            f"the fields are: {', '.join(columns.values)}.",
         )
 
     def _tokens_field(self, columns: Columns) -> str | None:
@@ -299,6 +301,19 @@ def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
         return arrow.text_lists(values)
     except UnicodeEncodeError as error:
         raise halves(columns, values) from error
+
+
+def _require_columns(fields: Fields, columns: Columns) -> None:
+    """Refuse fields that no field of a file can hold, such as dialogues."""
+    for name, field in fields.items():
+        if not (field.optional or field.is_column() or isinstance(field, LABEL_FIELDS)):
+            raise UserError(
+                f"this task reads {name}, a {field.what} each, which this source does not give",
+                key="data",
+                file=columns.file,
+                hint=f"They are given by {field.sources.rstrip('.')}; the fields are: "
+                f"{', '.join(columns.values)}.",
+            )
 
 
 def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:

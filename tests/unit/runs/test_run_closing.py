@@ -1,5 +1,7 @@
 """What is printed when a run has ended."""
 
+import dataclasses
+
 import pytest
 
 from lushan.run import summary
@@ -13,9 +15,7 @@ def scores(f1, support):
 
 @pytest.fixture
 def done(carried_out):
-    found = carried_out().result()
-    found.extra = {"notes": ["2 words were cut off"]}
-    found.reports = {
+    reports = {
         "val": {"entity": {"LOC": scores(0.9, 9)}},
         "test": {
             "entity": {
@@ -26,7 +26,8 @@ def done(carried_out):
             "token": {"B-PER": scores(0.75, 10)},
         },
     }
-    return found
+    extra = {"notes": ["2 words were cut off"]}
+    return dataclasses.replace(carried_out().result(), extra=extra, reports=reports)
 
 
 def test_metrics_with_intervals_then_classes_then_notes(done):
@@ -55,7 +56,7 @@ def test_who_judges_again_sees_the_tags_of_tokens_too(done):
 def test_the_plain_report_is_that_of_the_main_number(done):
     told = done.to_dict()
     assert told["report"] == done.reports["test"]["entity"]
-    again = type(done).from_dict(told)
+    again = type(done).from_dict(told, file=done.folder / "result.json")
     assert again.reports == done.reports
     assert "report" not in again.extra
 
@@ -68,7 +69,7 @@ def test_a_number_that_is_none_is_a_dash(done):
 
 @pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"entity": {}}}, {"val": {"a": {}}}])
 def test_a_task_without_classes_has_no_such_table(done, report):
-    done.reports = report
+    done = dataclasses.replace(done, reports=report)
     assert report_texts(done) == []
     assert closing_text(done).splitlines()[-2].startswith("test/loss")
 

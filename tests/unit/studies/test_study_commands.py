@@ -172,9 +172,9 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
 PER_BYTE = """\
 base: [task=causal_lm, data=sample_text, model=gpt2_tiny, trainer=cpu, name=lm]
 axes:
-  tokenizer: {pieces: [processor=bpe], other: [OTHER]}
+  processor: {pieces: [processor=bpe], other: [OTHER]}
 tables:
-  - {rows: tokenizer, metrics: [METRIC]}
+  - {rows: processor, metrics: [METRIC]}
 """
 
 

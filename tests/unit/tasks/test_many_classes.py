@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from tests.helpers import measuring
+from tests.helpers import declared, measuring
 from tests.helpers.runs import labelled
 
 from lushan.metrics.evaluation import Measured
@@ -115,7 +115,7 @@ def test_a_text_without_a_window(wide):
 def test_labels_are_stored_by_their_numbers():
     task = Classification(head=None, kind="multilabel")
     task.restore({"labels": LABELS})
-    stored = task._labels([["c03", "c01"], [], ["c39", "c39"]], 3)
+    stored = task.encoded_labels([["c03", "c01"], [], ["c39", "c39"]], 3)
     assert [len(row) for row in stored] == [3, 1, 2]
     rows = [{"input_ids": np.array([1]), "labels": np.array(row), "example": 0} for row in stored]
     for row in rows:
@@ -154,4 +154,4 @@ def test_counts_of_too_many_classes(several, monkeypatch):
             measuring.together(metric, *runs)
     monkeypatch.setattr(class_scores, "MOST_COUNTS", 1000)
     with pytest.raises(class_scores.TooMany, match=r"\d\d classes in 60 examples"):
-        class_scores.judge(records[0])
+        class_scores.judge(records[0], declared.schema_of(records[0]))
