@@ -27,7 +27,7 @@ from lushan.metrics.stats.bootstrap import Interval, f1_interval
 from lushan.text import tags as tagging
 
 SCORES = ("precision", "recall", "f1")
-"""Of each class."""
+"""Scores of each class."""
 
 Align = Literal["tokens", "position"]
 
