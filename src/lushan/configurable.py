@@ -1,7 +1,7 @@
-"""What the definition of a callable tells a config: that it may be named, and within what bounds.
+"""Declarations of a callable for configs: that it may be named, and the bounds of its arguments.
 
-A config is data, and often somebody else's; what it may call is said where it is defined, by
-`@configurable`, and nothing else of lushan can be called. The bounds of a number stand in its
+A config is data, and often another person's; what it may call is declared where it is defined,
+by `@configurable`, and nothing else of lushan can be called. The bounds of a number stand in its
 annotation, `Annotated[int, Within(least=1)]`, and are checked before anything is loaded.
 """
 

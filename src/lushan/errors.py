@@ -1,4 +1,4 @@
-"""What goes wrong, said so that it can be put right.
+"""Errors, worded so that the user can correct the cause.
 
 A mistake of the user is a `UserError`: it names the key or the file and line, the value found
 there, and what to write instead. Everything else that fails is ours and keeps its traceback.
@@ -14,12 +14,12 @@ from pathlib import Path
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says; its class where it says nothing."""
+    """Return the first line of an exception's message; its class where it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def in_a_line(error: BaseException) -> str:
-    """The class of an exception, and the first line of what it says."""
+    """Return the class of an exception, and the first line of its message."""
     name, first = type(error).__name__, first_line(error)
     return name if first == name else f"{name}: {first}"
 
@@ -90,8 +90,8 @@ _OF_PATHS = {
 def of_path(error: BaseException) -> BaseException:
     """Return the mistake of the user that an error of the system's about a path stands for.
 
-    A name that is too long, a folder in a file's place, a path without permission: whoever looks at
-    a path finds out, anywhere, and the path is the user's. Any other error is returned as it is.
+    A name that is too long, a folder in a file's place, a path without permission: any code
+    that opens the path may fail, and the path is the user's. Any other error is returned as it is.
     """
     if not isinstance(error, OSError) or error.errno not in _OF_PATHS:
         return error
@@ -103,7 +103,7 @@ def of_path(error: BaseException) -> BaseException:
 
 
 def _names(problem: str, value: object) -> bool:
-    """Whether a sentence holds a text as a word of its own: it is not shown once more then."""
+    """Return whether a sentence holds a text as a word of its own, and need not show it again."""
     # A number may stand there as something else: a bound, a line.
     if not isinstance(value, str) or len(value) < 3:
         return isinstance(value, str) and repr(value) in problem
@@ -129,7 +129,7 @@ class UnknownKey(UserError):
 
 
 class RunFailed(Exception):
-    """A run that cannot go on for a reason that is not a wrong input; exits with 1."""
+    """A run that cannot continue for a reason that is not a wrong input; exits with 1."""
 
     exit_code = 1
 
@@ -199,7 +199,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def _slips(one: str, other: str) -> int | None:
-    """How many slips make one word of another; None where they are too many to be slips."""
+    """Return the number of typing slips between two words; None where there are too many."""
     longest = max(len(one), len(other))
     allowed = min(longest - 1, 1 if longest < 8 else 2)
     if one == other:

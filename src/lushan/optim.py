@@ -1,4 +1,4 @@
-"""Which weights learn how fast, and when.
+"""Optimizers and learning-rate schedules: which weights learn how fast, and when.
 
 An optimizer's groups: vectors (norms and biases) do not decay; lower layers may learn more slowly
 (Sun et al., 2019), the head faster, some not at all. A schedule is a function of the step.
@@ -101,7 +101,7 @@ def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
                 "no weight has such a name",
                 key="optimizer.freeze",
                 value=pattern,
-                hint=f"Names are like {', '.join(near)}; * stands for any part of one.",
+                hint=f"Names are like {', '.join(near)}; * matches any part of one.",
             )
         for weight in chosen:
             weight.requires_grad_(False)
@@ -127,7 +127,7 @@ def _check(
             )
     if weight_decay and not _takes(algorithm, "weight_decay"):
         raise UserError(
-            f"{_class(algorithm).__name__} knows no weight decay",
+            f"{_class(algorithm).__name__} has no weight decay",
             key="optimizer.weight_decay",
             value=weight_decay,
         )
@@ -225,7 +225,7 @@ def linear(
     warmup: int | float = 0,
     final: Annotated[float, Within(least=0, most=1)] = 0.0,
 ) -> float:
-    """Up over the warm-up, then straight down to `final`.
+    """Rise over the warm-up, then fall linearly to `final`.
 
     Args:
         step: From 0.
@@ -247,7 +247,7 @@ def cosine(
     warmup: int | float = 0,
     final: Annotated[float, Within(least=0, most=1)] = 0.0,
 ) -> float:
-    """Up over the warm-up, then down half a cosine to `final`; see `linear`."""
+    """Rise over the warm-up, then fall along half a cosine to `final`; see `linear`."""
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
         return _rise(step, steps)
@@ -264,7 +264,7 @@ def wsd(
     decay: int | float = 0.2,
     final: Annotated[float, Within(least=0, most=1)] = 0.0,
 ) -> float:
-    """Up over the warm-up, level, and straight down to `final` at the end.
+    """Rise over the warm-up, stay level, and fall linearly to `final` at the end (WSD).
 
     Args:
         step: From 0.
@@ -288,7 +288,7 @@ def wsd(
 
 @configurable
 def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
-    """Up over the warm-up, then level; see `linear`."""
+    """Rise over the warm-up, then stay level; see `linear`."""
     steps = _count(warmup, total_steps, "warmup")
     return _rise(step, steps) if step < steps else 1.0
 

@@ -15,7 +15,7 @@ from lushan.run.files import replacing
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 SKY, YELLOW, BLACK, GREY = "#56b4e9", "#e69f00", "#000000", "#999999"
 LINES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, BLACK)
-"""Colours that are told apart by all (Okabe and Ito)."""
+"""Colours that everyone can distinguish (Okabe and Ito)."""
 CJK_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans SC",

@@ -1,4 +1,4 @@
-"""Configs whose interpolations stand for more than any machine holds, and that have no end."""
+"""Configs whose interpolations expand to more than any machine holds, and that have no end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_what_interpolations_stand_for_is_bounded(name):
-    with pytest.raises(UserError, match="stand for more than 1,000,000 characters"):
+    with pytest.raises(UserError, match="expand to more than 1,000,000 characters"):
         expansion.require_bounded(BOMBS[name])
 
 
@@ -62,7 +62,7 @@ def test_such_a_config_is_refused(where, cli_inside, tmp_path):
         more += [f"+data.a{i}='{f'${{data.a{i - 1}}}' * 10}'" for i in TEN]
         done = cli_inside("train", "experiment=sample/ner", *more)
     assert done.code == 2, done.err
-    assert "its interpolations stand for more" in done.err
+    assert "its interpolations expand to more" in done.err
 
 
 def test_defaults_that_name_themselves_are_refused(cli_inside, tmp_path):

@@ -170,7 +170,7 @@ def test_a_mark_and_line_ends_change_nothing(write):
 def test_nul_characters_are_left_and_counted(write):
     found, notes = texts(write("x.txt", "a longer text\0 with two\0\n"))
     assert found == ["a longer text\0 with two\0\n"]
-    assert notes == ["train: 2 NUL characters stand in the texts and were left there"]
+    assert notes == ["train: 2 NUL characters are in the texts and were kept"]
     assert "no text" in refusal(write("y.txt", bytes(range(8)) * 2 + b"\0" * 500)).problem
 
 

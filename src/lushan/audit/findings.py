@@ -20,9 +20,9 @@ from lushan.data.fields import Fields, required
 from lushan.errors import UserError
 
 MOST_BYTES = 1 << 30
-"""Of all texts: an audit holds them in memory."""
+"""Bytes of all texts: an audit holds them in memory."""
 SURE, CLEAR = 0.01, 0.1
-"""Splits are said to differ in their labels by a p below, and Cramer's V from the other on."""
+"""Splits are reported to differ in their labels by a p below, and Cramer's V from the other on."""
 
 
 @dataclasses.dataclass(frozen=True)

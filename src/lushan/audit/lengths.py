@@ -171,7 +171,7 @@ def unknown_characters(
     Args:
         splits: Name to table.
         fields: What their columns hold.
-        known: Tells of characters whether the tokenizer has something for each.
+        known: Returns of characters whether the tokenizer has a token for each.
         shown: So many examples.
     """
     counts = {split: Counter[str]() for split in splits}

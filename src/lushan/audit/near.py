@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 THRESHOLD = 0.8
 MOST_CHARACTERS = 1 << 25
-"""Of all texts; beyond, near-duplicates are not looked for."""
+"""Characters of all texts; with more, near-duplicates are not searched for."""
 MOST_PARTNERS = 200
 """Texts that a text is compared with because of one shingle; beyond, a pair may be missed."""
 _PLACES = 1 << 22
-"""Of the table that counts how often shingles occur."""
+"""Size of the table that counts how often shingles occur."""
 _AT_ONCE = 1 << 20
 """Shingles or candidates that are worked on at a time: what bounds the memory."""
 _ALONE = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -28,7 +28,7 @@ _ALONE += r"\uf900-\ufaff\U00020000-\U0003ffff"
 _CHARACTER = re.compile(f"[{_ALONE}]")
 _UNIT = re.compile(rf"{_CHARACTER.pattern}|[^\W{_ALONE}]+")
 _SAMPLE = 1000
-"""Texts that tell what script most are in."""
+"""Texts by which the script of most is determined."""
 
 Words = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
@@ -152,7 +152,7 @@ def _distinct(values: Words, counts: NDArray[np.int64]) -> tuple[Words, NDArray[
 
 
 def mixed(values: Words) -> Words:
-    """Numbers whose bits all hang on all bits of those given; the end of splitmix64."""
+    """Mix numbers so that each bit depends on all bits of the input; the end of splitmix64."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

@@ -213,7 +213,7 @@ def _entities(audit: Audit) -> Section:
         named = [f"{form} ({kind}, {n})" for form, kind, n in found.examples]
         if named:
             examples.append(f"- {found.split}, most frequent: {_escaped(', '.join(named))}")
-    said = ["unseen: this surface form never stands in train with this type; case counts"]
+    said = ["unseen: this surface form never occurs in train with this type; case counts"]
     return Section("entities and train", table, said, examples)
 
 
@@ -225,7 +225,7 @@ def _apart(audit: Audit) -> Section:
             shares = [number(getattr(score, name), SHARE) for name in names]
             counts = [f"{score.support:,}", f"{score.predicted:,}"]
             table.append([found.split, group, *shares, *counts])
-    said = ["seen: stands in train with this type; so is or is not what was predicted"]
+    said = ["seen: occurs in train with this type; so is or is not what was predicted"]
     return Section("the run on seen and unseen entities", table, said)
 
 

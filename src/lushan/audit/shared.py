@@ -15,11 +15,11 @@ from lushan.data.fields import Fields
 LARGEST = 1 << 25
 """Bytes of all texts up to which they are compared: about a second's work."""
 REMARK = "texts also stand in train"
-"""How a source ends its own note, which counts letter by letter, and before `limit`."""
+"""End of a source's own note, which counts letter by letter, and before `limit`."""
 
 
 def shared_with_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[str, int] | None:
-    """How many texts of each other split stand in train, in their normal form; empty ones do not.
+    """Count the texts of each other split that are in train, normalised and without empty ones.
 
     Args:
         splits: With `train`.
@@ -48,12 +48,12 @@ def shared_with_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[st
 
 
 def notes_of(splits: Mapping[str, pa.Table], fields: Fields, notes: Sequence[str]) -> list[str]:
-    """The notes of a corpus, with what its splits share said in one way.
+    """Return the notes of a corpus, with one form for what its splits share.
 
     Args:
-        splits: Of the corpus, as they are trained and judged on.
+        splits: Of the corpus, as they are trained and evaluated on.
         fields: What their columns hold.
-        notes: What its source said; its own remarks about it give way, where there is a count.
+        notes: Of its source; its own remarks on that are replaced, where there is a count.
     """
     counts = shared_with_train(splits, fields) if "train" in splits else None
     if counts is None:

@@ -1,4 +1,4 @@
-"""What acts between steps, when nothing else does."""
+"""Callbacks that act between optimizer steps, after all others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 
 class AtBoundary(pl.Callback):
-    """A callback that is told of boundaries; see `lushan.engine.loops`.
+    """A callback that is called at boundaries between steps; see `lushan.engine.loops`.
 
     It may save, report or end the run. It must not change what is saved: of two such callbacks the
     first one saves, and what the second one changes would be lost.

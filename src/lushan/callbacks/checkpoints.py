@@ -33,7 +33,7 @@ from lushan.run.artifacts import BEST
 log = logging.getLogger(__name__)
 
 LOSS = "val/loss"
-"""What decides between weights that the chosen metric finds equal."""
+"""Metric that decides between weights that are equal by the chosen one."""
 
 
 @configurable
@@ -100,13 +100,13 @@ class Checkpoints(AtBoundary):
         self._saved_at = time.monotonic()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on a signal stops at once."""
+        """Stop at once on a signal from here on."""
         self.signals.deferred = False
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """From here on a signal stops at once."""
+        """Stop at once on a signal from here on."""
         self.signals.deferred = False
 
     def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
@@ -185,7 +185,7 @@ class Checkpoints(AtBoundary):
     # The best weights
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Keep the weights that were just judged, if they are the best so far."""
+        """Keep the weights that were just evaluated, if they are the best so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._validated = True
@@ -207,7 +207,7 @@ class Checkpoints(AtBoundary):
         write_weights(best, pl_module.judged_weights(), first=trainer.is_global_zero)
 
     def _is_best(self, value: float, loss: float) -> bool:
-        """Whether these are the best numbers so far, which they are from now on.
+        """Return whether these are the best numbers so far, and remember them if they are.
 
         The metric decides, and where it is the same, or undefined (a correlation of what does not
         vary), the loss; any number of the metric is better than none.
@@ -222,7 +222,7 @@ class Checkpoints(AtBoundary):
         return True
 
     def notes(self) -> list[str]:
-        """What the reader must know: how it was resumed, and how the best weights were chosen."""
+        """Notes for the result: how the run was resumed, and how the best weights were chosen."""
         if not self.undefined:
             return self.resumed
         undefined = (
@@ -236,21 +236,21 @@ class Checkpoints(AtBoundary):
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
+        """Return the state that a resumed run needs."""
         return {
             "best_rank": self.best_rank,
             "undefined": self.undefined,
             "best_step": self.best_step,
             "bests": self._bests_kept(),
             "stopped": bool(self._trainer.should_stop),
-            # What watches a metric may look at it in an epoch without validation.
+            # A callback that watches a metric may read it in an epoch without validation.
             "metrics": {k: v.detach().cpu() for k, v in self._trainer.callback_metrics.items()},
             "facts": self.facts(self._trainer),
             "resumed": self.resumed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over, and refuse to go on with what has changed."""
+        """Restore the state; refuse to resume if settings have changed."""
         found = require_alike(state["facts"], self.facts(self._trainer), elastic=self.elastic)
         self.resumed = list(dict.fromkeys([*state["resumed"], *found]))
         for note in found:
@@ -272,7 +272,7 @@ class Checkpoints(AtBoundary):
             raise UserError(
                 f"the best weights of the interrupted run are damaged: {error}",
                 file=path,
-                hint=f"Remove {self.folder}: the run then begins anew.",
+                hint=f"Remove {self.folder}: the run then starts over.",
             ) from error
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

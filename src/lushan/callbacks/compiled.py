@@ -21,7 +21,7 @@ class Compiled(pl.Callback):
 
     What a compiled graph computes in the last bits may depend on the sizes it was first made for.
     So the first batches of the *run* are passed through it before the first step, also where a run
-    goes on in the middle: it finds the graphs that it had.
+    resumes in the middle: it gets the same graphs again.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
@@ -40,7 +40,7 @@ class Compiled(pl.Callback):
         pl_module.rehearse()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Uncompiled."""
+        """Use the uncompiled layers."""
         _use(pl_module, compiled=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -48,11 +48,11 @@ class Compiled(pl.Callback):
         _use(pl_module, compiled=True)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Uncompiled."""
+        """Use the uncompiled layers."""
         _use(pl_module, compiled=False)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """As it was."""
+        """Use the compiled layers again."""
         _use(pl_module, compiled=True)
 
 

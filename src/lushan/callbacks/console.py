@@ -1,4 +1,4 @@
-"""What a person watching sees: a bar while it runs, one line a validation."""
+"""Terminal output of a run: a progress bar, and one line per validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Console(pl.Callback):
-    """A progress bar over all steps where somebody watches, and a line each validation.
+    """Progress bar over all steps on a terminal, and one line per validation.
 
     Args:
         total: Steps of the whole training.
@@ -73,7 +73,7 @@ class Console(pl.Callback):
         log.info("epoch %d  step %d/%d  %s", epoch, trainer.global_step, self.total, values)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar, and say so where training ends before its plan does."""
+        """Close the bar, and report training that ended before its plan."""
         if self.bar is not None:
             self._show_metrics(trainer)
             self.bar.close()

@@ -1,4 +1,4 @@
-"""The run's own record of its numbers: `metrics.csv`, and what the trackers are told."""
+"""Metrics of a run in its own file, `metrics.csv`, and what is passed on to the trackers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Record(pl.Callback):
         return {"seconds": self.trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the seconds trained."""
         self.seconds = float(state["seconds"])
 
     @property

@@ -1,4 +1,4 @@
-"""What happens to an optimizer step whose loss or gradient is not to be trusted."""
+"""Handling of optimizer steps whose loss or gradient is not finite or spikes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Guard(pl.Callback):
     Without it a loss or gradient that is not finite ends the run, and a spike is let through.
 
     Args:
-        on_nonfinite: `stop`, or `skip`: the weights stay as they are, and the schedule goes on.
-        on_spike: Likewise; a spike is a loss more than `spike` deviations above the usual one.
+        on_nonfinite: `stop`, or `skip`: the weights stay as they are, and the schedule advances.
+        on_spike: The same; a spike is a loss more than `spike` deviations above the usual one.
         spike: Deviations; null sees no spikes.
         memory: Steps over which the usual loss and its deviation are averaged.
     """
@@ -58,7 +58,7 @@ class Guard(pl.Callback):
         return int(self.known["skipped"])
 
     def refuses(self, loss: float, norm: float, *, where: str) -> bool:
-        """Whether a step is to be left out; all ranks must ask alike.
+        """Return whether to skip a step; all ranks must call it alike.
 
         Args:
             loss: Of the global batch, a target's mean.
@@ -105,7 +105,7 @@ class Guard(pl.Callback):
         self.known["variance"] = (1 - share) * (self.known["variance"] + share * off * off)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
+        """Return the state that a resumed run needs."""
         return dict(self.known)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a resumed run must share with its beginning, so that it ends with the same numbers."""
+"""Settings and facts that must stay the same when a run is resumed, as its numbers must."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lushan.run.identity import is_excluded
 def require_alike(
     before: Mapping[str, Any], now: Mapping[str, Any], *, elastic: bool = False
 ) -> list[str]:
-    """Compare what `auto` and defaults came to when a run began with what they come to now.
+    """Compare the values that `auto` and defaults had when a run began with those of now.
 
     Args:
         before: Config key, or a fact of the machine without a dot, to its value then.

@@ -1,4 +1,4 @@
-"""What the model writes while it learns: the same prompts at each validation."""
+"""Texts that the model generates at each validation, from the same prompts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SHOWN = 160
 
 @configurable
 class Samples(pl.Callback):
-    """Lets the model write at each validation, from the first examples of that split.
+    """Generates text at each validation, from the first examples of that split.
 
     A document is given by its beginning, a dialogue up to the assistant's last turn, a pair by its
     source. The texts are shown in the log (the first of them), added to `samples.jsonl` in the run
-    folder, and told the trackers as a table. Nothing of it has a part in training. A task that
-    writes no text is left alone.
+    folder, and sent to the trackers as a table. Training is not affected. A task that writes no
+    text generates none.
 
     Args:
         count: Prompts.
@@ -104,7 +104,7 @@ class Samples(pl.Callback):
         model.eval()
         try:
             written = pl_module.through(lambda *_: self._written(pl_module), None, freely=True)
-        except Exception as error:  # noqa: BLE001  (a look at the model is no reason to lose it)
+        except Exception as error:  # noqa: BLE001  (samples are no reason to lose the model)
             self.prompts = []
             log.warning("warning: no samples are written in this run: %s", error)
             return

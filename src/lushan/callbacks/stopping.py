@@ -42,11 +42,11 @@ class EarlyStopping(lightning.EarlyStopping):
         self._measure = measure_of(measures or {}, self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
-        """As Lightning's, with the loss."""
+        """Return Lightning's state, with the loss."""
         return {**super().state_dict(), "best_loss": self.best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As Lightning's, with the loss."""
+        """Restore Lightning's state, with the loss."""
         rest = dict(state_dict)
         self.best_loss = rest.pop("best_loss")
         super().load_state_dict(rest)

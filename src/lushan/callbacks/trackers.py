@@ -1,6 +1,6 @@
-"""Trackers beside the run: W&B and TensorBoard get copies, and can neither stop nor slow a run.
+"""Trackers of a run: W&B and TensorBoard get copies, and can neither stop nor slow the run.
 
-The run's own `metrics.csv` and `result.json` are the record; a tracker is told of them from a
+The run's own `metrics.csv` and `result.json` are the record; a tracker gets them from a
 thread of its own. The first thing that goes wrong there is one warning, the rest is left out, and
 `lushan sync RUN` sends a run's record later.
 """
@@ -34,7 +34,7 @@ from lushan.run.result import RunResult
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 20.0
-"""How long a tracker has to take what is left when its run is over."""
+"""Seconds that a tracker has to take what is left when its run is over."""
 STOP_SECONDS = 5.0
 """The same where the run was stopped or failed."""
 MOST_WAITING = 10_000
@@ -45,12 +45,12 @@ MOST_SAMPLES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a tracker is told of a run before it begins; secrets are redacted.
+    """Facts of a run that a tracker gets before training begins; secrets are redacted.
 
     Attributes:
         folder: The run folder.
         name: Of the experiment.
-        run_id: Of the run, and so of its copy: a resumed run goes on there.
+        run_id: Of the run, and so of its copy: a resumed run continues it.
         config: Resolved.
         tags: Of the config.
     """
@@ -70,10 +70,10 @@ class About:
 
 
 class Tracker(Protocol):
-    """Where a copy of a run's numbers goes; each method is called from one thread."""
+    """Destination of a copy of a run's numbers; each method is called from one thread."""
 
     def start(self, about: About) -> None:
-        """Begin, or go on where the run was resumed."""
+        """Begin the copy, or continue it if the run was resumed."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Take some numbers of one step."""
@@ -214,10 +214,10 @@ class TensorBoard:
 
 
 class Guarded(Logger):
-    """Tells a tracker from a thread of its own, until it first fails.
+    """Calls a tracker from a thread of its own, until it first fails.
 
     Args:
-        tracker: Whom.
+        tracker: The tracker to call.
         about: The run.
     """
 
@@ -241,7 +241,7 @@ class Guarded(Logger):
         return self.about.run_id
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the config was told at the start."""
+        """Do nothing: the tracker got the config at the start."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Pass some numbers on; returns at once."""

@@ -14,11 +14,11 @@ from lushan.search.trials import Ongoing
 
 
 class Pruning(AtBoundary):
-    """Reports each validation to the search, and ends the run where its pruner says so.
+    """Reports each validation to the search, and ends the run if the pruner decides so.
 
     It stands behind the callback that saves: a pruned run has a checkpoint, and the same config
-    goes on from there when it is started outside of the search. After the last validation nothing
-    is left to be spared, and the run comes to its end.
+    resumes from there when it is started outside of the search. After the last validation there
+    is nothing to save, and the run completes.
 
     Args:
         metric: Of validation: `val/entity_f1`.
@@ -39,11 +39,11 @@ class Pruning(AtBoundary):
         return "Pruning"
 
     def state_dict(self) -> dict[str, Any]:
-        """Validations so far, and what the pruner said after the last one."""
+        """The number of validations so far, and the pruner's decision after the last one."""
         return {"validations": self.validations, "hopeless": self._hopeless}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the count."""
         self.validations = int(state["validations"])
         self._hopeless = state["hopeless"]
 

@@ -1,4 +1,4 @@
-"""Where W&B's server is and with which key: the environment and the person's own files say it."""
+"""Address and key of the W&B server, from the environment and the user's own files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from lushan.errors import UserError
 
 PROBE_SECONDS = 3.0
-"""How long a server has to accept a connection."""
+"""Seconds that a server has to accept a connection."""
 
 DEFAULT = "https://api.wandb.ai"
 _HARMLESS = ("project", "entity", "mode")
@@ -38,7 +38,7 @@ def base_url() -> str:
 
 
 def refuse_workspace_settings() -> None:
-    """Refuse the settings that W&B reads from the working folder, which may be somebody else's.
+    """Refuse settings that W&B reads from the working folder, which may belong to another user.
 
     They can name the server that the key is sent to, and a program that is run.
 

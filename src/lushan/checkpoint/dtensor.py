@@ -1,7 +1,7 @@
 """Tensors of which each process holds a part, as FSDP2 and tensor parallelism make them.
 
-Every function takes plain tensors too, and then does the plain thing: whoever calls them need not
-ask. Those that say so are for all processes to call together.
+Every function takes plain tensors too, and then does the plain thing: callers need not ask. Those
+that state so must be called by all processes together.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     def fits(name: str) -> bool:
         return name in state and state[name].shape == weights[name].shape
 
-    # What does not fit goes on as it is: PyTorch says what is wrong with it.
+    # What does not fit is passed on: PyTorch raises the error.
     spread = {n: like(state[n], value) if fits(n) else value for n, value in weights.items()}
     model.load_state_dict(spread)
 

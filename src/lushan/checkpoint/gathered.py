@@ -80,7 +80,7 @@ def read_weights(model: nn.Module, folder: Path) -> None:
             piece = file.get_slice(name)
             target = state.get(name)
             if target is None or list(target.shape) != piece.get_shape():
-                found[name] = file.get_tensor(name)  # PyTorch says what is wrong with it
+                found[name] = file.get_tensor(name)  # PyTorch raises the error
             elif not is_sharded(target):
                 found[name] = file.get_tensor(name)
             else:
@@ -105,7 +105,7 @@ def agreed_aliases(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Names of tensors that share memory, to the name under which they are kept.
 
     The first process decides for all: another may hold no part of a small tensor, and could not
-    tell.
+    know.
     """
     first: dict[tuple[int, torch.Size], str] = {}
     aliases: dict[str, str] = {}

@@ -36,7 +36,7 @@ from lushan.run.files import TEMPORARY, read_json, write_json
 log = logging.getLogger(__name__)
 
 OPTIMIZER, OTHER = "optimizer", "state"
-"""What the names of tensors begin with that are no weights."""
+"""Prefix of the names of tensors that are no weights."""
 
 
 def save(checkpoint: Mapping[str, Any], folder: Path, names: list[str]) -> None:
@@ -106,7 +106,7 @@ def load(folder: Path, module: nn.Module, optimizer: Any, names: list[str]) -> d
         targets |= _places(folder, optimizer, states, names)
     targets |= _put_back(rest, module)
     shards.read(targets, folder)
-    # Sharded weights have been read where they are; this also looks at what is not sharded.
+    # Sharded weights have been read in place; this also checks what is not sharded.
     module.load_state_dict(weights | {n: weights[of] for n, of in known["aliases"].items()})
     if optimizer is not None:
         optimizer.load_state_dict(states[0])
@@ -154,7 +154,7 @@ def newest_together(folder: Path) -> Path:
             return folder / name
         for line in filter(None, found):
             log.warning("refused a damaged checkpoint: %s", line)
-    raise RunFailed(f"{folder}: no checkpoint of this run is whole; remove it to start anew")
+    raise RunFailed(f"{folder}: no checkpoint of this run is whole; remove it to start over")
 
 
 @contextlib.contextmanager

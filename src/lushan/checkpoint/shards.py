@@ -24,7 +24,7 @@ from lushan.errors import RunFailed
 from lushan.run.files import sha256_file
 
 dcp: Any = torch.distributed.checkpoint
-"""It does not say in its types what it offers."""
+"""Its types do not declare what it offers."""
 
 
 def write(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, str]:

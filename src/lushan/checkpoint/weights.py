@@ -24,7 +24,7 @@ RUN = "run_id.json"
 SHARDS = "shards.json"
 """Beside the files of several processes: which names share their tensors."""
 WEIGHTS_IN_SHARDS = "weights"
-"""What the names of weights begin with there."""
+"""Prefix of the names of weights there."""
 
 
 def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:

@@ -58,7 +58,7 @@ def main() -> int:
     """Run the command of `sys.argv`; return the exit code."""
     arguments = sys.argv[1:]
     # Python processes that are started from here (ranks, workers of launchers and libraries) do not
-    # import from the working folder, which may be somebody else's.
+    # import from the working folder, which may be another person's.
     os.environ["PYTHONSAFEPATH"] = "1"
     # Nor do they run kernels of a hub, which transformers fetches unasked where it can.
     os.environ.setdefault("USE_HUB_KERNELS", "NO")
@@ -77,7 +77,7 @@ def main() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
-        # Whoever read has read enough: `lushan runs | head`. Nothing is left to be said to it.
+        # The reader has closed the pipe: `lushan runs | head`. Nothing more can be printed.
         print_no_more()
         return 1
     except BaseException as raised:  # noqa: BLE001 - each has its exit code

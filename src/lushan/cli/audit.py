@@ -177,7 +177,7 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
 
 
 def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task) -> dict[str, Any]:
-    """What takes a tokenizer: lengths against the limit, and unknown characters.
+    """Measure what takes a tokenizer: lengths against the limit, and unknown characters.
 
     Raises:
         UserError: There is no such tokenizer or model, or the task cannot read this data.

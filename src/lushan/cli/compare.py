@@ -49,15 +49,15 @@ def compare(
     ] = "",
     test: Annotated[str, typer.Option(help="bootstrap, randomisation or mcnemar.")] = "bootstrap",
     examples: Annotated[
-        int, typer.Option(help="So many of the examples that changed, of each kind.")
+        int, typer.Option(help="Number of changed examples to show, of each kind.")
     ] = 5,
     where: Where = None,
     as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
 ) -> None:
-    """Two runs: what was asked differently, what came out, which examples changed sides.
+    """Compare two runs: their configs, their metrics, and the examples that changed.
 
-    Differences are B less A. They tell how far the numbers hold for other examples, not for other
-    seeds; for those, see `lushan table --baseline`.
+    Differences are B less A. Their tests are over examples, not over seeds; for those, see
+    `lushan table --baseline`.
     """
     if examples < 0:
         raise UserError("a number of examples is 0 or more", key="--examples", value=examples)

@@ -1,7 +1,7 @@
 """Completion in bash, zsh and fish: `eval "$(lushan completion bash)"`.
 
-A shell's script gives the line up to the cursor in `LUSHAN_COMPLETE`, and gets the ways in which
-its last word can go on, a line each: the word, and after a tab what it means. Overrides of `train`
+A shell's script gives the line up to the cursor in `LUSHAN_COMPLETE`, and gets the completions of
+its last word, a line each: the word, and after a tab what it means. Overrides of `train`
 are completed by Hydra and the signatures of what they set, everything else by typer.
 """
 

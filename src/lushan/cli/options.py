@@ -48,7 +48,7 @@ RUN = (
     "run",
     "path",
 )
-"""What other tools call the run, which is an argument here."""
+"""Names of the run in other tools; here it is an argument."""
 
 
 def refusal(error: typer.TyperException) -> UnknownKey | None:

@@ -16,7 +16,7 @@ from lushan.common.terminal import echo
 from lushan.errors import UserError
 
 ALL = "all"
-"""Of `--columns`: whatever sets the runs apart, however wide."""
+"""Value of `--columns` that shows whatever distinguishes the runs, however wide."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -87,12 +87,12 @@ def runs(
     if prune:
         for name, value in chosen.items():
             if value:
-                raise UserError("it does not go with --prune", key=name, value=value)
+                raise UserError("it cannot be combined with --prune", key=name, value=value)
         _prune(root, older_than, yes=yes, as_json=as_json)
         return
     if yes or older_than is not None:
         name = "--yes" if yes else "--older-than"
-        raise UserError("it goes with --prune", key=name, hint="lushan runs --prune ...")
+        raise UserError("it needs --prune", key=name, hint="lushan runs --prune ...")
     from lushan.run import listing, listing_table
     from lushan.run.where import parse
 
@@ -117,7 +117,7 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
     echo(cleanup.as_json(removals) if as_json else cleanup.as_text(removals))
     if not yes:
         if removals:
-            echo("nothing was removed: --yes does it", err=True)
+            echo("nothing was removed; --yes removes it", err=True)
         return
     freed, left = cleanup.carry_out(removals)
     for line in left:

@@ -44,12 +44,13 @@ def report(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to write; an earlier report goes.")
+        Path,
+        typer.Option("--output", "-o", help="The folder to write; an earlier report is replaced."),
     ],
     title: Annotated[str | None, typer.Option(help="The heading of a report on folders.")] = None,
     where: Where = None,
 ) -> None:
-    """A page to look at runs: tables, curves, scores, errors and configs; needs no server.
+    """Write a page about runs: tables, curves, scores, errors and configs; it needs no server.
 
     It is read from the run folders alone. Open index.html in a browser: it loads nothing from
     anywhere else, so that the folder can be sent or put on any server as it is.
@@ -94,7 +95,7 @@ def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -
 
 
 def _require_runs(place: Path) -> None:
-    """Refuse a folder without runs, and say where its study is if it has one."""
+    """Refuse a folder without runs, and name its study if it has one."""
     from lushan.run.listing import folders
 
     if next(folders(place), None) is not None:

@@ -62,7 +62,7 @@ class SharedJob(Job):
     def carry_out(
         self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
     ) -> JobStatus:
-        """As `Job`, unless the run has a live owner."""
+        """Execute a job, unless the run has a live lock holder."""
         from hydra.core.hydra_config import HydraConfig
 
         from lushan.launch.job_status import JobStatus
@@ -101,7 +101,7 @@ def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str
         raise UserError("must be 1 or more", key="--jobs", value=jobs)
     for text in more:
         if not text.lstrip("+").startswith("hydra."):
-            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
+            hint = "A run's config is in the study's file; write hydra.launcher.KEY=VALUE."
             raise UserError("sets no launcher", key="--option", value=text, hint=hint)
     options = [f"hydra/launcher={launcher}", *more]
     if launcher == "fork":
@@ -128,7 +128,7 @@ def run(
     option: Annotated[
         list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
     ] = None,
-    retry: Annotated[int, typer.Option(help="How often what has failed is started again.")] = 0,
+    retry: Annotated[int, typer.Option(help="How often a failed run is restarted.")] = 0,
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
     from lushan.config.launching import launch, require_launcher
@@ -193,13 +193,13 @@ def table(
     file: File,
     format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
     write: Annotated[
-        Path | None, typer.Option(help="A Markdown page beside the study, written anew.")
+        Path | None, typer.Option(help="A Markdown page beside the study, to be replaced.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="A file for the tables alone, instead of the terminal.")
     ] = None,
 ) -> None:
-    """The study's tables, and what has become of its claims."""
+    """Show or write the study's tables, and the verdicts on its claims."""
     from lushan.run.files import write_page
     from lushan.study import render
     from lushan.study.formats import require_format
@@ -243,7 +243,7 @@ def _write_page(made: Plan, text: str, target: Path) -> None:
 
 
 Tolerance = Annotated[
-    float, typer.Option(help="Relative difference of a metric that is let pass.", min=0)
+    float, typer.Option(help="Relative difference of a metric that is accepted.", min=0)
 ]
 
 
@@ -256,7 +256,7 @@ Tolerance = Annotated[
 def verify(
     file: File,
     runs: Annotated[
-        int | None, typer.Option(help="So many of them, drawn by the seed; all when not given.")
+        int | None, typer.Option(help="Number of runs, drawn by the seed; all when not given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the runs.")] = 1,
     tolerance: Tolerance = 1e-4,
@@ -293,7 +293,7 @@ def reproduce(
     ] = None,
     tolerance: Tolerance = 1e-4,
 ) -> None:
-    """Make a run again, from what its folder says, and compare number by number.
+    """Make a run again from the contents of its folder, and compare number by number.
 
     Exits with 0 where it is bit-equal or within the tolerance, else with 1.
     """
@@ -307,7 +307,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
         path: The run's folder.
         keep: Where the other run stays; it is deleted when not given.
         tolerance: Of metrics.
-        every: Say also what is bit-equal.
+        every: Report also what is bit-equal.
     """
     import contextlib
     import tempfile
@@ -378,7 +378,7 @@ def _closing(made: Plan, states: Mapping[Run, Status], refused: Mapping[Run, str
     Args:
         made: The study.
         states: How far each run is.
-        refused: Runs that have not come to a folder, and why.
+        refused: Runs that never had a folder, and why.
     """
     from lushan.run.status import FAILED
     from lushan.study.plan import STALE, progress
@@ -389,12 +389,12 @@ def _closing(made: Plan, states: Mapping[Run, Status], refused: Mapping[Run, str
     failed = [run for run, status in states.items() if status.state == FAILED]
     lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
     if any(run not in refused for run in failed):
-        lines.append("what has failed is left alone; --retry 1 starts it again")
+        lines.append("failed runs are not restarted; --retry 1 restarts them")
     stale = [run for run, status in states.items() if status.state == STALE]
     lines += [f"stale: {run.label}: {states[run].reason} ({run.folder.path})" for run in stale]
     if stale:
         lines.append(
-            "what is stale is left alone: bring the old inputs back, remove the run's folder, or "
+            "stale runs are not retrained: bring the old inputs back, remove the run's folder, or "
             "write another name=NAME in base"
         )
     return "\n".join([*lines, *made.notes, str(progress(states))])

@@ -6,9 +6,9 @@ import re
 import shlex
 
 _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)\b)[a-z_./][\w./:@%-]*", re.ASCII | re.I)
-"""What Hydra reads as the same text without quotation marks."""
+"""Text that Hydra reads as it is, without quotation marks."""
 _KEY = re.compile(r"[a-z_][\w.-]*(?: [\w.-]+)*", re.ASCII | re.I)
-"""What Hydra reads as the key of a mapping: it takes no quotation marks there."""
+"""Text that Hydra reads as the key of a mapping, where it takes no quotation marks."""
 
 
 def typed(key: str, value: object) -> str:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import yaml
 
 MOST_BYTES = 64 << 20
-"""Of a file of JSON: a result of a hundred thousand classes has 20 MB."""
+"""Bytes of a JSON file: a result of a hundred thousand classes has 20 MB."""
 MOST_YAML_BYTES = 8 << 20
 MOST_VALUES = 100_000
 """Values in a YAML file, those of an alias counted each time; conf/ has 10,000, by OmegaConf."""
 MOST_DEPTH = 100
 """Lists and mappings within one another."""
 MOST_DIGITS = 1000
-"""Of a number in YAML, whose conversion takes time by the square of its length."""
+"""Digits of a number in YAML, whose conversion takes time quadratic in its length."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _DECODER = json.JSONDecoder()
@@ -59,8 +59,8 @@ class OutOfBounds(Unreadable):
 def parse_json(content: bytes | str, *, bounded: bool = True) -> Any:
     """Return what JSON stands for, in half the time of `json`: tables read thousands of files.
 
-    What the quick parser refuses, Python's own judges: it reads the escapes for file names that are
-    not UTF-8, and says where a mistake is.
+    What the quick parser refuses, Python's own parses: it reads the escapes for file names that are
+    not UTF-8, and names the place of a mistake.
 
     Args:
         content: The text.
@@ -284,7 +284,7 @@ def _not_yaml(error: Any) -> Unreadable:
 def open_file(path: str | Path) -> BufferedReader:
     """Open a file to read it, and nothing that stands in a file's place.
 
-    A pipe that nobody writes to is waited for without end, and a device has no end.
+    A pipe without a writer would be waited for forever, and a device has no end.
 
     Raises:
         OSError: It cannot be opened.

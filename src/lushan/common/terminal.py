@@ -54,7 +54,7 @@ def open_streams() -> None:
 
 
 def print_no_more() -> None:
-    """Let what is still to be printed go nowhere: whoever reads has ended, or the disk is full."""
+    """Discard all further output: its reader has ended, or the disk is full."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

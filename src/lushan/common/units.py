@@ -1,6 +1,6 @@
 """The unit and the direction of a metric, and how its values are written for people.
 
-A `Measure` is what a metric's class says of itself, in plain values: it stands in `result.json`,
+A `Measure` has the attributes of a metric's class in plain values: it is in `result.json`,
 and tables, terminal, reports, pages and figures read it from there, so that one number looks the
 same wherever it is read. Files and options for programs (`result.json`, `metrics.csv`, `--json`,
 `--format csv`, trackers) hold the raw value: a share lies between 0 and 1.
@@ -31,7 +31,7 @@ class Unit:
 PLAIN = Unit()
 PERCENT = Unit("%", scale=100, digits=2)
 POINTS = Unit("of 100", digits=2)
-"""Of metrics that are known on a scale from 0 to 100, and have it in files too."""
+"""Unit of metrics that are known on a scale from 0 to 100, and have it in files too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +124,9 @@ def _require_plain(found: Measure) -> None:
 
 UNKNOWN = Measure()
 SHARE = Measure(PERCENT, higher_is_better=True)
-"""Of precision, recall and F1 of a class."""
+"""Measure of precision, recall and F1 of a class."""
 LOSS = Measure(higher_is_better=False)
-"""Of the training loss, which is no metric of a split."""
+"""Measure of the training loss, which is no metric of a split."""
 
 
 def measure_of(measures: Mapping[str, Measure], metric: str) -> Measure:

@@ -66,7 +66,7 @@ class ConfigLoader(ConfigLoaderImpl):
 
 
 class ConfigRepository(config_repository.ConfigRepository):
-    """Hydra's files of all places; it says which place a config is read from.
+    """Hydra's files of all places, with the place that each config is read from.
 
     `ConfigLoader.get_sources` gives the places, not which of them holds a config.
     """
@@ -93,7 +93,7 @@ def args_parser() -> argparse.ArgumentParser:
 
 
 def callbacks(config: DictConfig) -> Any:
-    """Return the callbacks of a config, which the public `HydraContext` is made of."""
+    """Return the callbacks of a config, of which the public `HydraContext` consists."""
     return Callbacks(config)
 
 

@@ -36,7 +36,7 @@ from lushan.run.input_changes import INPUTS, changes, in_words
 log = logging.getLogger(__name__)
 
 KNOWN = {rule.named.partition(".")[0] for rule in (*RULES, *HYDRA_RULES)}
-"""Libraries whose code is told by their version: ours and those that every config may name."""
+"""Libraries whose code is known by their version: ours and those that every config may name."""
 
 INSTALLED = {
     str(Path(sysconfig.get_path(name)).resolve())

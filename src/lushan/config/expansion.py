@@ -15,7 +15,7 @@ from lushan.errors import UserError
 MOST = 1_000_000
 """Characters that all interpolations of a config may stand for; each counts `EACH` more."""
 EACH = 20
-"""What resolving one costs, in characters."""
+"""Cost of resolving one, in characters."""
 
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
 _ANY = "\0"
@@ -37,7 +37,7 @@ def require_bounded(config: Any) -> None:
             total += sizes.of(key)
             if total > MOST:
                 raise UserError(
-                    f"its interpolations stand for more than {MOST:,} characters",
+                    f"its interpolations expand to more than {MOST:,} characters",
                     key=key,
                     value=value,
                 )

@@ -112,7 +112,7 @@ def of_resolving(error: OmegaConfBaseException) -> UserError:
 
 
 def with_origin(error: UserError) -> UserError:
-    """The same mistake, with the file that its key came from."""
+    """Return a mistake with the file that its key came from."""
     if error.file is not None or error.key is None:
         return error
     place = provenance.origin(error.key)

@@ -83,7 +83,7 @@ def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
 
 
 def require_own_sweep(node: DictConfig) -> None:
-    """Refuse a folder for a sweep in which Hydra's `multirun.yaml` would replace somebody's file.
+    """Refuse a sweep folder in which Hydra's `multirun.yaml` would replace another file.
 
     Hydra writes it before the first job, which removes it again.
 
@@ -108,7 +108,7 @@ def require_own_sweep(node: DictConfig) -> None:
 
 
 def _as_written(node: Any, key: str) -> Any:
-    """Return a node in plain values, unresolved: nobody has checked the name in `${oc.env:NAME}`.
+    """Return a node in plain values, unresolved: the names in `${oc.env:NAME}` are not checked yet.
 
     Raises:
         UserError: What stands there is a mapping or list that stands somewhere else.

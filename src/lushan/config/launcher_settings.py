@@ -1,8 +1,8 @@
 """Settings of a launcher or sweeper that a config file may make.
 
 How many jobs run at a time, and what they ask of a cluster, is data. What starts programs, sets
-environments or names a server is not: a file could be somebody else's. Such a setting counts only
-where the person made it, on the command line or in their own configuration folder, and is shown.
+environments or names a server is not: a file could be another person's. Such a setting counts only
+where the user made it, on the command line or in their own configuration folder, and is shown.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ PEERS: Mapping[str, Peer] = {
     **dict.fromkeys(
         ("attn_implementation", "attn_impl", "flash_attn", "flash_attention"), _ATTENTION
     ),
-    "trust_remote_code": Peer(note="The flag --trust-remote-code stands on this line."),
+    "trust_remote_code": Peer(note="The flag --trust-remote-code is on this line."),
     "freeze_backbone": Peer("optimizer.freeze=[encoder.*]", example="true"),
     # peft
     **dict.fromkeys(("finetuning_type", "train_type", "tuner_type", "adapter"), _TUNER),

@@ -68,7 +68,7 @@ class Repository(ConfigRepository):
         return cast(ConfigResult, _read.get(file, lambda: load(config_path)))
 
     def _require_bounded(self, config_path: str) -> None:
-        """Refuse a file of somebody's that Hydra, whose reader is OmegaConf's, would choke on."""
+        """Refuse a file that Hydra, whose reader is OmegaConf's, could not read within bounds."""
         source = self.source_of(config_path)
         if not isinstance(source, FileConfigSource) or source.path == str(built_in_conf()):
             return

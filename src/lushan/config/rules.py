@@ -116,12 +116,12 @@ SCORE = "score"
 """Stands for the key of a function that a stored result names."""
 _SCORES = "lushan.metrics.scores."
 SCORE_RULES = (Rule(_SCORES, (_SCORES,), functions=True),)
-"""What a result may name as the score of a metric, beside what the user allows."""
+"""Scores of metrics that a result may name, besides what the user allows."""
 
 FIELD = "field"
 """Stands for the key of a field's class that a stored result names."""
 FIELD_RULES = (Rule("lushan.", ("lushan.",), ("lushan.data.fields.Field",)),)
-"""What a result may name as the field of an entry, beside what the user allows."""
+"""Fields of entries that a result may name, besides what the user allows."""
 
 HYDRA_RULES = (
     *(Rule(name, (name,)) for name in SETTINGS),
@@ -133,5 +133,5 @@ HYDRA_RULES = (
     Rule("optuna.samplers.", ("optuna.samplers.",), (names.BASE_SAMPLER,)),
     Rule("optuna.pruners.", ("optuna.pruners.",), (names.BASE_PRUNER,)),
 )
-"""What may stand under `hydra`: launchers and sweepers whose settings are known, and callbacks,
+"""Targets allowed under `hydra`: launchers and sweepers whose settings are known, and callbacks,
 samplers and pruners that came with Hydra and Optuna."""

@@ -32,7 +32,7 @@ from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import UserError
 
 FORMAT = 6
-"""Of the entries; a change makes old ones unread."""
+"""Version of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
 """Signatures that are kept, and verdicts, the latest ones."""
@@ -255,7 +255,7 @@ def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
 
 
 def unchanged(files: list[list[Any]]) -> bool:
-    """Return whether files are as they were when `stamps` looked at them."""
+    """Return whether files are as they were when `stamps` read them."""
     try:
         return all(_stamp(path) == (size, time) for path, size, time in files)
     except OSError:

@@ -1,1 +1,1 @@
-"""From files to batches: sources, splits, encoded data, loaders."""
+"""Data, from files to batches: sources, splits, encoded data, loaders."""

@@ -1,7 +1,7 @@
-"""What a label column says: names, numbers of names, indicators, or lists that are kept as text.
+"""Classes in a label column: names, numbers of names, indicators, or lists that are kept as text.
 
-A column is looked at as a whole before its values are read: `[0, 1]` alone may be two numbers or
-two indicators. What cannot be told is refused.
+A column is inspected as a whole before its values are read: `[0, 1]` alone may be two numbers or
+two indicators. What is ambiguous is refused.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Classes:
     numbers: Sequence[Any]
 
     def named(self) -> list[Any]:
-        """The column with names; a negative number says that there is none."""
+        """The column with names; a negative number means that there is none."""
         return [self._name(value) for value in self.numbers]
 
     @property
     def fits(self) -> bool:
-        """Whether all numbers are whole and have a name: a file may have been changed since."""
+        """Return whether all numbers are whole and have a name: the file may have changed since."""
         flat = (v for row in self.numbers for v in (row if isinstance(row, list) else [row]))
         return all(v is None or (type(v) is int and v < len(self.names)) for v in flat)
 
@@ -90,7 +90,7 @@ class LabelReader:
         values: Its column of labels, as it was read.
         names: `data.label_names`, or the names that the file has for numbers.
         separator: What stands between labels in one text.
-        multi_hot: Whether lists are indicators; None looks at them.
+        multi_hot: Whether lists are indicators; None decides by their values.
         width: Places of an indicator; None where there are none. Given, it is that of another
             split, and decides where the values do not.
         remarks: What the reader of the numbers must know.
@@ -273,14 +273,14 @@ class LabelReader:
                 "several labels are expected, and this is one text",
                 row,
                 value=value,
-                hint="Write what stands between labels: 'data.label_separator=\";\"'.",
+                hint="Name the separator of labels: 'data.label_separator=\";\"'.",
             )
         return [part for part in value.split(self.separator) if part.strip()]
 
     # Indicators
 
     def _are_indicators(self, values: Sequence[Sequence[Any]]) -> bool:
-        """Whether lists have a place for each label.
+        """Return whether lists have a place for each label.
 
         Raises:
             UserError: Some can be nothing else, and others cannot be such; or all could be both.
@@ -396,5 +396,5 @@ def _are_bits(values: Sequence[Any]) -> bool:
 
 
 def _can_be_nothing_else(bits: Sequence[Any]) -> bool:
-    """Whether zeros and ones are no set of labels: one comes twice, or they are booleans."""
+    """Return whether zeros and ones are no set of labels: one is repeated, or they are booleans."""
     return len(set(bits)) < len(bits) or any(isinstance(bit, bool) for bit in bits)

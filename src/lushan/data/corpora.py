@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
     ]
 )
 _CHARACTERS = 1 << 22
-"""Of the texts of one batch: enough to make reading quick, little memory."""
+"""Characters of the texts of one batch: enough to make reading quick, little memory."""
 _ROWS = 1 << 15
 
 Rows = NDArray[np.int64]
@@ -81,7 +81,7 @@ class Documents:
 
     @property
     def notes(self) -> list[str]:
-        """What the reader of the numbers must know."""
+        """Notes for the reader of the numbers."""
         return documents.notes(collections.Counter(self.counts))
 
 
@@ -124,7 +124,7 @@ def _some(batches: Iterator[pa.RecordBatch], paths: Sequence[Path]) -> Iterator[
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What tells files apart: their names below the folder that all of them are in."""
+    """Return names that distinguish files: those below their common folder."""
     if len(paths) == 1:
         return [paths[0].name]
     folder = os.path.commonpath([path.parent for path in paths])
@@ -373,7 +373,7 @@ def _piece(table: pa.Table, row: int, start: int, stop: int | None) -> pa.Record
 
 
 def repeated(documents: Documents, train: Documents) -> int:
-    """How many of some documents stand in the training split too."""
+    """Count the documents that are in the training split too."""
     wanted, times = np.unique(documents.keys, return_counts=True)
     seen = np.zeros(len(wanted), dtype=bool)
     for chunk in train.whole.column(KEY).chunks:

@@ -1,7 +1,8 @@
 """Documents of raw text, read from files in a stream: plain text, JSONL, CSV and Parquet.
 
-A row of JSONL, CSV or Parquet is a document. Plain text has no such marks, so it is said what one
-is: a file, a paragraph or a line. What is held is a block of a file and a part of a text.
+A row of JSONL, CSV or Parquet is a document. Plain text has no such marks, so the config
+says what one is: a file, a paragraph or a line. Only a block of a file and a part of a text are in
+memory.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ class Part(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What tells it from all others of its file."""
+        """Name that distinguishes it from all others of its file."""
         row = self.line if self.element is None else self.element
         return f"{row}/{self.number + 1}" if self.of_row and self.number else str(row)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files are read as documents.
+    """Settings by which files are read as documents.
 
     Attributes:
         unit: What a document of plain text is.
@@ -119,7 +120,7 @@ def _count(part: Part, counts: collections.Counter[str]) -> None:
 
 
 def notes(counts: collections.Counter[str]) -> list[str]:
-    """What the reader of the numbers must know of the documents that were read."""
+    """Return notes on the documents that were read."""
     said = []
     if cut := counts["texts cut"]:
         parts = counts["parts"] + cut
@@ -140,23 +141,23 @@ def notes(counts: collections.Counter[str]) -> list[str]:
         said.append(
             plural(
                 nul,
-                "NUL character stands in the texts and was left there",
-                "NUL characters stand in the texts and were left there",
+                "NUL character is in the texts and was kept",
+                "NUL characters are in the texts and were kept",
             )
         )
     return said
 
 
 def format_of(path: Path) -> Format:
-    """What a file's ending says.
+    """Return the format by a file's ending.
 
     Raises:
-        UserError: It says nothing.
+        UserError: There is no format with this ending.
     """
     suffix = files.bare_suffix(path)
     if suffix not in _FORMATS:
         raise UserError(
-            "the ending of this file tells no format",
+            "the ending of this file is that of no known format",
             file=path,
             hint="Say which it is: data.format=txt, jsonl, csv or parquet.",
         )
@@ -202,7 +203,7 @@ def _cut(blocks: Iterable[tuple[int, str]], longest: int) -> Iterator[Part]:
 
 
 def _paragraphs(lines: Iterable[tuple[int, str]], longest: int) -> Iterator[Part]:
-    """What stands between blank lines, long ones in parts."""
+    """Yield the paragraphs between blank lines, long ones in parts."""
     held: list[str] = []
     begun = number = size = 0
     for line, text in lines:
@@ -321,7 +322,7 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
         file: For the error.
 
     Raises:
-        UserError: There is no such field, or it cannot be told which it is.
+        UserError: There is no such field, or it cannot be determined which it is.
     """
     if wanted is not None:
         require_column(wanted, names, "data.text", file)

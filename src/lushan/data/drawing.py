@@ -13,12 +13,12 @@ from typing import Any
 
 Part = list[Any]
 Mark = tuple[bool, str]
-"""Whether a piece (a span, a chip) is right, and a few words behind it."""
+"""Right or wrong, for a piece (a span, a chip), and a few words after it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Marks:
-    """What is said of the pieces of both sides of an example, in the order they are drawn.
+    """Marks of the pieces of both sides of an example, in the order they are drawn.
 
     Attributes:
         gold: Of the gold side.
@@ -60,7 +60,7 @@ def image(path: str, alternative: str = "") -> Part:
 
 
 def turns(said: Sequence[tuple[str, Sequence[Part]]]) -> Part:
-    """Return a dialogue: who speaks, and the parts of what is said."""
+    """Return a dialogue: its speakers, and the parts of their messages."""
     return ["turns", [[speaker, list(parts)] for speaker, parts in said]]
 
 

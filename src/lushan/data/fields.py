@@ -3,7 +3,7 @@
 A task states the fields that it reads by the names of their columns. Everything else asks a field
 and never the name of a column: which texts it holds, when two values are copies, when one is
 blank, which classes stand in it, how it is read from a file and shown to people. A new modality is
-a new class here, or in somebody's own package.
+a new class here, or in the user's own package.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Keep = Callable[[bytes, str], dict[str, str]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Field(Stored, abc.ABC):
-    """What the values of a column are.
+    """Field of a column or of a stored prediction.
 
     Args:
         target: Whether a model is to predict it; an input otherwise.

@@ -83,7 +83,7 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
 
 
 def _require_inside(files: list[Path], pattern: Path, key: str) -> None:
-    """A pattern takes what lies in its folder: what a link there leads to, nobody has named."""
+    """Refuse files that a link leads to outside of the folder of their pattern."""
     parts = pattern.parts
     first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     folder = Path(*parts[:first])
@@ -207,7 +207,7 @@ def blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, st
 def blocks_of(
     source: Iterable[bytes], name: str | Path, *, longest: int = LONGEST_LINE
 ) -> Iterator[tuple[int, str]]:
-    """The same of bytes that are unpacked already, in pieces of any size."""
+    """Yield blocks of bytes that are unpacked already, given in pieces of any size."""
     for first, data in _whole_lines(iter(source), name, longest):
         text = _decoded(data, name, first)
         text = text.removeprefix(MARK) if first == 1 else text
@@ -270,7 +270,7 @@ def _likely_encoding(data: bytes) -> str:
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text)
     strange = sum(ord(c) > 127 for c in text)
     # Accented Latin read as GB18030 gives a Chinese character now and then, amid letters, and many
-    # bytes that are none; a damaged byte or two say nothing.
+    # bytes that are none; a damaged byte or two prove nothing.
     plausible = chinese > strange / 2 and text.count("\ufffd") < chinese / 20
     return "gb18030" if plausible and chinese > 0.05 * len(text) else "latin1"
 
@@ -307,7 +307,7 @@ def fields_of(text: str) -> list[str]:
 def lone_return(name: str | Path, line: int, column: int | None = None) -> UserError:
     """The error for a carriage return that no line feed follows."""
     return UserError(
-        "a carriage return stands inside this line",
+        "a carriage return is inside this line",
         file=name,
         line=line,
         column=column,
@@ -356,6 +356,6 @@ def empty(path: str | Path, what: str = "the file is empty") -> UserError:
 
 
 def bare_suffix(name: str | Path) -> str:
-    """The ending that tells the format: `.csv` for `x.csv.gz`."""
+    """Return the ending that determines the format: `.csv` for `x.csv.gz`."""
     path = Path(name)
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()

@@ -71,7 +71,7 @@ def load_saved(place: Path) -> Any:
 
 
 class asking_nobody:  # noqa: N801 - used like a function
-    """`datasets`, which meanwhile asks no hub: of local files too it tells that they are read."""
+    """Context with `datasets` offline: it would report reads of local files to the hub."""
 
     def __enter__(self) -> Any:
         import datasets
@@ -202,12 +202,12 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _parts(place: Path) -> Iterator[tuple[Path, str]]:
-    """What a saved folder names, with the file that does: its splits, and the files of each."""
+    """Yield each name in a saved folder with the file that has it: its splits, and their files."""
     index = place / SAVED
     try:
         splits = [str(name) for name in read_json(index)["splits"]]
         yield from ((index, name) for name in splits)
-        for split in splits:  # which were found to lie inside when this goes on
+        for split in splits:  # which were found to lie inside before the generator resumes
             state = place / split / STATE
             yield from ((state, str(part["filename"])) for part in read_json(state)["_data_files"])
     except (KeyError, TypeError, OSError) as error:

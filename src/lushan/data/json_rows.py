@@ -141,12 +141,12 @@ def _elements(value: dict[str, Any], keys: Sequence[str]) -> Iterator[dict[str, 
 
 
 def is_array(path: Path) -> bool:
-    """Whether a file is an array of rows, alone or as `data`, and not a row a line."""
+    """Return whether a file is an array of rows, alone or as `data`, and not JSON lines."""
     return _start(path)[:1] == "[" or is_wrapper(path)
 
 
 def is_wrapper(path: Path) -> bool:
-    """Whether a file is one object with its rows as `data`."""
+    """Return whether a file is one object with its rows as `data`."""
     return _is_wrapper(_start(path))
 
 
@@ -156,7 +156,7 @@ def _start(path: Path) -> str:
 
 
 def _is_wrapper(head: str) -> bool:
-    """Whether a file begins as `{"data": [{`, and is not a row a line."""
+    """Return whether a file begins as `{"data": [{`, and is not JSON lines."""
     found = _WRAPPER.match(head)
     if found is None:
         return False
@@ -194,10 +194,10 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
             file=path,
             line=number,
             column=error.colno,
-            hint="An object stands in one line, or all in one array. Was the line cut? Of one "
+            hint="Each object needs a line of its own, or all one array. Was the line cut? Of one "
             "object over many lines the rows are got by jq -c '.KEY[]' IN > OUT."
             if number == 1
-            else "An object stands in one line; was this one cut?",
+            else "An object needs a line of its own; was this one cut?",
         ) from None
     except ValueError as error:
         raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
@@ -230,7 +230,7 @@ class _Scanner:
         yield from self._elements()
         if self._next():
             raise self._bad(
-                "something stands behind the end of the array",
+                "there is more text after the end of the array",
                 hint="A file is one array, or has an object in each line.",
             )
 
@@ -251,7 +251,7 @@ class _Scanner:
             mark = self._expect(",}", "a comma or the end of the object")
         if self._next():
             raise self._bad(
-                "something stands behind the end of the object",
+                "there is more text after the end of the object",
                 hint="A file is one array, or has an object in each line.",
             )
 

@@ -37,8 +37,8 @@ class Labelled:
         id: The column of the examples' names; null numbers them by their lines.
         label_separator: What stands between several labels in one field: `,`.
         label_names: Names of labels that are written as numbers from 0, or as indicators.
-        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null looks at
-            them.
+        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null decides
+            by their values.
     """
 
     text: str | list[str] | None = None
@@ -82,10 +82,10 @@ class Labelled:
     def _text_columns(
         self, names: Sequence[str], label: str | None, file: str | Path
     ) -> Sequence[str]:
-        """The column of the texts, or two: named, or those of the file before, or by their names.
+        """Return the one or two columns of texts: named, or of the last file, or by their names.
 
         Raises:
-            UserError: They are not there, or cannot be told apart.
+            UserError: They are not there, or cannot be distinguished.
         """
         before = remembered(self).get("text")
         if self.text is None and before and set(before) <= set(names):
@@ -165,7 +165,7 @@ class Labelled:
                 raise columns.fail(f"the {self.id} is missing", row, hint="Or write data.id=null.")
             if name in seen:
                 raise columns.fail(
-                    f"the {self.id} {name!r} stands already in {columns.place(seen[name])}",
+                    f"the {self.id} {name!r} is already in {columns.place(seen[name])}",
                     row,
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )
@@ -215,7 +215,7 @@ class Labelled:
 
 
 def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
-    """Whether a test holds for at least half of some values, and for one."""
+    """Return whether a test holds for at least half of some values, and for one."""
     passed = sum(map(test, values))
     return passed > 0 and 2 * passed >= len(values)
 

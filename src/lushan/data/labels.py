@@ -91,7 +91,7 @@ def _unknown(
         if label in strange
     )
     return UserError(
-        f"the label {label!r} of the {split} split never stands in train",
+        f"the label {label!r} of the {split} split never occurs in train",
         file=table.column("file")[number].as_py(),
         line=table.column("line")[number].as_py(),
         hint=did_you_mean(label, labels) or f"train has: {', '.join(labels[:20])}.",

@@ -31,7 +31,7 @@ _KEPT = {"role", "content", FIELDS}
 
 
 class Malformed(ValueError):
-    """A field of a message, or tools, of a form that is not known; says which."""
+    """A field of a message, or tools, of an unknown form, which is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Message:
 
     @property
     def weight(self) -> float:
-        """Of its tokens in the loss; only the assistant's are learned."""
+        """Weight of its tokens in the loss; only the assistant's are learned."""
         return float(self.fields.get(WEIGHT, 1))
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing: neither content nor reasoning nor a tool call."""
+        """Return whether it is empty: neither content nor reasoning nor a tool call."""
         others = (self.fields.get(name) for name in (CALLS, *REASONING))
         return not self.content.strip() and not any(others)
 
@@ -111,7 +111,7 @@ def dialogues_of(rows: Mapping[str, Sequence[Any]]) -> tuple[list[Any], list[Any
 
 
 def said(message: Mapping[str, Any]) -> list[str]:
-    """What a message of a table says: its content, its reasoning, its tool calls as JSON."""
+    """Return the texts of a table's message: its content, its reasoning, its tool calls as JSON."""
     texts = [message["content"]]
     if fields := message.get(FIELDS):
         known = parse_json(fields)

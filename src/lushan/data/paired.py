@@ -35,7 +35,7 @@ class Paired(Labelled):
 
     @property
     def names_pairs(self) -> bool:
-        """Whether the config says that rows are pairs."""
+        """Return whether the config says that rows are pairs."""
         return self.source is not None or self.target is not None
 
     def pairs_table(
@@ -118,7 +118,7 @@ def _column(columns: Columns, option: str, known: Sequence[str], chosen: str | N
 
 
 def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:
-    """With a column for each `name.key` that is wanted of a column of mappings.
+    """Add a column for each `name.key` that is wanted of a column of mappings.
 
     Sets of translations are kept so: {"translation": {"de": ..., "en": ...}}.
     """

@@ -21,7 +21,7 @@ from lushan.text import hub, tokenizers
 IMAGES, WHOLE = "preprocessor_config.json", "processor_config.json"
 """Files of an image processor, and of one that holds several."""
 FILES = (WHOLE, IMAGES, *tokenizers.FILES)
-"""Of any processor; each kind has some of them."""
+"""Files of any processor; each kind has some of them."""
 
 _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""

@@ -64,7 +64,7 @@ class Columns:
         return UserError(problem, file=self.file, line=self.lines[row], hint=hint, value=value)
 
     def place(self, row: int) -> str:
-        """Where a row stands."""
+        """Return the place of a row in its file, in words."""
         if self.elements is not None:
             return f"element {self.elements[row]}"
         return f"line {self.lines[row]}"

@@ -28,7 +28,7 @@ ENDINGS: Mapping[str, Format] = {
     **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".conllu", ".ner"), "conll"),
     **dict.fromkeys((".csv", ".tsv", *PARQUET), "table"),
 }
-"""What a file's ending says where a run's own files have another one."""
+"""Formats by ending, where a run's own files have another one."""
 
 
 def standard_input() -> bytes:
@@ -57,7 +57,7 @@ def format_of(
             is a JSON object.
 
     Raises:
-        UserError: The ending tells none.
+        UserError: The ending is that of none.
     """
     if data is not None:
         return "jsonl" if looks_like_json(data) else "txt"
@@ -66,7 +66,7 @@ def format_of(
         return own
     if suffix not in ENDINGS:
         raise UserError(
-            "the ending of this file tells no format",
+            "the ending of this file is that of no known format",
             file=name,
             hint=f"Say which it is: --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
         )
@@ -93,8 +93,8 @@ class Input:
         format: Of the input.
         source: The options that it is read by.
         is_own: Whether that is the run's own reader: the columns that it names must be there.
-        stated: Options that were stated for this input: likewise.
-        notes: What the user is told.
+        stated: Options that were stated for this input: their columns must be there, too.
+        notes: For the user.
         data: Of the standard input, all of it.
         what: What an example is called in errors.
     """
@@ -161,7 +161,7 @@ class Input:
         return Columns({"tokens": values["tokens"]}, values["line"], self.name)
 
     def _token_column(self, reader: Conll, width: int) -> int:
-        """Which column holds the words; refused where the file may have them in another place."""
+        """Return the column that holds the words; refuse a file that may have them elsewhere."""
         column, before = reader.token_column, remembered(reader).get("width")
         if "token_column" in self.stated or width == before:
             return column

@@ -1,7 +1,7 @@
-"""What the entries of a task's stored predictions are: for each its field and its role.
+"""Schema of a task's stored predictions: for each entry its field and its role.
 
-A task states it, `result.json` holds it under `records`, and whoever reads the predictions of a run
-asks it: the code of the task, and torch, are not needed.
+A task states it, `result.json` holds it under `records`, and readers of the predictions of a run
+use it: the code of the task, and torch, are not needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lushan.data.fields import Field, Fields, Value
 from lushan.data.stored import Record
 
 Role = Literal["input", "gold", "predicted", "detail"]
-"""What an entry is to its record: given to the model, right, predicted, or more about it."""
+"""Role of an entry in its record: given to the model, right, predicted, or more about it."""
 
 Content = dict[str, dict[str, Any]]
 """A schema as JSON: name of an entry to role, import path of the field, options of it."""
@@ -96,10 +96,10 @@ class RecordSchema:
                 yield record, record[gold], record[predicted]
 
     def check(self, record: Record) -> None:
-        """Refuse a record that is not as stated; entries that are not stated are let be.
+        """Refuse a record that is not as stated; entries that are not stated are ignored.
 
         Raises:
-            ValueError: Says which entry, and what is wrong.
+            ValueError: An entry is wrong; names it, and the reason.
         """
         if type(record.get("id")) not in (str, int):
             raise ValueError("it has no id")

@@ -1,4 +1,4 @@
-"""Where examples come from: what every source offers, and the rows that it gives.
+"""Sources of examples: their common interface, and the rows they return.
 
 A source is a config group's target; its fields are the keys. It says cheaply what it would read
 (`fingerprint`), so that a finished run is answered without reading, and reads everything at once
@@ -76,7 +76,7 @@ class Corpus:
         return training_texts(self.splits["train"], self.fields)
 
     def fingerprint(self) -> dict[str, str]:
-        """Return a hash of each split's rows, whatever they were read from and however it was said.
+        """Return a hash of each split's rows, whatever the config calls their source.
 
         The rows of a stream have no end: the first one and the hash of all that is read stand for
         them.
@@ -241,7 +241,7 @@ class Source(abc.ABC):
 
         Args:
             fields: What a task reads; None is what there is by the usual names.
-            only: The one split that is wanted; others are read as far as its rows hang on them.
+            only: The one split that is wanted; others are read as far as its rows depend on them.
 
         Raises:
             UserError: A file is missing or bad, or has not what a task reads; names file, line and,
@@ -274,7 +274,7 @@ class Source(abc.ABC):
         return corpus
 
     def said_of_share(self, size: int) -> str:
-        """What the reader of the numbers is told about `train_share`."""
+        """Return the note on `train_share`."""
         return (
             f"train: {plural(size, 'example is', 'examples are')} learned from, a share of "
             f"{self.train_share:g}"
@@ -309,7 +309,7 @@ class Source(abc.ABC):
         return tables
 
     def asks_train_for_scheme(self) -> bool:
-        """Whether the training split tells how the tags of another are to be read."""
+        """Return whether the training split decides how the tags of another are read."""
         return False
 
     def fingerprint(self) -> dict[str, str]:

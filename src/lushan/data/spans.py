@@ -36,7 +36,7 @@ class CharSpan:
 
 
 def look_like_spans(value: Any) -> bool:
-    """Whether a field holds spans: mappings or triples in a list, or a mapping by type."""
+    """Return whether a field holds spans: mappings or triples in a list, or a mapping by type."""
     if isinstance(value, Mapping):
         return all(isinstance(mentions, Mapping) for mentions in value.values())
     return isinstance(value, list) and all(

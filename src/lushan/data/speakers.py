@@ -36,7 +36,7 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("tool_response", "tool_result", "function_response"), "tool"),
     **dict.fromkeys((CALL, "tool_call"), CALL),
 }
-"""What speakers are called, in small letters, to their role."""
+"""Names of speakers, in small letters, to their role."""
 
 KNOWN = ("system", "user", "assistant", "tool", CALL)
 _OTHER = {"user": "assistant", "assistant": "user"}
@@ -122,7 +122,7 @@ class Speakers:
     def _message(
         self, columns: Columns, row: int, number: int, turn: Mapping[str, Any], counts: Counter[str]
     ) -> tuple[str, Message]:
-        """Who speaks, as the data say it, and the message."""
+        """Return the speaker, as the data name it, and the message."""
         role_key = self._key(columns, row, number, turn, "role", ROLE)
         speaker = turn[role_key]
         role = self._role(columns, row, number, speaker)
@@ -224,7 +224,7 @@ class Speakers:
                 continue
             if message.role == "system" and place and not answering:
                 raise columns.fail(
-                    f"{speaker!r} speaks amid the dialogue, and nobody else answers the user",
+                    f"{speaker!r} speaks within the dialogue, and no one else answers the user",
                     row,
                     hint=f"If that is the assistant, write {_roles(speaker, 'assistant')}.",
                 )
@@ -238,7 +238,7 @@ class Speakers:
 
 
 def _roles(speaker: object, role: str) -> str:
-    """What to write to give a speaker a role."""
+    """Return the override that gives a speaker a role."""
     name = str(speaker)
     if can_be_key(name):
         return typed("data.roles", {name: role})

@@ -64,7 +64,7 @@ def divide(
 
 
 def sample(table: pa.Table, fields: Fields, size: int, seed: int) -> pa.Table:
-    """At most `size` rows, each label with its share, in their order."""
+    """Return `size` rows at most, each label with its share, in their order."""
     if size >= table.num_rows:
         return table
     owner = _assign(strata(table, fields), {"sample": size}, seed)
@@ -148,9 +148,9 @@ def _first_of_copies(table: pa.Table, fields: Fields) -> list[int]:
 
 
 def _bring_back(labels: list[list[str]] | None, first: Sequence[int], owner: list[str]) -> None:
-    """A label that no training row was left for comes back, with all copies of its row's text.
+    """Return labels without a training row to training, with all copies of their rows' texts.
 
-    It could not be learned without; and a copy that stayed would be judged after it was learned.
+    Otherwise it could not be learned; and a copy that stayed would be evaluated, though learned.
     """
     if labels is None:
         return

@@ -1,6 +1,6 @@
-"""What can be asked of the values of a field in stored predictions.
+"""Protocols of fields for the values in stored predictions.
 
-Reports, comparisons and audits ask these and never look at the form of a record. All of it is
+Reports, comparisons and audits use these and never inspect the form of a record. All of it is
 optional for a field: what it does not say is shown as JSON text and compared by metrics.
 """
 
@@ -44,14 +44,14 @@ class Stored:
     than right or wrong, so that a metric compares them."""
 
     distance_name: ClassVar[str] = ""
-    """What `distance` is called; empty where there is none."""
+    """Name of `distance`; empty where there is none."""
 
     confusion: ClassVar[str] = ""
-    """What a cell of the confusion matrix counts, for its caption; empty where pairs of classes
+    """Unit of a cell of the confusion matrix, for its caption; empty where pairs of classes
     make no such matrix."""
 
     unpaired: ClassVar[bool] = False
-    """Whether one side of a pair may be `NONE`."""
+    """True if one side of a pair may be `NONE`."""
 
     def check(self, value: Any, record: Record) -> None:
         """Refuse a stored value of another form.
@@ -66,12 +66,12 @@ class Stored:
         del value, record
 
     def is_right(self, gold: Any, predicted: Any) -> bool | None:
-        """Return whether a prediction equals the gold value; None where it cannot be said."""
+        """Return whether a prediction equals the gold value; None where that is undefined."""
         del gold, predicted
         return None
 
     def distance(self, gold: Any, predicted: Any) -> float | None:
-        """Return how far a prediction is from the gold value; None where it cannot be said."""
+        """Return how far a prediction is from the gold value; None where that is undefined."""
         del gold, predicted
         return None
 

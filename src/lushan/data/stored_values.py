@@ -1,4 +1,4 @@
-"""How the values of each field are checked, compared and drawn in stored predictions.
+"""Checks, comparisons and drawings of each field's values in stored predictions.
 
 The other half of `lushan.data.fields`: what each method does stands in `lushan.data.stored`.
 """

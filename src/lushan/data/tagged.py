@@ -60,7 +60,7 @@ class Tagged:
         return scheme
 
     def asks_train_for_scheme(self) -> bool:
-        """Whether the training split tells how the tags of another are to be read."""
+        """Return whether the training split decides how the tags of another are read."""
         return self.scheme == "auto"
 
     def _scheme(
@@ -89,7 +89,7 @@ class Tagged:
         return line + word if self.line_per_token else line
 
     def _word(self, place: _Place, table: pa.Table) -> str:
-        """Which word it is, where the line does not tell."""
+        """Return the number and text of a word, where the line does not identify it."""
         if self.line_per_token:
             return ""
         word = place.violation.position

@@ -1,7 +1,8 @@
 """What to predict on: lines, JSONL, columns or tables, from a file or the standard input; images.
 
 The source of a run reads it with its own settings. What a run has read in training stands in
-`remembered`; a file in another format may call its one column of texts otherwise, and that is told.
+`remembered`; a file in another format may call its one column of texts otherwise, which is
+reported.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def read_unlabelled(
     format: Format | None = None,
     notes: list[str] | None = None,
 ) -> pa.Table:
-    """Read text to predict on; tags and labels that it may hold are not looked at.
+    """Read text to predict on; tags and labels that it may hold are ignored.
 
     Args:
         path: A file (perhaps .gz), or `-` for the standard input.

@@ -72,7 +72,7 @@ def bounded(path: Path, largest: int | None = None) -> Iterator[bytes]:
 
 
 def bounded_of(file: IO[bytes], name: str | Path, largest: int | None = None) -> Iterator[bytes]:
-    """The same of an open file that can be read at any place."""
+    """Yield the bytes of an open, seekable file, unpacked."""
     packed, size = file.read(len(GZIP)) == GZIP, file.seek(0, io.SEEK_END)
     if not packed:
         require_size(size, largest or LARGEST_FILE, name)
@@ -82,7 +82,7 @@ def bounded_of(file: IO[bytes], name: str | Path, largest: int | None = None) ->
     file.seek(max(0, size - _TRAILER))
     stated = int.from_bytes(file.read(), "little")
     # What the file says of itself is modulo 2^32, or made up, or the middle of one that was cut
-    # off: it only says when to count first, so that nothing is parsed in vain.
+    # off: it only says when to count first, so that nothing is parsed needlessly.
     if stated > most:
         collections.deque(_counted(file, name, size, most, stated), maxlen=0)
     yield from _counted(file, name, size, most)

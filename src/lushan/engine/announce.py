@@ -1,4 +1,4 @@
-"""What a run says before its first step: what it reads, what it trains, what it will not tell."""
+"""Announcement of a run before its first step: its data, its weights, and what is hidden."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
 
 
 def _is_asked_for(record: logging.LogRecord) -> bool:
-    """Whether a message of Lightning's comes from what only speaks when it is asked to."""
+    """Return whether a message of Lightning's comes from a part that logs only on request."""
     return record.levelno > logging.INFO or Path(record.pathname).parent.name in ASKED_FOR
 
 
@@ -106,7 +106,7 @@ def quiet_lightning() -> None:
     lightning.handlers[:] = [handler for handler in lightning.handlers if handler in ours]
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # What somebody asked for by a key speaks: a profiler's report, a callback that is verbose.
+    # What was requested by a key is logged: a profiler's report, a verbose callback.
     for part in ASKED_FOR:
         logging.getLogger(f"pytorch_lightning.{part}").setLevel(logging.INFO)
     shared = logging.getLogger("pytorch_lightning.utilities.rank_zero")

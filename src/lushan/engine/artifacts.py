@@ -1,4 +1,4 @@
-"""What a run leaves for people to look at: predictions, curves, confusion matrices."""
+"""Artifacts of a run for people to read: predictions, curves, confusion matrices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def keep(
     """Write `predictions/` and `plots/` of a run.
 
     Args:
-        evaluations: Split to what it came to.
+        evaluations: Split to its evaluation.
         folder: The run's.
         main_metric: Without the split's name.
     """
@@ -115,7 +115,7 @@ def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: 
 
 
 def _say_nothing(axes: Axes, rows: Sequence[Mapping[str, str]], *columns: str) -> None:
-    """Say in an empty panel why it is: a column without a finite number, or none at all."""
+    """State in an empty panel why it is empty: a column without a finite number, or none at all."""
     there = [name for name in columns if any(name in row for row in rows)]
     text = f"{', '.join(there)}: no finite value" if there else "not measured"
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)

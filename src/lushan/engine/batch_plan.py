@@ -1,4 +1,4 @@
-"""Which examples each epoch has, in which batches, and how many steps that makes."""
+"""Batch plan: the examples of each epoch, in batches, and the number of steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_EPOCHS = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How examples become batches; see `lushan.data.batch.batching`.
+    """Settings by which examples become batches; see `lushan.data.batch.batching`.
 
     Attributes:
         seed: Of the order.
@@ -134,7 +134,7 @@ class Schedule:
         return self._plan(number)[: self.steps[number]]
 
     def features(self, epoch: int) -> Encoded:
-        """What an epoch's examples are numbers of."""
+        """Return the encoded split that the example numbers of an epoch refer to."""
         del epoch
         return self.encoded
 
@@ -226,7 +226,7 @@ class Streamed(Schedule):
 
     @property
     def epochs(self) -> None:
-        """Nobody knows."""
+        """Number of epochs, which is unknown for a stream."""
         return None
 
     def epoch(self, number: int, *, done: int | None = None) -> list[Indices]:

@@ -38,7 +38,7 @@ LONGEST = 512
 
 @dataclasses.dataclass(frozen=True)
 class Components:
-    """What a run is made of.
+    """Components of a run.
 
     Attributes:
         source: Where the data comes from, and how it is batched.
@@ -90,7 +90,7 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
             "there is nothing to train on", key="data.train", hint="Write data.train=FILE."
         )
     notes = corpus.notes
-    if corpus.windows is None:  # of a stream nobody knows what it will hold
+    if corpus.windows is None:  # the rows of a stream are not known in advance
         notes = shared.notes_of(corpus.splits, corpus.fields, notes)
     task.prepare(corpus)
     task.require_metrics()
@@ -104,7 +104,7 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
     require_room(encoder, processor)
     limits = limits_of(source, encoder)
     require_stride(limits, processor)
-    # Seeded anew: the head's first weights are the same whatever encoder came before it.
+    # Seeded again: the head's first weights are the same whatever encoder came before it.
     torch.manual_seed(cfg["seed"])
     model = task.build(encoder)
     task.require_attention(model)
@@ -137,12 +137,12 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
 
 
 def is_trained(node: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer's node is one that is trained on the training text."""
+    """Return whether a tokenizer's node is one that is trained on the training text."""
     return "texts" in read(locate(node[TARGET], "processor")).parameters
 
 
 def tokenizer_notes(cfg: Mapping[str, Any], processor: Any) -> list[str]:
-    """What the reader must know of a tokenizer beside weights that were trained with another.
+    """Return notes on a tokenizer beside weights that were trained with another one.
 
     Raises:
         UserError: To these weights its ids are other tokens.
@@ -202,12 +202,12 @@ def require_room(encoder: Any, processor: Any) -> None:
 def window_reader(
     windows: Windows, encoded: EncodeSplit, first: Encoded
 ) -> Callable[[int], Encoded]:
-    """Windows of a stream, encoded one after the other; the one before is forgotten.
+    """Return a reader that encodes the windows of a stream one by one and keeps only the last.
 
     Args:
         windows: The stream.
         encoded: From `encoder_of`.
-        first: The first one, which is encoded already. It stays: every start looks at it.
+        first: The first one, which is encoded already. It is kept: every start reads it.
     """
     last = first
 
@@ -239,7 +239,7 @@ def make_encoder(cfg: Mapping[str, Any], task: Task, processor: Any) -> Any:
         **processing.vocabulary(processor),
     )
     if cfg.get("peft"):
-        # Seeded anew: an adapter's first weights are the same whatever model came before it.
+        # Seeded again: an adapter's first weights are the same whatever model came before it.
         torch.manual_seed(cfg["seed"])
         build(cfg["peft"], encoder=encoder, auto_class=task.auto_class)
     return encoder
@@ -265,7 +265,7 @@ def require_apart(model: torch.nn.Module) -> None:
 
 
 def limits_of(source: Source, encoder: Any) -> Limits:
-    """How long a feature may be: what the config says, within what the encoder can read."""
+    """Return the longest feature, by the config and by what the encoder can read."""
     bound = encoder.max_length
     if source.max_length is not None and bound is not None and source.max_length > bound:
         raise UserError(
@@ -308,7 +308,7 @@ def encode_all(
 def encoder_of(
     source: Source, task: Task, processor: Any, limits: Limits, cache: Path
 ) -> EncodeSplit:
-    """What encodes a split: its name, its rows, and a hash of what they hold."""
+    """Return the function that encodes a split, from its name, its rows and a hash of these."""
     words = processing.fingerprint(processor)
     classes = [kind for kind in type(task).__mro__ if issubclass(kind, Task)]
     own = code_version(*classes, type(source))  # of somebody's own package

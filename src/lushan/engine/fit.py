@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:
-    """What training returned; the same on every rank.
+    """Result of training; the same on every rank.
 
     Attributes:
         task: With its labels.
@@ -75,7 +75,7 @@ class FitResult:
         final_weights_sha256: Of the weights after the last step.
         checkpoint: Folder of the evaluated weights.
         data_fingerprint: Split to a hash of its rows.
-        resolved: What `auto` and defaults came to.
+        resolved: Values of `auto` and of defaults.
     """
 
     task: Task
@@ -132,7 +132,7 @@ class FitResult:
 
     @property
     def records(self) -> Content:
-        """What the entries of the stored predictions are: name to role and field."""
+        """Fields and roles of the entries of the stored predictions, by name."""
         entries = dict(self.task.record_fields)
         for evaluation in self.evaluations.values():
             entries |= evaluation.record_fields
@@ -211,7 +211,7 @@ def make_module(
     plan: Schedule,
     observers: Observers | None = None,
 ) -> Experiment:
-    """Make the Lightning module of a run; without observers it is only looked at."""
+    """Make the Lightning module of a run; without observers it is only inspected."""
     return Experiment(
         model=parts.model,
         task=parts.task,

@@ -1,4 +1,4 @@
-"""One job of `lushan train`, and how what went wrong is said."""
+"""One job of `lushan train`, and the report of its errors."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def code_of(error: BaseException) -> int:
 def complain(
     error: BaseException, arguments: Sequence[str], config: Mapping[str, Any] | None = None
 ) -> None:
-    """Say on stderr what went wrong, without secrets; with a traceback where it is our fault.
+    """Report on stderr what went wrong, without secrets; with a traceback where it is our fault.
 
     Args:
         error: What was raised.
@@ -230,11 +230,11 @@ def complain(
 
 
 LIBRARIES = ("joblib", "ray", "submitit")
-"""Of launchers that give up all their jobs when one worker dies."""
+"""Libraries of launchers that give up all their jobs when one worker dies."""
 
 
 def gave_up(error: Exception) -> RunFailed | None:
-    """What to say of a launcher that has failed; None if the exception is not one's."""
+    """Return the error for a launcher that has failed; None if the exception is another one."""
     if not type(error).__module__.startswith(tuple(f"{name}." for name in LIBRARIES)):
         return None
     return RunFailed(

@@ -1,4 +1,4 @@
-"""An experiment carried out: complete runs are answered, interrupted ones go on, missing ones run.
+"""Life cycle of a run: return the result of complete runs, resume interrupted ones, train new ones.
 
 Nothing heavy is imported here before a run has to be trained.
 """
@@ -48,7 +48,7 @@ def run(
     overrides: Sequence[str] = (),
     stored: RunResult | None = None,
 ) -> RunResult:
-    """Carry out the experiment that a config describes, or return its stored result.
+    """Execute the experiment that a config describes, or return its stored result.
 
     It is for the first of the processes that train together; others `take_part`.
 
@@ -124,7 +124,7 @@ def _read_inputs(
 
 
 def tell_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:
-    """Say what is asked for that only the training of a run gives, and this run is complete."""
+    """Report requests that only the training of a run gives, and this run is complete."""
     if keys := unseen(result.config, cfg):
         terminal.echo(
             f"note: {', '.join(keys)}: only training gives this, and the run is complete: its "
@@ -155,7 +155,7 @@ def inputs_of(cfg: Mapping[str, Any], source: Source) -> Inputs:
 def inputs_here(cfg: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return the inputs of a run that are on this machine, and why others are not known.
 
-    Runs may be looked at where neither their data nor their models are.
+    Runs may be read where neither their data nor their models are.
     """
     found: dict[str, dict[str, str]] = {}
     lost: list[str] = []

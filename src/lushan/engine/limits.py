@@ -1,4 +1,4 @@
-"""How long a run trains, and how much of its splits it looks at."""
+"""Limits of a run: length of training, and batches of each split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS = (
 """Keys of a trainer's config that make up its limits."""
 
 EPOCHS = 3
-"""Where a config says neither epochs nor steps."""
+"""Default where a config sets neither epochs nor steps."""
 
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 

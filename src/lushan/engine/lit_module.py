@@ -107,7 +107,7 @@ class Experiment(pl.LightningModule):
         return functools.partial(self.task.transform, seed=seed, training=epoch != JUDGED)
 
     def train_dataloader(self) -> TrainingLoader:
-        """This epoch's batches, from where the run stands."""
+        """Return this epoch's batches, from the step that the run has reached."""
         assert self.plan is not None
         fit: Any = self.trainer.fit_loop
         progress = fit.epoch_loop.batch_progress.current
@@ -162,7 +162,7 @@ class Experiment(pl.LightningModule):
         return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
 
     def test_dataloader(self) -> Any:
-        """The split that is judged with everything."""
+        """Return the loader of the split that is evaluated in full."""
         return self._evaluation_loader(self._tested_split)
 
     # Training
@@ -218,7 +218,7 @@ class Experiment(pl.LightningModule):
             self.running.learned(float(total), targets)
 
     def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
-        """Bound the gradient; whether the step is to be left out, by the guard's judgement."""
+        """Clip the gradient, and return whether the guard skips the step."""
         if self.guard is None:
             self._require_finite(total, batch, "loss")
         if self.clip is None and self.guard is None:
@@ -232,7 +232,7 @@ class Experiment(pl.LightningModule):
         return self.guard.refuses(loss, float(norm), where=self._where(batch))
 
     def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
-        """What an adapter adds to the loss comes once a step, and is no part of what is told."""
+        """Add an adapter's penalty to a share of the loss, once per step; it is not reported."""
         penalty = self.adaptation.penalty() if last and self.adaptation is not None else None
         return share if penalty is None else share + penalty
 
@@ -244,10 +244,10 @@ class Experiment(pl.LightningModule):
     def through(
         self, call: Callable[[nn.Module, Any], Any], batch: Any, *, freely: bool = False
     ) -> Any:
-        """What a task makes of the model and a batch; a sharded model has one way in.
+        """Return the result of `call` on the model and a batch; a sharded model has one way in.
 
         Args:
-            call: What is asked of the model.
+            call: The function to call.
             batch: Given to it.
             freely: Whether it goes through the model as often as it likes; see `Sharded.run`.
         """
@@ -346,7 +346,7 @@ class Experiment(pl.LightningModule):
         self._judge_batch(batch, batch_idx, generate=self.task.generates_in_validation)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """The same, and ask for text where the task has some."""
+        """Evaluate a batch, and generate text if the task does."""
         self._judge_batch(batch, batch_idx, generate=self.task.generates)
 
     def _judge_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
@@ -360,11 +360,11 @@ class Experiment(pl.LightningModule):
             self._records += records
 
     def on_validation_epoch_end(self) -> None:
-        """Judge, log, keep."""
+        """Evaluate, log, and keep the evaluation."""
         self._judge(VALIDATION, full=False)
 
     def on_test_epoch_end(self) -> None:
-        """Judge with intervals and example records."""
+        """Evaluate with intervals and example records."""
         self._judge(self._tested_split, full=True)
 
     def _judge(self, split: str, *, full: bool) -> None:
@@ -376,7 +376,7 @@ class Experiment(pl.LightningModule):
         self.log_dict(tensors, logger=not (full and split == VALIDATION))
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
-        """Judge what the ranks have collected of `split`."""
+        """Evaluate what the ranks have collected of `split`."""
         loss = (
             torch.stack(self._losses).sum()
             if self._losses

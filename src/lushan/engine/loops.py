@@ -3,7 +3,7 @@
 Lightning has no hook that comes after all others: callbacks that watch a metric act after those
 that do not, the module between them, `trainer.max_time` adds a callback of its own at the end, and
 an epoch's numbers and counters are settled after the last hook. A state that is saved in any of
-them misses what acts later. So the loops themselves say when a step or an epoch is over:
+them misses what acts later. So the loops themselves report when a step or an epoch is over:
 
 - after a step that is not its epoch's last, with the validation that came after it;
 - after an epoch, with its validation and everything that acts at its end.
@@ -30,7 +30,7 @@ class EpochLoop(FitLoop):
 
     @property
     def skip(self) -> bool:
-        """Whether there is nothing to train on.
+        """Return whether there is nothing to train on.
 
         A run that was killed after its last state was saved has nothing to train either, but begins
         and ends as any other: callbacks act there, too.
@@ -64,7 +64,7 @@ class StepLoop(TrainingEpochLoop):
 
 
 def reach_boundary(trainer: Any, *, epoch_over: bool) -> None:
-    """Tell the callbacks that wait for it, in their order."""
+    """Call the callbacks that act at a boundary, in their order."""
     set_random_state(trainer)
     module = trainer.lightning_module
     for callback in trainer.callbacks:

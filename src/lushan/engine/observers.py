@@ -81,7 +81,7 @@ def make_observers(
 
 
 def pruning_of(cfg: Mapping[str, Any]) -> pl.Callback | None:
-    """What ends a hopeless trial of a search early; None where no search prunes."""
+    """Return the callback that prunes trials of a search; None where no search prunes."""
     trial = cfg.get("trial")
     if not trial or not trial.get("pruner"):
         return None

@@ -55,7 +55,7 @@ class Row:
 
     @property
     def targets(self) -> int:
-        """How much is learned."""
+        """Number of targets."""
         return self.noted or sum(x is not None for x in self.learned)
 
 
@@ -90,7 +90,7 @@ def write(lines: Sequence[Text], *, plain: bool) -> None:
         return
     try:
         echo("".join(f"{line.plain}\n" for line in lines), end="")
-    except BrokenPipeError:  # whoever read has read enough: `| head`
+    except BrokenPipeError:  # the reader has closed the pipe: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -157,7 +157,7 @@ def _next_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
 
 
 def _lesson(label: int, token: int, tokenizer: Any) -> str | None:
-    """What is learned at a token: nothing, itself, or another."""
+    """Return the target at a token: None, '' for the token itself, or another one's text."""
     if label == IGNORED:
         return None
     return "" if label == token else str(tokenizer.decode([label]))
@@ -260,7 +260,7 @@ def _apart(learned: Sequence[str | None], place: int) -> bool:
 
 
 def _marked(text: str, extra: str, plain: bool) -> tuple[str, str]:
-    """What is learned, and how it is drawn."""
+    """Return a text with its targets marked, and the legend of the marks."""
     whole = f"{text}→{extra}" if extra else text
     return (f"[[{whole}]]" if plain else whole), LEARNED
 

@@ -1,4 +1,4 @@
-"""What `auto` and defaults came to on a machine: recorded with a run, for whoever repeats it."""
+"""Resolved values of `auto` and of defaults on a machine: recorded with a run, to reproduce it."""
 
 from __future__ import annotations
 

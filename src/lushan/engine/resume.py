@@ -1,4 +1,4 @@
-"""Where an interrupted run is resumed: its newest whole state, if it is one of this model."""
+"""State from which an interrupted run resumes: its newest whole one, if it fits the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def where_to_resume(folder: Path, trainer: Trainer, experiment: torch.nn.Module)
     for complaint in complaints:
         log.warning("refused a damaged checkpoint: %s", complaint)
     if complaints:
-        log.warning("going on from %s", found or "the beginning")
+        log.warning("resuming from %s", found or "the beginning")
     elif found:
         log.info("resuming from %s", found)
     if found:

@@ -58,7 +58,7 @@ BOUNDS: dict[str, Any] = {
     "val_check_interval": Count | Share | str | None,
     "check_val_every_n_epoch": Count | None,
 }
-"""What Lightning's arguments take, where it finds out too late or not at all."""
+"""Values that Lightning's arguments take, where it checks them too late or not at all."""
 
 POINTS = 20
 """Rows of training loss that a run has at least, if it has as many steps."""
@@ -124,7 +124,7 @@ class Trainer(pl.Trainer):
             strategy = Sharded(
                 tensor_parallel=tensor_parallel, reduce_often=reduce_often, minutes=group_timeout
             )
-            if precision == "64-true":  # Lightning lets nobody ask for it by name
+            if precision == "64-true":  # Lightning does not accept it by name
                 plugins.append(DoublePrecision())
                 precision = None
         elif strategy == "ddp" or (strategy == "auto" and is_parallel(accelerator, devices, nodes)):
@@ -157,12 +157,12 @@ class Trainer(pl.Trainer):
 
     @property
     def shards(self) -> bool:
-        """Whether each process holds a part of the weights."""
+        """Return whether each process holds a part of the weights."""
         return isinstance(self.strategy, Sharded)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a resumed run must share to end with the same bits: what its keys came to."""
+        """Resolved values that a resumed run must share to end with the same bits."""
         ours = self.strategy if isinstance(self.strategy, Sharded) else None
         return {
             "trainer.accelerator": self.strategy.root_device.type,
@@ -173,12 +173,12 @@ class Trainer(pl.Trainer):
         }
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """As Lightning's, which looks at some of its arguments only here."""
+        """Fit as Lightning does, which checks some of its arguments only here."""
         with refused():
             super().fit(*args, **kwargs)
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
-        """As `fit`."""
+        """Test as Lightning does, with the same checks as `fit`."""
         with refused():
             return super().test(*args, **kwargs)
 
@@ -239,7 +239,7 @@ def refused() -> Iterator[None]:
 
 
 def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
-    """Refuse devices that this machine does not have, and say what to write.
+    """Refuse devices that this machine does not have, with a hint what to write.
 
     Raises:
         UserError: It has none of the kind, or fewer.
@@ -283,7 +283,7 @@ def _counts(devices: Any) -> bool:
 
 
 def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
-    """Whether more than one process will train."""
+    """Return whether more than one process will train."""
     if nodes > 1:
         return True
     if isinstance(devices, list):

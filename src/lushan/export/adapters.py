@@ -25,7 +25,7 @@ _CLOSE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """What is told of an adapter that was written.
+    """An exported adapter: how it is used, and what was proved of it.
 
     Attributes:
         usage: Lines of Python that use it; DIR is the folder.
@@ -96,7 +96,7 @@ def _name_base(loaded: Loaded, config: Path) -> str:
 
 
 def _apart(loaded: Loaded, folder: Path) -> float:
-    """How far the adapter on a base that is made anew is from the run's model."""
+    """Return the largest difference between the run's model and the adapter on a new base."""
     plain = {**loaded.cfg, "peft": None}
     with torch.random.fork_rng(), torch.inference_mode(mode=False):
         base: Any = make_encoder(plain, loaded.task, loaded.tokenizer).model

@@ -31,7 +31,7 @@ from lushan.run.artifacts import is_run
 from lushan.run.files import TEMPORARY, follow_umask, read_json, write_json, write_page
 
 MARKS = ("config.json", "adapter_config.json")
-"""What a folder has that may be replaced."""
+"""Files by which a folder may be replaced."""
 
 
 def export(

@@ -1,4 +1,4 @@
-"""What was trained is used: evaluated again, and asked about new text."""
+"""Use of trained models: evaluation, prediction and generation."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def generate(
     dtype: Dtype = "auto",
     raw: bool = False,
 ) -> bool:
-    """Let a model go on from prompts.
+    """Generate text from prompts.
 
     Args:
         run: A run folder, or a model in Hugging Face format.
@@ -126,9 +126,9 @@ def _write_records(job: _Job, given: Sequence[Prompt], output: str | Path | None
 
 
 def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:
-    """How a model writes: by what is given, and else as it is usual for its kind.
+    """Return the settings of generation: those given, and defaults by the kind of model.
 
-    An encoder-decoder searches, as in the judgement of its run; others draw.
+    An encoder-decoder searches, as in its run's evaluation; others draw.
     """
     given = {name: value for name, value in options.items() if value != getattr(Settings(), name)}
     if speaker.is_whole and given.keys().isdisjoint(
@@ -151,7 +151,7 @@ def ignored(settings: Settings) -> list[str]:
 
 
 def option(field: str) -> str:
-    """What a field of `Settings` is called on the command line."""
+    """Return the command-line option of a field of `Settings`."""
     return f"--{field.replace('_', '-')}"
 
 
@@ -206,7 +206,7 @@ class _Job:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a text is read as the continuation of its prompt."""
+        """Return whether a text continues its prompt."""
         return self.speaker.kind == "text" and not self.speaker.is_whole
 
     def _said(self, written: Written) -> str:
@@ -239,7 +239,7 @@ class _Job:
         return found
 
     def summary(self) -> str:
-        """What was done, in a line."""
+        """Return a summary of the texts in one line."""
         n = self.counts
         rate = n["tokens"] / max(self.seconds, 1e-9)
         counted = ", ".join(_counted(n[f"{name}s"], name) for name in ("prompt", "text", "token"))
@@ -247,7 +247,7 @@ class _Job:
 
     @property
     def notes(self) -> list[str]:
-        """What the reader of the texts must know."""
+        """Notes on the generated texts."""
         n, speaker = self.counts, self.speaker
         found = list(unseen_notes(sorted(self.unseen.items())))
         unused = ignored(self.settings)
@@ -286,7 +286,7 @@ class Shown:
 
 
 def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
-    """A prompt's value as what the model goes on from.
+    """Return a prompt's value in the form that the model takes.
 
     Raises:
         UserError: It is neither a text nor, where those are read, a list of messages.

@@ -24,8 +24,8 @@ from lushan.models.decoding import Settings, Written
 from lushan.run.files import atomic_write, json_line
 
 HELP = """\
-/reset         begin anew
-/system TEXT   say what holds for the whole conversation; without a text, take it back
+/reset         start over
+/system TEXT   set the system message; without a text, remove it
 /tool TEXT     give the result of a tool that the model has called
 /save FILE     write the conversation as a line of JSON, as training reads it
 /help          this
@@ -38,16 +38,16 @@ class TooLong(Exception):
 
 
 class Conversation:
-    """What was said, and the model that answers.
+    """A conversation with a model: the messages, and the model that answers.
 
     Args:
-        speaker: A chat model; or one of plain text, which goes on from all that was written.
+        speaker: A chat model; or one of plain text, which continues all that was written.
         settings: How answers are written.
         system: What holds for the whole conversation.
-        tools: What the model may call, as JSON schemas.
+        tools: Functions that the model may call, as JSON schemas.
 
     Attributes:
-        messages: What was said, without the system message.
+        messages: The messages so far, without the system message.
         dropped: Messages that were left out of the last prompt because it was too long.
     """
 
@@ -66,7 +66,7 @@ class Conversation:
         return min(bounds, default=None)
 
     def reset(self) -> None:
-        """Forget what was said; the system message stays."""
+        """Remove all messages but the system message."""
         self.messages, self.dropped = [], 0
 
     def whole(self) -> list[dict[str, str]]:
@@ -81,12 +81,12 @@ class Conversation:
         cancelled: Callable[[], bool] | None = None,
         role: str = "user",
     ) -> Written:
-        """Let the model answer, and remember both.
+        """Generate the answer to a message, and keep both.
 
         Args:
             message: What the user says.
             show: Gets the answer as it comes.
-            cancelled: Whether to end at once; what was said until then is remembered.
+            cancelled: Whether to end at once; the part generated so far is kept.
             role: `tool`, where the message is the result of a call.
 
         Raises:
@@ -216,7 +216,7 @@ class Terminal:
                 self._answer(line.removeprefix("/") if line.startswith("//") else line)
 
     def note(self, text: str) -> None:
-        """Tell the user something that the model did not say."""
+        """Print a note that is no part of the model's answer."""
         self.console.print(text, style="dim", markup=False)
 
     def _read(self) -> str | None:
@@ -279,7 +279,7 @@ class Terminal:
         elif command == "/reset":
             self.conversation.reset()
             self._dropped = 0
-            self.note("begun anew")
+            self.note("started over")
         elif command == "/system":
             self._set_system(rest)
         elif command == "/tool":

@@ -1,4 +1,4 @@
-"""Dialogues that a model goes on from: their messages and tools, as in training."""
+"""Dialogues as prompts: messages and tools, as in training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lushan.errors import UserError
 
 
 def asked(messages: Any, tools: Any) -> Any:
-    """What a `Speaker` of dialogues is asked: messages, with their tools where there are any."""
+    """Return the prompt for a `TextGenerator` of dialogues: messages, with their tools if any."""
     return {"messages": messages, "tools": tools} if tools else messages
 
 
@@ -73,6 +73,6 @@ def read_tools(path: str) -> list[dict[str, Any]] | None:
 
 
 def unseen_notes(unseen: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """What the reader of an answer is told about fields that the template does not show."""
+    """Yield notes on fields that the chat template does not show."""
     for name, number in unseen:
         yield f"the chat template does not show {name} ({number} times)"

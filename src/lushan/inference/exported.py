@@ -30,7 +30,7 @@ from lushan.text import hub
 
 FILE, HEAD = "lushan.json", "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
-"""Parts of a config that say nothing of the model, and may say much of the machine."""
+"""Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
     "Export the run again. transformers still loads the folder as it is, without the task and its "
     "labels."
@@ -39,7 +39,7 @@ _ENCODER = "encoder."
 
 
 class Stored(TypedDict):
-    """What `lushan.json` holds.
+    """Content of `lushan.json`.
 
     Attributes:
         config: The run's, without its private parts.

@@ -33,13 +33,13 @@ WORTH_COMPILING = 20_000
 
 @dataclasses.dataclass
 class Speaker:
-    """A model that writes, and how it is spoken to.
+    """A model that generates text, with its tokenizer and the form of its prompts.
 
     Attributes:
         place: The run's folder, or where else it was read from.
         model: Of transformers, in evaluation mode.
         tokenizer: Its own.
-        kind: What it goes on from: `text`, a `source`, or `messages`.
+        kind: Of its prompts: `text`, a `source`, or `messages`.
         encode: From prompts of that kind to their tokens; messages may stand in a mapping with
             `tools`.
         endings: Tokens that end a text.
@@ -63,15 +63,15 @@ class Speaker:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is an encoder-decoder: its prompt is read apart from what it writes."""
+        """Return whether it is an encoder-decoder, which reads its prompt apart from its text."""
         return bool(self.model.config.is_encoder_decoder)
 
     def as_text(self) -> Speaker:
-        """The same model, going on from plain text without a chat template."""
+        """Return a generator that continues plain text without a chat template."""
         return dataclasses.replace(self, kind="text", encode=_from_text(self.tokenizer))
 
     def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
-        """How often prompts have which field that the chat template does not show."""
+        """Count the prompts with each field that the chat template does not show."""
         if self.template is None or self.kind != "messages":
             return Counter()
         pairs = zip(*split(prompts), strict=True)
@@ -80,7 +80,7 @@ class Speaker:
     # Room
 
     def room(self, length: int) -> int | None:
-        """How many tokens may follow a prompt of some length; None where nothing bounds it."""
+        """Return how many tokens may follow a prompt of a length; None where nothing bounds it."""
         if self.positions is None:
             return None
         return self.positions - (1 if self.is_whole else length)
@@ -107,7 +107,7 @@ class Speaker:
                         f"this prompt has {len(prompt)} tokens, and prompt and text together have "
                         f"room for {self.positions}",
                         **place,
-                        hint="Shorten it: what stands near its end counts most.",
+                        hint="Shorten it: the text near its end counts most.",
                     )
             return list(prompts), 0
         bounds = [n for n in (self.trained, self.positions) if n is not None]
@@ -164,7 +164,7 @@ class Speaker:
     def _cache_length(
         self, groups: Sequence[Group], lengths: Sequence[int], each: int
     ) -> int | None:
-        """Of a static cache, where a compiled step pays: on a card, with much to write."""
+        """Return the length of a static cache where a compiled step pays; None elsewhere."""
         work = sum(len(group.rows) * group.new_tokens * each for group in groups)
         if (
             self.model.device.type != "cuda"
@@ -196,7 +196,7 @@ def open_speaker(place: str | Path, *, dtype: Dtype = "auto") -> Speaker:
 
 def _is_ours(place: str | Path) -> bool:
     folder = Path(place).expanduser()
-    # A folder that is neither is told what a run would have.
+    # For a folder that is neither, the error names what a run would have.
     return is_run(folder) or (folder.is_dir() and not (folder / "config.json").is_file())
 
 
@@ -305,7 +305,7 @@ def _listed(value: Any) -> Sequence[str]:
 
 
 def _from_text(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
-    """As documents begin in our training."""
+    """Return an encoder of prompts that begin as documents do in training."""
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
         begin, _ = borders(tokenizer)
@@ -315,7 +315,7 @@ def _from_text(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
 
 
 def _by_tokenizer(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
-    """As the tokenizer does it when it is told nothing."""
+    """Return an encoder of prompts with the tokenizer's defaults."""
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
         found = [list(ids) for ids in tokenizer(list(prompts))["input_ids"]] if prompts else []
@@ -335,7 +335,7 @@ def _template_of(tokenizer: Any) -> ChatTemplate | None:
 def _by_template(
     tokenizer: Any, template: ChatTemplate | None
 ) -> Callable[[Sequence[Any]], list[list[int]]]:
-    """By the tokenizer's chat template."""
+    """Return an encoder of prompts that applies the tokenizer's chat template."""
 
     def plainly(messages: Any, tools: Any) -> list[int]:
         found = tokenizer.apply_chat_template(

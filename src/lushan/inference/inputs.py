@@ -1,4 +1,4 @@
-"""What a trained run is asked about, read as its own data is read.
+"""Inputs of a trained run, read as its own data is read.
 
 The settings of the run's source hold for every format that has them; `data.KEY=VALUE` changes one.
 """
@@ -32,7 +32,7 @@ _OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What a run is asked about.
+    """Input of a trained run.
 
     Attributes:
         table: From `lushan.data.unlabelled`.
@@ -75,7 +75,7 @@ def read_inputs(
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """How an input is read.
+    """Reader of an input.
 
     Attributes:
         reading: The input, with the options that it is read by.

@@ -29,7 +29,7 @@ from lushan.tasks.batches import Limits
 
 
 class State(TypedDict, total=False):
-    """Of `task.json`: what tasks have learned of their data, where they learn it."""
+    """Part of `task.json`: what tasks have learned of their data."""
 
     labels: list[str]
     weights: list[float] | None
@@ -37,7 +37,7 @@ class State(TypedDict, total=False):
 
 
 class Learned(TypedDict):
-    """What `task.json` holds."""
+    """Content of `task.json`."""
 
     state: State
     limits: Limits
@@ -53,10 +53,10 @@ class Loaded:
         cfg: Its config, resolved.
         task: With its labels.
         processor: Of transformers.
-        model: With the judged weights, in evaluation mode.
+        model: With the evaluated weights, in evaluation mode.
         limits: How long a feature may be.
         columns: Option of the data to the column, or columns, that training has read.
-        notes: What whoever reads its answers must know.
+        notes: For the reader of its answers.
     """
 
     folder: Path

@@ -123,11 +123,11 @@ def predict_rows(
 
 
 def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
-    """Say that texts were not read to their ends, and how they can be."""
+    """Report that texts were not read to their ends, and how they can be."""
     longest = loaded.limits.max_length
     note = (
         f"{truncated} of {table.num_rows} texts are longer than {longest} tokens and were "
-        "truncated: what stands behind was not read"
+        "truncated: the rest was not read"
     )
     stride = max(1, longest // 4)
     try:  # not all tasks read all texts so, and each says it itself
@@ -150,7 +150,7 @@ def autocast(loaded: Loaded, device: str) -> Iterator[None]:
 
 
 class Sink(Protocol):
-    """What lines are written to."""
+    """Destination of output lines."""
 
     def write(self, text: str, /) -> int:
         """Write a text."""

@@ -26,14 +26,14 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "source": ("source", "prompt", "text"),
     "messages": ("messages", "prompt", "text"),
 }
-"""Where JSON lines have their prompts, by what the model goes on from."""
+"""Field of the prompts in JSON lines, by the kind of prompt."""
 READS: Mapping[Kind, Fields] = {"text": DOCUMENTS, "source": PAIRS, "messages": DIALOGUES}
-"""What is read of a file, by what the model goes on from."""
+"""Fields that are read from a file, by the kind of prompt."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """What a model goes on from.
+    """A prompt of a model.
 
     Attributes:
         id: Its name.
@@ -49,7 +49,7 @@ class Prompt:
 
     @property
     def asked(self) -> Any:
-        """What a `Speaker` is asked."""
+        """The prompt as a `TextGenerator` takes it."""
         return asked(self.value, self.tools)
 
 
@@ -62,11 +62,11 @@ def read_prompts(
     overrides: Sequence[str] = (),
     notes: list[str] | None = None,
 ) -> list[Prompt]:
-    """The prompts of a file.
+    """Read the prompts of a file.
 
     Args:
         path: A file, perhaps .gz, or `-` for standard input.
-        kind: What the model goes on from.
+        kind: Of the prompts that the model takes.
         format: `txt` has a prompt in each line, others in a field; by the ending otherwise.
         run: The folder of the run whose settings say how the file is read; None where there are
             none, and the field is one of `FIELDS`.

@@ -1,4 +1,4 @@
-"""A trained run judged again: on another split, other files, or with another way of decoding."""
+"""Evaluation of a trained run: on another split, other files, or with another way of decoding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHANGEABLE = ("data", "trainer", "task", "paths")
 def evaluate(
     run: str | Path, *, split: str = TEST, overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Judge a run's best weights.
+    """Evaluate a run's best weights.
 
     Args:
         run: A run folder.

@@ -42,7 +42,7 @@ from lushan.run.redaction import redact, redact_arguments
 from lushan.run.status import COMPLETE, FAILED, INTERRUPTED
 
 POLL = 0.02
-"""Seconds between two looks at the children."""
+"""Seconds between two checks of the children."""
 MANY = 20
 """Jobs whose configs take seconds to compose: a bar is shown."""
 
@@ -75,7 +75,7 @@ class _Child:
     answer: IO[bytes]
     begun: float
     output: Path | None
-    """What it prints, where several jobs would print at the same time."""
+    """File for its output, where several jobs would print at the same time."""
 
 
 class ForkLauncher(Launcher):
@@ -378,7 +378,7 @@ def leave_parent(parent: int) -> None:
 
 
 def _redirect(output: Path | None) -> None:
-    """Nothing reads the terminal from a group in the background; several jobs write apart."""
+    """Detach from the terminal, which a background group must not read, and redirect the output."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -29,7 +29,7 @@ STYLES = {
 
 @dataclasses.dataclass(frozen=True)
 class JobStatus:
-    """How one job of `lushan train` or of a study ended.
+    """Status of a job of `lushan train` or of a study that has ended.
 
     Args:
         state: `complete`, `pruned`, `interrupted` or `failed`; `running` where another process has

@@ -1,4 +1,4 @@
-"""What a launcher and the function that it calls for each job know of one another."""
+"""Protocol between a launcher and the function that it calls for each job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class CheckedConfig:
-    """A job's config after its check, which nobody has to repeat.
+    """Config of a job after its check, which need not be repeated.
 
     Attributes:
         config: Resolved, in plain values.

@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C, SIGHUP, SIGUSR1: stop with everything saved; the exit code says which."""
+"""SIGTERM, Ctrl-C, SIGHUP, SIGUSR1: stop with everything saved; exit codes by signal."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What predictions are worth: metrics, and the statistics of examples that they follow from."""
+"""Metrics, and the statistics of examples from which they are computed."""

@@ -48,7 +48,7 @@ def make(name: str, build: Make, classes: int) -> torchmetrics.Metric:
         )
     if isinstance(metric, Metric):
         metric.basis = None  # type: ignore[misc]  # its statistics are its own
-    # Every rank has the predictions of all: what they come to is not to be added up once more.
+    # Every rank has the predictions of all: the value must not be added up once more.
     metric.sync_on_compute = False
     return metric
 
@@ -69,7 +69,7 @@ def form_of(name: str, metric: torchmetrics.Metric, samples: Forms) -> str:
         samples: A few made-up predictions in each form that the task has.
 
     Raises:
-        UserError: It takes none of them, or does not come to one number.
+        UserError: It takes none of them, or does not compute one number.
     """
     key, problems = f"task.metrics.{name}", []
     if not samples:
@@ -82,7 +82,7 @@ def form_of(name: str, metric: torchmetrics.Metric, samples: Forms) -> str:
     for form, pair in samples.items():
         try:
             value(copy.deepcopy(metric), pair)
-        except Exception as error:  # noqa: BLE001  (whatever a metric raises says what it lacks)
+        except Exception as error:  # noqa: BLE001  (whatever a metric raises is the reason)
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             problems.append(f"{form}: {first}")
         else:
@@ -102,7 +102,7 @@ def value(metric: torchmetrics.Metric, pair: tuple[Any, Any]) -> float:
         ValueError: It is not one number.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of undefined values, which are told as nan
+        warnings.simplefilter("ignore")  # of undefined values, which are reported as nan
         metric.reset()
         metric.update(*pair)
         found: Any = metric.compute()
@@ -110,7 +110,7 @@ def value(metric: torchmetrics.Metric, pair: tuple[Any, Any]) -> float:
         return float(found)
     if isinstance(found, int | float):
         return float(found)
-    raise ValueError(f"it comes to {_described(found)}, and a metric is one number")
+    raise ValueError(f"it computes {_described(found)}, and a metric is one number")
 
 
 def field_of(

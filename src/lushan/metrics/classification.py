@@ -18,7 +18,7 @@ from lushan.metrics.confusion import Confusion
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """What a split's predictions are worth, class by class.
+    """Scores of a split's predictions, class by class.
 
     Attributes:
         report: Rows by label, and averages.

@@ -17,12 +17,12 @@ Ints = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """How often each gold class was predicted as each other one.
+    """Confusion matrix: how often each gold class was predicted as each other one.
 
     Attributes:
         names: The C classes.
         gold: (K,) class of each pair that occurs.
-        predicted: (K,) likewise.
+        predicted: (K,) the class predicted for it.
         counts: (K,) how often it occurs.
     """
 

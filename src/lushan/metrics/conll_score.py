@@ -28,7 +28,7 @@ from lushan.text import tag_detection
 from lushan.text import tags as tagging
 
 SCORES = ("precision", "recall", "f1")
-"""Of each class."""
+"""Scores of each class."""
 
 Align = Literal["tokens", "position"]
 

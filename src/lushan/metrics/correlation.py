@@ -38,7 +38,7 @@ def _pearson(weights: Array, x: Array, y: Array) -> Array:
 
 
 def _varies(values: Array, drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether the drawn values differ: exactly, since a rounded mean leaves a spread of its own."""
+    """Return whether drawn values differ: exactly, since a rounded mean adds a deviation."""
     high = np.where(drawn, values, -np.inf).max(-1, initial=-np.inf)
     return high > np.where(drawn, values, np.inf).min(-1, initial=np.inf)
 

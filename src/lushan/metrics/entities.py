@@ -129,7 +129,7 @@ def types_in(*sides: Sentences) -> set[str]:
 def _compare(
     gold: Sentences, predicted: Sentences, scheme: str, other: str | None, strict: bool
 ) -> Iterable[tuple[set[Span], list[Span], list[Span]]]:
-    """Of each sentence: entities that are right, predicted, in gold."""
+    """Yield for each sentence the entities that are right, predicted, in gold."""
     for g, p in zip(gold, predicted, strict=True):
         if len(g) != len(p):
             raise ValueError(f"{len(g)} gold tags and {len(p)} predicted ones in one sentence")

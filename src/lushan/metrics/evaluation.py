@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclasses.dataclass
 class Measured:
-    """What some metrics of a split come to.
+    """Values of some metrics on a split.
 
     Attributes:
         values: Name to value.
@@ -39,7 +39,7 @@ class Measured:
     each: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     def add(self, other: Measured) -> None:
-        """Take over what other metrics come to."""
+        """Add the values of other metrics."""
         self.values |= other.values
         self.measures |= other.measures
         self.intervals |= other.intervals

@@ -1,4 +1,4 @@
-"""What a metric of lushan's is: a metric of torchmetrics that says how examples add up to it.
+"""Metric of lushan: a metric of torchmetrics that has statistics per example.
 
 Only what evaluates imports this: torchmetrics takes its time. Everything else reads the `Measure`
 of a metric, which is plain, and calls its score function, which needs no torch.
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 class Metric(torchmetrics.Metric):
     """A metric that is a score of statistics which add up over examples.
 
-    A metric of one's own gives `higher_is_better`, `unit`, `formula`, `width` and
+    A metric of your own gives `higher_is_better`, `unit`, `formula`, `width` and
     `example_statistics`. One that is no such score (a rank correlation) gives `of_split` instead of
     the last three: it is reported, and undecided in tests over examples.
 

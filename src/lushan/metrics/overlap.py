@@ -27,7 +27,7 @@ _TINY = -9999999999.0
 
 @dataclasses.dataclass(frozen=True)
 class Bleu:
-    """BLEU as sacrebleu is told to compute it.
+    """BLEU with the settings of sacrebleu.
 
     Attributes:
         tokenize: sacrebleu's tokenizer.
@@ -89,7 +89,7 @@ class Bleu:
         return np.where(any_right, penalty * np.exp(used / orders), 0.0)
 
     def _floor(self, correct: Array, total: Array) -> Array:
-        """What precisions of 0 are raised to."""
+        """Return the value that replaces a precision of 0."""
         zero = correct == 0
         if self.smooth == "exp":
             # The first order without a match counts half a match, the next a quarter, ...
@@ -102,7 +102,7 @@ class Bleu:
 
 @dataclasses.dataclass(frozen=True)
 class Chrf:
-    """chrF as sacrebleu is told to compute it.
+    """chrF with the settings of sacrebleu.
 
     Attributes:
         char_order: Longest n-grams of characters.

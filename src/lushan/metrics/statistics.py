@@ -1,4 +1,4 @@
-"""What each example adds to a metric, and how it is stored beside the predictions.
+"""Statistics that each example adds to a metric, and their file beside the predictions.
 
 `predictions/SPLIT.npz` holds sparse matrices (examples, statistics), one for each set of metrics
 that share their statistics; with `classes` where the columns are counts by class, and `examples`
@@ -30,7 +30,7 @@ _PARTS = ("data", "indices", "indptr")
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What the examples of a split add to some metrics.
+    """Statistics that the examples of a split add to some metrics.
 
     Attributes:
         rows: (N, D).

@@ -1,4 +1,4 @@
-"""What transformers has of an architecture: its classes, its options, and how much it reads."""
+"""Architectures of transformers: their classes, their options, and their longest input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks know of a model of any modality, and what stands on it, as one module."""
+"""Backbone: a model of any modality as tasks use it, and the head on it, as one module."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _unary(sums: _Sums, mask: Tensor) -> Tensor:
 
 
 def _turn(mask: Tensor, words: int) -> Tensor:
-    """Where each word stands when its row is read backwards, (B, W); padding stays."""
+    """Return the place of each word when its row is read backwards, (B, W); padding stays."""
     places = torch.arange(words, device=mask.device)
     return torch.where(mask, mask.sum(1, keepdim=True) - 1 - places, places)
 
@@ -219,7 +219,7 @@ def _last(mask: Tensor) -> Tensor:
 def _rows(
     scores: Tensor, start: Tensor, between: Tensor, end: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As wide as the device has it, and the edges row by row."""
+    """Return scores in the device's widest float type, and the edges row by row."""
     kind = torch.float32 if scores.device.type == "mps" else torch.float64
     scores, start, between, end = (x.to(kind) for x in (scores, start, between, end))
     scores = torch.maximum(scores, scores.amax(-1, keepdim=True) - _APART[kind])

@@ -1,4 +1,4 @@
-"""What the decoder of an encoder-decoder reads."""
+"""Inputs of the decoder of an encoder-decoder."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Ids = Sequence[int]
 Finish = Literal["end", "stop", "length", "cancelled"]
 
 _SPARE = 64
-"""A static cache's length is a multiple of it: each length is compiled for anew."""
+"""A static cache's length is a multiple of it: each length is compiled again."""
 
 
 _OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer")
@@ -30,7 +30,7 @@ _OURS = ("return_dict_in_generate", "num_return_sequences", "inputs", "streamer"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a text is written.
+    """Settings of generation.
 
     Attributes:
         max_new_tokens: The longest text.
@@ -58,11 +58,11 @@ class Settings:
 
     @property
     def draws(self) -> bool:
-        """Whether there is any chance in it."""
+        """Return whether tokens are drawn at random."""
         return not self.greedy and self.temperature > 0 and self.beams == 1
 
     def going_on(self, tokens: int) -> Settings:
-        """The same, with another longest text."""
+        """Return the same settings with another longest text."""
         return dataclasses.replace(self, max_new_tokens=tokens)
 
     def require_sound(self, named: Callable[[str], str] = str) -> None:
@@ -104,11 +104,11 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """A text that a model has written.
+    """A text that a model has generated.
 
     Attributes:
         ids: Its tokens, with the one that ended it.
-        text: What they say, up to a stop string.
+        text: Their text, up to a stop string.
         finish: `end` (the model ended it), `stop` (a stop string), `length`, or `cancelled`.
     """
 
@@ -119,11 +119,11 @@ class Written:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Prompts that are gone on from together.
+    """Prompts that are continued together.
 
     Attributes:
         rows: Their numbers.
-        new_tokens: How far each may go on.
+        new_tokens: The most new tokens of each.
     """
 
     rows: list[int]
@@ -133,14 +133,14 @@ class Group:
 def grouped(
     lengths: Sequence[int], new_tokens: int, *, positions: int | None, size: int
 ) -> list[Group]:
-    """Prompts in groups of one room and of about one length, longest first.
+    """Group prompts that have the same room and about the same length, longest first.
 
-    In one group all go on equally far: `generate` knows one bound for all rows, and a row beyond
-    the model's positions would end it.
+    In one group all may have equally many new tokens: `generate` knows one bound for all rows,
+    and a row beyond the model's positions would end it.
 
     Args:
         lengths: Tokens of each prompt; each leaves room for one at least.
-        new_tokens: The most that each may go on.
+        new_tokens: The most new tokens of each.
         positions: Tokens that prompt and text may have together; None sets no bound.
         size: Prompts in a group at most.
     """
@@ -174,7 +174,7 @@ def generate(
     show: Callable[[str], Any] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[list[Written]]:
-    """Go on from some prompts, all at once.
+    """Continue some prompts in one batch.
 
     The text of a prompt is a function of the model, the prompt, the settings and the number of the
     sample: the others in the batch have no part in it, up to what arithmetic in other shapes
@@ -226,7 +226,7 @@ def generate(
 
 
 class _Watch:
-    """What is looked at while a batch is written, and what its rows come to."""
+    """State of a batch that is being generated: stop strings seen, and the texts of its rows."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ class _Watch:
             self.criteria = [self.reading]
 
     def _beams(self, rows: list[list[int]]) -> list[str]:
-        """What beams say beyond their prompts, some beams a prompt."""
+        """Return the texts of beams beyond their prompts, some beams a prompt."""
         each = len(rows) // len(self.befores)
         return [
             continuation(self.tokenizer, self.befores[row // each], ids[self.start :])
@@ -264,7 +264,7 @@ class _Watch:
         ]
 
     def close(self, row: int, ids: list[int], prompt: int) -> Written:
-        """What a row came to.
+        """Return the text of a row that has ended.
 
         Args:
             row: Its number.

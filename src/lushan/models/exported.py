@@ -1,4 +1,4 @@
-"""What a task says of its exported model: its class and processor, and how it is proved equal."""
+"""Exported form of a task's model: its class and processor, and the proof that it is equal."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from lushan.models import crf
 from lushan.text.tags import Transitions
 
 _STD = 0.02
-"""Of the weights of a fresh head's scores, as in BERT: the first scores are nearly even."""
+"""Deviation of a fresh head's weights, as in BERT: the first scores are nearly even."""
 
 
 def make_head(
@@ -67,7 +67,7 @@ def make_head(
 
 
 def is_structured(head: object) -> bool:
-    """Whether a head scores whole sequences of tags."""
+    """Return whether a head scores whole sequences of tags."""
     return bool(getattr(head, "structured", False))
 
 

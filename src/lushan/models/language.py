@@ -65,12 +65,12 @@ class LanguageModel(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of the hidden states."""
+        """Width of the hidden states."""
         return width_of(self.config)
 
     @property
     def writes_apart(self) -> bool:
-        """Whether it writes beside what it reads, as an encoder-decoder, and does not go on."""
+        """Return whether it writes apart from what it reads, as an encoder-decoder does."""
         return bool(getattr(self.config, "is_encoder_decoder", False))
 
     def forward(self, **inputs: Any) -> Any:
@@ -78,7 +78,9 @@ class LanguageModel(nn.Module):
         return self.model(**self._known(inputs))
 
     def hidden(self, **inputs: Tensor) -> Tensor:
-        """What the output projection takes, (B, L, H); of an encoder-decoder, the decoder's.
+        """Return the last hidden states, (B, L, H), which the output projection takes.
+
+        Of an encoder-decoder they are the decoder's.
 
         Args:
             inputs: `input_ids` (B, L), and what else the model takes.
@@ -111,7 +113,7 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What judging needs of each place.
+        """Return the loss at each place, and whether the likeliest token is the label.
 
         Args:
             inputs: What the model takes.
@@ -143,7 +145,7 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def keeps_apart(self) -> bool:
-        """Whether a row of two documents has the logits that the two have alone."""
+        """Return whether a row of two documents has the logits that the two have alone."""
         if self.bidirectional and not packed_mask.takes_rows(self.config):
             return False
         alone, packed = self._two_documents()
@@ -196,7 +198,7 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def _may_divide(self) -> bool:
-        """Whether documents one by one have the logits that a mask gives them."""
+        """Return whether documents one by one have the logits that a mask gives them."""
         _, packed = self._two_documents()
         try:
             masked = self._asked(packed)
@@ -263,7 +265,7 @@ def weighted(
 
 
 def _precise(tensor: Tensor) -> Tensor:
-    """In float32, or finer where it is."""
+    """Return a tensor in float32, or in a finer type if it has one."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
@@ -302,7 +304,7 @@ def _place(model: nn.Module, layer: nn.Module) -> tuple[Any, str]:
 
 
 def _is_projection(model: Any) -> bool:
-    """Whether the logits are the projected hidden states and nothing more.
+    """Return whether the logits are the projected hidden states and nothing more.
 
     Some models bend them afterwards (Gemma 2 caps them): theirs are then taken whole.
     """

@@ -1,4 +1,4 @@
-"""What of a run is pretrained when it begins, and what is fresh."""
+"""Origins of weights: which parts of a run are pretrained when it begins, and which are fresh."""
 
 from __future__ import annotations
 

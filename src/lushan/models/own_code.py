@@ -1,4 +1,4 @@
-"""Models whose architecture is code of their own: found, kept in the run folder, told by its hash.
+"""Models whose architecture is code of their own: found, kept in the run folder, known by its hash.
 
 Nothing here runs such code unless the command line permits it (`lushan.run.remote_code`).
 """
@@ -48,7 +48,7 @@ def require_whole(model: Any, part: Any) -> None:
 
 
 def is_own(model: Any) -> bool:
-    """Whether a model's class came with it."""
+    """Return whether a model's class came with it."""
     ask = getattr(type(model), "is_remote_code", None)
     return ask is not None and bool(ask())
 

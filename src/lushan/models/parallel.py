@@ -41,7 +41,7 @@ class Entry(nn.Module):
         self.model = model
 
     def forward(self, call: Callable[[nn.Module, Any], Any], batch: Any) -> Any:
-        """What `call` makes of the model and a batch."""
+        """Return the result of `call` on the model and a batch."""
         return call(self.model, batch)
 
 
@@ -163,7 +163,7 @@ def _plan(model: Any) -> dict[str, str]:
         raise UserError(
             f"it is not known how a {family} model is cut into columns and rows",
             key="trainer.tensor_parallel",
-            hint="Llama, Qwen, Mistral, Gemma and their kin are; trainer=fsdp cuts any model.",
+            hint="Llama, Qwen, Mistral, Gemma and similar models are; trainer=fsdp cuts any model.",
         )
     unknown = sorted(set(plan.values()) - _STYLES.keys())
     if unknown:

@@ -176,7 +176,7 @@ def _refuse_missing(missing: list[str], path: str) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No progress bar and no report of weights that an encoder has no use for."""
+    """Hide the progress bar, and the report of weights that an encoder has no use for."""
     from transformers import utils
 
     logging: Any = utils.logging

@@ -1,7 +1,7 @@
-"""Whether a model attends as the loss of its task assumes: probed before training, not trusted.
+"""Probes of a model before training: does it attend as the loss of its task assumes?
 
 Tokens are changed and the losses of all places are compared. A place that does not see them has
-the loss it had, whatever the architecture and whoever wrote it: only `token_losses` is called, as
+the loss it had, whatever the architecture and its author: only `token_losses` is called, as
 evaluation calls it.
 """
 
@@ -193,7 +193,7 @@ def _padded(tokens: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
 
 
 def _changed(ids: Tensor, start: int, end: int, tokens: Sequence[int]) -> Tensor:
-    """The same ids with other tokens from one place to another."""
+    """Return the ids with other tokens from one place to another."""
     other = ids.clone()
     for place in range(start, end):
         now = int(ids[0, place])

@@ -1,9 +1,9 @@
-"""What `generate` of transformers asks at each step: which token is drawn, and which text is over.
+"""Processors that `generate` of transformers calls at each step: which token, and which text ends.
 
 Chance is a pure function of (seed of the row, step, token), and not of what else is in the batch,
-of the device, or of what has been drawn before: the same prompt with the same seed goes on with the
-same text, alone or among others. Adding Gumbel noise to the scores and taking the largest draws
-from their softmax exactly.
+of the device, or of what has been drawn before: the same prompt with the same seed is continued by
+the same text, alone or among others. Adding Gumbel noise to the scores and taking the largest
+draws from their softmax exactly.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from transformers import LogitsProcessor, StoppingCriteria
 from lushan.text.incremental import Reader
 
 _FIRST = 1024
-"""Of so many candidates the nucleus is sought first: to sort a vocabulary takes its time."""
+"""Candidates among which the nucleus is searched first: sorting a vocabulary is slow."""
 _LEAST = 2.0**-24
-"""Below 1, the largest number that float32 tells from it."""
+"""Below 1, the largest number that float32 distinguishes from it."""
 
 
 def _signed(number: int) -> int:
@@ -162,7 +162,7 @@ class Reading(StoppingCriteria):
         self.over = False
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002
-        """Which rows are over, (B,)."""
+        """Return which rows have ended, (B,)."""
         for row, (reader, token) in enumerate(
             zip(self.readers, input_ids[:, -1].tolist(), strict=True)
         ):
@@ -175,7 +175,7 @@ class Reading(StoppingCriteria):
 
 
 class StopStrings(StoppingCriteria):
-    """Ends beams at stop strings: beams change their rows, so each is read anew.
+    """Ends beams at stop strings: beams change their rows, so each is read again.
 
     Args:
         texts: From the tokens of all rows to what they say beyond their prompts.
@@ -186,7 +186,7 @@ class StopStrings(StoppingCriteria):
         self.texts, self.stops = texts, stops
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002
-        """Which rows are over, (B,)."""
+        """Return which rows have ended, (B,)."""
         texts = self.texts(input_ids.tolist())
         done = [any(stop in text for stop in self.stops) for text in texts]
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)

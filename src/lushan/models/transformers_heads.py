@@ -25,7 +25,7 @@ HINT = "`lushan predict` uses the run as it is."
 _SMALL = 2.0**-13
 """tanh changes what is multiplied by it by less than 1e-6 of itself."""
 _TINY = 2.0**-30
-"""So little, that a layer norm's own epsilon is all that it divides by."""
+"""Scale so small that a layer norm divides by its epsilon alone."""
 
 
 @dataclasses.dataclass(frozen=True)

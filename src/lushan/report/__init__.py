@@ -5,7 +5,7 @@
     class_scores  scores and confusion of classes, from stored predictions
     examples    stored predictions in the few bytes a browser needs
     media       small copies of their images
-    details     what is said of each run
+details     facts of each run
     page        index.html: all that can be read without a script
     site        the files, written beside their place and then put there
 

@@ -1,6 +1,6 @@
 """Scores by class with their intervals, and confusion matrices, from stored predictions.
 
-What the classes of an example are, and which belong together, the field of the gold values says.
+The field of the gold values defines the classes of an example, and which belong together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESAMPLES = 1000
 
 
 class TooMany(Exception):
-    """There are too many classes and examples for scores by class with intervals.
+    """Too many classes and examples for scores by class with intervals.
 
     Args:
         classes: How many occur.
@@ -64,8 +64,8 @@ class Score:
         precision: Share of what was predicted that is right.
         recall: Share of what is there that was found.
         f1: Of both.
-        low: Lower end of the F1's 95 % interval over examples; None where the runs judged
-            different examples.
+        low: Lower end of the F1's 95 % interval over examples; None where the runs
+            were evaluated on different examples.
         high: Upper end.
         runs: The F1 of each run.
         support: How many there are.
@@ -123,12 +123,12 @@ def _judged(
 
 
 def scores(runs: Sequence[Judged], *, alike: bool) -> list[Score]:
-    """The classes of some runs that differ in nothing but the seed.
+    """Return the scores of each class over some runs that differ in nothing but the seed.
 
     Args:
         runs: At least one.
-        alike: Whether they judged the same examples, in the same order: only then do their
-            examples have an interval together.
+        alike: Whether they were evaluated on the same examples, in the same order: only then do
+            their examples have an interval together.
     """
     classes = sorted({label for run in runs for label in run.classes})
     found = []
@@ -160,7 +160,7 @@ def _of_class(run: Judged, label: str) -> NDArray[np.float64]:
 
 
 def _interval(counts: Sequence[NDArray[np.float64]]) -> tuple[float | None, float | None]:
-    """Of the runs' mean F1, over examples: each resample is one of the examples of all runs."""
+    """Return the interval of the runs' mean F1; a resample has the same examples of all runs."""
     rows, sizes = bootstrap.grouped(np.concatenate(counts, axis=1))  # (K, 3 * runs)
 
     def f1(weights: NDArray[np.float64]) -> NDArray[np.float64]:

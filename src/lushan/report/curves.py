@@ -104,7 +104,7 @@ def _curve(series: Sequence[Series]) -> Curve:
 
 
 def thinned(steps: Sequence[int]) -> list[int]:
-    """At most about `MOST_POINTS` of some steps, evenly, with the last among them."""
+    """Return about `MOST_POINTS` of some steps at most, evenly, with the last among them."""
     every = -(-len(steps) // MOST_POINTS)
     return [s for i, s in enumerate(steps) if i % max(1, every) == 0 or i == len(steps) - 1]
 

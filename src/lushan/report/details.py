@@ -1,4 +1,4 @@
-"""What is said of each run: what was asked, what came out, where and by which code."""
+"""Details of each run on the page: config, results, place and code."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _COUNTED = (("steps", "steps"), ("best step", "best_step"), ("tokens trained on"
 
 
 def _made(folder: Path) -> list[tuple[str, Any]]:
-    """From the manifest: the machine and the code. A run without one is a run all the same."""
+    """Return machine and code from the manifest; nothing where a run has none."""
     try:
         manifest = read_manifest(folder)
     except OSError:

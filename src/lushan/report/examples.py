@@ -35,8 +35,8 @@ class Compact:
     Attributes:
         shared: Rows of [id, [name, part] of each input, part of gold].
         own: Rows of [part of predicted, numbers, right, marks of gold and predicted, pairs of
-            places in `classes`, [name, part] of further details]. Right is null where nothing can
-            be said, marks where nothing is to be said, a place where there is no class.
+            places in `classes`, [name, part] of further details]. Right is null where it is
+            undefined, marks where there are none, a place where there is no class.
         numbers: What the numbers of each row are.
         classes: That occur in the pairs.
         is_strict: Whether a prediction is right or wrong, rather than better or worse.
@@ -137,7 +137,7 @@ def _details(schema: RecordSchema) -> dict[str, Field]:
 
 
 def _marks(marks: Marks | None) -> list[list[Any]] | None:
-    """Return marks as JSON; None where all that they say is that all is right."""
+    """Return marks as JSON; None where they only mark everything as right."""
     if marks is None:
         return None
     sides = [[[right, words] for right, words in side] for side in (marks.gold, marks.predicted)]

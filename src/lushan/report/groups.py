@@ -1,4 +1,4 @@
-"""What a report is of: runs, in groups that differ in nothing but the seed."""
+"""Content of a report: runs, in groups that differ in nothing but the seed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Shown:
 
     Attributes:
         member: The run.
-        status: What its folder says.
+        status: Of its folder.
         values: What it was chosen by: axes and levels, or the keys in which runs differ.
         experiment: Its name.
     """
@@ -62,7 +62,7 @@ class Shown:
 
     @property
     def reason(self) -> str | None:
-        """Why it is not complete, where that is known."""
+        """Reason why the run is not complete, where that is known."""
         return self.status.reason
 
     @property
@@ -90,14 +90,14 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Gathered:
-    """What is on the page.
+    """Content of the page.
 
     Attributes:
         title: Its heading.
         runs: All of them, complete or not.
         groups: Of these.
         tables: Each a grid, or the reason why there is none.
-        claims: What has become of them.
+        claims: Verdicts on them.
         notes: What the reader must know.
         plan: The study, where it is one.
         plots: What each shows to its file (PNG).
@@ -119,7 +119,7 @@ class Gathered:
 
 
 def of_study(plan: Plan) -> Gathered:
-    """The runs of a study, those too that nobody has started."""
+    """Collect the runs of a study, those too that have not been started."""
     runs = [
         Shown(run.member(), status, dict(run.cell), str(run.config["name"]))
         for run, status in plan.states().items()
@@ -184,7 +184,7 @@ def _name(member: Member) -> str:
 
 
 def _keys(members: Sequence[Member]) -> list[str]:
-    """In what the runs of an experiment differ, but for the seed."""
+    """Return the keys in which the runs of an experiment differ, but for the seed."""
     known = [member for member in members if member.config]
     found = same_rows.differences(known)
     return [key for key in found if key != "seed"]

@@ -1,7 +1,7 @@
 """Images of stored predictions: copied small into the report, from few places alone.
 
-A record may name any file, and whoever made it may be anybody. Shown are files in the run's folder
-that the run has written, and files below the folder one works in; of both only images.
+A record may name any file, and its author may be anyone. Shown are files in the run's folder that
+the run has written, and files below the working folder; of both only images.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ WIDEST = 320
 """Pixels of a copy's longer side."""
 MOST_IMAGES = 2000
 MOST_BYTES = 64 << 20
-"""Of all images of a report together."""
+"""Bytes of all images of a report together."""
 LARGEST = 32 << 20
-"""Bytes of a file that is looked at."""
+"""Bytes of the largest file that is read."""
 _FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "png", "WEBP": "png", "BMP": "png"}
 _BEGINNINGS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
 
 class Refused(Exception):
-    """An image is not shown; says why."""
+    """An image is not shown; states why."""
 
 
 class Media:

@@ -101,7 +101,7 @@ def _header(made: Gathered, problems: Sequence[str]) -> Iterator[str]:
     if lines:
         items = "\n".join(f"<li>{line}</li>" for line in lines)
         open_ = " open" if len(lines) <= 5 else ""
-        what = "What is not as it should be"
+        what = "Problems"
         yield f'<details class="problems"{open_}><summary>{what} ({len(lines)})</summary>\n'
         yield f"<ul>\n{items}\n</ul></details>\n"
     if made.notes:

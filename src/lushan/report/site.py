@@ -29,7 +29,7 @@ from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.study import records, schemas
 
 SCRIPTS = ("core.js", "charts.js", "tables.js", "figures.js", "examples.js", "start.js")
-"""Of `assets/`, in this order one file."""
+"""Scripts of `assets/`, joined to one file in this order."""
 _OURS = re.compile(
     r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-\d+)\.js)?"
     r"|media(/\w+\.(png|jpg|gif))?"
@@ -40,7 +40,7 @@ Told = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What has been written.
+    """Summary of a report that was written.
 
     Attributes:
         index: The page.
@@ -61,7 +61,7 @@ def write(made: Gathered, output: Path, told: Told | None = None) -> Written:
     Args:
         made: What it shows.
         output: The folder.
-        told: Is told how many of how many runs have been read.
+        told: Called with how many of how many runs have been read.
 
     Raises:
         UserError: There is something at `output` that is not a report.
@@ -309,7 +309,7 @@ class _Writer:
 
 
 def _prompts(folder: RunFolder) -> dict[str, str]:
-    """What texts began with, of runs that wrote samples; the rest of a run does not need them."""
+    """Return the prompts of a run's samples; the rest of the run does not need them."""
     try:
         rows = read_samples(checksums.verified(folder.path, SAMPLES))
     except (OSError, ValueError):

@@ -14,7 +14,7 @@ SUMS = "checksums.json"
 PROCESSOR, ENCODER = "processor", "encoder"
 BEST = "best"
 BEST_SUMS = f"checkpoints/{BEST}/{SUMS}"
-"""What a complete run lists of its evaluated weights: the list of their own checksums."""
+"""Checksum that a complete run keeps of its evaluated weights: of the list of their checksums."""
 
 
 def is_run(path: str | Path) -> bool:

@@ -22,7 +22,7 @@ from lushan.run.files import appending, atomic_write, follow_umask, sha256_file
 log = logging.getLogger(__name__)
 
 SUM = ".sha256"
-"""What is added to the name of a cache file for that of its checksum."""
+"""Suffix of the checksum of a cache file."""
 
 _proved: set[tuple[Path, int, int, int]] = set()
 """Cache files, in the state they were in, whose checksum this process has compared."""

@@ -41,7 +41,7 @@ _HINT = (
 
 
 def begin(folder: Path, run_id: str) -> None:
-    """Write an empty list: what an earlier attempt has left is written anew."""
+    """Write an empty list: what an earlier attempt has left is overwritten."""
     _write(folder, run_id, {})
 
 

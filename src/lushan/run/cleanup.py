@@ -122,7 +122,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
-    """Remove what was planned, of runs that nobody carries out by now.
+    """Remove what was planned, of runs that no process executes by now.
 
     Returns:
         The bytes freed, and what was left and why.
@@ -165,7 +165,7 @@ def as_text(removals: Sequence[Removal]) -> str:
 
 
 def as_json(removals: Sequence[Removal]) -> str:
-    """The same for programs: a list of what may go, with its bytes."""
+    """Return the removals as JSON for programs, with their bytes."""
     rows = [
         {
             "path": str(r.path),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 
 CUT = "…"
-"""Where something was cut out of a text."""
+"""Mark where something was cut out of a text."""
 
 
 def display_width(text: str) -> int:

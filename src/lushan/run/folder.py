@@ -111,7 +111,11 @@ class RunFolder:
         if status.state == RUNNING:
             owner, beat = owners.current(self.path)
             if not owners.is_alive(owner, beat):
-                reason = f"{owner} ended without a word" if owner else "ended without a word"
+                reason = (
+                    f"{owner} ended without an error message"
+                    if owner
+                    else "ended without an error message"
+                )
                 return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
         return status
 

@@ -20,7 +20,7 @@ LARGE = 1 << 22
 """Bytes from which on a file's hash is kept on disk."""
 
 _UNREAD = (".md",)
-"""Endings of files in a model's folder that say something to people alone."""
+"""Endings of files in a model's folder that are only for people."""
 
 
 def sha256(path: Path, *, memory: Path | None = None) -> str:

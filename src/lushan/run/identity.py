@@ -1,7 +1,7 @@
 """A run is its config: the run id, and in what two configs differ.
 
-The id is a hash of the keys that can change the result. Whoever runs the same experiment gets the
-same id, and with it the same folder: complete runs are found, interrupted ones resume.
+The id is a hash of the keys that can change the result. Runs of the same experiment have the same
+id, and with it the same folder: complete runs are found, interrupted ones resume.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lushan.errors import UserError
 from lushan.run.artifacts import is_run
 
 RESOLVED = "resolved"
-"""In the config of a run that was begun: what `auto` and defaults came to, by their keys."""
+"""In the config of a run that was begun: values of `auto` and of defaults, by their keys."""
 
 LONGEST_NAME = 255
 """Bytes of a file's or folder's name, on every file system that is in use."""
@@ -49,7 +49,7 @@ OBSERVED = (
 
 EXCLUDED = (
     *OBSERVED,
-    # Where things are kept and who is told.
+    # Places of files, and trackers.
     "hydra",
     "paths",
     "trainer.default_root_dir",
@@ -59,7 +59,7 @@ EXCLUDED = (
     "trial",
     "show",
     "*.cache_dir",
-    # What `auto` and defaults came to; the keys themselves count.
+    # Resolved values of `auto` and of defaults; the keys themselves count.
     RESOLVED,
     # Which machine does the work: the global batch is configured, its division is not the result.
     "trainer.accelerator",
@@ -296,7 +296,7 @@ def _all_same(nodes: list[Any]) -> bool:
 def _stamp(node: Any) -> bytes | None:
     """Bytes that only equal values share (not all equal values do: keys may be in another order).
 
-    `marshal` in its oldest form tells 1 from 1.0 and true, and costs a tenth of `same`.
+    `marshal` in its oldest form distinguishes 1 from 1.0 and true, in a tenth of `same`'s time.
     """
     try:
         return marshal.dumps(node, 0)

@@ -16,7 +16,7 @@ _SHOWN = 4
 
 
 class Change(NamedTuple):
-    """An input that is not as it was.
+    """An input that has changed.
 
     Attributes:
         kind: One of `KINDS`.

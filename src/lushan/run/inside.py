@@ -1,8 +1,8 @@
 """Bounds of a folder, links followed: nothing that a folder from elsewhere names lies outside it.
 
 A folder may itself be a link, and so may those above it: that is how disks are laid out. What a
-folder *contains* may have been made by somebody else; a link in it, or a path in one of its files,
-that leads out of it is refused by whoever reads or writes there.
+folder *contains* may have been made by another person; a link in it, or a path in one of its files,
+that leads out of it is refused on reading and writing.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def leads_out(path: Path, folder: Path, key: str | None = None) -> UserError:
 
 
 def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
-    """Make sure that whoever writes below a folder, or removes from it, stays in it.
+    """Make sure that no link below a folder leads out of it.
 
     Args:
         folder: A folder.
@@ -165,7 +165,7 @@ def _opened(root: Path, parts: tuple[str, ...]) -> Iterator[int]:
 def remove(path: Path, root: Path, *, hidden: str | None = None) -> None:
     """Remove a file or a folder below another; of a link the link alone, never what it names.
 
-    Nobody can lead this astray by putting a link in place of a folder meanwhile.
+    It is safe against a link that replaces a folder meanwhile.
 
     Args:
         path: A path below `root`, which need not be there.

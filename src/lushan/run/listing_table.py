@@ -20,7 +20,7 @@ LONGEST = 24
 KEPT = 2
 """Keys that the interval, the age and the metric's column give way to."""
 FEWEST = 12
-"""Places of the shortest folder that is still told."""
+"""Characters of the shortest form of a folder's name."""
 _GAP = 2
 
 Column = tuple[str, list[str]]
@@ -39,8 +39,8 @@ def to_text(
     Args:
         found: The runs.
         root: The folder they are below.
-        width: Places of a line; columns that tell least for their width give way to it, and are
-            named below the table. None shows all.
+        width: Places of a line; columns that distinguish least for their width are
+            left out for it, and named below the table. None shows all.
         columns: Keys, groups and metrics to show instead of those in which the runs differ.
     """
     if not found:
@@ -137,7 +137,7 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         after[:] = _named_in_head(after)
     remove_keys(least=0)
     over = _width([*before, *keys, *after]) - width
-    if over > 0:  # the end of a folder tells runs apart
+    if over > 0:  # the end of a folder distinguishes runs
         head, cells = before[1]
         room = max(FEWEST, _width([before[1]]) - over)
         before[1] = head, [_ending(cell, room) for cell in cells]

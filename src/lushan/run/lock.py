@@ -138,7 +138,7 @@ class Claim:
         self.dead = dead
         """The dead owner that this one took over from, if any."""
         self.lost = False
-        """Whether another process took the folder, for having had no heartbeat from this one."""
+        """True if another process took the lock because this one had no heartbeat."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -167,7 +167,7 @@ class Claim:
             other, _ = current(self.path.parent.parent)
             raise RunFailed(
                 f"{self.path.parent.parent}: taken over by {other}, "
-                f"after {GRACE:.0f} s without a sign of life from this process"
+                f"after {GRACE:.0f} s without a heartbeat of this process"
             )
 
     def release(self) -> None:

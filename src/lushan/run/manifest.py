@@ -22,7 +22,7 @@ from lushan.run.files import atomic_write, read_json, write_json
 from lushan.run.redaction import redact, redact_arguments, secret_values
 
 DIFF_LIMIT = 10 * 2**20
-"""Bytes of a diff that are kept; what is cut is said in the manifest."""
+"""Bytes of a diff that are kept; a cut is noted in the manifest."""
 
 
 class Code(TypedDict, total=False):

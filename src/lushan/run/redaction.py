@@ -102,7 +102,7 @@ def secret_values(
 ) -> frozenset[str]:
     """Collect the values that config, command line and environment give to secret names.
 
-    With them `redact` finds a secret where nothing around it tells that it is one: in the middle
+    With them `redact` finds a secret where nothing around it marks it as one: in the middle
     of a traceback, for instance. `environ` is that of the process when not given.
     """
     found = [

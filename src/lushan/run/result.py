@@ -17,7 +17,7 @@ from lushan.run.redaction import redact_config
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What a run reports, from its life cycle to commands, launchers and studies.
+    """Result of a run, from its life cycle to commands, launchers and studies.
 
     Args:
         folder: The run's folder; where it lies is not written into it.
@@ -25,10 +25,10 @@ class RunResult:
         run_id: Hash of its config.
         seed: Its seed.
         metrics: Flat: `val/entity_f1`, `test/accuracy`. None where a number is not finite.
-        main_metric: The metric that the task is judged by, with its split: `val/entity_f1`.
+        main_metric: The main metric, with its split: `val/entity_f1`.
         config: The whole config, resolved; its secrets are redacted where it is written.
         records: What the entries of its stored predictions are, as `lushan.data.record_schema` has
-            it; None in results that do not tell.
+            it; None in results that lack it.
         measures: What is to be known of a metric: direction, unit, how examples add up to it.
         ci: 95 % interval of a metric: low, high.
         reports: Split -> level -> class -> precision, recall, f1, support.

@@ -7,10 +7,10 @@ from lushan.run.columns import aligned
 from lushan.run.result import RunResult, SummaryRow, summary
 
 CLASSES = 20
-"""As many classes are shown; all are in `result.json`."""
+"""Classes that are shown; all are in `result.json`."""
 
 SCORES = ("precision", "recall", "f1")
-"""Of each class."""
+"""Scores of each class."""
 
 
 METRIC_HEADS = ("metric", "value", "95 % interval")

@@ -11,7 +11,7 @@ NUMBERS = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
     *("MASTER_PORT", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NODEID"),
 )
-"""Variables by which launchers tell a process its place; libraries read them while imported."""
+"""Variables by which launchers give a process its place; libraries read them while imported."""
 
 
 def require_folder() -> None:

@@ -34,7 +34,7 @@ def tidy(folder: Path) -> None:
                 shutil.rmtree(old, ignore_errors=True)
                 (checkpoints / BEST).rename(old)
             path.rename(checkpoints / BEST)
-    if not (checkpoints / BEST).is_dir():  # damaged: nothing goes before somebody has looked
+    if not (checkpoints / BEST).is_dir():  # damaged: nothing is removed before a person has checked
         return
     for path in left_over(folder):
         shutil.rmtree(path, ignore_errors=True)

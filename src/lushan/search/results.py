@@ -53,7 +53,7 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
     if len(best) > 3:
         told.append(f"and {len(best) - 3} more that no other beats in every metric: {TRIALS}")
     shares = importance(trials.study)
-    if len(shares) > 1:  # of one key alone it says nothing
+    if len(shares) > 1:  # of one key alone it means nothing
         told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
     names = plots.draw(trials.study, plan.measures, shares, plan.folder)
     if names:
@@ -116,7 +116,7 @@ def as_csv(plan: Plan, known: Sequence[Any]) -> str:
 def importance(study: Any) -> dict[str, float]:
     """Return the share of the metric's variation for each key (PED-ANOVA; Watanabe et al., 2023).
 
-    Empty where there are too few trials to tell, or several metrics.
+    Empty where there are too few trials, or several metrics.
     """
     import optuna
 

@@ -12,10 +12,10 @@ from lushan.config.compose import Composer
 from lushan.errors import UserError
 
 TRIAL = "trial"
-"""The key of a job's config that says which trial it is."""
+"""Key of a job's config that identifies its trial."""
 
 USUAL = "optimizer.lr"
-"""What is searched where nothing is named: from a tenth of its value to ten times it."""
+"""Default search space: the learning rate, from a tenth of its value to ten times it."""
 
 DIGITS = 3
 """Digits of a proposed number, such as a learning rate; more of them make no other model."""

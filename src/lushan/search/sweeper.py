@@ -1,7 +1,7 @@
 """Hydra's sweeper that searches: each trial is a run, and no trial is lost or made twice.
 
 Hydra's own plugin over Optuna counts `n_trials` from the beginning each time, leaves trials of a
-killed search unfinished for good, and has no pruning; the space and the samplers are read as it
+killed search unfinished forever, and has no pruning; the space and the samplers are read as it
 reads them.
 """
 
@@ -48,7 +48,7 @@ STORAGE = "LUSHAN_STORAGE"
 """Environment variable with the place of the search, for its jobs."""
 
 ATTEMPTS = 3
-"""So often a trial is started whose process dies; a search that is stopped does not count."""
+"""Most starts of a trial whose process dies; a search that is stopped does not count."""
 
 
 class Search(Sweeper):
@@ -61,7 +61,7 @@ class Search(Sweeper):
         n_jobs: Trials at the same time; null is as many as the launcher's `jobs`.
         direction: `minimize`, `maximize`, or a list of them; null asks the metrics.
         storage: URL of a database; null is a journal in the search's folder.
-        study_name: Of the search; null is made of what it searches.
+        study_name: Of the search; null derives it from what it searches.
         params: Key to values, as on the command line, which wins.
         preset: Where below `conf/experiment` the best trial is written; null writes none.
     """
@@ -190,7 +190,7 @@ class Search(Sweeper):
                 f"the search of this name has other {changed}",
                 key="hydra.sweeper.study_name",
                 value=self.study_name,
-                hint="Name another, or remove the name: then it is made of what is searched.",
+                hint="Name another, or remove the name: then it is derived from what is searched.",
             )
         return Trials(study, storage, plan.folder), place
 
@@ -270,7 +270,7 @@ class Search(Sweeper):
         return True
 
     def _tell(self, plan: Plan, trials: Trials, number: int, status: JobStatus, last: bool) -> None:
-        """Tell Optuna what has become of a trial; of an interrupted one nothing, it goes on."""
+        """Report the end of a trial to Optuna; an interrupted one stays open, to be resumed."""
         import optuna
 
         states = optuna.trial.TrialState
@@ -299,7 +299,7 @@ class Search(Sweeper):
         if mistaken and not any(t.state.name in ("COMPLETE", "PRUNED") for t in trials.all()):
             raise UserError(
                 f"no trial could begin: {jobs[0].reason}",
-                hint="Put it right, and give the search another hydra.sweeper.study_name.",
+                hint="Correct it, and give the search another hydra.sweeper.study_name.",
             )
 
 

@@ -1,1 +1,1 @@
-"""What many runs say together: tables. Read from run folders alone, without torch."""
+"""Results of many runs as tables, read from run folders alone, without torch."""

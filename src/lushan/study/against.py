@@ -16,7 +16,7 @@ Place = tuple[tuple[str, ...], tuple[str, ...], str]
 
 @dataclasses.dataclass(frozen=True)
 class Against:
-    """What the rows of a table are compared with, and how.
+    """Baseline of a table's rows, and the differences to it.
 
     Attributes:
         row: The baseline's.
@@ -57,7 +57,7 @@ class Against:
         return f"{text} {within}, {p_text(found.corrected)}{' *' if found.is_marked else ''}"
 
     def fields(self, place: Place) -> list[str | float | None]:
-        """The same for programs, in full."""
+        """Return a comparison in full, for programs."""
         c = self.contrasts.get(place)
         if c is None:
             return [self.name, self.test, *[None] * 6]
@@ -65,7 +65,7 @@ class Against:
 
     @property
     def caption(self) -> str:
-        """What the differences are, in a sentence."""
+        """Caption of the differences, in a sentence."""
         decided = sum(c.p is not None for c in self.contrasts.values())
         if not decided:
             return f"Differences to {self.name}, none of which can be tested by {TESTS[self.test]}."

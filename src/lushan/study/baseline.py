@@ -36,7 +36,7 @@ def against(
         for here in grid.columns
         for row in grid.rows
         for metric in grid.metrics
-        # Of a combination that nobody runs there is nothing to be decided.
+        # A combination that is not run needs no decision.
         if (row, here) != (base, column or here) and grid.cells[row, here, metric].runs
     }
     judged = differences.corrected(list(found.values()))

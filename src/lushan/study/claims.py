@@ -69,7 +69,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What has become of a claim.
+    """Verdict on a claim.
 
     Attributes:
         claim: The claim.
@@ -201,7 +201,7 @@ def _levels(study: Study, text: str, key: str) -> Levels:
 
 
 def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
-    """Judge claims by the runs that are complete."""
+    """Decide claims by the runs that are complete."""
     members, answers = [run.member() for run in plan.runs], []
     for number, claim in enumerate(claims):
         found, measure = claim, collect.measure(members, claim.metric)
@@ -213,7 +213,7 @@ def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
 
 
 def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
-    """What stays undecided whatever comes out, since the study has too few seeds: a line each."""
+    """Return a line for each test that too few seeds leave undecided, whatever the results."""
     lines = []
     for number, table in enumerate(study.tables):
         test = table.test or ""
@@ -292,7 +292,7 @@ def _numbers(runs: Sequence[Run], metric: str) -> list[float]:
 
 
 def _lacking(plan: Plan, claim: Claim, sides: Sequence[Levels]) -> str:
-    """What keeps a claim from being judged: runs that are not complete, or have not the metric."""
+    """Return why a claim cannot be decided: runs that are not complete, or lack the metric."""
     runs = [run for side in sides for cell in _cells(plan, side).values() for run in cell]
     results = [run.member().result for run in runs]
     missing = sum(result is None for result in results)

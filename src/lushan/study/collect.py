@@ -22,7 +22,7 @@ from lushan.run.values import value_of
 from lushan.run.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
-"""What a metric's prefix is called among the data's fingerprints, where it differs."""
+"""Split names in the data's fingerprints, by a metric's prefix, where they differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Member:
         config: Resolved.
         choices: Hydra's group choices.
         started: Start of its last attempt.
-        result: What it came to; None where it is not complete.
+        result: Its result; None where it is not complete.
         missing: Why there is no result.
         begun_with: Of a run that is not complete, hashes of what it was begun with.
     """
@@ -122,7 +122,7 @@ def counted_once(runs: Sequence[Member]) -> tuple[list[Member], list[str]]:
 
 
 def facts_of(member: Member) -> Facts:
-    """What can be asked of a run."""
+    """Return the facts of a run."""
     result = member.result
     main = None if result is None else result.headline
     own = {
@@ -260,7 +260,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
 
 
 def measure(runs: Iterable[Member], metric: str) -> Measure:
-    """Return what runs say of a metric; its direction and unit only where all say the same.
+    """Return what runs state of a metric; its direction and unit only where all agree.
 
     Args:
         runs: Complete or not.
@@ -339,7 +339,7 @@ def training_data(runs: Sequence[Member]) -> list[str]:
 
 
 def resolved_apart(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Return the keys that came to different values in runs, and these; older ones have none."""
+    """Return the keys that runs resolved to different values, and these; older ones have none."""
     known = [found for config in configs if (found := config.get(RESOLVED))]
     keys = dict.fromkeys(key for found in known for key in found)
     values = {key: tuple(found.get(key) for found in known) for key in keys}
@@ -349,7 +349,7 @@ def resolved_apart(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any,
 
 
 def computed_apart(runs: Sequence[Member]) -> list[str]:
-    """Return a note on keys that all runs have alike and that came to different values."""
+    """Return a note on keys that all runs have alike and that were resolved to different values."""
     configs = [run.config for run in runs if run.result is not None]
     notes = []
     for key, values in resolved_apart(configs).items():

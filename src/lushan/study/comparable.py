@@ -1,4 +1,4 @@
-"""Whether a metric of some runs may be compared: by what the runs say of it, and their tokenizers.
+"""Comparability of a metric between runs: by what the runs state of it, and by their tokenizers.
 
 A metric that counts tokens means another thing for each tokenizer; one that counts bytes does not,
 unless a tokenizer loses a part of the texts.
@@ -14,13 +14,13 @@ from lushan.study.collect import Member
 
 
 def stated(runs: Iterable[Member], metric: str) -> str | None:
-    """Return why one of some runs says that its metric must not be compared, if one does."""
+    """Return why the metric of some runs must not be compared; None if it may."""
     found = (run.result.not_comparable.get(metric) for run in runs if run.result is not None)
     return next(filter(None, found), None)
 
 
 def tokenized_apart(runs: Iterable[Member]) -> bool | None:
-    """Return whether some runs have different tokenizers; None where one does not say."""
+    """Return whether some runs have different tokenizers; None where it is unknown."""
     found = {run.result.processor_sha256 for run in runs if run.result is not None}
     return None if None in found else len(found) > 1
 
@@ -60,7 +60,7 @@ def _instead(runs: Iterable[Member], metric: str) -> str:
 def notes(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
     """Return notes on the metrics that do not compare between the runs, or with other runs.
 
-    Each reason is told once, of all metrics of which it is one.
+    Each reason is reported once, for all metrics that it holds for.
     """
     found = []
     others: dict[tuple[str, str], list[str]] = {}

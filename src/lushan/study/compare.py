@@ -54,7 +54,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What sets two runs apart.
+    """Differences between two runs.
 
     Attributes:
         a: The first run.
@@ -64,7 +64,7 @@ class Comparison:
         rows: The metrics, those that were tested first.
         test: In words.
         changes: The examples that one run has right and the other wrong, or that changed most;
-            None where they cannot be told, with the reason among the notes.
+            None where they cannot be determined, with the reason among the notes.
         notes: What the reader must know.
     """
 

@@ -1,4 +1,4 @@
-"""A difference between runs: how large, how sure, and where no test can say so, why not.
+"""A difference between runs: effect, interval and p, or the reason why there is no test.
 
 The tests are those of `lushan.metrics.stats.significance`. What they need is checked here:
 examples that can be paired, enough runs, stored predictions that give the numbers reported.
@@ -28,8 +28,8 @@ TESTS = {
 }
 OVER_RUNS = ("welch", "hierarchical")
 FEWEST_RUNS = {"welch": 3, "hierarchical": 5}
-"""Below so many a side the tests over runs say nothing. With three the bootstrap rejects true null
-hypotheses nearly twice as often as it says, where it is the seeds that matter."""
+"""Below so many a side, tests over runs are not valid. With three the bootstrap rejects true null
+hypotheses nearly twice as often as its level, where it is the seeds that matter."""
 FEWEST_EXAMPLES = 10
 """With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
 LEVEL = 0.05
@@ -60,7 +60,7 @@ class Contrast:
 
     @property
     def is_marked(self) -> bool:
-        """Whether it is more than chance."""
+        """Return whether the difference is significant."""
         return self.corrected is not None and self.corrected < LEVEL
 
 
@@ -116,7 +116,7 @@ def contrast(
 
 
 def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """The same with p corrected by Holm over all of them that are decided."""
+    """Return contrasts with p corrected by Holm over all of them that are decided."""
     values = significance.holm([math.nan if c.p is None else c.p for c in contrasts])
     return [
         c if c.p is None else dataclasses.replace(c, corrected=value)
@@ -152,7 +152,7 @@ def _require_runs(sides: Sequence[Sequence[Member]], test: str) -> None:
 
 
 def _counts(sides: Sequence[Sequence[Member]], metric: str, read: Read) -> tuple[Counted, Counted]:
-    """What the runs' stored predictions count, side by side; it must come to what they reported."""
+    """Return the counts of the runs' stored predictions; they must give the reported numbers."""
     runs = [run for side in sides for run in side]
     found = count_together(runs, metric, read)
     ours = len(sides[0])
@@ -164,11 +164,11 @@ def _counts(sides: Sequence[Sequence[Member]], metric: str, read: Read) -> tuple
 
 
 def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
-    """The counts of some runs by which they can be compared.
+    """Return the counts of some runs by which they can be compared.
 
     Raises:
-        Undecided: They judged different examples, the metric does not follow from what they have
-            stored, or what is stored comes to another number than was reported.
+        Undecided: They were evaluated on different examples, the metric does not follow from what
+            they have stored, or what is stored gives another number than was reported.
         UserError: There is nothing stored, or it is damaged.
     """
     _, places = records.of_members(runs, metric, read)

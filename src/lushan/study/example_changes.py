@@ -26,7 +26,7 @@ class Changes:
     """Examples that changed from run A to run B.
 
     Attributes:
-        what: How an example is judged, in words.
+        what: How an example is scored, in words.
         groups: Heading to (number of examples, rows of them, the largest change first).
         measure: By which `by` is printed; None where examples are right or wrong.
     """
@@ -36,7 +36,7 @@ class Changes:
     measure: Measure | None = None
 
     def lines(self, most: int) -> list[str]:
-        """For the terminal, at most so many examples a group."""
+        """Return lines for the terminal, with at most so many examples a group."""
         found = []
         for heading, (count, rows) in self.groups.items():
             found.append(f"{heading}: {count} ({self.what})")
@@ -49,7 +49,7 @@ class Changes:
         return found
 
     def as_dict(self, most: int) -> dict[str, Any]:
-        """For JSON, at most so many examples a group."""
+        """Return a mapping for JSON, with at most so many examples a group."""
         return {
             "judged": self.what,
             **{
@@ -76,12 +76,12 @@ class Side:
 
 
 def changes(a: Member, b: Member, metric: str, read: Read) -> tuple[Changes | None, str | None]:
-    """The examples that changed between two runs, or why they cannot be told.
+    """Return the examples that changed between two runs, or why they cannot be determined.
 
     Args:
         a: A run.
         b: Another.
-        metric: By which examples are judged where they are not right or wrong.
+        metric: By which examples are scored where they are not right or wrong.
         read: From `contrast.reader`.
     """
     try:

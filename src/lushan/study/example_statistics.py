@@ -1,7 +1,7 @@
-"""What each example adds to a metric of some runs, from what the runs have stored.
+"""Statistics that each example adds to a metric of some runs, from their stored predictions.
 
 A metric says under which name its statistics are stored and which function scores their sums; the
-kind of the task does not matter. Whether the sums come to the number that a run has reported is
+kind of the task does not matter. That the sums give the number that a run has reported is
 checked, not assumed.
 """
 
@@ -107,7 +107,7 @@ def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:
 
 
 def _measure(metric: str, runs: Sequence[Member]) -> Measure:
-    """Return what the runs say of a metric, all of them the same."""
+    """Return the measure of a metric, on which all runs must agree."""
     measures = [run.measure(metric) for run in runs]
     first, name = measures[0], metric.partition("/")[2]
     if any(one.statistics is None or one.score is None for one in measures):

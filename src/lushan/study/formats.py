@@ -32,7 +32,7 @@ class Made:
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """How a format writes what is not plain text."""
+    """Style of a format: how it writes what is not plain text."""
 
     bold: str
     underlined: str
@@ -62,7 +62,7 @@ def written(grid: Grid, format: str) -> Made:
 
 
 def caption(grid: Grid, style: Style) -> str:
-    """What the numbers are, in a sentence or two."""
+    """Return the caption of a table, in a sentence or two."""
     names = ", ".join(map(grid.head, grid.metrics)) if grid.column_keys else "Each number"
     over = ", ".join(grid.over)
     best = "the best in bold"

@@ -1,4 +1,4 @@
-"""What is in a table, before it is written."""
+"""Content of a table, before it is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """The runs of one row in one column, judged by one metric.
+    """Runs of one row in one column, by one metric.
 
     Attributes:
         numbers: Of the complete runs.
@@ -30,7 +30,7 @@ class Cell:
 
     @property
     def mean(self) -> float | None:
-        """None where no run is complete."""
+        """Mean of the runs; None where no run is complete."""
         return statistics.fmean(self.numbers) if self.numbers else None
 
     @property
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """What is in a table, before it is written.
+    """Content of a table, before it is written.
 
     Attributes:
         keys: What the rows differ in.
@@ -76,7 +76,7 @@ class Grid:
     apart: Collection[tuple[tuple[str, ...], str]] = ()
 
     def best(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:
-        """The best rows of a column, as far as the digits shown tell them apart."""
+        """Return the best rows of a column, and those equal to them at the digits shown."""
         return self._ranked(column, metric, 0)
 
     def second(self, column: tuple[str, ...], metric: str) -> set[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What runs were made from: whether two of them read the same, and which file or code is other."""
+"""Inputs of runs: whether two of them read the same, and which file or code differs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def between(a: Member, b: Member) -> list[Change]:
 
 
 def _follows(change: Change, keys: Sequence[str]) -> bool:
-    """Whether an input differs because a config names another one."""
+    """Return whether an input differs because a config names another one."""
     if change.kind == "targets":  # other targets import other modules, but no other code
         return bool(keys) and change.how != "changed"
     # A split's hash is also that of how it is read.

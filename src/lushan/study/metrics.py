@@ -1,4 +1,4 @@
-"""The metrics that a study names, judged before anything is trained for them."""
+"""Metrics that a study names, checked before anything is trained for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lushan.text.vocabulary import forgets
 PER_BYTE = ("bits_per_byte",)
 """Metrics that count what it takes to write a text down: all of it must be written."""
 SPLITS = ("val", "test")
-"""What stands before a metric's name."""
+"""Prefixes of metrics' names."""
 
 
 def require(plan: Plan, claims: Sequence[Claim]) -> None:
@@ -39,15 +39,15 @@ def require(plan: Plan, claims: Sequence[Claim]) -> None:
 
 
 def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
-    """No metric may be one that a run's tokenizer keeps from being compared.
+    """Refuse metrics that a run's tokenizer makes incomparable.
 
-    Some lose text whatever it is; of others the runs that are complete have measured it.
+    Some lose text of any kind; for others the complete runs have measured it.
     """
     named = list(_named(plan, claims))
     for run in plan.runs if named else ():
         try:
             result = run.folder.result()
-        except UserError:  # told where its state is
+        except UserError:  # reported where its state is
             result = None
         measured = result.not_comparable if result else {}
         lossy = forgets(run.config["processor"])

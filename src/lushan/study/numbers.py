@@ -1,4 +1,4 @@
-"""How the outcome of a test is written."""
+"""Numbers of a test as text."""
 
 from __future__ import annotations
 

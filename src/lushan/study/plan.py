@@ -1,4 +1,4 @@
-"""What a study has to run: its cells, their runs, and where each of them stands."""
+"""Plan of a study: its cells, their runs, and the state of each of them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Plan:
         return found
 
     def states(self) -> dict[Run, Status]:
-        """How far each run is; one whose result is damaged has failed."""
+        """Return the state of each run; one whose result is damaged has failed."""
         return {run: self._status(run) for run in self.runs}
 
     def _status(self, run: Run) -> Status:
@@ -113,7 +113,7 @@ def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
 
     Args:
         study: The study.
-        told: Is told how many of how many runs have been composed.
+        told: Called with how many of how many runs have been composed.
 
     Raises:
         UserError: An override is wrong; names where it stands in the study's file, the cell, and
@@ -135,7 +135,7 @@ def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
 
 
 def _placed(error: UserError, study: Study, cell: Levels, seed: int) -> UserError:
-    """A mistake of a run's config, told with its place in the study's file and its command."""
+    """Return a mistake of a run's config with its place in the study's file and its command."""
     places = study.places(cell, seed)
     levels = ", ".join(f"{axis}={level}" for axis, level in cell.items())
     command = f"It is the config of {levels}: lushan train {shlex.join(places.values())}"
@@ -151,7 +151,7 @@ def _placed(error: UserError, study: Study, cell: Levels, seed: int) -> UserErro
 
 
 def _place(error: UserError, places: Mapping[str, str]) -> str | None:
-    """Where the override stands that a mistake speaks of, as far as it can be told."""
+    """Return the place of the override that a mistake refers to, if it can be determined."""
     key, value = (error.key or "").replace("/", "."), str(error.value or "")
     last_first = [(place, places[place]) for place in reversed(list(places))]
     for place, override in last_first:
@@ -175,7 +175,7 @@ def _twice(runs: Sequence[Run]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a study is.
+    """Progress of a study.
 
     Attributes:
         counts: State to number of runs.
@@ -191,7 +191,7 @@ class Progress:
         if self.counts.get(COMPLETE, 0) + self.counts.get(STALE, 0) == sum(self.counts.values()):
             return text
         if self.left is None:
-            return f"{text}; none is complete, so there is no telling how long it takes"
+            return f"{text}; none is complete, so the time that is left is unknown"
         return f"{text}; about {duration(self.left)} left, one run at a time"
 
 
@@ -202,7 +202,7 @@ _IN_WORDS |= {PRUNED: "pruned by a search", FAILED: "failed", NEW: "missing"}
 def progress(states: Mapping[Run, Status]) -> Progress:
     """Count the runs, and estimate the time that is left from those that are complete.
 
-    A cell's own runs tell best how long its others take; where none is complete, all do.
+    The estimate is by a cell's own runs; where none is complete, by all.
     """
     by_cell: dict[tuple[str, ...], list[float]] = collections.defaultdict(list)
     for run, status in states.items():
@@ -248,7 +248,7 @@ def as_text(made: Plan) -> str:
 
 
 def as_json(made: Plan) -> str:
-    """The same for programs: the counts, the seconds that are left, and every run."""
+    """Return the counts, the seconds that are left, and every run, for programs."""
     states = made.states()
     found = progress(states)
     runs = [

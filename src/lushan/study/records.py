@@ -1,4 +1,4 @@
-"""What a run has stored of each example: its predictions, read back and set beside another's."""
+"""Stored predictions of runs, read back and aligned with those of other runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Read:
         """Return what the predictions of a complete run hold; one object a run.
 
         Raises:
-            UserError: The run does not say it.
+            UserError: The run does not state it.
         """
         if run.folder not in self._schemas:
             assert run.result is not None
@@ -47,7 +47,7 @@ class Read:
 
 
 class Undecided(Exception):
-    """No test can be made of a comparison; says why, in a part of a sentence."""
+    """A comparison cannot be tested; states why, in a part of a sentence."""
 
 
 def split_of(metric: str) -> str:

@@ -35,7 +35,7 @@ class Original:
 
     Attributes:
         folder: Its folder.
-        result: What it came to.
+        result: Its result.
         manifest: Where and with what it was made.
     """
 
@@ -66,7 +66,7 @@ class Original:
         for problem in _problems(manifest):
             hint = "It was changed or damaged after the run."
             raise UserError(problem, file=folder.manifest_json, hint=hint)
-        read_config(folder.path)  # what it says is what was carried out
+        read_config(folder.path)  # it holds the config that was run
         checksums.verified(folder.path, folder.predictions.name)  # none of them is gone
         schema = schema_of(result, folder.path)
         for file in sorted(folder.predictions.glob("*.jsonl")):
@@ -85,7 +85,7 @@ class Original:
         return config | {"trial": None, "paths": dict(config["paths"]) | {"output_dir": str(place)}}
 
     def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """Return what is not as it was, in a line each.
+        """Return the differences to the original surroundings, a line each.
 
         Args:
             inputs: What the run would read now.
@@ -107,7 +107,7 @@ class Original:
 
 
 def _problems(manifest: object) -> list[str]:
-    """What is wrong with the parts of a manifest that are read here."""
+    """Return what is wrong with the parts of a manifest that are read here."""
     if not isinstance(manifest, Mapping):
         return ["not the manifest of a run"]
     kinds = {"packages": list, "machine": Mapping, "lushan": Mapping}
@@ -141,7 +141,7 @@ class Comparison:
             noted none. The weights themselves need not be there any more.
         examples: Split to the number of predictions that differ, and of all.
         tolerance: See `TOLERANCE`.
-        resolved: Key to what it came to then and now, where the two differ.
+        resolved: Key to its value then and now, where the two differ.
         measures: Unit of each metric.
     """
 
@@ -231,7 +231,7 @@ def compare(original: Original, now: RunResult, *, tolerance: float = TOLERANCE)
 
 
 def _lines(one: Path, other: Path) -> tuple[int, int]:
-    """How many lines of two files differ, and how many there are; of one that is not there, all."""
+    """Count the lines of two files that differ, and all; a missing file has none."""
     texts = [path.read_bytes().splitlines() if path.is_file() else [] for path in (one, other)]
     pairs = list(itertools.zip_longest(*texts))
     return sum(a != b for a, b in pairs), len(pairs)

@@ -13,7 +13,7 @@ DUE = (NEW, INTERRUPTED, PRUNED, FAILED)
 """States that a run does not stay in."""
 
 POLL = 2.0
-"""Seconds between two looks at runs that other processes carry out."""
+"""Seconds between two checks of runs that other processes execute."""
 
 
 def carry_out(
@@ -39,13 +39,13 @@ def carry_out(
         states: How far each run is, as the caller has read it.
         retry: How often a run that has failed is started again; 0 leaves it alone, also one that
             failed before.
-        told: Is told what is waited for.
+        told: Called with what is waited for.
 
     Returns:
         How far each run is in the end.
     """
     states = dict(states)
-    # One that is interrupted each time (killed for memory, say) is not begun for ever either.
+    # One that is interrupted each time (killed for memory, say) is not restarted forever either.
     left = {run: retry + int(s.state != FAILED) for run, s in states.items()}
     waiting, suspects = False, list[Run]()
     while True:
@@ -71,14 +71,14 @@ def carry_out(
         if not elsewhere:
             return states
         if not waiting:
-            told(f"waiting for {len(elsewhere)} runs that other processes carry out")
+            told(f"waiting for {len(elsewhere)} runs that other processes execute")
         waiting = True
         time.sleep(POLL)
         states = plan.states()
 
 
 def _broken(launch: Callable[[Sequence[Run]], None], todo: Sequence[Run]) -> str | None:
-    """Launch runs; why the launcher itself has failed, if it has. Jobs tell of their own."""
+    """Launch runs; return why the launcher itself failed, if it did. Jobs report their errors."""
     try:
         launch(todo)
     except UserError:

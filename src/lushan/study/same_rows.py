@@ -1,4 +1,4 @@
-"""Runs that have read the same rows, however that was said: what they differ in beside that."""
+"""Runs that have read the same rows, however their configs name them, and how they differ."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AFTER_READING = (
     "window_documents",
     "longest_part",
 )
-"""Keys of `data.` that say what becomes of rows once they are read; all others end in the rows."""
+"""Keys of `data.` that apply to rows once they are read; all others determine the rows."""
 
 
 def read_alike(runs: Iterable[Member]) -> list[Member]:
@@ -64,7 +64,7 @@ def _read_like(run: Member, like: Member) -> Member:
 
 
 def is_after_reading(key: str) -> bool:
-    """Return whether a key of `data` says what becomes of rows once they are read."""
+    """Return whether a key of `data` applies to rows once they are read."""
     return any(fnmatchcase(key, pattern) for pattern in AFTER_READING)
 
 

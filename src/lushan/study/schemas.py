@@ -1,4 +1,4 @@
-"""What the stored predictions of a run hold, as its result says."""
+"""Schemas of the stored predictions of a run, from its result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def schema_of(result: RunResult, folder: Path) -> RecordSchema:
         folder: Where the run is, for the error.
 
     Raises:
-        UserError: The result does not say it.
+        UserError: The result does not state it.
     """
     file = folder / "result.json"
     if result.records is None:

@@ -1,4 +1,4 @@
-"""A study: one file that says what is compared, over which seeds, and what is claimed."""
+"""A study: one file that states what is compared, over which seeds, and what is claimed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SCALES = ("levels", "linear", "log")
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What a `study.yaml` says.
+    """Content of a `study.yaml`.
 
     Attributes:
         file: The file.
@@ -73,7 +73,7 @@ class Study:
         exclude: Combinations that are left out; each names some axes.
         seeds: One run of every cell for each.
         tables: What is shown of it.
-        plots: Likewise.
+        plots: Those that are drawn.
         claims: Statements that the runs must support; see `lushan.study.claims`.
         lines: Dotted key to its line in the file.
         remarks: What its reader should know, a paragraph each.
@@ -120,12 +120,12 @@ class Study:
         return UserError(problem, file=self.file, line=self.line(key), key=key, **more)
 
     def line(self, key: str) -> int | None:
-        """Where a key stands, or what it lies below."""
+        """Return the line of a key, or of the one above it."""
         return next((self.lines[k] for k in _above(key) if k in self.lines), None)
 
 
 def read(file: str | Path) -> Study:
-    """Read and judge a study's file; nothing of it is composed yet.
+    """Read and check a study's file; nothing of it is composed yet.
 
     Raises:
         UserError: There is no such file, or something in it is wrong; names line and key.
@@ -159,7 +159,7 @@ class _Reader:
         return UserError(problem, file=self.file, line=line, key=key or None, **more)
 
     def plain(self, node: Any, key: str) -> Any:
-        """A node in plain values; keys are text as it is written, and none stands twice."""
+        """A node in plain values; keys are text as it is written, and none is repeated."""
         self.lines[key] = node.start_mark.line + 1
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(n, f"{key}.{i}") for i, n in enumerate(node.value)]
@@ -176,7 +176,7 @@ class _Reader:
             inner = f"{key}.{name.value}" if key else str(name.value)
             if name.value in found:
                 first, self.lines[inner] = self.lines[inner], name.start_mark.line + 1
-                raise self.wrong(f"stands in line {first} already", inner)
+                raise self.wrong(f"is in line {first} already", inner)
             self.lines[inner] = name.start_mark.line + 1
             found[str(name.value)] = self.plain(value, inner)
             self.lines[inner] = name.start_mark.line + 1
@@ -250,7 +250,7 @@ class _Reader:
             if name == "seed":
                 raise self.wrong("seeds have a place of their own", f"{key}.{i}", value=line)
             if name.partition("/")[0].partition(".")[0] == "hydra":
-                hint = "How its runs are launched is said by --launcher and --option."
+                hint = "Choose the launcher by --launcher and --option."
                 raise self.wrong(
                     "a study holds what its runs are", f"{key}.{i}", value=line, hint=hint
                 )
@@ -264,7 +264,7 @@ class _Reader:
             if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                 raise self.wrong("not a whole number, 0 or more", f"seeds.{i}", value=seed)
             if seeds.index(seed) < i:
-                raise self.wrong("stands twice", f"seeds.{i}", value=seed)
+                raise self.wrong("is repeated", f"seeds.{i}", value=seed)
         return tuple(seeds)
 
     def table(self, value: Any, key: str, axes: Mapping[str, Any]) -> Table:
@@ -283,7 +283,7 @@ class _Reader:
         named = [name for several in parts.values() for name in several]
         for axis in axes:
             if named.count(axis) != 1:
-                problem = "stands in none of them" if axis not in named else "stands twice"
+                problem = "is in none of them" if axis not in named else "is repeated"
                 hint = "Each axis is in rows, in columns or in over, once."
                 raise self.wrong(problem, key, value=axis, hint=hint)
         baseline = self.baseline(fields.get("baseline"), f"{key}.baseline", axes, parts)
@@ -371,13 +371,13 @@ class _Reader:
 
 
 def number_in(level: str) -> float | None:
-    """What a level is on a scale of numbers: `0.1`, `8k`, `10 %`; None where it is none."""
+    """Return a level as a number: of `0.1`, `8k`, `10 %`; None where it is none."""
     found = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([kM%]?)", level)
     return float(found[1]) * {"k": 1e3, "M": 1e6}.get(found[2], 1) if found else None
 
 
 def _within(cell: Mapping[str, str], chosen: Mapping[str, str]) -> bool:
-    """Whether a cell has all the levels that are chosen."""
+    """Return whether a cell has all the levels that are chosen."""
     return all(cell[axis] == level for axis, level in chosen.items())
 
 

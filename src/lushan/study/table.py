@@ -88,8 +88,8 @@ def arrange(
         columns: See `table`.
         over: See `table`.
         metrics: See `table`.
-        declared: Whether somebody has said in what the runs differ, as a study does: then nothing
-            is looked for in their configs.
+        declared: Whether it was stated in what the runs differ, as a study does: then their
+            configs are not searched for it.
     """
     notes = list(notes)
     # An older run may know nothing of itself; it is named below the table.

@@ -1,1 +1,1 @@
-"""What is learned and how it is judged: one file a task."""
+"""Tasks, one file each: what is learned and how it is evaluated."""

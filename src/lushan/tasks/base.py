@@ -1,4 +1,4 @@
-"""What every task offers, and nothing about any one of them."""
+"""Interface of tasks: what every task offers, and nothing about any one of them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Task(TaskMetrics):
 
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:
-        """What `prepare` learned, as JSON."""
+        """Return what `prepare` learned, as JSON."""
 
     @abc.abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class Task(TaskMetrics):
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
-        """What besides the rows decides the encoding, as JSON; part of the fingerprint."""
+        """Return what decides the encoding besides the rows, as JSON; part of the fingerprint."""
 
     pad_id: int = 0
     """What fills rows of tokens up: of the processor's tokenizer, where it has one."""
@@ -106,7 +106,7 @@ class Task(TaskMetrics):
             self.pad_id = int(tokenizer.pad_token_id)
 
     def limits(self, limits: Limits, split: str) -> Limits:
-        """How long a feature of a split may be, where that is the task's to say."""
+        """Return the limits of a feature of a split, as far as the task decides them."""
         del split
         return limits
 
@@ -130,7 +130,7 @@ class Task(TaskMetrics):
             )
 
     def count(self, features: Features) -> dict[str, int]:
-        """Numbers to add up while encoding and to tell the user."""
+        """Return numbers to add up while encoding and to report to the user."""
         return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
             "features": len(features["length"])
         }
@@ -188,7 +188,7 @@ class Task(TaskMetrics):
         """(summed loss, one record a feature); records are plain, small and can be pickled."""
 
     def lessons(self, batch: Batch) -> list[str | dict[int, str]]:
-        """What each row of a batch is to learn, in words: of the row, or by places of tokens.
+        """Return the targets of each row of a batch, in words: of the row, or by places of tokens.
 
         For `debug=batch`. Of language models it can be seen without.
         """
@@ -215,7 +215,7 @@ class Task(TaskMetrics):
         raise AssertionError(f"{type(self).__name__} generates nothing: {model}, {len(batch)}")
 
     def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]] | None:
-        """The tokens from which a model goes on, for rows of a corpus; None where it only reads.
+        """Return the tokens that a model continues, for rows of a corpus; None where it only reads.
 
         Of a document that is its beginning, of a dialogue what was said before the answer, of a
         pair the source.

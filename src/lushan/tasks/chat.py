@@ -183,7 +183,7 @@ class Chat(LanguageTask):
         return loss, [{**r, "bytes": n} for r, n in zip(records, sizes, strict=True)]
 
     def generate(self, model: nn.Module, batch: Batch) -> Records:
-        """What the model says in place of one turn, in the dialogues of the sample."""
+        """Generate one turn of each dialogue of the sample."""
         found: Records = [{} for _ in range(len(batch["example"]))]
         prompts = {}
         for row, (example, asked) in enumerate(
@@ -261,7 +261,7 @@ class Chat(LanguageTask):
             result.notes = [f"{which} of {len(said)} dialogues was generated", *notes]
             if shortened := sum(bool(record.get("shortened")) for record in records):
                 result.notes.append(
-                    f"{shortened} of them after a part of what was said: the model reads no more"
+                    f"{shortened} of them after a part of the dialogue: the model reads no more"
                 )
         if full:
             dialogues = table.column("messages").to_pylist()

@@ -1,4 +1,4 @@
-"""What tasks share whose exported model is an encoder of text with a linear head."""
+"""Export of tasks whose exported model is an encoder of text with a linear head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks share that give an example labels: one, several, or a number."""
+"""Base of tasks that give an example labels: one, several, or a number."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class LabelTask(Task):
 
     @property
     def kept(self) -> int | None:
-        """How many of a text's classes are kept, the most probable ones; None for all."""
+        """Number of a text's classes that are kept, the most probable ones; None for all."""
         return probable.KEPT[self.kind] if self.width > probable.WIDE else None
 
     def encoded_labels(self, values: list[Any] | None, count: int) -> list[list[float]]:

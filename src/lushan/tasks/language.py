@@ -1,4 +1,4 @@
-"""What tasks of language models share: documents in pieces, their loss, and how it is judged."""
+"""Base of tasks of language models: documents in pieces, their loss, and its metrics."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class LanguageTask(Task):
 
     @functools.cached_property
     def generates_in_validation(self) -> bool:  # type: ignore[override]
-        """Whether the best checkpoint is chosen by what is generated, and not by a loss."""
+        """Return whether the best checkpoint is chosen by what is generated, and not by a loss."""
         from lushan.metrics.families import language
 
         return self.generates and self.main_metric not in language.metrics(per_byte=self.per_byte)

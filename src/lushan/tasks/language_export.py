@@ -1,4 +1,4 @@
-"""What tasks of language models share when they are exported: how texts begin and end."""
+"""Export of tasks of language models: how texts begin and end."""
 
 from __future__ import annotations
 

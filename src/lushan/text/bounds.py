@@ -1,4 +1,4 @@
-"""What the folder of a model or tokenizer may name: files of its own.
+"""Bounds of the folder of a model or tokenizer: it may name only files of its own.
 
 Its index of weights lists files, its settings have keys for files, an adapter's name its base, and
 any file may be a link. transformers opens what is named, wherever it is.
@@ -33,13 +33,13 @@ def require_own_files(folder: Path, key: str) -> None:
         key: The config key that names it, for the error.
 
     Raises:
-        UserError: It does; says which file names what.
+        UserError: It does; names both files.
     """
     files = inside.files_of(folder, key=key)
     for name, path in files.items():
         if "/" in name or path.suffix != ".json" or name in _PLAIN:
             continue
-        with contextlib.suppress(ValueError, RecursionError, OSError):  # whoever reads it will say
+        with contextlib.suppress(ValueError, RecursionError, OSError):  # its reader will fail
             settings = parse_json(path.read_bytes())
             _require(settings, path, folder, key)
     if ADAPTER in files and CONFIG not in files:

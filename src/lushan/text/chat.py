@@ -71,7 +71,7 @@ class ChatTemplate:
 
     Attributes:
         source: The Jinja text.
-        marks: Whether it says which of its text is learned.
+        marks: Whether it marks which of its text is learned.
         stops: The ids that end a turn.
 
     Args:
@@ -170,11 +170,11 @@ class ChatTemplate:
         return Rendered(shown, turns, plain, earlier)
 
     def disguised(self, messages: Messages, tools: Tools = None) -> bool:
-        """Whether a message holds the text of a control token, which is then read as text."""
+        """Return whether a message holds the text of a control token, which is kept as text."""
         return self._disguise.needed(messages, tools)
 
     def unseen(self, messages: Messages, tools: Tools = None) -> Counter[str]:
-        """How often a dialogue has which field that the template does not show."""
+        """Count the fields of a dialogue that the template does not show."""
         return self._writer.visible(messages, tools)[2]
 
     # Tokens

@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
-    """How much is taken out.
+    """Amount of text that is masked.
 
     Attributes:
         density: Share of a text's tokens.
@@ -63,7 +63,7 @@ class Spans:
         Args:
             ids: Its tokens, one at least.
             sentinels: Token ids, one more than stretches at least.
-            rng: Says which stretches.
+            rng: Chooses the stretches.
         """
         taken, spans = self.counts(len(ids))
         lengths = _parts(rng, taken, spans)

@@ -1,4 +1,4 @@
-"""Where a pretrained model or tokenizer is: in a folder, in an installed package, or on the hub.
+"""Location of a pretrained model or tokenizer: a folder, an installed package, or the hub.
 
 The hub is asked only for what looks like a hub id, and not before one short request has shown that
 it can be reached at all: its client retries for minutes on a machine without a network.
@@ -35,7 +35,7 @@ NO_PICKLE = {"use_safetensors": True}
 
 @dataclass(frozen=True)
 class Place:
-    """Where to read from.
+    """Location to read from.
 
     Attributes:
         path: A folder, or a hub id.
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How transformers is to read from it."""
+        """Options by which transformers reads from it."""
         pinned = {} if self.commit is None else {"revision": self.commit}
         return {
             "local_files_only": self.offline or not self.on_hub,
@@ -221,7 +221,7 @@ def _asking_nobody() -> Iterator[None]:
 
 @functools.cache
 def reachable() -> bool:
-    """Whether the hub answers, by one request that waits three seconds at most."""
+    """Return whether the hub answers, by one request that waits three seconds at most."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
@@ -244,7 +244,7 @@ def _commit(model: str, offline: bool) -> str | None:
         return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
     try:
         return HfApi().model_info(model, timeout=_PATIENCE).sha
-    except Exception:  # noqa: BLE001  (a wrong name, no permission: told when it is read)
+    except Exception:  # noqa: BLE001  (a wrong name, no permission: reported when it is read)
         return None
 
 

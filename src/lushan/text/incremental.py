@@ -1,7 +1,7 @@
 """Tokens as text while they are still coming: characters over several tokens, words, stop strings.
 
-A token is not a text. Three bytes of a Chinese character may be three tokens, and what a token says
-may hang on the one before it (the blank before a word, `##` inside one). So a few tokens are
+A token is not a text. Three bytes of a Chinese character may be three tokens, and a token's text
+may depend on the one before it (the blank before a word, `##` inside one). So a few tokens are
 decoded together with the new one, and what is new in the text is given out once it is whole.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 BROKEN = "\ufffd"
-"""What decoders write for bytes that are no character, or not yet one."""
+"""Character that decoders write for bytes that are no character, or not yet one."""
 _CONTEXT = 6
 """Tokens before the first new one that are decoded with it: more than any character has."""
 
@@ -21,7 +21,7 @@ class Detokenizer:
 
     Args:
         tokenizer: Of transformers.
-        before: The tokens that it goes on from, whose text is not given out again.
+        before: The tokens that it continues, whose text is not given out again.
     """
 
     def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
@@ -55,13 +55,13 @@ class Reader:
 
     Args:
         tokenizer: Of transformers.
-        before: The tokens it goes on from.
+        before: The tokens that it continues.
         stops: Strings that end the text, and are no part of it.
-        endings: Tokens that end the text, likewise.
+        endings: Tokens that end the text, and are no part of it.
 
     Attributes:
         count: Tokens read, one that ended the text included.
-        text: All that they say, up to a stop string.
+        text: Their text, up to a stop string.
         ended: Whether a token ended it.
         stopped: Whether a stop string did.
     """
@@ -83,7 +83,7 @@ class Reader:
 
     def push(self, token: int) -> str:
         """Read one more token; what may be shown after it."""
-        if self.stopped or self.ended:  # padding, while other rows go on
+        if self.stopped or self.ended:  # padding, while other rows continue
             return ""
         self.count += 1
         if token in self.endings:
@@ -92,7 +92,7 @@ class Reader:
         return self._take(self._incoming.push(token))
 
     def finish(self) -> str:
-        """What is left to be shown when nothing more comes."""
+        """Return the text that is still to be shown when no more tokens follow."""
         last = "" if self.stopped else self._take(self._incoming.finish())
         return last + self._show(len(self.text))
 
@@ -133,7 +133,7 @@ def continuation(tokenizer: Any, before: Sequence[int], new: Sequence[int]) -> s
 
 
 def _beyond(known: str, whole: str) -> str:
-    """What a text has behind its beginning, whose last character may not have been whole yet."""
+    """Return what follows the beginning of a text, whose last character may be incomplete."""
     if not whole.startswith(known):
         known = known.rstrip(BROKEN)
     return whole[len(known) :]

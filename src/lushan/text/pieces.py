@@ -1,4 +1,4 @@
-"""Text as tokens that end where they must, with stretches that are text whatever they say.
+"""Text as tokens that end where they must, with stretches that are text whatever they contain.
 
 A tokenizer takes a text as one: a token may reach over the place where an answer begins, which a
 model could then never generate, and what a user wrote may look like a token that ends a turn. Both
@@ -137,7 +137,7 @@ class Pieces:
         return list(found["input_ids"][0]), moved
 
     def _begins(self, marked: Marked, start: int) -> bool:
-        """Whether a tokenizer begins anew there: what stands before is one of its own tokens."""
+        """Return whether the tokenizer starts over at a place: first, or after a control token."""
         if any(a < start <= b for a, b in marked.plain):
             return False
         return start == 0 or any(marked.text.endswith(token, 0, start) for token in self.control)

@@ -28,7 +28,7 @@ GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _PRIVATE = (0xF0000, 0x100000)
 """Planes of characters that have no meaning: they stand for control tokens in what people wrote."""
 _UNSEEN = frozenset(("role", "content", WEIGHT, "tool_call_id"))
-"""Fields that say nothing of their own to a reader."""
+"""Fields that have no content of their own for a reader."""
 _TRIES = 3
 """Values of a field that are tried before it counts as one that a template does not show."""
 
@@ -49,7 +49,7 @@ CALL = {"type": "function", "function": {"name": "lookup", "arguments": {"word":
 
 
 _OF_TEMPLATES = (ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
-"""What a template's own arithmetic, names and macros end in."""
+"""Errors that a template's own arithmetic, names and macros end in."""
 
 
 class Unfit(ValueError):
@@ -58,7 +58,7 @@ class Unfit(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What a template wants to be given where templates differ.
+    """Form of messages that a template expects, where templates differ.
 
     Attributes:
         null: Whether a content that is null is passed as null; else as an empty text.
@@ -144,7 +144,7 @@ class Writer:
         from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        render: Any = render_jinja_template  # it says `str`, and gives lists
+        render: Any = render_jinja_template  # its type is `str`, and it returns lists
         try:
             texts, spans = render(
                 conversations=[form.of(messages)],
@@ -177,7 +177,7 @@ class Writer:
         return Form(null=not self._says_none(Form(), messages[:2]))
 
     def _says_none(self, form: Form, messages: Messages) -> bool:
-        """Whether a content that is null comes out as a word, or cannot be written."""
+        """Return whether a null content is rendered as `None`, or cannot be rendered."""
         counts = []
         for asked in (form, dataclasses.replace(form, null=False)):
             try:
@@ -189,7 +189,7 @@ class Writer:
     def visible(
         self, messages: Messages, tools: Tools
     ) -> tuple[list[dict[str, Any]], Tools, Counter[str]]:
-        """What of a dialogue the template shows, and how often it does not show which field."""
+        """Return what the template shows of a dialogue, and counts of fields it does not show."""
         unseen: Counter[str] = Counter()
         found = []
         for message in messages:
@@ -207,7 +207,7 @@ class Writer:
         return self._differs(name, message["role"], lambda: self._with(name, message))
 
     def _differs(self, name: str, role: str, texts: Callable[[], tuple[str, str]]) -> bool:
-        """Whether texts with and without a field differ, as they did when it was tried before."""
+        """Return whether texts with and without a field differ; each case is tried once."""
         key = (name, role)
         if key not in self._shown:
             try:
@@ -243,7 +243,7 @@ class Writer:
 
 
 def _is_mangled(text: str) -> bool:
-    """Whether arguments were written as JSON text within JSON, or as Python writes a mapping."""
+    """Return whether arguments were written as JSON text within JSON, or as a mapping of Python."""
     return '\\"word\\"' in text or "{'word'" in text
 
 
@@ -264,7 +264,7 @@ class Disguise:
         self._of_others, self._of_assistant = _any_of(control), _any_of(structural)
 
     def needed(self, messages: Messages, tools: Tools = None) -> bool:
-        """Whether a message holds the text of a control token, which is then read as text."""
+        """Return whether a message holds the text of a control token, which is kept as text."""
         return any(
             self._pattern(message["role"]).search(text)
             for message in messages

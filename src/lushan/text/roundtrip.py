@@ -1,4 +1,4 @@
-"""What a tokenizer loses of a text: whether it can be written down again from its tokens."""
+"""Round trip of a text through a tokenizer: whether its tokens give the text back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 40
 
 
 def lost(tokenizer: Any, texts: Sequence[str]) -> str | None:
-    """How many texts do not come back from their tokens, with the first one; None where all do.
+    """Return how many texts do not come back from their tokens, with the first; None where all do.
 
     A space before a text, which byte-level tokenizers put there, is no loss.
 
@@ -40,7 +40,7 @@ def lost(tokenizer: Any, texts: Sequence[str]) -> str | None:
 
 
 def _difference(text: str, back: str) -> str:
-    """Where two texts part: `'The end'` comes back as `'the end'`."""
+    """Return where two texts differ: `'The end'` comes back as `'the end'`."""
     pairs = enumerate(zip(text, back, strict=False))
     place = next((i for i, (a, b) in pairs if a != b), min(len(text), len(back)))
     start = max(0, place - _SHOWN // 4)

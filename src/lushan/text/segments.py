@@ -1,4 +1,4 @@
-"""Which tokens make up a word, to hide whole words: by spaces, and in Chinese by a segmenter."""
+"""Segmentation into words, to mask whole words: by spaces, and in Chinese by a segmenter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def word_numbers(encoding: Any, text: str, segmenter: Segmenter) -> NDArray[np.i
 
 
 def _borders(text: str) -> NDArray[np.int64]:
-    """Where words begin, in characters."""
+    """Return where words begin, in characters."""
     sizes = [len(word) for word in _jieba().cut(text)]
     return np.cumsum([0, *sizes])[:-1] if sizes else np.zeros(1, dtype=np.int64)
 

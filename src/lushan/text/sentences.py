@@ -1,4 +1,4 @@
-"""Where sentences end, in English and Chinese: what a lead baseline needs, and no more."""
+"""Ends of sentences in English and Chinese, as a lead baseline needs them."""
 
 from __future__ import annotations
 

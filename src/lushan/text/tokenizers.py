@@ -20,10 +20,10 @@ from lushan.text import vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
 FILES = ("tokenizer_config.json", "tokenizer.json")
-"""Of every tokenizer that is stored with a run."""
+"""Files of every tokenizer that is stored with a run."""
 
 MOST_TOKENS = 10_000_000
-"""Of a vocabulary: its trainer takes the memory for all of them at the beginning."""
+"""Tokens of a vocabulary: its trainer takes the memory for all of them at the beginning."""
 
 
 def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
@@ -39,7 +39,7 @@ def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
     """
     if not tokenizer.is_fast:
         raise UserError(
-            "this tokenizer has no fast version, and only fast ones tell where words begin",
+            "this tokenizer has no fast version, and only fast ones return where words begin",
             key="processor.path",
             value=path,
             hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
@@ -127,7 +127,7 @@ def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
     rebuilt = Tokenizer.from_str(json.dumps(state))
     backend.pre_tokenizer = rebuilt.pre_tokenizer
     backend.post_processor = rebuilt.post_processor
-    # Saved with it: some classes build their parts anew from these when they are read.
+    # Saved with it: some classes build their parts again from these when they are read.
     tokenizer.add_prefix_space = tokenizer.init_kwargs["add_prefix_space"] = wanted
 
 

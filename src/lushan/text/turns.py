@@ -1,4 +1,4 @@
-"""Where the assistant's turns stand in what a chat template wrote.
+"""Turns of the assistant in the text that a chat template wrote.
 
 A turn begins where the prompt for it ends, and ends with the token by which the model stops. Both
 are found by trying the template on a dialogue whose answers are known.
@@ -34,7 +34,7 @@ _PLAIN = {"role", "content", WEIGHT}
 
 
 _MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
-"""What templates write for control tokens, whether or not a tokenizer has them."""
+"""Control tokens that templates write, whether or not a tokenizer has them."""
 
 
 class Rewritten(Unfit):
@@ -83,7 +83,7 @@ class Turns:
         outside = [text[a:b] for a, b in _between(turns, len(text))]
         self.structure = {m[0] for part in outside for m in self._control.finditer(part)}
         self.structure |= set(self.ends)
-        # Only where the marks say what comparing says, and no turn is rewritten, are they enough.
+        # The marks suffice only where they agree with the comparison, and no turn is rewritten.
         self.quick = writer.tracks and self._marks_suffice()
 
     # Trying the template
@@ -114,7 +114,7 @@ class Turns:
         )
 
     def _behind_block(self, text: str, place: int, block: Span) -> str:
-        """What may hold the end of a turn: the rest of its block, else the token behind that."""
+        """Return what may hold a turn's end: the rest of its block, else the token after that."""
         inside = text[place + len("beta") : block[1]]
         if self._control.search(inside):
             return inside
@@ -208,7 +208,7 @@ class Turns:
     # Dialogues
 
     def of(self, messages: Messages, tools: Tools, text: str, spans: Sequence[Span]) -> list[Span]:
-        """The turns of a dialogue.
+        """Return the turns of a dialogue.
 
         Args:
             messages: The dialogue.
@@ -217,7 +217,7 @@ class Turns:
             spans: Its generation blocks.
 
         Raises:
-            Unfit: They cannot be told.
+            Unfit: They cannot be determined.
             Rewritten: A turn would be another if the dialogue ended with it.
         """
         if self.quick and not tools and all(m.keys() <= _PLAIN for m in messages):
@@ -256,7 +256,7 @@ class Turns:
         return [(self._start(text, a, b), self._end(text, a, b)) for a, b in spans if a < b]
 
     def _start(self, text: str, start: int, end: int) -> int:
-        """Where a block's turn begins: behind the header that the prompt has, if it holds that."""
+        """Return where a block's turn begins: after the prompt's header, if it is there."""
         if self._lead and text.startswith(self._lead, start, end):
             return start + len(self._lead)
         if self._gap and text.endswith(self._gap, 0, start):
@@ -292,10 +292,10 @@ class Turns:
         return turns
 
     def last(self, messages: Messages, tools: Tools) -> Turn:
-        """The last turn of a dialogue that ends with it.
+        """Return the last turn of a dialogue that ends with it.
 
         Raises:
-            Unfit: It cannot be told.
+            Unfit: It cannot be determined.
         """
         before, _ = self.writer.write(messages[:-1], tools, prompt=True)
         text, spans = self.writer.write(messages, tools)
@@ -310,7 +310,7 @@ class Turns:
 
 
 def _shared(one: str, other: str) -> str:
-    """What two texts begin with alike."""
+    """Return the common beginning of two texts."""
     pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     return "".join(character for character, _ in pairs)
 

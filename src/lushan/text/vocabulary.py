@@ -1,4 +1,4 @@
-"""How each kind of tokenizer is trained; the same text gives the same tokenizer, id for id.
+"""Training of each kind of tokenizer; the same text gives the same tokenizer, id for id.
 
 The trainers of the package tokenizers go through words in the order of a hash map, which is another
 one in every process. Byte pairs and characters do not depend on it. For WordPiece the pieces of one
@@ -25,14 +25,14 @@ PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK
 BYTES = 256
 _PREFIX = "##"
 _DIGITS = 3
-"""Of a Unigram piece's log-probability: far above the noise, far below what decides a split."""
+"""Digits of a Unigram piece's log-probability: above the noise, below what decides a split."""
 _RETURNED = 1e-4
 """Between the log-probabilities of two characters that Unigram's trainer has put back."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What decides a tokenizer besides its text.
+    """Options that decide a tokenizer besides its text.
 
     Attributes:
         kind: `wordpiece`, `bpe`, `unigram` or `chars`.
@@ -75,7 +75,7 @@ def train(options: Options, texts: Texts) -> Any:
 
 
 def forgets(node: Mapping[str, Any]) -> str | None:
-    """What a tokenizer loses of nearly every text, by its config; None where the text decides.
+    """Return what a tokenizer loses of nearly every text, by config; None where the text decides.
 
     Args:
         node: Of a config, in plain values.
@@ -99,7 +99,7 @@ def _wordpiece(options: Options, texts: Texts) -> Any:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=options.lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=_PREFIX)
-    # Each may begin a word and go on with one.
+    # Each may begin a word and continue one.
     readable = _readable(options, texts, tokenizer, (options.vocab_size - len(SPECIAL)) // 2)
     trainer = trainers.WordPieceTrainer(
         vocab_size=options.vocab_size,
@@ -195,7 +195,7 @@ def _chars(options: Options, texts: Texts) -> Any:
         return _chars_and_bytes(options, texts)
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
     tokenizer.normalizer = normalizers.Sequence(_plain(options))
-    # Also a space is a character: it tells where words end.
+    # Also a space is a character: it marks where words end.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     trainer = trainers.WordLevelTrainer(

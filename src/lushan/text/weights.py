@@ -1,4 +1,4 @@
-"""How much the tokens of a message count in the loss."""
+"""Weights of a message's tokens in the loss."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def weight_of(message: Mapping[str, Any]) -> float:
 
 
 def is_learned(message: Mapping[str, Any]) -> bool:
-    """Whether a message is the assistant's and has a weight."""
+    """Return whether a message is the assistant's and has a weight."""
     return message["role"] == "assistant" and weight_of(message) > 0

@@ -34,11 +34,11 @@ def windows(
     stride: int | None = None,
     tools: Sequence[Tools] | None = None,
 ) -> list[list[Window]]:
-    """The windows of each dialogue: one, where it fits.
+    """Split each dialogue into windows: one, where it fits.
 
     A long one is split where messages end. A window begins with the system message, if there is
     one, and then so early that as much history as fits stands before the first turn that is learned
-    in it; it goes on as far as it can. A turn that is too long with only what it answers is cut.
+    in it; it ends as late as it can. A turn that is too long with only what it answers is cut.
     Where the template writes a turn otherwise when another follows, each turn has its own window.
 
     Args:
@@ -149,7 +149,7 @@ class _Long:
         return [found.turns[said.index(place)] for place in places]
 
     def _start(self, turn: int) -> int:
-        """Where the window begins whose first learned turn this is."""
+        """Return where the window begins whose first learned turn is given."""
         begin = len(self.head)
         users = (i for i in range(begin, self.turns[turn]) if self.messages[i]["role"] == "user")
         # With an answer a window begins only where the whole dialogue does.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 MOST_PIXELS = 100_000_000
-"""Of an image that is decoded; a small file can hold many more."""
+"""Pixels of an image that is decoded; a small file can hold many more."""
 
 
 def decode(data: bytes, name: str) -> Picture:

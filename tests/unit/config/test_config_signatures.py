@@ -102,7 +102,7 @@ def test_a_kind_in_words(kind, said):
     assert words(kind) == said
 
 
-QUOTED = "Text that reads like something else stands in quotes"
+QUOTED = "Text that reads like something else needs quotes"
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_where_a_row_is(write, refused) -> None:
     assert (error.line, "(element 3)" in error.problem) == (4, True)
     rows = [dict(row, id="same") for row in ROWS]
     error = refused(Jsonl(train=write("x.json", minified(rows))).read)
-    assert "stands already in element 1" in error.problem
+    assert "is already in element 1" in error.problem
     ids = Jsonl(train=write("x.json", minified(ROWS)), id=None).read().splits["train"]["id"]
     assert ids.to_pylist() == ["x.json:1", "x.json:2", "x.json:3", "x.json:4"]
 

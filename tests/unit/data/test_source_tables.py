@@ -269,4 +269,4 @@ def test_joined_files(write, refused) -> None:
     assert f"{path}:3" in read.notes[0]
     path = write("y.csv", "text,label\na,x\n\ufefftext,label\nb,y\n")
     error = refused(Table(train=path).read)
-    assert (error.problem, error.file, error.line) == ("the header stands here once more", path, 3)
+    assert (error.problem, error.file, error.line) == ("the header is repeated here", path, 3)

@@ -64,7 +64,7 @@ def test_commands(talk, tmp_path):
     assert [m["role"] for m in saved] == ["system", "user", "assistant"]
     assert saved[1]["content"] == "/slash"
     assert (tmp_path / "there.jsonl").read_text() == "mine"
-    for note in ("begun anew", "is there already", "where to?", "no /nothing", "/system TEXT"):
+    for note in ("started over", "is there already", "where to?", "no /nothing", "/system TEXT"):
         assert note in done.err
     assert len(done.out.splitlines()) == 2
 

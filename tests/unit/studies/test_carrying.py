@@ -84,7 +84,7 @@ def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
     run, told = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
     monkeypatch.setattr(runner.time, "sleep", lambda _: run.folder.states.pop(0))
     assert carried(run, told=told.append) == [["a"]]
-    assert told == ["waiting for 1 runs that other processes carry out"]
+    assert told == ["waiting for 1 runs that other processes execute"]
 
 
 class Pool:

@@ -52,7 +52,7 @@ def test_what_need_not_be_said(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("seeds: [1, 2]", "seeds: [1, 1]", 7, "stands twice"),
+        ("seeds: [1, 2]", "seeds: [1, 1]", 7, "is repeated"),
         ("seeds: [1, 2]", "seeds: [1, x]", 7, "not a whole number"),
         ("seeds: [1, 2]", "seeds: 1", 7, "is a list"),
         ("seeds: [1, 2]", "sedes: [1, 2]", 7, "Did you mean 'seeds'"),
@@ -61,11 +61,11 @@ def test_what_need_not_be_said(tmp_path):
         ("{head: crf, decay: none}", "{head: crv, decay: none}", 6, "Did you mean 'crf'"),
         ("{head: crf, decay: none}", "{haed: crf}", 6, "Did you mean 'head'"),
         ("columns: decay", "columns: dekay", 9, "Did you mean 'decay'"),
-        ("columns: decay, ", "", 9, "stands in none of them"),
+        ("columns: decay, ", "", 9, "is in none of them"),
         ("columns: decay, ", "columns: decay, baseline: {decay: none}, ", 9, "not a row"),
         ("columns: decay, ", "columns: decay, test: welch, ", 9, "differences to what"),
         ("columns: decay, ", "columns: decay, baseline: {head: crf}, test: welhc, ", 9, "'welch'"),
-        ("columns: decay", "columns: [decay, head]", 9, "stands twice"),
+        ("columns: decay", "columns: [decay, head]", 9, "is repeated"),
         ("crf: [task/head=crf]", "linear: [task/head=crf]", 4, "in line 4 already"),
         (
             "exclude: [{head: crf, decay: none}]",

@@ -88,7 +88,7 @@ def test_conditions_that_cannot_be(command, place, cli_inside):
     ("mistake", "said"),
     [
         ("data.text=nothing", "there is no column 'nothing'"),
-        ("data.label=text", "never stands in train"),
+        ("data.label=text", "never occurs in train"),
         ("data.train=nowhere.csv", "nowhere.csv"),
         ("trainer.max_epoch=1", "max_epoch"),
     ],

@@ -1,7 +1,7 @@
-"""Which examples make up which optimizer step.
+"""Batching: which examples make up which optimizer step.
 
 The order is a pure function of (seed, epoch), so a run that was stopped needs no saved loader: it
-asks for the same plan and goes on at the same place. A *global batch* is what one optimizer step
+asks for the same plan and continues at the same place. A *global batch* is what one optimizer step
 sees, whatever the machine; *micro-batches* are how much of it one device holds at a time.
 """
 
@@ -108,7 +108,7 @@ def split_batch(
 
 
 def rank_is_idle(batch: Indices, rank: int) -> bool:
-    """Whether this rank got only a stand-in from `split_batch`."""
+    """Return whether this rank got only a stand-in from `split_batch`."""
     return len(batch) <= rank
 
 

@@ -22,7 +22,7 @@ class GlobalBatch(TypedDict):
     """One rank's share of what one optimizer step sees.
 
     `targets` counts the loss terms of the whole global batch over all ranks, or adds up their
-    weights: every rank divides by the same number. Where only collating tells (`counted`), they are
+    weights: every rank divides by the same number. Where only collating knows (`counted`), they are
     those of this rank alone. `weight` is 0 for a stand-in (see `split_batch`), else 1. Of the
     micro-batches the first `real` count; those after them keep this rank in step with one that has
     more.

@@ -21,7 +21,7 @@ Stopping = Literal["first_exhausted", "all_exhausted"]
 
 @dataclasses.dataclass(frozen=True)
 class Mix:
-    """What an epoch takes of each corpus.
+    """Mix of corpora in an epoch.
 
     Attributes:
         sizes: Name of each corpus to its examples, in the order in which the table has them, one
@@ -30,7 +30,7 @@ class Mix:
         measure: What the weights are shares of.
         epoch_examples: Examples of an epoch; None goes by `stopping`.
         stopping: An epoch ends where the first corpus is exhausted, or the last one; those that
-            are exhausted before begin anew.
+            are exhausted before start over.
     """
 
     sizes: dict[str, int]

@@ -18,7 +18,7 @@ Indices = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Which features each row holds.
+    """Rows, and the features that each one holds.
 
     Attributes:
         members: Features, row after row.
@@ -90,9 +90,9 @@ def best_fit(lengths: NDArray[np.integer], capacity: int) -> Rows:
 
 
 def joined(features: list[dict[str, Any]]) -> dict[str, Any]:
-    """Features as one row: lists end to end, `length` and `targets` added up.
+    """Join features to one row: lists end to end, `length` and `targets` added up.
 
-    `pieces` tells how long each one is. Other numbers are those of the first.
+    `pieces` has the length of each one. Other numbers are those of the first.
     """
     row = {
         name: np.concatenate([f[name] for f in features])

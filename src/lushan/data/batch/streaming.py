@@ -1,8 +1,7 @@
-"""Rows of a set that is read as a stream, from any row on.
+"""Stream of rows of a set, from any row on.
 
-`datasets` tells where a stream stands, and goes on there without reading again what came before in
-other files. Where it stood is remembered on the way, so that a run that is resumed needs not skip
-through all that it has seen.
+`datasets` gives the state of a stream, and continues from it without reading the earlier files
+again. States are kept on the way, so that a resumed run need not skip through all that it has seen.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class Stream:
         return rows
 
     def _opened_at(self, row: int) -> bool:
-        """Whether there is such a row, or the end is there."""
+        """Open the stream at a row; return whether there is such a row, or the stream's end."""
         place, state = self._known(row)
         self._data = self.opened()
         if state is not None:
@@ -115,7 +114,7 @@ class Stream:
 
 
 def _is_the_network(error: Exception) -> bool:
-    """Whether trying again may help: also libraries' errors that are no OSError."""
+    """Return whether trying again may help: also libraries' errors that are no OSError."""
     causes = [error, *filter(None, [error.__cause__])]
     kinds = [kind for cause in causes for kind in type(cause).__mro__]
     named = any(kind.__module__.partition(".")[0] in _NETWORK for kind in kinds)

@@ -90,13 +90,13 @@ def as_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def text_bytes(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Bytes of each text of a column, shape (N,); the texts themselves are not looked at."""
+    """Return the bytes of each text of a column, shape (N,), without reading the texts."""
     sizes = [np.diff(text_ends(chunk)).astype(np.int64) for chunk in column.chunks]
     return np.concatenate([np.empty(0, np.int64), *sizes])
 
 
 def text_ends(texts: pa.Array) -> np.ndarray[Any, Any]:
-    """Where each text begins and the last one ends, in bytes of their buffer, shape (N + 1,)."""
+    """Return where each text begins and the last one ends, in bytes of the buffer, (N + 1,)."""
     kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     offsets = texts.buffers()[1]
     if offsets is None or not len(texts):

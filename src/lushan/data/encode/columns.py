@@ -86,7 +86,7 @@ class ColumnFiles:
         return (pa.LargeListArray if wide else pa.ListArray).from_arrays(offsets, values)
 
     def _offsets(self, field: pa.Field, wide: bool) -> pa.Buffer:
-        """Where each list begins and the last one ends."""
+        """Return where each list begins and the last one ends."""
         sizes = np.frombuffer(map_file(self.folder / f"{field.name}.sizes"), dtype=np.int64)
         path = self.folder / f"{field.name}.offsets"
         kind = np.int64 if wide else np.int32
@@ -135,4 +135,4 @@ class _Sparing:
         return self.file.tell()
 
     def close(self) -> None:
-        """Left to whoever opened it."""
+        """Do nothing: the caller that opened the file closes it."""

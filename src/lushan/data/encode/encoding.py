@@ -39,7 +39,7 @@ from lushan.run.caches import provide
 ROWS_AT_ONCE = 1000
 """Rows encoded per call: enough for the tokenizer to spread over the cores, little memory."""
 BYTES_AT_ONCE = 1 << 20
-"""Of the rows encoded per call; a row of more is encoded alone."""
+"""Bytes of the rows encoded per call; a longer row is encoded alone."""
 LARGE = 20_000
 """Rows from which on several processes encode a split: what is around the tokenizer is Python."""
 LARGE_BYTES = 1 << 23

@@ -77,7 +77,7 @@ _maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 def map_file(path: Path) -> pa.Buffer:
-    """A file's content as memory that the system reads in when it is looked at."""
+    """Map a file into memory, which the system reads in when it is accessed."""
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return pa.py_buffer(b"")
@@ -87,10 +87,10 @@ def map_file(path: Path) -> pa.Buffer:
 
 
 def release() -> None:
-    """Give the pages of all maps back; what is looked at again is read again.
+    """Release the pages of all maps; what is accessed again is read again.
 
     The system would take them when it needs them. Until then they count as this process's memory,
-    and whoever bounds it (a cluster's scheduler) does not tell the two apart.
+    and a bound on it (a cluster scheduler's) does not distinguish the two.
     """
     if hasattr(mmap, "MADV_DONTNEED"):
         for mapped in list(_maps):

@@ -51,5 +51,5 @@ class ChatHub(Dialogues, HubSet):
     def table_of(
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
-        """Likewise; see `untyped`."""
+        """Return the table of a split; see `untyped`."""
         return super().table_of(untyped(columns), split, notes, fields)

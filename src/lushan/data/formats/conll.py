@@ -25,7 +25,7 @@ from lushan.text.tags import is_tag
 
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
-"""What comments start with in CoNLL-U."""
+"""Start of comments in CoNLL-U."""
 _RANGE = re.compile(r"\d+-\d+")
 _EMPTY_NODE = re.compile(r"\d+\.\d+")
 
@@ -41,7 +41,7 @@ _Word = tuple[int, str, str]
 
 
 class _Layout(NamedTuple):
-    """How the columns of a file stand.
+    """Layout of the columns of a file.
 
     Attributes:
         split: Parts a line into its fields.
@@ -60,7 +60,7 @@ class _Layout(NamedTuple):
     comment: str | None
 
     def is_comment(self, row: _Row) -> bool:
-        """Whether a line is a comment: `#love O` is a token and its tag."""
+        """Return whether a line is a comment: `#love O` is a token and its tag."""
         _, line, fields = row
         if self.comment is None or not line.startswith(self.comment):
             return False
@@ -69,7 +69,7 @@ class _Layout(NamedTuple):
         return self.tag_at is not None and not is_tag(fields[self.tag_at].strip())
 
     def left_out(self, row: _Row) -> str:
-        """What a line holds that is not a word; '' for a word."""
+        """Return what a line holds that is not a word; '' for a word."""
         if self.is_comment(row):
             return "comments"
         return _of_words(row[2][0]) if self.ids else ""
@@ -219,7 +219,7 @@ class Conll(Tagged, WholeFiles):
                 value=self.token_column,
                 file=path,
                 line=number,
-                hint="In CoNLL-U and its kin the words stand in the second column: "
+                hint="In CoNLL-U and similar formats the second column has the words: "
                 "data.token_column=1.",
             )
         comment = self.comment or (COMMENT if ids else None)
@@ -331,7 +331,7 @@ def _sample(lines: Sequence[str]) -> list[str]:
 
 
 def _counts_words(lines: Sequence[str], split: Callable[[str], list[str]], width: int) -> bool:
-    """Whether the first column holds 1, 2, 3, ... in most sentences of several words."""
+    """Return whether the first column holds 1, 2, 3, ... in most sentences of several words."""
     counting = others = 0
     ids: list[str] = []
     for line in [*lines, ""]:
@@ -346,14 +346,14 @@ def _counts_words(lines: Sequence[str], split: Callable[[str], list[str]], width
 
 
 def _of_words(identifier: str) -> str:
-    """What an id of CoNLL-U names where it is not one word: '' for a word."""
+    """Return what an id of CoNLL-U names where it is not one word: '' for a word."""
     if _RANGE.fullmatch(identifier):
         return "multiword tokens"
     return "empty nodes" if _EMPTY_NODE.fullmatch(identifier) else ""
 
 
 def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
-    """What was left out."""
+    """Yield a note on each kind of line that was left out."""
     if comments := counts["comments"]:
         yield plural(
             comments,

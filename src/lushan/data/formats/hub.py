@@ -35,11 +35,11 @@ BUILDERS = {
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 CONVERTED = "refs/convert/parquet"
-"""Where the hub keeps a plain copy of a set that was made by a script."""
+"""Branch of the hub with a plain copy of a set that was made by a script."""
 
 
 def load_here(*args: Any, **options: Any) -> Any:
-    """`load_dataset`, which asks nobody: of local files too it tells the hub that they are read."""
+    """Return `load_dataset` offline: it would report reads of local files to the hub."""
     with folders.asking_nobody() as datasets:
         return datasets.load_dataset(*args, **options)
 
@@ -112,7 +112,7 @@ class HubSet(Source):
         return self.table_of(columns, split, notes, fields)
 
     def hash_of(self, split: str, name: str) -> str:
-        """Of the files, where they are local; else of the set's name and commit."""
+        """Return the hash of local files; else that of the set's name and commit."""
         del split
         place = Path(self.path).expanduser()
         if place.is_file():
@@ -163,7 +163,7 @@ class HubSet(Source):
             suffix = files.bare_suffix(place)
             if suffix not in BUILDERS:
                 raise UserError(
-                    "the ending of this file tells no format",
+                    "the ending of this file is that of no known format",
                     key="data.path",
                     value=self.path,
                     hint=f"Known are {', '.join(BUILDERS)}.",

@@ -31,7 +31,7 @@ class Mixture(Source):
         weigh_by: What the weights are shares of: tokens, or examples.
         epoch_examples: Examples of an epoch; null goes by `stopping`.
         stopping: An epoch ends where the first corpus is exhausted, or the last one; those that
-            are exhausted before begin anew.
+            are exhausted before start over.
         cache_dir: Where documents are kept.
     """
 
@@ -153,18 +153,18 @@ class Mixture(Source):
         return corpus.splits[split]
 
     def hash_of(self, split: str, name: str) -> str:
-        """Hash of what the sources say of that split."""
+        """Return the hash of the sources' fingerprints of that split."""
         del name
         said = {n: source.fingerprint().get(split) for n, source in self.sources.items()}
         return hash_json(said)
 
     def fingerprint(self) -> dict[str, str]:
-        """Split to a hash of what the sources say of it."""
+        """Return for each split a hash of the sources' fingerprints."""
         self._require_sources()
         return super().fingerprint()
 
     def options(self) -> dict[str, Any]:
-        """Those of the sources: weights do not change what is encoded."""
+        """Return the options of the sources: weights do not change what is encoded."""
         return {
             "reader": type(self).__name__,
             "sources": {name: source.options() for name, source in self.sources.items()},

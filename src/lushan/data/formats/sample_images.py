@@ -46,7 +46,7 @@ class SampleImages(Sample):
 
 
 def _drawn(shape: str, chance: Any) -> bytes:
-    """Return an image as BMP, whose bytes do not hang on a library that packs them."""
+    """Return an image as BMP, whose bytes do not depend on a library for compression."""
     from PIL import Image as Pictures
     from PIL import ImageDraw
 

@@ -26,7 +26,7 @@ Example = tuple[list[str], list[str]]
 SIZES = {"train": 200, "validation": 60, "test": 60}
 
 # The last sixth of each list stands in evaluation only. Some names are of two kinds, and only the
-# words around them tell which.
+# words around them determine which.
 _NAMES = {
     "PER": "Anna|Bob Miller|Maria Lopez|Jordan|Li Wei|Tom|Grace Kim|Washington|Chen Yu|Sara|"
     "Omar Haddad|Florence",
@@ -119,7 +119,7 @@ class Chance:
 
 
 def _options(words: str, split: str) -> list[str]:
-    """What may fill a slot: evaluation also has the last sixth."""
+    """Return the words that may fill a slot: evaluation also has the last sixth."""
     every = words.split("|")
     return every if split != "train" else every[: len(every) * 5 // 6]
 

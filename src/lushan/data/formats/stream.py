@@ -41,8 +41,8 @@ class Stream(HubSet):
 
     The training split comes in windows of `window_documents` documents in the set's order. Each is
     encoded, shuffled and trained on like a small epoch, and then forgotten. Behind the last one the
-    set begins anew. A window is a function of its number: a run that is resumed goes on in the one
-    it stood in, and nothing comes twice or is left out.
+    set starts over. A window is a function of its number: a resumed run continues in its window,
+    and no document is repeated or left out.
 
     Args:
         path: A hub id; or a file, a pattern of files or a folder: Parquet, JSONL, CSV, text lines.
@@ -251,7 +251,7 @@ class Stream(HubSet):
             suffix = files.bare_suffix(local[0])
             if suffix not in BUILDERS:
                 raise UserError(
-                    "the ending of this file tells no format",
+                    "the ending of this file is that of no known format",
                     key="data.path",
                     value=self.path,
                     hint=f"Known are {', '.join(BUILDERS)}.",
@@ -291,7 +291,7 @@ class Stream(HubSet):
     # What it is
 
     def hash_of(self, split: str, name: str) -> str:
-        """Of the files, where they are local; else of the set's name and commit."""
+        """Return the hash of local files; else that of the set's name and commit."""
         known = self.__dict__.setdefault("_hashes", {})
         if name not in known:
             memory = None if self.cache_dir is None else self.cache_dir / "hashes"

@@ -26,7 +26,7 @@ from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
 _ROWS = 1024
-"""Of a Parquet file, read at a time."""
+"""Rows of a Parquet file that are read at a time."""
 SAMPLE = 1000
 """Lines that show what separates fields."""
 _TABS = (".tsv", ".tab", ".txt")
@@ -102,7 +102,7 @@ class Table(Rows, WholeFiles):
                 raise ragged(path, number, row, names, separator)
             if is_header and row == first:
                 raise UserError(
-                    "the header stands here once more",
+                    "the header is repeated here",
                     file=path,
                     line=number,
                     hint="Files were joined here; remove this line.",
@@ -247,7 +247,7 @@ def ragged(
         file=path,
         line=line,
         value=separator.join(row),
-        hint="A field that holds the separator stands in quotation marks; see data.separator and "
+        hint="A field that holds the separator needs quotation marks; see data.separator and "
         "data.quote.",
     )
 

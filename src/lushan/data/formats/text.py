@@ -58,7 +58,7 @@ class Text(FileSource):
     longest_part: int = documents.LONGEST_PART
     cache_dir: Path | None = None
     prefix: str = dataclasses.field(default="", init=False)
-    """What ids begin with; a mixture's."""
+    """Prefix of ids, set by a mixture."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,7 +154,7 @@ class Text(FileSource):
         }
 
     def _sample(self, split: str, found: Documents, size: int) -> Documents:
-        """At most so many documents of a split; fewer of them lie within more of them."""
+        """Return so many documents of a split at most; a smaller sample is part of a larger one."""
         if size >= len(found):
             return found
         rows = np.sort(np.random.default_rng(self.seed).permutation(len(found))[:size])
@@ -164,7 +164,7 @@ class Text(FileSource):
         return corpora.select(found, rows, place, counts=found.counts)
 
     def reading(self) -> Reading:
-        """How a file is read as documents."""
+        """Return the settings by which a file is read as documents."""
         return Reading(
             unit=self.document,
             format=self.format,
@@ -174,7 +174,7 @@ class Text(FileSource):
         )
 
     def _place(self, origin: str, *parts: object) -> Path | None:
-        """Where documents read from the files of `origin` are kept: by all that decides them."""
+        """Return the cache file of documents of the split `origin`, by all that decides them."""
         if self.cache_dir is None:
             return None
         paths = self.paths_of(origin)

@@ -1,4 +1,4 @@
-"""The processes of a parallel run: who starts them, and what is said when one of them is gone."""
+"""Processes of a parallel run: how they are started, and errors when one of them has ended."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
 
 RUN_FOLDER = "LUSHAN_RUN"
-"""Environment variable that tells the other ranks which run they take part in."""
+"""Environment variable by which the other ranks know their run."""
 
 GLOO = ("gloo", "Application timeout caused pair closure")
-"""What stands in gloo's errors: the file of its own that raised them, of which this one is bare."""
+"""Texts in gloo's errors: the name of its source file, and the one error without it."""
 
 GRACE = 3.0
 """Seconds that other processes of this machine have to end after the first one has failed."""
 
 NOTICE = 15.0
-"""Seconds that the first process has to notice that another one has ended badly."""
+"""Seconds that the first process has to notice that another one has failed."""
 
 
 class Launcher(SubprocessLauncher):
     """Starts the other ranks of this machine with the run's own config, and ends them.
 
     Attributes:
-        lost: What has become of those that did not end well; who was gone first stands first.
+        lost: Descriptions of those that failed, the first failure first.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -113,23 +113,23 @@ class Launcher(SubprocessLauncher):
 
 
 class Observer(ChildObserver):
-    """Ends a run of which a rank has ended badly, where the first process waits for it in vain.
+    """Ends a run when a rank has failed and the first process would wait for it forever.
 
-    Lightning's own kills the first process as soon as it looks: in the midst, too, of what that
-    one is about to say and to write of the very same failure.
+    Lightning's own kills the first process at its first check, even while that one is reporting
+    the very same failure.
     """
 
     def end_all(self) -> None:
         """Give the first process time to report the failure; then end what still waits."""
         time.sleep(NOTICE)
         if self.children:
-            what = "another rank ended badly, and the first one still waits for it: ended"
+            what = "another rank failed, and the first one still waits for it: ended"
             echo(f"error: {what}", err=True)
             super().end_all()
 
 
 def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
-    """Who starts the processes of a parallel run, where Lightning would not find it by itself.
+    """Return what starts the processes of a parallel run, where Lightning would not find it.
 
     Args:
         nodes: Machines that the config wants.
@@ -169,7 +169,7 @@ def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
 
 
 def require_alone(variables: Mapping[str, str] = os.environ) -> None:
-    """Of a config for one process, only one may have been started.
+    """Make sure that only one process was started for a config that needs one.
 
     Raises:
         UserError: There are others: each would train the whole by itself, in the same folder.
@@ -195,7 +195,7 @@ def _in_slurm(variables: Mapping[str, str]) -> bool:
 
 @contextlib.contextmanager
 def others_named(strategy: Any) -> Iterator[None]:
-    """Where this process only noticed that another one is gone, say which, and what became of it.
+    """Replace the error of a lost connection by one that names the failed process and the reason.
 
     Raises:
         RunFailed: Instead of the library's error, which names an address.
@@ -206,9 +206,9 @@ def others_named(strategy: Any) -> Iterator[None]:
         lost = getattr(strategy, "lost", [])
         if not lost or not _is_lost_contact(error):
             raise
-        raise RunFailed(f"{'; '.join(lost)}: what it had to say stands above") from error
+        raise RunFailed(f"{'; '.join(lost)}: its own error is above") from error
 
 
 def _is_lost_contact(error: RuntimeError) -> bool:
-    """Whether an error says no more than that another process does not answer any more."""
+    """Return whether an error says only that another process does not answer any more."""
     return isinstance(error, dist.DistError) or any(words in str(error) for words in GLOO)

@@ -1,4 +1,4 @@
-"""How several processes train one model: copies of it (DDP), or parts of it (FSDP2, tensors).
+"""Strategies to train one model in several processes: copies (DDP), or parts (FSDP2, tensors).
 
 Lightning joins the processes; what is ours is what every strategy owes the module: which share of
 the data a process sees, one way into the model, states that are saved and read by all together.
@@ -29,7 +29,7 @@ from lushan.launch.cores import usable_threads
 
 
 class _Ours(lightning.WithLauncher):
-    """What our strategies have in common."""
+    """Methods that our strategies share."""
 
     def __init__(self, *, minutes: float, **options: Any) -> None:
         super().__init__(timeout=datetime.timedelta(minutes=minutes), **options)  # type: ignore[call-arg]
@@ -47,7 +47,7 @@ class _Ours(lightning.WithLauncher):
         """Join a group of torchrun's under a name that processes it had before did not have.
 
         It keeps one store of addresses when it starts processes again, and those of the dead are
-        still in it: who asks there for the others may wait for somebody who is not.
+        still in it: a process that asks there for the others may wait for one that has ended.
         """
         here: Any = self
         here.accelerator.setup_device(here.root_device)
@@ -74,14 +74,14 @@ class _Ours(lightning.WithLauncher):
         return Launcher(here.cluster_environment, here.num_processes, here.num_nodes)
 
     def on_exception(self, exception: BaseException) -> None:
-        """Whoever waits for this process would wait in vain."""
+        """End the processes started here, which would wait for this one forever."""
         here: Any = self
         super().on_exception(exception)  # type: ignore[misc]
         here.launcher.end_children(GRACE)
 
     @property
     def lost(self) -> list[str]:
-        """What has become of processes started here that did not end well, the first ones first."""
+        """Descriptions of failed processes that were started here, the first failure first."""
         here: Any = self
         return list(here.launcher.lost)
 
@@ -126,12 +126,12 @@ class Sharded(_Ours, ModelParallelStrategy):
 
     @property
     def data_ranks(self) -> int:
-        """How many shares a global batch has."""
+        """Number of shares of a global batch."""
         return self.world_size // self.tensor_parallel
 
     @property
     def data_rank(self) -> int:
-        """Which of them this process sees."""
+        """Number of the share that this process sees."""
         return self.global_rank // self.tensor_parallel
 
     def setup_environment(self) -> None:
@@ -172,7 +172,7 @@ class Sharded(_Ours, ModelParallelStrategy):
 
         if module.adaptation is not None and module.adaptation.method == "adalora":
             raise UserError(
-                "AdaLoRA looks at whole matrices, and here each process has a part of them",
+                "AdaLoRA needs whole matrices, and here each process has a part of them",
                 key="trainer.strategy",
                 value="fsdp",
                 hint="Write trainer=ddp, or peft=lora.",
@@ -196,10 +196,10 @@ class Sharded(_Ours, ModelParallelStrategy):
         *,
         freely: bool = False,
     ) -> Any:
-        """What `call` makes of the model and a batch: the one way into a sharded model.
+        """Return the result of `call` on the model and a batch: the one way into a sharded model.
 
         Args:
-            call: What is asked of the model.
+            call: The function to call.
             model: The whole.
             batch: Given to `call`.
             freely: Whether a process may go through the model as often as it likes, as it must to
@@ -267,7 +267,7 @@ class Sharded(_Ours, ModelParallelStrategy):
         return sharded.load(folder, module, optimizer, self._names())
 
     def _names(self) -> list[str]:
-        """Of the optimizer's weights, in its order."""
+        """Return the names of the optimizer's weights, in its order."""
         module: Any = self.lightning_module
         names = {id(p): name for name, p in module.named_parameters()}
         groups = self.optimizers[0].param_groups if self.optimizers else []
@@ -279,7 +279,7 @@ def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
         kind = type(getattr(optimizer, "optimizer", optimizer))
         if kind.__name__ in ("Adafactor", "Muon"):
             raise UserError(
-                f"{kind.__name__} looks at whole matrices, and here each process has a part of one",
+                f"{kind.__name__} needs whole matrices, and here each process has a part of one",
                 key="trainer.strategy",
                 value="fsdp",
                 hint="Write trainer=ddp, or optimizer=adamw.",

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     try:
         follow(Path(remote_code.without_flag(sys.argv[1:])[0]))
     except Pruned:
-        pass  # the first rank tells
+        pass  # the first rank reports it
     except BaseException as error:  # noqa: BLE001 - each has its exit code
         complain(error, sys.argv[1:])
         sys.exit(code_of(error))

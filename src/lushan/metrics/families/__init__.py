@@ -1,1 +1,1 @@
-"""The metrics that tasks bring, one file a family: each class says all there is to know of it."""
+"""The metrics that tasks bring, one file a family: each class holds all there is to know of it."""

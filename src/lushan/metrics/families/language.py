@@ -68,7 +68,7 @@ class TokenAccuracy(TokenRatio):
 
 
 class BitsPerByte(Metric):
-    """What it takes to write a text down and to end it, which compares over tokenizers."""
+    """Bits per byte to encode a text and its end, comparable over tokenizers."""
 
     higher_is_better = False
     formula = staticmethod(ratio)

@@ -1,6 +1,6 @@
 """Metrics of sequence tagging. Predictions and targets are the tags of a sentence, in IOB2.
 
-What counts as an entity is told in `lushan.metrics.entities`.
+What counts as an entity is defined in `lushan.metrics.entities`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class TokenAccuracy(Metric):
     formula = staticmethod(ratio)
 
     def counts(self, gold: str) -> bool:
-        """Whether a word counts."""
+        """Return whether a word with this gold tag counts."""
         del gold
         return True
 
@@ -103,10 +103,10 @@ class TokenAccuracy(Metric):
 
 
 class TokenAccuracyWithoutO(TokenAccuracy):
-    """The same among words whose gold tag is not `O`."""
+    """Accuracy of tags among words whose gold tag is not `O`."""
 
     def counts(self, gold: str) -> bool:
-        """Whether a word counts."""
+        """Return whether a word with this gold tag counts."""
         return gold != "O"
 
 

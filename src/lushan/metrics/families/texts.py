@@ -1,6 +1,6 @@
 """Metrics of generated text. Predictions are texts, targets lists of references.
 
-What each number means is told in `lushan.metrics.generation`.
+What each number means is defined in `lushan.metrics.generation`.
 """
 
 from __future__ import annotations

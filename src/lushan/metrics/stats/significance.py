@@ -1,10 +1,10 @@
-"""Whether a difference between two systems is more than chance: tests, and the difference itself.
+"""Tests of significance of a difference between two systems, and the difference itself.
 
 Every test gives the difference `a - b` with its 95 % interval beside a two-sided p.
 
 Over examples, for numbers that follow from counts (F1, BLEU, accuracy, perplexity). The systems
-judged the same examples, in the same order; of each, a row of counts is kept, and a score is
-computed from summed rows, for many resamples at once.
+were evaluated on the same examples, in the same order; of each, a row of counts is kept, and a
+score is computed from summed rows, for many resamples at once.
 
 * `paired_bootstrap`: how far the difference would move with other examples.
 * `randomisation`: how often as large a difference comes of exchanging the systems' outputs on a
@@ -45,13 +45,13 @@ Score = Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """What a test came to.
+    """Outcome of a test.
 
     Attributes:
         effect: `a - b`.
         low: Lower end of its interval.
         high: Upper end.
-        p: Two-sided. nan where nothing can be said: a score is undefined, or nothing varies.
+        p: Two-sided. nan where there is no answer: a score is undefined, or nothing varies.
     """
 
     effect: float
@@ -73,7 +73,7 @@ def paired_bootstrap(
 ) -> Difference:
     """The paired bootstrap over examples (Efron and Tibshirani, 1993; Riezler and Maxwell, 2005).
 
-    Both systems are judged on the same resampled examples. The resampled differences lie around
+    Both systems are evaluated on the same resampled examples. The resampled differences lie around
     the observed one; moved to lie around 0 they are what chance does, and p is the share of them
     that is as far from 0 as the observed difference, to either side. The interval is that of the
     percentiles; where the resamples are skewed it may leave out 0 at a p a little above 0.05,
@@ -161,7 +161,7 @@ def mcnemar(a: Any, b: Any) -> Difference:
         b: The same of system `b`.
 
     Returns:
-        The difference of the accuracies. Where no example tells the systems apart, p is 1.
+        The difference of the accuracies. Where no example distinguishes the systems, p is 1.
 
     Raises:
         ValueError: The two have not as many examples.

@@ -1,6 +1,6 @@
 """Rows of several documents: a mask that keeps each token within its own.
 
-Causal models of transformers find such rows by their positions, which begin anew with each
+Causal models of transformers find such rows by their positions, which restart with each
 document. Bidirectional ones do not; they are given the mask here, in the form that each takes.
 """
 
@@ -18,7 +18,7 @@ MASKABLE = ("eager", "sdpa")
 
 
 def takes_rows(config: Any) -> bool:
-    """Whether a bidirectional model can be kept within documents at all.
+    """Return whether a bidirectional model can be kept within documents at all.
 
     Flex attention wants masks of its own kind, and DeBERTa multiplies its embeddings by the mask.
     """
@@ -27,12 +27,12 @@ def takes_rows(config: Any) -> bool:
 
 
 def begins(position_ids: Tensor) -> Tensor:
-    """Where in a row a document begins, (B, L): at its first token, and where positions go back."""
+    """Mark where documents begin in a row, (B, L): at its start, and where positions go back."""
     return torch.diff(position_ids, prepend=position_ids[:, :1]) != 1
 
 
 def attention_mask(config: Any, position_ids: Tensor, dtype: torch.dtype) -> Any:
-    """What a bidirectional model takes as `attention_mask` for rows of several documents.
+    """Return the `attention_mask` of a bidirectional model for rows of several documents.
 
     Args:
         config: Of the model.

@@ -19,13 +19,13 @@ from lushan.compat.transformers import attention_of, set_attention
 from lushan.models.attention.packed_mask import begins
 
 NAME = "by_document"
-"""What transformers calls this kind of attention, of which it is told by `choose`."""
+"""Name of this kind of attention in transformers, registered by `choose`."""
 WHOLE = "sdpa"
 """The kind whose place it takes, and which does all that is no row of documents."""
 
 
 def possible(config: Any, device: torch.device) -> bool:
-    """Whether it may stand in for a model's own; that documents stay apart is to be tried still.
+    """Return whether it may replace a model's attention; whether documents stay apart is probed.
 
     Of images in a text a mask says what sees what, and here there is none.
     """
@@ -50,7 +50,7 @@ def _register() -> None:
 
 
 def mask(**asked: Any) -> Tensor | None:
-    """None where each token sees all of its document before it; else the mask of `sdpa`.
+    """Return None where each token sees all of its document before it; else the mask of `sdpa`.
 
     Args:
         asked: What transformers asks `sdpa_mask` for; all of it goes there.
@@ -72,14 +72,14 @@ def attention(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls for each layer.
+    """Compute the attention of a layer; transformers calls it.
 
     Args:
         module: The layer's attention.
         query: (B, H, L, D).
         key: (B, G, L, D), where G divides H.
         value: (B, G, L, D).
-        attention_mask: None where `mask` said that positions tell all.
+        attention_mask: None where `mask` found that positions suffice.
         options: As `sdpa` takes them; here `position_ids`, (B, L) or (1, L), from 0 in each
             document, `dropout` and `scaling` count.
 

@@ -1,4 +1,4 @@
-"""AdaLoRA (Zhang et al., 2023): LoRA whose ranks go where they matter, as training goes on.
+"""AdaLoRA (Zhang et al., 2023): LoRA whose ranks are moved to where they matter during training.
 
 peft has the method; what it needs of the training loop is here: the number of steps, its call after
 each of them, its regularisation in a loss that is not the model's own, and its memory in the state
@@ -21,7 +21,7 @@ from lushan.errors import UserError
 from lushan.models.peft.tuned import Tuned
 
 _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
-"""What peft's allocator remembers: weight to importance, and the averages of it."""
+"""Attributes of peft's allocator that are kept: importance of weights, and its averages."""
 
 
 @configurable
@@ -30,8 +30,8 @@ class AdaLora(peft.AdaLoraConfig):
     """`peft.AdaLoraConfig`, whose steps follow from the training.
 
     Attributes:
-        tinit: Steps before ranks are taken away, or as a number with a point, the share of all.
-        tfinal: The same for those after the last rank was taken away.
+        tinit: Steps before ranks are removed, or as a number with a point, the share of all.
+        tfinal: The same for those after the last rank was removed.
         total_step: Of the training; given by the run.
     """
 
@@ -82,7 +82,7 @@ class Allocated(Tuned):
             UserError: There are too few steps for them.
         """
         first, last = (_steps(value, total_steps) for value in self.wanted)
-        # A step at least in which importance is learned comes before ranks are taken away.
+        # A step at least in which importance is learned comes before ranks are removed.
         if max(first, 1) >= total_steps - last:
             raise UserError(
                 f"the training has {total_steps} steps, and {first} before and {last} after leave "
@@ -95,7 +95,7 @@ class Allocated(Tuned):
         self.config.tinit, self.config.tfinal = first, last
 
     def penalty(self) -> Tensor:
-        """How far the singular vectors are from orthogonal, as peft adds it to a model's loss."""
+        """Return how far the singular vectors are from orthogonal, as peft adds it to a loss."""
         with torch.autocast(self.model.device.type, enabled=False):
             gaps = [_gap(name, weight) for name, weight in self._vectors()]
         return self.config.orth_reg_weight * torch.stack(gaps).mean()
@@ -108,7 +108,7 @@ class Allocated(Tuned):
         ]
 
     def after_step(self, step: int) -> None:
-        """Learn what matters from this step's gradients, and take ranks away if it is time.
+        """Learn what matters from this step's gradients, and remove ranks if it is time.
 
         Raises:
             UserError: Some of the adapter's weights get no gradient.

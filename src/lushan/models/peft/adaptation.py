@@ -1,6 +1,6 @@
-"""An encoder whose base is frozen: what is saved of it, and what training and export ask of it.
+"""Encoder whose base is frozen: what is saved of it, and what training and export need of it.
 
-Checkpoints hold what is learned alone. The base is made anew from where it came, and must then have
+Checkpoints hold what is learned alone. The base is loaded again from its source, and must then have
 the SHA-256 that stands in the checkpoint.
 """
 
@@ -20,7 +20,7 @@ BASE = "base_sha256"
 
 
 class Adaptation:
-    """How a model was adapted; stands at `encoder.adaptation`, and is no module itself.
+    """Adaptation of a model; stands at `encoder.adaptation`, and is no module itself.
 
     Args:
         model: Of transformers, adapted in place.
@@ -41,18 +41,18 @@ class Adaptation:
         """Learn how many optimizer steps there will be."""
 
     def penalty(self) -> Tensor | None:
-        """What the method adds to the loss of one optimizer step, a scalar."""
+        """Return the scalar that the method adds to the loss of one optimizer step."""
         return None
 
     def after_step(self, step: int) -> None:
-        """What the method does when weights have changed and gradients are still there.
+        """Update the method when weights have changed and gradients are still there.
 
         Args:
             step: Optimizer steps done, this one counted.
         """
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run must know besides the weights, as tensors and plain values."""
+        """Return the state that a resumed run needs besides weights: tensors and plain values."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ class Adaptation:
 
 
 def adaptation_of(model: nn.Module) -> Adaptation | None:
-    """How a whole model, or its encoder, was adapted; None where it was not."""
+    """Return how a whole model, or its encoder, was adapted; None where it was not."""
     found = getattr(getattr(model, "encoder", model), "adaptation", None)
     return found if isinstance(found, Adaptation) else None
 
@@ -132,6 +132,6 @@ def _require_same_base(stored: Tensor, here: Tensor) -> None:
         "the adapter belongs to another base model: the weights it was trained on have the SHA-256 "
         f"{was}..., those that were made here {now}...",
         key="model",
-        hint="The base is made anew from model, init_from and seed. If its files have changed "
+        hint="The base is built again from model, init_from and seed. If its files have changed "
         "since, put the old ones back.",
     )

@@ -27,7 +27,7 @@ from lushan.models.peft.adaptation import Adaptation
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NAME = "bottleneck"
-"""Of the module inside each projection, and so a part of its weights' names."""
+"""Name of the module inside each projection, and so a part of its weights' names."""
 
 _ENDS = {
     ("bert", "roberta", "xlm-roberta", "camembert", "electra", "deberta", "deberta-v2"): [
@@ -53,7 +53,7 @@ _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Ta
 @configurable
 @dataclasses.dataclass
 class Bottleneck:
-    """What the adapters are like.
+    """Settings of bottleneck adapters.
 
     Attributes:
         size: Width of the bottleneck.
@@ -192,7 +192,7 @@ def _is_meant(name: str, wanted: list[str] | str) -> bool:
 
 
 def width_of(module: nn.Module) -> int:
-    """Of what a linear module gives; 0 where it is none."""
+    """Return the output width of a linear module; 0 if it is none."""
     # GPT-2's Conv1D calls it `nf`.
     width = getattr(module, "out_features", getattr(module, "nf", 0))
     return width if isinstance(width, int) else 0

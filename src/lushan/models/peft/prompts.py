@@ -2,7 +2,7 @@
 
 Learned vectors stand before the text: as embeddings at the input, or as keys and values in every
 layer. peft has their weights and its file format; here they get into the model's own `forward`, so
-that training, judging and generation call a model of transformers as ever.
+that training, evaluation and generation call a model of transformers as ever.
 
 What comes out has the length of what went in. The vectors take the first positions, as in peft.
 """
@@ -208,7 +208,7 @@ def _length(encoder: Any, config: Any) -> int:
 
 
 def _goes_on(given: dict[str, Any]) -> bool:
-    """Whether a cache holds what came before, and so the prompt."""
+    """Return whether a cache holds the past, and so the prompt."""
     past = given.get("past_key_values")
     return past is not None and bool(past.get_seq_length() > 0)
 

@@ -31,7 +31,7 @@ _MORE = {
 """Method to model family to targets, for families that peft does not know."""
 
 _FEEDFORWARD = {"modernbert": ["mlp.Wo"], "electra": ["output.dense"]}
-"""Of the IA³ targets above, those whose input is scaled, not their output."""
+"""IA³ targets whose input is scaled, not their output."""
 
 _PLAIN_STARTS = (True, False, "gaussian", "orthogonal")
 """Ways to begin LoRA's weights that leave those of the base alone."""
@@ -122,7 +122,7 @@ def choose_targets(model: Any, config: Any) -> None:
 
 
 def _known(config: Any) -> Any:
-    """What peft knows for a method: model family to targets."""
+    """Return peft's targets for a method, by model family."""
     if config.peft_type.value == "IA3":
         return TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
     return getattr(PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type], "target_module_mapping", {})
@@ -158,7 +158,7 @@ def _refuse_output(model: Any, projection: Any) -> None:
 
 @contextmanager
 def explained(model: Any, config: Any) -> Iterator[None]:
-    """What peft refuses, as a mistake in the config; its advice about models left out."""
+    """Raise what peft refuses as a mistake in the config, without its advice about models."""
     try:
         with warnings.catch_warnings():
             # It sets fan_in_fan_out right by itself where a module wants it.
