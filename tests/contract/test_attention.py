@@ -149,7 +149,7 @@ class Wrapped(LanguageModel):
     """An encoder-decoder that takes what it is given otherwise."""
 
     def __init__(self, encoder, change):
-        super().__init__(encoder.model, encoder.max_length)
+        super().__init__(encoder.model, bidirectional=encoder.bidirectional)
         self.change = change
 
     def _known(self, inputs):
