@@ -180,7 +180,7 @@ def backwards(inputs):
 def test_an_encoder_decoder_that_attends_wrongly_is_refused(name, change, problem):
     made = Wrapped(model("seq2seq_lm", name).encoder, change)
     with pytest.raises(UserError, match=problem):
-        probing.require(WholeModel(made), "seq2seq_lm", TOKENS)
+        probing.require(WholeModel(made), PROBES["seq2seq_lm"], TOKENS)
 
 
 @pytest.mark.parametrize("task", ["causal_lm", "chat"])
