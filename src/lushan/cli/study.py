@@ -90,6 +90,27 @@ class SharedJob(Job):
         return CheckedConfig(config, RunFolder.of(config).result())
 
 
+def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str]:
+    """Return the overrides that choose a launcher and set it.
+
+    Raises:
+        UserError: The launcher has no such setting.
+    """
+    if jobs < 1:
+        raise UserError("must be 1 or more", key="--jobs", value=jobs)
+    for text in more:
+        if not text.lstrip("+").startswith("hydra."):
+            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
+            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
+    options = [f"hydra/launcher={launcher}", *more]
+    if launcher == "fork":
+        return [*options, f"hydra.launcher.jobs={jobs}"]
+    if jobs != 1:
+        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
+        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
+    return options
+
+
 @app.command(
     epilog=examples(
         "lushan study run experiments/ner_heads/study.yaml",
@@ -116,19 +137,8 @@ def run(
 
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
-    if jobs < 1:
-        raise UserError("must be 1 or more", key="--jobs", value=jobs)
-    for text in option or ():
-        if not text.lstrip("+").startswith("hydra."):
-            hint = "What a run is stands in the study's file; write hydra.launcher.KEY=VALUE."
-            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
-    options = [f"hydra/launcher={launcher}", *(option or ())]
+    options = _launcher_options(launcher, jobs, option or ())
     require_launcher(options)
-    if launcher == "fork":
-        options.append(f"hydra.launcher.jobs={jobs}")
-    elif jobs != 1:
-        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
-        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
     made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)

@@ -66,6 +66,10 @@ def kind_of(annotation: Any) -> Kind:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None:
         return _bare(annotation)
+    return _generic(origin, arguments)
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     if origin in (Union, types.UnionType):
         return ["union", *(kind_of(a) for a in arguments)]
     if origin is Literal:
@@ -80,10 +84,10 @@ def kind_of(annotation: Any) -> Kind:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return ["list", kind_of(arguments[0])]
         return ["tuple", *(kind_of(a) for a in arguments)]
-    return _generic(origin, arguments)
+    return _container(origin, arguments)
 
 
-def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
+def _container(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     if origin in _LISTS:
         return ["list", kind_of(arguments[0])]
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping):

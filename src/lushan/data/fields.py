@@ -80,6 +80,10 @@ class Field(Stored, abc.ABC):
         del value
         return ()
 
+    def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return a column as what its values hold, wherever that lies; see `prints.rows_hash`."""
+        return column
+
     def training_texts(self, value: Any) -> Iterable[str]:
         """Return the texts from which a tokenizer is trained."""
         return self.texts(value)
@@ -301,6 +305,9 @@ class Image(StoredImage, Field):
     def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         data = value["bytes"] or Path(value["path"]).read_bytes()
         return (hashlib.sha256(data).hexdigest(),)
+
+    def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        return pa.chunked_array([arrow.texts([self.key(v)[0] for v in column.to_pylist()])])
 
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]

@@ -41,12 +41,13 @@ def _feed(digests: Digests, name: str, column: pa.Array) -> None:
         _feed(digests, name, column.dictionary_decode())
         return
     digests[f"{name} null"].update(_bytes(column.is_null(), np.uint8))
+    _feed_values(digests, name, column)
+
+
+def _feed_values(digests: Digests, name: str, column: pa.Array) -> None:
+    kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        texts = column.cast(pa.large_string()).fill_null("")
-        offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
-        digests[f"{name} size"].update(np.diff(offsets).tobytes())
-        if data := texts.buffers()[2]:
-            digests[name].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
+        _feed_texts(digests, name, column.cast(pa.large_string()).fill_null(""))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         from pyarrow import compute  # slow to import, and answering a complete run needs it not
 
@@ -63,6 +64,13 @@ def _feed(digests: Digests, name: str, column: pa.Array) -> None:
     else:
         for value in column.to_pylist():
             digests[name].update(f"{value!r}\n".encode())
+
+
+def _feed_texts(digests: Digests, name: str, texts: pa.Array) -> None:
+    offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
+    digests[f"{name} size"].update(np.diff(offsets).tobytes())
+    if data := texts.buffers()[2]:
+        digests[name].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
 
 
 def _bytes(column: pa.Array, kind: Any) -> bytes:

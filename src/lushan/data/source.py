@@ -77,11 +77,18 @@ class Corpus:
         The rows of a stream have no end: the first one and the hash of all that is read stand for
         them.
         """
-        found = {split: rows_hash(table) for split, table in self.splits.items()}
+        found = {split: rows_hash(self._content(table)) for split, table in self.splits.items()}
         if self.windows is not None and "train" in found:
-            first = rows_hash(self.splits["train"].slice(0, 1))
+            first = rows_hash(self._content(self.splits["train"].slice(0, 1)))
             found["train"] = hash_json([first, self.windows.content_fingerprint()])
         return found
+
+    def _content(self, table: pa.Table) -> pa.Table:
+        """Return a table with what its values hold in place of where that lies."""
+        for name, field in present(self.fields, table).items():
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, field.content(table.column(name)))
+        return table
 
 
 class Windows(Protocol):

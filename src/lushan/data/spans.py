@@ -75,22 +75,28 @@ def _each(value: Any, text: str, end: SpanEnd) -> Iterator[CharSpan]:
         raise BadSpan(f"a list of spans is expected, and this is {value!r}")
     more = int(end == "inclusive")
     for item in value:
-        if isinstance(item, Mapping):
-            start, stop, label = (_first(item, names) for names in (_START, _END, _LABEL))
-            mention = next((item[n] for n in _TEXT if isinstance(item.get(n), str)), None)
-        elif isinstance(item, list) and len(item) == 3:
-            start, stop, label = item
-            mention = None
-        else:
-            raise BadSpan(f"this is no span: {item!r}", 'Write [start, end, "TYPE"].')
-        if isinstance(label, list) and len(label) == 1:
-            label = label[0]
+        start, stop, label, mention = _parts(item)
         if type(start) is not int or type(stop) is not int or not isinstance(label, str):
             raise BadSpan(
                 f"a span has two whole numbers and a type, and this is {item!r}",
                 'Write [start, end, "TYPE"] or {"start": ..., "end": ..., "label": "TYPE"}.',
             )
         yield _checked(start, stop + more, label, text, mention)
+
+
+def _parts(item: Any) -> tuple[Any, Any, Any, str | None]:
+    """Return start, end, label and perhaps the text of a span, in whichever form it is written."""
+    if isinstance(item, Mapping):
+        start, stop, label = (_first(item, names) for names in (_START, _END, _LABEL))
+        mention = next((item[n] for n in _TEXT if isinstance(item.get(n), str)), None)
+    elif isinstance(item, list) and len(item) == 3:
+        start, stop, label = item
+        mention = None
+    else:
+        raise BadSpan(f"this is no span: {item!r}", 'Write [start, end, "TYPE"].')
+    if isinstance(label, list) and len(label) == 1:
+        label = label[0]
+    return start, stop, label, mention
 
 
 def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:

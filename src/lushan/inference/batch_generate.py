@@ -67,14 +67,7 @@ def generate(
         UserError: There is no model, or a prompt cannot be used; names file and line.
     """
     Settings(**options).require_sound(option)
-    if batch_size < 1:
-        raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
-    if not prompts and input is None:
-        raise UserError(
-            "there is nothing to continue", key="--prompt", hint="Write --prompt or --input."
-        )
-    if overrides and input is None:
-        raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
+    _require_input(prompts, input, overrides, batch_size)
     schemas = None if tools is None else read_tools(tools)
     speaker = open_speaker(run, dtype=dtype)
     if raw:
@@ -100,12 +93,7 @@ def generate(
     settings.require_sound(option)
     job = _Job(speaker, settings, batch_size)
     if output is not None or input is not None:
-        with writing(output or "-") as sink:
-            for record in job.records(given):
-                sink.write(json_line(record))
-                sink.flush()
-        if output not in (None, "-"):
-            _tell(f"{job.summary()}: {output}")
+        _write_records(job, given, output)
     elif len(given) == 1 and settings.num_samples == 1 and settings.beams == 1:
         job.stream(given[0])
     else:
@@ -113,6 +101,28 @@ def generate(
     for note in [*notes, *job.notes]:
         _tell(f"note: {note}")
     return job.goes_on
+
+
+def _require_input(
+    prompts: Sequence[str], input: str | Path | None, overrides: Sequence[str], batch_size: int
+) -> None:
+    if batch_size < 1:
+        raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
+    if not prompts and input is None:
+        raise UserError(
+            "there is nothing to continue", key="--prompt", hint="Write --prompt or --input."
+        )
+    if overrides and input is None:
+        raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
+
+
+def _write_records(job: _Job, given: Sequence[Prompt], output: str | Path | None) -> None:
+    with writing(output or "-") as sink:
+        for record in job.records(given):
+            sink.write(json_line(record))
+            sink.flush()
+    if output not in (None, "-"):
+        _tell(f"{job.summary()}: {output}")
 
 
 def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:

@@ -1,0 +1,30 @@
+"""A run on images that are changed anew in each epoch, killed and resumed."""
+
+from __future__ import annotations
+
+import pytest
+
+from lushan.config.check import check
+from lushan.config.compose import compose
+from tests.faults import jobs
+from tests.faults.test_resume import require_equal
+
+IMAGES = [
+    *("task=image_classification", "data.limit=40", "data.batch_examples=8", "processor.size=16"),
+    *("model.config.hidden_size=32", "model.config.num_hidden_layers=1"),
+    *("model.config.num_attention_heads=2", "model.config.intermediate_size=32"),
+    *("task.augment.rotate=10", "trainer=cpu", "trainer.precision=32-true"),
+    *("trainer.max_epochs=3", "callbacks.checkpoints.every_n_steps=3"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.fault(6)
+def test_killed_among_images_that_are_changed_at_random(tmp_path):
+    killed, whole = (
+        check(compose([*IMAGES, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
+    )
+    assert jobs.carry_out(killed, jobs.at_step(8)) == 137
+    assert jobs.carry_out(killed) == 0
+    assert jobs.carry_out(whole) == 0
+    require_equal(tmp_path / "a", tmp_path / "b")
