@@ -149,7 +149,7 @@ class Wrapped(LanguageModel):
     """An encoder-decoder that takes what it is given otherwise."""
 
     def __init__(self, encoder, change):
-        super().__init__(encoder.model, encoder.max_length)
+        super().__init__(encoder.model, bidirectional=encoder.bidirectional)
         self.change = change
 
     def _known(self, inputs):
@@ -180,7 +180,7 @@ def backwards(inputs):
 def test_an_encoder_decoder_that_attends_wrongly_is_refused(name, change, problem):
     made = Wrapped(model("seq2seq_lm", name).encoder, change)
     with pytest.raises(UserError, match=problem):
-        probing.require(WholeModel(made), "seq2seq_lm", TOKENS)
+        probing.require(WholeModel(made), PROBES["seq2seq_lm"], TOKENS)
 
 
 @pytest.mark.parametrize("task", ["causal_lm", "chat"])

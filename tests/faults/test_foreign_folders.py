@@ -277,7 +277,7 @@ def model(checkpoint: Path, tmp_path: Path) -> Path:
 
 
 def read_model(place: Path) -> None:
-    pretrained_weights.read(str(place), "encoder", vocab_size=8, pad_token_id=0)
+    pretrained_weights.read(str(place), "AutoModel", vocab_size=8, pad_token_id=0)
 
 
 def read_tokenizer(place: Path) -> None:

@@ -110,5 +110,5 @@ def duration(value: object) -> datetime.timedelta | None:
         key="trainer.max_time",
         value=value,
         hint="Write trainer.max_time=00:12:00:00 for twelve hours (DD:HH:MM:SS), or "
-        "trainer.max_time={hours: 12}.",
+        "'trainer.max_time={hours: 12}'.",
     )

@@ -183,8 +183,8 @@ def plain_model_of(folder: Path, auto_class: str, dtype: Any = torch.float32) ->
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="model"):
         auto = getattr(transformers, auto_class)
-        options = {**place.options, **hub.NO_PICKLE}
-        return auto.from_pretrained(place.path, dtype=dtype, **options).eval()
+        model = auto.from_pretrained(place.path, dtype=dtype, **place.options, **hub.NO_PICKLE)
+        return model.eval()
 
 
 def model_of(folder: Path, task: Task, auto_class: str) -> Any:

@@ -45,13 +45,24 @@ Wrap = Callable[[Any], Backbone]
 """Makes a backbone of a model of transformers."""
 
 
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
 def accepted(model: Any) -> frozenset[str]:
     """Return the names of a batch's entries that a model of transformers takes.
 
     No labels: losses are the task's. A single segment is the same as none, and some models know no
-    argument for it.
+    argument for it. Where `forward` takes any name, the arguments of the class that it derives from
+    count as well.
     """
-    names = set(inspect.signature(model.forward).parameters) - {"labels"}
+    above = (vars(kind)["forward"] for kind in type(model).__mro__ if "forward" in vars(kind))
+    names: set[str] = set()
+    for forward in (model.forward, *above):
+        parameters = inspect.signature(forward).parameters.values()
+        names |= {p.name for p in parameters if p.kind in _NAMED}
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    names -= {"self", "labels"}
     if (getattr(model.config, "type_vocab_size", None) or 0) <= 1:
         names.discard("token_type_ids")
     return frozenset(names)

@@ -33,7 +33,7 @@ def cross_entropy(
         focal_gamma: Every target's loss times `(1 - p) ** gamma`, p being the probability of its
             class (Lin et al., 2017).
     """
-    scores = _wide(scores)
+    scores = wide(scores)
     weight = None if weight is None else weight.to(scores)
     if not focal_gamma:
         return F.cross_entropy(
@@ -68,7 +68,7 @@ def binary_cross_entropy(
         weight: (C,), one factor a label, for its presence and its absence alike.
         focal_gamma: As for `cross_entropy`, with the probability of what is true of the label.
     """
-    scores = _wide(scores)
+    scores = wide(scores)
     labels = labels.to(scores)
     weight = None if weight is None else weight.to(scores)
     if not focal_gamma:
@@ -80,7 +80,7 @@ def binary_cross_entropy(
 
 def mse(scores: Tensor, labels: Tensor) -> Tensor:
     """Squared differences of (N,) and (N,), summed."""
-    scores = _wide(scores)
+    scores = wide(scores)
     return F.mse_loss(scores, labels.to(scores), reduction="sum")
 
 
@@ -88,5 +88,6 @@ def _focus(log_p: Tensor, gamma: float) -> Tensor:
     return (-torch.expm1(log_p)).clamp(min=_LEAST) ** gamma
 
 
-def _wide(scores: Tensor) -> Tensor:
+def wide(scores: Tensor) -> Tensor:
+    """Return scores in float32, or finer where they are."""
     return scores if scores.dtype == torch.float64 else scores.float()

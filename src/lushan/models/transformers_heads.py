@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.models.heads import Linear
+from lushan.run import remote_code
 
 HINT = "`lushan predict` uses the run as it is."
 _SMALL = 2.0**-13
@@ -125,7 +126,9 @@ def _around(model: Any, auto_class: str, config: Any) -> tuple[Any, set[str]]:
 
     try:
         with torch.random.fork_rng():
-            made = getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+            made = getattr(transformers, auto_class).from_config(
+                config, dtype=torch.float32, **remote_code.options()
+            )
     except ValueError as error:
         raise UserError(
             f"transformers has no {auto_class} for a {config.model_type}", key="model", hint=HINT

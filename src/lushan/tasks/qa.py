@@ -24,7 +24,7 @@ from lushan.metrics.threshold import best_threshold
 from lushan.models.backbone import Backbone
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.heads import make_head, require_unstructured
-from lushan.models.losses import cross_entropy
+from lushan.models.losses import cross_entropy, wide
 from lushan.models.spans import SpanModel, best_spans
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
@@ -223,7 +223,7 @@ class QuestionAnswering(Task):
         """Return scores (B, L, 2), and where a span may lie or no answer is (B, L)."""
         mask = batch["starts"] >= 0
         mask[:, 0] = True
-        scores = model(batch).float().masked_fill(~mask[..., None], -1e4)
+        scores = wide(model(batch)).masked_fill(~mask[..., None], -1e4)
         return scores, mask
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

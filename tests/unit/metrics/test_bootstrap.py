@@ -51,7 +51,7 @@ def test_seeded_and_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     first = mean_interval(values, seed=1)
     assert mean_interval(values, seed=1) == first
     assert mean_interval(values, seed=2) != first
-    monkeypatch.setattr(bootstrap, "_CHUNK", 120)
+    monkeypatch.setattr(bootstrap, "CHUNK", 120)
     seen: list[int] = []
 
     def statistic(weights: np.ndarray) -> np.ndarray:

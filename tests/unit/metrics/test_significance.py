@@ -162,7 +162,7 @@ def test_seeded_and_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         assert test(a, b, mean, resamples=500, seed=3) == whole
         assert test(a, b, mean, resamples=500, seed=4) != whole
         with monkeypatch.context() as patch:
-            patch.setattr(bootstrap, "_CHUNK", 400)
+            patch.setattr(bootstrap, "CHUNK", 400)
             parts = test(a, b, mean, resamples=500, seed=3)
         assert parts.p == whole.p
         assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high))
