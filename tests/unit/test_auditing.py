@@ -49,7 +49,7 @@ def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
     assert "within train: 1 of 4 texts repeated" in findings
     assert "1 text with two labels or more, in 3 rows" in findings
     assert "characters lost in decoding (U+FFFD) in 1 of 3 test texts" in findings
-    assert "also stand in train" not in out  # the source's own note would say it twice
+    assert "also occur in train" not in out  # the source's own note would say it twice
     assert "tokens" in out  # lengths were measured
     told = json.loads((folder / "audit.json").read_text())
     assert told["findings"] == findings

@@ -57,7 +57,7 @@ def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
     original = Original.read(one)
     assert "resolved" not in original.config_in(other)
     found = compared(original, RunFolder(other).result())
-    line = "not as it was: trainer.precision 32-true, now bf16-mixed"
+    line = "differs: trainer.precision 32-true, now bf16-mixed"
     assert line in found.lines()
     assert line in found.lines(every=False)
 

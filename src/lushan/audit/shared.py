@@ -14,7 +14,7 @@ from lushan.data.fields import Fields
 
 LARGEST = 1 << 25
 """Bytes of all texts up to which they are compared: about a second's work."""
-REMARK = "texts also stand in train"
+REMARK = "texts also occur in train"
 """End of a source's own note, which counts letter by letter, and before `limit`."""
 
 

@@ -328,7 +328,7 @@ def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> s
             )
         changed = original.differences(lifecycle.inputs_of(config, source_of(config)))
         for line in changed:
-            echo(f"  not as it was: {line}")
+            echo(f"  differs: {line}")
         if original.threads is not None:
             lifecycle.limit_threads(original.threads)
         result = lifecycle.run(config, choices=original.result.choices)

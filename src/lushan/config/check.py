@@ -122,7 +122,7 @@ def check_top(cfg: Mapping[str, Any]) -> None:
             require(name, value, TOP[name])
     for name in (*(n for n in TOP if n not in LATER), *CALLED, "paths"):
         if name not in cfg or (name in CALLED and cfg[name] is None):
-            hint = f"Choose one: {name}=NAME." if name in CALLED else "It stands in train.yaml."
+            hint = f"Choose one: {name}=NAME." if name in CALLED else "It is in train.yaml."
             raise UserError("this is missing", key=name, hint=hint)
     if not 0 <= cfg["seed"] < 2**63:
         raise UserError("must be 0 or more, and below 2^63", key="seed", value=cfg["seed"])
@@ -255,7 +255,7 @@ def _require_metric(key: str, value: str, names: list[str]) -> None:
 
 
 def _require_direction(key: str, metric: str, known: Mapping[str, Measure]) -> None:
-    """Refuse to choose by a metric of which nobody knows what is better."""
+    """Refuse to choose by a metric whose direction is unknown."""
     if measure_of(known, metric).higher_is_better is None:
         raise UserError(
             "this metric does not say whether higher or lower is better",
@@ -269,7 +269,7 @@ def _require_direction(key: str, metric: str, known: Mapping[str, Measure]) -> N
 def _require_mode(
     key: str, node: Mapping[str, Any], found: Signature, known: Mapping[str, Measure]
 ) -> None:
-    # Lightning's callbacks wait for a smaller value where they are told nothing.
+    # Lightning's callbacks wait for a smaller value by default.
     mode = node.get("mode", "min" if "mode" in found.parameters else None)
     if mode not in ("min", "max"):
         return

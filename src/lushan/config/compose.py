@@ -75,7 +75,7 @@ class _Loader(ConfigLoader):
     def check_search_path(
         self, config_name: str | None, overrides: list[Override], repo: Any
     ) -> None:
-        """Refuse places of code, for whoever composes, completes a word or shows a config."""
+        """Refuse places of code, for composing, completing a word or showing a config."""
         judge_search_path(repo, config_name, overrides)
 
 

@@ -2,7 +2,7 @@
 
 Searched are, in this order, the `conf/` of the working folder, the person's own configuration
 folder, those of packages that the person allows (`lushan.config.search_path`), and the built-in
-one. The working folder may be somebody else's; the person's own is trusted.
+one. The working folder may be another person's; the user's own is trusted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def personal_conf() -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file or folder is there, for this user: HOME may be somebody else's."""
+    """Return whether a file or folder is there, for this user: HOME may be another person's."""
     try:
         return path.exists()
     except OSError:

@@ -87,4 +87,4 @@ def _launcher(
             )
     finally:
         GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None  # what is judged next is no job of this command
+        HydraConfig.instance().cfg = None  # what is checked next is no job of this command

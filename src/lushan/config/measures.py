@@ -1,4 +1,4 @@
-"""What a task reports, known before it is built: the names of its metrics, and facts of each."""
+"""Metrics of a task, known before it is built: their names, and the measure of each."""
 
 from __future__ import annotations
 

@@ -271,7 +271,7 @@ def keys_of(cfg: DictConfig) -> Iterator[str]:
 
 
 def known_keys_of(cfg: DictConfig) -> Iterator[str]:
-    """Yield the same at once: without the arguments of targets that nobody has read before."""
+    """Yield the same at once: without the arguments of targets that were not read before."""
     return _keys_of(cfg, known_parameters)
 
 

@@ -62,7 +62,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
             return [composer.run(name, job, flags.overrides)]
     finally:
         GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None  # what is judged next is no job of this command
+        HydraConfig.instance().cfg = None  # what is checked next is no job of this command
 
 
 def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the splits of a corpus agree with its task and with one another; what is odd in them."""
+"""Agreement of a corpus's splits with its task and with one another, and notes on oddities."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ def remarks(tables: Mapping[str, pa.Table], fields: Fields) -> list[str]:
         if split == "train":
             train = set(rows)
         elif shared := sum(key in train for key in rows):
-            notes.append(f"{split}: {shared} of {len(rows)} texts also stand in train")
+            notes.append(f"{split}: {shared} of {len(rows)} texts also occur in train")
     return notes

@@ -1,4 +1,4 @@
-"""What the fields of a corpus say of its tables: copies, texts to train on, classes."""
+"""Tables of a corpus by its fields: copies, texts to train on, classes."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Splits(Protocol):
 
     @property
     def fields(self) -> Fields:
-        """What their columns hold."""
+        """Fields of their columns."""
 
     @property
     def labels(self) -> list[str] | None:

@@ -126,7 +126,7 @@ class Tagged:
     ) -> None:
         """Refuse ill-formed tags where none is allowed, or more than errors of annotation."""
         own = tag_detection.fits(sentences)
-        # What few entities do not tell, those of all splits do; but not against their own.
+        # What few entities leave open, those of all splits decide; but not against their own.
         fits_here = own[0].against == next(fit.against for fit in own if fit.scheme == scheme)
         found = tag_detection.fits(itertools.chain(*splits.values())) if fits_here else own
         few = tag_detection.tolerated(scheme, read.entities, found)

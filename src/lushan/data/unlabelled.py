@@ -1,4 +1,4 @@
-"""What to predict on: lines, JSONL, columns or tables, from a file or the standard input; images.
+"""Inputs to predict on: lines, JSONL, columns or tables, from a file or the standard input; images.
 
 The source of a run reads it with its own settings. What a run has read in training stands in
 `remembered`; a file in another format may call its one column of texts otherwise, which is

@@ -1,4 +1,4 @@
-"""What a run has trained on so far, and the loss of it."""
+"""Running counts of a training: examples, tokens, loss."""
 
 from __future__ import annotations
 

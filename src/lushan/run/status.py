@@ -38,9 +38,9 @@ class Status:
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """All of `run.json`."""
     result: RunResult | None = None
-    """Of a complete run."""
+    """Result of a complete run."""
     is_damaged: bool = False
-    """Whether there is a result that cannot be read."""
+    """True if there is a result that cannot be read."""
 
     @property
     def missing(self) -> str:

@@ -95,7 +95,7 @@ def require_prunable(metrics: Sequence[str]) -> None:
     (metric,) = metrics
     if not metric.startswith("val/"):
         raise UserError(
-            "trials are pruned by what validation says",
+            "trials are pruned by validation metrics",
             key="optimized_metric",
             value=metric,
             hint=f"Write optimized_metric=val/{metric.rpartition('/')[2]}.",

@@ -179,7 +179,7 @@ class Comparison:
         """
         heads = {n: units.head(n, units.measure_of(self.measures, n)) for n in self.metrics}
         width = max(map(len, heads.values()), default=0)
-        found = [f"not as it was: {k} {old}, now {new}" for k, (old, new) in self.resolved.items()]
+        found = [f"differs: {k} {old}, now {new}" for k, (old, new) in self.resolved.items()]
         found += [
             f"{heads[name].ljust(width)}  {self._number(then, name)}  {self._number(now, name)}  "
             f"{self.of(name)}"

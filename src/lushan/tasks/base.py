@@ -32,7 +32,7 @@ class Task(TaskMetrics):
     """
 
     fields: Fields
-    """What it reads, by the names of a corpus's columns: inputs, and targets to learn."""
+    """Fields that it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
     auto_class: ClassVar[str] = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
@@ -45,7 +45,7 @@ class Task(TaskMetrics):
     """Whether several features share a row where `data.packing` says nothing."""
 
     generates: bool = False
-    """Whether the final judgement also asks for text, by `generate`."""
+    """True if the final evaluation also generates text."""
 
     generates_in_validation: bool = False
     """Whether each validation does, because the best checkpoint is chosen by it."""
@@ -207,7 +207,7 @@ class Task(TaskMetrics):
         del table, records
 
     def begin(self, table: pa.Table) -> None:
-        """Get to know the split that is judged next, before its first batch."""
+        """Prepare for the split that is evaluated next, before its first batch."""
         del table
 
     def generate(self, model: nn.Module, batch: Batch) -> Records:
@@ -217,7 +217,7 @@ class Task(TaskMetrics):
     def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]] | None:
         """Return the tokens that a model continues, for rows of a corpus; None where it only reads.
 
-        Of a document that is its beginning, of a dialogue what was said before the answer, of a
+        Of a document that is its beginning, of a dialogue the messages before the answer, of a
         pair the source.
         """
         del rows
@@ -256,7 +256,7 @@ class Task(TaskMetrics):
 
     @abc.abstractmethod
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
-        """Judge the features' records against the table's gold labels.
+        """Evaluate the features' records against the table's gold labels.
 
         Args:
             table: The corpus split.

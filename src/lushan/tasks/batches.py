@@ -20,7 +20,7 @@ IGNORED = -100
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How long a feature may be.
+    """Limits of the length of a feature.
 
     Attributes:
         max_length: Tokens, special ones included.

@@ -147,7 +147,7 @@ class Chat(LanguageTask):
         own = ("bytes", "asked", "weights")
         return {k: v for k, v in super().inputs(batch).items() if k not in own}
 
-    # Judging
+    # Evaluation
 
     def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]]:
         assert self.template is not None

@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
     ]
 )
 UNSEEN = "unseen"
-"""Counts of fields that the template does not show: not stored, only told."""
+"""Counts of fields that the template does not show: not stored, only reported."""
 PLAIN = frozenset(("role", "content", WEIGHT))
 """A message's keys that are all there is to most."""
 SEED = 1

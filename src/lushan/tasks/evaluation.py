@@ -1,4 +1,4 @@
-"""What a task reports of a split that it has evaluated."""
+"""Evaluation of a split by a task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_BYTES = 64 << 20
 
 @dataclasses.dataclass
 class Evaluation:
-    """What one split came to.
+    """Evaluation of one split.
 
     Attributes:
         metrics: Name to value, without the split's name.
@@ -67,7 +67,7 @@ class Evaluation:
         return {"path": f"predictions/{name}"}
 
     def add(self, found: Measured) -> None:
-        """Take over what some metrics come to."""
+        """Add the values of some metrics."""
         self.metrics |= found.values
         self.intervals |= found.intervals
         self.measures |= found.measures

@@ -264,7 +264,7 @@ class LabelTask(Task):
         rows = zip(examples, scores.tolist(), strict=True)
         return loss, [{"example": example, "scores": values} for example, values in rows]
 
-    # Judging
+    # Evaluation
 
     def join(self, table: pa.Table, records: Records) -> Records:
         if self.kept is not None:

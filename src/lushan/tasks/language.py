@@ -176,7 +176,7 @@ class LanguageTask(Task):
         names = ("example", "loss", "tokens", "hits")
         return sums.sum(), [dict(zip(names, row, strict=True)) for row in found]
 
-    # Judging
+    # Evaluation
 
     def join(self, table: pa.Table, records: Records) -> Records:
         losses, tokens, hits = self._sums(table, records)

@@ -139,7 +139,7 @@ class MaskedLM(LanguageTask):
     def _tokens(
         self, tokenizer: Any, texts: list[str]
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """Of each text the token ids, and the number of the word that each token is of."""
+        """Return of each text the token ids, and the number of the word that each token is of."""
         if self.masking != "whole_word":
             ids = tokens_of(tokenizer, texts)
             return [(i, np.arange(len(i), dtype=np.int32)) for i in ids]

@@ -20,7 +20,7 @@ CLASSES = 2
 
 
 class TaskMetrics(abc.ABC):
-    """What a task reports, before it is configured, when its labels are known, and of a split."""
+    """Metrics of a task: before it is configured, when its labels are known, and on a split."""
 
     labels: list[str]
     """The labels that were learned: entity types, classes; none for numbers."""
@@ -87,7 +87,7 @@ class TaskMetrics(abc.ABC):
 
     @property
     def classes(self) -> int:
-        """How many classes metrics are told that there are."""
+        """Number of classes that metrics are made for."""
         return len(self.labels)
 
     def own_samples(self) -> Forms:

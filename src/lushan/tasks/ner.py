@@ -44,7 +44,7 @@ _IN_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
 @configurable
 class NER(Task):
-    """Tag words, read entities off the tags, judge entities.
+    """Tag words, read entities off the tags, score entities.
 
     Tags are IOB2 in the corpus and in everything reported; the model may learn another scheme.
 
@@ -237,7 +237,7 @@ class NER(Task):
             for e, s, tags, sc, n in records
         ]
 
-    # Judging
+    # Evaluation
 
     def join(self, table: pa.Table, records: Records) -> Records:
         tokens = table.column("tokens").to_pylist()

@@ -276,7 +276,7 @@ class Seq2Seq(LanguageTask):
             text = join_words(text.split())[0]
         return text.strip()
 
-    # Judging
+    # Evaluation
 
     def join(self, table: pa.Table, records: Records) -> Records:
         joined = super().join(table, records)
@@ -385,7 +385,7 @@ class Seq2Seq(LanguageTask):
 
 
 def leads_of(table: pa.Table) -> list[str]:
-    """The first sentence of each source: the first text of a list, or as punctuation tells."""
+    """The first sentence of each source: the first text of a list, or by punctuation."""
     if "lead" in table.column_names:
         return table.column("lead").to_pylist()
     return [first_sentence(source) for source in table.column("source").to_pylist()]

@@ -27,7 +27,7 @@ _CLEARLY = 2
 
 
 class Fit(NamedTuple):
-    """How well a scheme fits.
+    """Fit of a scheme to some tags.
 
     Attributes:
         scheme: Its name.
@@ -65,7 +65,7 @@ def tolerated(scheme: str, entities: int, found: Sequence[Fit]) -> float:
 def detect(sentences: Iterable[Sequence[str]]) -> str:
     """Return the scheme that fewest tags contradict.
 
-    What cannot be told apart makes no difference to the entities read: data of nothing but I (`IO`)
+    What cannot be distinguished makes no difference to the entities: data of nothing but I (`IO`)
     passes as IOB1, data without entities as IOB2, BMES without M as IOBES.
 
     Raises:

@@ -73,7 +73,7 @@ class Violation(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Transitions:
-    """Which tags may stand where, for a list of C tags.
+    """Transitions that a scheme allows, for a list of C tags.
 
     Attributes:
         between: (C, C), from the tag of the row to that of the column.
@@ -105,7 +105,7 @@ _READINGS = _Readings()
 
 
 def is_tag(tag: str) -> bool:
-    """Whether some scheme has such a tag."""
+    """Return whether some scheme has such a tag."""
     if tag == "O":
         return True
     letter, hyphen, label = tag.partition("-")
@@ -113,7 +113,7 @@ def is_tag(tag: str) -> bool:
 
 
 def has_letter(tag: str, scheme: str) -> bool:
-    """Whether a scheme, by its own name, has tags that start as this one does."""
+    """Return whether a scheme, by its own name, has tags with this one's letter."""
     return tag.partition("-")[0] in _LETTERS[scheme]
 
 

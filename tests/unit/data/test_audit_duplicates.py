@@ -160,8 +160,8 @@ def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
 def test_the_line_replaces_what_the_source_said() -> None:
     splits = {"train": table("a", "b"), "validation": table(" b", "b", "c", " ")}
     said = [
-        "validation: 1 of 4 texts also stand in train",
-        "part: validation: 1 of 2 texts also stand in train",  # a mixture's
+        "validation: 1 of 4 texts also occur in train",
+        "part: validation: 1 of 2 texts also occur in train",  # a mixture's
         "test: 3 messages are empty",
     ]
     assert notes_of(splits, DOCUMENTS, said) == [
@@ -174,6 +174,6 @@ def test_the_line_replaces_what_the_source_said() -> None:
 def test_too_much_text_leaves_the_notes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lushan.audit.shared.LARGEST", 3)
     splits = {"train": table("aa", "b"), "validation": table("b")}
-    said = ["validation: 1 of 1 texts also stand in train"]
+    said = ["validation: 1 of 1 texts also occur in train"]
     assert notes_of(splits, DOCUMENTS, said) == said
     assert shared_with_train(splits, DOCUMENTS) is None

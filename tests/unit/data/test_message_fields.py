@@ -211,7 +211,7 @@ def test_two_calls_are_no_copies(read: Any) -> None:
     called = [{"role": "assistant", "content": None, "tool_calls": [c]} for c in (CALL, OTHER)]
     rows = [{"messages": [USER, call]} for call in (*called, called[0])]
     corpus = read(*rows, validation=0.34)
-    assert not any("also stand in train" in note for note in corpus.notes)
+    assert not any("also occur in train" in note for note in corpus.notes)
     sizes = {table.num_rows for table in corpus.splits.values()}
     assert sizes == {1, 2}  # the two that are copies are together
 

@@ -231,7 +231,7 @@ def test_copies_in_two_splits_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"turns": ["hello", "hi"]}), encoding="utf-8")
     corpus = Chat(train=str(path), validation=str(path)).read()
-    assert corpus.notes == ["validation: 1 of 1 texts also stand in train"]
+    assert corpus.notes == ["validation: 1 of 1 texts also occur in train"]
 
 
 def test_a_message_beyond_the_bound(tmp_path: Path) -> None:
@@ -308,5 +308,5 @@ def test_dailydialog(language: str, data_root: Path) -> None:
         "validation": 995,
         "test": 996,
     }
-    assert corpus.notes[0] == "validation: 8 of 995 texts also stand in train"
+    assert corpus.notes[0] == "validation: 8 of 995 texts also occur in train"
     assert all(row[0][0] == "user" and row[1][0] == "assistant" for row in said(corpus, "test"))

@@ -281,4 +281,4 @@ def test_empty_texts_are_counted(write) -> None:
 def test_texts_that_train_has_too_are_counted(write) -> None:
     train, test = write("a", "label,text\na,b\nb,c\n"), write("b", "label,text\na,c\nb,d\n")
     notes = Table(train=train, test=test).read().notes
-    assert notes == ["test: 1 of 2 texts also stand in train"]
+    assert notes == ["test: 1 of 2 texts also occur in train"]

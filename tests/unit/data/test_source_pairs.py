@@ -194,7 +194,7 @@ def test_sources_that_train_has_too_are_counted(write) -> None:
     train = write("x", lines({"s": "a", "y": "b"}, {"s": "c", "y": "d"}))
     test = write("y", lines({"s": "a", "y": "other"}))
     read = Jsonl(train=train, test=test, source="s", target="y").read()
-    assert read.notes == ["test: 1 of 1 texts also stand in train"]
+    assert read.notes == ["test: 1 of 1 texts also occur in train"]
     assert keys(read.splits["test"], read.fields) == [("a",)]
     assert read.fields == PAIRS
 

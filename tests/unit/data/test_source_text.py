@@ -220,7 +220,7 @@ def test_the_end_of_a_text(kept, longest, write, tmp_path):
         for place, text in zip(table["line"].to_pylist(), table["text"].to_pylist(), strict=True):
             assert text.startswith(lines[place - 1])
             assert len(text) <= longest
-    assert not any("also stand in train" in note for note in read.notes)
+    assert not any("also occur in train" in note for note in read.notes)
 
 
 def test_the_end_of_rows_cuts_none(write):
@@ -272,7 +272,7 @@ def test_a_limit(kept, write, tmp_path):
 def test_copies_of_train_are_counted(write):
     train, other = documents(write), write("v.jsonl", '{"text": "text 3"}\n{"text": "new"}\n' * 2)
     read = Text(train=train, validation=other).read()
-    assert read.notes == ["validation: 2 of 4 texts also stand in train"]
+    assert read.notes == ["validation: 2 of 4 texts also occur in train"]
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -319,7 +319,7 @@ def test_what_a_checkpoint_says_of_generation_is_kept() -> None:
     assert other.state() == again.state()
 
 
-# Judging
+# Evaluation
 
 
 def judged(made: Seq2Seq, table: pa.Table, said: list[str], *, full: bool = True) -> Any:

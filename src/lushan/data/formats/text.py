@@ -103,7 +103,7 @@ class Text(FileSource):
             others = {s: found for s, found in splits.items() if s != "train"}
             for split, found in others.items():
                 if copies := corpora.repeated(found, train):
-                    notes.append(f"{split}: {copies} of {len(found)} texts also stand in train")
+                    notes.append(f"{split}: {copies} of {len(found)} texts also occur in train")
         if self.train_share is not None and train:
             splits["train"] = self._sample(
                 "train", train, max(1, round(self.train_share * len(train)))
