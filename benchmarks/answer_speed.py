@@ -76,7 +76,7 @@ def main() -> None:
         print(f"| {name} | {statistics.median(values):.2f} | {shown} | {bound} |")
     print(
         f"\nA job takes {job:.2f} s: {training:.2f} s of training, and "
-        f"{whole - training:.2f} s more by its own clock (data, model, judging, files)."
+        f"{whole - training:.2f} s more by its own clock (data, model, evaluation, files)."
     )
     if heavy:
         sys.exit(1)

@@ -19,7 +19,7 @@ from common import alternate, machine, table
 from peers.hf_generate import Peer
 
 from lushan.engine.trainer import best_precision
-from lushan.inference.generator import DTYPES, open_speaker
+from lushan.inference.generator import DTYPES, open_generator
 from lushan.models.decoding import Settings
 
 VOCABULARY = 8000
@@ -75,7 +75,7 @@ def measure(
 ) -> dict[str, list[float]]:
     """Tokens a second of both, taking turns."""
     own, theirs = WAYS[way]
-    speaker = open_speaker(folder, dtype=dtype)
+    speaker = open_generator(folder, dtype=dtype)
     clock = time.process_time if args.processor else time.perf_counter
     peer = Peer(folder, DTYPES[dtype], clock)
     peer.model.to(speaker.model.device)

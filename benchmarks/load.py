@@ -1,7 +1,7 @@
 """Many runs at once: 10,000 folders, 1,000 jobs in a sweep, 200 runs that processes contend for.
 
 Nothing is trained: a job owns its folder and leaves a result, as large as that of a training. What
-is looked at is what lushan itself does with them. Each part ends with an error if a run is missing
+is inspected is what lushan itself does with them. Each part ends with an error if a run is missing
 or done twice.
 """
 
@@ -81,7 +81,7 @@ def make_some(base: dict[str, Any], output: Path, numbers: range) -> None:
     for number in numbers:
         config = one_of_many(base, output, number)
         folder = RunFolder.of(config)
-        with folder.own():
+        with folder.locked():
             leave_result(folder, config)
 
 
@@ -123,13 +123,13 @@ def listing(count: int) -> list[str]:
 class Stub(Job):
     """A job of a sweep that leaves a result and trains nothing."""
 
-    def carry_out(
+    def execute(
         self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
     ) -> JobStatus:
         """As `Job`."""
         config = self._checked(cfg, checked).config
         folder = RunFolder.of(config)
-        with folder.own():
+        with folder.locked():
             leave_result(folder, config)
         return JobStatus(COMPLETE, folder=folder.path)
 
@@ -164,7 +164,7 @@ def contend(base: dict[str, Any], output: Path, count: int, seed: int, done: Any
         config = one_of_many(base, output, number)
         folder = RunFolder.of(config)
         try:
-            with folder.own():
+            with folder.locked():
                 if folder.result() is None:
                     leave_result(folder, config)
                     done.put(number)

@@ -1,9 +1,9 @@
 """From command to table: 4 configurations x 3 seeds of a small fresh encoder on WNUT-17.
 
 lushan's sweep and its table against a shell loop over one script for Hugging Face's Trainer. Both
-train a tokenizer first, validate after each epoch, keep the best checkpoint and judge it. A batch
-has as many sentences on average in one as in the other. lushan trains as many jobs at a time as
-there are cores, by one override; the loop uses all cores for each. The whole wall time counts.
+train a tokenizer first, validate after each epoch, keep the best checkpoint and evaluate it. A
+batch has as many sentences on average in one as in the other. lushan trains as many jobs at a time
+as there are cores, by one override; the loop uses all cores for each. The whole wall time counts.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One small run, every step logged, without a tracker and with W&B in four states, in turn. While the
 first steps are taken, W&B is imported and begins: that costs once, however long a run is, and is
-told apart from what it costs at each of the later steps.
+distinguished from what it costs at each of the later steps.
 
 Of the clock, times are those of the run's own metrics.csv. A machine that others share has more
 noise than two per cent; so the processor's time is counted too, of W&B's calls in the run's process

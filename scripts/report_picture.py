@@ -1,4 +1,4 @@
-"""The picture of a report that stands in README.md: two looks at it on a desktop, one on a phone.
+"""The picture of a report that stands in README.md: two checks of it on a desktop, one on a phone.
 
     python scripts/report_picture.py site/index.html docs/report.png
 

@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared
 # Set before torch is imported, and inherited by the processes that tests start: the golden numbers
 # do not depend on how many cores a machine has. Two workers share two cores; what the process that
 # starts them has set for itself is not theirs.
-# MKL is told the same, for torch takes the larger number; and threads that share a core with
+# MKL is given the same, for torch takes the larger number; and threads that share a core with
 # another process wait for each other a hundred times as long as they compute.
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 os.environ["OMP_NUM_THREADS"] = "1" if IN_WORKER else os.environ.get("OMP_NUM_THREADS", "2")

@@ -82,7 +82,7 @@ def grouped(
         **({"weight_decay": weight_decay} if _takes(algorithm, "weight_decay") else {}),
         **_fused(algorithm, [w for weights in groups.values() for w in weights]),
     )
-    optimizer.register_load_state_dict_pre_hook(_in_its_own_way)
+    optimizer.register_load_state_dict_pre_hook(_with_own_steps)
     return optimizer
 
 
@@ -204,7 +204,7 @@ def _fused(algorithm: Any, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
     return {"fused": True} if able and all(w.is_floating_point() for w in weights) else {}
 
 
-def _in_its_own_way(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+def _with_own_steps(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """A state that other processes have left says nothing about how the steps here are computed."""
     groups = [
         saved | {name: own[name] for name in ("fused", "foreach") if name in own}

@@ -233,11 +233,11 @@ def test_every_command_on_what_is_no_complete_run(kind, odd, tmp_path, monkeypat
 
 
 def test_what_is_no_run_is_called_what_it_is(cli_inside, tmp_path):
-    for name, file, said in (
+    for name, file, printed in (
         ("model", "config.json", "Hugging Face"),
         ("adapter", "adapter_config.json", "adapter"),
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text("{}")
         done = cli_inside("eval", name)
-        assert (done.code, said in done.err) == (2, True)
+        assert (done.code, printed in done.err) == (2, True)

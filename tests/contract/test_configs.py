@@ -50,9 +50,9 @@ def composed(group, option):
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_says_first_what_it_is(file):
     first, second, *_ = [*(CONF / file).read_text(encoding="utf-8").splitlines(), ""]
-    said = second if first.startswith("# @package") else first
-    assert said.startswith("# ")
-    assert len(said) > len("# a")
+    printed = second if first.startswith("# @package") else first
+    assert printed.startswith("# ")
+    assert len(printed) > len("# a")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -98,7 +98,7 @@ EXACT = (
 
 
 def corpus(folder, task):
-    """Overrides that name files: 53 examples to train on, 13 each to judge."""
+    """Overrides that name files: 53 examples to train on, 13 each to evaluate."""
     sizes = {"train": 53, "validation": 13, "test": 13}
     if task == "ner":
         write, examples, given = corpora.write_conll, corpora.SENTENCES, ["data=conll"]

@@ -79,9 +79,9 @@ def test_parts_that_are_merged_come_to_the_whole(family, name):
 @pytest.mark.parametrize(("family", "name"), CASES)
 def test_the_score_of_summed_examples_is_the_metric(family, name):
     metric, predictions, targets = case(family, name)
-    told = metric.measure(name)
-    assert isinstance(told.higher_is_better, bool)
-    if told.score is None:
+    shown = metric.measure(name)
+    assert isinstance(shown.higher_is_better, bool)
+    if shown.score is None:
         assert metric.formula is None
         with pytest.raises(NotImplementedError):
             metric.example_statistics(predictions[0], targets[0])
@@ -95,11 +95,11 @@ def test_the_score_of_summed_examples_is_the_metric(family, name):
     assert total(together) == pytest.approx(summed)
     whole = copy.deepcopy(metric)
     whole.update(predictions, targets)
-    score = locate(told.score, SCORE)
-    assert float(score(summed, **told.options)) == pytest.approx(float(whole.compute()))
+    score = locate(shown.score, SCORE)
+    assert float(score(summed, **shown.options)) == pytest.approx(float(whole.compute()))
     # Vectorised: whatever dimensions stand before.
     several = np.stack([[summed, one_by_one[0]], [one_by_one[1], summed]])
-    found = score(several, **told.options)
+    found = score(several, **shown.options)
     assert found.shape == (2, 2)
     assert found[0, 0] == pytest.approx(found[1, 1])
     if metric.classes:
@@ -167,6 +167,6 @@ def test_a_class_of_torchmetrics_adds_up_too(name):
     if other is not one:
         one.merge_state(other)
     assert float(one.compute()) == pytest.approx(whole)
-    told = added.measure("mine", metric)
-    assert isinstance(told.higher_is_better, bool)
-    assert told.score is None
+    shown = added.measure("mine", metric)
+    assert isinstance(shown.higher_is_better, bool)
+    assert shown.score is None

@@ -156,12 +156,12 @@ def test_it_predicts_images_however_they_are_given(lushan, place, runs):
     rows = "".join(json.dumps({"image": name}) + "\n" for name in images)
     (place / "new/rows.jsonl").write_text(rows, encoding="utf-8")
     (place / "new/rows.csv").write_text("\n".join(["image", *images, ""]), encoding="utf-8")
-    said = {}
+    printed = {}
     for given in ("new", "packed.zip", "new/rows.jsonl", "new/rows.csv", "data/test.jsonl"):
         found = lushan("predict", runs[0], "--input", given).out.splitlines()
-        said[given] = [json.loads(line)["probabilities"] for line in found][:2]
+        printed[given] = [json.loads(line)["probabilities"] for line in found][:2]
     expected = [row["probabilities"] for row in lines(runs[0] / "predictions/test.jsonl")[:2]]
-    for given, found in said.items():
+    for given, found in printed.items():
         for one, other in zip(found, expected, strict=True):
             assert one == pytest.approx(other, abs=1e-5), given
     alone = json.loads(lushan("predict", runs[0], "--input", "new/160.png").out)
@@ -215,8 +215,8 @@ def test_it_is_compared_and_tabled_by_its_metric(lushan, runs):
 
 
 def test_a_report_draws_its_images(lushan, place, runs):
-    said = lushan("report", "outputs/own", "-o", "site")
-    assert "not shown" not in said.out + said.err
+    printed = lushan("report", "outputs/own", "-o", "site")
+    assert "not shown" not in printed.out + printed.err
     records = lines(runs[0] / "predictions/test.jsonl")
     copies = list((place / "site/media").glob("*.png"))
     assert len(copies) >= len(records)
@@ -225,15 +225,15 @@ def test_a_report_draws_its_images(lushan, place, runs):
 
 
 def test_a_batch_is_drawn(lushan):
-    said = lushan("train", *SMALL, "debug=batch").out
-    assert "16 rows, 16 learned" in said
-    assert ".png" in said
-    assert re.search(r"→ \[\[(upper|lower) (left|right)\]\]", said)
+    printed = lushan("train", *SMALL, "debug=batch").out
+    assert "16 rows, 16 learned" in printed
+    assert ".png" in printed
+    assert re.search(r"→ \[\[(upper|lower) (left|right)\]\]", printed)
 
 
 def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, runs):
-    said = lushan("export", runs[0], "exported").out
-    assert "the same as the run's own model" in said
+    printed = lushan("export", runs[0], "exported").out
+    assert "the same as the run's own model" in printed
     loaded = transformers.AutoModelForImageClassification.from_pretrained(place / "exported")
     assert sorted(loaded.config.label2id) == sorted(set(loaded.config.id2label.values()))
     ours, theirs = (

@@ -66,7 +66,7 @@ def features():
     return found
 
 
-def judged(encoder, task: LanguageTask, rows):
+def evaluated(encoder, task: LanguageTask, rows):
     """Loss and gradients of a batch."""
     whole = task.build(encoder)
     whole.zero_grad()
@@ -86,9 +86,9 @@ def test_packed_documents_have_the_loss_and_gradient_of_the_same_alone(purpose, 
     if name.startswith("Deberta"):
         pytest.skip("refused; see below")
     task = CausalLM() if purpose == "causal_lm" else MaskedLM()
-    loss, gradients = judged(encoder, task, features())
+    loss, gradients = evaluated(encoder, task, features())
     first, *rest = features()
-    packed_loss, packed = judged(encoder, task, [joined([first, rest[0]]), joined(rest[1:])])
+    packed_loss, packed = evaluated(encoder, task, [joined([first, rest[0]]), joined(rest[1:])])
     torch.testing.assert_close(packed_loss, loss, rtol=1e-5, atol=1e-5)
     assert packed.keys() == gradients.keys()
     for key, gradient in gradients.items():

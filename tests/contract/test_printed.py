@@ -1,4 +1,4 @@
-"""What a person watching a run is told: by presets whose effect is a line, and at its beginning."""
+"""Lines that a watched run prints: by presets whose effect is a line, and at its beginning."""
 
 import csv
 import re

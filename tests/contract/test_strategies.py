@@ -108,8 +108,8 @@ def test_weights_that_do_not_learn_are_left_alone_by_all(strategy, alone_frozen,
     require_equal(done, alone_frozen)
     counts = alone_frozen.result["parameters"]
     assert counts["trained"] < counts["all"]
-    for told in (done, alone_frozen):
-        assert f"parameters: {counts['all']:,}, trained: {counts['trained']:,}" in told.err
+    for shown in (done, alone_frozen):
+        assert f"parameters: {counts['all']:,}, trained: {counts['trained']:,}" in shown.err
 
 
 @pytest.mark.slow

@@ -179,8 +179,8 @@ def evaluated(made, model, corpus, batch, encoded):
         made.begin(table)
         loss, records = made.predict(model, batch)
         if made.generates:
-            said = made.generate(model, batch)
-            records = [{**record, **more} for record, more in zip(records, said, strict=True)]
+            printed = made.generate(model, batch)
+            records = [{**record, **more} for record, more in zip(records, printed, strict=True)]
     return float(loss) / int(encoded.targets.sum()), made.evaluate(table, records, full=True)
 
 
@@ -267,7 +267,7 @@ def test_a_task_restored_from_its_state_predicts_the_same(task, head):
     assert made.join(table, first[1]) == again.join(table, second[1])
 
 
-def test_what_a_short_limit_cuts_off_is_counted_and_still_judged(task, head):
+def test_what_a_short_limit_cuts_off_is_counted_and_still_evaluated(task, head):
     made, tokenizer, corpus, encoded, model = parts(task, head)
     if "cut" not in made.schema.names:
         pytest.skip("no limit of tokens cuts what it reads")

@@ -1,8 +1,8 @@
-"""Dropout is on while a model learns, whatever it was loaded as, and off while it is judged."""
+"""Dropout is on while a model learns, whatever it was loaded as, and off while it is evaluated."""
 
 import pytest
 
-from lushan.engine.lit_module import Experiment
+from lushan.engine.lit_module import LitModule
 from tests.conftest import trained
 
 
@@ -11,13 +11,13 @@ def seen(monkeypatch):
     """Step to the modes that the model's parts had in it."""
     modes = {"training_step": [], "validation_step": [], "test_step": []}
     for name, found in modes.items():
-        original = getattr(Experiment, name)
+        original = getattr(LitModule, name)
 
         def watched(self, batch, batch_idx, original=original, found=found):
             found.append({part.training for part in self.model.modules()})
             return original(self, batch, batch_idx)
 
-        monkeypatch.setattr(Experiment, name, watched)
+        monkeypatch.setattr(LitModule, name, watched)
     return modes
 
 
@@ -33,6 +33,6 @@ def test_dropout_is_on_in_training_only(model, more, seen, tmp_path):
     trained(tmp_path, *small, f"model={model}", *more)
     assert len(seen["training_step"]) == 4
     assert all(modes == {True} for modes in seen["training_step"])
-    for judged in ("validation_step", "test_step"):
-        assert seen[judged]
-        assert all(modes == {False} for modes in seen[judged])
+    for evaluated in ("validation_step", "test_step"):
+        assert seen[evaluated]
+        assert all(modes == {False} for modes in seen[evaluated])

@@ -14,7 +14,7 @@ def left_alone():
 
     def get(*overrides):
         def make(folder):
-            assert jobs.carry_out(jobs.config(folder / "run", *overrides)) == 0
+            assert jobs.execute(jobs.config(folder / "run", *overrides)) == 0
 
         digest = hashlib.sha256(repr(overrides).encode()).hexdigest()[:16]
         return shared.once(f"alone-{digest}", make) / "run"

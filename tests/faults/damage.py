@@ -199,7 +199,7 @@ class Answer:
     metrics: tuple[str, ...] = ()
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         """All that a person can read."""
         return f"{self.out}\n{self.err}\n{self.written}"
 
@@ -228,8 +228,8 @@ def give(words: Sequence[str], folder: Path) -> Answer:
         for p in fresh
         if p.suffix in WRITTEN and p.relative_to(folder).parts[0] not in ("outputs", "cache")
     ]
-    said = (done.out, done.err, "\n".join(written))
-    texts = [VARYING.sub("#", text.replace(str(folder), "HERE")) for text in said]
+    printed = (done.out, done.err, "\n".join(written))
+    texts = [VARYING.sub("#", text.replace(str(folder), "HERE")) for text in printed]
     return Answer(done.code, *texts, metrics_in(folder / "outputs"))
 
 
@@ -243,7 +243,7 @@ def metrics_in(outputs: Path) -> tuple[str, ...]:
 
 
 def copied(place: Place, folder: Path) -> Path:
-    """A copy of a place, whose files can be told to have been read."""
+    """A copy of a place, whose files can be determined to have been read."""
     shutil.copytree(place.folder, folder)
     for path in folder.rglob("*"):
         if path.is_file():
@@ -252,7 +252,7 @@ def copied(place: Place, folder: Path) -> Path:
 
 
 def was_read(path: Path) -> bool:
-    """Whether a file's content was looked at; the system writes the time down at the first look."""
+    """Whether a file's content was inspected; the system writes the time down at the first look."""
     return not path.is_file() or path.stat().st_atime > READ_FROM + 1
 
 
@@ -334,19 +334,19 @@ def damage(place: Place, folder: Path, file: str, name: str, rng: random.Random)
 def wrong(usual: Answer, answer: Answer, file: str, run: Path, command: str) -> str | None:
     """What is wrong with an answer, in a word: traceback, code, unnamed, silent; None: nothing.
 
-    A study goes on without a run that is damaged, names its file and ends with 1. A run without a
+    A study continues without a run that is damaged, names its file and ends with 1. A run without a
     result is carried out, to the same numbers.
     """
-    if "Traceback (most recent call last)" in answer.said:
+    if "Traceback (most recent call last)" in answer.printed:
         return "traceback"
     if command in MAKING and answer.code == usual.code == 0 and answer.metrics == usual.metrics:
         return None
     if answer.code == usual.code and answer.out == usual.out and answer.written == usual.written:
         return None
-    named = any(name in answer.said for name in names(file, run))
+    named = any(name in answer.printed for name in names(file, run))
     if answer.code == 2:
         if answer.err.startswith("error: ") or "\nerror: " in answer.err:
-            return None if named or answer.said == usual.said else "unnamed"
+            return None if named or answer.printed == usual.printed else "unnamed"
         return "code"
     if answer.code != usual.code and not (named and answer.code == 1 and command == "study run"):
         return "code"

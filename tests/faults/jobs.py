@@ -38,7 +38,7 @@ def config(folder: Path, *overrides: str) -> dict[str, Any]:
     return check(compose(lines))
 
 
-def carry_out(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -> int:
+def execute(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -> int:
     """Run in a process of its own; its exit code as the shell sees it (137 after SIGKILL)."""
     process = start(cfg, fault, **options)
     process.join()
@@ -98,9 +98,9 @@ def _job(cfg: dict[str, Any], fault: Fault | None, threads: int, executed: bool)
 
 def watch(path: Path) -> None:
     """Write down what every optimizer step saw: its number, the loss in hex, its examples."""
-    from lushan.engine.lit_module import Experiment
+    from lushan.engine.lit_module import LitModule
 
-    step = Experiment.training_step
+    step = LitModule.training_step
 
     def watched(self: Any, batch: Any, batch_idx: int) -> None:
         number, before = self.global_step, self.running.loss
@@ -109,7 +109,7 @@ def watch(path: Path) -> None:
         with path.open("a") as file:
             file.write(json.dumps([number, loss, sorted(batch["examples"])]) + "\n")
 
-    Experiment.training_step = watched  # type: ignore[method-assign]
+    LitModule.training_step = watched  # type: ignore[method-assign]
 
 
 def notes_of(folder: Path) -> Path:
@@ -186,7 +186,7 @@ class At:
 
 def at_step(number: int, signum: int = signal.SIGKILL) -> At:
     """Before the optimizer step of this number, counted from 0 in this process."""
-    return At("lushan.engine.lit_module:Experiment.training_step", number + 1, signum)
+    return At("lushan.engine.lit_module:LitModule.training_step", number + 1, signum)
 
 
 class Together:
@@ -242,10 +242,10 @@ class LargestFile:
     def __call__(self) -> None:
         import resource
 
-        from lushan.engine.lit_module import Experiment
+        from lushan.engine.lit_module import LitModule
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        step, count = Experiment.training_step, [0]
+        step, count = LitModule.training_step, [0]
 
         def wrapped(self_: Any, *args: Any) -> Any:
             if count[0] == self.from_step:
@@ -253,7 +253,7 @@ class LargestFile:
             count[0] += 1
             return step(self_, *args)
 
-        Experiment.training_step = wrapped  # type: ignore[method-assign]
+        LitModule.training_step = wrapped  # type: ignore[method-assign]
 
 
 class Nobody:

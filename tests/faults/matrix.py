@@ -76,7 +76,7 @@ ROWS = {
     65: "terminal escapes and formulas in data",
     66: "YAML and JSON that are bombs: aliases, depth, size",
     67: "damaged caches",
-    68: "a lock from the future, a lock that is taken away, a terminal that is closed",
+    68: "a lock from the future, a lock that is removed, a terminal that is closed",
     69: "a hundred thousand classes; files that are small and unpack to gigabytes",
     70: "damaged or foreign files of a run folder",
     71: "death while finishing",

@@ -39,7 +39,7 @@ def ranks(weights):
 
 
 PLACES = {
-    # Of 24 steps, ranks are taken away in those from 3 to 17, and are kept from then on.
+    # Of 24 steps, ranks are removed in those from 3 to 17, and are kept from then on.
     "before ranks go": (1, ADALORA),
     "while ranks go": (10, ADALORA),
     "when the last has gone": (17, ADALORA),
@@ -62,8 +62,8 @@ SAME = ("before ranks go", "when the last has gone", "after that")
 def test_killed_and_started_again(place, tmp_path, left_alone):
     step, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, LR, *overrides)
-    assert jobs.carry_out(cfg, jobs.at_step(step)) == 137
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg, jobs.at_step(step)) == 137
+    assert jobs.execute(cfg) == 0
     alone = left_alone(LR, *overrides)
     require_equal(tmp_path, alone)
     assert losses(tmp_path) == losses(alone)
@@ -79,7 +79,7 @@ def killed(tmp_path_factory):
     """A run with AdaLoRA that was killed in its last epoch."""
     folder = tmp_path_factory.mktemp("killed")
     cfg = jobs.config(folder, LR, *ADALORA)
-    assert jobs.carry_out(cfg, jobs.at_step(20)) == 137
+    assert jobs.execute(cfg, jobs.at_step(20)) == 137
     return folder
 
 
@@ -137,12 +137,12 @@ def test_a_base_that_has_changed_is_refused(tmp_path):
         *("peft=lora", "model=pretrained", f"model.path={base}"),
         *("processor=pretrained", "~processor.vocab_size", "trainer.max_epochs=1"),
     )
-    assert jobs.carry_out(cfg, jobs.at_step(5)) == 137
+    assert jobs.execute(cfg, jobs.at_step(5)) == 137
     other.save_pretrained(base)  # other weights under the same name
-    assert jobs.carry_out(cfg) == 2
+    assert jobs.execute(cfg) == 2
     assert "has changed since" in jobs.error(out)
     mine.save_pretrained(base)
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     load(jobs.run_folder(out))
     other.save_pretrained(base)
     with pytest.raises(UserError, match="another base model"):

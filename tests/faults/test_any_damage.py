@@ -47,7 +47,7 @@ class Trials:
         """The usual answer of a command, and the files that it looks into."""
         copy = damage.copied(self.place, self.folder / "usual")
         answer = damage.give(self.words[command], copy)
-        assert "Traceback" not in answer.said, answer.err
+        assert "Traceback" not in answer.printed, answer.err
         read = {file for file in self.place.files() if damage.was_read(copy / file)}
         shutil.rmtree(copy)
         return answer, read
@@ -85,8 +85,8 @@ class Trials:
         for number, (command, file, way) in enumerate(todo):
             answer, problem = self.answer(number, command, file, way)
             if problem is not None:
-                said = f"{answer.code} {answer.err[-500:]}"
-                found.append(f"{problem}: {command}, {file}, {way}: {said}")
+                printed = f"{answer.code} {answer.err[-500:]}"
+                found.append(f"{problem}: {command}, {file}, {way}: {printed}")
         return found
 
     def answer(self, number, command, file, way):

@@ -40,15 +40,15 @@ JSON = {
 
 
 @pytest.mark.parametrize("read", [parsing.parse_yaml, parsing.compose_yaml])
-@pytest.mark.parametrize(("text", "said"), YAML.values(), ids=YAML)
-def test_yaml(text, said, read):
-    with pytest.raises(parsing.OutOfBounds, match=said):
+@pytest.mark.parametrize(("text", "printed"), YAML.values(), ids=YAML)
+def test_yaml(text, printed, read):
+    with pytest.raises(parsing.OutOfBounds, match=printed):
         read(text)
 
 
-@pytest.mark.parametrize(("text", "said"), JSON.values(), ids=JSON)
-def test_json(text, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize(("text", "printed"), JSON.values(), ids=JSON)
+def test_json(text, printed):
+    with pytest.raises(ValueError, match=printed):
         parsing.parse_json(text)
 
 
@@ -114,7 +114,7 @@ def test_in_a_study(cli_inside, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "printed"),
     [
         (ALIASES, "more than 100,000 values"),
         ("a: " + "[" * 100_000, "lists within lists"),
@@ -123,7 +123,7 @@ def test_in_a_study(cli_inside, tmp_path):
     ids=["aliases", "brackets", "sixties"],
 )
 @pytest.mark.parametrize("name", ["conf/experiment/mine.yaml", "elsewhere/experiment/mine.yaml"])
-def test_in_a_config(name, content, said, cli_inside, tmp_path):
+def test_in_a_config(name, content, printed, cli_inside, tmp_path):
     file = tmp_path / name
     file.parent.mkdir(parents=True)
     file.write_text(content)
@@ -131,7 +131,7 @@ def test_in_a_config(name, content, said, cli_inside, tmp_path):
     done = cli_inside("train", "--cfg", "job", *more, "experiment=mine")
     assert done.code == 2
     assert "Traceback" not in done.err
-    assert said in done.err
+    assert printed in done.err
     assert "mine.yaml" in done.err
 
 

@@ -63,7 +63,7 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path):
 
 @pytest.mark.fault(16)
 def test_our_own_checkpoint_holds_only_tensors_and_plain_values(tmp_path):
-    assert jobs.carry_out(jobs.config(tmp_path), jobs.at_step(10)) == 137
+    assert jobs.execute(jobs.config(tmp_path), jobs.at_step(10)) == 137
     for path in jobs.run_folder(tmp_path).glob(f"checkpoints/*/{STATE}"):
         assert torch.load(path, weights_only=True)["global_step"] > 0
 
@@ -80,13 +80,13 @@ def test_tensors_that_share_memory_come_back(tmp_path):
 @pytest.mark.fault(17)
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
+    assert jobs.execute(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
     folder = jobs.run_folder(tmp_path) / "checkpoints"
     found, complaints = newest(folder)
     assert (found.name, complaints) == ("step-000000006", [])
     FolderIO().load_checkpoint(found)
     assert [p.name for p in folder.iterdir() if p.name.startswith(".tmp-")] == []
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -101,7 +101,7 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
             folder.chmod(folder.stat().st_mode | 0o005)
         elif folder.stat().st_mode & 0o001 == 0:
             pytest.skip(f"another user cannot enter {folder}, where temporary folders are")
-    assert jobs.carry_out(cfg, jobs.Nobody()) == 2
+    assert jobs.execute(cfg, jobs.Nobody()) == 2
     assert not (jobs.notes_of(output) / "seen.jsonl").exists()
 
 
@@ -114,7 +114,7 @@ def test_a_read_only_mount_is_refused_before_the_first_step(tmp_path):
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this process may not mount")
     try:
-        assert jobs.carry_out(cfg) == 2
+        assert jobs.execute(cfg) == 2
         assert list(output.iterdir()) == []
     finally:
         subprocess.run(["umount", str(output)], check=True)
@@ -133,10 +133,10 @@ def test_a_small_disk_that_fills_up(kilobytes, inside, tmp_path):
     try:
         cache = output if inside else tmp_path
         cfg = jobs.config(output, f"paths.cache_dir={cache}", "callbacks.checkpoints.keep=50")
-        assert jobs.carry_out(cfg) == 1
-        said = jobs.error(output)
-        assert "Traceback" not in said
-        assert re.search("no space left|cannot (be written|save)", said, re.IGNORECASE), said
+        assert jobs.execute(cfg) == 1
+        printed = jobs.error(output)
+        assert "Traceback" not in printed
+        assert re.search("no space left|cannot (be written|save)", printed, re.IGNORECASE), printed
         folder = jobs.run_folder(output) / "checkpoints"
         found, complaints = newest(folder)
         assert complaints == []
@@ -182,7 +182,7 @@ def test_ckpt_path_takes_only_our_folders(where, tmp_path):
         torch.save(Hostile(marker), where)
     cfg = jobs.config(tmp_path, f"ckpt_path='{where}'")
     hostile = jobs.Environment(TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
-    assert jobs.carry_out(cfg, hostile) == 2
+    assert jobs.execute(cfg, hostile) == 2
     assert "ckpt_path" in jobs.error(tmp_path)
     assert not marker.exists()
 
@@ -190,10 +190,10 @@ def test_ckpt_path_takes_only_our_folders(where, tmp_path):
 @pytest.mark.slow
 def test_training_starts_from_the_weights_that_ckpt_path_names(tmp_path):
     first = jobs.config(tmp_path / "a")
-    assert jobs.carry_out(first) == 0
+    assert jobs.execute(first) == 0
     best = jobs.run_folder(tmp_path / "a") / "checkpoints" / "best"
-    judged = jobs.config(tmp_path / "b", f"ckpt_path={best}", "train=false")
-    assert jobs.carry_out(judged) == 0
+    evaluated = jobs.config(tmp_path / "b", f"ckpt_path={best}", "train=false")
+    assert jobs.execute(evaluated) == 0
     one, other = jobs.result(tmp_path / "a"), jobs.result(tmp_path / "b")
     assert one["weights_sha256"] == other["weights_sha256"]
     assert one["metrics"] == other["metrics"]
@@ -211,17 +211,17 @@ def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
         jobs.At("lushan.checkpoint.folder:save_weights", 5, signal.SIGTERM),
     )
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, twice) == 143
+    assert jobs.execute(cfg, twice) == 143
     found, complaints = newest(jobs.run_folder(tmp_path) / "checkpoints")
     assert found is not None
     assert complaints == []
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
 
 
 @pytest.mark.fault(26)
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.LossBecomes(float("nan"), call=21)) == 1
+    assert jobs.execute(cfg, jobs.LossBecomes(float("nan"), call=21)) == 1
     error = jobs.error(tmp_path)
     assert "nan at step 20" in error
     assert "train" in error  # the batch's examples, by id
@@ -242,7 +242,7 @@ def test_two_processes_cannot_have_one_run(tmp_path):
         if seen.exists() and len(seen.read_text().splitlines()) >= 4:
             break
         time.sleep(0.05)
-    assert jobs.carry_out(cfg) == 2
+    assert jobs.execute(cfg) == 2
     assert str(first.pid) in jobs.error(tmp_path)
     os.kill(first.pid, signal.SIGCONT)
     first.join()

@@ -1,4 +1,4 @@
-"""Compiled layers: the same training, up to its last digits, and exact when it goes on."""
+"""Compiled layers: the same training, up to its last digits, and exact when it continues."""
 
 import csv
 
@@ -21,9 +21,9 @@ def losses(folder):
 @pytest.mark.long
 def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    assert jobs.carry_out(jobs.config(alone, *COMPILED)) == 0
-    assert jobs.carry_out(jobs.config(killed, *COMPILED), jobs.at_step(5)) == 137
-    assert jobs.carry_out(jobs.config(killed, *COMPILED)) == 0
+    assert jobs.execute(jobs.config(alone, *COMPILED)) == 0
+    assert jobs.execute(jobs.config(killed, *COMPILED), jobs.at_step(5)) == 137
+    assert jobs.execute(jobs.config(killed, *COMPILED)) == 0
     for name in ("metrics", "weights_sha256", "final_weights_sha256"):
         assert jobs.result(killed)[name] == jobs.result(alone)[name]
 
@@ -38,8 +38,8 @@ def test_it_is_the_same_training(tmp_path):
         "model.config.attention_probs_dropout_prob=0",
     )
     made, plain = tmp_path / "compiled", tmp_path / "plain"
-    assert jobs.carry_out(jobs.config(made, *short, "trainer.compile=true")) == 0
-    assert jobs.carry_out(jobs.config(plain, *short)) == 0
+    assert jobs.execute(jobs.config(made, *short, "trainer.compile=true")) == 0
+    assert jobs.execute(jobs.config(plain, *short)) == 0
     assert losses(made) == pytest.approx(losses(plain), rel=1e-5)
     assert jobs.run_folder(plain).name != jobs.run_folder(made).name  # other bits: another run
     one, other = (load_weights(jobs.run_folder(f) / "checkpoints" / "best") for f in (made, plain))

@@ -87,8 +87,8 @@ def test_the_best_weights_of_another_run_are_refused(run, reviews_run):
 @pytest.mark.fault(70)
 def test_a_state_of_another_seed_is_refused_and_one_of_another_width_too(tmp_path):
     cfg = jobs.config(tmp_path / "a")
-    assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
-    assert jobs.carry_out(jobs.config(tmp_path / "b", "seed=7"), jobs.at_step(14)) == 137
+    assert jobs.execute(cfg, jobs.at_step(10)) == 137
+    assert jobs.execute(jobs.config(tmp_path / "b", "seed=7"), jobs.at_step(14)) == 137
     mine, theirs = (jobs.run_folder(tmp_path / n) / "checkpoints" for n in "ab")
     foreign, _ = newest(theirs)
     shutil.copytree(foreign, mine / "step-000009999")
@@ -103,10 +103,10 @@ def test_a_state_of_another_seed_is_refused_and_one_of_another_width_too(tmp_pat
     assert read_json(mine / "step-000009998" / RUN) == jobs.run_folder(tmp_path / "a").name
     sums[WEIGHTS] = sha256_file(mine / "step-000009998" / WEIGHTS)
     write_json(mine / "step-000009998" / SUMS, sums)
-    assert jobs.carry_out(cfg) == 2
-    said = jobs.error(tmp_path / "a")
-    assert "step-000009998" in said
-    assert "another model" in said
+    assert jobs.execute(cfg) == 2
+    printed = jobs.error(tmp_path / "a")
+    assert "step-000009998" in printed
+    assert "another model" in printed
     shutil.rmtree(mine / "step-000009998")
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     assert [p.name for p in mine.iterdir()] == ["best"]

@@ -77,7 +77,7 @@ def test_a_number_at_the_edge_trains_or_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.fault(73)
 @pytest.mark.parametrize("value", [0, -1])
-def test_a_bound_is_told_with_its_key_before_anything_is_loaded(value):
+def test_a_bound_is_reported_with_its_key_before_anything_is_loaded(value):
     from lushan.errors import UserError
 
     with pytest.raises(UserError, match="must be 1 or more") as found:
@@ -115,10 +115,10 @@ def test_a_path_of_300_letters_under_every_command(name, ner_run, tmp_path, monk
         done = command.inside(*name, *words, cwd=tmp_path)
         assert (done.code, "Traceback" in done.err) == (2, False), f"{words}\n{done.err}"
     for words in invocations(COMMANDS[name], ner_run, tmp_path, content):
-        told = [LONG if word in ("out", "exported") else word for word in words]
-        if told != words:
-            done = command.inside(*name, *told, cwd=tmp_path)
-            assert (done.code, "Traceback" in done.err) == (2, False), f"{told}\n{done.err}"
+        shown = [LONG if word in ("out", "exported") else word for word in words]
+        if shown != words:
+            done = command.inside(*name, *shown, cwd=tmp_path)
+            assert (done.code, "Traceback" in done.err) == (2, False), f"{shown}\n{done.err}"
 
 
 @pytest.mark.fault(73)

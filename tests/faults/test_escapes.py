@@ -134,9 +134,9 @@ def test_warnings(monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     terminal.guard_warnings()
     terminal.guard_warnings()  # twice is once
-    told = warnings.formatwarning(f"Glyph {EVIL} is missing", UserWarning, "x.py", 1, line="")
-    assert "UserWarning: Glyph \\u001b]0;owned" in told
-    assert not STEERS.search(told)
+    shown = warnings.formatwarning(f"Glyph {EVIL} is missing", UserWarning, "x.py", 1, line="")
+    assert "UserWarning: Glyph \\u001b]0;owned" in shown
+    assert not STEERS.search(shown)
 
 
 def test_logs(capsys):

@@ -95,12 +95,12 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
 @pytest.mark.fault(71)
 def test_a_complete_run_whose_result_is_gone_is_trained_again(tmp_path):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg, jobs.at_step(10)) == 137
+    assert jobs.execute(cfg) == 0
     run = jobs.run_folder(tmp_path)
     wanted = result_of(run)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
     (run / "result.json").unlink()
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     assert result_of(run) == wanted
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]

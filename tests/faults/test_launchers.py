@@ -71,7 +71,7 @@ def started(words, cwd, **variables):
 
 
 def require_one_run(cwd, first, other):
-    """One folder, complete, owned and told of by the first process alone."""
+    """One folder, complete, owned and notified of by the first process alone."""
     (folder,) = {path.parent for path in Path(cwd).glob("outputs/several/*/run.json")}
     assert RunFolder(folder).state == "complete"
     assert RunFolder(folder).result().extra["steps"] == 4
@@ -159,7 +159,7 @@ def test_two_hosts(strategy, tmp_path):
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_node_of_ray_that_leaves(tmp_path):
-    """Its job is begun on another one, and goes on from its last state."""
+    """Its job is begun on another one, and resumes from its last state."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     from ray.cluster_utils import Cluster
 

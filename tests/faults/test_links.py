@@ -33,7 +33,7 @@ def complete(root: Path, name: str = "a") -> RunFolder:
     """A complete run with a state that was left behind; nobody has trained it."""
     cfg = config(root, name)
     folder = RunFolder.of(cfg)
-    with folder.own():
+    with folder.locked():
         folder.start(cfg)
         for part in ("step-000000003", "best"):
             (folder.checkpoints / part).mkdir(parents=True)
@@ -110,7 +110,7 @@ def test_nothing_is_written_through_a_link(name, tmp_path, private) -> None:
     (folder.path / name).parent.mkdir(parents=True)
     (folder.path / name).symlink_to(tmp_path / LINKS[name])
     before = content(private)
-    with pytest.raises(UserError, match="leads out of") as found, folder.own():
+    with pytest.raises(UserError, match="leads out of") as found, folder.locked():
         folder.start(cfg)
     assert found.value.file == str(folder.path / name)
     assert content(private) == before
@@ -124,9 +124,9 @@ def test_links_inside_a_run_are_its_own(tmp_path) -> None:
     (folder.path / "wandb" / "run-1" / "logs").mkdir(parents=True)
     (folder.path / "wandb" / "latest-run").symlink_to("run-1")
     (folder.path / "wandb" / "run-1" / "logs" / "debug.log").symlink_to("/var/log")
-    with folder.own():
+    with folder.locked():
         pass
-    freed, left = cleanup.carry_out(cleanup.plan(tmp_path))
+    freed, left = cleanup.execute(cleanup.plan(tmp_path))
     assert (freed, left) == (10, [])
     assert not (folder.checkpoints / "step-000000003").exists()
 
@@ -148,7 +148,7 @@ def test_a_folder_that_becomes_a_link_meanwhile(tmp_path, private) -> None:
     removals = cleanup.plan(tmp_path)
     before = content(private)
     replaced(folder.path, "checkpoints", private)
-    freed, left = cleanup.carry_out(removals)
+    freed, left = cleanup.execute(removals)
     assert freed == 0
     assert "leads out" in left[0]
     with pytest.raises(OSError, match="checkpoints"):

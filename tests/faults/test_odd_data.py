@@ -1,4 +1,4 @@
-"""What a model cannot see in full, and classes that nobody has: counted, told, still judged."""
+"""What a model cannot see in full, and classes that nobody has: counted, reported, evaluated."""
 
 import json
 import math
@@ -58,12 +58,12 @@ def test_words_beyond_the_bound_are_missed_not_dropped(odd):
     assert found["recall"] <= (gold - 2) / gold
 
 
-def test_what_was_cut_off_and_what_is_unknown_is_told(odd):
+def test_what_was_cut_off_and_what_is_unknown_is_reported(odd):
     run, result = odd
-    told = " ".join(result["notes"])
-    assert "test" in told
-    assert "cut off" in told
-    assert "hold no known token" in told
+    shown = " ".join(result["notes"])
+    assert "test" in shown
+    assert "cut off" in shown
+    assert "hold no known token" in shown
     assert "cut by max_length" in (run / "log.txt").read_text()
 
 

@@ -155,7 +155,7 @@ def test_others_take_it_up_where_their_command_permits_it(trained, lushan, place
     ],
     ids=["fork, two ranks", "joblib"],
 )
-def test_jobs_and_ranks_are_told(lushan, launcher):
+def test_jobs_and_ranks_are_reported(lushan, launcher):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = [word for word in sample("-m", "seed=1,2", FLAG) if word != "trainer=cpu"]
     done, _ = lushan(*words, *launcher, f"name={launcher[0][-4:]}")

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment of their lives, and started again: nothing tells them apart.
+"""Runs that are killed at any moment of their lives, and started again: nothing distinguishes them.
 
 The moments are drawn anew each time and printed; `LUSHAN_DEATH_SEED=N` draws those of a failure
 again, as far as a machine's pace allows. `make faults` draws ten for each task, one of them in a
@@ -53,7 +53,7 @@ def everything(folder):
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_anywhere(task, tmp_path):
     begun = time.monotonic()
-    assert jobs.carry_out(config(tmp_path / "alone", task)) == 0
+    assert jobs.execute(config(tmp_path / "alone", task)) == 0
     life = time.monotonic() - begun
     alone = everything(tmp_path / "alone")
     rng = random.Random(f"{SEED} {task}")
@@ -64,7 +64,7 @@ def test_killed_anywhere(task, tmp_path):
         where += " of a fresh interpreter" if fresh else f" of {life:.2f} s"
         print(where)  # noqa: T201 (shown where the test fails)
         kill_after(moment, folder, task, fresh)
-        assert jobs.carry_out(config(folder, task)) == 0, where
+        assert jobs.execute(config(folder, task)) == 0, where
         assert everything(folder) == alone, where
 
 

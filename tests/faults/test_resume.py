@@ -38,7 +38,7 @@ def require_equal(folder, alone):
 
 EMA = "callbacks=ema"
 ACCUMULATE = "data.micro_tokens=40"
-VALIDATION = "lushan.engine.lit_module:Experiment.validation_step"
+VALIDATION = "lushan.engine.lit_module:LitModule.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
 TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
 PLACES = {
@@ -48,7 +48,7 @@ PLACES = {
     "an epoch's end": (jobs.at_step(8), ()),
     "the last step": (jobs.at_step(STEPS - 1), ()),
     "during validation": (jobs.At(VALIDATION, 2), ()),
-    "while it is tested": (jobs.At("lushan.engine.lit_module:Experiment.test_step", 1), ()),
+    "while it is tested": (jobs.At("lushan.engine.lit_module:LitModule.test_step", 1), ()),
     "inside an accumulation window": (jobs.At(LOSS, 12), (ACCUMULATE,)),
     "averaged weights": (jobs.at_step(13), (EMA,)),
     "averaged weights, in validation": (jobs.At(VALIDATION, 2), (EMA,)),
@@ -79,9 +79,9 @@ ROWS = {
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)
-    assert jobs.carry_out(cfg, fault) == 137
+    assert jobs.execute(cfg, fault) == 137
     assert jobs.state(tmp_path) == "interrupted"
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     require_equal(tmp_path, left_alone(*overrides))
 
 
@@ -89,9 +89,9 @@ def test_killed_and_started_again(place, tmp_path, left_alone):
 @pytest.mark.fault(9)
 def test_killed_twice(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.at_step(4)) == 137
-    assert jobs.carry_out(cfg, jobs.at_step(7)) == 137
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg, jobs.at_step(4)) == 137
+    assert jobs.execute(cfg, jobs.at_step(7)) == 137
+    assert jobs.execute(cfg) == 0
     require_equal(tmp_path, left_alone())
 
 
@@ -104,8 +104,8 @@ def test_early_stopping_goes_on_counting(tmp_path, left_alone):
         "trainer.max_epochs=6",
     )
     cfg = jobs.config(tmp_path, *stop)
-    assert jobs.carry_out(cfg, jobs.at_step(9)) == 137
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg, jobs.at_step(9)) == 137
+    assert jobs.execute(cfg) == 0
     require_equal(tmp_path, left_alone(*stop))
     assert jobs.result(tmp_path)["steps"] < 48
 
@@ -124,12 +124,12 @@ def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone, requ
     before = signal.signal(signum, signal.SIG_DFL)  # tests that nohup started ignore SIGHUP
     request.addfinalizer(lambda: signal.signal(signum, before))
     cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
-    assert jobs.carry_out(cfg, jobs.at_step(5, signum)) == expected
+    assert jobs.execute(cfg, jobs.at_step(5, signum)) == expected
     assert jobs.state(tmp_path) == "interrupted"
     # The step that the signal fell into was finished, and saved.
     (kept,) = (jobs.run_folder(tmp_path) / "checkpoints").glob("step-*")
     assert kept.name == "step-000000006"
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     assert numbers(tmp_path) == numbers(left_alone("callbacks.checkpoints.every_n_steps=null"))
     assert len(jobs.steps_seen(tmp_path)) == STEPS
 
@@ -145,19 +145,19 @@ class Nohup(jobs.At):
 @pytest.mark.slow
 @pytest.mark.fault(68)
 def test_a_run_that_ignores_the_end_of_its_terminal_goes_on(tmp_path):
-    fault = Nohup("lushan.engine.lit_module:Experiment.training_step", 6, signal.SIGHUP)
-    assert jobs.carry_out(jobs.config(tmp_path), fault) == 0
+    fault = Nohup("lushan.engine.lit_module:LitModule.training_step", 6, signal.SIGHUP)
+    assert jobs.execute(jobs.config(tmp_path), fault) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.fault(13)
 def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
+    assert jobs.execute(cfg, jobs.at_step(14)) == 137
     newest = sorted((jobs.run_folder(tmp_path) / "checkpoints").glob("step-*"))[-1]
     state = newest / STATE
     state.write_bytes(state.read_bytes()[:-100])
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
     assert f"refused a damaged checkpoint: {state}" in log
     require_equal(tmp_path, left_alone())
@@ -167,12 +167,12 @@ def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_a
 @pytest.mark.fault(14)
 def test_one_flipped_bit_is_refused(tmp_path, left_alone):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.at_step(14)) == 137
+    assert jobs.execute(cfg, jobs.at_step(14)) == 137
     newest = sorted((jobs.run_folder(tmp_path) / "checkpoints").glob("step-*"))[-1]
     content = bytearray((newest / WEIGHTS).read_bytes())
     content[-7] ^= 1
     (newest / WEIGHTS).write_bytes(content)
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     assert "SHA-256" in (jobs.run_folder(tmp_path) / "log.txt").read_text()
     require_equal(tmp_path, left_alone())
 
@@ -181,21 +181,21 @@ def test_one_flipped_bit_is_refused(tmp_path, left_alone):
 @pytest.mark.fault(10)
 def test_another_number_of_devices_is_refused_by_name(tmp_path):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg, jobs.at_step(10)) == 137
+    assert jobs.execute(cfg, jobs.at_step(10)) == 137
     cfg["trainer"]["devices"] = 2
     cfg["trainer"]["strategy"] = "ddp"
-    assert jobs.carry_out(cfg) == 2
+    assert jobs.execute(cfg) == 2
     assert "trainer.devices" in jobs.error(tmp_path)
 
 
 @pytest.mark.fault(10)
 def test_other_data_is_refused_by_name(tmp_path, sample_files):
     cfg = jobs.config(tmp_path, "data=conll", *sample_files)
-    assert jobs.carry_out(cfg, jobs.at_step(1)) == 137
+    assert jobs.execute(cfg, jobs.at_step(1)) == 137
     train = next(line for line in sample_files if line.startswith("data.train=")).split("=")[1]
     with Path(train).open("a", encoding="utf-8") as file:
         file.write("\nOslo B-LOC\n")
-    assert jobs.carry_out(cfg) == 2
+    assert jobs.execute(cfg) == 2
     assert "data.train" in jobs.error(tmp_path)
 
 
@@ -214,10 +214,10 @@ def sample_files(tmp_path):
 @pytest.mark.slow
 def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
     cfg = jobs.config(tmp_path)
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     before = jobs.result(tmp_path)
     shutil.rmtree(jobs.run_folder(tmp_path) / "checkpoints")
-    assert jobs.carry_out(cfg, jobs.at_step(0)) == 0
+    assert jobs.execute(cfg, jobs.at_step(0)) == 0
     assert jobs.result(tmp_path) == before
 
 
@@ -237,7 +237,7 @@ def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path):
     for folder, faults in ((alone, (None,)), (killed, (jobs.at_step(step), None))):
         cfg = jobs.config(folder, *stream, f"paths.cache_dir={folder}/cache")
         for fault in faults:
-            code = jobs.carry_out(cfg, fault)
+            code = jobs.execute(cfg, fault)
         assert code == 0
     require_equal(killed, alone)
     assert numbers(alone)["steps"] == 18

@@ -24,7 +24,7 @@ def test_killed_among_images_that_are_changed_at_random(tmp_path):
     killed, whole = (
         check(compose([*IMAGES, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
     )
-    assert jobs.carry_out(killed, jobs.at_step(8)) == 137
-    assert jobs.carry_out(killed) == 0
-    assert jobs.carry_out(whole) == 0
+    assert jobs.execute(killed, jobs.at_step(8)) == 137
+    assert jobs.execute(killed) == 0
+    assert jobs.execute(whole) == 0
     require_equal(tmp_path / "a", tmp_path / "b")

@@ -34,7 +34,7 @@ def trials(folder):
         return list(csv.DictReader(file))
 
 
-def told(rows):
+def shown(rows):
     """What must not depend on how a search came about."""
     kept = ("trial", "state", "val/loss", "optimizer.lr", "task/head")
     return [{key: row[key] for key in kept} for row in rows]
@@ -64,7 +64,7 @@ def test_killed_after_some_trials_it_ends_with_all(tmp_path):
     last = begun(tmp_path / "killed", total)
     text, _ = last.communicate(timeout=300)
     assert last.returncode == 0, text
-    assert told(trials(tmp_path / "killed")) == told(trials(tmp_path / "alone"))
+    assert shown(trials(tmp_path / "killed")) == shown(trials(tmp_path / "alone"))
     assert sum(attempts(tmp_path / "killed")) <= 5 + 2
 
 

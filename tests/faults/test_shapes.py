@@ -1,4 +1,4 @@
-"""Files of a run that are JSON, with a value of another sort anywhere: told, never a traceback.
+"""Files of a run that are JSON, with a value of another sort anywhere: reported, never a traceback.
 
 The run lists no checksums, as one of an earlier version does not, so that nothing else refuses it.
 """
@@ -93,10 +93,10 @@ def write(file, value):
 def carried_out(command, run, cli_inside):
     shutil.rmtree(run.parents[2] / "exported", ignore_errors=True)
     done = cli_inside(*(run if word == "RUN" else word for word in command))
-    said = done.out + done.err
-    assert done.code in (0, 2), said
-    assert "Traceback" not in said
-    assert "\x1b" not in said
+    printed = done.out + done.err
+    assert done.code in (0, 2), printed
+    assert "Traceback" not in printed
+    assert "\x1b" not in printed
     return done
 
 

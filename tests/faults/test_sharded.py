@@ -21,7 +21,7 @@ SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_s
 def left_alone(tmp_path_factory):
     """What two processes come to that are left alone."""
     folder = tmp_path_factory.mktemp("alone")
-    assert jobs.carry_out(jobs.config(folder, *SHARDED)) == 0
+    assert jobs.execute(jobs.config(folder, *SHARDED)) == 0
     return jobs.result(folder)
 
 
@@ -29,7 +29,7 @@ def left_alone(tmp_path_factory):
 def killed_run(tmp_path_factory):
     """A run killed in its 12th step, with states of steps 6 and 9. Copy it, do not touch it."""
     folder = tmp_path_factory.mktemp("killed")
-    assert jobs.carry_out(jobs.config(folder, *SHARDED), jobs.at_step(11)) == 137
+    assert jobs.execute(jobs.config(folder, *SHARDED), jobs.at_step(11)) == 137
     found = sorted(p.name for p in (jobs.run_folder(folder) / "checkpoints").glob("step-*"))
     assert found == ["step-000000008", "step-000000009"]
     return folder
@@ -54,7 +54,7 @@ def hashes(result):
 
 
 def test_killed_and_started_again(killed, left_alone):
-    assert jobs.carry_out(jobs.config(killed, *SHARDED)) == 0
+    assert jobs.execute(jobs.config(killed, *SHARDED)) == 0
     assert hashes(jobs.result(killed)) == hashes(left_alone)
 
 
@@ -63,7 +63,7 @@ def test_a_damaged_part_is_refused_by_all(killed, left_alone):
     content = bytearray(part.read_bytes())
     content[-7] ^= 1
     part.write_bytes(content)
-    assert jobs.carry_out(jobs.config(killed, *SHARDED)) == 0
+    assert jobs.execute(jobs.config(killed, *SHARDED)) == 0
     assert (
         f"refused a damaged checkpoint: {part}" in (jobs.run_folder(killed) / "log.txt").read_text()
     )
@@ -71,7 +71,7 @@ def test_a_damaged_part_is_refused_by_all(killed, left_alone):
 
 
 def test_another_number_of_processes_is_refused_by_name(killed):
-    assert jobs.carry_out(jobs.config(killed, *SHARDED, "trainer=cpu")) == 2
+    assert jobs.execute(jobs.config(killed, *SHARDED, "trainer=cpu")) == 2
     error = jobs.error(killed)
     assert "trainer.devices" in error
     assert "trainer.elastic=true" in error
@@ -100,7 +100,7 @@ GRID = ("trainer=tp_sim", "trainer.devices=4")
 def exact(tmp_path_factory):
     """What one process comes to that is left alone."""
     folder = tmp_path_factory.mktemp("exact")
-    assert jobs.carry_out(jobs.config(folder, *EXACT, "trainer=cpu")) == 0
+    assert jobs.execute(jobs.config(folder, *EXACT, "trainer=cpu")) == 0
     return jobs.result(folder)["metrics"]
 
 
@@ -112,9 +112,9 @@ def exact(tmp_path_factory):
     ],
 )
 def test_other_processes_go_on_where_they_are_let(begun, ended, exact, tmp_path):
-    assert jobs.carry_out(jobs.config(tmp_path, *EXACT, *begun), jobs.at_step(5)) == 137
+    assert jobs.execute(jobs.config(tmp_path, *EXACT, *begun), jobs.at_step(5)) == 137
     elastic = jobs.config(tmp_path, *EXACT, *ended, "trainer.elastic=true")
-    assert jobs.carry_out(elastic) == 0
+    assert jobs.execute(elastic) == 0
     assert jobs.result(tmp_path)["metrics"] == pytest.approx(exact, abs=1e-9)
 
 

@@ -60,7 +60,7 @@ def test_killed_three_times_and_shared_by_two(tmp_path):
     text, _ = process.communicate(timeout=300)
     assert process.returncode == 0, text
     assert table(killed) == table(tmp_path / "alone")
-    # A run that was at work when it was killed goes on; none that was complete is begun again.
+    # A run that was at work when it was killed continues; none that was complete is begun again.
     assert len(attempts(killed)) == 4
     assert sum(attempts(killed)) <= 4 + kills
 

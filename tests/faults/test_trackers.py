@@ -21,9 +21,9 @@ class KillTracker:
         self.step = step
 
     def __call__(self):
-        from lushan.engine.lit_module import Experiment
+        from lushan.engine.lit_module import LitModule
 
-        original, count = Experiment.training_step, [0]
+        original, count = LitModule.training_step, [0]
 
         def wrapped(self_, *args):
             if count[0] == self.step:
@@ -37,7 +37,7 @@ class KillTracker:
             count[0] += 1
             return original(self_, *args)
 
-        Experiment.training_step = wrapped
+        LitModule.training_step = wrapped
 
 
 def rows(folder):
@@ -48,14 +48,14 @@ def rows(folder):
 @pytest.mark.fault(27)
 def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
     begun = time.monotonic()
-    assert jobs.carry_out(jobs.config(tmp_path / "alone")) == 0
+    assert jobs.execute(jobs.config(tmp_path / "alone")) == 0
     alone = time.monotonic() - begun
     cfg = jobs.config(tmp_path / "closed", "logger=wandb")
     closed = jobs.Environment(
         WANDB_API_KEY=KEY, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_MODE=None
     )
     begun = time.monotonic()
-    assert jobs.carry_out(cfg, closed) == 0
+    assert jobs.execute(cfg, closed) == 0
     assert time.monotonic() - begun < 10 * alone  # W&B itself gives up after 107 s
     folder = jobs.run_folder(tmp_path / "closed")
     assert (folder / "log.txt").read_text().count("does not answer") == 1
@@ -71,7 +71,7 @@ def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
     nothing = jobs.Environment(
         WANDB_API_KEY=None, WANDB_MODE=None, NETRC=str(tmp_path / "no"), WANDB_DIR=None
     )
-    assert jobs.carry_out(cfg, nothing) == 0
+    assert jobs.execute(cfg, nothing) == 0
     run = jobs.run_folder(tmp_path)
     assert list(run.glob("wandb/offline-run-*/*.wandb"))
     assert "warning" not in (run / "log.txt").read_text()
@@ -84,7 +84,7 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
     dying = jobs.Together(
         jobs.Environment(WANDB_API_KEY=None, WANDB_MODE="offline"), KillTracker(12)
     )
-    assert jobs.carry_out(cfg, dying) == 0
+    assert jobs.execute(cfg, dying) == 0
     assert jobs.state(tmp_path) == "complete"
     assert rows(tmp_path) == 1 + 24 + 3
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
@@ -94,7 +94,7 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
 @pytest.mark.slow
 def test_tensorboard_gets_the_curves(tmp_path):
     cfg = jobs.config(tmp_path, "logger=tensorboard")
-    assert jobs.carry_out(cfg) == 0
+    assert jobs.execute(cfg) == 0
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(jobs.run_folder(tmp_path) / "tensorboard"))
@@ -129,17 +129,17 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
     monkeypatch.setattr(trackers, "MOST_WAITING", 50)
     monkeypatch.setattr(trackers, "STOP_SECONDS", 0.2)
     slow = Slow()
-    told = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
+    shown = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
     for step in range(10_000):
-        told.log_metrics({"train/loss": 1.0}, step)
+        shown.log_metrics({"train/loss": 1.0}, step)
         assert slow.busy.wait(60)
-    told.close(None)
+    shown.close(None)
     assert slow.taken == [0]  # it is still at it, for 60 s: nobody has waited for it
-    assert told.failed
-    assert told._waiting.qsize() < 60
+    assert shown.failed
+    assert shown._waiting.qsize() < 60
     warnings = [r.getMessage() for r in caplog.records if "left out of this run" in r.getMessage()]
     assert len(warnings) == 1
     assert "50 messages behind" in warnings[0]
     slow.free.set()
-    told._thread.join(10)
+    shown._thread.join(10)
     assert slow.taken == [0]

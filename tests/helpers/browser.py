@@ -33,7 +33,7 @@ class Browser:
         self.buffer = b""
         self.number = 0
         self.session: str | None = None
-        self.said: list[str] = []
+        self.printed: list[str] = []
         """What the page wrote to its console, errors and refusals of its policy among it."""
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -66,11 +66,11 @@ class Browser:
     def _note(self, event: dict[str, Any]) -> None:
         params = event.get("params") or {}
         if event.get("method") == "Runtime.exceptionThrown":
-            self.said.append(json.dumps(params["exceptionDetails"]))
+            self.printed.append(json.dumps(params["exceptionDetails"]))
         elif event.get("method") == "Runtime.consoleAPICalled":
-            self.said.append(json.dumps([a.get("value") for a in params["args"]]))
+            self.printed.append(json.dumps([a.get("value") for a in params["args"]]))
         elif event.get("method") == "Log.entryAdded":
-            self.said.append(params["entry"]["text"])
+            self.printed.append(params["entry"]["text"])
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Load a page of the disk, and wait until it says that all is drawn."""
@@ -98,7 +98,7 @@ class Browser:
         """Wait until an expression is true."""
         end = time.monotonic() + TIMEOUT
         while not (found := self.do(expression)):
-            assert time.monotonic() < end, f"never true: {expression}\n{self.said}"
+            assert time.monotonic() < end, f"never true: {expression}\n{self.printed}"
             time.sleep(0.03)
         return found
 

@@ -141,8 +141,8 @@ class Witness(pl.Callback):
         """Remember, draw, move a weight."""
         drawn = (random.random(), np.random.rand(), float(torch.rand(())))  # noqa: NPY002
         metrics = sorted((k, float(v)) for k, v in trainer.callback_metrics.items())
-        told = (self.memory, hook, trainer.global_step, trainer.current_epoch, drawn, metrics)
-        self.memory = hashlib.sha256(repr(told).encode()).hexdigest()
+        shown = (self.memory, hook, trainer.global_step, trainer.current_epoch, drawn, metrics)
+        self.memory = hashlib.sha256(repr(shown).encode()).hexdigest()
         weight = next(iter(pl_module.model.parameters()))
         with torch.no_grad():
             weight.view(-1)[0] += int(self.memory[:4], 16) / 2**24
@@ -210,5 +210,5 @@ class Hopeless:
         del pruner
         return len(self.reported) >= self.after
 
-    def mark_pruned(self, said: str) -> None:
+    def mark_pruned(self, printed: str) -> None:
         """Take the end."""

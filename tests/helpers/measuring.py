@@ -145,7 +145,7 @@ def rows_of(count: int) -> list[dict[str, str]]:
     return [{"id": f"test:{i}"} for i in range(count)]
 
 
-def told(metrics: Iterable[str]) -> dict[str, Measure]:
+def measures_of(metrics: Iterable[str]) -> dict[str, Measure]:
     """What is to be known of some metrics, named with their splits."""
     return {name: measure_of(known(), name) for name in metrics}
 
@@ -166,6 +166,6 @@ def known() -> dict[str, Measure]:
     found = {"loss": LOSS}
     for family in families:
         for name, metric in family.items():
-            told = metric.measure(name)
-            found[name] = Measure(told.unit, told.higher_is_better)
+            measures_of = metric.measure(name)
+            found[name] = Measure(measures_of.unit, measures_of.higher_is_better)
     return found

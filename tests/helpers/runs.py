@@ -45,10 +45,10 @@ def finished(
         inputs: Hashes of what it was made from.
     """
     found = measuring.of_records(records)
-    told = measuring.known() | found.measures | dict(measures or {})
+    shown = measuring.known() | found.measures | dict(measures or {})
     cfg = {"name": "mine", "seed": 1, "paths": {"output_dir": str(place)}, **config}
     folder = RunFolder.of(cfg)
-    with folder.own():
+    with folder.locked():
         folder.start(cfg, choices=choices)
         if records:
             folder.predictions.mkdir()
@@ -64,7 +64,7 @@ def finished(
                 seed=cfg["seed"],
                 metrics=dict(metrics),
                 main_metric=main_metric or next(iter(metrics)),
-                measures={name: measure_of(told, name) for name in metrics},
+                measures={name: measure_of(shown, name) for name in metrics},
                 records=declared.content_of(records),
                 config=cfg,
                 choices=dict(choices or {}),
@@ -93,7 +93,7 @@ def answered(
 
     cfg = check(compose(list(overrides)))
     folder = RunFolder.of(cfg)
-    with folder.own():
+    with folder.locked():
         folder.start(cfg)
         folder.complete(
             RunResult(

@@ -43,9 +43,9 @@ class Job:
         self.trials = []
 
     def __call__(self, cfg):
-        return self.carry_out(cfg)
+        return self.execute(cfg)
 
-    def carry_out(self, cfg, checked=None):
+    def execute(self, cfg, checked=None):
         config = OmegaConf.to_container(cfg, resolve=True)
         trial, lr = config["trial"], config["optimizer"]["lr"]
         number = trial["number"]
@@ -57,7 +57,7 @@ class Job:
         if number in self.fail_at:
             return ended("failed", reason="as it should", exit_code=self.code)
         try:
-            with folder.own():
+            with folder.locked():
                 folder.start(config)
                 if number in self.die_at:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -78,7 +78,7 @@ class Job:
                         seed=config["seed"],
                         metrics=metrics,
                         main_metric="val/entity_f1",
-                        measures=measuring.told(metrics),
+                        measures=measuring.measures_of(metrics),
                         config=config,
                     )
                 )

@@ -51,10 +51,10 @@ def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
     assert "characters lost in decoding (U+FFFD) in 1 of 3 test texts" in findings
     assert "also occur in train" not in out  # the source's own note would say it twice
     assert "tokens" in out  # lengths were measured
-    told = json.loads((folder / "audit.json").read_text())
-    assert told["findings"] == findings
-    assert told["duplicates"]["pairs"][0]["first"]["id"] == "test.csv:2"
-    assert [lengths["limit"] for lengths in told["lengths"]] == [512, 512]
+    shown = json.loads((folder / "audit.json").read_text())
+    assert shown["findings"] == findings
+    assert shown["duplicates"]["pairs"][0]["first"]["id"] == "test.csv:2"
+    assert [lengths["limit"] for lengths in shown["lengths"]] == [512, 512]
     page = (folder / "audit.md").read_text()
     assert all(finding in page for finding in findings[:3])
     assert "test test.csv:2 = train train.csv:2" in page
@@ -76,17 +76,17 @@ def test_a_label_that_train_never_has_is_a_finding(folder: Path, called) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["data=table", "data.train=none.csv"], "none.csv"),
         ([*TABLE, "data.trian=x"], "data.train"),
         ([*TABLE, "--threshold", "1.5"], "--threshold"),
     ],
 )
-def test_mistakes_are_told(arguments: list[str], said: str, folder: Path, called) -> None:
+def test_mistakes_are_reported(arguments: list[str], printed: str, folder: Path, called) -> None:
     code, out, err = called(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert printed in err
     assert "Traceback" not in err
 
 

@@ -135,7 +135,7 @@ def test_the_config_is_shown(cli_inside):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["train", "optimiser.lr=1"], "optimizer.lr"),
         (["train", "model=bert_tiiny"], "bert_tiny"),
@@ -151,10 +151,10 @@ def test_the_config_is_shown(cli_inside):
         (["tarin"], "tarin"),
     ],
 )
-def test_a_mistake_is_refused_with_2_and_no_traceback(cli_inside, arguments, said):
+def test_a_mistake_is_refused_with_2_and_no_traceback(cli_inside, arguments, printed):
     done = cli_inside(*arguments)
     assert done.code == 2
-    assert said in done.err
+    assert printed in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
 
@@ -174,7 +174,7 @@ def test_a_traceback_is_shown_to_who_asks(cli_inside, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "printed"),
     [
         (RunFailed("the disk is full"), 1, "error: the disk is full"),
         (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
@@ -184,14 +184,14 @@ def test_a_traceback_is_shown_to_who_asks(cli_inside, monkeypatch):
         (ValueError("ours"), 1, "Traceback"),
     ],
 )
-def test_exit_codes(cli_inside, monkeypatch, error, code, said):
+def test_exit_codes(cli_inside, monkeypatch, error, code, printed):
     def fails(*_, **__):
         raise error
 
     monkeypatch.setattr("lushan.engine.lifecycle.run", fails)
     done = cli_inside("train")
     assert done.code == code
-    assert said in done.err
+    assert printed in done.err
     assert "run: " not in done.out  # there is no such folder
 
 
@@ -311,10 +311,10 @@ def test_secrets_are_nowhere(cli, tmp_path):
         assert NAMED.encode() not in content, path
 
 
-def test_judged_again_and_asked(ner_run, cli_inside, tmp_path):
-    judged = cli_inside("eval", ner_run, "--split", "validation")
-    assert judged.code == 0, judged.err
-    assert judged.out.splitlines()[1].startswith("val/entity_f1, % ")
+def test_evaluated_again_and_asked(ner_run, cli_inside, tmp_path):
+    evaluated = cli_inside("eval", ner_run, "--split", "validation")
+    assert evaluated.code == 0, evaluated.err
+    assert evaluated.out.splitlines()[1].startswith("val/entity_f1, % ")
     in_json = json.loads(cli_inside("eval", ner_run, "--json").out)
     assert "test/entity_f1" in in_json["metrics"]
     (tmp_path / "new.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
@@ -330,8 +330,8 @@ def test_score_needs_no_model(cli_inside, conll_files, tmp_path):
     assert done.code == 0, done.err
     assert "100.00" in done.out
     assert imported(done.err).isdisjoint(HEAVY)
-    told = json.loads(cli_inside(*words, "--json").out)
-    assert told["metrics"]["entity_f1"] == 1.0
+    shown = json.loads(cli_inside(*words, "--json").out)
+    assert shown["metrics"]["entity_f1"] == 1.0
 
 
 def test_score_of_sides_that_differ(cli_inside, tmp_path):

@@ -25,7 +25,7 @@ def names_of(app):
 
 @pytest.fixture
 def ways(cli_inside, monkeypatch):
-    """How a line can go on, by the protocol that all shells use."""
+    """How a line can continue, by the protocol that all shells use."""
 
     def found(line):
         monkeypatch.setenv(VARIABLE, line)
@@ -125,8 +125,8 @@ def in_bash(line, cwd):
         _lushan_completion
         printf "%s\\n" "${{COMPREPLY[@]}}"
         complete -p lushan >&2"""
-    found, told = shell("bash", script, cwd)
-    assert "-F _lushan_completion lushan" in told
+    found, shown = shell("bash", script, cwd)
+    assert "-F _lushan_completion lushan" in shown
     return found
 
 

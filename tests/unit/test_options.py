@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from lushan.cli import app as program
-from lushan.cli.options import PEERS, RUN, meant
+from lushan.cli.options import PEERS, RUN, suggestion
 
 COMMANDS = typer.main.get_command(program.app).commands
 
@@ -28,15 +28,15 @@ def test_the_table_names_options_that_some_command_has():
 def test_a_hint_names_only_what_the_command_has(name):
     known = options_of(EVERY[name])
     for word in [*RUN, *(word for words in PEERS.values() for word in words), *PEERS]:
-        hint = meant(f"--{word.lstrip('-')}x", known, name) or ""
+        hint = suggestion(f"--{word.lstrip('-')}x", known, name) or ""
         hint += " "
-        hint += meant(f"--{word.lstrip('-')}", known, name) or ""
+        hint += suggestion(f"--{word.lstrip('-')}", known, name) or ""
         named = [part.rstrip(".?") for part in hint.split() if part.startswith("--")]
         assert set(named) <= set(known)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["generate", "run", "--num-beams", "4"], "Write --beams."),
         (["generate", "run", "--num_return_sequences=2"], "Write --num-samples."),
@@ -51,15 +51,15 @@ def test_a_hint_names_only_what_the_command_has(name):
         (["runs", "--nothing"], "`lushan runs --help`"),
     ],
 )
-def test_what_is_said(cli_inside, arguments, said):
+def test_what_is_said(cli_inside, arguments, printed):
     done = cli_inside(*arguments)
     assert done.code == 2
     assert done.err.startswith("error: --")
-    assert said in done.err
+    assert printed in done.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["predict"], "Missing argument"),
         (["runz"], "No such command"),
@@ -67,10 +67,10 @@ def test_what_is_said(cli_inside, arguments, said):
         (["runs", "a", "b"], "unexpected extra argument"),
     ],
 )
-def test_other_mistakes_are_said_as_before(cli_inside, arguments, said):
+def test_other_mistakes_are_said_as_before(cli_inside, arguments, printed):
     done = cli_inside(*arguments)
     assert (done.code, done.out) == (2, "")
-    assert said in done.err
+    assert printed in done.err
     assert "Traceback" not in done.err
 
 

@@ -121,17 +121,17 @@ def test_matrices_are_cut_for_whole_groups():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "printed",
     [
         "[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:4711",
         "Application timeout caused pair closure",
     ],
 )
-def test_who_does_not_answer_is_named(said):
+def test_who_does_not_answer_is_named(printed):
     strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
     named = pytest.raises(RunFailed, match=r"^rank 1 did not answer, and was ended: what it")
     with named, others_named(strategy):
-        raise RuntimeError(said)
+        raise RuntimeError(printed)
 
 
 def test_an_error_of_its_own_is_not_hidden_by_who_does_not_answer():

@@ -55,14 +55,14 @@ def test_ticks_are_the_numbers_themselves():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "printed"),
     [
         ({"val/x": "nan", "val/loss": "nan", "train/loss": "nan"}, "no finite value"),
         ({"val/x": "", "val/loss": "", "train/loss": ""}, "no finite value"),
         ({}, "not measured"),
     ],
 )
-def test_a_panel_without_a_number_says_why(values, said):
+def test_a_panel_without_a_number_says_why(values, printed):
     for axes in curves_figure([{"step": "1"} | values], "x", LOSS).axes:
         (text,) = axes.texts
-        assert text.get_text().endswith(said)
+        assert text.get_text().endswith(printed)

@@ -51,7 +51,7 @@ def test_it_stands_in_config_manifest_and_result(runs: dict[str, Path], precisio
     assert run_id(config) == run_id(result["config"]) == run.name
 
 
-def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
+def test_who_makes_it_again_is_reported(runs: dict[str, Path]) -> None:
     one, other = runs.values()
     assert one.name == other.name
     original = Original.read(one)
@@ -62,7 +62,7 @@ def test_who_makes_it_again_is_told(runs: dict[str, Path]) -> None:
     assert line in found.lines(every=False)
 
 
-def test_numbers_side_by_side_are_told_apart(runs: dict[str, Path]) -> None:
+def test_numbers_side_by_side_are_distinguished(runs: dict[str, Path]) -> None:
     members = [collect.member_of(run) for run in runs.values()]
     assert collect.computed_apart(members) == [
         "The runs were not computed alike: trainer.precision was 32-true, bf16-mixed."

@@ -8,7 +8,7 @@ import pytest
 
 from lushan.data.batch.mixing import Mix
 from lushan.data.encode.encoding import encode
-from lushan.engine.batch_plan import Batching, Schedule
+from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.limits import TrainLimits
 from lushan.errors import UserError
 
@@ -25,9 +25,9 @@ def encoded(tmp_path):
     return encode(table, features, SCHEMA, fingerprint="f", cache_dir=tmp_path)
 
 
-def seen(schedule, epoch):
-    rows = schedule.rows_of(epoch)
-    return sorted(f for batch in schedule.epoch(epoch) for f in rows.of(batch).tolist())
+def seen(plan, epoch):
+    rows = plan.rows_of(epoch)
+    return sorted(f for batch in plan.epoch(epoch) for f in rows.of(batch).tolist())
 
 
 @pytest.mark.parametrize("row_tokens", [None, 16])
@@ -41,26 +41,26 @@ def test_an_epoch_has_what_the_mixture_says(row_tokens, encoded):
         row_tokens=row_tokens,
         mix=mix,
     )
-    schedule = Schedule(encoded, None, batching)
+    plan = BatchPlan(encoded, None, batching)
     lengths = np.asarray(LENGTHS)
     for epoch in (2, 0, 3, 1, 1):
         wanted = sorted(mix.examples(lengths, seed=3, epoch=epoch).tolist())
-        assert seen(schedule, epoch) == wanted
+        assert seen(plan, epoch) == wanted
         assert len(wanted) == 8
         assert sum(f >= 4 for f in wanted) == 4
 
 
 def test_without_a_mixture_an_epoch_has_everything_once(encoded):
     batching = Batching(seed=3, batch_examples=2, batch_tokens=None, limits=TrainLimits(2))
-    schedule = Schedule(encoded, None, batching)
-    assert [seen(schedule, epoch) for epoch in (0, 1)] == [list(range(6))] * 2
+    plan = BatchPlan(encoded, None, batching)
+    assert [seen(plan, epoch) for epoch in (0, 1)] == [list(range(6))] * 2
 
 
 def test_a_batch_that_holds_no_example_is_refused(encoded):
     """16 where examples were meant: most of them do not fit."""
     batching = Batching(seed=3, batch_examples=None, batch_tokens=4, limits=TrainLimits(1))
     with pytest.raises(UserError) as caught:
-        Schedule(encoded, None, batching)
+        BatchPlan(encoded, None, batching)
     assert caught.value.key == "data.batch_tokens"
     assert caught.value.hint.startswith("Write data.batch_examples=4 data.batch_tokens=null")
 
@@ -77,12 +77,12 @@ def test_examples_that_are_longer_than_a_batch_are_counted(encoded, batch_tokens
     batching = Batching(
         seed=3, batch_examples=None, batch_tokens=batch_tokens, limits=TrainLimits(1)
     )
-    assert Schedule(encoded, None, batching).notes == notes
+    assert BatchPlan(encoded, None, batching).notes == notes
 
 
 def test_packed_rows_that_are_longer_than_a_batch_are_counted(encoded):
     batching = Batching(
         seed=3, batch_examples=None, batch_tokens=4, limits=TrainLimits(1), row_tokens=9
     )
-    (note,) = Schedule(encoded, None, batching).notes
+    (note,) = BatchPlan(encoded, None, batching).notes
     assert "packed rows are longer than data.batch_tokens=4" in note

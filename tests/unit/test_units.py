@@ -80,7 +80,7 @@ RAW = {
     "models": "distances between outputs",
     "export/adapters.py": "the same",
     "export/hf_folder.py": "the same",
-    "study/differences.py": "two values that should be equal, with the digits that tell them apart",
+    "study/differences.py": "two values that should be equal, with the digits in which they differ",
     "report/curves.py": "rounding of what the page draws",
     "report/examples.py": "the same",
     "study/claims.py": "p, and what to write",

@@ -119,11 +119,11 @@ def duplicates_of(
     small = sum(map(len, forms.texts)) <= near.MOST_CHARACTERS
     found = near.near_duplicates(forms.texts, threshold) if small else None
     neighbours = _neighbours(found)
-    looked = found is not None
+    examined = found is not None
     names = list(splits)
-    within = [_within(s, i, forms, neighbours, looked=looked) for i, s in enumerate(names)]
+    within = [_within(s, i, forms, neighbours, examined=examined) for i, s in enumerate(names)]
     ordered = list(itertools.combinations(range(len(names)), 2))
-    across = [_across(names[b], names[a], forms, neighbours, looked=looked) for a, b in ordered]
+    across = [_across(names[b], names[a], forms, neighbours, examined=examined) for a, b in ordered]
     return Duplicates(
         form=texts.FORM,
         threshold=threshold,
@@ -162,18 +162,18 @@ def _neighbours(found: near.Near | None) -> Neighbours:
 
 
 def _within(
-    split: str, number: int, forms: Forms, neighbours: Neighbours, *, looked: bool
+    split: str, number: int, forms: Forms, neighbours: Neighbours, *, examined: bool
 ) -> Within:
     counts = forms.counts[:, number]
     total = len(forms.of_rows[split])
     filled = int(counts.sum())
     close = [counts[i] for i, them in neighbours.items() if any(counts[other] for other, _ in them)]
-    near_rows = int(sum(close)) if looked else None
+    near_rows = int(sum(close)) if examined else None
     return Within(split, filled, total - filled, filled - int((counts > 0).sum()), near_rows)
 
 
 def _across(
-    split: str, other: str, forms: Forms, neighbours: Neighbours, *, looked: bool
+    split: str, other: str, forms: Forms, neighbours: Neighbours, *, examined: bool
 ) -> Across:
     names = list(forms.of_rows)
     here, there = forms.counts[:, names.index(split)], forms.counts[:, names.index(other)]
@@ -182,7 +182,7 @@ def _across(
         for i, them in neighbours.items()
         if not there[i] and any(there[other] for other, _ in them)
     ]
-    near_rows = int(sum(close)) if looked else None
+    near_rows = int(sum(close)) if examined else None
     return Across(split, other, int(here.sum()), int(here[there > 0].sum()), near_rows)
 
 

@@ -198,9 +198,11 @@ def contradictions_of(splits: Mapping[str, pa.Table], forms: Forms) -> list[Cont
                 _written(table, forms.fields, column[row].as_py(), row), (split, row)
             )
             times[int(rows[row])] += 1
-    told = [(form, labels) for form, labels in found.items() if len(labels) > 1]
-    told.sort(key=lambda item: (-times[item[0]], item[0]))
-    return [_contradiction(labels, times[form], splits, forms.fields) for form, labels in told]
+    contradicting = [(form, labels) for form, labels in found.items() if len(labels) > 1]
+    contradicting.sort(key=lambda item: (-times[item[0]], item[0]))
+    return [
+        _contradiction(labels, times[form], splits, forms.fields) for form, labels in contradicting
+    ]
 
 
 def _written(table: pa.Table, fields: Fields, label: Any, row: int) -> str:

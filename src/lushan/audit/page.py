@@ -31,27 +31,27 @@ class Section:
     Attributes:
         title: Its heading.
         table: Its header and rows; empty where it has none.
-        said: How to read it.
+        legend: How to read it.
         examples: Lines for the page alone.
     """
 
     title: str
     table: list[Row]
-    said: list[str]
+    legend: list[str]
     examples: list[str] = dataclasses.field(default_factory=list)
 
 
 def summary(audit: Audit) -> str:
     """Return the lines for the terminal."""
     lines = [_rows(audit), ""]
-    told = list(findings(audit))
-    lines += [f"- {finding}" for finding in told] or ["nothing odd was found"]
+    shown = list(findings(audit))
+    lines += [f"- {finding}" for finding in shown] or ["nothing odd was found"]
     for section in sections(audit):
         lines += ["", section.title]
         if section.table:
             right = range(1, len(section.table[0]))
             lines += [f"  {line}" for line in aligned(section.table, right=right)]
-        lines += [f"  {said}" for said in section.said]
+        lines += [f"  {legend}" for legend in section.legend]
     lines += ["", *(f"not audited: {reason}" for reason in audit.unmeasured)]
     return "\n".join(lines + [f"note: {note}" for note in audit.notes]).rstrip()
 
@@ -63,17 +63,17 @@ def page(audit: Audit, command: Sequence[str]) -> str:
         audit: What was found.
         command: The arguments that make it again.
     """
-    told = [f"- {_escaped(finding)}" for finding in findings(audit)]
+    shown = [f"- {_escaped(finding)}" for finding in findings(audit)]
     parts = [
         "# Audit of data",
         f"```\nlushan {shlex.join(command)}\n```",
         _escaped(_rows(audit)),
-        "\n".join(told) or "Nothing odd was found.",
+        "\n".join(shown) or "Nothing odd was found.",
     ]
     for section in sections(audit):
         parts.append(f"## {section.title.capitalize()}")
         parts += ["\n".join(_markdown(section.table))] if section.table else []
-        parts += [_escaped(said) for said in section.said]
+        parts += [_escaped(legend) for legend in section.legend]
         parts += ["\n".join(section.examples).rstrip()] if section.examples else []
     if audit.unmeasured:
         parts.append("## Not audited")
@@ -119,13 +119,13 @@ def _duplicates(audit: Audit) -> Section:
                 *_counts(across.texts, across.exact, across.near),
             ]
         )
-    said = [f"exact: the same in {found.form}; within a split, rows that repeat an earlier one"]
+    legend = [f"exact: the same in {found.form}; within a split, rows that repeat an earlier one"]
     if found.unit is not None:
-        said.append(
+        legend.append(
             f"near: no copy, but a Jaccard similarity of {found.threshold:g} or more over shingles "
             f"of {found.unit}"
         )
-    return Section("copies", table, said, list(_pairs(found.pairs)))
+    return Section("copies", table, legend, list(_pairs(found.pairs)))
 
 
 def _counts(texts: int, exact: int, near: int | None) -> Row:
@@ -171,10 +171,10 @@ def _labels(audit: Audit) -> Section:
             both = [(found.counts[split][name], totals[split]) for split in splits]
             cells = [cell for n, total in both for cell in (f"{n:,}", percent(n, total))]
             table.append([name, *cells])
-    said = [_drift(drift) for drift in found.drift]
+    legend = [_drift(drift) for drift in found.drift]
     if not found.numbers and len(names) > MOST_LABELS:
-        said.insert(0, f"and {len(names) - MOST_LABELS:,} labels more, in the JSON")
-    return Section("labels", table, said, list(_contradictions(audit)))
+        legend.insert(0, f"and {len(names) - MOST_LABELS:,} labels more, in the JSON")
+    return Section("labels", table, legend, list(_contradictions(audit)))
 
 
 def _drift(found: Drift) -> str:
@@ -213,8 +213,8 @@ def _entities(audit: Audit) -> Section:
         named = [f"{form} ({kind}, {n})" for form, kind, n in found.examples]
         if named:
             examples.append(f"- {found.split}, most frequent: {_escaped(', '.join(named))}")
-    said = ["unseen: this surface form never occurs in train with this type; case counts"]
-    return Section("entities and train", table, said, examples)
+    legend = ["unseen: this surface form never occurs in train with this type; case counts"]
+    return Section("entities and train", table, legend, examples)
 
 
 def _apart(audit: Audit) -> Section:
@@ -225,8 +225,8 @@ def _apart(audit: Audit) -> Section:
             shares = [number(getattr(score, name), SHARE) for name in names]
             counts = [f"{score.support:,}", f"{score.predicted:,}"]
             table.append([found.split, group, *shares, *counts])
-    said = ["seen: occurs in train with this type; so is or is not what was predicted"]
-    return Section("the run on seen and unseen entities", table, said)
+    legend = ["seen: occurs in train with this type; so is or is not what was predicted"]
+    return Section("the run on seen and unseen entities", table, legend)
 
 
 def _lengths(audit: Audit) -> Section:
@@ -247,13 +247,13 @@ def _lengths(audit: Audit) -> Section:
                 percent(found.lost, found.tokens),
             ]
         )
-    said = ["cut: texts of which something is left out; lost: the share of all tokens that is"]
-    said += [
+    legend = ["cut: texts of which something is left out; lost: the share of all tokens that is"]
+    legend += [
         f"{found.split}: {found.unknown:,} unknown tokens ({percent(found.unknown, found.tokens)})"
         for found in audit.lengths
         if found.unknown
     ]
-    return Section("lengths", table, said)
+    return Section("lengths", table, legend)
 
 
 def _characters(audit: Audit) -> Section:
@@ -263,13 +263,13 @@ def _characters(audit: Audit) -> Section:
         table.append([found.kind, found.split, f"{found.texts:,}", share, f"{found.times:,}"])
         places = "; ".join(f"{_place(place)} {_quoted(place)}" for place in found.examples[:3])
         examples.append(f"- {found.split}, {_escaped(MEANINGS[found.kind])}: {places}")
-    said = []
+    legend = []
     for lost in (unknown for unknown in audit.unknown if unknown.times):
         share = percent(lost.texts, lost.total)
         table.append(["unknown", lost.split, f"{lost.texts:,}", share, f"{lost.times:,}"])
         shown = " ".join(f"{shown_character(c)} {n:,}" for c, n in lost.examples[:SHOWN])
-        said.append(f"unknown to the tokenizer in {lost.split}, the most frequent: {shown}")
-    return Section("characters", table, said, examples)
+        legend.append(f"unknown to the tokenizer in {lost.split}, the most frequent: {shown}")
+    return Section("characters", table, legend, examples)
 
 
 # Marks

@@ -58,12 +58,12 @@ def notes_of(splits: Mapping[str, pa.Table], fields: Fields, notes: Sequence[str
     counts = shared_with_train(splits, fields) if "train" in splits else None
     if counts is None:
         return list(notes)
-    said = [
+    lines = [
         f"{count:,} of {splits[split].num_rows:,} {split} texts also in train"
         for split, count in counts.items()
         if count
     ]
-    return said + others_of(notes)
+    return lines + others_of(notes)
 
 
 def others_of(notes: Sequence[str]) -> list[str]:

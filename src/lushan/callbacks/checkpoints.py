@@ -204,7 +204,7 @@ class Checkpoints(AtBoundary):
             return
         self.best_step = trainer.global_step
         best = self.best_folder(trainer.global_step)
-        write_weights(best, pl_module.judged_weights(), first=trainer.is_global_zero)
+        write_weights(best, pl_module.eval_weights(), first=trainer.is_global_zero)
 
     def _is_best(self, value: float, loss: float) -> bool:
         """Return whether these are the best numbers so far, and remember them if they are.

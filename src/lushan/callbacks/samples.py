@@ -128,7 +128,7 @@ class Samples(pl.Callback):
             texts = generate(
                 encoder.model,
                 [prompts[row] for row in group.rows],
-                self.settings.going_on(group.new_tokens),
+                self.settings.with_new_tokens(group.new_tokens),
                 tokenizer=task.tokenizer,
                 endings=task.endings(encoder.model),
             )

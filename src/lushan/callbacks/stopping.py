@@ -38,7 +38,7 @@ class EarlyStopping(lightning.EarlyStopping):
         super().__init__(**options)
         self.best_loss = math.inf
         self._loss = math.nan
-        self._told = False
+        self._warned = False
         self._measure = measure_of(measures or {}, self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
@@ -64,9 +64,9 @@ class EarlyStopping(lightning.EarlyStopping):
             self.best_loss, self.wait_count = self._loss, 0
         else:
             self.wait_count += 1
-        if not self._told:
+        if not self._warned:
             log.info("%s is undefined: early stopping watches val/loss meanwhile", self.monitor)
-            self._told = True
+            self._warned = True
         if self.wait_count < self.patience:
             return False, None
         return True, f"{self.monitor} is undefined, and val/loss has not improved"

@@ -64,9 +64,9 @@ class About:
     @classmethod
     def of(cls, cfg: Mapping[str, Any], folder: Path) -> About:
         """Describe the run of a config."""
-        told = redact_config(cfg)
-        tags = tuple(str(tag) for tag in told.get("tags") or ())
-        return cls(folder, str(told["name"]), folder.name, told, tags)
+        redacted = redact_config(cfg)
+        tags = tuple(str(tag) for tag in redacted.get("tags") or ())
+        return cls(folder, str(redacted["name"]), folder.name, redacted, tags)
 
 
 class Tracker(Protocol):
@@ -246,15 +246,15 @@ class Guarded(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Pass some numbers on; returns at once."""
         values = {name: float(value) for name, value in metrics.items()}
-        self._put(lambda: self.tracker.log(values, step or 0))
+        self._send(lambda: self.tracker.log(values, step or 0))
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
         """Pass on what the model has written, all rows so far, to a tracker that has a place."""
-        tell, told = getattr(self.tracker, "samples", None), list(rows)
-        if tell is not None and told:
-            self._put(lambda: tell(told, step))
+        tell, redacted = getattr(self.tracker, "samples", None), list(rows)
+        if tell is not None and redacted:
+            self._send(lambda: tell(redacted, step))
 
-    def _put(self, message: Callable[[], None]) -> None:
+    def _send(self, message: Callable[[], None]) -> None:
         if self.failed:
             return
         self._waiting.put(message)
@@ -270,11 +270,11 @@ class Guarded(Logger):
             self._give_up("it does not take what is left")
 
     def _work(self) -> None:
-        while (told := self._waiting.get()) is not None:
+        while (redacted := self._waiting.get()) is not None:
             if self.failed:
                 continue
             try:
-                told()
+                redacted()
             except BaseException as error:  # noqa: BLE001  (its own exits, too, are not ours)
                 self._give_up(f"{type(error).__name__}: {error}")
 

@@ -59,8 +59,8 @@ class Pruning(AtBoundary):
             hopeless = self.trial.is_hopeless(self.pruner)
         if trainer.world_size > 1:
             hopeless = bool(trainer.strategy.broadcast(hopeless))
-        said = f"{self.metric} {text(value, self.measure)} at validation {self.validations}"
-        self._hopeless = said if hopeless else None
+        reason = f"{self.metric} {text(value, self.measure)} at validation {self.validations}"
+        self._hopeless = reason if hopeless else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End where the run was killed between the saving of its state and its end."""

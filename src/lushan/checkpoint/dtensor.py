@@ -80,8 +80,8 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         return name in state and state[name].shape == weights[name].shape
 
     # What does not fit is passed on: PyTorch raises the error.
-    spread = {n: like(state[n], value) if fits(n) else value for n, value in weights.items()}
-    model.load_state_dict(spread)
+    sharded = {n: like(state[n], value) if fits(n) else value for n, value in weights.items()}
+    model.load_state_dict(sharded)
 
 
 @torch.no_grad()

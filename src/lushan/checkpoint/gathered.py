@@ -116,9 +116,9 @@ def agreed_aliases(weights: Mapping[str, Tensor]) -> dict[str, str]:
         first.setdefault(key, name)
     if not dist.is_initialized():
         return aliases
-    told = [aliases]
-    dist.broadcast_object_list(told, src=0)
-    return told[0]
+    shared = [aliases]
+    dist.broadcast_object_list(shared, src=0)
+    return shared[0]
 
 
 def _header(weights: Mapping[str, Tensor], aliases: Mapping[str, str]) -> bytes:

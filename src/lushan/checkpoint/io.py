@@ -53,17 +53,17 @@ class FolderIO(CheckpointIO):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def newest(folder: Path, *, glance: bool = False) -> tuple[Path | None, list[str]]:
+def newest(folder: Path, *, quick: bool = False) -> tuple[Path | None, list[str]]:
     """The newest whole checkpoint below `folder`, and what is wrong with newer ones.
 
     Args:
         folder: A run's checkpoints.
-        glance: Only whether its files are there; their contents are checked when they are read.
+        quick: Only whether its files are there; their contents are checked when they are read.
     """
     complaints = []
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            verify(path, share=(1, 1) if glance else (0, 1))
+            verify(path, share=(1, 1) if quick else (0, 1))
         except Damaged as error:
             complaints.append(str(error))
             continue

@@ -104,7 +104,7 @@ def load(folder: Path, module: nn.Module, optimizer: Any, names: list[str]) -> d
     states = rest.pop("optimizer_states")
     if optimizer is not None:
         targets |= _places(folder, optimizer, states, names)
-    targets |= _put_back(rest, module)
+    targets |= _restore_backup(rest, module)
     shards.read(targets, folder)
     # Sharded weights have been read in place; this also checks what is not sharded.
     module.load_state_dict(weights | {n: weights[of] for n, of in known["aliases"].items()})
@@ -140,9 +140,9 @@ def newest_together(folder: Path) -> Path:
     Raises:
         RunFailed: There is none.
     """
-    told = [sorted((path.name for path in folder.glob("step-*")), reverse=True)]
-    dist.broadcast_object_list(told, src=0)
-    for name in told[0]:
+    folders = [sorted((path.name for path in folder.glob("step-*")), reverse=True)]
+    dist.broadcast_object_list(folders, src=0)
+    for name in folders[0]:
         complaint = None
         try:
             verify(folder / name, share=(dist.get_rank(), dist.get_world_size()))
@@ -163,16 +163,16 @@ def _together(folder: Path) -> Any:
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
     with contextlib.ExitStack() as stack:
         sums = None
-        with _told():
+        with _raised_together():
             if dist.get_rank() == 0:
                 temporary, sums = stack.enter_context(writing(folder))
         yield temporary, sums
-        with _told():
+        with _raised_together():
             stack.close()
 
 
 @contextlib.contextmanager
-def _told() -> Any:
+def _raised_together() -> Any:
     """Raise in all processes what fails in the first one, which they would wait for."""
     complaint: list[str | None] = [None]
     try:
@@ -252,7 +252,7 @@ def _without_shards(
     return kept, found
 
 
-def _put_back(rest: dict[str, Any], module: nn.Module) -> dict[str, Tensor]:
+def _restore_backup(rest: dict[str, Any], module: nn.Module) -> dict[str, Tensor]:
     """Empty tensors for what else was sharded, put where it stood.
 
     Each stands under the name of a weight and is spread as that is.

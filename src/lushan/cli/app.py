@@ -73,7 +73,7 @@ def main() -> int:
         arguments = remote_code.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train(arguments[1:])
-        return _carried_out(arguments)
+        return _executed(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
@@ -90,7 +90,7 @@ def main() -> int:
     return 0
 
 
-def _carried_out(arguments: list[str]) -> int:
+def _executed(arguments: list[str]) -> int:
     """Carry out any command but `train`; the exit code."""
     try:
         return int(app(arguments, prog_name="lushan", standalone_mode=False) or 0)
@@ -163,8 +163,8 @@ def evaluate(
 
     found = inference.evaluate(run, split=split, overrides=overrides or [])
     if as_json:
-        told = {name: value for name, value in found.items() if name != "records"}
-        echo(json.dumps(_plain(told), ensure_ascii=False, indent=2))
+        summary = {name: value for name, value in found.items() if name != "records"}
+        echo(json.dumps(_plain(summary), ensure_ascii=False, indent=2))
         return
     result = RunResult(
         folder=run,

@@ -70,7 +70,7 @@ def audit(
     given = overrides or []
     found = audited(config_of(given, run), threshold)
     if run is not None:
-        found = dataclasses.replace(found, apart=judged_apart(run))
+        found = dataclasses.replace(found, apart=entity_scores_of(run))
     if not given and run is None:
         echo("of the data that `lushan train` reads by default", err=True)
     echo(page.summary(found))
@@ -117,7 +117,7 @@ def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
     return cfg
 
 
-def judged_apart(run: Path) -> list[Apart]:
+def entity_scores_of(run: Path) -> list[Apart]:
     """Return a run's scores on entities that train has and has not; none where it tags no words.
 
     Raises:
@@ -145,9 +145,9 @@ def judged_apart(run: Path) -> list[Apart]:
     found = []
     for split in splits:
         if (RunFolder(run).predictions / f"{split}.jsonl").is_file():
-            told = records.read(run, split, schema)
+            reported = records.read(run, split, schema)
             train, fields = splits["train"], corpus.fields
-            found.append(scores_apart(split, splits[split], fields, told, predicted, train))
+            found.append(scores_apart(split, splits[split], fields, reported, predicted, train))
     return found
 
 

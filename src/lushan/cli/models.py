@@ -316,7 +316,7 @@ def page(
     from lushan.report import run_page as pages
 
     samples: list[dict[str, Any]] = []
-    goes_on = True
+    continues = True
     if prompt:
         from lushan.inference import batch_generate
 
@@ -324,11 +324,11 @@ def page(
         options = dict(zip(names, (max_new_tokens, temperature, top_p, seed), strict=True))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
             written = Path(folder, "samples.jsonl")
-            goes_on = batch_generate.generate(run, options, prompts=prompt, output=written)
+            continues = batch_generate.generate(run, options, prompts=prompt, output=written)
             lines = written.read_text(encoding="utf-8").splitlines()
         samples = [parse_json(line) for line in lines]
     command = sys.argv[1:]
-    pages.write(run, output, title=title, samples=samples, goes_on=goes_on, command=command)
+    pages.write(run, output, title=title, samples=samples, continues=continues, command=command)
     echo(f"{output}", err=True)
 
 

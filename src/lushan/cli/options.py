@@ -63,7 +63,7 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
         return None
     known = [option for param in context.command.params for option in param.opts]
     known += list(context.help_option_names)
-    hint = meant(str(wrong), known, context.command_path)
+    hint = suggestion(str(wrong), known, context.command_path)
     return UnknownKey(
         "there is no such option",
         key=str(wrong),
@@ -71,7 +71,7 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
     )
 
 
-def meant(wrong: str, known: Collection[str], command: str) -> str | None:
+def suggestion(wrong: str, known: Collection[str], command: str) -> str | None:
     """Return what to write instead of an option; None where that is not certain.
 
     Args:

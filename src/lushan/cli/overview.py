@@ -119,7 +119,7 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
         if removals:
             echo("nothing was removed; --yes removes it", err=True)
         return
-    freed, left = cleanup.carry_out(removals)
+    freed, left = cleanup.execute(removals)
     for line in left:
         echo(f"left as it is: {line}", err=True)
     echo(f"freed {cleanup.in_words(freed)}", err=as_json)

@@ -59,8 +59,8 @@ def report(
 
     site.require_ours(output.resolve())
     made = _gathered(places, title, where or ())
-    with Bar("runs") as told:
-        written = site.write(made, output, told)
+    with Bar("runs") as on_progress:
+        written = site.write(made, output, on_progress)
     for problem in written.problems:
         echo(f"not shown: {problem}", err=True)
     counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())

@@ -59,7 +59,7 @@ class SharedJob(Job):
         super().__init__()
         self.configs = [dict(run.config) for run in runs]
 
-    def carry_out(
+    def execute(
         self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
     ) -> JobStatus:
         """Execute a job, unless the run has a live lock holder."""
@@ -70,10 +70,10 @@ class SharedJob(Job):
         from lushan.run.status import RUNNING
 
         folder = RunFolder.of(self.configs[HydraConfig.get().job.num])
-        owner = folder.owner()
-        if owner is None:
-            return super().carry_out(cfg, checked)
-        return JobStatus(RUNNING, reason=f"{owner} is running it", folder=folder.path)
+        holder = folder.holder()
+        if holder is None:
+            return super().execute(cfg, checked)
+        return JobStatus(RUNNING, reason=f"{holder} is running it", folder=folder.path)
 
     def check(self, cfg: DictConfig) -> CheckedConfig:
         """Return the config that the study has checked.
@@ -134,7 +134,7 @@ def run(
     from lushan.config.launching import launch, require_launcher
     from lushan.run.status import COMPLETE, FAILED, NEW
     from lushan.study.plan import progress
-    from lushan.study.runner import carry_out
+    from lushan.study.runner import execute
 
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
@@ -145,7 +145,7 @@ def run(
         remote_code.require(one.config)
     states = made.states()
     echo(str(progress(states)), err=True)
-    _say_what_stays_open(made)
+    _print_undecided(made)
     refused: dict[Run, str] = {}
 
     def start(todo: Sequence[Run]) -> None:
@@ -156,7 +156,7 @@ def run(
                 refused[one] = str(status.reason)
 
     say = functools.partial(echo, err=True)
-    states = carry_out(made, start, states=states, retry=retry, told=say)
+    states = execute(made, start, states=states, retry=retry, report=say)
     echo(_closing(made, states, refused))
     raise typer.Exit(int(any(status.state != COMPLETE for status in states.values())))
 
@@ -179,7 +179,7 @@ def status(
 
     made = as_it_stands(file)
     echo(in_json(made) if as_json else as_text(made))
-    _say_what_stays_open(made)
+    _print_undecided(made)
 
 
 @app.command(
@@ -347,8 +347,8 @@ def planned(file: Path) -> Plan:
 
     study = read(file)
     claimed = claims.read(study)
-    with Bar("configs") as told:
-        made = plan(study, told)
+    with Bar("configs") as report:
+        made = plan(study, report)
     metrics.require(made, claimed)
     return made
 
@@ -364,7 +364,7 @@ def as_it_stands(file: Path) -> Plan:
     return made
 
 
-def _say_what_stays_open(made: Plan) -> None:
+def _print_undecided(made: Plan) -> None:
     """List what no result can decide, before hours are spent."""
     from lushan.study import claims
 

@@ -133,7 +133,7 @@ def rules_for(key: str) -> tuple[Rule, ...]:
     return own + tuple(Rule(name, lives, functions=True) for name in lives)
 
 
-def judge_name(name: object, key: str) -> Rule:
+def rule_for(name: object, key: str) -> Rule:
     """Refuse a target by its name, before anything is imported for it.
 
     Args:
@@ -161,13 +161,13 @@ def judge_name(name: object, key: str) -> Rule:
     return rule
 
 
-def judge(name: str, what: Identity, key: str) -> None:
+def require_allowed(name: str, what: Identity, key: str) -> None:
     """Refuse a target by what it really is.
 
     Raises:
         UserError: It is not what its rule allows.
     """
-    rule = judge_name(name, key)
+    rule = rule_for(name, key)
     at = f"{key}._target_" if key else "_target_"
     allowed_kind = what.kind == "class" or (what.kind == "function" and rule.functions)
     if rule.marked and allowed_kind and not what.marked:
@@ -210,7 +210,7 @@ def require_arguments(node: Mapping[str, Any], key: str) -> None:
     Raises:
         UserError: Names the first argument that is not listed.
     """
-    rule = judge_name(node["_target_"], key)
+    rule = rule_for(node["_target_"], key)
     if rule.writes:
         _require_below(node, key)
     if rule.arguments is None:
@@ -248,9 +248,9 @@ def locate(name: str, key: str = "") -> Any:
     Raises:
         UserError: It is not allowed, or there is no such thing.
     """
-    judge_name(name, key)
+    rule_for(name, key)
     thing = _import(name, key)
-    judge(name, identify(thing), key)
+    require_allowed(name, identify(thing), key)
     return thing
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lushan.config import types
-from lushan.config.allow_list import judge_name, require_arguments
+from lushan.config.allow_list import require_arguments, rule_for
 from lushan.config.build import METRICS, TARGET, given, is_reserved
 from lushan.config.signatures import Parameter, Signature, signature
 from lushan.errors import UnknownKey, UserError, did_you_mean
@@ -53,7 +53,7 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
             raise UserError("the run gives this; it cannot be set", key=at, value=value)
         elif name in own:
             require(at, value, own[name].kind)
-        elif not found.open or judge_name(node[TARGET], key).closed:
+        elif not found.open or rule_for(node[TARGET], key).closed:
             raise unknown(at, value, own, listed=_settable(own.values()))
     if not node.get("_partial_"):
         _require_all(key, node, own.values())

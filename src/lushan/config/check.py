@@ -1,7 +1,7 @@
 """Check of a composed config against what it names, before anything heavy is loaded.
 
-Every `_target_` is bound against its signature; then the targets judge what only they know, by a
-classmethod `check(cfg)`; then what no one target can see. The first mistake is told.
+Every `_target_` is bound against its signature; then the targets check what only they know, by a
+classmethod `check(cfg)`; then what no one target can see. The first mistake is raised.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ def check(cfg: DictConfig) -> dict[str, Any]:
         check_combinations(plain, found)
         check_data(plain)
     except UserError as error:
-        meant = explain.meant(error, cfg) if isinstance(error, UnknownKey) else error
-        raise explain.with_origin(meant) from error.__cause__
+        with_suggestion = (
+            explain.with_suggestion(error, cfg) if isinstance(error, UnknownKey) else error
+        )
+        raise explain.with_provenance(with_suggestion) from error.__cause__
     return plain
 
 
@@ -156,12 +158,12 @@ def check_paths(node: Any) -> None:
 def check_classes(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -> None:
     """Call `check(cfg)` of each target that has one."""
     # Neither can make a combination impossible; without them, seeds share one verdict.
-    judged = {k: v for k, v in cfg.items() if k not in ("seed", "name", "tags", "paths", "logger")}
+    checked = {k: v for k, v in cfg.items() if k not in ("seed", "name", "tags", "paths", "logger")}
     for key, what in found.items():
         if "check" in what.checks:
             name = _at(cfg, key)[TARGET]
             check_cache.remembered(
-                ["check", name, judged], name, functools.partial(_check_by, name, key, cfg)
+                ["check", name, checked], name, functools.partial(_check_by, name, key, cfg)
             )
 
 

@@ -39,7 +39,7 @@ def remembered_of(
     files = signatures.files_of(name)
     text = json.dumps([question, files], sort_keys=True, default=repr)
     digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-    known = signatures.verdicts()
+    known = signatures.check_results()
     if digest not in known or not signatures.unchanged(known[digest]["files"]):
         answer, modules = ask()
         paths = [getattr(sys.modules.get(module), "__file__", None) for module in modules]

@@ -61,7 +61,7 @@ def options_near(group: str, name: str, options: Sequence[str], inner: Options) 
         inner: The options of groups that lie below this one.
     """
     listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
-    near = meant_by(group, name, options, inner)
+    near = suggested_for(group, name, options, inner)
     found = f"Did you mean {near}? {listed}" if near else listed
     if PRETRAINED not in options or not name:
         return found
@@ -73,7 +73,7 @@ def options_near(group: str, name: str, options: Sequence[str], inner: Options) 
     return f"{found} The {what} that the hub or a folder calls {name}: {by_path}."
 
 
-def meant_by(group: str, name: str, options: Sequence[str], inner: Options) -> str | None:
+def suggested_for(group: str, name: str, options: Sequence[str], inner: Options) -> str | None:
     """The override that was meant by `group=name`; None where that is not certain."""
     if not name:
         return None

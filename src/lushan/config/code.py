@@ -134,15 +134,15 @@ def require_unchanged(
     found = [change for change in changes(known, now) if change.how != "gone"]
     if not found:
         return []
-    said = f"{in_words(found)} since {folder} was trained"
+    message = f"{in_words(found)} since {folder} was trained"
     if not os.environ.get(CHANGED):
         raise UserError(
-            f"{said}; what it would say now is not what was measured",
+            f"{message}; what it would say now is not what was measured",
             hint="Bring the code back to what it was, or train again with name=NAME. To use the "
             f"old weights in the new code: {CHANGED}=1 in the environment.",
         )
-    log.warning("note: %s", said)
-    return [said]
+    log.warning("note: %s", message)
+    return [message]
 
 
 def _is_followed(name: str, importer: Module) -> bool:

@@ -1,7 +1,7 @@
 """Composition of one config by Hydra, from `conf/` and a command line.
 
 `conf/` is searched in the folder the user works in first, then in the package. Whatever goes wrong
-on the way is a `UserError`, and what a composed config asks of Hydra itself is judged before Hydra
+on the way is a `UserError`, and what a composed config asks of Hydra itself is checked before Hydra
 acts on it.
 """
 
@@ -28,7 +28,7 @@ from lushan.compat.omegaconf import node_at
 from lushan.config import environment, expansion, explain, provenance
 from lushan.config.check import OPTIONAL
 from lushan.config.folders import PRIMARY, built_in_conf
-from lushan.config.hydra_guard import judge_hydra, judge_search_path, require_own_sweep
+from lushan.config.hydra_guard import check_hydra, check_search_path, require_own_sweep
 from lushan.config.init_from import starting_from
 from lushan.config.launcher_settings import Typed, typed_values
 from lushan.config.repository import Repository, merged
@@ -69,14 +69,14 @@ class _Loader(ConfigLoader):
         """Load as Hydra's does, and check: a preset of this job may set something of Hydra."""
         lines = [emptied(line) for line in sweep_overrides]
         cfg = super().load_sweep_config(master_config, lines)
-        judge_hydra(cfg.hydra, self.typed)
+        check_hydra(cfg.hydra, self.typed)
         return cfg
 
     def check_search_path(
         self, config_name: str | None, overrides: list[Override], repo: Any
     ) -> None:
         """Refuse places of code, for composing, completing a word or showing a config."""
-        judge_search_path(repo, config_name, overrides)
+        check_search_path(repo, config_name, overrides)
 
 
 def _register_own() -> None:
@@ -129,9 +129,9 @@ class Composer(Hydra):
         Raises:
             UserError: An override or a file is wrong, or asks of Hydra what is not allowed.
         """
-        # Logging is configured by the run, never by a config that was not judged.
+        # Logging is configured by the run, never by a config that was not checked.
         options["with_log_configuration"] = False
-        with self.said_plainly(config_name, overrides):
+        with self.as_user_errors(config_name, overrides):
             given = parsed_overrides or self.parse(overrides)
             parsed = self.parse([emptied(str(override.input_line)) for override in given])
             if run_mode is RunMode.MULTIRUN:
@@ -146,16 +146,16 @@ class Composer(Hydra):
             expansion.require_bounded(OmegaConf.to_container(cfg, resolve=False))
             provenance.remember(provenance.Composition(self, config_name, tuple(parsed)))
             if config_name is not None:  # else it is Hydra's own, and only shown
-                self._judge(cfg.hydra, run_mode)
+                self._check_hydra(cfg.hydra, run_mode)
             return cfg
 
-    def _judge(self, hydra: DictConfig, run_mode: RunMode) -> None:
+    def _check_hydra(self, hydra: DictConfig, run_mode: RunMode) -> None:
         try:
-            judge_hydra(hydra, self.typed)
+            check_hydra(hydra, self.typed)
             if run_mode is RunMode.MULTIRUN:
                 require_own_sweep(hydra)
         except UserError as error:
-            raise explain.with_origin(error) from error.__cause__
+            raise explain.with_provenance(error) from error.__cause__
 
     def _compose(
         self,
@@ -225,7 +225,7 @@ class Composer(Hydra):
             return line
         group = override.key_or_group
         options = provenance.options_of(self, group)
-        chosen = [name for name in options if _is_meant(name, glob)]
+        chosen = [name for name in options if _matches(name, glob)]
         if not chosen:
             raise UserError(
                 "no option is like that",
@@ -242,7 +242,7 @@ class Composer(Hydra):
         return bool(loader.repository.group_exists(override.key_or_group))
 
     @contextmanager
-    def said_plainly(self, config_name: str | None, overrides: Sequence[str]) -> Iterator[None]:
+    def as_user_errors(self, config_name: str | None, overrides: Sequence[str]) -> Iterator[None]:
         """Turn what Hydra and OmegaConf raise into a `UserError`."""
         try:
             yield
@@ -254,7 +254,7 @@ class Composer(Hydra):
             raise explain.explain(error, self, config_name, list(overrides)) from error
 
 
-def _is_meant(name: str, glob: Glob) -> bool:
+def _matches(name: str, glob: Glob) -> bool:
     included = any(fnmatchcase(name, pattern) for pattern in glob.include)
     return included and not any(fnmatchcase(name, pattern) for pattern in glob.exclude)
 

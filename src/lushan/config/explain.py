@@ -93,7 +93,7 @@ def explain(
         return no_such_group(found[1], found[2], composer, config_name, overrides)
     if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
         return _other(error, None, provenance.path_of(composer, found[1]))
-    return _other(error, _blamed(text, composer, overrides))
+    return _other(error, _override_at_fault(text, composer, overrides))
 
 
 def of_resolving(error: OmegaConfBaseException) -> UserError:
@@ -111,11 +111,11 @@ def of_resolving(error: OmegaConfBaseException) -> UserError:
     return UserError(first, key=key)
 
 
-def with_origin(error: UserError) -> UserError:
+def with_provenance(error: UserError) -> UserError:
     """Return a mistake with the file that its key came from."""
     if error.file is not None or error.key is None:
         return error
-    place = provenance.origin(error.key)
+    place = provenance.place_of_key(error.key)
     if place is None:
         return error
     return type(error)(
@@ -128,7 +128,7 @@ def with_origin(error: UserError) -> UserError:
     )
 
 
-def meant(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
+def with_suggestion(error: UnknownKey, cfg: DictConfig) -> UnknownKey:
     """Return the same mistake, with what was meant by the key where the config shows it."""
     wrong = str(error.key)
     keys = [k for k in provenance.keys_of(cfg) if k != wrong and not k.startswith(f"{wrong}.")]
@@ -193,7 +193,7 @@ def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
     return UserError("a group takes the name of an option", value=" ".join(overrides))
 
 
-def _blamed(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
+def _override_at_fault(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
     """The override that a message speaks of."""
     for override in composer.parse_quietly(overrides):
         key, value = override.key_or_group, value_of(override)
@@ -295,7 +295,7 @@ def _chained(error: BaseException | None, kind: type[Any]) -> Any:
     return None
 
 
-def _other(error: Exception, blamed: Override | None, file: str | None = None) -> UserError:
+def _other(error: Exception, at_fault: Override | None, file: str | None = None) -> UserError:
     cause: BaseException = error
     while cause.__cause__ is not None and re.match(r"(Error merging override|$)", str(cause)):
         cause = cause.__cause__
@@ -307,12 +307,12 @@ def _other(error: Exception, blamed: Override | None, file: str | None = None) -
     if isinstance(error, RecursionError):
         problem = "a file of the config names itself in its defaults, or by way of others"
     hint = "\n  ".join(lines[1:]) or None
-    if blamed is None:
+    if at_fault is None:
         return UserError(problem, key=key or None, file=file, hint=hint)
     return UserError(
         problem,
-        key=blamed.key_or_group,
-        value=value_of(blamed),
+        key=at_fault.key_or_group,
+        value=value_of(at_fault),
         file=provenance.COMMAND_LINE,
         hint=hint,
     )

@@ -36,7 +36,7 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
         raise UnknownKey(
             "there is no such flag",
             key=_name(args[place]),
-            hint=_meant(args[place:], known) or _HELP,
+            hint=_suggestion(args[place:], known) or _HELP,
         )
 
     parser.error = fail  # type: ignore[method-assign]
@@ -70,7 +70,7 @@ def _name(argument: str) -> str:
     return argument.partition("=")[0]
 
 
-def _meant(args: Sequence[str], known: Sequence[str]) -> str | None:
+def _suggestion(args: Sequence[str], known: Sequence[str]) -> str | None:
     """Suggest what was meant by the unknown flag that some arguments begin with."""
     flag, equals, value = args[0].partition("=")
     if near := nearest(flag, known):

@@ -33,8 +33,8 @@ def hint_for(
         return f"Did you mean {near}?"
     if peer is not None:
         return from_peer(peer, value, keys, groups, values)
-    if (meant := nearest(leaf, PEERS)) is not None:  # a peer's name, misspelt
-        return from_peer(PEERS[meant], value, keys, groups, values)
+    if (suggestion := nearest(leaf, PEERS)) is not None:  # a peer's name, misspelt
+        return from_peer(PEERS[suggestion], value, keys, groups, values)
     same = [key for key in keys if key.rpartition(".")[2] == leaf and not _is_node(key, keys)]
     least = min((key.count(".") for key in same), default=0)
     same = [key for key in same if key.count(".") == least]

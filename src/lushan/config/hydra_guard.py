@@ -26,7 +26,7 @@ from lushan.run import inside
 from lushan.run.identity import SWEEPS
 
 TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
-"""Hydra's own list of what it may instantiate; `judge_hydra` is stricter."""
+"""Hydra's own list of what it may instantiate; `check_hydra` is stricter."""
 
 ENVIRONMENT = (
     # Not all of `OMP_`: OMP_TOOL_LIBRARIES names a library to be loaded.
@@ -51,7 +51,7 @@ _ALLOWED_VALUES: Mapping[str, tuple[object, ...]] = {
 }
 
 
-def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
+def check_hydra(node: DictConfig, typed: Typed = ()) -> None:
     """Refuse what Hydra must not do for a config.
 
     Args:
@@ -68,7 +68,7 @@ def judge_hydra(node: DictConfig, typed: Typed = ()) -> None:
         if part != "callbacks" and isinstance(written, Mapping):
             launcher_settings.require(written, _resolved(node[part]), part, typed)
     for part in ("job_logging", "hydra_logging"):
-        _judge_logging(node[part], f"hydra.{part}")
+        _check_logging(node[part], f"hydra.{part}")
     for name in node.job.env_set:
         if not str(name).startswith(ENVIRONMENT):
             raise UserError(
@@ -144,7 +144,7 @@ def _member(node: Any, name: Any, key: str) -> Any:
     return text
 
 
-def _judge_logging(node: DictConfig | None, key: str) -> None:
+def _check_logging(node: DictConfig | None, key: str) -> None:
     # `()`, `class`, `ext://` and queue listeners of logging's dictConfig all name code.
     for part in ("handlers", "formatters", "filters", "incremental"):
         if node and part in node:
@@ -155,7 +155,7 @@ def _judge_logging(node: DictConfig | None, key: str) -> None:
             )
 
 
-def judge_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+def check_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
     """Refuse places to search for configs that would be imported.
 
     Args:
@@ -168,7 +168,7 @@ def judge_search_path(repository: Any, config_name: str | None, parsed: Sequence
     """
     for override in parsed:
         if override.key_or_group.replace("[", ".").startswith("hydra.searchpath"):
-            _judge_places(override.value(), "command line")
+            _check_places(override.value(), "command line")
     if config_name is None or not repository.config_exists(config_name):
         return
     primary = repository.load_config(config_path=config_name).config
@@ -179,10 +179,10 @@ def judge_search_path(repository: Any, config_name: str | None, parsed: Sequence
     if places is not None:
         if OmegaConf.is_config(places):
             places = OmegaConf.to_container(places, resolve=False)
-        _judge_places(places, f"{config_name.removesuffix('.yaml')}.yaml")
+        _check_places(places, f"{config_name.removesuffix('.yaml')}.yaml")
 
 
-def _judge_places(places: Any, origin: str) -> None:
+def _check_places(places: Any, origin: str) -> None:
     for place in places if isinstance(places, list) else [places]:
         scheme, found, rest = str(place).partition("://")
         if not found and "$" not in scheme:

@@ -214,9 +214,9 @@ def _at(value: Any, name: str, key: str) -> Any:
 
 
 @functools.cache
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     echo(line, err=True)
 
 
 def _show(key: str, value: Any, origin: str) -> None:
-    _say(f"{redact_arguments([f'{key}={value}'])[0]} ({origin})")
+    _report(f"{redact_arguments([f'{key}={value}'])[0]} ({origin})")

@@ -65,7 +65,7 @@ def _launcher(
     GlobalHydra.instance().initialize(composer)
     try:
         with (
-            composer.said_plainly(PRIMARY, options),
+            composer.as_user_errors(PRIMARY, options),
             execution_whitelist(TRUSTED, reset=True),
         ):
             config = composer.compose_config(

@@ -50,7 +50,7 @@ def overridden(
                 key=parsed.key_or_group,
                 hint=f"As in {group}.KEY=VALUE."
                 if group in groups
-                else _meant(cfg, parsed, groups)
+                else _suggestion(cfg, parsed, groups)
                 or did_you_mean(group, groups)
                 or f"As in {groups[0]}.KEY=VALUE.",
             )
@@ -83,7 +83,7 @@ def _format(own: DictConfig, line: str) -> dict[str, Any]:
     return {**node, **kept, **dict.fromkeys(files)}
 
 
-def _meant(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
+def _suggestion(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
     """Suggest a key below `groups` instead of one that is not."""
     base = OmegaConf.create({name: cfg[name] for name in groups if name in cfg})
     keys = list(provenance.keys_of(base))

@@ -75,7 +75,7 @@ def forget() -> None:
     _latest.clear()
 
 
-def origin(key: str) -> Place | None:
+def place_of_key(key: str) -> Place | None:
     """Return where a key of the last composed config was written; None if that is not known.
 
     A key that was written nowhere, because it is missing, has the place of the node around it.

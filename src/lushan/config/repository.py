@@ -26,7 +26,7 @@ from lushan.config import expansion
 from lushan.config.folders import built_in_conf
 from lushan.errors import UserError
 
-SETTLED = 2.0
+SETTLE_SECONDS = 2.0
 """Seconds after which one more change of a file has another time, on any file system."""
 
 
@@ -119,6 +119,6 @@ def _stamp(source: ConfigSource, config_path: str) -> tuple[int, ...] | None:
     if not isinstance(source, FileConfigSource):
         return ()  # what is installed stays as it is
     status = file_of(source, config_path).stat()
-    if time.time() - status.st_mtime < SETTLED:
+    if time.time() - status.st_mtime < SETTLE_SECONDS:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

@@ -27,7 +27,7 @@ import msgspec
 
 import lushan
 from lushan.common import parsing
-from lushan.config.allow_list import Identity, identify, judge, judge_name, locate
+from lushan.config.allow_list import Identity, identify, locate, require_allowed, rule_for
 from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import UserError
 
@@ -89,7 +89,7 @@ def signature(name: str, key: str = "") -> Signature:
     Raises:
         UserError: The target is not allowed, or there is no such thing.
     """
-    judge_name(name, key)
+    rule_for(name, key)
     entry = _entry(name)
     if entry is not None and unchanged(entry["files"]):
         found = msgspec.convert(entry["signature"], Signature)
@@ -102,7 +102,7 @@ def signature(name: str, key: str = "") -> Signature:
         }
         save()
     # Also what was remembered: the rules may have changed since.
-    judge(name, found.identity, key)
+    require_allowed(name, found.identity, key)
     return found
 
 
@@ -262,7 +262,7 @@ def unchanged(files: list[list[Any]]) -> bool:
         return False
 
 
-def verdicts() -> dict[str, Any]:
+def check_results() -> dict[str, Any]:
     """Return what `lushan.config.check_cache` keeps."""
     return _cache()["verdicts"]
 

@@ -48,7 +48,7 @@ def main(args: Sequence[str], job: Callable[[DictConfig], Any]) -> list[JobRetur
     GlobalHydra.instance().initialize(composer)
     try:
         with (
-            composer.said_plainly(name, flags.overrides),
+            composer.as_user_errors(name, flags.overrides),
             execution_whitelist(TRUSTED, reset=True),
         ):
             if _show(composer, flags, name):

@@ -235,8 +235,8 @@ class Dialogues:
             if about is not None and (more := text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{more}"
             turns = [] if history is None else earlier_turns(columns, history, row)
-            said = [*turns, ("user", wanted), *(("assistant", one) for one in answer)]
-            yield [Message(role, content) for role, content in said]
+            dialogue = [*turns, ("user", wanted), *(("assistant", one) for one in answer)]
+            yield [Message(role, content) for role, content in dialogue]
 
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)

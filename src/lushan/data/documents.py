@@ -121,14 +121,14 @@ def _count(part: Part, counts: collections.Counter[str]) -> None:
 
 def notes(counts: collections.Counter[str]) -> list[str]:
     """Return notes on the documents that were read."""
-    said = []
+    remarks = []
     if cut := counts["texts cut"]:
         parts = counts["parts"] + cut
-        said.append(f"long texts were cut at line ends: {cut:,} into {parts:,} parts")
+        remarks.append(f"long texts were cut at line ends: {cut:,} into {parts:,} parts")
     if empty := counts["empty texts"]:
-        said.append(f"{empty:,} of {counts['texts']:,} texts are empty")
+        remarks.append(f"{empty:,} of {counts['texts']:,} texts are empty")
     if blank := counts[_BLANK_LINES]:
-        said.append(
+        remarks.append(
             plural(
                 blank,
                 "blank line is no document and was left out",
@@ -136,16 +136,16 @@ def notes(counts: collections.Counter[str]) -> list[str]:
             )
         )
     if bare := counts["files without text"]:
-        said.append(f"{bare:,} of {counts['files']:,} files hold no text")
+        remarks.append(f"{bare:,} of {counts['files']:,} files hold no text")
     if nul := counts["NUL characters"]:
-        said.append(
+        remarks.append(
             plural(
                 nul,
                 "NUL character is in the texts and was kept",
                 "NUL characters are in the texts and were kept",
             )
         )
-    return said
+    return remarks
 
 
 def format_of(path: Path) -> Format:

@@ -59,9 +59,9 @@ def image(path: str, alternative: str = "") -> Part:
     return ["image", path, alternative]
 
 
-def turns(said: Sequence[tuple[str, Sequence[Part]]]) -> Part:
+def turns(note: Sequence[tuple[str, Sequence[Part]]]) -> Part:
     """Return a dialogue: its speakers, and the parts of their messages."""
-    return ["turns", [[speaker, list(parts)] for speaker, parts in said]]
+    return ["turns", [[speaker, list(parts)] for speaker, parts in note]]
 
 
 def several(parts: Sequence[Part]) -> Part:
@@ -87,5 +87,5 @@ def with_images(part: Part, shown: Callable[[str], Part]) -> Part:
     if kind == "several":
         return several([with_images(inner, shown) for inner in part[1]])
     if kind == "turns":
-        return turns([(who, [with_images(p, shown) for p in said]) for who, said in part[1]])
+        return turns([(who, [with_images(p, shown) for p in note]) for who, note in part[1]])
     return part

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from lushan.data.encode import arrow
-from lushan.data.messages import said
+from lushan.data.messages import message_texts
 from lushan.data.references import ending, structs
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
@@ -273,16 +273,16 @@ class Messages(StoredMessages, Field):
     sources: ClassVar[str] = "data=chat with data.messages=NAME."
 
     def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-        return tuple(text for message in value for text in said(message))
+        return tuple(text for message in value for text in message_texts(message))
 
     def training_texts(self, value: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for message in value:  # with the words that some templates have for roles
-            content, *others = said(message)
+            content, *others = message_texts(message)
             yield f"{message['role'].capitalize()}: {content}"
             yield from others
 
     def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
-        return " | ".join(f"{m['role']}: {said(m)[0]}" for m in value)
+        return " | ".join(f"{m['role']}: {message_texts(m)[0]}" for m in value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -292,7 +292,7 @@ class _Scanner:
         while True:
             found = _BLANK.match(self.text, self.at)
             assert found is not None
-            self._go(found.end())
+            self._advance(found.end())
             if self.at < len(self.text):
                 return self.text[self.at]
             if not self._more():
@@ -305,10 +305,10 @@ class _Scanner:
                 f"{what} is expected" if mark else f"the file ends where {what} is expected",
                 hint="Was the file cut off?" if not mark else None,
             )
-        self._go(self.at + 1)
+        self._advance(self.at + 1)
         return mark
 
-    def _go(self, place: int) -> None:
+    def _advance(self, place: int) -> None:
         if lines := self.text.count("\n", self.at, place):
             self.line += lines
             self.begun = self.text.rfind("\n", self.at, place) + 1
@@ -340,7 +340,7 @@ class _Scanner:
                 self._require_short(reached, number)
                 offset = error.pos - self.at
                 if reached + _NEAR < len(self.text) or not self._more():
-                    self._go(self.at + offset)
+                    self._advance(self.at + offset)
                     what = "the file" if number is None else f"element {number}"
                     raise self._bad(
                         f"{what} is no whole JSON: {error.msg}",
@@ -350,10 +350,10 @@ class _Scanner:
             except ValueError as error:
                 raise self._bad(f"this JSON cannot be read: {error}") from None
             self._require_short(end, number)
-            # A number that ends with what was read may go on.
+            # A number that ends with what was read may continue.
             if end == len(self.text) and not isinstance(value, str | list | dict) and self._more():
                 continue
-            self._go(end)
+            self._advance(end)
             return value
 
     def _require_short(self, end: int, number: int | None) -> None:

@@ -75,8 +75,8 @@ class Labelled:
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
         if wanted is not None and label is not None:
-            told = [] if notes is None else notes
-            table["label"] = self._labels(columns, label, wanted, split, told)
+            reported = [] if notes is None else notes
+            table["label"] = self._labels(columns, label, wanted, split, reported)
         return with_places(table, columns)
 
     def _text_columns(

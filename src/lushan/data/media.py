@@ -22,9 +22,9 @@ KEY = "data.media"
 Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
 MOST_NAMES = 1000
-"""Names that are looked at for a hint."""
+"""Names that are inspected for a hint."""
 MOST_PADDING = 1 << 20
-"""Bytes behind the last member of a tar archive that are looked at."""
+"""Bytes behind the last member of a tar archive that are inspected."""
 UNREADABLE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(RuntimeError, NotImplementedError),  # of zip: it asks for a password, or is packed otherwise

@@ -110,7 +110,7 @@ def dialogues_of(rows: Mapping[str, Sequence[Any]]) -> tuple[list[Any], list[Any
     return dialogues, [parse_json(t) if isinstance(t, str) and t else t or None for t in kept]
 
 
-def said(message: Mapping[str, Any]) -> list[str]:
+def message_texts(message: Mapping[str, Any]) -> list[str]:
     """Return the texts of a table's message: its content, its reasoning, its tool calls as JSON."""
     texts = [message["content"]]
     if fields := message.get(FIELDS):

@@ -60,7 +60,7 @@ class Corpus:
         notes: What was counted or repaired, for the reader of the numbers.
         labels: All labels of the training split before it was limited; None where not known yet.
         mix: Which rows of the training split an epoch has; None where each has all of them.
-        windows: Where the training split goes on beyond its table; None where it is whole.
+        windows: Where the training split continues beyond its table; None where it is whole.
     """
 
     splits: dict[str, pa.Table]
@@ -264,7 +264,7 @@ class Source(abc.ABC):
             corpus.labels = labels_of(corpus)
         if self.train_share is not None and "train" in tables:
             corpus.splits["train"] = part(tables["train"], found, self.train_share, self.seed)
-            notes.append(self.said_of_share(corpus.splits["train"].num_rows))
+            notes.append(self.note_on_share(corpus.splits["train"].num_rows))
         if self.limit is not None:
             corpus.splits = {
                 s: sample(t, found, self.limit, self.seed) for s, t in corpus.splits.items()
@@ -273,7 +273,7 @@ class Source(abc.ABC):
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
 
-    def said_of_share(self, size: int) -> str:
+    def note_on_share(self, size: int) -> str:
         """Return the note on `train_share`."""
         return (
             f"train: {plural(size, 'example is', 'examples are')} learned from, a share of "

@@ -197,8 +197,8 @@ class StoredMessages(Stored):
 
     def describe(self, value: Sequence[Mapping[str, Any]], record: Record) -> list[str]:
         return [
-            f"{who}: {' '.join(str(part[1]) for part in said)}"
-            for who, said in self.draw(value, record)[1]
+            f"{who}: {' '.join(str(part[1]) for part in note)}"
+            for who, note in self.draw(value, record)[1]
         ]
 
 

@@ -127,8 +127,8 @@ def read_unlabelled(
     data = standard_input() if name == STDIN else None
     chosen = format or format_for(fields, name, data=data)
     given = reader_class(chosen, fields)() if source is None else source
-    told = [] if notes is None else notes
-    return Reading(name, chosen, given, notes=told, data=data, fields=fields).read()
+    collected = [] if notes is None else notes
+    return Reading(name, chosen, given, notes=collected, data=data, fields=fields).read()
 
 
 @dataclasses.dataclass
@@ -189,7 +189,7 @@ class Reading(Input):
         is_beside = isinstance(first, str) and first and Media(beside).find(first) is not None
         if reader.media is None or is_beside or not Path(reader.media).exists():
             return str(beside)
-        self._tell(f"the images are read from {reader.media}, where those of the run lie")
+        self._note(f"the images are read from {reader.media}, where those of the run lie")
         return reader.media
 
     def _of_fields(self, columns: Columns) -> pa.Table:
@@ -213,7 +213,7 @@ class Reading(Input):
         table = plain.fields_table(columns, wanted, "input", self.notes)
         return table.set_column(0, "id", self._ids(columns))
 
-    def _tell(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         self.notes.append(f"{self.name}: {what}")
 
     def _of_lines(self, columns: Columns) -> pa.Table:
@@ -226,7 +226,7 @@ class Reading(Input):
                 hint="Write JSON lines or CSV with these fields; of standard input say which by "
                 "--format jsonl or --format table.",
             )
-        self._tell("read as plain text, an example in each line")
+        self._note("read as plain text, an example in each line")
         lines = Rows(text="text", id=None)
         if self._has_pairs:
             return Rows(source="text", id=None).pairs_table(columns, targets=False)
@@ -269,7 +269,7 @@ class Reading(Input):
         if option not in self.stated and not (self.is_own and getattr(self.source, option)):
             names = [used] if isinstance(used, str) else used
             what = {"text": "texts", "source": "sources"}[option]
-            self._tell(f"the {what} are read from {' and '.join(map(repr, names))}")
+            self._note(f"the {what} are read from {' and '.join(map(repr, names))}")
         return self._of_kind(table.set_column(0, "id", self._ids(columns)))
 
     def _tokens_field(self, columns: Columns) -> str | None:
@@ -369,12 +369,12 @@ class Reading(Input):
             source = dataclasses.replace(self.source, format=named, cache_dir=None)
             found = corpora.read_files([path], source.reading(), None)
         for note in found.notes:
-            self._tell(note)
+            self._note(note)
         if self.format == "txt":
             unit = {"file": "the file is one text"}.get(
                 source.document, f"each {source.document} is a text"
             )
-            self._tell(f"read as plain text, {unit} (data.document)")
+            self._note(f"read as plain text, {unit} (data.document)")
         return found.table.select(["id", "text", "line", "file"])
 
 

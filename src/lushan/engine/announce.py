@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lushan.engine.batch_plan import Schedule
+from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
 from lushan.engine.lit_module import TEST, VALIDATION
 from lushan.models.peft.adaptation import adaptation_of
@@ -34,7 +34,7 @@ def notes_before(
     cfg: Mapping[str, Any],
     choices: Mapping[str, str | None],
     parts: Components,
-    plan: Schedule,
+    plan: BatchPlan,
 ) -> list[str]:
     """Return what the reader of the numbers must know, as far as it is known before training."""
     notes = [*parts.notes, *plan.notes]
@@ -55,7 +55,7 @@ def _why_nothing(cfg: Mapping[str, Any], parts: Components) -> str:
     return "the data has neither a validation nor a test split"
 
 
-def describe(parts: Components, plan: Schedule, notes: Sequence[str]) -> None:
+def describe(parts: Components, plan: BatchPlan, notes: Sequence[str]) -> None:
     """Log what is about to be trained."""
     sizes = ", ".join(f"{name} {table.num_rows:,}" for name, table in parts.corpus.splits.items())
     counts = count_parameters(parts.model)

@@ -93,10 +93,10 @@ def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: 
     if losses.lines:
         losses.legend(frameon=False)
     if not any(np.isfinite(line.get_ydata()).any() for line in losses.lines):
-        _say_nothing(losses, rows, "train/loss", "val/loss")
+        _label_empty(losses, rows, "train/loss", "val/loss")
     steps, values = series(rows, f"val/{main_metric}")
     if not np.isfinite(values).any():
-        _say_nothing(scores, rows, f"val/{main_metric}")
+        _label_empty(scores, rows, f"val/{main_metric}")
     else:
         raw, values = values, [units.scaled(value, measure) for value in values]
         scores.plot(steps, values, marker="o", markersize=4, color="tab:green")
@@ -114,7 +114,7 @@ def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: 
     return figure
 
 
-def _say_nothing(axes: Axes, rows: Sequence[Mapping[str, str]], *columns: str) -> None:
+def _label_empty(axes: Axes, rows: Sequence[Mapping[str, str]], *columns: str) -> None:
     """State in an empty panel why it is empty: a column without a finite number, or none at all."""
     there = [name for name in columns if any(name in row for row in rows)]
     text = f"{', '.join(there)}: no finite value" if there else "not measured"

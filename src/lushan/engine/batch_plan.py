@@ -47,7 +47,7 @@ class Batching:
     mix: Mix | None = None
 
 
-class Schedule:
+class BatchPlan:
     """All epochs' plans: which batches, how many steps. A pure function of data and config."""
 
     def __init__(self, encoded: Encoded, corpus: pa.Table, batching: Batching) -> None:
@@ -177,7 +177,7 @@ def size_notes(lengths: NDArray[np.int64], batching: Batching) -> list[str]:
     ]
 
 
-class Streamed(Schedule):
+class Streamed(BatchPlan):
     """Epochs of a set that is never there as a whole: each is a window of its own.
 
     How many there will be is not known; `max_steps` ends the training, in the midst of a window.

@@ -34,11 +34,11 @@ from lushan.engine.announce import (
     notes_before,
     quiet_lightning,
 )
-from lushan.engine.batch_plan import Batching, Schedule, Streamed
+from lushan.engine.batch_plan import Batching, BatchPlan, Streamed
 from lushan.engine.components import Components, build_components
 from lushan.engine.distributed.rank_launcher import RUN_FOLDER, others_named
 from lushan.engine.limits import TrainLimits
-from lushan.engine.lit_module import PREFIX, Experiment
+from lushan.engine.lit_module import PREFIX, LitModule
 from lushan.engine.observers import Observers, make_observers
 from lushan.engine.resolved import attention_of, resolved
 from lushan.engine.resume import where_to_resume
@@ -208,11 +208,11 @@ def fit(
 def make_module(
     cfg: Mapping[str, Any],
     parts: Components,
-    plan: Schedule,
+    plan: BatchPlan,
     observers: Observers | None = None,
-) -> Experiment:
+) -> LitModule:
     """Make the Lightning module of a run; without observers it is only inspected."""
-    return Experiment(
+    return LitModule(
         model=parts.model,
         task=parts.task,
         optimizer=lambda model: build(cfg["optimizer"], model=model),
@@ -227,12 +227,12 @@ def make_module(
     )
 
 
-def plan_of(parts: Components, batching: Batching) -> Schedule:
+def plan_of(parts: Components, batching: Batching) -> BatchPlan:
     """Return which examples are learned when."""
     windows = parts.corpus.windows
     if windows is not None and parts.window is not None:
         return Streamed(parts.window, windows.window, batching)
-    return Schedule(parts.encoded["train"], parts.corpus.splits["train"], batching)
+    return BatchPlan(parts.encoded["train"], parts.corpus.splits["train"], batching)
 
 
 def batching_of(cfg: Mapping[str, Any], parts: Components, limits: TrainLimits) -> Batching:
@@ -265,7 +265,7 @@ def keep_for_later(parts: Components, folder: Path) -> None:
         (PROCESSOR, parts.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
-        # Anew at every start: what lies there was not looked at since.
+        # Anew at every start: what lies there was not inspected since.
         temporary = folder / f".tmp-{name}"
         shutil.rmtree(temporary, ignore_errors=True)
         save(temporary)
@@ -310,7 +310,7 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
 def evaluate_best(
     cfg: Mapping[str, Any],
     trainer: Trainer,
-    module: Experiment,
+    module: LitModule,
     observers: Observers,
     parts: Components,
     notes: Sequence[str],
@@ -322,7 +322,7 @@ def evaluate_best(
     best = best_folder(checkpoints)
     if best is None:
         best = checkpoints.best_folder(steps)
-        write_weights(best, module.judged_weights(), first=trainer.is_global_zero)
+        write_weights(best, module.eval_weights(), first=trainer.is_global_zero)
         trainer.strategy.barrier()
     load_into(module.model, best)
     evaluations = {split: module.test_on(trainer, split) for split in evaluated_splits(cfg, parts)}

@@ -37,9 +37,9 @@ class Job:
 
     def __call__(self, cfg: DictConfig) -> JobStatus:
         """Check a composed config and carry out its experiment."""
-        return self.carry_out(cfg)
+        return self.execute(cfg)
 
-    def carry_out(
+    def execute(
         self, cfg: DictConfig, checked: CheckedConfig | UserError | None = None
     ) -> JobStatus:
         """Carry out the experiment of a composed config; return how it ended, and never raise.
@@ -79,13 +79,13 @@ class Job:
         found: CheckedConfig | None = None
         attempts = 0
         try:
-            self._go_there()
+            self._change_folder()
             found = self._checked(cfg, checked)
             if found.stored is None:
                 attempts = RunFolder.of(found.config).status().attempts
                 if _is_sweep(hydra):
                     gpus.take(hydra.launcher, found.config["trainer"], hydra.job.num)
-            return _carried_out(found, hydra.runtime.choices, overrides)
+            return _executed(found, hydra.runtime.choices, overrides)
         except Pruned as early:
             ended = JobStatus(PRUNED, reason=str(early), exit_code=early.exit_code)
         except BaseException as raised:  # noqa: BLE001 - an exception would end the whole sweep
@@ -105,7 +105,7 @@ class Job:
             raise checked
         return self.check(cfg) if checked is None else checked
 
-    def _go_there(self) -> None:
+    def _change_folder(self) -> None:
         """Work where the command was typed: a worker of Ray's is started where its node was."""
         if not self.folder.is_dir():
             raise UserError(
@@ -165,7 +165,7 @@ def _is_sweep(hydra: Any) -> bool:
     return str(hydra.mode).endswith("MULTIRUN")
 
 
-def _carried_out(
+def _executed(
     checked: CheckedConfig, choices: Mapping[str, str | None], overrides: Sequence[str]
 ) -> JobStatus:
     """Do what a checked config asks for: show a batch, take part as another rank, or run."""

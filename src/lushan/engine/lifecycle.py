@@ -60,7 +60,7 @@ def run(
 
     Raises:
         UserError: The config or the data cannot be used, or another process owns the run.
-        RunFailed: Training could not go on.
+        RunFailed: Training could not continue.
         Interrupted: A signal stopped the run; what was done is saved.
     """
     folder = RunFolder.of(cfg)
@@ -68,14 +68,14 @@ def run(
     source, read = _read_inputs(cfg, folder, result, overrides)
     if result is not None:
         folder.finish(result)
-        tell_unseen(result, cfg)
+        note_unseen(result, cfg)
         return result
     remote_code.require(cfg)
-    with Signals().caught() as signals, folder.own():
+    with Signals().caught() as signals, folder.locked():
         result = folder.result()  # another process may have completed it just now
         if result is None:
             require_its_inputs(folder, read, written_for(overrides))
-            result = carry_out(cfg, folder, source, read, signals, choices or {}, overrides)
+            result = execute(cfg, folder, source, read, signals, choices or {}, overrides)
     return result
 
 
@@ -91,7 +91,7 @@ def take_part(
 
     Raises:
         UserError: The config or the data cannot be used.
-        RunFailed: Training could not go on.
+        RunFailed: Training could not continue.
         Interrupted: A signal stopped the run.
     """
     folder = RunFolder.of(cfg)
@@ -123,7 +123,7 @@ def _read_inputs(
     return source, read
 
 
-def tell_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:
+def note_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:
     """Report requests that only the training of a run gives, and this run is complete."""
     if keys := unseen(result.config, cfg):
         terminal.echo(
@@ -201,7 +201,7 @@ def require_its_inputs(
         shutil.rmtree(folder.path / name, ignore_errors=True)
 
 
-def carry_out(
+def execute(
     cfg: dict[str, Any],
     folder: RunFolder,
     source: Source,
@@ -225,7 +225,7 @@ def carry_out(
         from lushan.models.own_code import hashes
 
         loggers = trackers.make(cfg, folder.path)
-        with trackers.tracked(loggers) as told:
+        with trackers.tracked(loggers) as receivers:
             fitted = fit.fit(cfg, folder.path, signals, source, loggers, choices)
             task = fitted.task
             keep(
@@ -272,7 +272,7 @@ def carry_out(
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
             result = folder.complete(result, fitted.checkpoint)
-            told.append(result)
+            receivers.append(result)
     return result
 
 

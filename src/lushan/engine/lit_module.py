@@ -20,10 +20,10 @@ from lushan.callbacks.guard import Guard
 from lushan.checkpoint.dtensor import clip_gradients
 from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
-from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
+from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.encode.encoding import Encoded
-from lushan.engine.batch_plan import Batching, Schedule
+from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
 from lushan.engine.running import RunningTotals
 from lushan.errors import RunFailed
@@ -38,7 +38,7 @@ REHEARSED = 8
 """Batches that compiled layers see before the first step."""
 
 
-class Experiment(pl.LightningModule):
+class LitModule(pl.LightningModule):
     """Trains one model on one task.
 
     One batch from the loader is one optimizer step (manual optimization): the module walks the
@@ -51,10 +51,10 @@ class Experiment(pl.LightningModule):
         model: From `task.build`.
         task: Loss, decoding, metrics.
         batching: How examples become batches.
-        plan: Which examples are learned when; none is needed to judge.
-        encoded: Encoded splits that are judged.
+        plan: Which examples are learned when; none is needed to evaluate.
+        encoded: Encoded splits that are evaluated.
         tables: The corpus splits they come from.
-        optimizer: Model to optimizer; none is needed to judge.
+        optimizer: Model to optimizer; none is needed to evaluate.
         multiplier: step and `total_steps` to the factor on every learning rate; likewise.
         clip: Largest gradient norm, or None.
         guard: Decides on steps that are not to be trusted; None ends the run at them.
@@ -67,7 +67,7 @@ class Experiment(pl.LightningModule):
         model: nn.Module,
         task: Task,
         batching: Batching,
-        plan: Schedule | None = None,
+        plan: BatchPlan | None = None,
         encoded: dict[str, Encoded],
         tables: dict[str, pa.Table],
         optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
@@ -103,8 +103,8 @@ class Experiment(pl.LightningModule):
 
     def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
         # What evaluation masks is the same for all seeds: their numbers are compared.
-        seed = mix(0 if epoch == JUDGED else self.batching.seed, epoch)
-        return functools.partial(self.task.transform, seed=seed, training=epoch != JUDGED)
+        seed = mix(0 if epoch == EVALUATION else self.batching.seed, epoch)
+        return functools.partial(self.task.transform, seed=seed, training=epoch != EVALUATION)
 
     def train_dataloader(self) -> TrainingLoader:
         """Return this epoch's batches, from the step that the run has reached."""
@@ -155,7 +155,7 @@ class Experiment(pl.LightningModule):
         # A rank without any must have one to begin with; others only where all must keep step.
         if not batches or walks_together(self.trainer):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
-        return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(JUDGED))
+        return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
 
     def val_dataloader(self) -> Any:
         """The validation split, or nothing."""
@@ -316,7 +316,7 @@ class Experiment(pl.LightningModule):
         if self.adaptation is not None:
             self.adaptation.restore(checkpoint["adaptation"])
 
-    def judged_weights(self) -> dict[str, Tensor]:
+    def eval_weights(self) -> dict[str, Tensor]:
         """The weights that validation sees: the averaged ones, where an average is kept."""
         weights = self.model.state_dict()
         return weights if self.average is None else {**weights, **self.average.averages()}
@@ -343,31 +343,31 @@ class Experiment(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Collect the predictions of one batch."""
-        self._judge_batch(batch, batch_idx, generate=self.task.generates_in_validation)
+        self._evaluate_batch(batch, batch_idx, generate=self.task.generates_in_validation)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Evaluate a batch, and generate text if the task does."""
-        self._judge_batch(batch, batch_idx, generate=self.task.generates)
+        self._evaluate_batch(batch, batch_idx, generate=self.task.generates)
 
-    def _judge_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
+    def _evaluate_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
         batch.pop("targets", None)
         loss, records = self.through(self.task.predict, batch)
         if generate:
-            said = self.through(self.task.generate, batch, freely=True)
-            records = [{**record, **more} for record, more in zip(records, said, strict=True)]
+            generated = self.through(self.task.generate, batch, freely=True)
+            records = [{**record, **more} for record, more in zip(records, generated, strict=True)]
         if number < self._own_batches:
             self._losses.append(loss.double())
             self._records += records
 
     def on_validation_epoch_end(self) -> None:
         """Evaluate, log, and keep the evaluation."""
-        self._judge(VALIDATION, full=False)
+        self._evaluate(VALIDATION, full=False)
 
     def on_test_epoch_end(self) -> None:
         """Evaluate with intervals and example records."""
-        self._judge(self._tested_split, full=True)
+        self._evaluate(self._tested_split, full=True)
 
-    def _judge(self, split: str, *, full: bool) -> None:
+    def _evaluate(self, split: str, *, full: bool) -> None:
         evaluation = self.evaluate(split, full=full)
         self.evaluations[split] = evaluation
         named = {f"{PREFIX[split]}/{k}": v for k, v in evaluation.metrics.items()}

@@ -17,7 +17,7 @@ from lushan.callbacks.guard import Guard
 from lushan.common.units import measure_of
 from lushan.config.build import build
 from lushan.config.measures import measures
-from lushan.engine.batch_plan import Schedule
+from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
 from lushan.engine.lit_module import VALIDATION
 from lushan.engine.trainer import Trainer
@@ -48,7 +48,7 @@ def make_observers(
     folder: Path,
     signals: Signals,
     parts: Components,
-    plan: Schedule,
+    plan: BatchPlan,
     facts: Callable[[Trainer], dict[str, Any]],
 ) -> Observers:
     """Make the callbacks of a run: console, the config's, record, checkpoints, pruning."""

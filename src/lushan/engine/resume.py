@@ -15,13 +15,13 @@ from lushan.errors import UserError
 log = logging.getLogger(__name__)
 
 
-def where_to_resume(folder: Path, trainer: Trainer, experiment: torch.nn.Module) -> Path | None:
+def where_to_resume(folder: Path, trainer: Trainer, module: torch.nn.Module) -> Path | None:
     """Return the newest whole checkpoint of this run; many processes that read it look closer.
 
     Raises:
         UserError: Its weights are those of another model.
     """
-    found, complaints = newest(folder / "checkpoints", glance=trainer.shards)
+    found, complaints = newest(folder / "checkpoints", quick=trainer.shards)
     for complaint in complaints:
         log.warning("refused a damaged checkpoint: %s", complaint)
     if complaints:
@@ -29,7 +29,7 @@ def where_to_resume(folder: Path, trainer: Trainer, experiment: torch.nn.Module)
     elif found:
         log.info("resuming from %s", found)
     if found:
-        require_fitting(found, experiment)
+        require_fitting(found, module)
     return found
 
 

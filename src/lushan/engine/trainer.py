@@ -18,7 +18,7 @@ from lushan.callbacks.compiled import Compiled
 from lushan.config.build import build
 from lushan.configurable import Within, configurable
 from lushan.engine import loops
-from lushan.engine.batch_plan import Schedule
+from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.distributed.rank_launcher import environment, require_alone
 from lushan.engine.distributed.strategies import DDP, Sharded
 from lushan.engine.limits import KEYS, TrainLimits
@@ -82,7 +82,7 @@ class Trainer(pl.Trainer):
             then spreads layers over the rest of the processes.
         reduce_often: Whether `fsdp` adds gradients up after each micro-batch; see `Sharded`.
         group_timeout: Minutes that a process waits for the others before it gives up.
-        elastic: Whether an interrupted run may go on with other processes than it had: it sees
+        elastic: Whether an interrupted run may continue with other processes than it had: it sees
             the same batches, and its numbers differ in the last digits.
         compile: Whether the model's layers are compiled for training; see `Compiled`.
         log_every_n_steps: Steps from one row of training loss to the next; null is 50, and less in
@@ -96,7 +96,7 @@ class Trainer(pl.Trainer):
         self,
         *,
         limits: TrainLimits | None = None,
-        plan: Schedule | None = None,
+        plan: BatchPlan | None = None,
         precision: Any = "auto",
         gradient_clip_val: Annotated[float, Within(above=0)] | None = None,
         strategy: Any = "auto",
@@ -184,7 +184,7 @@ class Trainer(pl.Trainer):
 
 
 def make_trainer(
-    node: Mapping[str, Any], limits: TrainLimits, plan: Schedule | None = None, **given: Any
+    node: Mapping[str, Any], limits: TrainLimits, plan: BatchPlan | None = None, **given: Any
 ) -> Trainer:
     """Make the trainer of a checked config.
 
@@ -214,7 +214,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _epochs(plan: Schedule | None) -> int:
+def _epochs(plan: BatchPlan | None) -> int:
     """Return how many epochs a plan has; of a stream, so many at most."""
     if plan is None:
         return 1

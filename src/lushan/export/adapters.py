@@ -65,13 +65,13 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
             "the largest one; nothing was written"
         )
     ours = isinstance(adaptation, bottleneck.Bottlenecked)
-    put_on = (
+    attach = (
         'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
         if ours
         else 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
     )
     return Adapter(
-        usage=f"base = ...  # {base}\n{put_on}",
+        usage=f"base = ...  # {base}\n{attach}",
         notes=[f"It is an adapter ({adaptation}), and belongs to its base: {base}."],
         proof=f"on its base the same as the run's own model, apart by {distance:.1e}",
     )
@@ -82,17 +82,20 @@ def _name_base(loaded: Loaded, config: Path) -> str:
     path = loaded.cfg["model"].get("path")
     settings = parsing.read_json(config)
     if path is None:
-        name, said = None, f"the model that seed {loaded.cfg['seed']} makes by the config below"
+        name, description = (
+            None,
+            f"the model that seed {loaded.cfg['seed']} makes by the config below",
+        )
     elif is_run(path):
-        name, said = None, f"the run {Path(path).name}, written out by `lushan export`"
+        name, description = None, f"the run {Path(path).name}, written out by `lushan export`"
     else:
         is_folder = Path(path).expanduser().is_dir()
         name = str(Path(path).expanduser().resolve()) if is_folder else str(path)
-        said = Path(path).name if is_folder else str(path)
+        description = Path(path).name if is_folder else str(path)
     if "base_model_name_or_path" in settings:  # peft's; our own format has none
         settings["base_model_name_or_path"] = name
         write_json(config, settings)
-    return said
+    return description
 
 
 def _apart(loaded: Loaded, folder: Path) -> float:

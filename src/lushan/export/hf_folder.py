@@ -70,9 +70,9 @@ def export(
         )
     with _appearing(folder) as temporary, torch.inference_mode():
         if adapter:
-            said = write_adapter(loaded, temporary)
-            card = card_of(loaded, said.usage, said.notes)
-            lines = [said.proof]
+            facts = write_adapter(loaded, temporary)
+            card = card_of(loaded, facts.usage, facts.notes)
+            lines = [facts.proof]
         else:
             spec = spec_of(loaded)
             write(spec, temporary, dtype)

@@ -14,7 +14,7 @@ from lushan.common.terminal import echo
 from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
-from lushan.inference.generator import Dtype, Kind, Speaker, open_speaker
+from lushan.inference.generator import Dtype, Kind, TextGenerator, open_generator
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.decoding import Settings, Written
@@ -57,8 +57,8 @@ def generate(
         output: A file for JSON lines, or `-`. Without one, `prompts` are answered as plain text
             on standard output, as it is written.
         batch_size: Texts that are written at a time.
-        dtype: See `open_speaker`.
-        raw: Go on from the prompt as plain text, although there is a chat template.
+        dtype: See `open_generator`.
+        raw: Continue from the prompt as plain text, although there is a chat template.
 
     Returns:
         Whether a text is read as the continuation of its prompt, and not as an answer to it.
@@ -69,29 +69,29 @@ def generate(
     Settings(**options).require_sound(option)
     _require_input(prompts, input, overrides, batch_size)
     schemas = None if tools is None else read_tools(tools)
-    speaker = open_speaker(run, dtype=dtype)
+    generator = open_generator(run, dtype=dtype)
     if raw:
-        speaker = speaker.as_text()
-    if tools is not None and speaker.kind != "messages":
+        generator = generator.as_text()
+    if tools is not None and generator.kind != "messages":
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
     notes: list[str] = []
     if input is not None:
-        own = speaker.place if is_run(speaker.place) else None
+        own = generator.place if is_run(generator.place) else None
         given += read_prompts(
-            input, speaker.kind, format, run=own, overrides=overrides, notes=notes
+            input, generator.kind, format, run=own, overrides=overrides, notes=notes
         )
     given = [
         dataclasses.replace(
             p,
-            value=as_kind(p, speaker.kind, system),
-            tools=tools_of(p.tools, p.place) or schemas if speaker.kind == "messages" else None,
+            value=as_kind(p, generator.kind, system),
+            tools=tools_of(p.tools, p.place) or schemas if generator.kind == "messages" else None,
         )
         for p in given
     ]
-    settings = settings_of(options, speaker)
+    settings = settings_of(options, generator)
     settings.require_sound(option)
-    job = _Job(speaker, settings, batch_size)
+    job = _Job(generator, settings, batch_size)
     if output is not None or input is not None:
         _write_records(job, given, output)
     elif len(given) == 1 and settings.num_samples == 1 and settings.beams == 1:
@@ -99,8 +99,8 @@ def generate(
     else:
         job.show(given)
     for note in [*notes, *job.notes]:
-        _tell(f"note: {note}")
-    return job.goes_on
+        _print_error(f"note: {note}")
+    return job.is_continuation
 
 
 def _require_input(
@@ -122,19 +122,19 @@ def _write_records(job: _Job, given: Sequence[Prompt], output: str | Path | None
             sink.write(json_line(record))
             sink.flush()
     if output not in (None, "-"):
-        _tell(f"{job.summary()}: {output}")
+        _print_error(f"{job.summary()}: {output}")
 
 
-def settings_of(options: Mapping[str, Any], speaker: Speaker) -> Settings:
+def settings_of(options: Mapping[str, Any], generator: TextGenerator) -> Settings:
     """Return the settings of generation: those given, and defaults by the kind of model.
 
     An encoder-decoder searches, as in its run's evaluation; others draw.
     """
     given = {name: value for name, value in options.items() if value != getattr(Settings(), name)}
-    if speaker.is_whole and given.keys().isdisjoint(
+    if generator.is_whole and given.keys().isdisjoint(
         ("temperature", "top_p", "top_k", "num_samples", "beams")
     ):
-        own = speaker.model.generation_config
+        own = generator.model.generation_config
         given["beams"] = own.num_beams or 1
         given["greedy"] = given["beams"] == 1
         given.setdefault("max_new_tokens", own.max_new_tokens or Settings().max_new_tokens)
@@ -159,7 +159,7 @@ def _counted(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
-def _tell(text: str) -> None:
+def _print_error(text: str) -> None:
     sys.stdout.flush()
     echo(text, err=True)
 
@@ -167,8 +167,8 @@ def _tell(text: str) -> None:
 class _Job:
     """Prompts being answered."""
 
-    def __init__(self, speaker: Speaker, settings: Settings, batch_size: int) -> None:
-        self.speaker, self.settings, self.batch_size = speaker, settings, batch_size
+    def __init__(self, generator: TextGenerator, settings: Settings, batch_size: int) -> None:
+        self.generator, self.settings, self.batch_size = generator, settings, batch_size
         self.counts: collections.Counter[str] = collections.Counter()
         self.unseen: collections.Counter[str] = collections.Counter()
         self.seconds = 0.0
@@ -184,15 +184,15 @@ class _Job:
                         "sample": number,
                         "prompt": prompt.value,
                         **({"tools": prompt.tools} if prompt.tools else {}),
-                        "text": self._said(written),
+                        "text": self._text_of(written),
                         "tokens": written.ids,
                         "finish_reason": written.finish,
                     }
 
     def stream(self, prompt: Prompt) -> None:
         """Write a single text to standard output while it comes."""
-        shown = Shown(leading=not self.goes_on)
-        if self.goes_on:
+        shown = Shown(leading=not self.is_continuation)
+        if self.is_continuation:
             shown(prompt.value)
         self._written([prompt], show=shown)
         echo()
@@ -201,29 +201,29 @@ class _Job:
         """Write several texts to standard output, one below the other."""
         records = list(self.records(prompts))
         for number, record in enumerate(records, start=1):
-            before = record["prompt"] if self.goes_on else ""
+            before = record["prompt"] if self.is_continuation else ""
             echo(f"--- {number} of {len(records)}\n{before}{record['text']}")
 
     @property
-    def goes_on(self) -> bool:
+    def is_continuation(self) -> bool:
         """Return whether a text continues its prompt."""
-        return self.speaker.kind == "text" and not self.speaker.is_whole
+        return self.generator.kind == "text" and not self.generator.is_whole
 
-    def _said(self, written: Written) -> str:
-        return written.text if self.goes_on else written.text.strip()
+    def _text_of(self, written: Written) -> str:
+        return written.text if self.is_continuation else written.text.strip()
 
     def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
         begun = time.perf_counter()
         given = [prompt.asked for prompt in prompts]
-        ids = self.speaker.encode(given)
-        self.unseen += self.speaker.unseen(given)
-        fitted, cut = self.speaker.fitted(ids, [prompt.place for prompt in prompts])
-        found = self.speaker.write(fitted, self.settings, batch_size=self.batch_size, show=show)
+        ids = self.generator.encode(given)
+        self.unseen += self.generator.unseen(given)
+        fitted, cut = self.generator.fitted(ids, [prompt.place for prompt in prompts])
+        found = self.generator.write(fitted, self.settings, batch_size=self.batch_size, show=show)
         self.seconds += time.perf_counter() - begun
         texts = [written for texts in found for written in texts]
         wanted = self.settings.max_new_tokens
-        rooms = [wanted if (r := self.speaker.room(len(p))) is None else r for p in fitted]
-        lengths = [0 if self.speaker.is_whole else len(p) for p in fitted]
+        rooms = [wanted if (r := self.generator.room(len(p))) is None else r for p in fitted]
+        lengths = [0 if self.generator.is_whole else len(p) for p in fitted]
         self.counts.update(
             prompts=len(prompts),
             texts=len(texts),
@@ -231,7 +231,7 @@ class _Job:
             cut=cut,
             bounded=sum(room < wanted for room in rooms),
             beyond=sum(
-                length + len(written.ids) > (self.speaker.trained or sys.maxsize)
+                length + len(written.ids) > (self.generator.trained or sys.maxsize)
                 for length, several in zip(lengths, found, strict=True)
                 for written in several
             ),
@@ -248,7 +248,7 @@ class _Job:
     @property
     def notes(self) -> list[str]:
         """Notes on the generated texts."""
-        n, speaker = self.counts, self.speaker
+        n, generator = self.counts, self.generator
         found = list(unseen_notes(sorted(self.unseen.items())))
         unused = ignored(self.settings)
         if unused:
@@ -258,12 +258,12 @@ class _Job:
         if n["bounded"]:
             found.append(
                 f"{n['bounded']} of {n['prompts']} prompts leave less room than "
-                f"{self.settings.max_new_tokens} tokens: the model has {speaker.positions} places"
+                f"{self.settings.max_new_tokens} tokens: the model has {generator.positions} places"
             )
-        if n["beyond"] and not speaker.is_whole:
+        if n["beyond"] and not generator.is_whole:
             found.append(
                 f"{n['beyond']} of {n['texts']} texts are longer with their prompts than what the "
-                f"model was trained on, {speaker.trained} tokens"
+                f"model was trained on, {generator.trained} tokens"
             )
         return found
 

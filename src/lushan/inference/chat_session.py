@@ -19,7 +19,7 @@ from lushan.common.wording import plural
 from lushan.errors import RunFailed, UserError
 from lushan.inference.batch_generate import Shown, option
 from lushan.inference.dialogues import asked, read_tools, unseen_notes
-from lushan.inference.generator import Dtype, Speaker, open_speaker
+from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.models.decoding import Settings, Written
 from lushan.run.files import atomic_write, json_line
 
@@ -41,7 +41,7 @@ class Conversation:
     """A conversation with a model: the messages, and the model that answers.
 
     Args:
-        speaker: A chat model; or one of plain text, which continues all that was written.
+        generator: A chat model; or one of plain text, which continues all that was written.
         settings: How answers are written.
         system: What holds for the whole conversation.
         tools: Functions that the model may call, as JSON schemas.
@@ -52,9 +52,13 @@ class Conversation:
     """
 
     def __init__(
-        self, speaker: Speaker, settings: Settings, system: str | None = None, tools: Any = None
+        self,
+        generator: TextGenerator,
+        settings: Settings,
+        system: str | None = None,
+        tools: Any = None,
     ) -> None:
-        self.speaker, self.settings, self.system = speaker, settings, system
+        self.generator, self.settings, self.system = generator, settings, system
         self.tools = tools
         self.messages: list[dict[str, str]] = []
         self.dropped = 0
@@ -62,7 +66,7 @@ class Conversation:
     @property
     def room(self) -> int | None:
         """Tokens of a prompt and its answer: positions that were never trained make no sense."""
-        bounds = [n for n in (self.speaker.positions, self.speaker.trained) if n is not None]
+        bounds = [n for n in (self.generator.positions, self.generator.trained) if n is not None]
         return min(bounds, default=None)
 
     def reset(self) -> None:
@@ -97,12 +101,12 @@ class Conversation:
         self.messages.append({"role": role, "content": message})
         try:
             prompt, new_tokens = self._prompt()
-            settings = self.settings.going_on(new_tokens)
-            written = self.speaker.write([prompt], settings, show=show, cancelled=cancelled)[0][0]
+            settings = self.settings.with_new_tokens(new_tokens)
+            written = self.generator.write([prompt], settings, show=show, cancelled=cancelled)[0][0]
         except BaseException:
             self.messages = before
             raise
-        text = written.text if self.speaker.kind == "text" else written.text.strip()
+        text = written.text if self.generator.kind == "text" else written.text.strip()
         if text or written.finish != "cancelled":
             self.messages.append({"role": "assistant", "content": text})
         else:
@@ -129,10 +133,10 @@ class Conversation:
         return prompt, wanted if room is None else min(wanted, room - len(prompt))
 
     def _encoded(self, messages: list[dict[str, str]]) -> list[int]:
-        if self.speaker.kind == "messages":
+        if self.generator.kind == "messages":
             head = self.whole()[: len(self.whole()) - len(self.messages)]
-            return self.speaker.encode([asked(head + messages, self.tools)])[0]
-        return self.speaker.encode(["".join(m["content"] for m in messages)])[0]
+            return self.generator.encode([asked(head + messages, self.tools)])[0]
+        return self.generator.encode(["".join(m["content"] for m in messages)])[0]
 
 
 def chat(
@@ -150,29 +154,29 @@ def chat(
         settings: How answers are written.
         system: What holds for the whole conversation.
         tools: A JSON file of the tools that the model may call.
-        dtype: See `open_speaker`.
+        dtype: See `open_generator`.
 
     Raises:
         UserError: There is no model that could answer.
     """
     settings.require_sound(option)
     schemas = None if tools is None else read_tools(tools)
-    speaker = open_speaker(run, dtype=dtype)
-    if speaker.is_whole:
+    generator = open_generator(run, dtype=dtype)
+    if generator.is_whole:
         raise UserError(
             "this model turns a source into a target, and remembers nothing",
             key="RUN",
             value=str(run),
             hint="Use it with: lushan generate RUN --prompt SOURCE.",
         )
-    if system is not None and speaker.kind != "messages":
+    if system is not None and generator.kind != "messages":
         raise UserError(
             "without a chat template there are no system messages", key="--system", value=system
         )
-    if tools is not None and speaker.kind != "messages":
+    if tools is not None and generator.kind != "messages":
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
-        Terminal(Conversation(speaker, settings, system, schemas)).talk()
+        Terminal(Conversation(generator, settings, system, schemas)).talk()
 
 
 class Terminal:
@@ -194,14 +198,14 @@ class Terminal:
 
     def talk(self) -> None:
         """Answer until the input ends, or the user ends it."""
-        speaker = self.conversation.speaker
-        if speaker.kind != "messages":
+        generator = self.conversation.generator
+        if generator.kind != "messages":
             self.note(
                 "this model has no chat template: it continues all that was written, yours and its "
                 "own"
             )
         first = asked([{"role": "user", "content": ""}], self.conversation.tools)
-        for note in unseen_notes(speaker.unseen([first]).items()):
+        for note in unseen_notes(generator.unseen([first]).items()):
             self.note(note)
         if self.is_terminal:
             self.note("/help shows what can be written; Ctrl-C stops an answer, Ctrl-D ends")
@@ -243,7 +247,7 @@ class Terminal:
             return line
 
     def _answer(self, message: str, role: str = "user") -> None:
-        plain = self.conversation.speaker.kind == "text"
+        plain = self.conversation.generator.kind == "text"
         if self.is_terminal and not plain:
             self.console.print("it:", style="bold green", end=" ")
         with stoppable() as stopped:
@@ -290,14 +294,14 @@ class Terminal:
             self.note(f"there is no {command}; /help shows what there is")
 
     def _set_system(self, text: str) -> None:
-        if self.conversation.speaker.kind != "messages":
+        if self.conversation.generator.kind != "messages":
             self.note("without a chat template there are no system messages")
             return
         self.conversation.system = text or None
         self.note("set, from the next answer on" if text else "taken back")
 
     def _give_result(self, text: str) -> None:
-        if self.conversation.speaker.kind != "messages":
+        if self.conversation.generator.kind != "messages":
             self.note("without a chat template there are no tools")
         elif text:
             self._answer(text, role="tool")

@@ -32,7 +32,7 @@ WORTH_COMPILING = 20_000
 
 
 @dataclasses.dataclass
-class Speaker:
+class TextGenerator:
     """A model that generates text, with its tokenizer and the form of its prompts.
 
     Attributes:
@@ -46,7 +46,7 @@ class Speaker:
         positions: Tokens that prompt and text may have together (of an encoder-decoder, each);
             None where nothing bounds them.
         trained: Tokens it has seen at a time; None where that is not known.
-        peculiar: Whether its own `forward` was replaced, and wants a cache that grows.
+        needs_dynamic_cache: Whether its own `forward` was replaced, and wants a cache that grows.
         template: How dialogues are written, where that is known.
     """
 
@@ -58,7 +58,7 @@ class Speaker:
     endings: list[int]
     positions: int | None
     trained: int | None = None
-    peculiar: bool = False
+    needs_dynamic_cache: bool = False
     template: ChatTemplate | None = None
 
     @property
@@ -66,7 +66,7 @@ class Speaker:
         """Return whether it is an encoder-decoder, which reads its prompt apart from its text."""
         return bool(self.model.config.is_encoder_decoder)
 
-    def as_text(self) -> Speaker:
+    def as_text(self) -> TextGenerator:
         """Return a generator that continues plain text without a chat template."""
         return dataclasses.replace(self, kind="text", encode=_from_text(self.tokenizer))
 
@@ -151,7 +151,7 @@ class Speaker:
             written = generate(
                 self.model,
                 [prompts[row] for row in group.rows],
-                settings.going_on(group.new_tokens),
+                settings.with_new_tokens(group.new_tokens),
                 tokenizer=self.tokenizer,
                 endings=self.endings,
                 cache_length=cache,
@@ -168,7 +168,7 @@ class Speaker:
         work = sum(len(group.rows) * group.new_tokens * each for group in groups)
         if (
             self.model.device.type != "cuda"
-            or self.peculiar
+            or self.needs_dynamic_cache
             or work < WORTH_COMPILING
             or not compiles_whole(self.model)
         ):
@@ -176,7 +176,7 @@ class Speaker:
         return max(lengths[row] + group.new_tokens for group in groups for row in group.rows)
 
 
-def open_speaker(place: str | Path, *, dtype: Dtype = "auto") -> Speaker:
+def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator:
     """Read a model that writes.
 
     Args:
@@ -187,11 +187,11 @@ def open_speaker(place: str | Path, *, dtype: Dtype = "auto") -> Speaker:
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    speaker = _of_run(Path(place).expanduser()) if _is_ours(place) else _of_checkpoint(str(place))
+    generator = _of_run(Path(place).expanduser()) if _is_ours(place) else _of_checkpoint(str(place))
     if dtype != "auto":
-        speaker.model.to(DTYPES[dtype])
-    speaker.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return speaker
+        generator.model.to(DTYPES[dtype])
+    generator.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return generator
 
 
 def _is_ours(place: str | Path) -> bool:
@@ -200,7 +200,7 @@ def _is_ours(place: str | Path) -> bool:
     return is_run(folder) or (folder.is_dir() and not (folder / "config.json").is_file())
 
 
-def _of_run(folder: Path) -> Speaker:
+def _of_run(folder: Path) -> TextGenerator:
     loaded = load(folder)
     task, whole = loaded.task, loaded.model
     inner: Any = whole.encoder
@@ -222,7 +222,7 @@ def _of_run(folder: Path) -> Speaker:
 
     if decoding := getattr(task, "decoding", None):
         inner.model.generation_config.update(**decoding)
-    return Speaker(
+    return TextGenerator(
         place=folder,
         model=inner.model,
         tokenizer=loaded.tokenizer,
@@ -231,7 +231,7 @@ def _of_run(folder: Path) -> Speaker:
         endings=task.endings(inner.model),
         positions=inner.max_length,
         trained=loaded.limits.max_length,
-        peculiar=bool(loaded.cfg.get("peft")),
+        needs_dynamic_cache=bool(loaded.cfg.get("peft")),
         template=getattr(task, "template", None),
     )
 
@@ -247,7 +247,7 @@ def _template_explained() -> Iterator[None]:
 # Hugging Face format
 
 
-def _of_checkpoint(path: str) -> Speaker:
+def _of_checkpoint(path: str) -> TextGenerator:
     import transformers
     from transformers.models.auto import modeling_auto
 
@@ -288,7 +288,7 @@ def _of_checkpoint(path: str) -> Speaker:
         encode = _by_template(tokenizer, template)
         stops = [] if template is None else template.stops
     bound = getattr(config, "max_position_embeddings", None)
-    return Speaker(
+    return TextGenerator(
         place=path,
         model=model,
         tokenizer=tokenizer,

@@ -15,7 +15,7 @@ import torch
 
 from lushan.common.terminal import Output
 from lushan.config.build import build
-from lushan.data.batch.batching import JUDGED, mix, plan_evaluation
+from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
@@ -108,12 +108,12 @@ def predict_rows(
     with torch.inference_mode(), autocast(loaded, device):
         for indices in plan_evaluation(lengths, bound=batch_tokens):
             rows = [{n: c[i] for n, c in columns.items()} | {"index": i} for i in indices.tolist()]
-            batch = task.collate(task.transform(rows, mix(0, JUDGED)))
+            batch = task.collate(task.transform(rows, mix(0, EVALUATION)))
             batch = {name: value.to(device) for name, value in batch.items() if name != "targets"}
             _, found = task.predict(loaded.model, batch)
             if task.generates or task.writes:
-                said = task.generate(loaded.model, batch)
-                found = [{**row, **more} for row, more in zip(found, said, strict=True)]
+                generated = task.generate(loaded.model, batch)
+                found = [{**row, **more} for row, more in zip(found, generated, strict=True)]
             records += found
     shown = task.present(table, task.join(table, records))
     for example, lost in zip(features["example"], features.get("cut", ()), strict=False):

@@ -15,7 +15,7 @@ from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import encode_all, encoding_notes
 from lushan.engine.fit import size_of_batches
 from lushan.engine.limits import TrainLimits
-from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, Experiment
+from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, LitModule
 from lushan.engine.trainer import Trainer, make_trainer
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import config_of, load
@@ -76,14 +76,14 @@ def evaluate(
         plugins=[],
         default_root_dir=str(run),
     )
-    experiment = Experiment(
+    module = LitModule(
         model=loaded.model,
         task=loaded.task,
         batching=size_of_batches(cfg, source),
         encoded=encoded,
         tables=corpus.splits,
     )
-    found = experiment.test_on(trainer, split)
+    found = module.test_on(trainer, split)
     prefix = PREFIX.get(split, split)
     return {
         "run": str(run),

@@ -138,11 +138,11 @@ class ForkLauncher(Launcher):
     def _planned(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[_Planned]:
         apart = set_apart(job_overrides, self.config.hydra.overrides.task)
         planned = []
-        with Bar("configs") if len(apart) >= MANY else contextlib.nullcontext() as told:
+        with Bar("configs") if len(apart) >= MANY else contextlib.nullcontext() as on_progress:
             for place, overrides in enumerate(job_overrides):
                 planned.append(self._plan(first + place, overrides, apart[place]))
-                if told is not None:
-                    told(place + 1, len(apart))
+                if on_progress is not None:
+                    on_progress(place + 1, len(apart))
         return planned
 
     def _plan(self, number: int, overrides: Sequence[str], apart: tuple[str, ...]) -> _Planned:
@@ -164,7 +164,7 @@ class ForkLauncher(Launcher):
         """Carry out a job in this process."""
         done = run_job(
             hydra_context=self.context,
-            task_function=functools.partial(self.job.carry_out, checked=job.checked),
+            task_function=functools.partial(self.job.execute, checked=job.checked),
             config=job.config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
@@ -248,9 +248,9 @@ class ForkLauncher(Launcher):
 
     def _finish(self, job: _Planned, status: JobStatus, found: dict[int, JobStatus]) -> None:
         ended = found[job.number] = _record(job, status)
-        said = "complete before" if ended.answered else f"{ended.state}, {ended.seconds:.1f} s"
+        message = "complete before" if ended.answered else f"{ended.state}, {ended.seconds:.1f} s"
         reason = f": {ended.reason}" if ended.reason else ""
-        echo(f"#{job.number} {' '.join(job.apart)}  {said}{reason}")
+        echo(f"#{job.number} {' '.join(job.apart)}  {message}{reason}")
 
     def _returned(self, job: _Planned, status: JobStatus) -> JobReturn:
         done = JobReturn()

@@ -42,7 +42,7 @@ class Job(Protocol):
         """
         ...
 
-    def carry_out(self, cfg: DictConfig, checked: CheckedConfig | UserError) -> JobStatus:
+    def execute(self, cfg: DictConfig, checked: CheckedConfig | UserError) -> JobStatus:
         """Do as `__call__` with a config that was checked, or report why it was refused."""
         ...
 

@@ -184,8 +184,8 @@ def score(
     gold = _read(Path(gold_path), token_column, gold_column, notes)
     predicted = _read(Path(other_path), token_column, pred_column, notes)
     notes = list(dict.fromkeys(notes))  # both sides may be one file
-    differing, said = _aligned(gold, predicted, align)
-    notes += said
+    differing, problems = _aligned(gold, predicted, align)
+    notes += problems
     schemes = _schemes(gold, predicted, gold_scheme or scheme, pred_scheme or scheme)
     notes += _check_tags(gold, schemes[0], "gold") + _check_tags(predicted, schemes[1], "predicted")
     entity, strict = (
@@ -301,9 +301,11 @@ def _differ(
     (g, there), (p, here) = ours, theirs
     shared = min(len(g), len(p))
     i = next((i for i in range(shared) if g[i] != p[i]), shared)
-    said = [shorten(words[i]) if i < len(words) else "the end of the sentence" for words in (p, g)]
+    problems = [
+        shorten(words[i]) if i < len(words) else "the end of the sentence" for words in (p, g)
+    ]
     lines = [lines[i] if i < len(lines) else lines[-1] + 1 for lines in (here, there)]
-    problem = f"the files differ: {said[0]} here, {said[1]} in {gold.path}:{lines[1]}"
+    problem = f"the files differ: {problems[0]} here, {problems[1]} in {gold.path}:{lines[1]}"
     hint = "Both must hold the same tokens and the same empty lines; only tags may differ."
     if align == "position":
         problem += f" ({len(p)} and {len(g)} tokens in this sentence)"

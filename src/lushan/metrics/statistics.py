@@ -85,13 +85,13 @@ def unpacked(content: bytes) -> dict[str, Statistics]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             about = parse_json(arrays["about"].tobytes())
             found = {}
-            for number, (name, told) in enumerate(about.items()):
+            for number, (name, entry) in enumerate(about.items()):
                 parts = tuple(arrays[f"{number}.{part}"] for part in _PARTS)
-                rows = csr_matrix(parts, shape=tuple(told["shape"]))
+                rows = csr_matrix(parts, shape=tuple(entry["shape"]))
                 rows.check_format()
                 key = f"{number}.examples"
                 examples = arrays[key].tolist() if key in arrays.files else None
-                found[str(name)] = Statistics(rows, list(told["classes"]), examples)
+                found[str(name)] = Statistics(rows, list(entry["classes"]), examples)
             return found
     except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
         raise ValueError(f"not statistics of examples: {error}") from error

@@ -61,7 +61,7 @@ class Settings:
         """Return whether tokens are drawn at random."""
         return not self.greedy and self.temperature > 0 and self.beams == 1
 
-    def going_on(self, tokens: int) -> Settings:
+    def with_new_tokens(self, tokens: int) -> Settings:
         """Return the same settings with another longest text."""
         return dataclasses.replace(self, max_new_tokens=tokens)
 
@@ -279,8 +279,8 @@ class _Watch:
         elif self.stops:  # a beam that was stopped is filled up
             while ids and ids[-1] == self.tokenizer.pad_token_id:
                 ids = ids[:-1]
-        said = ids if end is None else ids[:-1]
-        text = continuation(self.tokenizer, self.befores[prompt], said)
+        kept = ids if end is None else ids[:-1]
+        text = continuation(self.tokenizer, self.befores[prompt], kept)
         at = min((i for stop in self.stops if (i := text.find(stop)) >= 0), default=None)
         if at is not None:
             return Written(ids, text[:at], "stop")

@@ -59,7 +59,7 @@ class LanguageModel(nn.Module):
         self.max_length = longest(model)
         self.first_position = first_position(model)
         self.compiled = False
-        self._divides: bool | None = None
+        self._by_document: bool | None = None
         self._accepted = accepted(model)
         self.projects = _is_projection(model)
 
@@ -191,18 +191,18 @@ class LanguageModel(nn.Module):
 
     def _attend(self, device: torch.device) -> None:
         """Have rows of documents attended to one by one, where that is quicker and the same."""
-        if self._divides is None:
-            self._divides = False  # for the question itself, which comes by here
-            self._divides = varlen.possible(self.config, device) and self._may_divide()
-        varlen.choose(self.config, self._divides and not self.compiled)
+        if self._by_document is None:
+            self._by_document = False  # for the question itself, which comes by here
+            self._by_document = varlen.possible(self.config, device) and self._allows_by_document()
+        varlen.choose(self.config, self._by_document and not self.compiled)
 
     @torch.no_grad()
-    def _may_divide(self) -> bool:
+    def _allows_by_document(self) -> bool:
         """Return whether documents one by one have the logits that a mask gives them."""
         _, packed = self._two_documents()
         try:
             masked = self._asked(packed)
-            self._divides = True
+            self._by_document = True
             return torch.allclose(self._asked(packed), masked, atol=_CLOSE)
         # Prompts want no rows of documents at all, and some models a mask to add something to.
         except (UserError, RuntimeError, TypeError, ValueError, AttributeError):

@@ -84,7 +84,7 @@ def read(
     if model.base_model is model and not run:  # no head of its own that could be new
         _refuse_missing(missing, path)
         return model, []
-    return model, _tell(model, missing, sorted(found["unexpected_keys"]), path)
+    return model, _report_weights(model, missing, sorted(found["unexpected_keys"]), path)
 
 
 def of_run(folder: Path) -> dict[str, Tensor]:
@@ -108,7 +108,7 @@ def of_run(folder: Path) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
 
-def _tell(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
+def _report_weights(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
     """List weights that are new and weights that were not used; too many are a mistake.
 
     Returns:

@@ -37,7 +37,7 @@ class TooMany(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class ClassCounts:
     """A run's predictions by class.
 
     Attributes:
@@ -83,7 +83,7 @@ class Score:
     predicted: float
 
 
-def judge(records: Records, schema: RecordSchema) -> Judged | None:
+def class_counts(records: Records, schema: RecordSchema) -> ClassCounts | None:
     """Count a run's predictions by class; None where they have no classes.
 
     Raises:
@@ -97,7 +97,7 @@ def judge(records: Records, schema: RecordSchema) -> Judged | None:
     if not found or len(found) < len(tallies):
         return None
     cells = (pair for tally in found for pair in tally.pairs) if field.confusion else ()
-    return _judged(found, _counted(cells), field)
+    return _class_counts(found, _counted(cells), field)
 
 
 def _counted(cells: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -107,9 +107,9 @@ def _counted(cells: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return found
 
 
-def _judged(
+def _class_counts(
     tallies: Sequence[Tally], confusion: Mapping[tuple[str, str], int], field: Field
-) -> Judged:
+) -> ClassCounts:
     classes = sorted({label for one in tallies for label in (*one.gold, *one.predicted)})
     if 3 * len(classes) * len(tallies) > MOST_COUNTS:
         raise TooMany(len(classes), len(tallies))
@@ -119,10 +119,10 @@ def _judged(
         for column, labels in zip(row, (one.right, one.predicted, one.gold), strict=True):
             for label in labels:
                 column[place[label]] += 1
-    return Judged(classes, counts, confusion, field.confusion, field.unpaired)
+    return ClassCounts(classes, counts, confusion, field.confusion, field.unpaired)
 
 
-def scores(runs: Sequence[Judged], *, alike: bool) -> list[Score]:
+def scores(runs: Sequence[ClassCounts], *, alike: bool) -> list[Score]:
     """Return the scores of each class over some runs that differ in nothing but the seed.
 
     Args:
@@ -153,7 +153,7 @@ def scores(runs: Sequence[Judged], *, alike: bool) -> list[Score]:
     return found
 
 
-def _of_class(run: Judged, label: str) -> NDArray[np.float64]:
+def _of_class(run: ClassCounts, label: str) -> NDArray[np.float64]:
     if label not in run.classes:
         return np.zeros((len(run.counts), 3))
     return run.counts[:, :, run.classes.index(label)]

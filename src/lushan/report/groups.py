@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.run.columns import told_apart
+from lushan.run.columns import distinguished
 from lushan.run.folder import RunFolder
 from lushan.run.status import COMPLETE, NEW, Status
 from lushan.run.status import STATES as RUN_STATES
@@ -203,7 +203,7 @@ def _groups(runs: Sequence[Shown]) -> list[Group]:
     for place, run in enumerate(runs):
         found.setdefault((run.experiment, *run.values.values()), []).append(place)
     firsts = [runs[places[0]] for places in found.values()]
-    labels = told_apart([_label(run) for run in firsts], LONGEST)
+    labels = distinguished([_label(run) for run in firsts], LONGEST)
     return [
         Group(label, run.experiment, run.values, places)
         for label, run, places in zip(labels, firsts, found.values(), strict=True)

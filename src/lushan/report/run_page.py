@@ -30,7 +30,7 @@ def write(
     *,
     title: str | None = None,
     samples: Sequence[Mapping[str, Any]] = (),
-    goes_on: bool = True,
+    continues: bool = True,
     command: Sequence[str] = (),
 ) -> None:
     """Write a run's page, and its curves beside it.
@@ -40,7 +40,7 @@ def write(
         output: The Markdown file.
         title: Of the page; the run's name when not given.
         samples: What the run's model wrote, `prompt` and `text` each.
-        goes_on: Whether the texts are continuations of their prompts, and not answers to them.
+        continues: Whether the texts are continuations of their prompts, and not answers to them.
         command: The arguments that make this page again.
 
     Raises:
@@ -61,7 +61,7 @@ def write(
         echo(f"{curves} is gone: the page shows no curves", err=True)
     else:
         shutil.copyfile(curves, output.parent / CURVES)
-    shown = [_sample(sample, goes_on=goes_on) for sample in samples]
+    shown = [_sample(sample, continues=continues) for sample in samples]
     text = page(folder, result, title=title, samples=shown, drawn=curves.is_file())
     made = f"\nThis page was made by `lushan {shlex.join(command)}`.\n" if command else ""
     write_page(output, text + made)
@@ -134,10 +134,10 @@ def _metrics(result: RunResult) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _sample(sample: Mapping[str, Any], *, goes_on: bool) -> str:
+def _sample(sample: Mapping[str, Any], *, continues: bool) -> str:
     """A prompt in bold, and what followed, its lines kept; of a dialogue each turn on a line."""
     prompt, text = sample["prompt"], sample["text"]
     turns = prompt if isinstance(prompt, list) else [{"content": prompt}]
     before = "\n".join(f"**{turn['content'].strip()}**" for turn in turns)
-    whole = before + ("" if goes_on else "\n") + text
+    whole = before + ("" if continues else "\n") + text
     return "\n".join(f"> {line}  " for line in whole.splitlines())

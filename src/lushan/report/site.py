@@ -17,7 +17,7 @@ from typing import Any
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import RunFailed, UserError
 from lushan.report import class_scores, curves, details, examples
-from lushan.report.class_scores import Judged
+from lushan.report.class_scores import ClassCounts
 from lushan.report.examples import Compact, script
 from lushan.report.groups import Gathered, Shown
 from lushan.report.media import Media
@@ -35,7 +35,7 @@ _OURS = re.compile(
     r"|media(/\w+\.(png|jpg|gif))?"
 )
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Written:
     problems: list[str]
 
 
-def write(made: Gathered, output: Path, told: Told | None = None) -> Written:
+def write(made: Gathered, output: Path, on_progress: Progress | None = None) -> Written:
     """Write a report, and replace an earlier one.
 
     Args:
         made: What it shows.
         output: The folder.
-        told: Called with how many of how many runs have been read.
+        on_progress: Called with how many of how many runs have been read.
 
     Raises:
         UserError: There is something at `output` that is not a report.
@@ -70,8 +70,8 @@ def write(made: Gathered, output: Path, told: Told | None = None) -> Written:
     output = Path(os.path.realpath(output))
     require_ours(output)
     try:
-        with _beside(output) as folder:
-            problems = _Writer(made, folder).write(told)
+        with _replacing_folder(output) as folder:
+            problems = _Writer(made, folder).write(on_progress)
             files = [path for path in folder.rglob("*") if path.is_file()]
             size = sum(path.stat().st_size for path in files)
     except OSError as error:
@@ -114,7 +114,7 @@ def _is_report(index: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _beside(output: Path) -> Iterator[Path]:
+def _replacing_folder(output: Path) -> Iterator[Path]:
     """A folder beside a place, which takes it when the block ends well."""
     output.parent.mkdir(parents=True, exist_ok=True)
     mark = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
@@ -147,20 +147,20 @@ class _Writer:
         self.shared: set[str] = set()
         self.media = Media(folder)
 
-    def write(self, told: Told | None) -> list[str]:
+    def write(self, on_progress: Progress | None) -> list[str]:
         (self.folder / "data").mkdir()
         done = 0
         for group in self.made.groups:
-            numbers, judged = [], dict[str, list[tuple[Judged, str]]]()
+            numbers, by_split = [], dict[str, list[tuple[ClassCounts, str]]]()
             for run in group.runs:
                 numbers.append(self._curves(self.made.runs[run]))
                 for split, found, digest in self._predictions(run):
-                    judged.setdefault(split, []).append((found, digest))
+                    by_split.setdefault(split, []).append((found, digest))
                 done += 1
-                if told is not None:
-                    told(done, len(self.made.runs))
-            self._group(numbers, judged)
-        self._put("report", self._report(), "data/report.js")
+                if on_progress is not None:
+                    on_progress(done, len(self.made.runs))
+            self._group(numbers, by_split)
+        self._write_script("report", self._report(), "data/report.js")
         assets = resources.files("lushan.report") / "assets"
         code = [(assets / name).read_text(encoding="utf-8") for name in SCRIPTS]
         self._write("report.js", "\n".join(code))
@@ -171,7 +171,7 @@ class _Writer:
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def _put(self, name: str, content: object, file: str) -> None:
+    def _write_script(self, name: str, content: object, file: str) -> None:
         self._write(file, script(name, content))
 
     # What is read of a run
@@ -182,7 +182,7 @@ class _Writer:
             self.problems.append(f"{run.member.folder}: {problem}")
         return found
 
-    def _predictions(self, number: int) -> Iterator[tuple[str, Judged, str]]:
+    def _predictions(self, number: int) -> Iterator[tuple[str, ClassCounts, str]]:
         """Split, counts by class and the hash of the examples, where there are classes."""
         member = self.made.runs[number].member
         folder, refused = RunFolder(member.folder), Counter[str]()
@@ -200,7 +200,7 @@ class _Writer:
             try:
                 rows = records.read(folder.path, path.stem, schema)
                 small = examples.compact(rows, schema, _prompts(folder), images)
-                found = self._judged(rows, schema, path) if small else None
+                found = self._class_counts(rows, schema, path) if small else None
             except UserError as error:
                 self._unreadable(Path(error.file or path), error.problem)
                 continue
@@ -215,9 +215,11 @@ class _Writer:
         for reason, count in refused.items():
             self.problems.append(f"{folder.path}: {count} images are not shown: {reason}")
 
-    def _judged(self, rows: records.Records, schema: RecordSchema, path: Path) -> Judged | None:
+    def _class_counts(
+        self, rows: records.Records, schema: RecordSchema, path: Path
+    ) -> ClassCounts | None:
         try:
-            return class_scores.judge(rows, schema)
+            return class_scores.class_counts(rows, schema)
         except class_scores.TooMany as error:
             self.problems.append(f"{path}: {error}")
             return None
@@ -229,7 +231,7 @@ class _Writer:
         if small.hash not in self.shared:
             self.shared.add(small.hash)
             name = f"examples-{small.hash}"
-            self._put(name, {"rows": small.shared}, f"data/{name}.js")
+            self._write_script(name, {"rows": small.shared}, f"data/{name}.js")
         name = f"run-{number}-{place}"
         own = {
             "numbers": small.numbers,
@@ -238,7 +240,7 @@ class _Writer:
             "unpaired": small.unpaired,
             "rows": small.own,
         }
-        self._put(name, own, f"data/{name}.js")
+        self._write_script(name, own, f"data/{name}.js")
         self.files.setdefault(number, []).append(
             {
                 "split": split,
@@ -250,7 +252,7 @@ class _Writer:
             }
         )
 
-    def _confusion(self, number: int, split: str, found: Judged) -> None:
+    def _confusion(self, number: int, split: str, found: ClassCounts) -> None:
         if found.confusion:
             cells = [[gold, predicted, n] for (gold, predicted), n in found.confusion.items()]
             self.confusions.append(
@@ -268,12 +270,12 @@ class _Writer:
     def _group(
         self,
         numbers: Sequence[dict[str, curves.Series]],
-        judged: dict[str, list[tuple[Judged, str]]],
+        by_split: dict[str, list[tuple[ClassCounts, str]]],
     ) -> None:
         place = len(self.curves)
         found = curves.together([one for one in numbers if one])
         self.curves.append({name: dataclasses.asdict(curve) for name, curve in found.items()})
-        for split, several in judged.items():
+        for split, several in by_split.items():
             alike = len({digest for _, digest in several}) == 1
             rows = class_scores.scores([one for one, _ in several], alike=alike)
             self.scores.append(

@@ -85,7 +85,7 @@ def read(folder: Path, name: str) -> bytes:
     if known is not None:
         _compare(known, path, name, hashlib.sha256(content).hexdigest())
     elif path.exists():
-        _say_unverified(folder)
+        _warn_unverified(folder)
     return content
 
 
@@ -124,7 +124,7 @@ def verified(folder: Path, name: str) -> Path:
     place = folder / name
     if known is None:
         if place.exists():
-            _say_unverified(folder)
+            _warn_unverified(folder)
         return place
     there = dict(_files(place, name))
     prefix = f"{name}/"
@@ -216,7 +216,7 @@ def _digest(run_id: str, files: Mapping[str, str]) -> str:
 _unverified: list[Path] = []
 
 
-def _say_unverified(folder: Path) -> None:
+def _warn_unverified(folder: Path) -> None:
     if not _unverified:
         _unverified.append(folder)
         log.warning(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lushan.errors import UserError
 from lushan.run import inside
-from lushan.run import lock as owners
+from lushan.run import lock as locks
 from lushan.run.columns import aligned
 from lushan.run.files import TEMPORARY
 from lushan.run.folder import RunFolder
@@ -68,8 +68,8 @@ def plan(root: str | Path, older_than: float | None = None) -> list[Removal]:
 
 def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
     folder = RunFolder(run)
-    if (owner := folder.owner()) is not None:
-        yield Removal(run, run, 0, f"stays: locked by {owner}", stays=True)
+    if (holder := folder.holder()) is not None:
+        yield Removal(run, run, 0, f"stays: locked by {holder}", stays=True)
         return
     state = folder.state
     try:
@@ -86,8 +86,8 @@ def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
             yield _removal(path, run, "a state of a complete run")
     elif before is not None and _latest(run) < before:
         # Before its first validation a run has no other weights than those of its newest state.
-        judged = any(folder.checkpoints.glob("best*"))
-        for path in states if judged else states[:-1]:
+        evaluated = any(folder.checkpoints.glob("best*"))
+        for path in states if evaluated else states[:-1]:
             yield _removal(path, run, f"a state of a run that is {state}")
 
 
@@ -121,7 +121,7 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names)
 
 
-def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
+def execute(removals: Sequence[Removal]) -> tuple[int, list[str]]:
     """Remove what was planned, of runs that no process executes by now.
 
     Returns:
@@ -137,7 +137,7 @@ def carry_out(removals: Sequence[Removal]) -> tuple[int, list[str]]:
                 freed += sum(_remove(removal, _cache_of(removal.path)) for removal in those)
                 continue
             inside.require_own_run(run)  # it may have changed since it was planned
-            with owners.owning(run):
+            with locks.lock_run(run):
                 freed += sum(_remove(removal, run) for removal in those)
         except (UserError, OSError) as error:
             left.append(f"{run or CACHE}: {getattr(error, 'problem', error)}")

@@ -53,7 +53,7 @@ def shortened(text: str, longest: int) -> str:
     return head + CUT + tail
 
 
-def told_apart(texts: Sequence[str], longest: int) -> list[str]:
+def distinguished(texts: Sequence[str], longest: int) -> list[str]:
     """Return different texts, no longer than they may be, such that they still are different.
 
     Where the middle that is cut out is what differs, all before it is cut out as well.

@@ -1,4 +1,4 @@
-"""A run folder: its files, its state (see `lushan.run.status`), its one owner."""
+"""A run folder: its files, its state (see `lushan.run.status`), its lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lushan.common.parsing import parse_json
 from lushan.common.terminal import visible
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError
 from lushan.run import checksums, inside
-from lushan.run import lock as owners
+from lushan.run import lock as locks
 from lushan.run.artifacts import BEST_SUMS
 from lushan.run.checksums import RESULT
 from lushan.run.config_yaml import to_yaml
@@ -56,7 +56,7 @@ class _Inside:
 class RunFolder:
     """The folder of one run.
 
-    Making one touches nothing; `own()` creates the folder.
+    Making one touches nothing; `locked()` creates the folder.
 
     Args:
         path: The folder.
@@ -75,7 +75,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = path if isinstance(path, Path) else Path(path)
-        self._claim: owners.Claim | None = None
+        self._lock: locks.RunLock | None = None
         self._secrets: frozenset[str] | None = None
 
     @classmethod
@@ -109,11 +109,11 @@ class RunFolder:
             reason = "its result.json is gone"
             return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
         if status.state == RUNNING:
-            owner, beat = owners.current(self.path)
-            if not owners.is_alive(owner, beat):
+            holder, beat = locks.current(self.path)
+            if not locks.is_alive(holder, beat):
                 reason = (
-                    f"{owner} ended without an error message"
-                    if owner
+                    f"{holder} ended without an error message"
+                    if holder
                     else "ended without an error message"
                 )
                 return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
@@ -134,32 +134,32 @@ class RunFolder:
             return None  # listed or not: a run is complete once it is there
         return RunResult.from_dict(checksums.read_json(self.path, RESULT), file=self.result_json)
 
-    def owner(self) -> owners.Owner | None:
-        """Return the live owner of the folder, if it has one."""
-        owner, beat = owners.current(self.path)
-        return owner if owners.is_alive(owner, beat) else None
+    def holder(self) -> locks.LockHolder | None:
+        """Return the live lock holder of the folder, if it has one."""
+        holder, beat = locks.current(self.path)
+        return holder if locks.is_alive(holder, beat) else None
 
-    # What its owner does.
+    # What its lock holder does.
 
     @contextlib.contextmanager
-    def own(self) -> Iterator[RunFolder]:
-        """Own the folder for the length of the block, and record how the block ends.
+    def locked(self) -> Iterator[RunFolder]:
+        """Hold the folder's lock for the length of the block, and record how the block ends.
 
         An exception in the block marks a running run as failed, a signal or Ctrl-C as interrupted,
-        and goes on its way. A run that was started in the block and not ended is marked too. A
+        and is raised again. A run that was started in the block and not ended is marked too. A
         mistake of the user's that ends a new run before its first step leaves nothing behind.
 
         Raises:
-            UserError: Another live process owns it, it cannot be written to, or a link in it leads
-                out of it; exit code 2.
+            UserError: Another live process holds the lock, it cannot be written to, or a link in it
+                leads out of it; exit code 2.
             RunFailed: The disk is full; exit code 1.
         """
         inside.require_own_run(self.path)
         missing = [place for place in (self.path, *self.path.parents) if not place.exists()]
         check_writable(self.path)
         try:
-            with owners.owning(self.path) as claim:
-                self._claim = claim
+            with locks.lock_run(self.path) as held:
+                self._lock = held
                 try:
                     clean_leftovers(self.path)
                     yield self
@@ -171,7 +171,7 @@ class RunFolder:
                         _remove(missing)
                     raise
                 finally:
-                    self._claim = None
+                    self._lock = None
         except Exception as error:
             if isinstance(error, RunFailed) or not is_disk_full(error):
                 raise
@@ -198,7 +198,7 @@ class RunFolder:
         Raises:
             RunFailed: The run is complete already.
         """
-        self.require_owner()
+        self.require_lock()
         before = self.status()
         if before.state == COMPLETE:
             raise RunFailed(f"{self.path}: the run is complete; remove its folder to run it again")
@@ -208,7 +208,7 @@ class RunFolder:
         checksums.begin(self.path, identity)
         atomic_write(self.config_yaml, to_yaml(config))
         atomic_write(self.overrides_yaml, to_yaml(list(overrides)))
-        me = owners.this_process()
+        me = locks.this_process()
         self._write(
             state=RUNNING,
             reason=None,
@@ -237,7 +237,7 @@ class RunFolder:
         Returns:
             The result as it was written: with the start of the last attempt.
         """
-        self.require_owner()
+        self.require_lock()
         record, _ = self._record()
         result = dataclasses.replace(result, started=record.get("started"))
         content = as_json(result.to_dict())
@@ -256,7 +256,7 @@ class RunFolder:
         if self._record()[0].get("state") == COMPLETE and not left_over(self.path):
             return
         # Whoever owns it finishes it, and what cannot be written to stays as it is.
-        with contextlib.suppress(UserError, RunFailed), self.own():
+        with contextlib.suppress(UserError, RunFailed), self.locked():
             self._finish(result)
 
     def _finish(self, result: RunResult) -> None:
@@ -279,18 +279,18 @@ class RunFolder:
         """Mark the run as interrupted: started again it resumes from its last checkpoint."""
         self._end(INTERRUPTED, self._clean(reason), None)
 
-    def require_owner(self) -> None:
-        """Make sure that this process still owns the folder; worth asking before a checkpoint.
+    def require_lock(self) -> None:
+        """Make sure that this process still holds the lock; worth asking before a checkpoint.
 
         Raises:
             RunFailed: It does not.
         """
-        if self._claim is None:
+        if self._lock is None:
             raise RunFailed(f"{self.path}: written to by a process that does not own it")
-        self._claim.require()
+        self._lock.require()
 
     def _end(self, state: str, reason: str, error: str | None) -> None:
-        self.require_owner()
+        self.require_lock()
         record, _ = self._record()
         seconds = record.get("seconds") or 0.0
         if record.get("started"):

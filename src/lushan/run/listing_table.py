@@ -124,7 +124,7 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
 
     def remove_keys(least: int) -> None:
         while len(keys) > least and _width([*before, *keys, *after]) > width:
-            place = min(range(len(keys)), key=lambda i: _told(keys[i]) / _width([keys[i]]))
+            place = min(range(len(keys)), key=lambda i: _entropy(keys[i]) / _width([keys[i]]))
             hidden.append(full.pop(place))
             keys.pop(place)
 
@@ -159,7 +159,7 @@ def _width(columns: Sequence[Column]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _told(column: Column) -> float:
+def _entropy(column: Column) -> float:
     """Return how much a column distinguishes runs: the entropy of its values, in bits."""
     total = len(column[1])
     shares = [count / total for count in Counter(column[1]).values()]

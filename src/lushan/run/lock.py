@@ -1,7 +1,7 @@
-"""One owner at a time for a run folder, and how a dead owner is told from a live one.
+"""Lock of a run folder: one holder at a time; a dead one is distinguished from a live one.
 
-Owners are numbered: `.owner/000007.json` is the seventh. The highest number owns the folder,
-until its file says `released` or its process is dead; then whoever creates number eight owns it,
+Lock holders are numbered: `.owner/000007.json` is the seventh. The highest number holds the lock,
+until its file says `released` or its process is dead; then whoever creates number eight holds it,
 and creating a file that must not exist yet succeeds for exactly one process, on a local disk as on
 a shared one. Numbers are never used twice, so a process that looked long ago cannot win late.
 
@@ -36,14 +36,14 @@ BEAT = 5.0
 """Seconds from one heartbeat to the next."""
 
 GRACE = 60.0
-"""Seconds without a heartbeat after which an owner on another machine counts as dead."""
+"""Seconds without a heartbeat after which a lock holder on another machine counts as dead."""
 
 FOLDER = ".owner"
 
 
 @dataclasses.dataclass(frozen=True)
-class Owner:
-    """A process that owns, or owned, a run folder."""
+class LockHolder:
+    """A process that holds, or held, a run folder's lock."""
 
     host: str
     system: str
@@ -73,16 +73,16 @@ def _born(pid: int) -> float:
     return round(float(psutil.Process(pid).create_time() - psutil.boot_time()), 2)
 
 
-def this_process() -> Owner:
-    """Describe the running process as an owner."""
+def this_process() -> LockHolder:
+    """Describe the running process as a lock holder."""
     pid = os.getpid()
-    return Owner(socket.gethostname(), _system(), pid, _born(pid), round(time.time(), 3))
+    return LockHolder(socket.gethostname(), _system(), pid, _born(pid), round(time.time(), 3))
 
 
-def current(folder: Path) -> tuple[Owner | None, float]:
-    """Return a run folder's last owner and its last heartbeat; (None, 0.0) if it never had one.
+def current(folder: Path) -> tuple[LockHolder | None, float]:
+    """Return the last lock holder of a run folder and its heartbeat; (None, 0.0) if it had none.
 
-    An owner file that cannot be read yields an owner of unknown name, known by its heartbeat only.
+    A lock file that cannot be read yields a holder of unknown name, with its heartbeat only.
     """
     place = folder / FOLDER
     number = _highest(place)
@@ -95,23 +95,23 @@ def current(folder: Path) -> tuple[Owner | None, float]:
         return current(folder)
 
 
-def is_alive(owner: Owner | None, beat: float, *, now: float | None = None) -> bool:
+def is_alive(holder: LockHolder | None, beat: float, *, now: float | None = None) -> bool:
     """Return whether the process that holds a lock is alive.
 
     Args:
-        owner: The owner.
+        holder: The owner.
         beat: Time of its last heartbeat.
         now: The time by the clock that stamps the heartbeats; this machine's when not given.
     """
-    if owner is None or owner.released:
+    if holder is None or holder.released:
         return False
-    if owner.host == socket.gethostname() and owner.system == _system():
-        if not psutil.pid_exists(owner.pid):
+    if holder.host == socket.gethostname() and holder.system == _system():
+        if not psutil.pid_exists(holder.pid):
             return False
         try:
-            if psutil.Process(owner.pid).status() == psutil.STATUS_ZOMBIE:
+            if psutil.Process(holder.pid).status() == psutil.STATUS_ZOMBIE:
                 return False
-            return abs(_born(owner.pid) - owner.born) < 1.0
+            return abs(_born(holder.pid) - holder.born) < 1.0
         except psutil.Error:  # hidden from us, or gone just now: its heartbeat will tell
             pass
     return abs((time.time() if now is None else now) - beat) < GRACE
@@ -124,19 +124,19 @@ def _beats(path: Path, beat: float) -> bool:
         try:
             if path.stat().st_mtime != beat:
                 return True
-        except FileNotFoundError:  # replaced by another owner's
+        except FileNotFoundError:  # replaced by another lock holder's
             return True
         time.sleep(BEAT / 20)
     return False
 
 
-class Claim:
+class RunLock:
     """The ownership of a run folder by this process; it beats until it is released."""
 
-    def __init__(self, path: Path, owner: Owner, dead: Owner | None) -> None:
-        self.path, self.owner = path, owner
+    def __init__(self, path: Path, holder: LockHolder, dead: LockHolder | None) -> None:
+        self.path, self.holder = path, holder
         self.dead = dead
-        """The dead owner that this one took over from, if any."""
+        """The dead lock holder that this one took over from, if any."""
         self.lost = False
         """True if another process took the lock because this one had no heartbeat."""
         self._stop = threading.Event()
@@ -149,7 +149,7 @@ class Claim:
                 self.touch()
 
     def touch(self) -> None:
-        """Give one heartbeat, or notice that the folder has another owner now."""
+        """Give one heartbeat, or notice that the folder has another lock holder now."""
         number = int(self.path.stem)
         self.lost = _highest(self.path.parent) > number or not self.path.exists()
         if not self.lost:
@@ -173,42 +173,42 @@ class Claim:
     def release(self) -> None:
         """Stop beating and let others have the folder."""
         self._stop.set()
-        if os.getpid() != self.owner.pid:  # a forked child leaves its parent's claim alone
+        if os.getpid() != self.holder.pid:  # a forked child leaves its parent's claim alone
             return
         self._thread.join(timeout=1.0)
         if not self.lost and self.path.exists():
             # Where the disk refuses even this, the end of the process tells the same.
             with contextlib.suppress(RunFailed):
-                write_json(self.path, dataclasses.asdict(self.owner) | {"released": True})
+                write_json(self.path, dataclasses.asdict(self.holder) | {"released": True})
 
 
 @contextlib.contextmanager
-def owning(folder: Path) -> Iterator[Claim]:
-    """Own a run folder for the length of the block.
+def lock_run(folder: Path) -> Iterator[RunLock]:
+    """Hold a run folder's lock for the length of the block.
 
     Raises:
-        UserError: Another live process owns it; exit code 2.
+        UserError: Another live process holds the lock; exit code 2.
     """
-    claim = _claim(folder)
+    lock = _acquire(folder)
     try:
-        yield claim
+        yield lock
     finally:
-        claim.release()
+        lock.release()
 
 
-def _claim(folder: Path) -> Claim:
+def _acquire(folder: Path) -> RunLock:
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
     me = this_process()
     while True:
         number = _highest(place)
-        owner, beat = current(folder)
+        holder, beat = current(folder)
         now = _now(place)
-        unsure = owner is not None and not owner.released and beat - now >= GRACE
-        if is_alive(owner, beat, now=now) or (unsure and _beats(_file(place, number), beat)):
-            assert owner is not None
+        unsure = holder is not None and not holder.released and beat - now >= GRACE
+        if is_alive(holder, beat, now=now) or (unsure and _beats(_file(place, number), beat)):
+            assert holder is not None
             raise UserError(
-                f"this run is locked by {owner} since {_in_words(owner.since)}",
+                f"this run is locked by {holder} since {_in_words(holder.since)}",
                 file=folder,
                 hint="Wait until it ends, or end it; the same command then resumes. If that "
                 f"process is gone: lushan runs --unlock {folder}",
@@ -222,7 +222,7 @@ def _claim(folder: Path) -> Claim:
         for old in _numbers(place):
             if old <= number:
                 _file(place, old).unlink(missing_ok=True)
-        return Claim(path, me, owner if owner and not owner.released else None)
+        return RunLock(path, me, holder if holder and not holder.released else None)
 
 
 def unlock(folder: Path) -> str:
@@ -234,15 +234,15 @@ def unlock(folder: Path) -> str:
     Raises:
         UserError: Nothing is locked, or the lock holder is alive on this machine.
     """
-    owner, beat = current(folder)
-    if owner is None or owner.released:
+    holder, beat = current(folder)
+    if holder is None or holder.released:
         raise UserError("this run is not locked", file=folder)
-    here = owner.host == socket.gethostname() and owner.system == _system()
-    if here and is_alive(owner, beat):
+    here = holder.host == socket.gethostname() and holder.system == _system()
+    if here and is_alive(holder, beat):
         raise UserError(
-            f"this run is locked by {owner} since {_in_words(owner.since)}",
+            f"this run is locked by {holder} since {_in_words(holder.since)}",
             file=folder,
-            hint=f"That process is alive. End it first: kill {owner.pid}",
+            hint=f"That process is alive. End it first: kill {holder.pid}",
         )
     place = folder / FOLDER
     number = _highest(place)
@@ -251,8 +251,8 @@ def unlock(folder: Path) -> str:
         raise UserError("another process took the lock just now", file=folder)
     _file(place, number).unlink(missing_ok=True)
     age = time.time() - beat
-    heard = f"{age:.0f} s ago" if age >= 0 else f"{-age:.0f} s in the future"
-    return f"{owner}, since {_in_words(owner.since)}, last heartbeat {heard}"
+    last = f"{age:.0f} s ago" if age >= 0 else f"{-age:.0f} s in the future"
+    return f"{holder}, since {_in_words(holder.since)}, last heartbeat {last}"
 
 
 def _in_words(moment: float) -> str:
@@ -275,15 +275,15 @@ def _highest(place: Path) -> int:
     return max(_numbers(place), default=0)
 
 
-def _read(path: Path) -> Owner:
+def _read(path: Path) -> LockHolder:
     try:
         fields: dict[str, Any] = parse_json(read_bytes(path))
-        return Owner(**fields)
+        return LockHolder(**fields)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, UserError):
         unknown = f"an unknown host ({FOLDER}/{path.name} cannot be read)"
-        return Owner(unknown, "", 0, 0.0, path.stat().st_mtime)
+        return LockHolder(unknown, "", 0, 0.0, path.stat().st_mtime)
 
 
 def _now(place: Path) -> float:
@@ -292,16 +292,16 @@ def _now(place: Path) -> float:
     try:
         probe.touch()
         return probe.stat().st_mtime
-    except OSError:  # cleaned away by an owner who was quicker
+    except OSError:  # cleaned away by a lock holder who was quicker
         return time.time()
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
 
 
-def _create(path: Path, owner: Owner) -> bool:
-    """Create an owner's file with its content at once; False if there is one already."""
-    text = json.dumps(dataclasses.asdict(owner))
+def _create(path: Path, holder: LockHolder) -> bool:
+    """Create a lock file with its content at once; False if there is one already."""
+    text = json.dumps(dataclasses.asdict(holder))
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -310,7 +310,7 @@ def _create(path: Path, owner: Owner) -> bool:
         return False
     except OSError:
         # No hard links here (exFAT, some mounts). Then the file is empty for a moment, and is
-        # read as one of an unknown owner with a fresh heartbeat: alive.
+        # read as one of an unknown lock holder with a fresh heartbeat: alive.
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)

@@ -46,21 +46,25 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
 
     known = trials.all()
     atomic_write(plan.folder / TRIALS, as_csv(plan, known))
-    told = [f"search {plan.name}: {counted(known, wanted)}"]
+    closing = [f"search {plan.name}: {counted(known, wanted)}"]
     best = best_of(trials.study)
     for trial in best[:3]:
-        told.append(f"{'best' if len(best) == 1 else 'one of the best'}: {_described(plan, trial)}")
+        closing.append(
+            f"{'best' if len(best) == 1 else 'one of the best'}: {_described(plan, trial)}"
+        )
     if len(best) > 3:
-        told.append(f"and {len(best) - 3} more that no other beats in every metric: {TRIALS}")
+        closing.append(f"and {len(best) - 3} more that no other beats in every metric: {TRIALS}")
     shares = importance(trials.study)
     if len(shares) > 1:  # of one key alone it means nothing
-        told.append(f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}")
+        closing.append(
+            f"importance: {', '.join(f'{k} {share:.2f}' for k, share in shares.items())}"
+        )
     names = plots.draw(trials.study, plan.measures, shares, plan.folder)
     if names:
-        told.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")
+        closing.append(f"plots: {', '.join(str(plan.folder / name) for name in names)}")
     if best and preset is not None:
-        told.append(write_preset(plan, best[0], preset))
-    return "\n".join([*told, f"trials: {plan.folder / TRIALS}"])
+        closing.append(write_preset(plan, best[0], preset))
+    return "\n".join([*closing, f"trials: {plan.folder / TRIALS}"])
 
 
 def counted(known: Sequence[Any], wanted: int) -> str:

@@ -120,7 +120,7 @@ class Search(Sweeper):
         done: list[JobReturn] = []
         try:
             with trials.searching():
-                _say(self._beginning(plan, trials))
+                _report(self._beginning(plan, trials))
                 self._search(plan, trials, place, done)
         finally:
             preset = None if self.preset is None else str(self.preset)
@@ -220,7 +220,7 @@ class Search(Sweeper):
             for trial, one in zip(batch, returned, strict=True):
                 attempts[trial.number] = attempts.get(trial.number, 0) + 1
                 last = attempts[trial.number] >= ATTEMPTS
-                self._tell(plan, trials, trial.number, one.return_value, last)
+                self._report_end(plan, trials, trial.number, one.return_value, last)
             self._stop_if_hopeless(trials, returned)
 
     def _at_once(self) -> int:
@@ -269,7 +269,9 @@ class Search(Sweeper):
         trials.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
         return True
 
-    def _tell(self, plan: Plan, trials: Trials, number: int, status: JobStatus, last: bool) -> None:
+    def _report_end(
+        self, plan: Plan, trials: Trials, number: int, status: JobStatus, last: bool
+    ) -> None:
         """Report the end of a trial to Optuna; an interrupted one stays open, to be resumed."""
         import optuna
 
@@ -332,5 +334,5 @@ def _require_optuna() -> None:
         raise UserError("a search needs Optuna", key="hparams_search", hint=hint) from error
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     echo(text)

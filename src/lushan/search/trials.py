@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
-from lushan.run import lock as owners
+from lushan.run import lock as locks
 
 JOURNAL = "journal.log"
 SEARCHER = "searcher"
@@ -66,7 +66,7 @@ class Trials:
     @contextlib.contextmanager
     def searching(self) -> Iterator[None]:
         """Be one of the processes that search, for the length of the block."""
-        with owners.owning(self._place(self._me)):
+        with locks.lock_run(self._place(self._me)):
             yield
 
     @contextlib.contextmanager
@@ -74,7 +74,7 @@ class Trials:
         with contextlib.ExitStack() as stack:
             while True:
                 try:
-                    stack.enter_context(owners.owning(self.folder / ".asking"))
+                    stack.enter_context(locks.lock_run(self.folder / ".asking"))
                     break
                 except UserError:  # another process is asking, which is a matter of moments
                     time.sleep(0.05)
@@ -124,7 +124,7 @@ class Trials:
         place = self._place(str(name))
         if not place.exists():  # a process on another machine, which has another disk
             return False
-        return not owners.is_alive(*owners.current(place))
+        return not locks.is_alive(*locks.current(place))
 
     def get(self, number: int) -> Any:
         """One trial, frozen."""

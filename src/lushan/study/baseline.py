@@ -39,12 +39,12 @@ def against(
         # A combination that is not run needs no decision.
         if (row, here) != (base, column or here) and grid.cells[row, here, metric].runs
     }
-    judged = differences.corrected(list(found.values()))
+    decided = differences.corrected(list(found.values()))
     name = base[0] if len(base) == 1 else ",".join(_parts(grid, base))
     if column is not None:
         parts = zip(grid.column_keys, column, strict=True)
         name = ",".join([*_parts(grid, base), *(f"{key}={value}" for key, value in parts)])
-    return Against(base, name, test, dict(zip(found, judged, strict=True)), grid.measures)
+    return Against(base, name, test, dict(zip(found, decided, strict=True)), grid.measures)
 
 
 def find(grid: Grid, baseline: str) -> tuple[str, ...]:

@@ -207,8 +207,8 @@ def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
         found, measure = claim, collect.measure(members, claim.metric)
         if any(member.number(claim.metric) is not None for member in members):
             found = scaled(plan.study, claim, measure, f"claims.{number}")
-        judged = _measured if claim.other is None else _compared
-        answers.append(dataclasses.replace(judged(plan, found, measure), claim=claim))
+        decide = _measured if claim.other is None else _compared
+        answers.append(dataclasses.replace(decide(plan, found, measure), claim=claim))
     return answers
 
 
@@ -257,23 +257,23 @@ def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
         (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
     ]
     effect = statistics.fmean(statistics.fmean(a) - statistics.fmean(b) for a, b in pairs)
-    told = f"difference {difference(effect, measure)}"
+    what = f"difference {difference(effect, measure)}"
     if len(both) < max(len(ones), len(others)):
-        told += f" over the {len(both)} cells that both sides have"
+        what += f" over the {len(both)} cells that both sides have"
     if min(len(side) for pair in pairs for side in pair) < FEWEST:
-        return Answer(claim, UNDECIDED, f"{told}; fewer than {FEWEST} seeds: no test")
+        return Answer(claim, UNDECIDED, f"{what}; fewer than {FEWEST} seeds: no test")
     found = significance.stratified_welch(pairs)
     if math.isnan(found.p):
-        return Answer(claim, UNDECIDED, f"{told}; nothing varies, and chance cannot be estimated")
+        return Answer(claim, UNDECIDED, f"{what}; nothing varies, and chance cannot be estimated")
     within = f"{signed(found.low, measure)} to {signed(found.high, measure)}"
-    told += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
+    what += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
     if found.p >= claim.alpha:
-        return Answer(claim, UNDECIDED, told)
+        return Answer(claim, UNDECIDED, what)
     better = is_better(effect, measure)
     if better is None:
-        why = f"{told}; {claim.metric} does not say whether higher or lower is better"
+        why = f"{what}; {claim.metric} does not say whether higher or lower is better"
         return Answer(claim, UNDECIDED, why)
-    return Answer(claim, HOLDS if better else FAILS, told)
+    return Answer(claim, HOLDS if better else FAILS, what)
 
 
 def _cells(plan: Plan, chosen: Levels) -> dict[tuple[str, ...], list[Run]]:

@@ -128,7 +128,7 @@ def compare(
         if c.why is not None and c.compares
     ]
     shown = _rows(a, b, dict(zip(tested, found, strict=True)))
-    told, why = changes(a, b, tested[0], read) if found[0].compares else (None, None)
+    content, why = changes(a, b, tested[0], read) if found[0].compares else (None, None)
     notes += [f"Which examples changed is not known: {why}."] if why else []
     return Comparison(
         a,
@@ -137,7 +137,7 @@ def compare(
         made_from.hashes(a, b),
         shown,
         differences.TESTS[test],
-        told,
+        content,
         notes
         + made_from.unrecorded([a, b])
         + collect.training_data([a, b])
@@ -254,14 +254,14 @@ def _table(found: Comparison) -> list[str]:
         values = [number(x, m) for x in (row.a, row.b)]
         effect = row.difference
         line = [head(row.metric, m), *values, "-" if effect is None else signed(effect, m)]
-        rows.append([*line, *_judged(c, m), _verdict(row)])
+        rows.append([*line, *_interval_and_p(c, m), _verdict(row)])
     lines = aligned(rows, right=range(1, 4))
     if any(c.compares for c in tests):
         lines.append(f"p: {found.test}, two-sided; of these two runs, not of other seeds.")
     return lines
 
 
-def _judged(c: Contrast | None, measure: Measure) -> list[str]:
+def _interval_and_p(c: Contrast | None, measure: Measure) -> list[str]:
     if c is None or not c.compares:
         return ["", ""]
     if c.low is None or c.high is None or c.corrected is None:
@@ -287,7 +287,7 @@ def to_json(found: Comparison, examples: int) -> str:
     def plain(value: Any) -> Any:
         return None if value is ABSENT else value
 
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "a": {"folder": str(found.a.folder), "run_id": found.a.run_id},
         "b": {"folder": str(found.b.folder), "run_id": found.b.run_id},
         "config": {k: [plain(one), plain(other)] for k, (one, other) in found.config.items()},
@@ -306,7 +306,7 @@ def to_json(found: Comparison, examples: int) -> str:
         "changes": found.changes.as_dict(examples) if found.changes else None,
         "notes": list(found.notes),
     }
-    return json.dumps(jsonable(told), ensure_ascii=False, indent=2)
+    return json.dumps(jsonable(content), ensure_ascii=False, indent=2)
 
 
 def _tested(c: Contrast) -> dict[str, Any]:

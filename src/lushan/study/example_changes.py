@@ -51,7 +51,7 @@ class Changes:
     def as_dict(self, most: int) -> dict[str, Any]:
         """Return a mapping for JSON, with at most so many examples a group."""
         return {
-            "judged": self.what,
+            "evaluated": self.what,
             **{
                 heading: {"count": count, "examples": list(rows[:most])}
                 for heading, (count, rows) in self.groups.items()

@@ -181,12 +181,12 @@ def to_html(grid: Grid) -> str:
         named = "".join(f'<th scope="row">{as_html(cell)}</th>' for cell in line[:keys])
         cells = "".join(f"<td{right}>{cell}</td>" for cell in line[keys:])
         rows.append(f"<tr>{named}{cells}</tr>")
-    told = "".join(f'<p class="note">{as_html(note)}</p>\n' for note in grid.notes)
+    listed = "".join(f'<p class="note">{as_html(note)}</p>\n' for note in grid.notes)
     return (
         f'<figure><div class="scroll" tabindex="0" role="region" aria-label="Table">'
         f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         f"{chr(10).join(rows)}\n</tbody></table></div>\n"
-        f"<figcaption>{as_html(caption(grid, HTML))}</figcaption></figure>\n{told}"
+        f"<figcaption>{as_html(caption(grid, HTML))}</figcaption></figure>\n{listed}"
     )
 
 

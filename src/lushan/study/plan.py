@@ -108,12 +108,12 @@ class Plan:
         return dataclasses.replace(status, state=STALE, reason=self.stale[run])
 
 
-def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
+def plan(study: Study, on_progress: Callable[[int, int], None] | None = None) -> Plan:
     """Compose and check the config of every run.
 
     Args:
         study: The study.
-        told: Called with how many of how many runs have been composed.
+        on_progress: Called with how many of how many runs have been composed.
 
     Raises:
         UserError: An override is wrong; names where it stands in the study's file, the cell, and
@@ -129,8 +129,8 @@ def plan(study: Study, told: Callable[[int, int], None] | None = None) -> Plan:
         except UserError as error:
             raise _placed(error, study, cell, seed) from error
         runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))
-        if told is not None:
-            told(number, len(wanted))
+        if on_progress is not None:
+            on_progress(number, len(wanted))
     return Plan(study, tuple(runs), tuple(_twice(runs)))
 
 
@@ -263,5 +263,5 @@ def as_json(made: Plan) -> str:
         }
         for run, status in states.items()
     ]
-    told = {"counts": dict(found.counts), "seconds_left": found.left, "runs": runs}
-    return json.dumps(told | {"notes": list(made.notes)}, ensure_ascii=False, indent=2)
+    on_progress = {"counts": dict(found.counts), "seconds_left": found.left, "runs": runs}
+    return json.dumps(on_progress | {"notes": list(made.notes)}, ensure_ascii=False, indent=2)

@@ -16,13 +16,13 @@ POLL = 2.0
 """Seconds between two checks of runs that other processes execute."""
 
 
-def carry_out(
+def execute(
     plan: Plan,
     launch: Callable[[Sequence[Run]], None],
     *,
     states: Mapping[Run, Status],
     retry: int = 0,
-    told: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> dict[Run, Status]:
     """Run what is not complete, until nothing is left that this process may do.
 
@@ -39,7 +39,7 @@ def carry_out(
         states: How far each run is, as the caller has read it.
         retry: How often a run that has failed is started again; 0 leaves it alone, also one that
             failed before.
-        told: Called with what is waited for.
+        report: Called with what is waited for.
 
     Returns:
         How far each run is in the end.
@@ -58,7 +58,7 @@ def carry_out(
             states = plan.states()
             begun = [run for run in todo if states[run].state not in (NEW, COMPLETE)]
             if broken is not None:
-                told(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
+                report(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
             if broken is not None and len(todo) > 1 and begun:
                 suspects += begun
                 continue
@@ -71,7 +71,7 @@ def carry_out(
         if not elsewhere:
             return states
         if not waiting:
-            told(f"waiting for {len(elsewhere)} runs that other processes execute")
+            report(f"waiting for {len(elsewhere)} runs that other processes execute")
         waiting = True
         time.sleep(POLL)
         states = plan.states()

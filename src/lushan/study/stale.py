@@ -42,11 +42,11 @@ def marked(plan: Plan, read: Read) -> tuple[Plan, list[str]]:
         for lost in [*missing, *gone[:1]]:
             unknown[lost] = unknown.get(lost, 0) + 1
     notes = [*plan.notes, *_notes(stale, len(plan.runs))]
-    told = [
+    listed = [
         f"not checked, whether the inputs of {plural(count, 'run')} have changed: {lost}"
         for lost, count in unknown.items()
     ]
-    return dataclasses.replace(plan, notes=tuple(notes), stale=stale), told
+    return dataclasses.replace(plan, notes=tuple(notes), stale=stale), listed
 
 
 def _read_once(

@@ -28,7 +28,7 @@ class Task(TaskMetrics):
     """Labels, encoding, model, loss, decoding and metrics of one kind of problem.
 
     The order of use: `prepare` learns the labels, `encode` turns text into numbers, `build` joins
-    encoder and head; then `loss` while training, `predict` and `evaluate` while judging.
+    encoder and head; then `loss` while training, `predict` and `evaluate` during evaluation.
     """
 
     fields: Fields

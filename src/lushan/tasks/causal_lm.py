@@ -26,9 +26,9 @@ class CausalLM(LanguageTask):
     """Predict the next token of raw text.
 
     A document begins with the tokenizer's first token and ends with its last one, so that all of
-    its text is predicted, and its end too. A long one is learned in pieces side by side, and judged
-    in windows: each token but a window's first ones has at least `data.stride` tokens before it,
-    half a window by default.
+    its text is predicted, and its end too. A long one is learned in pieces side by side, and
+    evaluated in windows: each token but a window's first ones has at least `data.stride` tokens
+    before it, half a window by default.
 
     Args:
         metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.

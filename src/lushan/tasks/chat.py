@@ -33,7 +33,7 @@ from lushan.text.chat import ChatTemplate, choose
 class Chat(LanguageTask):
     """Learn to answer: the loss is that of the assistant's turns alone, each with its end.
 
-    Turns of the weight 0 (`weight: 0`, `train: false`) are read, and not learned nor judged; the
+    Turns of the weight 0 (`weight: 0`, `train: false`) are read, and not learned nor evaluated; the
     losses of another weight's tokens are multiplied by it, in training and in all metrics of the
     loss, and divided by the sum of the weights. Tool calls, tools, reasoning and whatever other
     fields messages have are written by the template as far as it shows them; what it does not show
@@ -46,7 +46,7 @@ class Chat(LanguageTask):
         template: How a dialogue is written: `chatml`, `llama3`, `plain`, or a Jinja file. By
             default the tokenizer's own, and `plain` where it has none.
         generate_examples: Dialogues of each split of which a turn is generated when the best
-            checkpoint is judged, and compared with what was really said; 0 for none.
+            checkpoint is evaluated, and compared with what was really said; 0 for none.
         generate_turn: Which one: the `last`, which in many sets is a farewell, or `any`: one that
             chance has chosen, the same in every run.
         max_new_tokens: Of a generated turn, at most.
@@ -212,7 +212,7 @@ class Chat(LanguageTask):
         if longest is not None:
             new = min(new, max(1, longest // 2))
             room = longest - new
-        said = writing.generate(
+        generated = writing.generate(
             encoder.model,
             [prompt[-room:] for prompt in prompts],
             writing.Settings(max_new_tokens=new, greedy=True),
@@ -221,13 +221,13 @@ class Chat(LanguageTask):
         )
         return [
             {"generated": texts[0].text.strip(), "shortened": len(prompt) > room}
-            for texts, prompt in zip(said, prompts, strict=True)
+            for texts, prompt in zip(generated, prompts, strict=True)
         ]
 
     def join(self, table: pa.Table, records: Records) -> Records:
         joined = super().join(table, records)
-        said = {r["example"]: r["generated"] for r in records if "generated" in r}
-        for example, text in said.items():
+        generated = {r["example"]: r["generated"] for r in records if "generated" in r}
+        for example, text in generated.items():
             (messages,), (tools,) = dialogues_of(table.slice(example, 1).to_pydict())
             gold = self._encoder.asked_text(messages, tools, example)
             joined[example] |= {"predicted": text, "gold": gold}
@@ -247,26 +247,26 @@ class Chat(LanguageTask):
         for record in records:
             sizes[record["example"]] += record["bytes"]
         joined = with_bytes(self.join(table, records), sizes)
-        said = [place for place, row in enumerate(joined) if "predicted" in row]
+        generated = [place for place, row in enumerate(joined) if "predicted" in row]
         result = Evaluation({}, records=joined if full else [])
         result.add(self.of_rows(joined, full=full, alone=not self.generates))
-        if said:
-            rows = [joined[place] for place in said]
+        if generated:
+            rows = [joined[place] for place in generated]
             predicted, gold = ([row[k] for row in rows] for k in ("predicted", "gold"))
             found, notes = self.of_texts(
-                predicted, [[text] for text in gold], full=full, examples=said, records=rows
+                predicted, [[text] for text in gold], full=full, examples=generated, records=rows
             )
             result.add(found)
             which = "the last turn" if self.generate_turn == "last" else "one turn"
-            result.notes = [f"{which} of {len(said)} dialogues was generated", *notes]
+            result.notes = [f"{which} of {len(generated)} dialogues was generated", *notes]
             if shortened := sum(bool(record.get("shortened")) for record in records):
                 result.notes.append(
                     f"{shortened} of them after a part of the dialogue: the model reads no more"
                 )
         if full:
             dialogues = table.column("messages").to_pylist()
-            said_by = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
-            self.tell_loss(result, [(m["content"] or "").strip() for m in said_by])
+            answers = [m for messages in dialogues for m in messages if m["role"] == "assistant"]
+            self.note_lost_text(result, [(m["content"] or "").strip() for m in answers])
         return result
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:

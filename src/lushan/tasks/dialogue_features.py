@@ -85,8 +85,8 @@ class DialogueEncoder:
             learned = iter([m for m in messages if is_learned(m)])
             asked = self.asked(first + number, sum(len(window.turns) for window in found))
             for place, window in enumerate(found):
-                ids, said = window.ids, [next(learned) for _ in window.turns]
-                weights = [weight_of(message) for message in said]
+                ids, note = window.ids, [next(learned) for _ in window.turns]
+                weights = [weight_of(message) for message in note]
                 features["tokens"].append(ids)
                 features["turns"].append([border for span in window.turns for border in span])
                 features["weights"].append(weights)
@@ -94,7 +94,7 @@ class DialogueEncoder:
                 features["length"].append(max(1, len(ids) - 1))
                 turns = zip(window.turns, weights, strict=True)
                 features["targets"].append(sum((b - max(a, 1)) * w for (a, b), w in turns))
-                features["bytes"].append(self._size(window, said))
+                features["bytes"].append(self._size(window, note))
                 here = 0 <= asked < len(window.turns)
                 features["asked"].append(window.turns[asked][0] if here else 0)
                 asked -= len(window.turns)
@@ -143,10 +143,10 @@ class DialogueEncoder:
                     ) from error
             raise
 
-    def _size(self, window: Window, said: Sequence[Mapping[str, Any]]) -> int:
+    def _size(self, window: Window, note: Sequence[Mapping[str, Any]]) -> int:
         """Return the UTF-8 bytes of the turns that a window learns, times their weights."""
         size = 0.0
-        for (start, end), message in zip(window.turns, said, strict=True):
+        for (start, end), message in zip(window.turns, note, strict=True):
             text = message["content"]
             if window.cut or message.keys() - PLAIN:  # not all of it, or more than the content
                 text = self._text(window.ids[start:end])

@@ -323,7 +323,7 @@ class LabelTask(Task):
                 found = by_class.classes(gold, predicted, labels=self.labels)
                 result.report = {"label": found.report.as_dict()}
                 result.confusion = found.confusion
-            # With what the model was given: errors are looked at, not counted.
+            # With what the model was given: errors are inspected, not counted.
             shown = self.with_inputs(table, joined, result.add_file)
             result.records = [{**r, "gold": g} for r, g in zip(shown, gold, strict=True)]
         return result

@@ -49,7 +49,7 @@ class LanguageTask(Task):
 
     usual_metric = "perplexity"
     per_byte = False
-    """Whether all of a text is predicted, so that bits per byte can be told."""
+    """Whether all of a text is predicted, so that bits per byte can be determined."""
 
     def __init__(
         self, *, metrics: dict[str, Any] | None = None, monitor: str | None = None
@@ -135,7 +135,7 @@ class LanguageTask(Task):
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Rows as tensors; a row with `pieces` holds several documents.
 
-        There is no attention mask. A causal model never looks at the padding that follows, and
+        There is no attention mask. A causal model never attends to the padding that follows, and
         where positions begin anew tell transformers where documents end, under every kind of
         attention; a mask, even one of ones alone, would switch that off.
         """
@@ -216,7 +216,7 @@ class LanguageTask(Task):
         result = Evaluation({}, records=rows if full else [])
         result.add(self.of_rows(rows, full=full, alone=True))
         if full and sizes is not None:
-            self.tell_loss(result, table.column("text").to_pylist())
+            self.note_lost_text(result, table.column("text").to_pylist())
         return result
 
     def of_rows(self, rows: Records, *, full: bool, alone: bool) -> Measured:
@@ -301,9 +301,9 @@ class LanguageTask(Task):
             and adding.form_of(name, metric, TEXTS) == "references"
         ]
 
-    def tell_loss(self, result: Evaluation, texts: Sequence[str]) -> None:
+    def note_lost_text(self, result: Evaluation, texts: Sequence[str]) -> None:
         """Say beside bits per byte what the tokenizer loses of the texts that they count."""
-        if self.tokenizer is None:  # records alone are judged
+        if self.tokenizer is None:  # records alone are evaluated
             return
         if (loss := roundtrip.lost(self.tokenizer, texts)) is not None:
             result.not_comparable["bits_per_byte"] = loss

@@ -62,7 +62,7 @@ class QuestionAnswering(Task):
     Args:
         head: Partial of a head: takes `width` and `num_labels`.
         language: How answers are compared: English words without articles, Chinese by character;
-            `auto` looks at the gold answers.
+            `auto` inspects the gold answers.
         max_question: Tokens of a question; more are truncated, and counted.
         max_answer: Tokens of the longest answer.
         n_best: Spans that are kept of each example.

@@ -49,7 +49,7 @@ class Seq2Seq(LanguageTask):
     """Write a target text from a source (`supervised`), or learn from raw text (`spans`).
 
     With several references every one is learned, and all count in the loss of evaluation. The best
-    checkpoint then writes a text for each source, which is judged against all references.
+    checkpoint then writes a text for each source, which is evaluated against all references.
 
     `spans` is T5's pretraining (Raffel et al., 2020): other stretches are taken out in each epoch.
 
@@ -62,7 +62,8 @@ class Seq2Seq(LanguageTask):
         generates: Whether the best checkpoint writes texts; without, there is only the loss.
         language: How ROUGE and BLEU split text; `auto` tells it from the references.
         stem: Whether ROUGE strips the endings of English words.
-        baseline: Judge the first sentence of each source, too: `rouge1_lead1`, ...; null does not.
+        baseline: Evaluate the first sentence of each source, too: `rouge1_lead1`, ...; null does
+            not.
         noise_density: Share of a text that `spans` takes out.
         mean_span: Tokens of a stretch on average.
         metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
@@ -249,9 +250,9 @@ class Seq2Seq(LanguageTask):
         A source with several references stands in several rows, and writes in the first of them.
         """
         first = (batch["reference"] == 0).nonzero()[:, 0]
-        said: Records = [{} for _ in range(len(batch["reference"]))]
+        generated: Records = [{} for _ in range(len(batch["reference"]))]
         if not len(first):
-            return said
+            return generated
         part = {name: batch[name][first] for name in ("input_ids", "attention_mask", "example")}
         encoder: Any = model.encoder
         devices = [batch["input_ids"].device] if batch["input_ids"].is_cuda else []
@@ -264,8 +265,8 @@ class Seq2Seq(LanguageTask):
         _, records = self.predict(model, {**part, "labels": labels})
         for row, ids, record in zip(first.tolist(), found.tolist(), records, strict=True):
             mean = float(np.exp(-record["loss"] / max(1, record["tokens"])))
-            said[row] = {"generated": self._text(ids), "score": mean}
-        return said
+            generated[row] = {"generated": self._text(ids), "score": mean}
+        return generated
 
     def _text(self, ids: list[int]) -> str:
         text = self.tokenizer.decode(
@@ -308,8 +309,8 @@ class Seq2Seq(LanguageTask):
         references = table.column("targets").to_pylist()
         gold = [references[place] for place in rows]
         predicted = [joined[place]["predicted"] for place in rows]
-        said = [joined[place] for place in rows]
-        found, notes = self._of_texts(predicted, gold, full, rows, said)
+        generated = [joined[place] for place in rows]
+        found, notes = self._of_texts(predicted, gold, full, rows, generated)
         result.add(found)
         if not full:
             return result

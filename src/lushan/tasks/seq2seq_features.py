@@ -121,7 +121,7 @@ def _targets(tokenizer: Any, texts: list[str], longest: int) -> list[tuple[list[
     """Return token ids of targets, each with whether it was cut.
 
     A decoder begins with a token of its own: the `[CLS]` that tokenizers of BERT's kind put before
-    a text is left away. Others' first tokens (BART's) belong to what the model writes.
+    a text is omitted. Others' first tokens (BART's) belong to what the model writes.
     """
     if not texts:
         return []

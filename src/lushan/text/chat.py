@@ -132,7 +132,7 @@ class ChatTemplate:
             Rewritten: It writes a turn otherwise when another follows; see `parts`.
         """
         messages, tools, _ = self._writer.visible(messages, tools)
-        base, hidden, hidden_tools = self._disguise.put_on(messages, tools)
+        base, hidden, hidden_tools = self._disguise.attach(messages, tools)
         if prompt:
             text, _ = self._writer.write(hidden, hidden_tools, prompt=True)
             return self._shown(text, base, self._turns.before_prompt(hidden, hidden_tools, text))
@@ -148,8 +148,8 @@ class ChatTemplate:
         try:
             return [self.render(messages, tools)]
         except Rewritten:
-            said = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-            return [self.last(messages[: i + 1], tools) for i in said]
+            answers = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+            return [self.last(messages[: i + 1], tools) for i in answers]
 
     def last(self, messages: Messages, tools: Tools = None) -> Rendered:
         """A dialogue that ends with the assistant's turn, which alone is learned.
@@ -158,7 +158,7 @@ class ChatTemplate:
             Unfit: The template refuses it.
         """
         messages, tools, _ = self._writer.visible(messages, tools)
-        base, hidden, hidden_tools = self._disguise.put_on(messages, tools)
+        base, hidden, hidden_tools = self._disguise.attach(messages, tools)
         turn = self._turns.last(hidden, hidden_tools)
         earlier = self._turns.before_prompt(hidden[:-1], hidden_tools, turn.before)
         return self._shown(turn.text, base, [turn.span], earlier)

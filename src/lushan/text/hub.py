@@ -203,8 +203,10 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
             ) from error
         # Whose field is wrong stands in one line, and how in the next.
         whole = isinstance(error, StrictDataclassError)
-        said = " ".join(str(error).split()) if whole else first_line(error)
-        raise UserError(f"the {what} cannot be read: {said}", key=key, value=place.path) from error
+        message = " ".join(str(error).split()) if whole else first_line(error)
+        raise UserError(
+            f"the {what} cannot be read: {message}", key=key, value=place.path
+        ) from error
 
 
 @contextmanager

@@ -27,26 +27,26 @@ class Detokenizer:
     def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
         self._ids = list(before[-_CONTEXT:])
-        self._told = len(self._ids)  # tokens whose text has been given out
+        self._given = len(self._ids)  # tokens whose text has been given out
         self._start = 0  # tokens before it have no part in what comes
 
     def push(self, token: int) -> str:
         """The text that one more token completes; often none."""
         self._ids.append(token)
         new = self._new()
-        return "" if new.endswith(BROKEN) else self._tell(new)
+        return "" if new.endswith(BROKEN) else self._advance(new)
 
     def finish(self) -> str:
         """The rest, with what has remained broken."""
-        return self._tell(self._new())
+        return self._advance(self._new())
 
     def _new(self) -> str:
-        known = decode(self.tokenizer, self._ids[self._start : self._told])
+        known = decode(self.tokenizer, self._ids[self._start : self._given])
         return _beyond(known, decode(self.tokenizer, self._ids[self._start :]))
 
-    def _tell(self, new: str) -> str:
+    def _advance(self, new: str) -> str:
         if new:
-            self._start, self._told = self._told, len(self._ids)
+            self._start, self._given = self._given, len(self._ids)
         return new
 
 
@@ -97,9 +97,9 @@ class Reader:
         return last + self._show(len(self.text))
 
     def _take(self, new: str) -> str:
-        looked_at = len(self.text) - max((len(stop) for stop in self.stops), default=0)
+        examined = len(self.text) - max((len(stop) for stop in self.stops), default=0)
         self.text += new
-        found = [at for stop in self.stops if (at := self.text.find(stop, max(0, looked_at))) >= 0]
+        found = [at for stop in self.stops if (at := self.text.find(stop, max(0, examined))) >= 0]
         if found:
             self.text, self.stopped = self.text[: min(found)], True
             return self._show(len(self.text))

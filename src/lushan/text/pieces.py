@@ -110,7 +110,7 @@ class Pieces:
 
     def _within(self, marked: Marked, start: int, end: int) -> tuple[list[int], Offsets]:
         """A stretch, cut at each border that a token of it reaches over."""
-        ids, offsets = self._going_on(marked, start, end)
+        ids, offsets = self._continued(marked, start, end)
         inside = [border for border in marked.borders if start < border < end]
         border = self._crossed(marked.text, ids, offsets, inside)
         if border is None:
@@ -118,7 +118,7 @@ class Pieces:
         left, right = self._within(marked, start, border), self._within(marked, border, end)
         return left[0] + right[0], left[1] + right[1]
 
-    def _going_on(
+    def _continued(
         self, marked: Marked, start: int, end: int, *, plain: bool = False
     ) -> tuple[list[int], Offsets]:
         """A stretch as what it is: the continuation of the text before it."""
@@ -150,7 +150,7 @@ class Pieces:
             ids: list[int] = []
             offsets: Offsets = []
             for a, b in itertools.pairwise(cuts):
-                more, places = self._going_on(marked, a, b, plain=True)
+                more, places = self._continued(marked, a, b, plain=True)
                 ids += more
                 offsets += places
             if forbidden.isdisjoint(ids):

@@ -172,11 +172,15 @@ class Writer:
                 text, _ = self._write(form, messages, [TOOL], prompt=True)
             except Unfit:
                 continue
-            if "epsilon" in text and not _is_mangled(text) and not self._says_none(form, messages):
+            if (
+                "epsilon" in text
+                and not _is_mangled(text)
+                and not self._writes_none(form, messages)
+            ):
                 return form
-        return Form(null=not self._says_none(Form(), messages[:2]))
+        return Form(null=not self._writes_none(Form(), messages[:2]))
 
-    def _says_none(self, form: Form, messages: Messages) -> bool:
+    def _writes_none(self, form: Form, messages: Messages) -> bool:
         """Return whether a null content is rendered as `None`, or cannot be rendered."""
         counts = []
         for asked in (form, dataclasses.replace(form, null=False)):
@@ -271,7 +275,7 @@ class Disguise:
             for text in texts_in(message)
         ) or any(self._of_others.search(text) for text in texts_in(tools))
 
-    def put_on(self, messages: Messages, tools: Tools) -> tuple[int, Messages, Tools]:
+    def attach(self, messages: Messages, tools: Tools) -> tuple[int, Messages, Tools]:
         """Characters for control tokens, as many as each has; where they begin, or 0.
 
         Raises:
@@ -294,7 +298,7 @@ class Disguise:
         return base, hidden, _changed(tools, hide, self._of_others)
 
     def take_off(self, text: str, base: int) -> tuple[str, list[Span]]:
-        """Undo `put_on`; the places of what was hidden."""
+        """Undo `attach`; the places of what was hidden."""
         if not base:
             return text, []
         last = chr(base + len(self.control) - 1)

@@ -15,7 +15,7 @@ Ill-formed tags, which a scheme forbids where they stand (`I-PER` after `O` in I
 have (`S-PER` in IOB2), are read in one of two ways:
 
 * leniently, as conlleval reads them: every word that is not `O` belongs to an entity, and an
-  entity goes on only from B or I to I or E of the same type;
+  entity continues only from B or I to I or E of the same type;
 * strictly, as seqeval's strict mode reads them: an entity that is not written as the scheme wants
   it is none.
 
@@ -289,14 +289,14 @@ def transitions(tags: Sequence[str], scheme: str) -> Transitions:
     letters = np.array([letter for letter, _ in read])
     kinds = np.array([kind for _, kind in read])
     same = (kinds[:, None] == kinds[None, :]) & (letters != "O")[:, None]
-    open_ = np.isin(letters, ["B", "I"])  # an entity may go on after it
-    goes_on = np.isin(letters, ["I", "E"])  # it goes on from an entity before it
+    open_ = np.isin(letters, ["B", "I"])  # an entity may continue after it
+    continues = np.isin(letters, ["I", "E"])  # it continues from an entity before it
     everywhere = np.ones(len(read), dtype=bool)
     inside = open_[:, None] & same
     if scheme == "iob1":
         parts = letters == "B"  # parts two entities of one type, and stands nowhere else
         return Transitions(inside | ~parts[None, :], ~parts, everywhere)
     if scheme == "iob2":
-        return Transitions(inside | ~goes_on[None, :], ~goes_on, everywhere)
-    between = np.where(goes_on[None, :], inside, ~open_[:, None])
-    return Transitions(between, ~goes_on, ~open_)
+        return Transitions(inside | ~continues[None, :], ~continues, everywhere)
+    between = np.where(continues[None, :], inside, ~open_[:, None])
+    return Transitions(between, ~continues, ~open_)

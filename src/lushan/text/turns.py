@@ -155,8 +155,8 @@ class Turns:
         marked = [(a, b) for a, b in spans if a < b]
         if len(marked) != 2:
             raise Unfit(f"of 2 turns of the assistant's it marks {len(marked)}")
-        for (start, end), said in zip(marked, ("beta", "delta"), strict=True):
-            if said not in text[start:end]:
+        for (start, end), spoken in zip(marked, ("beta", "delta"), strict=True):
+            if spoken not in text[start:end]:
                 raise Unfit("what it marks as the assistant's turns are others")
         before, _ = self.writer.write(_PROBE[:1], prompt=True)
         start = marked[0][0]
@@ -234,11 +234,11 @@ class Turns:
     @staticmethod
     def _checked(messages: Messages, text: str, turns: list[Span]) -> list[Span]:
         """Marked turns, which must be those of the messages."""
-        said = [m for m in messages if m["role"] == "assistant"]
-        if len(turns) != len(said):
-            raise Unfit(f"of {len(said)} turns of the assistant's it marks {len(turns)}")
-        for message, (start, end) in zip(said, turns, strict=True):
-            _require_said(message, text[start:end])
+        spoken = [m for m in messages if m["role"] == "assistant"]
+        if len(turns) != len(spoken):
+            raise Unfit(f"of {len(spoken)} turns of the assistant's it marks {len(turns)}")
+        for message, (start, end) in zip(spoken, turns, strict=True):
+            _require_content(message, text[start:end])
         return turns
 
     def before_prompt(self, messages: Messages, tools: Tools, text: str) -> list[Span]:
@@ -305,7 +305,7 @@ class Turns:
         start = len(before)
         if spans and spans[-1][0] > start and text[start : spans[-1][0]].strip():
             start = spans[-1][0]  # what a template leaves out of its marks on purpose
-        _require_said(messages[-1], text[start:])
+        _require_content(messages[-1], text[start:])
         return Turn(text, before, (start, self._end(text, start, len(text))))
 
 
@@ -321,13 +321,13 @@ def _between(spans: Sequence[Span], length: int) -> list[Span]:
     return list(zip([0, *ends], [*starts, length], strict=True))
 
 
-def _require_said(message: Mapping[str, Any], text: str) -> None:
+def _require_content(message: Mapping[str, Any], text: str) -> None:
     """Refuse a turn's text without its content, whatever the white space.
 
     Beside tool calls many templates leave the content out, which is counted and not refused.
     """
-    said = message.get("content")
-    if not said or message.get("tool_calls") or said.strip() in text:
+    spoken = message.get("content")
+    if not spoken or message.get("tool_calls") or spoken.strip() in text:
         return
-    if "".join(said.split()) not in "".join(text.split()):
+    if "".join(spoken.split()) not in "".join(text.split()):
         raise Unfit("it leaves out what the assistant says")

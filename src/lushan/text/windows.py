@@ -95,8 +95,8 @@ class _Long:
         self.template, self.messages, self.tools = template, messages, tools
         self.limit, self.stride, self.alone = limit, stride, alone
         self.head = messages[:1] if messages and messages[0]["role"] == "system" else []
-        self.said = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-        self.turns = [i for i in self.said if is_learned(messages[i])]
+        self.answers = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+        self.turns = [i for i in self.answers if is_learned(messages[i])]
 
     def windows(self, wholes: Sequence[Encoded]) -> Iterator[Window]:
         """All of them, in order.
@@ -106,10 +106,10 @@ class _Long:
         """
         if self.alone:
             for turn, place in enumerate(self.turns):
-                whole = wholes[self.said.index(place)]
+                whole = wholes[self.answers.index(place)]
                 yield self._whole(whole, whole.turns) or self._one(turn)
             return
-        spans = dict(zip(self.said, wholes[0].turns, strict=True))
+        spans = dict(zip(self.answers, wholes[0].turns, strict=True))
         if window := self._whole(wholes[0], [spans[place] for place in self.turns]):
             yield window
         elif self.turns:
@@ -145,8 +145,8 @@ class _Long:
 
     def _spans(self, found: Encoded, start: int, places: Sequence[int]) -> list[Span]:
         """The tokens of turns, in a part of the dialogue from a message on."""
-        said = [place for place in self.said if place >= start]
-        return [found.turns[said.index(place)] for place in places]
+        answers = [place for place in self.answers if place >= start]
+        return [found.turns[answers.index(place)] for place in places]
 
     def _start(self, turn: int) -> int:
         """Return where the window begins whose first learned turn is given."""

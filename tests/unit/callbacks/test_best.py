@@ -34,7 +34,7 @@ def test_the_best_weights(higher, seen, best, tmp_path, monkeypatch):
     keeper = checkpoints.Checkpoints(
         folder=tmp_path, monitor="val/f1", higher_is_better=higher, signals=Signals(), facts=dict
     )
-    module = SimpleNamespace(judged_weights=dict)
+    module = SimpleNamespace(eval_weights=dict)
     for step, (metric, loss) in enumerate(seen, start=1):
         trainer = SimpleNamespace(
             sanity_checking=False,

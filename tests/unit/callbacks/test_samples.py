@@ -112,17 +112,19 @@ def test_after_a_resume_rows_are_made_once(lm_run, tmp_path):
 
 def test_what_goes_wrong_ends_the_samples_and_not_the_run(lm_run, tmp_path, monkeypatch):
     trainer, module = parts(lm_run, tmp_path)
-    tried, told = [], []
+    tried, shown = [], []
 
     def fails(*_, **__):
         tried.append(1)
         raise ValueError("no such kernel")
 
     monkeypatch.setattr("lushan.callbacks.samples.generate", fails)
-    monkeypatch.setattr("lushan.callbacks.samples.log.warning", lambda *said: told.append(said))
+    monkeypatch.setattr(
+        "lushan.callbacks.samples.log.warning", lambda *printed: shown.append(printed)
+    )
     assert validated(Samples(count=1, max_new_tokens=2), trainer, module, 1, 2) == []
-    assert len(tried) == len(told) == 1
-    assert "no such kernel" in str(told[0][1])
+    assert len(tried) == len(shown) == 1
+    assert "no such kernel" in str(shown[0][1])
 
 
 def test_a_task_that_writes_nothing_is_left_alone(ner_run, tmp_path):
@@ -165,7 +167,7 @@ def guarded(tracker, tmp_path):
     return Guarded(tracker, About(tmp_path, "n", "id", {}, ()))
 
 
-def test_trackers_are_told_all_rows_so_far(lm_run, tmp_path):
+def test_trackers_are_reported_all_rows_so_far(lm_run, tmp_path):
     tracker = Told()
     logger, failing = guarded(tracker, tmp_path), guarded(Told(fails=True), tmp_path)
     trainer, module = parts(lm_run, tmp_path, loggers=[logger, failing, object()])

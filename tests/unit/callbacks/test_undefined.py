@@ -1,4 +1,4 @@
-"""A main metric that is no number never decides: the loss does, and it is told."""
+"""A main metric that is no number never decides: the loss does, and this is reported."""
 
 import csv
 import json
@@ -93,7 +93,7 @@ def test_early_stopping_watches_the_loss_while_a_metric_is_undefined():
 
 
 @pytest.mark.parametrize(
-    ("values", "options", "said"),
+    ("values", "options", "printed"),
     [
         (
             [0.5, 0.4, 0.3],
@@ -105,10 +105,10 @@ def test_early_stopping_watches_the_loss_while_a_metric_is_undefined():
         ([0.5], {"divergence_threshold": 0.6}, "val/x is 0.5000, past divergence_threshold=0.6"),
     ],
 )
-def test_early_stopping_says_why_in_plain_words(values, options, said):
+def test_early_stopping_says_why_in_plain_words(values, options, printed):
     callback = EarlyStopping(monitor="val/x", mode="max", patience=2, **options)
     found = [callback._evaluate_stopping_criteria(torch.tensor(value)) for value in values]
-    assert found[-1] == (True, said)
+    assert found[-1] == (True, printed)
 
 
 def test_a_curve_marks_no_number_that_there_is_not():

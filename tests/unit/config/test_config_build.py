@@ -32,7 +32,7 @@ def test_nodes_inside_are_built_first_unless_told_not_to():
     assert build(node | {"_recursive_": False}).nested == [{"a": inner}]
 
 
-def test_a_target_inside_is_judged_before_anything_is_called(evil):
+def test_a_target_inside_is_checked_before_anything_is_called(evil):
     node = {"_target_": "transformers.BertConfig", "x": [{"_target_": "evilpkg.run"}]}
     with pytest.raises(UserError, match="not allowed"):
         build(node)
@@ -40,7 +40,7 @@ def test_a_target_inside_is_judged_before_anything_is_called(evil):
 
 
 @pytest.mark.parametrize(
-    ("node", "said"),
+    ("node", "printed"),
     [
         ({"_target_": "torch.optim.SGD", "params": [], "lr": 0.1}, "empty parameter list"),
         ({"_target_": "torch.optim.SGD", "params": [3], "lr": 0.1}, "SGD cannot be made"),
@@ -48,8 +48,8 @@ def test_a_target_inside_is_judged_before_anything_is_called(evil):
         ({"_target_": "pytorch_lightning.Trainer", "accelerator": "abacus"}, "abacus"),
     ],
 )
-def test_a_refusal_of_a_library_is_the_users_mistake(node, said):
-    with pytest.raises(UserError, match=said) as caught:
+def test_a_refusal_of_a_library_is_the_users_mistake(node, printed):
+    with pytest.raises(UserError, match=printed) as caught:
         build(node)
     assert caught.value.__cause__ is not None
     assert "\n" not in caught.value.problem

@@ -9,7 +9,7 @@ import pytest
 
 from lushan.config import provenance, usage
 from lushan.config.check import check
-from lushan.config.choices import OTHERS, meant_by
+from lushan.config.choices import OTHERS, suggested_for
 from lushan.config.compose import Composer, compose
 from lushan.config.search_path import conf_folders
 from lushan.errors import UserError
@@ -37,7 +37,7 @@ def test_an_option_spelt_otherwise(group):
     for option in GROUPS[group]:
         changed = option.upper().replace("_", "-"), option.title().replace("_", "")
         for name in {*changed} - set(GROUPS[group]):
-            assert meant_by(group, name, GROUPS[group], lambda _: ()) == f"{group}={option}"
+            assert suggested_for(group, name, GROUPS[group], lambda _: ()) == f"{group}={option}"
     assert f"Did you mean {group}={option}?" in hint(f"{group}={option.upper()}")
 
 
@@ -48,7 +48,7 @@ def test_what_others_call_an_option():
             assert first.partition("=")[2] in (*GROUPS[group], "null")
             compose([first, *rest])
             for name in names:
-                assert meant_by(group, name, GROUPS[group], lambda _: ()) == written
+                assert suggested_for(group, name, GROUPS[group], lambda _: ()) == written
             assert f"Did you mean {written}?" in hint(f"{group}={names[0]}")
 
 

@@ -79,7 +79,7 @@ def test_the_search_is_allowed(more):
 
 
 @pytest.mark.parametrize("launcher", ["fork", "basic"])
-def test_a_preset_of_one_job_of_a_sweep_is_judged_too(write, cli_inside, monkeypatch, launcher):
+def test_a_preset_of_one_job_of_a_sweep_is_checked_too(write, cli_inside, monkeypatch, launcher):
     monkeypatch.setattr("lushan.engine.lifecycle.run", lambda *_, **__: pytest.fail("it was run"))
     write("experiment/a.yaml", PRELOADS)
     write("experiment/b.yaml", "# @package _global_\nseed: 2\n")

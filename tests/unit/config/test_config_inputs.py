@@ -138,7 +138,7 @@ def test_code_that_cannot_change_a_result_does_not_count(here: Path) -> None:
     assert code.sources(config(here, optimizer={"_target_": "torch.optim.SGD"})) == {}
 
 
-def test_a_module_that_is_not_there_or_not_whole_is_told_later(here: Path) -> None:
+def test_a_module_that_is_not_there_or_not_whole_is_reported_later(here: Path) -> None:
     assert code.sources(config(here, task={"_target_": "mine.gone.A"})) == {}
     written(here / "mine.py", "class A(:\n")
     assert list(code.sources(config(here, task={"_target_": "mine.A"}))) == ["mine"]

@@ -80,7 +80,7 @@ def composed(*typed):
     ],
 )
 def test_the_command_line_may_and_it_is_shown(typed, capsys):
-    launcher_settings._say.cache_clear()
+    launcher_settings._report.cache_clear()
     cfg = composed("hydra/launcher=submitit_slurm", typed)
     assert cfg.hydra.launcher.setup == ["module load cuda"]
     assert "hydra.launcher.setup=['module load cuda'] (command line)" in capsys.readouterr().err
@@ -98,7 +98,7 @@ def test_an_interpolation_that_was_typed_does_not_bring_a_file_s_value():
 
 
 def test_the_person_s_own_folder_may_and_it_is_shown(personal, write, capsys):
-    launcher_settings._say.cache_clear()
+    launcher_settings._report.cache_clear()
     text = "defaults: [submitit_slurm]\nsetup: [module load cuda]\n"
     file = personal("hydra/launcher/cluster.yaml", text)
     cfg = check(compose(["hydra/launcher=cluster"]))

@@ -210,7 +210,7 @@ def test_a_metric_of_another_task(here):
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "overrides", "key", "line", "said"),
+    ("path", "text", "overrides", "key", "line", "printed"),
     [
         (
             "optimizer/mine.yaml",
@@ -229,7 +229,7 @@ def test_a_metric_of_another_task(here):
         ("experiment/mine.yaml", "# @package _global_\ndata: 3\n", ["data=conll"], None, None, ""),
     ],
 )
-def test_a_mistake_in_a_file_of_the_users_own(write, path, text, overrides, key, line, said):
+def test_a_mistake_in_a_file_of_the_users_own(write, path, text, overrides, key, line, printed):
     node = (
         "_target_: lushan.optim.grouped\nalgorithm:\n  _target_: torch.optim.AdamW\n"
         "  _partial_: true\n"
@@ -238,11 +238,11 @@ def test_a_mistake_in_a_file_of_the_users_own(write, path, text, overrides, key,
     error = refusal(*overrides, f"{Path(path).parent}={Path(path).stem}")
     if key is not None:
         assert (error.file, error.line, error.key) == (f"conf/{path}", line, key)
-    assert said in str(error)
+    assert printed in str(error)
 
 
 @pytest.mark.parametrize(
-    ("text", "file", "said"),
+    ("text", "file", "printed"),
     [
         ("defaults:\n  - override /model: bert_tinny\n", "mine.yaml:4", "bert_tiny"),
         ("defaults:\n  - override /modle: bert_tiny\n", "mine.yaml:4", "mean model?"),
@@ -254,10 +254,10 @@ def test_a_mistake_in_a_file_of_the_users_own(write, path, text, overrides, key,
         ("- 1\n", "mine.yaml", ""),
     ],
 )
-def test_a_file_that_cannot_be_composed(write, text, file, said):
+def test_a_file_that_cannot_be_composed(write, text, file, printed):
     write("experiment/mine.yaml", "# @package _global_\n# mine\n" + text)
     error = refusal("experiment=mine")
-    assert said in str(error)
+    assert printed in str(error)
     assert f"conf/experiment/{file}" in str(error)
 
 
@@ -312,7 +312,7 @@ def test_single_keys_of_a_run_can_be_changed():
 
 
 @pytest.mark.parametrize(
-    ("line", "key", "said"),
+    ("line", "key", "printed"),
     [
         ("optimizer.lr=1", "optimizer.lr", "settled"),
         ("dta.test=x", "dta.test", "data"),
@@ -324,9 +324,9 @@ def test_single_keys_of_a_run_can_be_changed():
         ("data.limit", None, "key=value"),
     ],
 )
-def test_a_wrong_change_of_a_run(line, key, said):
+def test_a_wrong_change_of_a_run(line, key, printed):
     cfg = check(compose([]))
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=printed) as caught:
         overridden(cfg, [line], groups=["data"])
     assert caught.value.key in (key, None)
     assert caught.value.file is None
@@ -348,7 +348,7 @@ def test_the_command_line_exits_with_2(cli_inside, write, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["hydra.job.env_copy=[NO_SUCH_VARIABLE]"], "NO_SUCH_VARIABLE"),
         (["-m", "seed=glob(x*)"], "seed"),
@@ -363,10 +363,10 @@ def test_the_command_line_exits_with_2(cli_inside, write, monkeypatch):
         (["-sc", "install=fish"], "bash"),
     ],
 )
-def test_wrong_flags(cli_inside, here, arguments, said):
+def test_wrong_flags(cli_inside, here, arguments, printed):
     done = cli_inside("train", *arguments)
     assert done.code == 2, done.out + done.err
-    assert said in done.err
+    assert printed in done.err
     assert "Traceback" not in done.err
     assert not (here / "outputs").exists()
 

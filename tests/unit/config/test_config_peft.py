@@ -36,7 +36,7 @@ def test_whatever_peft_takes_can_be_set():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "key", "said"),
+    ("overrides", "key", "printed"),
     [
         (["peft=lorra"], "peft", "Did you mean peft=lora?"),
         (["peft=lora", "peft.config.rank=3"], "peft.config.rank", "no such key"),
@@ -57,7 +57,7 @@ def test_whatever_peft_takes_can_be_set():
         ),
     ],
 )
-def test_mistakes(overrides, key, said):
+def test_mistakes(overrides, key, printed):
     error = refusal(*overrides)
     assert error.key == key
-    assert said in str(error)
+    assert printed in str(error)

@@ -59,7 +59,7 @@ def test_a_file_that_may_still_change_is_read_each_time(written, loaded):
     written(0.5, seconds=0)
     assert [rate(), rate()] == [0.5, 0.5]
     assert loaded.count("mine.yaml") == 2
-    assert repository.SETTLED >= 2  # FAT counts in steps of two seconds
+    assert repository.SETTLE_SECONDS >= 2  # FAT counts in steps of two seconds
 
 
 def test_what_becomes_of_a_config_does_not_stay(written):

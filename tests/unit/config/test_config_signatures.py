@@ -87,7 +87,7 @@ def test_what_fits(kind, right, wrong):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "printed"),
     [
         (["union", INT, NONE], "a whole number or null"),
         (["union", ["union", INT, STR], NONE], "a whole number or text or null"),
@@ -98,15 +98,15 @@ def test_what_fits(kind, right, wrong):
         (["object", "Callback"], "a Callback (a mapping with a _target_)"),
     ],
 )
-def test_a_kind_in_words(kind, said):
-    assert words(kind) == said
+def test_a_kind_in_words(kind, printed):
+    assert words(kind) == printed
 
 
 QUOTED = "Text that reads like something else needs quotes"
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "said"),
+    ("value", "kind", "printed"),
     [
         ("3", INT, "Write 3 without quotes."),
         ("1e-3", FLOAT, "Write 1e-3 without quotes."),
@@ -121,8 +121,8 @@ QUOTED = "Text that reads like something else needs quotes"
         (False, ["str"], f"{QUOTED}: \"'false'\" in a shell."),
     ],
 )
-def test_a_repair(value, kind, said):
-    assert repair(value, kind) == said
+def test_a_repair(value, kind, printed):
+    assert repair(value, kind) == printed
 
 
 def test_what_yaml_can_write():
@@ -240,7 +240,7 @@ def test_what_another_process_has_written_meanwhile_is_kept(cache):
     )
     signature("torch.optim.Adam")  # by a process that had begun before
     signatures._entries[cache] = here
-    signatures.verdicts()["x"] = 1
+    signatures.check_results()["x"] = 1
     signatures.save()
     assert kept(cache, "torch.optim.SGD")
     assert kept(cache, "torch.optim.Adam")

@@ -81,7 +81,7 @@ NOT_NAMES = ["", "a", "a.", ".a", "a..b", "a b.c", "os.system()", "torch.optim.A
 @pytest.mark.parametrize("name", [*NOT_NAMES, None, 3, ["os.system"], "１.a", "a.\u2028b"])
 def test_what_is_no_dotted_name(name):
     with pytest.raises(UserError, match="dotted name"):
-        allow_list.judge_name(name, "")
+        allow_list.rule_for(name, "")
 
 
 NEARLY = """
@@ -93,7 +93,7 @@ lushanx.models.a lushan_evil.a Torch.optim.AdamW
 @pytest.mark.parametrize("name", NEARLY.split())
 def test_a_prefix_ends_at_a_dot(name):
     with pytest.raises(UserError, match="not allowed"):
-        allow_list.judge_name(name, "")
+        allow_list.rule_for(name, "")
 
 
 ALLOWED = """
@@ -258,7 +258,7 @@ def test_a_wrong_list_of_prefixes(personal, text):
         user_prefixes()
 
 
-def test_what_was_remembered_is_judged_again(monkeypatch, here):
+def test_what_was_remembered_is_checked_again(monkeypatch, here):
     """A signature that was read when a prefix was allowed does not allow the target later."""
     (here / "once_allowed.py").write_text("class A: ...\n")
     node = "+callbacks.mine={_target_: once_allowed.A}"
@@ -276,7 +276,7 @@ def test_what_was_remembered_is_judged_again(monkeypatch, here):
         sys.path.remove(str(here))
 
 
-def test_a_remembered_identity_is_judged_as_well(monkeypatch, here):
+def test_a_remembered_identity_is_checked_as_well(monkeypatch, here):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here))
     signature("torch.optim.SGD")
     memory = json.loads(cache_file().read_text())

@@ -64,10 +64,10 @@ def test_near_duplicates_are_those_of_brute_force(chinese: bool, threshold: floa
         if similar >= threshold
     }
     found = near.near_duplicates(texts, threshold)
-    told = dict(zip(map(tuple, found.pairs.tolist()), found.jaccard.tolist(), strict=True))
+    shown = dict(zip(map(tuple, found.pairs.tolist()), found.jaccard.tolist(), strict=True))
     assert len(wanted) > 40
-    assert set(told) == set(wanted)
-    assert all(told[pair] == pytest.approx(wanted[pair]) for pair in told)
+    assert set(shown) == set(wanted)
+    assert all(shown[pair] == pytest.approx(wanted[pair]) for pair in shown)
     assert found.unit == ("3 characters" if chinese else "2 words")
 
 
@@ -136,7 +136,9 @@ def test_near_rows_are_counted_with_their_copies() -> None:
     ]
 
 
-def test_too_much_text_for_near_duplicates_is_told_by_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_text_for_near_duplicates_is_reported_by_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(near, "MOST_CHARACTERS", 3)
     found = found_in(train=table("a b c", "a b c d"))
     assert found.unit is None
@@ -146,9 +148,9 @@ def test_too_much_text_for_near_duplicates_is_told_by_none(monkeypatch: pytest.M
 def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
     assert key_of(("a b", "c")) != key_of(("a", "b c"))
     assert key_of((" ", "\t")) == ""
-    said = [[{"role": "user", "content": "Hi "}, {"role": "assistant", "content": "yes"}]]
+    printed = [[{"role": "user", "content": "Hi "}, {"role": "assistant", "content": "yes"}]]
     other = [[{"role": "user", "content": "Hi yes"}]]
-    train = pa.table({"id": ["a"], "messages": said, "line": [1]})
+    train = pa.table({"id": ["a"], "messages": printed, "line": [1]})
     assert shared_with_train({"train": train, "test": train}, DIALOGUES) == {"test": 1}
     other_table = pa.table({"id": ["a"], "messages": other, "line": [1]})
     assert shared_with_train({"train": train, "test": other_table}, DIALOGUES) == {"test": 0}
@@ -159,12 +161,12 @@ def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
 
 def test_the_line_replaces_what_the_source_said() -> None:
     splits = {"train": table("a", "b"), "validation": table(" b", "b", "c", " ")}
-    said = [
+    printed = [
         "validation: 1 of 4 texts also occur in train",
         "part: validation: 1 of 2 texts also occur in train",  # a mixture's
         "test: 3 messages are empty",
     ]
-    assert notes_of(splits, DOCUMENTS, said) == [
+    assert notes_of(splits, DOCUMENTS, printed) == [
         "2 of 4 validation texts also in train",
         "test: 3 messages are empty",
     ]
@@ -174,6 +176,6 @@ def test_the_line_replaces_what_the_source_said() -> None:
 def test_too_much_text_leaves_the_notes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lushan.audit.shared.LARGEST", 3)
     splits = {"train": table("aa", "b"), "validation": table("b")}
-    said = ["validation: 1 of 1 texts also occur in train"]
-    assert notes_of(splits, DOCUMENTS, said) == said
+    printed = ["validation: 1 of 1 texts also occur in train"]
+    assert notes_of(splits, DOCUMENTS, printed) == printed
     assert shared_with_train(splits, DOCUMENTS) is None

@@ -131,7 +131,7 @@ def test_few_long_rows_are_encoded_by_several_processes(tmp_path, monkeypatch):
     assert make(tmp_path, ["x" * 100] * 20).examples.tolist() == list(range(20))
 
 
-def test_a_process_that_is_killed_is_told(tmp_path, monkeypatch):
+def test_a_process_that_is_killed_is_reported(tmp_path, monkeypatch):
     def killed(rows, first):
         os.kill(os.getpid(), signal.SIGKILL)
 

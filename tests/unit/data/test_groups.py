@@ -57,7 +57,7 @@ def test_a_copy_links_two_groups():
         assert sorted(map(len, sides)) == [0, 2]
 
 
-def test_too_few_groups_are_told_apart_from_too_few_rows():
+def test_too_few_groups_are_distinguished_from_too_few_rows():
     table = pa.table({"text": list("abcdefgh"), GROUP: ["one"] * 7 + ["two"]})
     with pytest.raises(UserError, match="8 examples, in 2 parts that stay together"):
         divide(table, {"text": Text()}, {"validation": 0.4, "test": 0.4}, 1, file="x")
@@ -124,7 +124,7 @@ def test_lists_without_an_element_are_no_rows(tmp_path):
         Jsonl(train=lines(tmp_path / "x.jsonl", {"parts": []}), each="parts").read(LABELLED)
 
 
-def test_what_is_wrong_in_an_element_is_told_with_its_number(tmp_path):
+def test_what_is_wrong_in_an_element_is_reported_with_its_number(tmp_path):
     row = {"parts": [{"text": "a", "label": "x"}, {"text": None, "label": "x"}]}
     with pytest.raises(UserError, match="element 2") as caught:
         Jsonl(train=lines(tmp_path / "x.jsonl", row), each="parts", text="text").read(LABELLED)

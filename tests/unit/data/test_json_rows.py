@@ -120,18 +120,18 @@ ALPACA = [
 ]
 
 
-def said(path: str, **options: Any) -> list[list[tuple[str, str]]]:
+def printed(path: str, **options: Any) -> list[list[tuple[str, str]]]:
     rows = Chat(train=path, **options).read().splits["train"]["messages"].to_pylist()
     return [[(m["role"], m["content"]) for m in row] for row in rows]
 
 
 @every_form
 def test_sharegpt_and_alpaca(form: str, write) -> None:
-    assert said(write("s.json", FORMS[form](SHAREGPT))) == [
+    assert printed(write("s.json", FORMS[form](SHAREGPT))) == [
         [("system", "Be brief."), ("user", "hello"), ("assistant", "hi")]
     ]
     turns = ["hello", "hi", "and", "then", "again", "yes"]
-    assert said(write("a.json", FORMS[form](ALPACA))) == [
+    assert printed(write("a.json", FORMS[form](ALPACA))) == [
         [("user", "add\n\n1, 2"), ("assistant", "3")],
         [("system", "Be brief."), *zip(itertools.cycle(("user", "assistant")), turns)],
     ]
@@ -140,8 +140,8 @@ def test_sharegpt_and_alpaca(form: str, write) -> None:
 def test_history(write, refused) -> None:
     rows = [dict(ALPACA[1], history=None), dict(ALPACA[1], past=[["a", "b"]], history=[])]
     path = write("a.json", minified(rows))
-    assert [len(messages) for messages in said(path)] == [3, 3]
-    assert [len(messages) for messages in said(path, history="past")] == [3, 5]
+    assert [len(messages) for messages in printed(path)] == [3, 3]
+    assert [len(messages) for messages in printed(path, history="past")] == [3, 5]
     for bad in ([["a"]], [["a", None]], ["a", "b"], "a"):
         path = write("b.json", minified([ALPACA[0], dict(ALPACA[1], history=bad)]))
         error = refused(Chat(train=path).read)
@@ -152,7 +152,7 @@ def test_history(write, refused) -> None:
 def test_a_line_with_a_field_called_data_is_a_row(write) -> None:
     rows = [{"data": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}] * 2
     path = write("x.jsonl", "\n".join(map(minified, rows)))
-    assert len(said(path, messages="data")) == 2
+    assert len(printed(path, messages="data")) == 2
 
 
 # Errors
@@ -174,7 +174,7 @@ def test_where_a_row_is(write, refused) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "column", "said"),
+    ("text", "line", "column", "printed"),
     [
         ('[{"a": 1},\n {"a" 2}]', 2, 7, "element 2 is no whole JSON"),
         ('[{"a": 1},\n {"a": "', 2, 8, "element 2 is no whole JSON"),
@@ -195,14 +195,14 @@ def test_where_a_row_is(write, refused) -> None:
     ],
 )
 def test_files_that_cannot_be_read(
-    text: str, line: int | None, column: int | None, said: str, refused
+    text: str, line: int | None, column: int | None, printed: str, refused
 ) -> None:
     for size in (1, 7, 1 << 20):
         pieces = [text.encode()[i : i + size] for i in range(0, len(text), size)]
         if len(pieces) > 1000 or (size < 20 and "data" in text) or (size == 1 and text[0] == "{"):
             continue  # what a file is shows in its first piece, a mebibyte
         error = refused(columns_of, pieces, "x.json", longest=1000)
-        assert said in error.problem
+        assert printed in error.problem
         assert (error.file, error.line) == ("x.json", line)
         assert column in (None, error.column)
 

@@ -233,7 +233,7 @@ def test_fractions_are_no_classes(source, write, refused) -> None:
     assert labels(source(write, values, label_kind="regression").read()) == values
 
 
-def test_names_and_numbers_are_told(write) -> None:
+def test_names_and_numbers_are_reported(write) -> None:
     read = as_jsonl(write, ["good", 1, "1", "bad"]).read()
     assert labels(read) == ["good", "1", "1", "bad"]
     (note,) = read.notes

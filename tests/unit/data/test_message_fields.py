@@ -52,7 +52,7 @@ def test_fields_come_through_as_they_are(read: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "printed",
     [
         {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"role": "assistant", "tool_calls": json.dumps([CALL])},
@@ -65,8 +65,8 @@ def test_fields_come_through_as_they_are(read: Any) -> None:
         {"role": "tool_call", "content": json.dumps([CALL["function"]])},
     ],
 )
-def test_a_tool_call_in_many_forms(said: dict[str, Any], read: Any) -> None:
-    ((messages,), _) = plain(read({"messages": [USER, said, {"role": "tool", "content": "3"}]}))
+def test_a_tool_call_in_many_forms(printed: dict[str, Any], read: Any) -> None:
+    ((messages,), _) = plain(read({"messages": [USER, printed, {"role": "tool", "content": "3"}]}))
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     assert messages == [USER, called, {"role": "tool", "content": "3"}]
 

@@ -66,10 +66,10 @@ def test_what_a_result_cannot_name_is_refused_before_training():
     with pytest.raises(ValueError, match="several targets"):
         of_fields(several)
     assert set(of_fields({"text": Text()})) == {"text"}
-    for field, said in ((Local(), "at the top of a module"), (Odd(option={1}), "no JSON")):
-        with pytest.raises(ValueError, match=said):
+    for field, printed in ((Local(), "at the top of a module"), (Odd(option={1}), "no JSON")):
+        with pytest.raises(ValueError, match=printed):
             RecordSchema({"gold": Entry(field, "gold")}).as_dict()
-        with pytest.raises(UserError, match=said) as caught:
+        with pytest.raises(UserError, match=printed) as caught:
             Stating({"gold": Entry(field, "gold")}).require_record_fields()
         assert caught.value.key == "task"
 
@@ -87,7 +87,7 @@ class Stating:
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "printed"),
     [
         ({"tokens": ["a"], "gold": ["O"], "predicted": ["O"]}, "it has no id"),
         ({"id": "1", "tokens": ["a"], "gold": ["O"]}, "'predicted' is missing"),
@@ -99,13 +99,13 @@ class Stating:
         ),
     ],
 )
-def test_records_are_checked(record, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_records_are_checked(record, printed, tmp_path):
+    with pytest.raises(ValueError, match=printed):
         TAGGED.check(record)
     (tmp_path / "predictions").mkdir()
     file = tmp_path / "predictions/test.jsonl"
     file.write_text(json.dumps(record) + "\n")
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=printed) as caught:
         read(tmp_path, "test", TAGGED)
     assert (caught.value.file, caught.value.line) == (str(file), 1)
 
@@ -140,7 +140,7 @@ def test_a_class_that_may_not_be_imported_is_shown_as_json(path, tmp_path, monke
         {n: {"role": "gold", "field": "lushan.data.fields.Text"} for n in "ab"},
     ],
 )
-def test_a_damaged_schema_is_told(content, tmp_path):
+def test_a_damaged_schema_is_reported(content, tmp_path):
     with pytest.raises(UserError) as caught:
         schema_of(result(content), tmp_path)
     assert caught.value.file == str(tmp_path / "result.json")

@@ -31,7 +31,7 @@ def read(tmp_path: Path) -> Callable[..., Corpus]:
     return found
 
 
-def said(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]:
+def printed(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]:
     dialogues = corpus.splits[split].column("messages").to_pylist()
     return [[(m["role"], m["content"]) for m in row] for row in dialogues]
 
@@ -74,7 +74,7 @@ def said(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]:
 def test_one_dialogue_in_many_forms(row: dict[str, Any], read: Any) -> None:
     corpus = read(row)
     assert next(iter(corpus.fields)) == "messages"
-    assert said(corpus) == [SAID]
+    assert printed(corpus) == [SAID]
     assert corpus.notes == []
     assert corpus.splits["train"].column_names == ["id", "messages", "line", "file"]
 
@@ -85,7 +85,7 @@ def test_names_of_fields_and_keys_may_be_given(read: Any) -> None:
         "talk": [{"who": "user", "what": "hello"}, {"who": "assistant", "what": "hi"}],
     }
     corpus = read(row, messages="talk", role="who", content="what")
-    assert said(corpus) == [SAID]
+    assert printed(corpus) == [SAID]
 
 
 def test_an_instruction_with_its_input(read: Any) -> None:
@@ -95,20 +95,20 @@ def test_an_instruction_with_its_input(read: Any) -> None:
         "output": "A text.",
         "system": "Be brief.",
     }
-    assert said(read(row)) == [
+    assert printed(read(row)) == [
         [("system", "Be brief."), ("user", "Sum up.\n\nA long text."), ("assistant", "A text.")]
     ]
 
 
 def test_who_begins_may_be_the_assistant(read: Any) -> None:
     corpus = read({"turns": ["hi", "hello", "so ?"]}, first_role="assistant")
-    assert said(corpus) == [[("assistant", "hi"), ("user", "hello"), ("assistant", "so ?")]]
+    assert printed(corpus) == [[("assistant", "hi"), ("user", "hello"), ("assistant", "so ?")]]
 
 
 def test_messages_of_one_role_are_joined_and_counted(read: Any) -> None:
     messages = [("user", "a"), ("user", "b"), ("assistant", "c"), ("assistant", ""), ("user", "d")]
     corpus = read({"messages": [{"role": r, "content": c} for r, c in messages]})
-    assert said(corpus) == [[("user", "a\nb"), ("assistant", "c"), ("user", "d")]]
+    assert printed(corpus) == [[("user", "a\nb"), ("assistant", "c"), ("user", "d")]]
     assert corpus.notes == [
         "train: 1 messages are empty",
         "train: 2 messages were joined to the one before, which is of the same role",
@@ -117,7 +117,7 @@ def test_messages_of_one_role_are_joined_and_counted(read: Any) -> None:
 
 def test_dialogues_without_an_answer_are_left_out_and_counted(read: Any) -> None:
     corpus = read({"turns": ["hello", "hi"]}, {"turns": ["hello"]}, {"turns": []})
-    assert said(corpus) == [SAID]
+    assert printed(corpus) == [SAID]
     assert corpus.splits["train"].column("line").to_pylist() == [1]
     assert corpus.notes == [
         "train: 2 of 3 dialogues have no turn of the assistant's and were left out"
@@ -168,7 +168,7 @@ def test_an_unknown_role_is_refused(read: Any, refused: Any) -> None:
     assert "Did you mean 'assistant'?" in error.hint
     assert "data.roles={asistant: assistant}" in error.hint
     corpus = read(talk(("Anna", "a"), ("Ben", "b")), roles={"Anna": "user", "Ben": "assistant"})
-    assert said(corpus) == [[("user", "a"), ("assistant", "b")]]
+    assert printed(corpus) == [[("user", "a"), ("assistant", "b")]]
 
 
 def test_the_role_that_a_name_is_given_must_be_one(read: Any, refused: Any) -> None:
@@ -179,7 +179,7 @@ def test_the_role_that_a_name_is_given_must_be_one(read: Any, refused: Any) -> N
 
 def test_system_is_the_system_message_where_somebody_else_answers(read: Any) -> None:
     corpus = read(talk(("SYSTEM", "x"), ("user", "a"), ("assistant", "b")))
-    assert said(corpus) == [[("system", "x"), ("user", "a"), ("assistant", "b")]]
+    assert printed(corpus) == [[("system", "x"), ("user", "a"), ("assistant", "b")]]
 
 
 def test_a_system_that_answers_must_be_said_to_be_the_assistant(read: Any, refused: Any) -> None:
@@ -187,7 +187,9 @@ def test_a_system_that_answers_must_be_said_to_be_the_assistant(read: Any, refus
     error = refused(read, row)
     assert error.line == 1
     assert "data.roles={SYSTEM: assistant}" in error.hint
-    assert said(read(row, roles={"SYSTEM": "assistant"})) == [[("user", "a"), ("assistant", "b")]]
+    assert printed(read(row, roles={"SYSTEM": "assistant"})) == [
+        [("user", "a"), ("assistant", "b")]
+    ]
 
 
 def test_sys_beside_an_assistant_must_be_explained(read: Any, refused: Any) -> None:
@@ -195,7 +197,7 @@ def test_sys_beside_an_assistant_must_be_explained(read: Any, refused: Any) -> N
     error = refused(read, row)
     assert "'sys'" in error.problem
     assert "'gpt'" in error.problem
-    found = said(read(row, roles={"sys": "system"}))
+    found = printed(read(row, roles={"sys": "system"}))
     assert found == [[("system", "x"), ("user", "a"), ("assistant", "b")]]
 
 
@@ -213,7 +215,7 @@ def test_gzip_parquet_and_the_hub(tmp_path: Path) -> None:
         Chat(dir=str(tmp_path), train="a.parquet").read(),
         ChatHub(path=str(tmp_path / "a.jsonl"), validation=None, test=None).read(),
     ]
-    assert [said(corpus)[0] for corpus in found] == [SAID] * 3
+    assert [printed(corpus)[0] for corpus in found] == [SAID] * 3
     assert [corpus.splits["train"].num_rows for corpus in found] == [2] * 3
 
 
@@ -247,13 +249,13 @@ def test_a_message_beyond_the_bound(tmp_path: Path) -> None:
 def sizes(corpus: Corpus) -> dict[str, tuple[int, int]]:
     """Split to dialogues and messages."""
     return {
-        split: (table.num_rows, sum(map(len, said(corpus, split))))
+        split: (table.num_rows, sum(map(len, printed(corpus, split))))
         for split, table in corpus.splits.items()
     }
 
 
 def roles(corpus: Corpus, split: str) -> set[str]:
-    return {role for row in said(corpus, split) for role, _ in row}
+    return {role for row in printed(corpus, split) for role, _ in row}
 
 
 def test_sgd(data_root: Path) -> None:
@@ -292,7 +294,7 @@ def test_crosswoz(data_root: Path) -> None:
     assert found["train"][1] + found["validation"][1] == 8458
     assert found["validation"][0] == 50
     assert corpus.notes == []
-    assert said(corpus, "test")[0][0][0] == "user"
+    assert printed(corpus, "test")[0][0][0] == "user"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -309,4 +311,4 @@ def test_dailydialog(language: str, data_root: Path) -> None:
         "test": 996,
     }
     assert corpus.notes[0] == "validation: 8 of 995 texts also occur in train"
-    assert all(row[0][0] == "user" and row[1][0] == "assistant" for row in said(corpus, "test"))
+    assert all(row[0][0] == "user" and row[1][0] == "assistant" for row in printed(corpus, "test"))

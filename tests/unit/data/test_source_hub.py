@@ -192,7 +192,7 @@ def test_files_that_are_no_data(tmp_path: Path, refused) -> None:
     assert "Known are" in refused(Hub(path=str(tmp_path / "x.pkl")).read).hint
 
 
-def test_nobody_is_told_of_what_lies_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_hears_of_what_lies_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`datasets` counts what it reads, local files too, and waits for an answer."""
     asked: list[str] = []
     monkeypatch.setattr("datasets.load.get_session", lambda: asked.append("the hub"))

@@ -34,7 +34,7 @@ def numbers(table):
     return [int(text.split()[1]) for text in table["text"].to_pylist()]
 
 
-def test_nobody_is_told_of_what_lies_here(files, monkeypatch):
+def test_nobody_hears_of_what_lies_here(files, monkeypatch):
     """`datasets` counts what it reads, local files too, and waits for an answer."""
     asked = []
     monkeypatch.setattr("datasets.load.get_session", lambda: asked.append("the hub"))

@@ -97,7 +97,7 @@ def test_texts_numbers_and_what_is_only_shown():
 
 
 def test_messages_of_text_and_of_typed_parts():
-    said = [
+    printed = [
         {
             "role": "user",
             "content": [{"type": "image", "path": "a.png"}, {"type": "text", "text": "?"}],
@@ -105,8 +105,8 @@ def test_messages_of_text_and_of_typed_parts():
         {"role": "assistant", "content": "a moon"},
         {"role": "tool", "content": [{"type": "audio"}]},
     ]
-    Messages().check(said, {})
-    assert Messages().draw(said, {}) == [
+    Messages().check(printed, {})
+    assert Messages().draw(printed, {}) == [
         "turns",
         [
             ["user", [["image", "a.png", ""], ["text", "?"]]],
@@ -114,4 +114,4 @@ def test_messages_of_text_and_of_typed_parts():
             ["tool", [["json", '{"type": "audio"}']]],
         ],
     ]
-    assert Messages().describe(said, {})[1] == "assistant: a moon"
+    assert Messages().describe(printed, {})[1] == "assistant: a moon"

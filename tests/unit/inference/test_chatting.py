@@ -13,7 +13,7 @@ import pytest
 
 from lushan.errors import UserError
 from lushan.inference.chat_session import Conversation, TooLong, stoppable
-from lushan.inference.generator import open_speaker
+from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
 
 GREEDY = Settings(max_new_tokens=8, greedy=True)
@@ -21,16 +21,16 @@ GREEDY = Settings(max_new_tokens=8, greedy=True)
 
 @pytest.fixture
 def talk(cli_inside, chat_run, monkeypatch):
-    def told(*lines, run=chat_run, ways=("-n", 6, "--greedy")):
+    def content(*lines, run=chat_run, ways=("-n", 6, "--greedy")):
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
         return cli_inside("chat", run, *ways)
 
-    return told
+    return content
 
 
 @pytest.fixture(scope="module")
-def speaker(chat_run):
-    return open_speaker(chat_run)
+def generator(chat_run):
+    return open_generator(chat_run)
 
 
 def test_each_line_is_answered_and_all_is_remembered(talk, tmp_path):
@@ -39,8 +39,8 @@ def test_each_line_is_answered_and_all_is_remembered(talk, tmp_path):
     saved = json.loads((tmp_path / "talk.jsonl").read_text(encoding="utf-8"))["messages"]
     assert [m["role"] for m in saved] == ["user", "assistant"] * 2
     assert saved[0]["content"] == "Good morning ."
-    said = [m["content"] for m in saved if m["role"] == "assistant"]
-    assert done.out == "".join(f"{text}\n" for text in said)
+    printed = [m["content"] for m in saved if m["role"] == "assistant"]
+    assert done.out == "".join(f"{text}\n" for text in printed)
     assert "saved: talk.jsonl" in done.err
 
 
@@ -89,34 +89,34 @@ def test_a_run_that_cannot_answer_is_refused(talk, ner_run):
 # The conversation
 
 
-def test_what_was_said_is_part_of_the_next_prompt(speaker):
-    talked = Conversation(speaker, GREEDY, system="Be kind .")
+def test_what_was_said_is_part_of_the_next_prompt(generator):
+    talked = Conversation(generator, GREEDY, system="Be kind .")
     talked.answer("one")
     prompts = []
-    encode = speaker.encode
-    speaker.encode = lambda dialogues: prompts.extend(dialogues) or encode(dialogues)
+    encode = generator.encode
+    generator.encode = lambda dialogues: prompts.extend(dialogues) or encode(dialogues)
     try:
         talked.answer("two")
     finally:
-        speaker.encode = encode
+        generator.encode = encode
     roles = [m["role"] for m in prompts[0]]
     assert roles == ["system", "user", "assistant", "user"]
 
 
-def test_a_long_conversation_loses_its_beginning(speaker):
-    talked = Conversation(speaker, GREEDY, system="Be kind .")
+def test_a_long_conversation_loses_its_beginning(generator):
+    talked = Conversation(generator, GREEDY, system="Be kind .")
     while not talked.dropped:
         talked.answer("What is 3 plus 4 ? What is 5 plus 6 ? " * 3)
         assert len(talked.messages) < 100
     prompt, new_tokens = talked._prompt()
     assert len(prompt) + new_tokens <= talked.room
-    text = speaker.tokenizer.decode(prompt)
+    text = generator.tokenizer.decode(prompt)
     assert "Be kind" in text
     assert talked.messages[0]["content"].startswith("What is 3")  # nothing is forgotten for /save
 
 
-def test_a_message_that_leaves_no_room_is_refused_and_forgotten(speaker):
-    talked = Conversation(speaker, GREEDY)
+def test_a_message_that_leaves_no_room_is_refused_and_forgotten(generator):
+    talked = Conversation(generator, GREEDY)
     with pytest.raises(TooLong):
         talked.answer("too long " * 600)
     assert talked.messages == []
@@ -124,27 +124,27 @@ def test_a_message_that_leaves_no_room_is_refused_and_forgotten(speaker):
     assert len(talked.messages) == 2
 
 
-def test_a_stopped_answer_is_remembered_as_far_as_it_came(speaker):
-    talked = Conversation(speaker, Settings(max_new_tokens=50, seed=2))
+def test_a_stopped_answer_is_remembered_as_far_as_it_came(generator):
+    talked = Conversation(generator, Settings(max_new_tokens=50, seed=2))
     shown = []
     written = talked.answer("one", show=shown.append, cancelled=lambda: len(shown) >= 2)
     assert written.finish == "cancelled"
     assert talked.messages[-1]["content"] == "".join(shown).strip()
 
 
-def test_a_prompt_that_is_refused_leaves_the_conversation_as_it_was(speaker):
-    talked = Conversation(speaker, GREEDY)
-    encode = speaker.encode
+def test_a_prompt_that_is_refused_leaves_the_conversation_as_it_was(generator):
+    talked = Conversation(generator, GREEDY)
+    encode = generator.encode
 
     def refuse(_):
         raise UserError("no")
 
-    speaker.encode = refuse
+    generator.encode = refuse
     try:
         with pytest.raises(UserError):
             talked.answer("one")
     finally:
-        speaker.encode = encode
+        generator.encode = encode
     assert talked.messages == []
 
 

@@ -167,8 +167,8 @@ def own_run(tmp_path_factory):
 
 
 def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
-    said = export(own_run, folder)
-    assert "the same as the run's own model" in said[0]
+    printed = export(own_run, folder)
+    assert "the same as the run's own model" in printed[0]
     assert type(transformers.AutoModel.from_pretrained(folder)).__name__ == "BertModel"
     assert predicted(cli_inside, folder, texts) == predicted(cli_inside, own_run, texts)
     text = (folder / "README.md").read_text()

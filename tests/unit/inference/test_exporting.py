@@ -14,7 +14,7 @@ from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import RunFailed, UserError
 from lushan.export import hf_folder
 from lushan.export.hf_folder import export
-from lushan.inference.generator import open_speaker
+from lushan.inference.generator import open_generator
 from lushan.inference.load import load
 from lushan.inference.prediction import predict_rows
 from lushan.models.decoding import Settings
@@ -54,12 +54,12 @@ def adapted_run(tmp_path_factory, lm_run):
 
 
 def test_a_pipeline_writes_the_tokens_that_generate_writes(lm_run, folder):
-    said = export(lm_run, folder)
-    assert "the same as the run's own model" in said[0]
-    assert said[-1] == f"exported: {folder}"
-    speaker = open_speaker(lm_run)
+    printed = export(lm_run, folder)
+    assert "the same as the run's own model" in printed[0]
+    assert printed[-1] == f"exported: {folder}"
+    generator = open_generator(lm_run)
     settings = Settings(max_new_tokens=12, greedy=True)
-    ours = speaker.write(speaker.encode(PROMPTS), settings)
+    ours = generator.write(generator.encode(PROMPTS), settings)
     write = transformers.pipeline("text-generation", str(folder))
     for prompt, texts in zip(PROMPTS, ours, strict=True):
         ways = {"max_new_tokens": 12, "do_sample": False}
@@ -77,25 +77,25 @@ def test_the_folder_can_be_generated_from_in_turn(lm_run, folder, cli_inside):
 def test_a_chat_pipeline_answers_as_the_run(chat_run, folder):
     export(chat_run, folder)
     messages = [{"role": "user", "content": "Thank you ."}]
-    speaker = open_speaker(chat_run)
+    generator = open_generator(chat_run)
     settings = Settings(max_new_tokens=8, greedy=True)
-    ours = speaker.write(speaker.encode([messages]), settings)[0][0]
+    ours = generator.write(generator.encode([messages]), settings)[0][0]
     answer = transformers.pipeline("text-generation", str(folder))
     theirs = answer(messages, max_new_tokens=8, do_sample=False)[0]["generated_text"][-1]
     assert theirs["content"].strip() == ours.text.strip()
-    again = open_speaker(folder)
+    again = open_generator(folder)
     assert again.kind == "messages"
-    assert again.encode([messages]) == speaker.encode([messages])
-    assert set(speaker.endings) == set(again.endings)
+    assert again.encode([messages]) == generator.encode([messages])
+    assert set(generator.endings) == set(again.endings)
 
 
 @pytest.mark.slow
 def test_an_encoder_decoder(pairs_run, folder):
     export(pairs_run, folder)
-    speaker, again = open_speaker(pairs_run), open_speaker(folder)
+    generator, again = open_generator(pairs_run), open_generator(folder)
     assert again.is_whole
     settings = Settings(max_new_tokens=8, greedy=True)
-    ours = speaker.write(speaker.encode(SENTENCES), settings)
+    ours = generator.write(generator.encode(SENTENCES), settings)
     prefixed = [f"short: {text}" for text in SENTENCES]
     assert again.write(again.encode(prefixed), settings) == ours
     assert "'short: '" in (folder / "README.md").read_text()
@@ -107,12 +107,12 @@ def test_a_masked_language_model(masked_run, folder):
     fill = transformers.pipeline("fill-mask", str(folder))
     assert len(fill(f"the {fill.tokenizer.mask_token}")) > 1
     with pytest.raises(UserError, match="writes no text"):
-        open_speaker(folder)
+        open_generator(folder)
 
 
 def test_bf16(lm_run, folder):
-    (said, _) = export(lm_run, folder, dtype="bf16")
-    assert "bf16 moves outputs by" in said
+    (printed, _) = export(lm_run, folder, dtype="bf16")
+    assert "bf16 moves outputs by" in printed
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert made.dtype is torch.bfloat16
 
@@ -143,9 +143,9 @@ def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp
     export(reviews_run, folder)
     path = tmp_path / "new.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-    judge = transformers.pipeline("text-classification", str(folder))
+    evaluate = transformers.pipeline("text-classification", str(folder))
     for row in predict_rows(load(reviews_run), read_unlabelled(path, KINDS["text"])):
-        (theirs,) = judge(row["text"])
+        (theirs,) = evaluate(row["text"])
         assert theirs["label"] == row["predicted"]
         assert theirs["score"] == pytest.approx(row["score"], abs=1e-5)
 
@@ -170,16 +170,16 @@ def test_heads_that_transformers_has_not_are_refused(ner_run, folder, monkeypatc
 
 
 def test_an_adapter_is_merged(adapted_run, folder):
-    said = export(adapted_run, folder)
-    assert "the same as the run's own model" in said[0]
+    printed = export(adapted_run, folder)
+    assert "the same as the run's own model" in printed[0]
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert not any("lora" in name for name, _ in made.named_parameters())
 
 
 def test_an_adapter_alone(adapted_run, folder, lm_run):
     peft = pytest.importorskip("peft")
-    said = export(adapted_run, folder, adapter=True)
-    assert "on its base the same" in said[0]
+    printed = export(adapted_run, folder, adapter=True)
+    assert "on its base the same" in printed[0]
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {
         path.name for path in folder.iterdir()
     }

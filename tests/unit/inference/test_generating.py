@@ -10,7 +10,7 @@ from lushan.common.terminal import visible
 from lushan.errors import UserError
 from lushan.inference.batch_generate import as_kind
 from lushan.inference.dialogues import asked
-from lushan.inference.generator import open_speaker
+from lushan.inference.generator import open_generator
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.decoding import Settings
 
@@ -18,8 +18,8 @@ PROMPTS = ["the film", "明月", "two hours I will not get back", ""]
 
 
 @pytest.fixture(scope="module")
-def speaker(lm_run):
-    return open_speaker(lm_run)
+def generator(lm_run):
+    return open_generator(lm_run)
 
 
 def records(done):
@@ -115,9 +115,9 @@ def test_a_prompt_beyond_the_positions_is_refused_with_its_line(lm_run, cli_insi
     assert "p.txt:2" in done.err
 
 
-def test_a_text_ends_where_the_positions_end_and_that_is_told(lm_run, cli_inside, speaker):
+def test_a_text_ends_where_the_positions_end_and_that_is_reported(lm_run, cli_inside, generator):
     nearly = "the film " * 120
-    length = len(speaker.encode([nearly])[0])
+    length = len(generator.encode([nearly])[0])
     assert 400 < length < 505
     done = cli_inside(
         "generate", lm_run, "--prompt", nearly, "-n", 200, "--output", "-", "--greedy"
@@ -128,7 +128,7 @@ def test_a_text_ends_where_the_positions_end_and_that_is_told(lm_run, cli_inside
 
 
 @pytest.mark.parametrize(
-    ("ways", "said"),
+    ("ways", "printed"),
     [
         ([], "--prompt"),
         (["--prompt", "a", "--temperature", "-1"], "--temperature"),
@@ -141,10 +141,10 @@ def test_a_text_ends_where_the_positions_end_and_that_is_told(lm_run, cli_inside
         (["--input", "-", "--format", "csv"], "--format"),
     ],
 )
-def test_mistakes(lm_run, cli_inside, ways, said):
+def test_mistakes(lm_run, cli_inside, ways, printed):
     done = cli_inside("generate", lm_run, *ways)
     assert done.code == 2
-    assert said in done.err
+    assert printed in done.err
     assert "Traceback" not in done.err
 
 
@@ -160,17 +160,17 @@ def test_a_run_that_only_reads_is_refused(ner_run, cli_inside, tmp_path):
 
 def test_a_chat_run_answers_by_its_template_or_goes_on_raw(chat_run, cli_inside):
     ways = ["-n", 8, "--greedy", "--output", "-"]
-    (said,) = records(cli_inside("generate", chat_run, "--prompt", "Thank you .", *ways))
-    assert said["prompt"] == [{"role": "user", "content": "Thank you ."}]
-    told = ["--system", "Answer ."]
-    (other,) = records(cli_inside("generate", chat_run, "--prompt", "Thank you .", *ways, *told))
+    (printed,) = records(cli_inside("generate", chat_run, "--prompt", "Thank you .", *ways))
+    assert printed["prompt"] == [{"role": "user", "content": "Thank you ."}]
+    content = ["--system", "Answer ."]
+    (other,) = records(cli_inside("generate", chat_run, "--prompt", "Thank you .", *ways, *content))
     assert other["prompt"][0] == {"role": "system", "content": "Answer ."}
     (raw,) = records(cli_inside("generate", chat_run, "--prompt", "Thank you .", *ways, "--raw"))
     assert raw["prompt"] == "Thank you ."
 
 
 @pytest.mark.slow
-def test_a_source_is_answered_as_it_was_judged_unless_told_otherwise(pairs_run, cli_inside):
+def test_a_source_is_answered_as_it_was_evaluated_unless_told_otherwise(pairs_run, cli_inside):
     first, again, drawn, other = (
         records(cli_inside("generate", pairs_run, "--prompt", "one two", "--output", "-", *ways))
         for ways in ([], ["--seed", 2], ["--temperature", 1.5], ["--temperature", 1.5, "--seed", 2])
@@ -180,7 +180,7 @@ def test_a_source_is_answered_as_it_was_judged_unless_told_otherwise(pairs_run, 
     assert drawn != other
 
 
-def test_a_source_that_is_too_long_is_cut_and_that_is_told(pairs_run, cli_inside):
+def test_a_source_that_is_too_long_is_cut_and_that_is_reported(pairs_run, cli_inside):
     done = cli_inside("generate", pairs_run, "--prompt", "one two " * 600, "-n", 4)
     assert done.code == 0, done.err
     assert "note: 1 of 1 sources were cut at their ends" in done.err
@@ -240,7 +240,7 @@ def test_a_file_without_a_field_of_prompts(tmp_path):
         read_prompts(path, "text", "txt")
 
 
-def test_a_batch_is_as_large_as_is_asked(speaker, monkeypatch):
+def test_a_batch_is_as_large_as_is_asked(generator, monkeypatch):
     sizes = []
     from lushan.inference import generator
 
@@ -251,14 +251,14 @@ def test_a_batch_is_as_large_as_is_asked(speaker, monkeypatch):
         return original(model, prompts, *args, **options)
 
     monkeypatch.setattr(generator, "generate", counted)
-    ids = speaker.encode(["a", "bb", "the film", "x"])
-    speaker.write(ids, Settings(max_new_tokens=2, num_samples=2), batch_size=4)
+    ids = generator.encode(["a", "bb", "the film", "x"])
+    generator.write(ids, Settings(max_new_tokens=2, num_samples=2), batch_size=4)
     assert sizes == [2, 2]
 
 
-def test_a_prompt_is_what_the_model_was_trained_on(speaker):
-    tokenizer = speaker.tokenizer
-    (ids,) = speaker.encode(["the film"])
+def test_a_prompt_is_what_the_model_was_trained_on(generator):
+    tokenizer = generator.tokenizer
+    (ids,) = generator.encode(["the film"])
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.eos_token_id not in ids
     assert as_kind(Prompt("0", "a", {}), "text") == "a"
@@ -284,9 +284,9 @@ def test_tools_are_part_of_the_prompt(chat_run, cli_inside, tmp_path):
     assert [tool["function"]["name"] for tool in own["tools"]] == ["add"]
     (given,) = records(cli_inside("generate", chat_run, "--input", "p.jsonl", *ways))
     assert given["tools"] == [TOOL]
-    speaker = open_speaker(chat_run)
-    bare, with_tools = speaker.encode([given["prompt"], asked(given["prompt"], [TOOL])])
-    assert "weather" in speaker.tokenizer.decode(with_tools)
+    generator = open_generator(chat_run)
+    bare, with_tools = generator.encode([given["prompt"], asked(given["prompt"], [TOOL])])
+    assert "weather" in generator.tokenizer.decode(with_tools)
     assert len(with_tools) > len(bare)
 
 
@@ -301,12 +301,12 @@ def test_calls_and_results_are_part_of_the_prompt(tmp_path, chat_run):
     (prompt,) = read_prompts(path, "messages")
     messages = as_kind(prompt, "messages")
     assert messages[1] == {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    speaker = open_speaker(chat_run)
-    text = speaker.tokenizer.decode(speaker.encode([messages])[0])
+    generator = open_generator(chat_run)
+    text = generator.tokenizer.decode(generator.encode([messages])[0])
     assert "Oslo" in text
     assert "None" not in text
     mood = [{"role": "user", "content": "hi", "mood": "good"}]
-    assert speaker.unseen([mood, asked(messages, [TOOL])]) == {"mood": 1}
+    assert generator.unseen([mood, asked(messages, [TOOL])]) == {"mood": 1}
 
 
 @pytest.mark.parametrize("text", ["[", '["weather"]', "[]"])

@@ -91,7 +91,7 @@ def test_it_is_read_in_other_formats_too(body_run, write, monkeypatch):
     assert texts(read(body_run, "-", format="table")) == ["great fun", "dull film"]
 
 
-def test_plain_text_is_a_text_in_each_line_and_that_is_told(body_run, write):
+def test_plain_text_is_a_text_in_each_line_and_that_is_reported(body_run, write):
     found = read(body_run, write("x.txt", "great fun\ndull\n"))
     assert texts(found) == ["great fun", "dull"]
     assert any("plain text" in note for note in found.notes)
@@ -108,7 +108,7 @@ def test_a_file_without_the_column_is_refused_with_what_to_write(body_run, write
     assert texts(found) == ["Movie"]
 
 
-def test_in_another_format_the_only_column_stands_for_it_and_that_is_told(body_run, write):
+def test_in_another_format_the_only_column_stands_for_it_and_that_is_reported(body_run, write):
     found = read(body_run, write("x.jsonl", '{"id": 1, "review": "fine", "label": "pos"}\n'))
     assert texts(found) == ["fine"]
     assert any("'review'" in note for note in found.notes)

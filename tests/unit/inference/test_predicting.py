@@ -24,7 +24,7 @@ def long(tmp_path):
     return tmp_path / "long.txt"
 
 
-def test_what_is_truncated_is_counted_and_told(ner_run, cli_inside, long):
+def test_what_is_truncated_is_counted_and_reported(ner_run, cli_inside, long):
     done = cli_inside("predict", ner_run, "--input", long)
     first, second = records(done)
     assert first["truncated"] is True
@@ -46,10 +46,10 @@ def test_windows_are_joined_as_evaluation_joins_them(reviews_run, cli_inside, tm
     text = "a warm and clever film " * 150
     (tmp_path / "long.tsv").write_text(f"sentence\tlabel\n{text}\tgood\n")
     way = ["data.stride=100", f"data.test={tmp_path / 'long.tsv'}"]
-    (judged,) = evaluate(reviews_run, overrides=way)["records"]
+    (evaluated,) = evaluate(reviews_run, overrides=way)["records"]
     done = cli_inside("predict", reviews_run, "--input", "long.tsv", "--stride", "100")
     (asked,) = records(done)
-    assert asked["probabilities"] == pytest.approx(judged["probabilities"], abs=1e-6)
+    assert asked["probabilities"] == pytest.approx(evaluated["probabilities"], abs=1e-6)
     (cut,) = records(cli_inside("predict", reviews_run, "--input", "long.tsv"))
     assert cut["truncated"] is True
     assert cut["probabilities"] != pytest.approx(asked["probabilities"], abs=1e-6)
@@ -87,17 +87,17 @@ def test_the_perplexity_is_that_of_evaluation(lm_run, cli_inside, tmp_path):
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": "the film was slow"}) + "\n")
     (asked,) = records(cli_inside("predict", lm_run, "--input", "x.jsonl"))
     node = ["data._target_=lushan.data.formats.Text", f"+data.test={tmp_path / 'x.jsonl'}"]
-    judged = evaluate(lm_run, overrides=node)
-    assert asked["perplexity"] == pytest.approx(judged["metrics"]["test/perplexity"], rel=1e-5)
+    evaluated = evaluate(lm_run, overrides=node)
+    assert asked["perplexity"] == pytest.approx(evaluated["metrics"]["test/perplexity"], rel=1e-5)
 
 
 def test_chat_runs_evaluate_dialogues_and_refuse_what_has_no_answer(chat_run, cli_inside, tmp_path):
-    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Thank you ."}]
-    (tmp_path / "x.jsonl").write_text(json.dumps({"messages": said}) + "\n")
+    printed = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Thank you ."}]
+    (tmp_path / "x.jsonl").write_text(json.dumps({"messages": printed}) + "\n")
     (found,) = records(cli_inside("predict", chat_run, "--input", "x.jsonl"))
-    assert found["messages"] == said
+    assert found["messages"] == printed
     assert found["perplexity"] > 1
-    (tmp_path / "y.jsonl").write_text(json.dumps({"messages": said[:1]}) + "\n")
+    (tmp_path / "y.jsonl").write_text(json.dumps({"messages": printed[:1]}) + "\n")
     done = cli_inside("predict", chat_run, "--input", "y.jsonl")
     assert done.code == 2
     assert "y.jsonl:1" in done.err

@@ -109,9 +109,9 @@ def test_a_report_knows_that_lower_is_better(runs, tmp_path, cli_inside):
     done = cli_inside("report", *map(str, runs), "--output", str(tmp_path / "site"))
     assert done.code == 0, done.err
     text = "".join(p.read_text("utf-8") for p in (tmp_path / "site").rglob("*.js"))
-    told = text.replace("\\", "")
-    assert '"test/brier":{"head":"test/brier","scale":1,"digits":4,"lower":true}' in told
-    assert '"test/ece":{"head":"test/ece","scale":1,"digits":4,"lower":true}' in told
+    shown = text.replace("\\", "")
+    assert '"test/brier":{"head":"test/brier","scale":1,"digits":4,"lower":true}' in shown
+    assert '"test/ece":{"head":"test/ece","scale":1,"digits":4,"lower":true}' in shown
 
 
 def test_a_claim_reads_its_direction():
@@ -152,8 +152,8 @@ def test_a_search_minimises_it(tmp_path, capsys, monkeypatch):
     with (searches.the_folder(tmp_path) / "trials.csv").open(newline="") as file:
         values = {row["trial"]: float(row["val/ece"]) for row in csv.DictReader(file)}
     best = min(values, key=values.get)
-    told = "\n".join(job_status.notes())
-    assert f"best: trial {best}, val/ece {values[best]:.4f}" in told
+    shown = "\n".join(job_status.notes())
+    assert f"best: trial {best}, val/ece {values[best]:.4f}" in shown
 
 
 # Early stopping

@@ -28,7 +28,7 @@ several = st.lists(st.tuples(sets, sets), min_size=1)
 numbers = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=20)
 
 
-class Judged:
+class ClassCounts:
     """The metrics of a split, and its classes one by one."""
 
     def __init__(self, found: Any, classes: Any = None) -> None:
@@ -37,12 +37,12 @@ class Judged:
         self.report = classes and classes.report.as_dict()
 
 
-def score(kind: str, gold: Any, predicted: Any, labels: Any = ()) -> Judged:
+def score(kind: str, gold: Any, predicted: Any, labels: Any = ()) -> ClassCounts:
     if kind == "regression":
-        return Judged(measuring.of_numbers(list(gold), list(predicted)))
+        return ClassCounts(measuring.of_numbers(list(gold), list(predicted)))
     several = kind == "multilabel"
     found = measuring.of_labels(gold, predicted, labels, several=several)
-    return Judged(found, classification.classes(gold, predicted, labels=labels))
+    return ClassCounts(found, classification.classes(gold, predicted, labels=labels))
 
 
 def sides(rows: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:

@@ -11,7 +11,7 @@ LOSSES, TOKENS, HITS, BYTES = (
 )
 
 
-def judged(losses, tokens, hits, sizes=None):
+def evaluated(losses, tokens, hits, sizes=None):
     rows = [
         {"loss": x, "tokens": n, "hits": h} for x, n, h in zip(losses, tokens, hits, strict=True)
     ]
@@ -21,7 +21,7 @@ def judged(losses, tokens, hits, sizes=None):
 
 
 def test_they_are_ratios_of_sums_and_no_means_of_ratios():
-    found = judged(LOSSES, TOKENS, HITS, BYTES).values
+    found = evaluated(LOSSES, TOKENS, HITS, BYTES).values
     assert found["loss"] == pytest.approx(20 / 8)
     assert found["perplexity"] == pytest.approx(math.exp(20 / 8))
     assert found["token_accuracy"] == pytest.approx(2 / 8)
@@ -29,13 +29,13 @@ def test_they_are_ratios_of_sums_and_no_means_of_ratios():
 
 
 def test_without_bytes_there_are_no_bits_per_byte():
-    assert "bits_per_byte" not in judged(LOSSES, TOKENS, HITS).values
+    assert "bits_per_byte" not in evaluated(LOSSES, TOKENS, HITS).values
 
 
 def test_a_uniform_model_needs_its_entropy():
     """256 equally likely bytes, one token each: eight bits a byte and a perplexity of 256."""
     size = np.array([100.0])
-    found = judged(size * math.log(256), size, size * 0, size).values
+    found = evaluated(size * math.log(256), size, size * 0, size).values
     assert found["bits_per_byte"] == pytest.approx(8)
     assert found["perplexity"] == pytest.approx(256)
 
@@ -43,7 +43,7 @@ def test_a_uniform_model_needs_its_entropy():
 def test_intervals_hold_the_number():
     rng = np.random.default_rng(1)
     tokens = rng.integers(5, 50, size=80).astype(float)
-    found = judged(tokens * rng.normal(3, 0.3, size=80), tokens, tokens * 0, tokens * 3)
+    found = evaluated(tokens * rng.normal(3, 0.3, size=80), tokens, tokens * 0, tokens * 3)
     for name, (low, high) in found.intervals.items():
         if name != "token_accuracy":
             assert low < found.values[name] < high
@@ -51,9 +51,9 @@ def test_intervals_hold_the_number():
 
 def test_a_single_document_has_no_interval():
     one = np.array([5.0])
-    assert judged(one, one, one, one).intervals == {}
+    assert evaluated(one, one, one, one).intervals == {}
 
 
 def test_without_examples_nothing_is_defined():
     empty = np.zeros(0)
-    assert math.isnan(judged(empty, empty, empty, empty).values["perplexity"])
+    assert math.isnan(evaluated(empty, empty, empty, empty).values["perplexity"])

@@ -23,22 +23,22 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def judge(folder: Path, gold: str, predicted: str, **options: object) -> object:
+def evaluate(folder: Path, gold: str, predicted: str, **options: object) -> object:
     pair = write(folder, "gold.conll", gold), write(folder, "pred.conll", predicted)
     return score(*pair, **options)  # type: ignore[arg-type]
 
 
 def refusal(folder: Path, gold: str, predicted: str, **options: object) -> UserError:
     with pytest.raises(UserError) as caught:
-        judge(folder, gold, predicted, **options)
+        evaluate(folder, gold, predicted, **options)
     return caught.value
 
 
 def test_two_files(tmp_path: Path) -> None:
-    verdict = judge(tmp_path, GOLD, PREDICTED)
-    assert verdict.metrics["entity_f1"] == 0.5
-    assert verdict.metrics["token_accuracy"] == 0.8
-    content = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
+    scored = evaluate(tmp_path, GOLD, PREDICTED)
+    assert scored.metrics["entity_f1"] == 0.5
+    assert scored.metrics["token_accuracy"] == 0.8
+    content = json.loads(json.dumps(scored.as_dict(), allow_nan=False))
     assert content["counts"] == {
         "sentences": 2, "tokens": 5, "differing_tokens": 0, "gold": 2, "predicted": 2, "correct": 1,
     }  # fmt: skip
@@ -50,7 +50,7 @@ def test_two_files(tmp_path: Path) -> None:
 
 
 def test_table(tmp_path: Path) -> None:
-    lines = judge(tmp_path, GOLD, PREDICTED).table().split("\n")
+    lines = evaluate(tmp_path, GOLD, PREDICTED).table().split("\n")
     assert lines[0] == "2 sentences, 5 tokens, 2 entities; 2 found, 1 of them right"
     assert "人                   100.00        100.00        100.00        1" in lines
     assert any(line.startswith("entity F1 50.00 %, 95 % interval") for line in lines)
@@ -70,31 +70,31 @@ def test_what_files_look_like(tmp_path: Path) -> None:
     text = "\ufeffa\u3000b\tB-X\r\n\t\r\n\r\nc\u2028d\tO\r\n"
     packed = tmp_path / "gold.conll.gz"
     packed.write_bytes(gzip.compress(text.encode()))
-    verdict = score(packed, write(tmp_path, "p", "a\u3000b  B-X\n\nc\u2028d  O\n\n\n"))
-    assert (verdict.sentences, verdict.tokens, verdict.metrics["entity_f1"]) == (2, 2, 1.0)
+    scored = score(packed, write(tmp_path, "p", "a\u3000b  B-X\n\nc\u2028d  O\n\n\n"))
+    assert (scored.sentences, scored.tokens, scored.metrics["entity_f1"]) == (2, 2, 1.0)
 
 
 def test_schemes_may_differ(tmp_path: Path) -> None:
-    verdict = judge(tmp_path, GOLD, "李 B-人\n白 E-人\n\nNew S-LOC\nYork O\nis O\n")
-    assert verdict.schemes == ("iob2", "iobes")
-    assert verdict.metrics["entity_f1"] == 0.5
-    assert verdict.metrics["token_accuracy"] == 0.8
-    assert any("schemes differ" in note for note in verdict.notes)
+    scored = evaluate(tmp_path, GOLD, "李 B-人\n白 E-人\n\nNew S-LOC\nYork O\nis O\n")
+    assert scored.schemes == ("iob2", "iobes")
+    assert scored.metrics["entity_f1"] == 0.5
+    assert scored.metrics["token_accuracy"] == 0.8
+    assert any("schemes differ" in note for note in scored.notes)
 
 
 def test_all_i_output_is_iob1_unless_it_is_named(tmp_path: Path) -> None:
     output = "李 I-人\n白 I-人\n\nNew I-LOC\nYork O\nis O\n"
-    verdict = judge(tmp_path, GOLD, output)
-    assert verdict.schemes == ("iob2", "iob1")
-    assert verdict.metrics["entity_f1"] == verdict.metrics["entity_f1_strict"] == 0.5
-    verdict = judge(tmp_path, GOLD, output, pred_scheme="iob2")
-    assert verdict.metrics["entity_f1"] == 0.5
-    assert verdict.metrics["entity_f1_strict"] == 0.0
-    assert verdict.notes[0].startswith(
+    scored = evaluate(tmp_path, GOLD, output)
+    assert scored.schemes == ("iob2", "iob1")
+    assert scored.metrics["entity_f1"] == scored.metrics["entity_f1_strict"] == 0.5
+    scored = evaluate(tmp_path, GOLD, output, pred_scheme="iob2")
+    assert scored.metrics["entity_f1"] == 0.5
+    assert scored.metrics["entity_f1_strict"] == 0.0
+    assert scored.notes[0].startswith(
         "2 predicted tags are ill-formed in iob2 (2 entities); the first:"
     )
-    assert "'I-人' at the start in line 1" in verdict.notes[0]
-    assert "strict mode" in verdict.notes[1]
+    assert "'I-人' at the start in line 1" in scored.notes[0]
+    assert "strict mode" in scored.notes[1]
 
 
 @pytest.mark.parametrize("ours", SCHEMES)
@@ -104,10 +104,10 @@ def test_a_scheme_on_each_side(ours: str, theirs: str, named: bool, tmp_path: Pa
     """The same entities are all right, on every level, in whatever schemes they are written."""
     texts = [conll_2003(sentences(60, scheme)) for scheme in (ours, theirs)]
     options = {"gold_scheme": ours, "pred_scheme": theirs} if named else {}
-    verdict = judge(tmp_path, *texts, **options)
-    assert verdict.schemes == (ours, theirs)
-    assert set(verdict.metrics.values()) == {1.0}
-    assert len(verdict.notes) == (ours != theirs)
+    scored = evaluate(tmp_path, *texts, **options)
+    assert scored.schemes == (ours, theirs)
+    assert set(scored.metrics.values()) == {1.0}
+    assert len(scored.notes) == (ours != theirs)
 
 
 def test_wrong_output_scores_the_same_in_any_scheme(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_wrong_output_scores_the_same_in_any_scheme(tmp_path: Path) -> None:
     for row in output[::7]:
         row[0] = "B-PER"
     same = [repair(row, "iob1") for row in gold]
-    wanted = judge(
+    wanted = evaluate(
         tmp_path,
         conll_2003([convert(row, "iob1", "iob2") for row in same]),
         conll_2003(output),
     )
-    found = judge(tmp_path, conll_2003(gold), conll_2003(output))
+    found = evaluate(tmp_path, conll_2003(gold), conll_2003(output))
     assert found.schemes == ("iob1", "iob2")
     strict = {"entity_f1_strict"}  # which drops the two strays
     assert {k: v for k, v in found.metrics.items() if k not in strict} == {
@@ -136,11 +136,11 @@ def test_alignment_by_position(tmp_path: Path) -> None:
     changed = PREDICTED.replace("York", "&amp;York")
     error = refusal(tmp_path, GOLD, changed)
     assert "--align position" in str(error.hint)
-    verdict = judge(tmp_path, GOLD, changed, align="position")
-    assert verdict.metrics == judge(tmp_path, GOLD, PREDICTED).metrics
-    assert verdict.as_dict()["counts"]["differing_tokens"] == 1
-    assert verdict.notes[0].startswith("1 of 5 tokens differ, compared by position; the first:")
-    assert f"'&amp;York' in {tmp_path / 'pred.conll'}:5, 'York' in gold" in verdict.notes[0]
+    scored = evaluate(tmp_path, GOLD, changed, align="position")
+    assert scored.metrics == evaluate(tmp_path, GOLD, PREDICTED).metrics
+    assert scored.as_dict()["counts"]["differing_tokens"] == 1
+    assert scored.notes[0].startswith("1 of 5 tokens differ, compared by position; the first:")
+    assert f"'&amp;York' in {tmp_path / 'pred.conll'}:5, 'York' in gold" in scored.notes[0]
     error = refusal(tmp_path, GOLD, "李 B-人\n\nNew B-LOC\nYork O\nis O\n", align="position")
     assert "(1 and 2 tokens in this sentence)" in error.problem
     assert error.line == 2
@@ -150,19 +150,19 @@ def test_alignment_by_position(tmp_path: Path) -> None:
 
 def test_what_the_files_hold_besides_is_said_once(tmp_path: Path) -> None:
     text = "a O O\n\n\ufeffb O O\n"
-    verdict = score(write(tmp_path, "both", text))
-    assert len(verdict.notes) == 1
-    assert "1 byte order mark" in verdict.notes[0]
+    scored = score(write(tmp_path, "both", text))
+    assert len(scored.notes) == 1
+    assert "1 byte order mark" in scored.notes[0]
 
 
 def test_named_scheme(tmp_path: Path) -> None:
     same = "a I-X\nb B-X\n"
-    assert judge(tmp_path, same, same, scheme="iob1").notes == []
-    assert len(judge(tmp_path, same, same, scheme="BIO").notes) == 3
+    assert evaluate(tmp_path, same, same, scheme="iob1").notes == []
+    assert len(evaluate(tmp_path, same, same, scheme="BIO").notes) == 3
 
 
 def test_no_entities(tmp_path: Path) -> None:
-    content = judge(tmp_path, "a O\n", "a O\n").as_dict()
+    content = evaluate(tmp_path, "a O\n", "a O\n").as_dict()
     assert content["metrics"]["token_accuracy_without_o"] is None
     assert content["metrics"]["entity_f1"] == 0.0
 
@@ -215,5 +215,5 @@ def test_bad_tag_under_a_named_scheme(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\n", "a Q-X\n", scheme="iob2")
     assert "'Q-X' is not a tag of any scheme" in str(error)
     assert error.line == 1
-    notes = judge(tmp_path, "a O\n", "a S-X\n", scheme="iob2").notes
+    notes = evaluate(tmp_path, "a O\n", "a S-X\n", scheme="iob2").notes
     assert "'S-X' is not a tag of the scheme iob2 in line 1. iobes fits them better." in notes[0]

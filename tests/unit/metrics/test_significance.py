@@ -115,12 +115,12 @@ def test_randomisation_of_bleu_is_sacrebleus() -> None:
     metric = BLEU()
     stats = metric._extract_corpus_statistics(one, [gold])
     base = {"BLEU": (np.array(stats), metric._aggregate_and_compute(stats))}
-    _, told = _paired_ar_test(base, "x", other, [gold], {"BLEU": metric}, n_samples=2000, seed=1)
+    _, shown = _paired_ar_test(base, "x", other, [gold], {"BLEU": metric}, n_samples=2000, seed=1)
     sides = [Bleu().counts(side, [[g] for g in gold])[0] for side in (one, other)]
     found = randomisation(*sides, Bleu().score, resamples=8000)
-    assert 0.002 < told["BLEU"].p_value < 0.6
-    assert found.p == pytest.approx(told["BLEU"].p_value, abs=0.03)
-    assert found.effect == pytest.approx(base["BLEU"][1].score - told["BLEU"].score)
+    assert 0.002 < shown["BLEU"].p_value < 0.6
+    assert found.p == pytest.approx(shown["BLEU"].p_value, abs=0.03)
+    assert found.effect == pytest.approx(base["BLEU"][1].score - shown["BLEU"].score)
 
 
 def test_several_runs_are_averaged_and_an_example_is_exchanged_in_all() -> None:

@@ -1,4 +1,4 @@
-"""AdaLoRA: ranks are taken away as the training says, and a resumed one goes on as it was."""
+"""AdaLoRA: ranks are removed as the training says, and a resumed one continues as it was."""
 
 import copy
 
@@ -49,7 +49,7 @@ def test_ranks_go_until_the_target_is_left():
     assert (config.tinit, config.tfinal, config.total_step) == (2, 3, STEPS)
     left, _ = trained(encoder, range(STEPS))
     modules = encoder.adaptation.changed
-    assert left[:2] == [4 * modules] * 2  # nothing is taken away in the first steps
+    assert left[:2] == [4 * modules] * 2  # nothing is removed in the first steps
     assert left == sorted(left, reverse=True)
     assert left[STEPS - 3 - 1 :] == [2 * modules] * 4  # and no more in the last ones
     assert sum(map(sum, config.rank_pattern.values())) == 2 * modules
@@ -138,7 +138,7 @@ def test_settings_that_cannot_be(options, key):
     assert caught.value.key == f"peft.config.{key}"
 
 
-def test_a_weight_without_a_gradient_is_told():
+def test_a_weight_without_a_gradient_is_reported():
     encoder = fresh()
     encoder.adaptation.follow(STEPS)
     frozen = next(p for n, p in encoder.named_parameters() if ".lora_A." in n)

@@ -47,13 +47,13 @@ def test_applied_and_put_back_also_after_an_error() -> None:
     ema.update(module)
     seen = []
 
-    def judge() -> None:
+    def evaluate() -> None:
         with ema.applied_to(module):
             seen.append(module.bias.item())
             raise KeyError
 
     with pytest.raises(KeyError):
-        judge()
+        evaluate()
     assert seen == [2.0]
     assert module.bias.item() == 3.0
     assert ema.averages()["bias"].item() == 2.0

@@ -159,7 +159,7 @@ def test_a_head_need_not_say_that_it_is_not_structured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "allowed", "said"),
+    ("head", "allowed", "printed"),
     [
         (Other, ALLOWED, "width"),
         (Narrow, ALLOWED, "(1, 2, 2), not (1, 2, 3)"),
@@ -168,10 +168,10 @@ def test_a_head_need_not_say_that_it_is_not_structured() -> None:
         (heads.CRF, None, "sequences of tags"),
     ],
 )
-def test_what_is_no_head_is_refused_before_training(head, allowed, said) -> None:
+def test_what_is_no_head_is_refused_before_training(head, allowed, printed) -> None:
     with pytest.raises(UserError) as refused:
         heads.make_head(functools.partial(head), width=8, num_labels=3, allowed=allowed)
-    assert said in str(refused.value)
+    assert printed in str(refused.value)
     assert refused.value.key == "task.head"
 
 

@@ -28,7 +28,7 @@ def prepared(folder, *lines):
 FRESH = "tokenizer (trained on the training text)"
 
 
-def test_a_fresh_model_is_told_as_such(ner_run, lm_run):
+def test_a_fresh_model_is_reported_as_such(ner_run, lm_run):
     for run, parts in ((ner_run, "encoder, head ("), (lm_run, f"encoder, {FRESH}")):
         log = (run / "log.txt").read_text(encoding="utf-8")
         assert "pretrained: nothing" in log
@@ -88,7 +88,7 @@ def vocabulary(folder, tokens):
     return made
 
 
-def test_a_few_tokens_may_be_renamed_and_are_told(tmp_path):
+def test_a_few_tokens_may_be_renamed_and_are_reported(tmp_path):
     tokens = ["[UNK]", "[PAD]", *(f"t{i}" for i in range(98))]
     vocabulary(tmp_path / "weights", tokens)
     path = str(tmp_path / "weights")

@@ -100,7 +100,7 @@ def test_merging(method, model):
     assert merged.state_dict().keys() == plain.model.state_dict().keys()
     plain.model.load_state_dict(merged.state_dict())
     assert torch.allclose(adapters.outputs(plain, given), wanted, atol=1e-5)
-    # What was merged goes on learning as it was.
+    # What was merged continues learning as it was.
     assert torch.equal(adapters.outputs(encoder, given), wanted)
     assert encoder.state_dict().keys() == state.keys()
 

@@ -86,8 +86,8 @@ def test_packed_documents_are_refused(method, model):
 def test_positions_are_those_behind_the_prompt(method):
     encoder = ready(method, "gpt2")
     places = torch.arange(4)[None]
-    told = encoder(input_ids=TEXT, position_ids=places).logits
-    assert torch.allclose(told, encoder(input_ids=TEXT).logits, atol=1e-6)
+    shown = encoder(input_ids=TEXT, position_ids=places).logits
+    assert torch.allclose(shown, encoder(input_ids=TEXT).logits, atol=1e-6)
 
 
 def test_there_is_less_room_for_the_text():

@@ -61,7 +61,7 @@ def test_the_same_numbers_from_less_memory(name):
     assert less < kept / 2
 
 
-def test_a_family_that_cannot_is_told(monkeypatch):
+def test_a_family_that_cannot_is_reported(monkeypatch):
     family = type(made("llama").model)
     monkeypatch.setattr(family, "supports_gradient_checkpointing", False)
     with pytest.raises(UserError, match="cannot compute its layers again"):

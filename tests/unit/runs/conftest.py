@@ -35,15 +35,15 @@ def config(tmp_path: Path) -> dict[str, Any]:
 def carried_out(config: dict[str, Any]) -> Callable[..., RunFolder]:
     """A complete run, some of its config changed by dotted keys."""
 
-    def carry_out(value: float = 0.5, **changes: Any) -> RunFolder:
+    def execute(value: float = 0.5, **changes: Any) -> RunFolder:
         folder = begin(config, **changes)
-        with folder.own():
+        with folder.locked():
             changed = _changed(config, changes)
             folder.start(changed, choices={"task/head": "linear"}, overrides=["seed=1"])
             folder.complete(result(changed, value))
         return folder
 
-    return carry_out
+    return execute
 
 
 def begin(config: dict[str, Any], **changes: Any) -> RunFolder:

@@ -44,9 +44,9 @@ class Job:
     threads = None
 
     def __call__(self, cfg):
-        return self.carry_out(cfg)
+        return self.execute(cfg)
 
-    def carry_out(self, cfg, checked=None):
+    def execute(self, cfg, checked=None):
         what = cfg.name
         note(f"{what}.begun", threads=self.threads)
         return dataclasses.replace(getattr(self, what)(), seconds=0.5)

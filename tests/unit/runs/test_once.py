@@ -29,16 +29,16 @@ class Counter:
     def __init__(self, folder, monkeypatch):
         self.folder, self.monkeypatch = folder, monkeypatch
 
-    def watch(self, owner, name):
+    def watch(self, holder, name):
         """Count the calls of a function, by its name."""
-        place, called = self.folder / f"{name}.calls", getattr(owner, name)
+        place, called = self.folder / f"{name}.calls", getattr(holder, name)
 
         def counted(*args, **options):
             with place.open("a") as file:
                 file.write(".")
             return called(*args, **options)
 
-        self.monkeypatch.setattr(owner, name, counted)
+        self.monkeypatch.setattr(holder, name, counted)
 
     def take(self, name):
         """The calls since the last time."""

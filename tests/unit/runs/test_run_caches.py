@@ -52,8 +52,8 @@ def test_a_damaged_file_is_made_again_with_one_line(name, damage, tmp_path, capl
     assert made(path) == 1
     assert path.read_bytes() == b"0123456789" * 100
     assert is_whole(path)
-    said = 0 if name == "x.arrow" and damage is removed else 1
-    assert [str(path) in text for text in caplog.messages] == [True] * said
+    printed = 0 if name == "x.arrow" and damage is removed else 1
+    assert [str(path) in text for text in caplog.messages] == [True] * printed
     caches._proved.clear()
     assert made(path) == 0
 

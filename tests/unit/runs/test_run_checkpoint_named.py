@@ -1,4 +1,4 @@
-"""`ckpt_path` is looked at before anything is read or built."""
+"""`ckpt_path` is inspected before anything is read or built."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_metrics_with_intervals_then_classes_then_notes(done):
     ]
 
 
-def test_who_judges_again_sees_the_tags_of_tokens_too(done):
+def test_who_evaluates_again_sees_the_tags_of_tokens_too(done):
     lines = closing_text(done, every_level=True).splitlines()
     assert lines[-4:-1] == [
         "",
@@ -54,9 +54,9 @@ def test_who_judges_again_sees_the_tags_of_tokens_too(done):
 
 
 def test_the_plain_report_is_that_of_the_main_number(done):
-    told = done.to_dict()
-    assert told["report"] == done.reports["test"]["entity"]
-    again = type(done).from_dict(told, file=done.folder / "result.json")
+    shown = done.to_dict()
+    assert shown["report"] == done.reports["test"]["entity"]
+    again = type(done).from_dict(shown, file=done.folder / "result.json")
     assert again.reports == done.reports
     assert "report" not in again.extra
 

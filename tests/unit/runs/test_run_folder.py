@@ -34,7 +34,7 @@ def fork(function):
 
 def end_with(error, folder, config, **record):
     """Start, change the record, and raise."""
-    with folder.own():
+    with folder.locked():
         folder.start(config)
         content = json.loads(folder.run_json.read_text())
         folder.run_json.write_text(json.dumps(content | record | {"sha256": None}))
@@ -48,17 +48,17 @@ def test_making_one_touches_nothing(folder):
 
 
 def test_from_new_to_complete(folder, config, carried_out):
-    with folder.own():
+    with folder.locked():
         folder.start(config, overrides=["seed=1"])
         assert folder.state == "running"
-        assert folder.owner() is not None
+        assert folder.holder() is not None
     assert folder.state == "interrupted"
     assert folder.status().reason == "ended without a result"
     assert carried_out().path == folder.path
     status = folder.status()
     assert (status.state, status.attempts, status.reason) == ("complete", 2, None)
     assert status.record["main_metric"]["name"] == "test/entity_f1"
-    assert folder.owner() is None
+    assert folder.holder() is None
     result = stored(config)
     assert result is not None
     assert result.metrics["test/entity_f1"] == 0.5
@@ -104,7 +104,7 @@ def test_what_a_mistake_does_not_remove(folder, config, kept):
             end_with(ValueError("no"), folder, config)
 
     def trained():
-        with folder.own():
+        with folder.locked():
             folder.start(config)
             (folder.path / kept).mkdir() if kept == "checkpoints" else (folder.path / kept).touch()
             raise UserError("the disk is another one")
@@ -117,14 +117,14 @@ def test_what_a_mistake_does_not_remove(folder, config, kept):
 
 def test_a_killed_process_reads_as_interrupted(folder, config):
     def killed():
-        with folder.own():
+        with folder.locked():
             folder.start(config)
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert fork(killed) == -signal.SIGKILL
     assert json.loads(folder.run_json.read_text())["state"] == "running"
     assert folder.state == "interrupted"
-    with folder.own():
+    with folder.locked():
         folder.start(config)
         assert folder.status().attempts == 2
 
@@ -145,7 +145,7 @@ def test_a_lost_result_is_no_result(folder, carried_out):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "happy"}'])
 def test_a_damaged_record_is_interrupted(folder, config, content):
-    with folder.own():
+    with folder.locked():
         folder.start(config)
     folder.run_json.write_text(content)
     assert folder.state == "interrupted"
@@ -155,7 +155,7 @@ def test_a_damaged_record_is_interrupted(folder, config, content):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"state": "complete"}', '{"state": "complete", "metrics": 3}']
 )
-def test_a_damaged_result_is_told_by_its_file(folder, carried_out, content):
+def test_a_damaged_result_is_reported_by_its_file(folder, carried_out, content):
     carried_out()
     folder.result_json.write_text(content)
     with pytest.raises(UserError) as caught:
@@ -165,7 +165,7 @@ def test_a_damaged_result_is_told_by_its_file(folder, carried_out, content):
 
 def test_a_complete_run_is_not_started_again(carried_out, config):
     folder = carried_out()
-    with pytest.raises(RunFailed, match="complete"), folder.own():
+    with pytest.raises(RunFailed, match="complete"), folder.locked():
         folder.start(config)
     assert folder.state == "complete"
 
@@ -178,7 +178,7 @@ def test_only_its_owner_writes(folder, config):
 def test_the_owner_removes_what_killed_writers_left(folder, config):
     folder.path.mkdir(parents=True)
     (folder.path / ".tmp-1-x").touch()
-    with folder.own():
+    with folder.locked():
         folder.start(config)
     assert not list(folder.path.rglob(".tmp-*"))
 
@@ -186,7 +186,7 @@ def test_the_owner_removes_what_killed_writers_left(folder, config):
 @pytest.mark.fault(30)
 def test_two_runs_in_the_same_second_have_two_folders(config):
     other = RunFolder.of(config | {"seed": 2})
-    with RunFolder.of(config).own() as one, other.own() as two:
+    with RunFolder.of(config).locked() as one, other.locked() as two:
         assert one.path != two.path
 
 
@@ -203,7 +203,7 @@ def test_the_identity_is_that_of_the_config_with_its_secrets(folder, config):
     secret = "hf_" + "a1B2" * 8
     config = config | {"hub": {"token": secret}}
     folder = RunFolder.of(config)
-    with folder.own():
+    with folder.locked():
         folder.start(config, overrides=[f"hub.token={secret}"])
     assert folder.status().record["run_id"] == run_id(config) == folder.path.name
     for path in folder.path.rglob("*"):

@@ -29,7 +29,7 @@ def sweep(folder, *args):
     return process.returncode, out, err
 
 
-def told(folder, name):
+def shown(folder, name):
     path = folder / name
     deadline = time.monotonic() + 30
     while not path.exists():
@@ -39,7 +39,7 @@ def told(folder, name):
 
 
 def outcomes(folder):
-    return {o["overrides"][0].removeprefix("name="): o for o in told(folder, "outcomes")["found"]}
+    return {o["overrides"][0].removeprefix("name="): o for o in shown(folder, "outcomes")["found"]}
 
 
 @pytest.mark.fault(24)
@@ -69,10 +69,10 @@ def test_whatever_a_job_does_the_others_run(tmp_path):
 def test_only_what_has_to_be_trained_is_forked_after_one_preload(tmp_path):
     code, _, err = sweep(tmp_path, "name=before,ok,left,right", "hydra.launcher.jobs=3")
     assert code == 0, err
-    parent = told(tmp_path, "outcomes")["pid"]
-    assert told(tmp_path, "before.begun")["pid"] == parent
-    assert told(tmp_path, "preloaded.3")["pid"] == parent
-    children = [told(tmp_path, f"{name}.begun") for name in ("ok", "left", "right")]
+    parent = shown(tmp_path, "outcomes")["pid"]
+    assert shown(tmp_path, "before.begun")["pid"] == parent
+    assert shown(tmp_path, "preloaded.3")["pid"] == parent
+    children = [shown(tmp_path, f"{name}.begun") for name in ("ok", "left", "right")]
     assert len({child["pid"] for child in children} | {parent}) == 4
     assert all(child["group"] == child["pid"] for child in children)
     # `left` and `right` wait for each other: they were at work at the same time.
@@ -101,11 +101,11 @@ SIGNALS = [(s, c, g) for s, c in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) f
 @pytest.mark.parametrize(("signum", "code", "whole_group"), quick.only(SIGNALS[-1:], SIGNALS))
 def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_group):
     process = begin(tmp_path, "name=save,ok")
-    told(tmp_path, "save.ready")
+    shown(tmp_path, "save.ready")
     (os.killpg if whole_group else os.kill)(process.pid, signum)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert told(tmp_path, "save.saved")["signal"] == signum
+    assert shown(tmp_path, "save.saved")["signal"] == signum
     found = outcomes(tmp_path)
     assert found["save"]["state"] == "interrupted"
     assert found["ok"]["reason"].startswith("not begun")
@@ -114,19 +114,19 @@ def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_g
 
 def test_a_second_signal_hurries(tmp_path):
     process = begin(tmp_path, "name=save")
-    told(tmp_path, "save.ready")
+    shown(tmp_path, "save.ready")
     process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
-    told(tmp_path, "save.hurried")
+    shown(tmp_path, "save.hurried")
 
 
 @pytest.mark.fault(24)
 def test_a_signal_to_one_job_stops_that_one(tmp_path):
     process = begin(tmp_path, "name=save,ok")
-    os.kill(told(tmp_path, "save.ready")["pid"], signal.SIGTERM)
+    os.kill(shown(tmp_path, "save.ready")["pid"], signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1, err
     found = outcomes(tmp_path)
@@ -138,10 +138,10 @@ def test_a_signal_to_one_job_stops_that_one(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="a child learns of it on Linux only")
 def test_a_killed_sweep_leaves_no_job_behind(tmp_path):
     process = begin(tmp_path, "name=save,ok")
-    child = psutil.Process(told(tmp_path, "save.ready")["pid"])
+    child = psutil.Process(shown(tmp_path, "save.ready")["pid"])
     process.kill()
     process.communicate(timeout=30)
-    assert told(tmp_path, "save.saved")["signal"] == signal.SIGTERM
+    assert shown(tmp_path, "save.saved")["signal"] == signal.SIGTERM
     child.wait(timeout=10)
     assert not (tmp_path / "ok.begun").exists()
 

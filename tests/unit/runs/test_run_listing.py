@@ -15,7 +15,7 @@ def test_states_differences_and_metrics(carried_out, config, tmp_path):
     carried_out(0.5)
     carried_out(0.75, seed=2)
     half = RunFolder.of(config | {"seed": 3})
-    with half.own():
+    with half.locked():
         half.start(config | {"seed": 3}, choices={"task/head": "crf"})
     found = listing.list_runs(tmp_path)
     assert [run.state for run in found] == ["complete", "complete", "interrupted"]

@@ -21,8 +21,8 @@ def done(number, metric, value, **more):
     folder = Path(f"outputs/a/{number}")
     measures = {metric: LOSS if metric.endswith("loss") else SHARE}
     result = RunResult(folder, "a", str(number), 1, {metric: value}, metric, {}, measures)
-    told = {"number": number, "overrides": (f"seed={number}",), "folder": folder}
-    return JobStatus("complete", **told, result=result, **more)
+    content = {"number": number, "overrides": (f"seed={number}",), "folder": folder}
+    return JobStatus("complete", **content, result=result, **more)
 
 
 def test_values_stand_under_their_metric_with_its_unit():

@@ -1,4 +1,4 @@
-"""One owner at a time, and how a dead one is told from a live one."""
+"""One lock holder at a time, and how a dead one is distinguished from a live one."""
 
 import dataclasses
 import json
@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from lushan.errors import RunFailed, UserError
-from lushan.run import lock as owners
+from lushan.run import lock as locks
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lushan.run.lock import owning
-with owning(Path(sys.argv[1])):
+from lushan.run.lock import lock_run
+with lock_run(Path(sys.argv[1])):
     print("mine", flush=True)
     time.sleep(60)
 """
@@ -27,11 +27,11 @@ RACER = """
 import sys, time
 from pathlib import Path
 from lushan.errors import UserError
-from lushan.run.lock import owning
+from lushan.run.lock import lock_run
 while time.time() < float(sys.argv[2]):
     pass
 try:
-    with owning(Path(sys.argv[1])):
+    with lock_run(Path(sys.argv[1])):
         print("mine", flush=True)
         time.sleep(1)
 except UserError:
@@ -52,7 +52,7 @@ def holder(tmp_path):
 
 
 def test_another_process_is_refused_by_name(tmp_path, holder):
-    with pytest.raises(UserError, match=f"process {holder.pid}"), owners.owning(tmp_path):
+    with pytest.raises(UserError, match=f"process {holder.pid}"), locks.lock_run(tmp_path):
         pass
 
 
@@ -60,17 +60,17 @@ def test_another_process_is_refused_by_name(tmp_path, holder):
 def test_a_killed_owner_is_taken_over(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with owners.owning(tmp_path) as claim:
-        assert claim.dead is not None
-        assert claim.dead.pid == holder.pid
+    with locks.lock_run(tmp_path) as held:
+        assert held.dead is not None
+        assert held.dead.pid == holder.pid
 
 
 def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     while psutil.Process(holder.pid).status() != psutil.STATUS_ZOMBIE:  # until its parent asks
         time.sleep(0.01)
-    with owners.owning(tmp_path) as claim:
-        assert claim.dead is not None
+    with locks.lock_run(tmp_path) as held:
+        assert held.dead is not None
 
 
 @pytest.mark.slow
@@ -87,45 +87,45 @@ def test_of_many_at_once_one_wins(tmp_path):
 
 def test_released_it_is_free(tmp_path):
     for number in (1, 2, 3):
-        with owners.owning(tmp_path) as claim:
-            assert claim.dead is None
-            assert int(claim.path.stem) == number
-    assert len(list((tmp_path / owners.FOLDER).iterdir())) == 1
+        with locks.lock_run(tmp_path) as held:
+            assert held.dead is None
+            assert int(held.path.stem) == number
+    assert len(list((tmp_path / locks.FOLDER).iterdir())) == 1
 
 
 @pytest.mark.fault(31)
 def test_an_owner_on_another_machine_is_known_by_its_heartbeat(tmp_path):
-    me = owners.this_process()
+    me = locks.this_process()
     other = dataclasses.replace(me, host="elsewhere", system="another boot")
     now = time.time()
-    assert owners.is_alive(other, now - 1, now=now)
-    assert not owners.is_alive(other, now - owners.GRACE - 1, now=now)
-    place = tmp_path / owners.FOLDER
+    assert locks.is_alive(other, now - 1, now=now)
+    assert not locks.is_alive(other, now - locks.GRACE - 1, now=now)
+    place = tmp_path / locks.FOLDER
     place.mkdir()
     path = place / "000007.json"
     path.write_text(json.dumps(dataclasses.asdict(other)))
-    with pytest.raises(UserError, match="elsewhere"), owners.owning(tmp_path):
+    with pytest.raises(UserError, match="elsewhere"), locks.lock_run(tmp_path):
         pass
-    old = now - owners.GRACE - 5
+    old = now - locks.GRACE - 5
     os.utime(path, (old, old))
-    with owners.owning(tmp_path) as claim:
-        assert claim.path.stem == "000008"
-        assert claim.dead == other
+    with locks.lock_run(tmp_path) as held:
+        assert held.path.stem == "000008"
+        assert held.dead == other
 
 
 @pytest.mark.fault(31)
 def test_a_pid_used_again_is_another_process():
-    me = owners.this_process()
-    assert owners.is_alive(me, time.time())
-    assert not owners.is_alive(dataclasses.replace(me, born=me.born - 500), 0.0)
-    assert not owners.is_alive(dataclasses.replace(me, released=True), time.time())
-    assert not owners.is_alive(None, 0.0)
+    me = locks.this_process()
+    assert locks.is_alive(me, time.time())
+    assert not locks.is_alive(dataclasses.replace(me, born=me.born - 500), 0.0)
+    assert not locks.is_alive(dataclasses.replace(me, released=True), time.time())
+    assert not locks.is_alive(None, 0.0)
 
 
 def elsewhere(folder, beat):
     """The lock file of a process on another machine, with its last heartbeat."""
-    other = dataclasses.replace(owners.this_process(), host="elsewhere", system="another boot")
-    place = folder / owners.FOLDER
+    other = dataclasses.replace(locks.this_process(), host="elsewhere", system="another boot")
+    place = folder / locks.FOLDER
     place.mkdir()
     path = place / "000007.json"
     path.write_text(json.dumps(dataclasses.asdict(other)))
@@ -135,67 +135,67 @@ def elsewhere(folder, beat):
 
 @pytest.mark.fault(68)
 def test_a_heartbeat_in_the_future_locks_a_run_only_if_another_follows(tmp_path, monkeypatch):
-    monkeypatch.setattr(owners, "BEAT", 0.1)
+    monkeypatch.setattr(locks, "BEAT", 0.1)
     path = elsewhere(tmp_path, time.time() + 3600)
     beating = threading.Timer(0.05, os.utime, [path, (time.time() + 3605, time.time() + 3605)])
     beating.start()
-    with pytest.raises(UserError, match="elsewhere"), owners.owning(tmp_path):
+    with pytest.raises(UserError, match="elsewhere"), locks.lock_run(tmp_path):
         pass
     beating.join()
-    with owners.owning(tmp_path) as claim:
-        assert claim.dead is not None
-        assert claim.dead.host == "elsewhere"
+    with locks.lock_run(tmp_path) as held:
+        assert held.dead is not None
+        assert held.dead.host == "elsewhere"
 
 
 @pytest.mark.fault(68)
 def test_a_lock_that_nobody_holds_any_more_is_taken_away(tmp_path, holder):
     with pytest.raises(UserError, match=f"process {holder.pid}") as caught:
-        owners.unlock(tmp_path)
+        locks.unlock(tmp_path)
     assert f"kill {holder.pid}" in str(caught.value)
     other = tmp_path / "other"
     other.mkdir()
     elsewhere(other, time.time() - 1)
-    with pytest.raises(UserError, match=f"--unlock {other}"), owners.owning(other):
+    with pytest.raises(UserError, match=f"--unlock {other}"), locks.lock_run(other):
         pass
-    assert "on elsewhere, since" in owners.unlock(other)
+    assert "on elsewhere, since" in locks.unlock(other)
     with pytest.raises(UserError, match="not locked"):
-        owners.unlock(other)
-    with owners.owning(other) as claim:
-        assert claim.dead is None
+        locks.unlock(other)
+    with locks.lock_run(other) as held:
+        assert held.dead is None
 
 
 def test_who_was_unlocked_and_lives_notices(tmp_path, monkeypatch):
-    with owners.owning(tmp_path) as claim:
-        monkeypatch.setattr(owners, "_system", lambda: "another boot")
-        owners.unlock(tmp_path)
+    with locks.lock_run(tmp_path) as held:
+        monkeypatch.setattr(locks, "_system", lambda: "another boot")
+        locks.unlock(tmp_path)
         with pytest.raises(RunFailed, match="taken over"):
-            claim.require()
+            held.require()
 
 
 def test_who_lost_the_folder_notices(tmp_path):
-    with owners.owning(tmp_path) as claim:
-        claim.require()
-        thief = claim.path.with_name("000009.json")
-        thief.write_text(json.dumps(dataclasses.asdict(claim.owner)))
+    with locks.lock_run(tmp_path) as held:
+        held.require()
+        thief = held.path.with_name("000009.json")
+        thief.write_text(json.dumps(dataclasses.asdict(held.holder)))
         with pytest.raises(RunFailed, match="taken over"):
-            claim.require()
-        assert claim.lost
+            held.require()
+        assert held.lost
     assert thief.exists()
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr(owners, "BEAT", 0.02)
-    with owners.owning(tmp_path) as claim:
-        os.utime(claim.path, (0, 0))
+    monkeypatch.setattr(locks, "BEAT", 0.02)
+    with locks.lock_run(tmp_path) as held:
+        os.utime(held.path, (0, 0))
         deadline = time.monotonic() + 5
-        while claim.path.stat().st_mtime == 0 and time.monotonic() < deadline:
+        while held.path.stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert claim.path.stat().st_mtime > 0
+        assert held.path.stat().st_mtime > 0
 
 
 def test_a_half_written_owner_file_is_one_that_lives(tmp_path):
-    place = tmp_path / owners.FOLDER
+    place = tmp_path / locks.FOLDER
     place.mkdir()
     (place / "000001.json").write_text("")
-    with pytest.raises(UserError, match="unknown host"), owners.owning(tmp_path):
+    with pytest.raises(UserError, match="unknown host"), locks.lock_run(tmp_path):
         pass

@@ -21,7 +21,7 @@ def make(tmp_path):
     def make(name, *, complete=False, best=True, old=False):
         cfg = {"name": name, "seed": 1, "paths": {"output_dir": str(tmp_path / "outputs")}}
         folder = RunFolder.of(cfg)
-        with folder.own():
+        with folder.locked():
             folder.start(cfg)
             for part in ["step-000000003", "step-000000006"] + ["best-000000003"] * best:
                 (folder.checkpoints / part).mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_a_complete_run_loses_nothing_that_it_came_to(make, tmp_path):
         "step-000000003": "a state of a complete run",
         "step-000000006": "a state of a complete run",
     }
-    freed, left = cleanup.carry_out(cleanup.plan(tmp_path))
+    freed, left = cleanup.execute(cleanup.plan(tmp_path))
     assert (freed, left) == (2002, [])
     assert planned(tmp_path) == {}
     assert hashes(folder) == before
@@ -88,13 +88,13 @@ def test_a_run_that_may_go_on_keeps_its_states(make, tmp_path):
 def test_an_old_one_keeps_its_best_weights(make, tmp_path):
     folder = make("a", old=True)
     assert planned(tmp_path) == {".tmp-encoder": "left by a killed writer"}
-    cleanup.carry_out(cleanup.plan(tmp_path, 5))
+    cleanup.execute(cleanup.plan(tmp_path, 5))
     assert [path.name for path in folder.checkpoints.iterdir()] == ["best-000000003"]
 
 
 def test_or_its_newest_state_where_it_has_none(make, tmp_path):
     folder = make("a", best=False, old=True)
-    cleanup.carry_out(cleanup.plan(tmp_path, 5))
+    cleanup.execute(cleanup.plan(tmp_path, 5))
     assert [path.name for path in folder.checkpoints.iterdir()] == ["step-000000006"]
 
 
@@ -102,12 +102,12 @@ def test_a_run_that_is_at_work_is_left_alone(make, tmp_path):
     folder = make("a", old=True)
     removals = cleanup.plan(tmp_path, 5)
     assert removals
-    with folder.own():
+    with folder.locked():
         (stays,) = cleanup.plan(tmp_path, 5)
         assert (stays.path, stays.stays) == (folder.path, True)
         assert "locked by process" in stays.why
         (folder.path / ".tmp-encoder").mkdir()
-        freed, left = cleanup.carry_out(removals)
+        freed, left = cleanup.execute(removals)
     assert freed == 0
     assert "this run is locked by" in left[0]
 
@@ -124,10 +124,10 @@ def test_a_cache_that_was_not_read(tmp_path):
 
 def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
     folder = make("a", complete=True)
-    told = cli_inside("runs", "--prune")
-    assert told.code == 0
-    assert told.out.splitlines()[-1] == "2.0 kB in 3 places"
-    assert "nothing was removed" in told.err
+    shown = cli_inside("runs", "--prune")
+    assert shown.code == 0
+    assert shown.out.splitlines()[-1] == "2.0 kB in 3 places"
+    assert "nothing was removed" in shown.err
     assert len(list(folder.checkpoints.iterdir())) == 3
     listed = json.loads(cli_inside("runs", "--prune", "--json").out)
     assert sum(row["bytes"] for row in listed) == 2002

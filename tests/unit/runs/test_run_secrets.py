@@ -96,7 +96,7 @@ def test_the_time_grows_with_the_text_alone(unit):
 
     seconds(1000)
     small = min(seconds(20_000) for _ in range(3))
-    # Eight times the text: 64 times the time if each place were looked at from each other.
+    # Eight times the text: 64 times the time if each place were inspected from each other.
     assert seconds(160_000) < 24 * small
 
 

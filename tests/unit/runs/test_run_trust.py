@@ -20,7 +20,7 @@ def test_it_is_for_what_opens_models(words):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["runs", remote_code.FLAG], "`lushan runs` opens no model"),
         ([remote_code.FLAG, "study", "table", "s.yaml"], "`lushan study table` opens no model"),
@@ -28,8 +28,8 @@ def test_it_is_for_what_opens_models(words):
         (["runs", f"{remote_code.FLAG}=true"], "has no value"),
     ],
 )
-def test_elsewhere_it_is_a_mistake(words, said):
-    with pytest.raises(UserError, match=said):
+def test_elsewhere_it_is_a_mistake(words, printed):
+    with pytest.raises(UserError, match=printed):
         remote_code.without_flag(words)
     assert not remote_code.permitted()
 

@@ -1,4 +1,4 @@
-"""What only training gives is told of a run that is complete."""
+"""What only training gives is notified of a run that is complete."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_key_that_is_observed(config, pattern):
     assert run_id(asking) == run_id(config)
 
 
-def test_what_is_not_observed_is_not_told(config):
+def test_what_is_not_observed_is_not_reported(config):
     assert set(OBSERVED) < set(EXCLUDED)
     other = config | {"seed": 9, "name": "other", "show": "batch"}
     other["trainer"] = config["trainer"] | {"devices": 3, "max_epochs": 7}

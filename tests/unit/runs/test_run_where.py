@@ -146,7 +146,7 @@ def test_order_and_end(several, config):
     assert [run.facts.get("seed") for run in found(several, sort="entity_f1", last=1)] == [3]
     assert len(found(several, last=100)) == 6
     half = listing.RunFolder.of(config | {"seed": 9})
-    with half.own():
+    with half.locked():
         half.start(config | {"seed": 9})
     for sort in ("value", "-value"):
         assert found(several, sort=sort)[0].state == "interrupted"
@@ -182,7 +182,7 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
         data = config["data"] | {"train": f"{LONG}{seed}", "note": "长" * 40 * seed}
         carried_out(seed / 10, seed=seed, data=data, optimizer=many)
     half = listing.RunFolder.of(config)
-    with half.own():
+    with half.locked():
         half.start(config)
         half.interrupt("a reason of many words " * 20)
     runs = listing.list_runs(tmp_path)
@@ -191,13 +191,13 @@ def test_a_table_as_wide_as_the_terminal(carried_out, config, tmp_path, width):
         run.facts.own["run"] = run.folder
     lines = listing_table.to_text(runs, tmp_path, width=width).splitlines()
     assert max(map(display_width, lines)) <= width
-    told = " ".join(line.strip() for line in lines)
-    assert "not shown: " in told
-    assert "--columns all" in told
+    shown = " ".join(line.strip() for line in lines)
+    assert "not shown: " in shown
+    assert "--columns all" in shown
     assert "seed" in lines[0].split()  # in it every run differs
     assert "test/entity_f1" in lines[0] + lines[1]  # no value without its name
-    assert all(units.text(run.value, run.measure) in told for run in runs if run.value is not None)
-    assert all(run.folder in told for run in runs)
+    assert all(units.text(run.value, run.measure) in shown for run in runs if run.value is not None)
+    assert all(run.folder in shown for run in runs)
     assert max(map(display_width, listing_table.to_text(runs, tmp_path).splitlines())) > 499
 
 

@@ -51,10 +51,10 @@ def test_a_search_and_what_it_leaves(tmp_path):
     folder = stub.the_folder(tmp_path)
     for name in ("history.png", "importance.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    (told,) = job_status.notes()
-    assert "6 of 6 trials: 6 complete" in told
+    (shown,) = job_status.notes()
+    assert "6 of 6 trials: 6 complete" in shown
     score = 100 * float(best["val/entity_f1"])
-    assert f"best: trial {best['trial']}, val/entity_f1 {score:.2f} %" in told
+    assert f"best: trial {best['trial']}, val/entity_f1 {score:.2f} %" in shown
     # The preset describes the very run, outside of the search.
     made = check(compose(["experiment=search/stub", f"paths.output_dir={tmp_path}/outputs"]))
     assert run_id(made) == best["run"].rpartition("/")[2]
@@ -118,8 +118,8 @@ def test_failed_and_pruned_trials_count(tmp_path):
     assert RunFolder(rows[2]["run"]).state == "pruned"
     assert job_status.describe(job_status.collected()) == "4 jobs: 2 complete, 1 pruned, 1 failed"
     assert job_status.exit_code(job_status.collected()) == 1
-    (told,) = job_status.notes()
-    assert "4 of 4 trials: 2 complete, 1 pruned, 1 failed" in told
+    (shown,) = job_status.notes()
+    assert "4 of 4 trials: 2 complete, 1 pruned, 1 failed" in shown
 
 
 def test_a_mistake_in_every_trial_ends_the_search(tmp_path):

@@ -228,7 +228,7 @@ def test_several_keys(place, write):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "printed"),
     [
         ({"baseline": "brt"}, "Did you mean 'bert'"),
         ({"baseline": "model=roberta"}, "--baseline"),
@@ -237,10 +237,10 @@ def test_several_keys(place, write):
     ],
 )
 @pytest.mark.usefixtures("nine")
-def test_mistakes(place, options, said):
+def test_mistakes(place, options, printed):
     with pytest.raises(UserError) as caught:
         table([place], rows=["model"], **options)
-    assert said in str(caught.value)
+    assert printed in str(caught.value)
 
 
 @pytest.mark.usefixtures("nine")

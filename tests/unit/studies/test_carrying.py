@@ -17,7 +17,7 @@ class Folder:
 
 
 class Run:
-    """A run whose states are told in advance: each launch takes it to the next."""
+    """A run whose states are given in advance: each launch takes it to the next."""
 
     def __init__(self, name, *states, seconds=None, cell=None):
         self.folder, self.seconds = Folder(name, states), seconds
@@ -39,7 +39,7 @@ class Plan:
         return {run: run for run in self.runs}
 
 
-def carried(*runs, retry=0, told=lambda _: None):
+def carried(*runs, retry=0, report=lambda _: None):
     """The names launched, launch by launch."""
     launches = []
 
@@ -50,7 +50,7 @@ def carried(*runs, retry=0, told=lambda _: None):
                 run.folder.states.pop(0)
 
     plan = Plan(*runs)
-    runner.carry_out(plan, launch, states=plan.states(), retry=retry, told=told)
+    runner.execute(plan, launch, states=plan.states(), retry=retry, report=report)
     return launches
 
 
@@ -81,10 +81,10 @@ def test_a_run_in_two_cells_is_launched_once():
 
 
 def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
-    run, told = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
+    run, report = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
     monkeypatch.setattr(runner.time, "sleep", lambda _: run.folder.states.pop(0))
-    assert carried(run, told=told.append) == [["a"]]
-    assert told == ["waiting for 1 runs that other processes execute"]
+    assert carried(run, report=report.append) == [["a"]]
+    assert report == ["waiting for 1 runs that other processes execute"]
 
 
 class Pool:
@@ -92,7 +92,7 @@ class Pool:
 
     def __init__(self, *runs, deadly):
         self.runs, self.deadly = runs, deadly
-        self.launches, self.told = [], []
+        self.launches, self.report = [], []
 
     def __call__(self, todo):
         self.launches.append([run.folder.path for run in todo])
@@ -105,7 +105,7 @@ class Pool:
 
     def carried(self):
         plan = Plan(*self.runs)
-        runner.carry_out(plan, self, states=plan.states(), told=self.told.append)
+        runner.execute(plan, self, states=plan.states(), report=self.report.append)
         return {run.folder.path: run.state for run in self.runs}
 
 
@@ -115,7 +115,7 @@ def test_a_worker_that_dies_loses_one_run_and_says_which():
     pool = Pool(*runs, deadly="b")
     assert pool.carried() == {"a": COMPLETE, "b": INTERRUPTED, "c": COMPLETE, "d": COMPLETE}
     assert pool.launches == [["a", "b", "c", "d"], ["c", "d"], ["a"], ["b"]]
-    assert pool.told == [
+    assert pool.report == [
         "the launcher gave up (OSError: a worker was killed); at work: a; b",
         "the launcher gave up (OSError: a worker was killed); at work: b",
     ]
@@ -129,7 +129,7 @@ def test_a_launcher_that_can_start_nothing_is_not_asked_for_ever():
         raise OSError
 
     plan = Plan(*runs)
-    runner.carry_out(plan, launch, states=plan.states())
+    runner.execute(plan, launch, states=plan.states())
     assert asked == [2]
 
 

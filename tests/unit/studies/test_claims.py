@@ -1,4 +1,4 @@
-"""Claims: read with their mistakes, and judged by Welch's test."""
+"""Claims: read with their mistakes, and evaluated by Welch's test."""
 
 import dataclasses
 from pathlib import Path
@@ -40,7 +40,7 @@ class Run:
         return Member(Path("x"), "0", {}, self.cell, "", self.result)
 
 
-def judged(text, *runs):
+def evaluated(text, *runs):
     of = study(text)
     (found,) = claims.answer(Plan(of, runs, ()), claims.read(of))
     return found
@@ -98,7 +98,7 @@ def test_over_cells_it_keeps_its_level():
 )
 def test_verdicts(text, verdict):
     runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
-    assert judged(text, *runs).verdict == verdict
+    assert evaluated(text, *runs).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -119,34 +119,34 @@ def test_a_number_on_the_wrong_scale_is_refused(text, hint):
 
 def test_its_numbers_are_written_as_tables_write_them():
     runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
-    assert judged("head=crf: m/f1 > 0.4", *runs).why == "mean 51.50 % over 4 runs"
-    why = judged("head=crf beats linear on m/f1", *runs).why
+    assert evaluated("head=crf: m/f1 > 0.4", *runs).why == "mean 51.50 % over 4 runs"
+    why = evaluated("head=crf beats linear on m/f1", *runs).why
     assert why.startswith("difference +10.17 points, 95 % interval +7.")
     runs = several("crf", "none", HIGH, metric="m/loss")
-    assert judged("head=crf: m/loss > 0.4", *runs).why == "mean 0.5150 over 4 runs"
+    assert evaluated("head=crf: m/loss > 0.4", *runs).why == "mean 0.5150 over 4 runs"
 
 
 def test_less_is_better_of_a_loss():
     runs = several("crf", "none", HIGH, metric="val/loss")
     runs += several("linear", "none", LOW, metric="val/loss")
-    assert judged("linear beats head=crf on val/loss", *runs).verdict == "holds"
-    assert judged("head=crf beats linear on val/loss", *runs).verdict == "fails"
+    assert evaluated("linear beats head=crf on val/loss", *runs).verdict == "holds"
+    assert evaluated("head=crf beats linear on val/loss", *runs).verdict == "fails"
 
 
 def test_a_missing_run_decides_nothing():
     runs = several("crf", "none", HIGH) + several("linear", "none", [*LOW, None])
-    found = judged("head=crf beats linear on m/f1", *runs)
+    found = evaluated("head=crf beats linear on m/f1", *runs)
     assert (found.verdict, found.why) == ("undecided", "1 of 8 runs is not complete")
 
 
 def test_two_seeds_are_too_few():
     runs = several("crf", "none", [0.9, 0.9]) + several("linear", "none", [0.1, 0.1])
-    found = judged("head=crf beats linear on m/f1", *runs)
+    found = evaluated("head=crf beats linear on m/f1", *runs)
     assert found.verdict == "undecided"
     assert "fewer than 3 seeds" in found.why
 
 
-def test_what_too_few_seeds_cannot_decide_is_told_beforehand():
+def test_what_too_few_seeds_cannot_decide_is_reported_beforehand():
     """As the tables and claims themselves say afterwards, in `contrast` and `answer`."""
     tables = (
         Table(("head",), over=("decay",), baseline={"head": "linear"}, test="hierarchical"),
@@ -173,13 +173,13 @@ def test_what_too_few_seeds_cannot_decide_is_told_beforehand():
 def test_only_cells_of_both_sides_are_compared():
     runs = several("crf", "none", HIGH) + several("linear", "none", LOW)
     runs += several("linear", "layerwise", [0.9, 0.91, 0.92])
-    found = judged("head=crf beats linear on m/f1", *runs)
+    found = evaluated("head=crf beats linear on m/f1", *runs)
     assert found.verdict == "holds"
     assert "over the 1 cells that both sides have" in found.why
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "printed"),
     [
         ("crf is nice", "not a claim"),
         ("crf beats linear on m/f1", "more than one axis"),
@@ -191,7 +191,7 @@ def test_only_cells_of_both_sides_are_compared():
         ("linear: m/f1 == 0.5", "never just a number"),
     ],
 )
-def test_mistakes(text, said):
-    with pytest.raises(UserError, match=said) as refused:
+def test_mistakes(text, printed):
+    with pytest.raises(UserError, match=printed) as refused:
         claims.read(study(text))
     assert refused.value.line == 7

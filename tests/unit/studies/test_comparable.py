@@ -18,10 +18,10 @@ def write(tmp_path):
     """Write a run of a language model."""
 
     def write(kind, level, *, lossy=False, sha=None, seed=1):
-        said = {f"val/{name.partition('/')[2]}": LOSS for name in METRICS[3:] if lossy}
+        printed = {f"val/{name.partition('/')[2]}": LOSS for name in METRICS[3:] if lossy}
         metrics = dict.fromkeys(METRICS, level)
         config = {"processor": {"kind": kind}, "seed": seed}
-        more = {"processor_sha256": sha or kind, "not_comparable": said}
+        more = {"processor_sha256": sha or kind, "not_comparable": printed}
         return finished(tmp_path / "outputs", config, metrics, **more)
 
     return write
@@ -40,12 +40,12 @@ def test_no_row_is_best_by_a_metric_that_does_not_compare(write, tmp_path, metri
     lines, notes = cells(tmp_path / "outputs", metric, baseline="bpe")
     assert {line["best"] + line["second"] for line in lines} == {"00"}
     # The two that lose nothing compare with each other by their bytes.
-    told = {line["processor.kind"] for line in lines if line["difference"]}
-    assert told == ({"unigram"} if metric == METRICS[3] else set())
+    shown = {line["processor.kind"] for line in lines if line["difference"]}
+    assert shown == ({"unigram"} if metric == METRICS[3] else set())
     assert len([note for note in notes if LOSS in note]) == 1
 
 
-def test_it_is_told_once_of_how_many_runs(write, tmp_path):
+def test_it_is_reported_once_of_how_many_runs(write, tmp_path):
     write("wordpiece", 0.5, lossy=True)
     write("bpe", 0.7)
     text = table([tmp_path / "outputs"], rows=["processor.kind"], metrics=["bits_per_byte"]).text

@@ -113,9 +113,9 @@ def test_tags_are_right_by_sentence(tmp_path):
 
 def test_texts_that_changed_most(tmp_path):
     gold = [[f"the cat sat on mat {i}"] for i in range(12)]
-    said = [["nothing"] * 12, [g[0] for g in gold[:3]] + ["the cat"] + ["nothing"] * 8]
+    printed = [["nothing"] * 12, [g[0] for g in gold[:3]] + ["the cat"] + ["nothing"] * 8]
     runs = []
-    for i, texts in enumerate(said):
+    for i, texts in enumerate(printed):
         report = measuring.of_texts(texts, gold)
         rows = [
             {**row, "source": f"source {n}", "loss": 1.0, "tokens": 2, "hits": 1}
@@ -158,13 +158,13 @@ def test_as_json(labels, cli_inside):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
     done = cli_inside("compare", a, b, "--json", "--examples", "1")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["config"] == {"optimizer.lr": [1e-3, 1e-2]}
-    first = told["metrics"][0]
+    shown = json.loads(done.out)
+    assert shown["config"] == {"optimizer.lr": [1e-3, 1e-2]}
+    first = shown["metrics"][0]
     assert first["metric"] == "test/accuracy"
     assert 0 < first["p"] <= first["p_holm"] <= 1
     assert first["interval"][0] <= first["difference"] <= first["interval"][1]
-    assert told["changes"]["from right to wrong"]["count"] == 1
+    assert shown["changes"]["from right to wrong"]["count"] == 1
 
 
 def test_a_real_run_with_itself(ner_run, cli_inside):
@@ -225,7 +225,7 @@ def test_predictions_that_are_gone_or_damaged(labels):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "printed"),
     [
         ({"test": "bootstrp"}, "Did you mean 'bootstrap'"),
         ({"test": "welch"}, "--baseline"),
@@ -236,11 +236,11 @@ def test_predictions_that_are_gone_or_damaged(labels):
         ({"metrics": ["test/accuracy", "val/accuracy"]}, "one split at a time"),
     ],
 )
-def test_mistakes(labels, options, said):
+def test_mistakes(labels, options, printed):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
     with pytest.raises(UserError) as caught:
         compare(a, b, **options)
-    assert said in str(caught.value)
+    assert printed in str(caught.value)
 
 
 def test_what_is_no_complete_run(labels, tmp_path):
@@ -318,12 +318,15 @@ def test_the_same_config_with_other_weights_data_and_code_is_named(tmp_path):
 
 def test_both_texts_of_a_pair_are_shown(labels):
     rows = [
-        [{**row, "text": "first text", "text_pair": "other text"} for row in labelled(GOLD, said)]
-        for said in (ONE, OTHER)
+        [
+            {**row, "text": "first text", "text_pair": "other text"}
+            for row in labelled(GOLD, printed)
+        ]
+        for printed in (ONE, OTHER)
     ]
     a, b = (
-        labels(said, records=own, lr=lr)
-        for said, own, lr in zip((ONE, OTHER), rows, (1e-3, 1e-2), strict=True)
+        labels(printed, records=own, lr=lr)
+        for printed, own, lr in zip((ONE, OTHER), rows, (1e-3, 1e-2), strict=True)
     )
     text = to_text(compare(a, b), 5)
     assert "    text: first text\n    text_pair: other text\n    gold: c" in text

@@ -44,7 +44,7 @@ def test_a_table_compiles(test, tmp_path):
     options = {} if test is None else {"baseline": "plain", "test": test}
     metrics = ["test/accuracy", "val/loss"]
     made = table([tmp_path / "runs"], rows=["kind"], format="latex", metrics=metrics, **options)
-    said = compiled(made.text, tmp_path)
-    assert "Missing character" not in said
-    assert "Warning" not in said
+    printed = compiled(made.text, tmp_path)
+    assert "Missing character" not in printed
+    assert "Warning" not in printed
     assert made.text.count(r" \\") == 1 + len(ODD)

@@ -33,11 +33,11 @@ def test_samples_keep_their_lines(ner_run, tmp_path):
 def test_an_answer_begins_on_a_line_of_its_own(ner_run, tmp_path):
     output = tmp_path / "README.md"
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello\n"}]
-    run_page.write(ner_run, output, samples=[{"prompt": prompt, "text": "Hi."}], goes_on=False)
+    run_page.write(ner_run, output, samples=[{"prompt": prompt, "text": "Hi."}], continues=False)
     assert "> **Be brief.**  \n> **Hello**  \n> Hi.  " in output.read_text(encoding="utf-8")
 
 
-def test_absolute_paths_are_told_from_where_one_is(ner_run, tmp_path, monkeypatch):
+def test_absolute_paths_are_reported_from_where_one_is(ner_run, tmp_path, monkeypatch):
     """The folder of somebody's data is nothing that a page has to tell."""
     run, data = tmp_path / "run", tmp_path / "data" / "set"
     shutil.copytree(ner_run, run)

@@ -87,7 +87,7 @@ def test_runs_that_differ_in_the_seed_alone_are_a_group(place, tmp_path):
 def test_what_is_missing_is_said(place, tmp_path):
     cfg = {"name": "mine", "seed": 9, "paths": {"output_dir": str(place)}, "task": {"head": "crf"}}
     folder = RunFolder.of(cfg)
-    with folder.own():
+    with folder.locked():
         folder.start(cfg)
         folder.fail(ValueError("no <room> left"))
     damaged = next(place.rglob("result.json"))
@@ -206,7 +206,7 @@ def test_ends_of_epochs_are_one_point_whatever_their_steps():
     assert curves.aligned(crossed) == crossed
 
 
-def test_a_damaged_file_of_numbers_is_told(place):
+def test_a_damaged_file_of_numbers_is_reported(place):
     run = next(place.rglob("result.json")).parent
     curve(run, "val/x", [None, float("nan"), float("inf"), 2.0])
     member = of_folders([run]).runs[0].member
@@ -220,8 +220,8 @@ def test_a_damaged_file_of_numbers_is_told(place):
 # Classes
 
 
-def judged(rows):
-    return class_scores.judge(rows, declared.schema_of(rows))
+def evaluated(rows):
+    return class_scores.class_counts(rows, declared.schema_of(rows))
 
 
 def test_confusion_of_entities():
@@ -231,7 +231,7 @@ def test_confusion_of_entities():
         ("a b c", "B-PER I-PER O", "B-PER O O"),
         ("a b c", "O O O", "O B-LOC O"),
     )
-    found = class_scores.judge(rows, declared.schema_of(rows))
+    found = class_scores.class_counts(rows, declared.schema_of(rows))
     assert found.confusion == {
         ("PER", "ORG"): 1,
         ("LOC", "LOC"): 1,
@@ -243,13 +243,13 @@ def test_confusion_of_entities():
 
 
 def test_confusion_of_labels_and_none_of_several():
-    found = judged(labelled(["a", "a", "b"], ["a", "b", "b"]))
+    found = evaluated(labelled(["a", "a", "b"], ["a", "b", "b"]))
     assert found.confusion == {("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 1}
-    several = judged(labelled([["a", "b"], []], [["a"], ["b"]]))
+    several = evaluated(labelled([["a", "b"], []], [["a"], ["b"]]))
     assert several.confusion == {}
     assert several.counts.sum(0).tolist() == [[1, 0], [1, 1], [1, 1]]
-    assert judged(labelled([1.0], [2.0])) is None
-    assert judged([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
+    assert evaluated(labelled([1.0], [2.0])) is None
+    assert evaluated([{"id": "1", "loss": 1.0, "tokens": 3, "hits": 1}]) is None
 
 
 def test_interval_of_one_run_is_that_of_the_metrics():
@@ -259,7 +259,7 @@ def test_interval_of_one_run_is_that_of_the_metrics():
     rng = np.random.default_rng(0)
     gold = rng.choice(["a", "b"], 200).tolist()
     predicted = [g if rng.random() < 0.7 else "a" for g in gold]
-    found = judged(labelled(gold, predicted))
+    found = evaluated(labelled(gold, predicted))
     row = class_scores.scores([found], alike=True)[0]
     expected = f1_interval(found.counts[:, :, 0], resamples=class_scores.RESAMPLES)
     assert (row.low, row.high) == pytest.approx(expected)
@@ -332,7 +332,7 @@ def test_the_command_says_what_it_wrote(place, cli_inside, tmp_path):
 def test_mistakes_of_the_command(place, cli_inside, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/study.yaml").write_text("axes: {}")
-    for words, said in (
+    for words, printed in (
         (["empty", "-o", "site"], "lushan report empty/study.yaml"),
         (["nowhere", "-o", "site"], "there is no such folder"),
         (["empty/study.yaml", "outputs", "-o", "site"], "of one study"),
@@ -341,7 +341,7 @@ def test_mistakes_of_the_command(place, cli_inside, tmp_path):
     ):
         done = cli_inside("report", *words)
         assert done.code == 2, words
-        assert said in done.err
+        assert printed in done.err
     assert not (tmp_path / "site").exists()
 
 

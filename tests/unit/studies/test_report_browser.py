@@ -93,7 +93,7 @@ def typed(browser, id_, text):
 
 @pytest.mark.slow
 def test_a_report_in_a_browser(browser, page):
-    browser.said.clear()
+    browser.printed.clear()
     browser.open(page)
     # Every section that has something is there, and links lead to these alone.
     there = browser.do(
@@ -151,12 +151,12 @@ def test_a_report_in_a_browser(browser, page):
         ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
     )
     assert "step 10" in browser.do("document.querySelector('#curves .readout').textContent")
-    assert browser.said == []
+    assert browser.printed == []
 
 
 @pytest.mark.slow
 def test_errors_can_be_found(browser, page):
-    browser.said.clear()
+    browser.printed.clear()
     browser.open(page)
     choose(browser, "classes", "Experiment", "tags")
     # A number of the matrix leads to the examples that it counts.
@@ -181,11 +181,11 @@ def test_errors_can_be_found(browser, page):
     typed(browser, "examples-search", "")
     for label, value in (("Show", "all"), ("Gold", ""), ("Predicted", "")):
         choose(browser, "examples", label, value)
-    said = "document.getElementById('examples-count').textContent"
-    assert browser.do(said) == "102 of 102 examples, 1 to 40 of them here"
+    printed = "document.getElementById('examples-count').textContent"
+    assert browser.do(printed) == "102 of 102 examples, 1 to 40 of them here"
     for _ in range(2):
         browser.do("[...document.querySelectorAll('.pager button')].at(-1).click()")
-    assert browser.do(said) == "102 of 102 examples, 81 to 102 of them here"
+    assert browser.do(printed) == "102 of 102 examples, 81 to 102 of them here"
     # Text is text, wherever it came from.
     options = "[...document.querySelectorAll('#examples option')]"
     labels = f"{options}.find(o => o.textContent.startsWith('labels')).value"
@@ -193,16 +193,16 @@ def test_errors_can_be_found(browser, page):
     browser.until("document.querySelector('#examples').textContent.includes('明月几时有')")
     assert browser.do("document.querySelectorAll('.example').length") == 3
     choose(browser, "examples", "Gold", EVIL)
-    assert browser.do(said).startswith("1 of 3")
+    assert browser.do(printed).startswith("1 of 3")
     assert browser.do("document.querySelectorAll('img').length") == 0
     assert browser.do("document.title") == EVIL
-    assert browser.said == []
+    assert browser.printed == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_a_phone(browser, page, dark):
-    browser.said.clear()
+    browser.printed.clear()
     browser.open(page, width=390, height=844, dark=dark)
     browser.do("window.scrollTo(0, document.body.scrollHeight)")
     browser.until("document.querySelectorAll('.example').length > 0")
@@ -210,13 +210,13 @@ def test_it_fits_a_phone(browser, page, dark):
     out = "e => e.getBoundingClientRect().right > 391 && !e.closest('.scroll')"
     names = "e => `${e.tagName}.${e.className}`"
     assert browser.do(f"[...document.querySelectorAll('main *')].filter({out}).map({names})") == []
-    assert browser.said == []
+    assert browser.printed == []
 
 
 @pytest.mark.slow
 def test_a_server_may_have_it_too(browser, page):
     """The same policy lets it load from where it is served, and from nowhere else."""
-    browser.said.clear()
+    browser.printed.clear()
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -230,4 +230,4 @@ def test_a_server_may_have_it_too(browser, page):
         browser.do("document.getElementById('examples').scrollIntoView()")
         browser.until("document.querySelectorAll('.example').length > 0")
         server.shutdown()
-    assert browser.said == []
+    assert browser.printed == []

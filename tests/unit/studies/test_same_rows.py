@@ -5,7 +5,7 @@ from tests.helpers.runs import finished
 
 from lushan.errors import UserError
 from lushan.report.groups import of_folders
-from lushan.run.columns import display_width, told_apart
+from lushan.run.columns import display_width, distinguished
 from lushan.study.compare import compare
 from lushan.study.table import table
 
@@ -78,6 +78,6 @@ def test_only_keys_of_a_source_end_in_its_rows():
     ],
 )
 def test_labels_that_are_cut_stay_different(texts):
-    found = told_apart(texts, 38)
+    found = distinguished(texts, 38)
     assert len(set(found)) == len(texts)
     assert all(display_width(text) <= 38 for text in found)

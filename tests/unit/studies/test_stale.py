@@ -17,9 +17,9 @@ def study(tmp_path):
     files = corpora.overrides(corpora.conll(tmp_path))
     base = [*command.SMALL, "task=ner", "data=conll", "name=heads", *files]
     axes = {"head": {head: [f"task/head={head}"] for head in HEADS}}
-    said = {"title": "Heads", "base": base, "axes": axes, "seeds": [1, 2]}
-    said["tables"] = [{"rows": "head", "metrics": ["val/loss"]}]
-    (tmp_path / "study.yaml").write_text(json.dumps(said), encoding="utf-8")
+    printed = {"title": "Heads", "base": base, "axes": axes, "seeds": [1, 2]}
+    printed["tables"] = [{"rows": "head", "metrics": ["val/loss"]}]
+    (tmp_path / "study.yaml").write_text(json.dumps(printed), encoding="utf-8")
     with contextlib.chdir(tmp_path):
         for head in HEADS:
             for seed in (1, 2):
@@ -37,49 +37,49 @@ def commands(cli_inside):
         "report": cli_inside("report", "study.yaml", "-o", "site"),
     }
     page = (found["report"].cwd / "site" / "index.html").read_text(encoding="utf-8")
-    said = {name: done.out + done.err for name, done in found.items()}
-    return found, said | {"report": said["report"] + page}
+    printed = {name: done.out + done.err for name, done in found.items()}
+    return found, printed | {"report": printed["report"] + page}
 
 
 def test_what_is_as_it_was_is_complete(study, cli_inside):
-    found, said = commands(cli_inside)
-    assert all(done.code == 0 for done in found.values()), said
-    assert "4 runs: 4 complete" in said["run"]
-    assert not any("tale" in text or "not checked" in text for text in said.values())
+    found, printed = commands(cli_inside)
+    assert all(done.code == 0 for done in found.values()), printed
+    assert "4 runs: 4 complete" in printed["run"]
+    assert not any("tale" in text or "not checked" in text for text in printed.values())
 
 
-def test_changed_data_are_told_by_every_command(study, cli_inside):
+def test_changed_data_are_reported_by_every_command(study, cli_inside):
     corpora.write_conll(study / "train.conll", corpora.SENTENCES * 5)
-    found, said = commands(cli_inside)
+    found, printed = commands(cli_inside)
     assert {name: done.code for name, done in found.items()} == {
         "run": 1,
         "status": 0,
         "table": 0,
         "report": 0,
     }
-    for name, text in said.items():
+    for name, text in printed.items():
         assert "the data of train has changed since" in text, name
         assert "train.conll" in text, name
     for name in ("run", "status"):
-        assert "4 runs: 4 stale" in said[name]
-        assert "4 complete" not in said[name]
-    assert "Stale: 4 of 4 runs" in said["table"]
-    assert "0 of 4 runs complete" in said["report"]
-    told = json.loads(cli_inside("study", "status", "study.yaml", "--json").out)
-    assert told["counts"] == {"stale": 4}
-    assert all("the data of train has changed" in run["reason"] for run in told["runs"])
+        assert "4 runs: 4 stale" in printed[name]
+        assert "4 complete" not in printed[name]
+    assert "Stale: 4 of 4 runs" in printed["table"]
+    assert "0 of 4 runs complete" in printed["report"]
+    shown = json.loads(cli_inside("study", "status", "study.yaml", "--json").out)
+    assert shown["counts"] == {"stale": 4}
+    assert all("the data of train has changed" in run["reason"] for run in shown["runs"])
 
 
 def test_where_the_data_are_not_the_runs_are_shown_all_the_same(study, cli_inside):
     for path in study.glob("*.conll"):
         path.unlink()
-    found, said = commands(cli_inside)
-    assert all(found[name].code == 0 for name in ("status", "table", "report")), said
-    for text in said.values():
+    found, printed = commands(cli_inside)
+    assert all(found[name].code == 0 for name in ("status", "table", "report")), printed
+    for text in printed.values():
         assert "Stale" not in text
         assert "not checked, whether the inputs of 4 runs have changed: data.train: " in text
-    assert "| linear |" in said["table"]
-    assert "4 of 4 runs complete" in said["report"]
+    assert "| linear |" in printed["table"]
+    assert "4 of 4 runs complete" in printed["report"]
 
 
 def test_a_folder_that_is_not_here_has_not_changed_and_one_that_is_here_may_have():

@@ -50,7 +50,7 @@ def test_what_need_not_be_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "said"),
+    ("old", "new", "line", "printed"),
     [
         ("seeds: [1, 2]", "seeds: [1, 1]", 7, "is repeated"),
         ("seeds: [1, 2]", "seeds: [1, x]", 7, "not a whole number"),
@@ -78,9 +78,9 @@ def test_what_need_not_be_said(tmp_path):
         ("axes:", "axis:", 3, "Did you mean 'axes'"),
     ],
 )
-def test_mistakes_are_told_with_their_line(tmp_path, old, new, line, said):
+def test_mistakes_are_reported_with_their_line(tmp_path, old, new, line, printed):
     assert old in TEXT
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=printed) as refused:
         study(tmp_path, TEXT.replace(old, new))
     assert refused.value.file == str(tmp_path / "study.yaml")
     assert refused.value.line == line
@@ -100,7 +100,7 @@ BOMB = "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "printed"),
     [
         ("!$", "not a value: could not determine a constructor"),
         ("title: !!int x", "title: not a value"),
@@ -113,8 +113,8 @@ BOMB = "".join(
         ("a: &a [x, x]\n" + BOMB, "more than 100,000 values"),
     ],
 )
-def test_files_that_fuzzers_have_found(text, said, tmp_path):
-    with pytest.raises(UserError, match=said):
+def test_files_that_fuzzers_have_found(text, printed, tmp_path):
+    with pytest.raises(UserError, match=printed):
         study(tmp_path, text)
 
 
@@ -129,7 +129,7 @@ def test_plots(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("new", "said"),
+    ("new", "printed"),
     [
         ("{x: haed}", "Did you mean 'head'"),
         ("{metric: val/loss}", "no such axis"),
@@ -138,10 +138,10 @@ def test_plots(tmp_path):
         ("{x: head, over: seed}", "no such key"),
     ],
 )
-def test_mistakes_of_plots(new, said, tmp_path):
+def test_mistakes_of_plots(new, printed, tmp_path):
     with pytest.raises(UserError) as caught:
         study(tmp_path, PLOTS.replace("{x: head, metric: val/loss}", new))
-    assert said in str(caught.value)
+    assert printed in str(caught.value)
     assert caught.value.line == 11
 
 

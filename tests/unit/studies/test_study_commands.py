@@ -46,8 +46,8 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     assert again.code == 0
     assert all(json.loads((r.parent / "run.json").read_text())["attempts"] == 1 for r in runs)
 
-    told = cli_inside("study", "table", file, "--write", "README.md")
-    assert told.code == 0, told.err
+    shown = cli_inside("study", "table", file, "--write", "README.md")
+    assert shown.code == 0, shown.err
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Does a CRF help?")
     assert "| linear |" in page
@@ -74,7 +74,7 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     assert cli_inside("reproduce", runs[0].parent).code == 1
 
 
-def test_what_is_wrong_in_a_cell_is_told_before_anything_runs(file, cli_inside, tmp_path):
+def test_what_is_wrong_in_a_cell_is_reported_before_anything_runs(file, cli_inside, tmp_path):
     file.write_text(STUDY.replace("task/head=crf]", "task/head=crv]"), encoding="utf-8")
     done = cli_inside("study", "run", file)
     assert done.code == 2
@@ -83,7 +83,7 @@ def test_what_is_wrong_in_a_cell_is_told_before_anything_runs(file, cli_inside, 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["table", "--format", "docx"], "no such format"),
         (["run", "--jobs", "2", "--launcher", "joblib"], "is for --launcher fork"),
@@ -97,10 +97,10 @@ def test_what_is_wrong_in_a_cell_is_told_before_anything_runs(file, cli_inside, 
         pytest.param(["table"], "no run is complete", marks=pytest.mark.slow),
     ],
 )
-def test_mistakes(file, cli_inside, words, said):
+def test_mistakes(file, cli_inside, words, printed):
     done = cli_inside("study", words[0], file, *words[1:])
     assert done.code == 2
-    assert said in done.err
+    assert printed in done.err
     assert file.read_text(encoding="utf-8") == STUDY
 
 
@@ -116,7 +116,7 @@ MISPLACED = [
 
 
 @pytest.mark.parametrize(("there", "instead", "place"), quick.only(MISPLACED[1:6:2], MISPLACED))
-def test_a_mistake_of_the_file_is_told_with_its_line(file, cli_inside, there, instead, place):
+def test_a_mistake_of_the_file_is_reported_with_its_line(file, cli_inside, there, instead, place):
     file.write_text(STUDY.replace(there, instead), encoding="utf-8")
     done = cli_inside("study", "status", file)
     assert done.code == 2
@@ -124,14 +124,14 @@ def test_a_mistake_of_the_file_is_told_with_its_line(file, cli_inside, there, in
 
 
 def test_its_state_for_programs(file, cli_inside):
-    told = json.loads(cli_inside("study", "status", file, "--json").out)
-    assert told["counts"] == {"new": 4}
-    assert told["runs"][-1]["cell"] == {"head": "crf"}
-    assert told["runs"][-1]["overrides"][-1] == "seed=2"
+    shown = json.loads(cli_inside("study", "status", file, "--json").out)
+    assert shown["counts"] == {"new": 4}
+    assert shown["runs"][-1]["cell"] == {"head": "crf"}
+    assert shown["runs"][-1]["overrides"][-1] == "seed=2"
 
 
 @pytest.mark.slow
-def test_a_run_that_is_refused_before_it_has_a_folder_is_told(file, cli_inside):
+def test_a_run_that_is_refused_before_it_has_a_folder_is_reported(file, cli_inside):
     wrong = STUDY.replace("data=sample_ner", "data=conll, data.train=no.conll")
     file.write_text(wrong.replace("data.limit=40, ", ""), encoding="utf-8")
     done = cli_inside("study", "run", file, "--launcher", "basic")
@@ -217,6 +217,6 @@ def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
     listed_anew(run)
     done = cli_inside("study", "table", file)
     assert (done.code, "2 of 9 texts do not come back" in done.err) == (2, True), done.err
-    told = cli_inside("table", run, "--rows", "processor.kind", "--metric", "bits_per_byte")
-    assert told.code == 0, told.err
-    assert "2 of 9 texts do not come back" in told.out
+    shown = cli_inside("table", run, "--rows", "processor.kind", "--metric", "bits_per_byte")
+    assert shown.code == 0, shown.err
+    assert "2 of 9 texts do not come back" in shown.out

@@ -38,7 +38,7 @@ def write(place):
         }
         choices = {"task/head": head, "data": data, "optimizer": "adamw"}
         folder = RunFolder.of(cfg)
-        with folder.own():
+        with folder.locked():
             folder.start(cfg, choices=choices)
             if value is None:
                 return folder
@@ -50,7 +50,7 @@ def write(place):
                     run_id=run_id(cfg),
                     seed=seed,
                     metrics=numbers,
-                    measures=measuring.told(numbers),
+                    measures=measuring.measures_of(numbers),
                     main_metric="test/entity_f1",
                     config=cfg,
                     choices=choices,
@@ -232,7 +232,7 @@ def test_two_splits_are_not_mixed(place, write):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "printed"),
     [
         ({"rows": ["task.haed"]}, "Did you mean 'task.head'"),
         ({"rows": ["task.head"], "columns": ["optimiser.lr"]}, "optimizer.lr"),
@@ -242,10 +242,10 @@ def test_two_splits_are_not_mixed(place, write):
     ],
 )
 @pytest.mark.usefixtures("four")
-def test_mistakes(place, options, said):
+def test_mistakes(place, options, printed):
     with pytest.raises(UserError) as caught:
         table([place], **options)
-    assert said in str(caught.value)
+    assert printed in str(caught.value)
 
 
 def test_nothing_to_show(place, write, tmp_path):

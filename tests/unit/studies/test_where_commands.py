@@ -28,8 +28,8 @@ def test_runs(place, cli_inside, monkeypatch):
     assert [run["differs"] for run in found] == [{"seed": 1}, {"seed": 2}]
     (best,) = json.loads(cli_inside("runs", "--sort", "value", "--last", "1", "--json").out)
     assert best["value"] == 0.7
-    told = cli_inside("runs", "--columns", "seed,model.head,test/loss", "--where", "seed=2").out
-    assert [line.split() for line in told.splitlines()] == [
+    shown = cli_inside("runs", "--columns", "seed,model.head,test/loss", "--where", "seed=2").out
+    assert [line.split() for line in shown.splitlines()] == [
         ["seed", "model.head", "test/loss"],
         ["2", "linear", "1.0000"],
         ["2", "crf", "1.0000"],
@@ -74,10 +74,10 @@ def test_report(place, cli_inside, tmp_path):
     ],
 )
 def test_conditions_that_cannot_be(command, place, cli_inside):
-    for condition, said in (("seed", "no condition"), ("sed=1", "Did you mean 'seed'?")):
+    for condition, printed in (("seed", "no condition"), ("sed=1", "Did you mean 'seed'?")):
         done = cli_inside(*command, "--where", condition)
         assert done.code == 2
-        assert said in done.err
+        assert printed in done.err
         assert "--where" in done.err
     if command[0] != "runs":
         done = cli_inside(*command, "--where", "seed=7")
@@ -85,7 +85,7 @@ def test_conditions_that_cannot_be(command, place, cli_inside):
 
 
 @pytest.mark.parametrize(
-    ("mistake", "said"),
+    ("mistake", "printed"),
     [
         ("data.text=nothing", "there is no column 'nothing'"),
         ("data.label=text", "never occurs in train"),
@@ -93,7 +93,7 @@ def test_conditions_that_cannot_be(command, place, cli_inside):
         ("trainer.max_epoch=1", "max_epoch"),
     ],
 )
-def test_a_run_that_never_started_leaves_nothing_behind(mistake, said, cli_inside, tmp_path):
+def test_a_run_that_never_started_leaves_nothing_behind(mistake, printed, cli_inside, tmp_path):
     for split in ("train", "validation"):
         rows = "".join(f"{split} {i},{'ab'[i % 2]}\n" for i in range(4))
         (tmp_path / f"{split}.csv").write_text("text,label\n" + rows)
@@ -101,5 +101,5 @@ def test_a_run_that_never_started_leaves_nothing_behind(mistake, said, cli_insid
         *("train", "task=classification", "data=table", "name=mine", *SMALL),
         *("data.train=train.csv", "data.validation=validation.csv", mistake),
     )
-    assert (done.code, said in done.err) == (2, True), done.err
+    assert (done.code, printed in done.err) == (2, True), done.err
     assert not (tmp_path / "outputs").exists()

@@ -154,4 +154,4 @@ def test_counts_of_too_many_classes(several, monkeypatch):
             measuring.together(metric, *runs)
     monkeypatch.setattr(class_scores, "MOST_COUNTS", 1000)
     with pytest.raises(class_scores.TooMany, match=r"\d\d classes in 60 examples"):
-        class_scores.judge(records[0], declared.schema_of(records[0]))
+        class_scores.class_counts(records[0], declared.schema_of(records[0]))

@@ -107,8 +107,8 @@ def test_every_way_of_asking_gives_the_same_answers(
     rows = [{k: row[k] for k in ("id", "question", "context")} for row in flat(files["test"])]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (tmp_path / "x.jsonl").write_text(text, encoding="utf-8")
-    told = cli_inside("predict", run, "--input", tmp_path / "x.jsonl")
-    assert (told.code, "data.each=null" in told.err) == (2, True), told.err
+    shown = cli_inside("predict", run, "--input", tmp_path / "x.jsonl")
+    assert (shown.code, "data.each=null" in shown.err) == (2, True), shown.err
     assert nested == asked(
         cli_inside("predict", run, "--input", tmp_path / "x.jsonl", "data.each=null")
     )
@@ -140,8 +140,8 @@ def test_runs_are_compared_tabled_and_reported(run, other, cli_inside, tmp_path)
     tabled = cli_inside("table", run, other, "--rows", "task", "--over", "seed")
     assert tabled.code == 0, tabled.err
     assert "test/f1" in tabled.out
-    told = cli_inside("report", run, other, "-o", "site")
-    assert told.code == 0, told.err
+    shown = cli_inside("report", run, other, "-o", "site")
+    assert shown.code == 0, shown.err
     pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")]
     data = [p.read_text(encoding="utf-8") for p in (tmp_path / "site").rglob("*.js*")]
     assert any("Where does Bob sleep?" in text for text in [*pages, *data])
@@ -170,10 +170,10 @@ def test_a_study(files, cli, cli_inside, tmp_path):
     done = cli("study", "run", file)
     assert done.code == 0, done.err
     assert "2 runs: 2 complete" in done.out
-    told = cli_inside("study", "table", file)
-    assert told.code == 0, told.err
-    assert "test/f1" in told.out
-    assert "**holds**" in told.out or "holds" in told.out
+    shown = cli_inside("study", "table", file)
+    assert shown.code == 0, shown.err
+    assert "test/f1" in shown.out
+    assert "**holds**" in shown.out or "holds" in shown.out
 
 
 @pytest.mark.slow
@@ -188,9 +188,9 @@ def test_killed_and_started_again(tmp_path):
         return [result[name] for name in names], kept, (run / "task.json").read_bytes()
 
     killed = jobs.config(tmp_path / "killed", *more)
-    assert jobs.carry_out(killed, jobs.at_step(8)) == 137
-    assert jobs.carry_out(killed) == 0
-    assert jobs.carry_out(jobs.config(tmp_path / "alone", *more)) == 0
+    assert jobs.execute(killed, jobs.at_step(8)) == 137
+    assert jobs.execute(killed) == 0
+    assert jobs.execute(jobs.config(tmp_path / "alone", *more)) == 0
     assert all_of(tmp_path / "killed") == all_of(tmp_path / "alone")
 
 

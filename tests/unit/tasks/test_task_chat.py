@@ -86,12 +86,12 @@ def demo() -> pa.Table:
 @pytest.mark.parametrize("name", ["plain", "chatml"])
 def test_what_is_learned_is_what_the_assistant_says(name: str, tokenizer: Any) -> None:
     made = task(tokenizer, template=name)
-    said = [
+    printed = [
         "".join(m["content"] for m in row if m["role"] == "assistant")
         for row in demo().column("messages").to_pylist()
     ]
     ends = []
-    for row, text in zip(features(made, tokenizer, demo()), said, strict=True):
+    for row, text in zip(features(made, tokenizer, demo()), printed, strict=True):
         learned = row["labels"][row["labels"] != IGNORED]
         assert len(learned) == row["targets"]
         assert len(row["input_ids"]) == len(row["labels"]) == row["length"]
@@ -225,8 +225,8 @@ def test_it_is_asked_by_what_stands_before_the_turn(
     which: str, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = task(tokenizer, generate_turn=which)
-    said = [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")] * 4
-    messages = [{"role": role, "content": f"{text} {i}"} for i, (role, text) in enumerate(said)]
+    printed = [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")] * 4
+    messages = [{"role": role, "content": f"{text} {i}"} for i, (role, text) in enumerate(printed)]
     table = pa.table({"id": list("abcdef"), "messages": [messages] * 6})
     made.begin(table)
     rows = features(made, tokenizer, table, 40)
@@ -297,8 +297,8 @@ def test_it_learns_to_answer_and_to_stop(tokenizer: Any) -> None:
         made.loss(net, batch).backward()
         optimizer.step()
     made.begin(table)
-    said = made.generate(net, batch)
-    assert [row["generated"] for row in said] == ["four", "明月几时有", "good bye"]
+    printed = made.generate(net, batch)
+    assert [row["generated"] for row in printed] == ["four", "明月几时有", "good bye"]
 
 
 def test_a_prompt_that_leaves_no_room_is_cut(tokenizer: Any) -> None:
@@ -344,7 +344,7 @@ def weighed(*weights: float, **fields: Any) -> pa.Table:
 
 
 def losses(made: Chat, net: Any, table: pa.Table, tokenizer: Any) -> tuple[float, Any]:
-    """The loss that is learned, and the record that is judged."""
+    """The loss that is learned, and the record that is evaluated."""
     batch = made.collate(features(made, tokenizer, table))
     with torch.no_grad():
         loss, (record,) = made.predict(net, batch)
@@ -395,8 +395,8 @@ def test_turns_that_are_not_learned_are_not_generated(tokenizer: Any) -> None:
     table = weighed(1, 1, 0)
     (row,) = features(made, tokenizer, table)
     start = int(row["asked"])
-    said = made.template.prompt(unpacked(table.column("messages")[0].as_py())[:3])
-    assert row["input_ids"][:start].tolist() == said
+    printed = made.template.prompt(unpacked(table.column("messages")[0].as_py())[:3])
+    assert row["input_ids"][:start].tolist() == printed
     records = [{"example": 0, "loss": 1.0, "tokens": 1, "hits": 0, "generated": "x"}]
     assert made.join(table, records)[0]["gold"] == "two 1 three"
 
@@ -414,7 +414,7 @@ def test_a_generated_call_is_compared_with_the_call(tokenizer: Any) -> None:
     assert int(feature["bytes"]) == len(row["gold"].encode())
 
 
-def test_fields_that_the_template_does_not_show_are_told(tokenizer: Any) -> None:
+def test_fields_that_the_template_does_not_show_are_reported(tokenizer: Any) -> None:
     made = task(tokenizer)
     table = pa.concat_tables([weighed(1, mood="good", reasoning_content="why")] * 3)
     counts = made.count(made.encode(table.to_pydict(), 0, tokenizer, Limits(64)))
@@ -449,8 +449,8 @@ def test_it_stops_by_a_template_with_white_space_behind_the_end(
         made.loss(net, batch).backward()
         optimizer.step()
     made.begin(table)
-    said = made.generate(net, batch)
+    printed = made.generate(net, batch)
     with torch.no_grad():
         _, records = made.predict(net, batch)
-    records = [{**r, **s} for r, s in zip(records, said, strict=True)]
+    records = [{**r, **s} for r, s in zip(records, printed, strict=True)]
     assert made.evaluate(table, records, full=False).metrics["exact_match"] == 1.0

@@ -1,4 +1,4 @@
-"""Encoder-decoders as a task: pairs, what is written and how it is judged, and span corruption."""
+"""Encoder-decoders as a task: pairs, what is written and its evaluation, and span corruption."""
 
 from __future__ import annotations
 
@@ -245,17 +245,17 @@ def test_each_source_writes_once() -> None:
     made = task()
     network = model(made)
     rows = encoded(made)
-    said = made.generate(network, batch_of(made, rows))
-    assert [bool(record) for record in said] == [True, True, False, False, True]
+    printed = made.generate(network, batch_of(made, rows))
+    assert [bool(record) for record in printed] == [True, True, False, False, True]
     network.encoder.model.eval()
     for place in (0, 1, 4):
         ids = torch.tensor(rows[place]["input_ids"])[None]
         want = network.encoder.model.generate(input_ids=ids, max_new_tokens=8, do_sample=False)
         text = made.tokenizer.decode(want[0], skip_special_tokens=True).strip()
-        assert said[place]["generated"] == text
+        assert printed[place]["generated"] == text
     alone = [made.generate(network, batch_of(made, [row])) for row in rows]
     assert [one["generated"] for (one,) in alone if one] == [
-        one["generated"] for one in said if one
+        one["generated"] for one in printed if one
     ]
     assert made.generate(network, batch_of(made, rows[2:4])) == [{}, {}]
 
@@ -264,7 +264,7 @@ def test_the_score_is_the_mean_probability_of_what_is_written() -> None:
     made = task()
     network = model(made)
     rows = encoded(made)[:1]
-    (said,) = made.generate(network, batch_of(made, rows))
+    (printed,) = made.generate(network, batch_of(made, rows))
     found = network.encoder.model.generate(
         input_ids=torch.tensor(rows[0]["input_ids"])[None],
         max_new_tokens=8,
@@ -275,7 +275,7 @@ def test_the_score_is_the_mean_probability_of_what_is_written() -> None:
         float(step[0].log_softmax(-1)[token])
         for step, token in zip(found.logits, found.sequences[0, 1:].tolist(), strict=True)
     ]
-    assert said["score"] == pytest.approx(float(np.exp(np.mean(chances))), rel=1e-4)
+    assert printed["score"] == pytest.approx(float(np.exp(np.mean(chances))), rel=1e-4)
 
 
 def test_sampling_repeats_and_leaves_the_random_state_alone() -> None:
@@ -322,18 +322,18 @@ def test_what_a_checkpoint_says_of_generation_is_kept() -> None:
 # Evaluation
 
 
-def judged(made: Seq2Seq, table: pa.Table, said: list[str], *, full: bool = True) -> Any:
+def evaluated(made: Seq2Seq, table: pa.Table, printed: list[str], *, full: bool = True) -> Any:
     records = []
-    for example, text in enumerate(said):
+    for example, text in enumerate(printed):
         sums = {"example": example, "loss": 2.0, "tokens": 4, "hits": 3}
         records += [{**sums, "generated": text, "score": 0.5}, sums]
     return made.evaluate(table, records[::-1], full=full)
 
 
 def test_all_references_count() -> None:
-    said = ["the cat", "the dog", "李白"]
-    found = judged(task(), TABLE, said)
-    want, notes = generated(said, TABLE["targets"].to_pylist())
+    printed = ["the cat", "the dog", "李白"]
+    found = evaluated(task(), TABLE, printed)
+    want, notes = generated(printed, TABLE["targets"].to_pylist())
     for name, value in want.values.items():
         assert found.metrics[name] == pytest.approx(value)
     assert found.metrics["exact_match"] == 1
@@ -343,11 +343,11 @@ def test_all_references_count() -> None:
     assert found.notes == notes
 
 
-def test_the_first_sentence_is_judged_beside() -> None:
+def test_the_first_sentence_is_evaluated_beside() -> None:
     table = pairs(
         ("The cat sat. It was warm.", ["the cat sat"]), ("A dog! Big.", ["one dog", "a dog"])
     )
-    found = judged(task(), table, ["cat", "dog"])
+    found = evaluated(task(), table, ["cat", "dog"])
     assert found.metrics["rouge1_lead1"] == 1
     assert found.metrics["rouge1"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert found.records[1] | {} == {
@@ -359,7 +359,7 @@ def test_the_first_sentence_is_judged_beside() -> None:
     assert found.records[0]["predicted"] == "cat"
     assert found.records[0]["rouge1"] == pytest.approx(0.5)
     assert found.records[0]["rouge1_lead1"] == 1
-    assert "rouge1_lead1" not in judged(task(baseline=None), table, ["cat", "dog"]).metrics
+    assert "rouge1_lead1" not in evaluated(task(baseline=None), table, ["cat", "dog"]).metrics
     assert "rouge1_lead1" not in Seq2Seq.measures({"baseline": None}, {})
 
 
@@ -369,7 +369,7 @@ def test_the_first_text_of_a_list_is_the_lead() -> None:
 
 
 def test_validation_while_training_is_short() -> None:
-    found = judged(task(), TABLE, ["a", "b", "c"], full=False)
+    found = evaluated(task(), TABLE, ["a", "b", "c"], full=False)
     assert "rouge1" in found.metrics
     assert "rouge1_lead1" not in found.metrics
     assert found.records == []
@@ -384,8 +384,8 @@ def test_what_is_shown_of_new_texts() -> None:
     network = model(made)
     batch = batch_of(made, rows)
     _, records = made.predict(network, batch)
-    said = made.generate(network, batch)
-    joined = made.join(table, [{**a, **b} for a, b in zip(records, said, strict=True)])
+    printed = made.generate(network, batch)
+    joined = made.join(table, [{**a, **b} for a, b in zip(records, printed, strict=True)])
     shown = made.present(table, joined)
     assert [list(row) for row in shown] == [["id", "text", "predicted", "score"]] * 3
     assert [row["text"] for row in shown] == table["source"].to_pylist()
@@ -456,7 +456,7 @@ def test_spans_learn() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_texts_are_judged_by_their_loss_alone() -> None:
+def test_texts_are_evaluated_by_their_loss_alone() -> None:
     made = spans()
     _, records = made.predict(model(made), batch_of(made, made.transform(pieces(made), 1)))
     found = made.evaluate(DOCUMENTS.splits["train"], records, full=True)
@@ -556,5 +556,5 @@ def test_from_pairs_to_a_table_row(tmp_path: Path) -> None:
     assert first["gold"] == ["cat", "a cat"]
     assert {"predicted", "score", "rouge1", "rouge1_lead1"} <= set(first)
     with (run / "metrics.csv").open(newline="") as file:
-        judged_each = [row for row in csv.DictReader(file) if row["val/loss"]]
-    assert all(row["val/rouge1"] and not row["val/rouge1_lead1"] for row in judged_each)
+        evaluated_each = [row for row in csv.DictReader(file) if row["val/loss"]]
+    assert all(row["val/rouge1"] and not row["val/rouge1_lead1"] for row in evaluated_each)

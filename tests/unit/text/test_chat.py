@@ -100,11 +100,11 @@ def test_each_learned_token_is_as_expected(name: str, dialogue_tokenizer: Any) -
     encoded = template.encode([DIALOGUE])[0]
     end = {"plain": "[SEP]", "chatml": "<|im_end|>", "llama3": "<|eot_id|>"}[name]
     blank = " " if name == "plain" else ""
-    for (start, stop), said in zip(encoded.turns, ("hi there", "fine . 你好"), strict=True):
+    for (start, stop), printed in zip(encoded.turns, ("hi there", "fine . 你好"), strict=True):
         ids = encoded.ids[start:stop]
         assert ids[-1] == tokenizer.convert_tokens_to_ids(end)
         assert ids.count(ids[-1]) == 1
-        assert tokenizer.decode(ids[:-1]) == blank + said
+        assert tokenizer.decode(ids[:-1]) == blank + printed
     assert template.stops[0] == encoded.ids[encoded.turns[0][1] - 1]
     assert set(template.stops) == {template.stops[0], tokenizer.eos_token_id}
 
@@ -116,8 +116,8 @@ def test_a_prompt_is_what_stands_before_the_turn_in_training(
 ) -> None:
     """Else a model would be asked by tokens that it never saw."""
     template = choose(name, dialogue_tokenizer(kind))
-    for said in ("fine .", "\n\n fine", "...", "", "你好", "s"):
-        messages = [*DIALOGUE[:-1], {"role": "assistant", "content": said}]
+    for printed in ("fine .", "\n\n fine", "...", "", "你好", "s"):
+        messages = [*DIALOGUE[:-1], {"role": "assistant", "content": printed}]
         encoded = template.encode([messages])[0]
         assert template.prompt(messages[:-1]) == encoded.ids[: encoded.turns[-1][0]]
 
@@ -198,12 +198,12 @@ def test_texts_around_a_forged_token_stay_as_they_are(dialogue_tokenizer: Any) -
 
 def test_private_characters_are_kept(dialogue_tokenizer: Any) -> None:
     template = choose("plain", dialogue_tokenizer())
-    said = "a \U000f0000\U000f0001 [SEP] b"
-    rendered = template.render([{"role": "user", "content": said}, DIALOGUE[2]])
-    assert said in rendered.text
+    printed = "a \U000f0000\U000f0001 [SEP] b"
+    rendered = template.render([{"role": "user", "content": printed}, DIALOGUE[2]])
+    assert printed in rendered.text
     assert [rendered.text[a:b] for a, b in rendered.plain] == ["[SEP]"]
     with pytest.raises(Unfit, match="private"):
-        template.render([{"role": "user", "content": said + "\U00100000"}, DIALOGUE[2]])
+        template.render([{"role": "user", "content": printed + "\U00100000"}, DIALOGUE[2]])
 
 
 # Which template

@@ -58,8 +58,8 @@ def test_every_call_that_reads_says_that_no_code_is_run():
     for place, call in found:
         own = "PeftModel." in call  # on a model of ours, from a folder that we have written
         passed_on = "**more" in call  # a place's options, in `reading.read`
-        said = "remote_code.options()" in call or "place.options" in call
-        assert own or passed_on or said, place
+        printed = "remote_code.options()" in call or "place.options" in call
+        assert own or passed_on or printed, place
 
 
 def hostile_code(folder, marker):
@@ -96,7 +96,7 @@ def test_weights_in_a_pickle_are_not_read(tmp_path):
 
 @pytest.mark.parametrize("permitted", [False, True])
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "printed"),
     [
         ("[]", ""),
         ("null", ""),
@@ -106,10 +106,10 @@ def test_weights_in_a_pickle_are_not_read(tmp_path):
         ('{"model_type": "bert", "hidden_size": "x"}', "'hidden_size' expected int, got str"),
     ],
 )
-def test_a_damaged_config_is_refused(config, said, permitted, tmp_path, monkeypatch):
+def test_a_damaged_config_is_refused(config, printed, permitted, tmp_path, monkeypatch):
     monkeypatch.setattr(hub.remote_code, "_permitted", permitted)
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(UserError, match=f"model cannot be read: .*{said}") as caught:
+    with pytest.raises(UserError, match=f"model cannot be read: .*{printed}") as caught:
         encoders.pretrained(str(tmp_path), vocab_size=10, pad_token_id=0)
     assert caught.value.value == str(tmp_path)
 

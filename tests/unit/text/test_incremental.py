@@ -57,7 +57,7 @@ def test_a_character_that_the_prompt_has_begun_belongs_to_what_follows(tokenizer
         assert known + continuation(tokenizer, ids[:border], ids[border:]) == decode(tokenizer, ids)
 
 
-def test_garbage_is_told_at_the_end_and_in_whole_characters_before(tokenizer):
+def test_garbage_is_reported_at_the_end_and_in_whole_characters_before(tokenizer):
     rng = random.Random(1)
     special = set(tokenizer.all_special_ids)
     ids = [i for i in (rng.randrange(len(tokenizer)) for _ in range(60)) if i not in special]

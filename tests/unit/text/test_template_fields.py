@@ -110,8 +110,8 @@ def test_a_field_of_any_name_is_shown(dialogue_tokenizer: Any) -> None:
 def test_a_template_is_given_what_it_can_take(dialogue_tokenizer: Any) -> None:
     """Calls by null content and arguments as text, as DeepSeek's; ids, as Mistral's."""
     calls = "{% for c in m.tool_calls %}{{ c.function.name + c.function.arguments }}{% endfor %}"
-    said = "{% if m.content is none %}" + calls + "{% else %}{{ m.content }}{% endif %}"
-    strict = BARE.replace("{{ m.content }}", said)
+    printed = "{% if m.content is none %}" + calls + "{% else %}{{ m.content }}{% endif %}"
+    strict = BARE.replace("{{ m.content }}", printed)
     ids = (
         "{% for c in m.tool_calls or [] %}{% if c.id is undefined or c.id | length != 9 %}"
         "{{ raise_exception('ids have 9 characters') }}{% endif %}{{ c.id + ' ' }}"

@@ -233,9 +233,9 @@ def test_windows_of_a_template_that_rewrites_are_bounded(dialogue_tokenizer: Any
     messages = DIALOGUE * 5
     whole, found = (windows(template, [messages], limit=n)[0] for n in (10_000, 60))
     assert max(len(window.ids) for window in found) <= 60 < max(len(w.ids) for w in whole)
-    said = [[w.ids[a:b] for w in several for a, b in w.turns] for several in (whole, found)]
-    assert len(said[0]) == 10
-    assert said[0] == said[1]
+    printed = [[w.ids[a:b] for w in several for a, b in w.turns] for several in (whole, found)]
+    assert len(printed[0]) == 10
+    assert printed[0] == printed[1]
 
 
 UNUSABLE = {

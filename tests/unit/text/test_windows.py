@@ -48,10 +48,10 @@ def test_each_turn_is_learned_once(
 ) -> None:
     found = windows(template, [messages], limit=limit, stride=stride)[0]
     assert all(0 < len(window.ids) <= limit for window in found)
-    said = answers(template, messages)
+    printed = answers(template, messages)
     learned = [(w, w.ids[start:end]) for w in found for start, end in w.turns]
-    assert len(learned) == len(said)
-    for (window, ids), whole in zip(learned, said, strict=True):
+    assert len(learned) == len(printed)
+    for (window, ids), whole in zip(learned, printed, strict=True):
         if window.cut:
             assert len(window.turns) == 1
             assert ids == whole[: len(ids)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
-JUDGED = -1
+EVALUATION = -1
 """Stands for an epoch where evaluation draws: what is masked there is always the same."""
 
 

@@ -155,8 +155,8 @@ class Mixture(Source):
     def hash_of(self, split: str, name: str) -> str:
         """Return the hash of the sources' fingerprints of that split."""
         del name
-        said = {n: source.fingerprint().get(split) for n, source in self.sources.items()}
-        return hash_json(said)
+        fingerprints = {n: source.fingerprint().get(split) for n, source in self.sources.items()}
+        return hash_json(fingerprints)
 
     def fingerprint(self) -> dict[str, str]:
         """Return for each split a hash of the sources' fingerprints."""

@@ -376,8 +376,8 @@ def _news(split: str) -> Iterator[tuple[list[str], list[str]]]:
     templates = [line.split("\t") for line in _NEWS.splitlines()]
     names = {kind: _options(text, split) for kind, text in _NAMES.items()}
     while True:
-        told: list[list[str]] = []
+        written: list[list[str]] = []
         for _ in range(chance.pick(range(1, 4))):
             chosen = {kind: chance.pick(options) for kind, options in names.items()}
-            told.append([part.format(**chosen) for part in chance.pick(templates)])
-        yield [sentence for sentence, *_ in told], told[0][1:]
+            written.append([part.format(**chosen) for part in chance.pick(templates)])
+        yield [sentence for sentence, *_ in written], written[0][1:]

@@ -145,7 +145,7 @@ class Stream(HubSet):
         if self.cache_dir is not None:
             place = self._folder() / f"window-{number}.arrow"
             for old in place.parent.glob("window-*.arrow"):
-                # Every start looks at the first one: the tokenizer is trained on it.
+                # Every start inspects the first one: the tokenizer is trained on it.
                 if 0 < int(old.stem.partition("-")[2]) <= number - KEPT:
                     remove(old)
         return Documents(*write_table(place, SCHEMA, self._window(number))).table

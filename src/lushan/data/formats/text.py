@@ -108,7 +108,7 @@ class Text(FileSource):
             splits["train"] = self._sample(
                 "train", train, max(1, round(self.train_share * len(train)))
             )
-            notes.append(self.said_of_share(len(splits["train"])))
+            notes.append(self.note_on_share(len(splits["train"])))
         if self.limit is not None:
             splits = {s: self._sample(s, found, self.limit) for s, found in splits.items()}
         there = [s for s in SPLITS if s in splits and only in (None, s)]

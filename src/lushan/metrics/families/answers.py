@@ -102,8 +102,8 @@ class _OfAnswers(Metric):
         chinese = self.language == "zh" or (
             self.language == "auto" and any(map(_HAN.search, target))
         )
-        said = normal_text if chinese else normal_words
-        golds = [gold for gold in target if said(gold)] or [""]
+        note = normal_text if chinese else normal_words
+        golds = [gold for gold in target if note(gold)] or [""]
         return np.array([max(self.compare(prediction, g, chinese=chinese) for g in golds), 1.0])
 
     def compare(self, prediction: str, gold: str, *, chinese: bool) -> float:

@@ -33,12 +33,12 @@ def possible(config: Any, device: torch.device) -> bool:
     return kind == WHOLE and device.type == "cpu" and images is None
 
 
-def choose(config: Any, divides: bool) -> None:
+def choose(config: Any, by_document: bool) -> None:
     """Have a model attend to documents one by one, or under its own mask again."""
-    if divides:
+    if by_document:
         _register()
     if attention_of(config) in (NAME, WHOLE):
-        set_attention(config, NAME if divides else WHOLE)
+        set_attention(config, NAME if by_document else WHOLE)
 
 
 @functools.cache

@@ -115,10 +115,10 @@ class Allocated(Tuned):
         """
         weights = {n: p for n, p in self.model.named_parameters() if ".lora_" in n}
         without = [name for name, weight in weights.items() if weight.grad is None]
-        ranks_go = step < self.config.total_step - self.config.tfinal
-        if len(without) == len(weights) and ranks_go:
+        ranks_shrink = step < self.config.total_step - self.config.tfinal
+        if len(without) == len(weights) and ranks_shrink:
             return  # a step that was left out teaches nothing
-        if without and ranks_go:
+        if without and ranks_shrink:
             raise UserError(
                 f"AdaLoRA needs the gradient of all its weights, and {without[0]} has none",
                 key="optimizer.freeze",

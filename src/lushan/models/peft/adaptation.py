@@ -102,7 +102,7 @@ def attach(encoder: Any, adaptation: Adaptation, *, base: Set[int], sha256: str)
     encoder.adaptation = adaptation
     encoder.register_buffer(BASE, torch.tensor(list(bytes.fromhex(sha256)), dtype=torch.uint8))
     encoder.register_state_dict_post_hook(_leave_base_out)
-    encoder.register_load_state_dict_pre_hook(_put_base_in)
+    encoder.register_load_state_dict_pre_hook(_insert_base)
 
 
 def _leave_base_out(module: Any, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -114,7 +114,7 @@ def _leave_base_out(module: Any, state: dict[str, Any], prefix: str, _: Any) -> 
             del state[key]
 
 
-def _put_base_in(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _insert_base(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
     stored = state.get(f"{prefix}{BASE}")
     if stored is None:
         return  # PyTorch names what is missing

@@ -172,7 +172,7 @@ def targets(model: Any, wanted: list[str] | str | None) -> Iterator[tuple[str, n
             key="peft.config.target_modules",
             hint="Write the ends of their names, such as peft.config.target_modules=[o_proj,fc2].",
         )
-    found = [(n, m) for n, m in model.named_modules() if _is_meant(n, wanted)]
+    found = [(n, m) for n, m in model.named_modules() if _matches(n, wanted)]
     fit = [(name, module) for name, module in found if width_of(module)]
     if not fit:
         names = {n.rpartition(".")[2] for n, m in model.named_modules() if width_of(m)}
@@ -185,7 +185,7 @@ def targets(model: Any, wanted: list[str] | str | None) -> Iterator[tuple[str, n
     yield from fit
 
 
-def _is_meant(name: str, wanted: list[str] | str) -> bool:
+def _matches(name: str, wanted: list[str] | str) -> bool:
     if isinstance(wanted, str):
         return re.fullmatch(wanted, name) is not None
     return any(name == end or name.endswith(f".{end}") for end in wanted)

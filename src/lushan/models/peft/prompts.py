@@ -53,7 +53,7 @@ class Prompted(Adaptation):
             self.peft: Any = peft.get_peft_model(model, config)
         # Its wrapper stays outside, and keeps the weights for what only peft can do.
         encoder.add_module(self.place, self.peft.prompt_encoder)
-        self.put_in(model)
+        self.insert(model)
 
     def refuse(self, model: Any, config: Any) -> None:
         """Refuse a model that cannot be prompted.
@@ -62,7 +62,7 @@ class Prompted(Adaptation):
             UserError: Why.
         """
 
-    def put_in(self, model: Any) -> None:
+    def insert(self, model: Any) -> None:
         """Take the place of the model's `forward`."""
         if self.config.task_type == "SEQ_2_SEQ_LM":
             # `generate` calls the encoder by itself.
@@ -75,8 +75,8 @@ class Prompted(Adaptation):
     def prompt(self, inner: Any, given: dict[str, Any]) -> Any:
         """Call a model with the prompt before its input, and cut it off what comes out."""
         _refuse_packed(given, self.method)
-        _shift(given, self.length, first=not _goes_on(given))
-        if _goes_on(given):  # the cache holds the prompt
+        _shift(given, self.length, first=not _has_past(given))
+        if _has_past(given):  # the cache holds the prompt
             return self.widen(inner, given)
         outputs = self.read(inner, given)
         return _cut(outputs, self.length, given["inputs_embeds"].shape[1])
@@ -149,7 +149,7 @@ class Prefixed(Prompted):
         if config.prefix_projection and config.encoder_hidden_size is None:
             config.encoder_hidden_size = model.config.hidden_size
 
-    def put_in(self, model: Any) -> None:
+    def insert(self, model: Any) -> None:
         """Take the place of the model's `forward`."""
         model.forward = Forward(model.forward, self.prompt)
 
@@ -161,7 +161,7 @@ class Prefixed(Prompted):
         tokens = next(given[name] for name in names if given.get(name) is not None)
         _widen(given, "decoder_attention_mask" if whole else "attention_mask", self.length)
         _shift(given, self.length)
-        if not _goes_on(given):
+        if not _has_past(given):
             if getattr(given.get("past_key_values"), "is_compileable", False):
                 raise UserError(
                     "a static cache has no room for the prefix",
@@ -207,7 +207,7 @@ def _length(encoder: Any, config: Any) -> int:
     return count
 
 
-def _goes_on(given: dict[str, Any]) -> bool:
+def _has_past(given: dict[str, Any]) -> bool:
     """Return whether a cache holds the past, and so the prompt."""
     past = given.get("past_key_values")
     return past is not None and bool(past.get_seq_length() > 0)

@@ -14,7 +14,7 @@ const lushan = (() => {
     if (told) told.done(content);
   }
 
-  /** The content of a data file, loaded when it is first looked at. */
+  /** The content of a data file, loaded when it is first opened. */
   function load(name) {
     if (loaded.has(name)) {
       const content = loaded.get(name);
@@ -120,7 +120,7 @@ function changed() {
   for (const draw of state.listeners) draw();
 }
 
-/** Places of the groups of the experiment that is looked at. */
+/** Places of the groups of the experiment that is shown. */
 function groupsHere() {
   const { groups } = lushan.get("report");
   return [...groups.keys()].filter((g) => groups[g].experiment === state.experiment);

@@ -1,6 +1,6 @@
 /* Learning curves, seeds, classes and their confusion. */
 
-/** The metric that an experiment is judged by, without its split. */
+/** The main metric, without its split. */
 function mainMetric() {
   const { runs, groups } = lushan.get("report");
   for (const g of groupsHere()) {
@@ -178,7 +178,7 @@ function classesOf({ split, order }) {
     }));
   }
   return [el("figure", {}, rowChart({ label: "F1 of the class, %", rows }),
-    el("figcaption", {}, "F1 of each class, mean over the runs of a group, with its 95 % interval over the examples (bootstrap). Where the runs judged different examples there is none.")),
+    el("figcaption", {}, "F1 of each class, mean over the runs of a group, with its 95 % interval over the examples (bootstrap). Where the runs evaluated different examples there is none.")),
   classTable(drawn)];
 }
 

@@ -71,7 +71,7 @@ function runsSection(box) {
   draw();
 }
 
-/** The metrics that are columns at first: what each experiment is judged by, and its losses. */
+/** The metrics that are columns at first: the main metric of each experiment, and its losses. */
 function firstMetrics(runs) {
   const found = new Set();
   for (const run of runs) {
