@@ -115,7 +115,7 @@ def test_a_report_knows_that_lower_is_better(runs, tmp_path, cli_inside):
 
 
 def test_a_claim_reads_its_direction():
-    from tests.unit.studies.test_claims import Run, study
+    from tests.unit.study.test_claims import Run, study
 
     from lushan.study import claims
     from lushan.study.plan import Plan

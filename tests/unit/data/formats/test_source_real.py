@@ -15,7 +15,7 @@ from lushan.data.labels import labels_of
 from lushan.data.source import Corpus
 from lushan.text.tags import spans
 
-DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[4] / "shared" / "data")
+DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[5] / "shared" / "data")
 
 
 @pytest.fixture
