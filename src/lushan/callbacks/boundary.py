@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 
 class AtBoundary(pl.Callback):
@@ -14,7 +17,9 @@ class AtBoundary(pl.Callback):
     first one saves, and what the second one changes would be lost.
     """
 
-    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+    def on_boundary(
+        self, trainer: pl.Trainer, pl_module: LightningModule, *, epoch_over: bool
+    ) -> None:
         """Act after a step or an epoch, when all else has acted.
 
         Args:

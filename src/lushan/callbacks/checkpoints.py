@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -29,6 +29,9 @@ from lushan.configurable import Within, configurable
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.launch.signals import Signals
 from lushan.run.artifacts import BEST
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +112,9 @@ class Checkpoints(AtBoundary):
         """Stop at once on a signal from here on."""
         self.signals.deferred = False
 
-    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+    def on_boundary(
+        self, trainer: pl.Trainer, pl_module: LightningModule, *, epoch_over: bool
+    ) -> None:
         """Save after an epoch, and inside one when it is time; then honour a signal."""
         pending = self._any_rank_stopped(trainer)
         if pending or epoch_over or self._due(trainer):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 
 from lushan.compat.torch import compile_any_sizes
 from lushan.models.parallel import blocks
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 
 class Compiled(pl.Callback):
@@ -39,19 +42,19 @@ class Compiled(pl.Callback):
         """Make the graphs, from what the run begins with."""
         pl_module.rehearse()
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         """Use the uncompiled layers."""
         _use(pl_module, compiled=False)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         """Compiled again."""
         _use(pl_module, compiled=True)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_test_start(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         """Use the uncompiled layers."""
         _use(pl_module, compiled=False)
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_test_end(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         """Use the compiled layers again."""
         _use(pl_module, compiled=True)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lushan.callbacks.csv_metrics import epochs_done
 from lushan.common.units import Measure, measure_of, text
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,12 @@ class Console(pl.Callback):
             )
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Move the bar."""
         if self.bar is not None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
 from lushan.configurable import Within, configurable
 from lushan.models.ema import EMA
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 
 @configurable
@@ -53,7 +56,7 @@ class WeightAverage(pl.Callback):
             self._swapped = self.ema.applied_to(pl_module.model)
             self._swapped.__enter__()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         """Put the weights back."""
         if self._swapped is not None:
             self._swapped.__exit__(None, None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -14,6 +14,9 @@ from lushan.models.decoding import Settings, Written, generate, grouped
 from lushan.run.files import appending, atomic_write, json_line
 from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +138,9 @@ class Samples(pl.Callback):
             found |= {row: texts[0] for row, texts in zip(group.rows, texts, strict=True)}
         return [found[row] for row in range(len(prompts))]
 
-    def _keep(self, trainer: pl.Trainer, tokenizer: Any, written: list[Written]) -> None:
+    def _keep(
+        self, trainer: pl.Trainer, tokenizer: PreTrainedTokenizerFast, written: list[Written]
+    ) -> None:
         new = [
             {
                 "step": trainer.global_step,

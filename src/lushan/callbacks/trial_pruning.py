@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
@@ -11,6 +11,9 @@ from lushan.callbacks.boundary import AtBoundary
 from lushan.common.units import Measure, text
 from lushan.errors import Pruned
 from lushan.search.trials import Ongoing
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule
 
 
 class Pruning(AtBoundary):
@@ -66,7 +69,9 @@ class Pruning(AtBoundary):
         """End where the run was killed between the saving of its state and its end."""
         self._end_if_hopeless(trainer)
 
-    def on_boundary(self, trainer: pl.Trainer, pl_module: Any, *, epoch_over: bool) -> None:
+    def on_boundary(
+        self, trainer: pl.Trainer, pl_module: LightningModule, *, epoch_over: bool
+    ) -> None:
         """End, once the state is saved."""
         self._end_if_hopeless(trainer)
 

@@ -18,6 +18,8 @@ from lushan.common.terminal import echo
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from lushan.audit.apart import Apart
     from lushan.audit.findings import Audit
     from lushan.audit.lengths import Encode, Lengths
@@ -205,7 +207,9 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, corpus.fields, known)}
 
 
-def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: Limits) -> Lengths:
+def lengths_in(
+    split: str, corpus: Corpus, task: Task, tokenizer: PreTrainedTokenizerFast, limits: Limits
+) -> Lengths:
     """The lengths of one split, by the task's own encoding."""
     from lushan.audit.lengths import lengths_of
 
@@ -230,7 +234,7 @@ def lengths_in(split: str, corpus: Corpus, task: Task, tokenizer: Any, limits: L
         return found(dataclasses.replace(within, stride=None))
 
 
-def unknown_id(tokenizer: Any) -> int | None:
+def unknown_id(tokenizer: PreTrainedTokenizerFast) -> int | None:
     """The id that stands for what the tokenizer does not know; None where it has another meaning.
 
     GPT-2's also begins and ends texts, and nothing is unknown to it.
@@ -240,7 +244,7 @@ def unknown_id(tokenizer: Any) -> int | None:
     return None if unknown in [getattr(tokenizer, name, None) for name in names] else unknown
 
 
-def knows(tokenizer: Any, characters: Sequence[str]) -> list[bool]:
+def knows(tokenizer: PreTrainedTokenizerFast, characters: Sequence[str]) -> list[bool]:
     """Return for each character whether the tokenizer writes something for it, alone or inside."""
     if not characters:
         return []

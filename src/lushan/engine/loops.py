@@ -14,7 +14,7 @@ A state from a boundary has no hook half done, and resuming from it needs no rep
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from lushan.callbacks.boundary import AtBoundary
 from lushan.compat.lightning import FitLoop, TrainingEpochLoop
 from lushan.data.batch.batching import mix
 from lushan.engine.distributed.shares import data_share
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
 
 
 class EpochLoop(FitLoop):
@@ -85,7 +88,7 @@ def set_random_state(trainer: Any) -> None:
     torch.manual_seed(seed)
 
 
-def install(trainer: Any) -> None:
+def install(trainer: Trainer) -> None:
     """Give a trainer these loops in place of Lightning's, with the limits that it has set."""
     before: FitLoop = trainer.fit_loop
     steps = before.epoch_loop

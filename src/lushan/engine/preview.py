@@ -9,7 +9,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -23,6 +23,9 @@ from lushan.engine.fit import batching_of, make_module, plan_of
 from lushan.engine.limits import TrainLimits
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 ROWS = 8
 """Rows that are drawn; the counts are those of all."""
@@ -97,7 +100,7 @@ def write(lines: Sequence[Text], *, plain: bool) -> None:
 # What stands in a batch
 
 
-def rows_of(task: Task, batch: Batch, tokenizer: Any) -> list[Row]:
+def rows_of(task: Task, batch: Batch, tokenizer: PreTrainedTokenizerFast) -> list[Row]:
     """Return the rows of a batch, by what its model learns."""
     read: Mapping[str, Callable[..., Row]] = {
         "next": _next_tokens,
@@ -137,7 +140,7 @@ def _length(batch: Batch, number: int, pad_id: int) -> int:
     return found[-1] + 1 if found else 0
 
 
-def _next_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
+def _next_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> Row:
     """Each label beside the token that it should be: the one that follows."""
     tokens: list[int] = []
     learned: list[str | None] = []
@@ -156,14 +159,14 @@ def _next_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
     return dataclasses.replace(row, tokens=tokens, learned=learned, starts=starts)
 
 
-def _lesson(label: int, token: int, tokenizer: Any) -> str | None:
+def _lesson(label: int, token: int, tokenizer: PreTrainedTokenizerFast) -> str | None:
     """Return the target at a token: None, '' for the token itself, or another one's text."""
     if label == IGNORED:
         return None
     return "" if label == token else str(tokenizer.decode([label]))
 
 
-def _hidden_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
+def _hidden_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> Row:
     """Each label at its own place."""
     pairs = zip(row.tokens, labels, strict=False)
     learned = [_lesson(label, token, tokenizer) for token, label in pairs]
@@ -265,7 +268,7 @@ def _marked(text: str, extra: str, plain: bool) -> tuple[str, str]:
     return (f"[[{whole}]]" if plain else whole), LEARNED
 
 
-def _listing(row: Row, tokenizer: Any, *, plain: bool) -> Iterator[Text]:
+def _listing(row: Row, tokenizer: PreTrainedTokenizerFast, *, plain: bool) -> Iterator[Text]:
     """The tokens of a row, one a line: place, id, token, and what is learned there."""
     names = tokenizer.convert_ids_to_tokens(row.tokens)
     for place, (token, name, extra) in enumerate(

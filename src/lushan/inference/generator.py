@@ -7,7 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
@@ -22,6 +22,9 @@ from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.rendering import Unfit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Kind = Literal["text", "source", "messages"]
 Dtype = Literal["auto", "float32", "bf16"]
@@ -304,7 +307,7 @@ def _listed(value: Any) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value
 
 
-def _from_text(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
+def _from_text(tokenizer: PreTrainedTokenizerFast) -> Callable[[Sequence[Any]], list[list[int]]]:
     """Return an encoder of prompts that begin as documents do in training."""
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
@@ -314,7 +317,7 @@ def _from_text(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
     return encode
 
 
-def _by_tokenizer(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
+def _by_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[Sequence[Any]], list[list[int]]]:
     """Return an encoder of prompts with the tokenizer's defaults."""
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
@@ -324,7 +327,7 @@ def _by_tokenizer(tokenizer: Any) -> Callable[[Sequence[Any]], list[list[int]]]:
     return encode
 
 
-def _template_of(tokenizer: Any) -> ChatTemplate | None:
+def _template_of(tokenizer: PreTrainedTokenizerFast) -> ChatTemplate | None:
     """A tokenizer's own chat template; None where it can be used and not be learned from."""
     try:
         return ChatTemplate(own(tokenizer), tokenizer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from lushan.data.batch.batching import mix
 from lushan.errors import UserError, did_you_mean
 from lushan.text.incremental import Reader, continuation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Ids = Sequence[int]
 Finish = Literal["end", "stop", "length", "cancelled"]
@@ -155,7 +158,7 @@ def grouped(
     ]
 
 
-def endings_of(model: Any, tokenizer: Any) -> list[int]:
+def endings_of(model: Any, tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The tokens by which a model ends a text: its own generation config's, and the tokenizer's."""
     own = getattr(model.generation_config, "eos_token_id", None)
     known = own if isinstance(own, list) else [own]
@@ -168,7 +171,7 @@ def generate(
     prompts: Sequence[Ids],
     settings: Settings,
     *,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     endings: Sequence[int],
     cache_length: int | None = None,
     show: Callable[[str], Any] | None = None,
@@ -231,7 +234,7 @@ class _Watch:
     def __init__(
         self,
         settings: Settings,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerFast,
         befores: Sequence[Ids],
         start: int,
         endings: Sequence[int],

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.models.decoders import with_decoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Probe = Callable[[nn.Module, Sequence[int]], None]
 """Refuses a model, with `encoder`, asked about the ids of ordinary tokens."""
@@ -169,7 +172,7 @@ def _require_padding_ignored(
         )
 
 
-def ordinary_tokens(tokenizer: Any) -> list[int]:
+def ordinary_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The ids of a tokenizer that stand for text."""
     special = set(tokenizer.all_special_ids)
     return [number for number in range(len(tokenizer)) if number not in special]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -13,11 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from lushan.common.units import Measure, head, scaled
 from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
 
+if TYPE_CHECKING:
+    from optuna import Study
+
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
 
 
 def draw(
-    study: Any, metrics: Mapping[str, Measure], importance: Mapping[str, float], folder: Path
+    study: Study, metrics: Mapping[str, Measure], importance: Mapping[str, float], folder: Path
 ) -> list[str]:
     """Draw what there is to see.
 

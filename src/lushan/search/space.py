@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
 from lushan.config.compose import Composer
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
 
 TRIAL = "trial"
 """Key of a job's config that identifies its trial."""
@@ -118,11 +121,11 @@ def round_proposals(sampler: Any) -> Any:
     """
     relative, independent = sampler.sample_relative, sampler.sample_independent
 
-    def sample_relative(study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
+    def sample_relative(study: Study, trial: Trial, search_space: dict[str, Any]) -> dict[str, Any]:
         found = relative(study, trial, search_space)
         return {name: _written_down(value, search_space.get(name)) for name, value in found.items()}
 
-    def sample_independent(study: Any, trial: Any, name: str, distribution: Any) -> Any:
+    def sample_independent(study: Study, trial: Trial, name: str, distribution: Any) -> Any:
         return _written_down(independent(study, trial, name, distribution), distribution)
 
     sampler.sample_relative, sampler.sample_independent = sample_relative, sample_independent

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
@@ -38,6 +38,9 @@ from lushan.run.status import COMPLETE, INTERRUPTED, PRUNED
 from lushan.search import results, space
 from lushan.search.plan import Plan, directions_of, metrics_of, require_prunable
 from lushan.search.trials import JOURNAL, Trials, opened
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +252,7 @@ class Search(Sweeper):
     def _kind(self) -> str:
         return str(self.sampler["_target_"]).rpartition(".")[2]
 
-    def _job(self, plan: Plan, trial: Any, place: str) -> list[str]:
+    def _job(self, plan: Plan, trial: Trial, place: str) -> list[str]:
         about = {
             "storage": place,
             "study": plan.name,
@@ -260,7 +263,7 @@ class Search(Sweeper):
         return [*plan.fixed, *space.lines(trial.params), f"++{space.TRIAL}={_as_override(about)}"]
 
     @staticmethod
-    def _was_pruned(trial: Any, trials: Trials) -> bool:
+    def _was_pruned(trial: Trial, trials: Trials) -> bool:
         """Return whether a trial was pruned by a process that died before it could report it."""
         import optuna
 
@@ -286,10 +289,11 @@ class Search(Sweeper):
         reason = status.reason
         if status.result is not None:
             values = _values(status.result, plan.metrics)
-            if None not in values:
+            numbers = [value for value in values if value is not None]
+            if len(numbers) == len(values):
                 # The last place of a grid stops the search, which only Optuna's own loop can do.
                 with contextlib.suppress(RuntimeError):
-                    trials.study.tell(number, values)
+                    trials.study.tell(number, numbers)
                 return
             reason = f"{plan.metrics[values.index(None)]} is no number"
         trials.mark(number, "reason", str(reason or status.state))

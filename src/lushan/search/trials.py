@@ -14,10 +14,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.errors import UserError
 from lushan.run import lock as locks
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 JOURNAL = "journal.log"
 SEARCHER = "searcher"
@@ -58,7 +61,7 @@ class Trials:
         folder: Of the search.
     """
 
-    def __init__(self, study: Any, storage: Any, folder: Path) -> None:
+    def __init__(self, study: Study, storage: Any, folder: Path) -> None:
         self.study, self.storage, self.folder = study, storage, folder
         self._id = storage.get_study_id_from_name(study.study_name)
         self._me = secrets.token_hex(6)

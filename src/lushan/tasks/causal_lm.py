@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Features, Limits
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import borders, cut, tokens_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @configurable
@@ -98,7 +101,7 @@ class CausalLM(LanguageTask):
         return np.asarray(sizes.to_numpy(zero_copy_only=False), dtype=np.float64)
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        def ids_of(tokenizer: Any, text: str) -> list[int]:
+        def ids_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
             return list(tokenizer(text)["input_ids"])
 
         rows = {"text": TEXTS}

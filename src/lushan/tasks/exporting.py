@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_sam
 from lushan.models.transformers_heads import with_scores
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Limits
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
@@ -48,7 +51,7 @@ def words_of(text: str) -> list[str]:
     return [word for part in text.split() for word in (part if part[0] > "\u2e80" else [part])]
 
 
-def known_words(tokenizer: Any, words: list[str]) -> list[int]:
+def known_words(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[int]:
     """Return the places of the words of which a tokenizer keeps at least one token."""
     found = tokenizer(words, is_split_into_words=True, add_special_tokens=False).word_ids(0)
     return sorted({word for word in found if word is not None})
@@ -76,7 +79,7 @@ def of_words(
     """
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
 
-    def ask(model: Any, tokenizer: Any, words: list[str]) -> Tensor:
+    def ask(model: Any, tokenizer: PreTrainedTokenizerFast, words: list[str]) -> Tensor:
         inputs = tokenizer(words, is_split_into_words=True, **cut)
         owners = inputs.word_ids(0)
         firsts = [owners.index(word) for word in range(len(words)) if word in owners]
@@ -129,7 +132,7 @@ def of_texts(
     """
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
 
-    def ask(model: Any, tokenizer: Any, text: str) -> Tensor:
+    def ask(model: Any, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
         return model(**tokenizer(text, **cut)).logits
 
     return with_head(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.exporting import tokenizer_for
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import borders
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 IdsOf = Callable[[Any, Any], list[int]]
 """From a tokenizer and an example to the token ids that the exported model reads."""
@@ -66,7 +69,7 @@ def _next(model: Any, ids: Sequence[int]) -> Tensor:
     return model(input_ids=given, attention_mask=torch.ones_like(given)).logits[0]
 
 
-def _beginning(tokenizer: Any) -> Any:
+def _beginning(tokenizer: PreTrainedTokenizerFast) -> Any:
     """Make a tokenizer begin a text with the token that began documents, and not end it."""
     from tokenizers import Tokenizer, processors
 
@@ -88,7 +91,7 @@ def _beginning(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _set_generation(model: Any, task: LanguageTask, tokenizer: Any) -> None:
+def _set_generation(model: Any, task: LanguageTask, tokenizer: PreTrainedTokenizerFast) -> None:
     """Let `generate` end texts where the run's do."""
     config, endings = model.generation_config, task.endings(model)
     config.eos_token_id = endings[0] if len(endings) == 1 else endings

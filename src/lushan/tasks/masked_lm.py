@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,9 @@ from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import tokens_of
 from lushan.text.segments import Segmenter, word_numbers
 from lushan.text.tokenizers import affixes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Masking = Literal["tokens", "whole_word", "spans"]
 _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
@@ -137,7 +140,7 @@ class MaskedLM(LanguageTask):
         return features
 
     def _tokens(
-        self, tokenizer: Any, texts: list[str]
+        self, tokenizer: PreTrainedTokenizerFast, texts: list[str]
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """Return of each text the token ids, and the number of the word that each token is of."""
         if self.masking != "whole_word":

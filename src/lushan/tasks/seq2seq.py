@@ -37,6 +37,8 @@ from lushan.text.sentences import first_sentence
 from lushan.text.words import join_words
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from lushan.metrics.metric import Metric
 
 Objective = Literal["supervised", "spans"]
@@ -356,7 +358,7 @@ class Seq2Seq(LanguageTask):
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
         is_spans = self.objective == "spans"
 
-        def ids_of(tokenizer: Any, text: str) -> list[int]:
+        def ids_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
             if is_spans:
                 end = borders(tokenizer)[1]
                 return [*tokenizer(text, add_special_tokens=False)["input_ids"], end]

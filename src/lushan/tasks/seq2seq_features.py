@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -12,6 +12,9 @@ from lushan.tasks.batches import Features
 from lushan.text.denoising import Spans
 from lushan.text.document_tokens import tokens_of
 from lushan.text.vocabulary import CLS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SCHEMA = pa.schema(
     [
@@ -31,7 +34,7 @@ def encode_pairs(
     sources: Sequence[str],
     targets: Sequence[Sequence[str]] | None,
     first: int,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     *,
     max_length: int,
     max_target: int,
@@ -69,7 +72,13 @@ def encode_pairs(
 
 
 def encode_pieces(
-    texts: list[str], first: int, tokenizer: Any, *, spans: Spans, sentinels: int, max_length: int
+    texts: list[str],
+    first: int,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    spans: Spans,
+    sentinels: int,
+    max_length: int,
 ) -> Features:
     """Return features of raw text, in pieces that leave room for what stands in place of gaps.
 
@@ -117,7 +126,9 @@ def _require_sentinels(spans: Spans, longest: int, sentinels: int, max_length: i
         )
 
 
-def _targets(tokenizer: Any, texts: list[str], longest: int) -> list[tuple[list[int], bool]]:
+def _targets(
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], longest: int
+) -> list[tuple[list[int], bool]]:
     """Return token ids of targets, each with whether it was cut.
 
     A decoder begins with a token of its own: the `[CLS]` that tokenizers of BERT's kind put before

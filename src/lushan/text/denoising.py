@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lushan.text.vocabulary import sentinel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Ids = NDArray[np.int64]
 
@@ -94,7 +97,7 @@ def _joined(parts: Sequence[Any]) -> Ids:
     return np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
 
 
-def sentinels_of(tokenizer: Any) -> list[int]:
+def sentinels_of(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """Ids of `<extra_id_0>`, `<extra_id_1>`, ..., as many as a tokenizer has."""
     known = tokenizer.get_vocab()
     found: list[int] = []

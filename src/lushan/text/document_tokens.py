@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,7 @@ def cut(tokens: int, max_length: int, stride: int | None) -> Iterator[Piece]:
         seen, start = end, end - shared
 
 
-def tokens_of(tokenizer: Any, texts: list[str]) -> list[NDArray[np.int32]]:
+def tokens_of(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[NDArray[np.int32]]:
     """Return token ids of texts, without any that the tokenizer would put around them."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -52,7 +55,7 @@ def tokens_of(tokenizer: Any, texts: list[str]) -> list[NDArray[np.int32]]:
     return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
 
 
-def borders(tokenizer: Any) -> tuple[int, int]:
+def borders(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
     """Return the tokens that begin and end a document; one token may be both, as GPT-2's is.
 
     Raises:

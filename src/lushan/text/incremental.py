@@ -8,7 +8,10 @@ decoded together with the new one, and what is new in the text is given out once
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 BROKEN = "\ufffd"
 """Character that decoders write for bytes that are no character, or not yet one."""
@@ -24,7 +27,7 @@ class Detokenizer:
         before: The tokens that it continues, whose text is not given out again.
     """
 
-    def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, before: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
         self._ids = list(before[-_CONTEXT:])
         self._given = len(self._ids)  # tokens whose text has been given out
@@ -68,7 +71,7 @@ class Reader:
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerFast,
         before: Sequence[int] = (),
         *,
         stops: Sequence[str] = (),
@@ -120,14 +123,16 @@ class Reader:
         return self.text[start : self._shown]
 
 
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+def decode(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
     """The text of some tokens, without special ones, with each blank as it is."""
     return str(
         tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     )
 
 
-def continuation(tokenizer: Any, before: Sequence[int], new: Sequence[int]) -> str:
+def continuation(
+    tokenizer: PreTrainedTokenizerFast, before: Sequence[int], new: Sequence[int]
+) -> str:
     """The text of some tokens as what follows others."""
     return _beyond(decode(tokenizer, before), decode(tokenizer, [*before, *new]))
 

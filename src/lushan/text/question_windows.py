@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 NOWHERE = (-1, -1)
 """The place of a token that is not of the context."""
@@ -39,7 +42,7 @@ class Window:
 
 
 def windows(
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     questions: Sequence[str],
     contexts: Sequence[str],
     max_length: int,
@@ -86,7 +89,9 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, start + len(kept)
 
 
-def truncated(tokenizer: Any, texts: Sequence[str], most: int) -> tuple[list[str], list[bool]]:
+def truncated(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], most: int
+) -> tuple[list[str], list[bool]]:
     """Return texts of so many tokens at most, and whether each was truncated."""
     read = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
     found, cut = [], []

@@ -13,10 +13,13 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.errors import first_line
 from lushan.text.weights import WEIGHT
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Messages = Sequence[Mapping[str, Any]]
 """Each with `role` and `content`, and perhaps other fields."""
@@ -119,7 +122,7 @@ class Writer:
         tokenizer: Its special tokens are variables of the template.
     """
 
-    def __init__(self, source: str, tokenizer: Any) -> None:
+    def __init__(self, source: str, tokenizer: PreTrainedTokenizerFast) -> None:
         self.source = source
         self.variables = dict(tokenizer.special_tokens_map)
         self.tracks = bool(GENERATION.search(source))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lushan.errors import shorten
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _AT_ONCE = 1000
 _SHOWN = 40
 """Characters of an example."""
 
 
-def lost(tokenizer: Any, texts: Sequence[str]) -> str | None:
+def lost(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> str | None:
     """Return how many texts do not come back from their tokens, with the first; None where all do.
 
     A space before a text, which byte-level tokenizers put there, is no loss.

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lushan.common.parsing import parse_json
 from lushan.configurable import Within, configurable
@@ -19,6 +19,9 @@ from lushan.run.caches import provide, replacing
 from lushan.text import vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 FILES = ("tokenizer_config.json", "tokenizer.json")
 """Files of every tokenizer that is stored with a run."""
 
@@ -26,7 +29,7 @@ MOST_TOKENS = 10_000_000
 """Tokens of a vocabulary: its trainer takes the memory for all of them at the beginning."""
 
 
-def adapt(tokenizer: Any, path: str, *, prefix_space: bool) -> None:
+def adapt(tokenizer: PreTrainedTokenizerFast, path: str, *, prefix_space: bool) -> None:
     """Make sure of a checkpoint's tokenizer, and give it what it lacks.
 
     Args:
@@ -99,7 +102,7 @@ def train(
     return _wrap(path, options.added)
 
 
-def fingerprint(tokenizer: Any) -> str:
+def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return a hash of everything that decides how a tokenizer splits."""
     state = parse_json(tokenizer.backend_tokenizer.to_str(), bounded=False)
     # Truncation and padding are of the last call, not of the tokenizer.
@@ -113,7 +116,7 @@ def fingerprint(tokenizer: Any) -> str:
 # A checkpoint's
 
 
-def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
+def _set_prefix_space(tokenizer: PreTrainedTokenizerFast, wanted: bool) -> None:
     from tokenizers import Tokenizer
 
     backend = tokenizer.backend_tokenizer
@@ -139,7 +142,7 @@ def _parts(node: dict[str, Any] | None) -> list[dict[str, Any]]:
     return [node] if inner is None else [part for n in inner for part in _parts(n)]
 
 
-def _complete(tokenizer: Any, path: str) -> None:
+def _complete(tokenizer: PreTrainedTokenizerFast, path: str) -> None:
     """Give a decoder's tokenizer what it lacks; padding is masked, whatever token it is."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -212,7 +215,7 @@ def _fingerprint_of(options: Options, texts: Texts) -> str:
     return digest.hexdigest()[:24]
 
 
-def _write(path: Path, tokenizer: Any) -> None:
+def _write(path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     with replacing(path) as file:
         file.write(tokenizer.to_str().encode("utf-8"))
 
@@ -237,7 +240,7 @@ def _wrap(path: Path, extra: list[str]) -> Any:
     )
 
 
-def affixes(tokenizer: Any) -> tuple[list[int], list[int]]:
+def affixes(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
     """Return the special tokens that a tokenizer puts before and after a single text."""
     probe = tokenizer("a", return_special_tokens_mask=True)
     mask, ids = probe["special_tokens_mask"], probe["input_ids"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
-def subwords(sentences: list[list[str]], tokenizer: Any) -> list[list[list[int]]]:
+def subwords(
+    sentences: list[list[str]], tokenizer: PreTrainedTokenizerFast
+) -> list[list[list[int]]]:
     """Return the token ids of each word; one that the tokenizer drops becomes the unknown."""
     encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     result = []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -25,6 +25,9 @@ from lushan.compat.lightning import (
 )
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
+
+if TYPE_CHECKING:
+    from pytorch_lightning.strategies import Strategy
 
 RUN_FOLDER = "LUSHAN_RUN"
 """Environment variable by which the other ranks know their run."""
@@ -194,7 +197,7 @@ def _in_slurm(variables: Mapping[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def others_named(strategy: Any) -> Iterator[None]:
+def others_named(strategy: Strategy) -> Iterator[None]:
     """Replace the error of a lost connection by one that names the failed process and the reason.
 
     Raises:
