@@ -108,7 +108,7 @@ def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def _check(
-    algorithm: Any, lr: float, weight_decay: float, layer_decay: float, head_lr: float | None
+    algorithm: object, lr: float, weight_decay: float, layer_decay: float, head_lr: float | None
 ) -> None:
     for name, value in (("lr", lr), ("head_lr", head_lr), ("weight_decay", weight_decay)):
         if value is not None and not (value >= 0 and math.isfinite(value)):
@@ -185,15 +185,15 @@ def _is_stack(module: nn.Module) -> bool:
     return is_row and all(list(layer.children()) for layer in layers)
 
 
-def _class(algorithm: Any) -> Any:
+def _class(algorithm: object) -> Any:
     return getattr(algorithm, "func", algorithm)
 
 
-def _takes(algorithm: Any, name: str) -> bool:
+def _takes(algorithm: object, name: str) -> bool:
     return name in inspect.signature(_class(algorithm)).parameters
 
 
-def _fused(algorithm: Any, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
+def _fused(algorithm: object, weights: Sequence[nn.Parameter]) -> dict[str, bool]:
     chosen = getattr(algorithm, "keywords", {})
     if not _takes(algorithm, "fused") or {"fused", "foreach", "differentiable"} & set(chosen):
         return {}

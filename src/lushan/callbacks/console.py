@@ -52,7 +52,7 @@ class Console(pl.Callback):
         self,
         trainer: pl.Trainer,
         pl_module: LightningModule,
-        outputs: Any,
+        outputs: object,
         batch: Any,
         batch_idx: int,
     ) -> None:

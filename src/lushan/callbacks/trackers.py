@@ -240,7 +240,7 @@ class Guarded(Logger):
         """The run id."""
         return self.about.run_id
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: object, *args: object, **kwargs: Any) -> None:
         """Do nothing: the tracker got the config at the start."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

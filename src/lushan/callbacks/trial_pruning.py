@@ -30,7 +30,7 @@ class Pruning(AtBoundary):
         pruner: One of `optuna.pruners`.
     """
 
-    def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: Any) -> None:
+    def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: object) -> None:
         self.measure = measure
         self.metric, self.trial, self.pruner = metric, trial, pruner
         self.validations = 0

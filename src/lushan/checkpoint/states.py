@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import re
-from typing import Any
 
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
@@ -14,7 +13,7 @@ from torch import Tensor
 from lushan.errors import UserError
 
 
-def require_readable(name: str, state: Any) -> None:
+def require_readable(name: str, state: object) -> None:
     """Read a state as a resumed run would, without its tensors.
 
     Args:

@@ -84,7 +84,7 @@ def parse_json(content: bytes | str, *, bounded: bool = True) -> Any:
     return value
 
 
-def require_shape(value: Any, shape: Any) -> None:
+def require_shape(value: object, shape: object) -> None:
     """Make sure that a value has the parts that its readers take for granted.
 
     Args:
@@ -131,7 +131,7 @@ def read_json(path: str | Path, *, hint: str | None = None) -> Any:
         ) from error
 
 
-def _require_shallow(value: Any) -> None:
+def _require_shallow(value: object) -> None:
     level: list[Any] = [[value]]
     for _ in range(MOST_DEPTH + 1):
         inside = (x for v in level for x in (v.values() if isinstance(v, dict) else v))
@@ -270,7 +270,7 @@ def _require_short_number(event: Any, line: int) -> None:
         raise OutOfBounds(f"a number of {len(value):,} digits", line)
 
 
-def _not_yaml(error: Any) -> Unreadable:
+def _not_yaml(error: object) -> Unreadable:
     mark = getattr(error, "problem_mark", None)
     text = str(error)
     for name in ("<unicode string>", "<byte string>"):

@@ -20,7 +20,7 @@ _RESERVED: Mapping[str, types.Kind] = {
 }
 
 
-def require_node(key: str, node: Any) -> None:
+def require_node(key: str, node: object) -> None:
     """Refuse a group without `_target_`."""
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(
@@ -77,7 +77,7 @@ def _settable(parameters: Iterable[Parameter]) -> list[str]:
     return [p.name for p in parameters if types.writable(p.kind)]
 
 
-def require(key: str, value: Any, kind: types.Kind) -> None:
+def require(key: str, value: object, kind: types.Kind) -> None:
     """Refuse a value of another kind."""
     if types.fits(value, kind):
         return
@@ -93,7 +93,7 @@ def require(key: str, value: Any, kind: types.Kind) -> None:
 
 
 def unknown(
-    key: str, value: Any, known: Iterable[str], *, listed: list[str] | None = None
+    key: str, value: object, known: Iterable[str], *, listed: list[str] | None = None
 ) -> UserError:
     """The mistake of a key that does not exist."""
     names = listed or [n for n in known if not n.startswith("_")]

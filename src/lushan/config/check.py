@@ -103,7 +103,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def missing(node: Any, key: str = "") -> Iterator[str]:
+def missing(node: object, key: str = "") -> Iterator[str]:
     """The dotted keys whose value is `???`."""
     if node == "???":
         yield key

@@ -73,7 +73,7 @@ class _Loader(ConfigLoader):
         return cfg
 
     def check_search_path(
-        self, config_name: str | None, overrides: list[Override], repo: Any
+        self, config_name: str | None, overrides: list[Override], repo: object
     ) -> None:
         """Refuse places of code, for composing, completing a word or showing a config."""
         check_search_path(repo, config_name, overrides)

@@ -85,7 +85,7 @@ class _Sizes:
         return max((self.of(other) for other in self.values if pattern.fullmatch(other)), default=0)
 
 
-def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _flat(value: object, key: str) -> Iterator[tuple[str, Any]]:
     yield key, value
     items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, Mapping) else ()
     items = enumerate(value) if isinstance(value, list | tuple) else items

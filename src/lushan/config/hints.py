@@ -12,7 +12,7 @@ from lushan.errors import nearest
 
 def hint_for(
     name: str,
-    value: Any,
+    value: object,
     keys: Collection[str],
     groups: Collection[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -47,7 +47,7 @@ def hint_for(
 
 def from_peer(
     peer: Peer,
-    value: Any,
+    value: object,
     keys: Collection[str],
     groups: Collection[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -77,7 +77,7 @@ def _is_node(key: str, keys: Collection[str]) -> bool:
     return any(other.startswith(f"{key}.") for other in keys)
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: object) -> str | None:
     """A value as it is written on a command line; None of what is no single value."""
     if isinstance(value, bool):
         return str(value).lower()

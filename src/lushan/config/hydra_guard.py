@@ -107,7 +107,7 @@ def require_own_sweep(node: DictConfig) -> None:
             )
 
 
-def _as_written(node: Any, key: str) -> Any:
+def _as_written(node: object, key: str) -> Any:
     """Return a node in plain values, unresolved: the names in `${oc.env:NAME}` are not checked yet.
 
     Raises:
@@ -122,7 +122,7 @@ def _as_written(node: Any, key: str) -> Any:
     return {name: _member(node, name, f"{key}.{name!s}") for name in node}
 
 
-def _resolved(node: Any) -> Any:
+def _resolved(node: object) -> Any:
     """Return a node in plain values; without those that cannot be resolved before a job begins."""
     if not isinstance(node, DictConfig):
         return node
@@ -182,7 +182,7 @@ def check_search_path(repository: Any, config_name: str | None, parsed: Sequence
         _check_places(places, f"{config_name.removesuffix('.yaml')}.yaml")
 
 
-def _check_places(places: Any, origin: str) -> None:
+def _check_places(places: object, origin: str) -> None:
     for place in places if isinstance(places, list) else [places]:
         scheme, found, rest = str(place).partition("://")
         if not found and "$" not in scheme:

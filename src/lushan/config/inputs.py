@@ -69,7 +69,7 @@ def named(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
             yield key, place
 
 
-def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def _texts(node: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield all strings of a config with their dotted keys, less those such as `_target_`."""
     if isinstance(node, str):
         yield key, node

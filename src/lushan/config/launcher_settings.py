@@ -115,7 +115,7 @@ def require(
             _show(key, value, _origin(key, value, part, typed))
 
 
-def is_local_database(place: Any) -> bool:
+def is_local_database(place: object) -> bool:
     """Return whether a search's storage is a file below the working folder, or none."""
     if place is None:
         return True
@@ -126,7 +126,7 @@ def is_local_database(place: Any) -> bool:
     )
 
 
-def require_storage(place: Any, key: str) -> None:
+def require_storage(place: object, key: str) -> None:
     """Refuse a database elsewhere that a config names and the environment does not.
 
     Raises:
@@ -143,7 +143,7 @@ def require_storage(place: Any, key: str) -> None:
         )
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield dotted key and value; a list is one value, an empty mapping is nothing."""
     if isinstance(node, Mapping):
         for name, value in node.items():
@@ -165,7 +165,7 @@ def _defaults(part: str, target: str) -> Iterator[Any]:
                 yield node
 
 
-def _require_plain(key: str, value: Any) -> None:
+def _require_plain(key: str, value: object) -> None:
     for word in value if isinstance(value, list) else [value]:
         if isinstance(word, str) and (not _PLAIN.fullmatch(word) or ".." in word.split("/")):
             raise UserError(
@@ -175,7 +175,7 @@ def _require_plain(key: str, value: Any) -> None:
             )
 
 
-def _origin(key: str, value: Any, part: str, typed: Typed) -> str:
+def _origin(key: str, value: object, part: str, typed: Typed) -> str:
     """Return where the person made a setting.
 
     Raises:
@@ -200,7 +200,7 @@ def _origin(key: str, value: Any, part: str, typed: Typed) -> str:
     raise refusal
 
 
-def _at(value: Any, name: str, key: str) -> Any:
+def _at(value: object, name: str, key: str) -> Any:
     """Return the value of `key` in what was set at `name`; ... where it has none."""
     if name == key:
         return value
@@ -218,5 +218,5 @@ def _report(line: str) -> None:
     echo(line, err=True)
 
 
-def _show(key: str, value: Any, origin: str) -> None:
+def _show(key: str, value: object, origin: str) -> None:
     _report(f"{redact_arguments([f'{key}={value}'])[0]} ({origin})")

@@ -253,7 +253,7 @@ def values_of(cfg: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(cfg, resolve=False, throw_on_missing=False)
     found: dict[str, Any] = {}
 
-    def walk(node: Any, prefix: str) -> None:
+    def walk(node: object, prefix: str) -> None:
         for name, value in node.items() if isinstance(node, dict) else ():
             found[f"{prefix}{name}"] = value
             walk(value, f"{prefix}{name}.")
@@ -280,7 +280,7 @@ def _keys_of(cfg: DictConfig, parameters: Callable[[object], list[str]]) -> Iter
     yield from dict.fromkeys(_keys(plain, "", parameters))
 
 
-def _keys(node: Any, prefix: str, parameters: Callable[[object], list[str]]) -> Iterator[str]:
+def _keys(node: object, prefix: str, parameters: Callable[[object], list[str]]) -> Iterator[str]:
     if not isinstance(node, dict):
         return
     for name in parameters(node.get("_target_")):

@@ -140,7 +140,7 @@ def read(thing: Callable[..., Any]) -> Signature:
     return Signature(identify(thing), parameters, open_, checks)
 
 
-def _kind(annotation: Any, default: Any) -> Kind:
+def _kind(annotation: object, default: object) -> Kind:
     if annotation is inspect.Parameter.empty:
         return ANY
     kind = kind_of(annotation)
@@ -148,7 +148,7 @@ def _kind(annotation: Any, default: Any) -> Kind:
     return ["union", kind, ["none"]] if default is None and kind != ANY else kind
 
 
-def _layers(thing: Any) -> Iterable[Any]:
+def _layers(thing: object) -> Iterable[Any]:
     """The callables whose signatures make up that of `thing`, the outermost first."""
     if not isinstance(thing, type):
         return [thing]
@@ -166,7 +166,7 @@ def _signature(layer: Any) -> inspect.Signature | None:
         return None
 
 
-def _hints(layer: Any, thing: Any) -> dict[str, Any]:
+def _hints(layer: object, thing: object) -> dict[str, Any]:
     """Annotations, resolved one by one: one that needs an unimported name spoils no other."""
     spaces = []
     classes = thing.__mro__ if isinstance(thing, type) else ()
@@ -183,7 +183,7 @@ def _hints(layer: Any, thing: Any) -> dict[str, Any]:
     return hints
 
 
-def _resolve(annotation: Any, spaces: list[dict[str, Any]]) -> Any:
+def _resolve(annotation: object, spaces: list[dict[str, Any]]) -> Any:
     carrier = types.SimpleNamespace(__annotations__={"x": annotation})
     for space in spaces or [{}]:
         with contextlib.suppress(Exception):
@@ -191,7 +191,7 @@ def _resolve(annotation: Any, spaces: list[dict[str, Any]]) -> Any:
     return Any
 
 
-def _attributes_of_model_code(thing: Any) -> set[str]:
+def _attributes_of_model_code(thing: object) -> set[str]:
     """The attributes of a config that its model's code reads.
 
     A config of transformers takes any name; the ones that do something are its arguments and what
@@ -207,7 +207,7 @@ def _attributes_of_model_code(thing: Any) -> set[str]:
     return found
 
 
-def _modeling_files(thing: Any) -> list[Path]:
+def _modeling_files(thing: object) -> list[Path]:
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
     return sorted(Path(file).parent.glob("modeling_*.py")) if file else []
 
@@ -307,7 +307,7 @@ def save() -> None:
             raise
 
 
-def _files(thing: Any, name: str) -> list[list[Any]]:
+def _files(thing: object, name: str) -> list[list[Any]]:
     """Path, size and time of the files a signature was read from, and of those on the way."""
     parts = name.split(".")
     modules = {".".join(parts[:i]) for i in range(1, len(parts))} | {thing.__module__}

@@ -79,7 +79,7 @@ def _show(composer: Composer, flags: argparse.Namespace, name: str) -> bool:
     return True
 
 
-def _flat(batches: Any) -> list[JobReturn]:
+def _flat(batches: object) -> list[JobReturn]:
     """The jobs of all batches; a sweeper that returns something else has no list of jobs."""
     found: list[JobReturn] = []
     for batch in batches if isinstance(batches, list | tuple) else []:

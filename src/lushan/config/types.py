@@ -53,7 +53,7 @@ _LISTS = (
 )
 
 
-def kind_of(annotation: Any) -> Kind:
+def kind_of(annotation: object) -> Kind:
     """Return the kind of a resolved annotation; `["any"]` for what cannot be known."""
     if annotation in (Any, object) or isinstance(annotation, str):
         return ANY
@@ -69,7 +69,7 @@ def kind_of(annotation: Any) -> Kind:
     return _generic(origin, arguments)
 
 
-def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
+def _generic(origin: object, arguments: tuple[Any, ...]) -> Kind:
     if origin in (Union, types.UnionType):
         return ["union", *(kind_of(a) for a in arguments)]
     if origin is Literal:
@@ -87,7 +87,7 @@ def _generic(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     return _container(origin, arguments)
 
 
-def _container(origin: Any, arguments: tuple[Any, ...]) -> Kind:
+def _container(origin: object, arguments: tuple[Any, ...]) -> Kind:
     if origin in _LISTS:
         return ["list", kind_of(arguments[0])]
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping):
@@ -95,7 +95,7 @@ def _container(origin: Any, arguments: tuple[Any, ...]) -> Kind:
     return ["object", getattr(origin, "__name__", str(origin))]
 
 
-def _bare(annotation: Any) -> Kind:
+def _bare(annotation: object) -> Kind:
     if not isinstance(annotation, type):
         return ANY
     if issubclass(annotation, enum.Enum):
@@ -163,7 +163,7 @@ def _can_be_made(kind: Kind) -> bool:
     return name in ("object", "any")
 
 
-def _fits_plain(value: Any, name: str) -> bool:
+def _fits_plain(value: object, name: str) -> bool:
     # A bool is an int to Python, and never what was meant.
     if name == "none":
         return value is None
@@ -200,7 +200,7 @@ def words(kind: Kind) -> str:
     return "anything"
 
 
-def bounds(value: Any, kind: Kind) -> str:
+def bounds(value: object, kind: Kind) -> str:
     """The bounds that a number is outside of, in words; empty where it is of another kind."""
     if kind[0] == "within":
         return str(Within(*kind[2:])) if fits(value, kind[1]) else ""
@@ -221,7 +221,7 @@ def options(kind: Kind) -> list[Any]:
     return plain.get(kind[0], [])
 
 
-def repair(value: Any, kind: Kind) -> str | None:
+def repair(value: object, kind: Kind) -> str | None:
     """Suggest how to write a value that was nearly right: `'3'` for 3, `3.0` for 3."""
     if isinstance(value, str) and not isinstance(value, bool):
         for reading in (int, float):

@@ -73,7 +73,7 @@ class Places(Protocol):
     file: str | Path
 
     def fail(
-        self, problem: str, row: int, *, hint: str | None = None, value: Any = None
+        self, problem: str, row: int, *, hint: str | None = None, value: object = None
     ) -> UserError:
         """Return the error about a row."""
 
@@ -174,7 +174,7 @@ class LabelReader:
             self._require_one_type(items, found)
         return found
 
-    def _label(self, row: int, value: Any) -> str:
+    def _label(self, row: int, value: object) -> str:
         if isinstance(value, list | dict):
             raise self.columns.fail("a label is no list or mapping", row, value=value)
         text = label_text(value)
@@ -187,10 +187,10 @@ class LabelReader:
             )
         return text if self.names is None else self._named(row, value, text)
 
-    def _is_name(self, value: Any) -> bool:
+    def _is_name(self, value: object) -> bool:
         return isinstance(value, str) and value.strip() in (self.names or ())
 
-    def _named(self, row: int, value: Any, text: str) -> str:
+    def _named(self, row: int, value: object, text: str) -> str:
         assert self.names is not None
         for written in (str(value).strip(), text):
             if written in self.names:
@@ -245,7 +245,7 @@ class LabelReader:
 
     # Lists
 
-    def _list(self, row: int, value: Any) -> list[Any]:
+    def _list(self, row: int, value: object) -> list[Any]:
         value = _parsed(value)
         if isinstance(value, str):
             return self._split(row, value)
@@ -356,7 +356,7 @@ class LabelReader:
         self.remarks.append(f"the labels are indicators of {width} labels{ways}")
 
 
-def label_text(value: Any) -> str:
+def label_text(value: object) -> str:
     """A label as text: 1, 1.0, '1.0' and '1 ' are the same one; '' where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -368,14 +368,14 @@ def label_text(value: Any) -> str:
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: object) -> Any:
     if not isinstance(value, str):
         return value
     found = as_list(value)
     return value if found is None else found
 
 
-def _type(value: Any, text: str) -> str:
+def _type(value: object, text: str) -> str:
     if isinstance(value, bool):
         return "truth"
     if not NUMBER.fullmatch(text):
@@ -383,11 +383,11 @@ def _type(value: Any, text: str) -> str:
     return "fraction" if _FRACTION.fullmatch(text) else "whole"
 
 
-def _is_bit(value: Any) -> bool:
+def _is_bit(value: object) -> bool:
     return isinstance(value, int | float | str) and value in _BITS
 
 
-def _is_bits(value: Any) -> bool:
+def _is_bits(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(map(_is_bit, value))
 
 

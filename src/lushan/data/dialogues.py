@@ -156,7 +156,7 @@ class Dialogues:
         return [self._schemas(columns, r, field, v) for r, v in enumerate(columns.values[field])]
 
     @staticmethod
-    def _schemas(columns: Columns, row: int, field: str, value: Any) -> Any:
+    def _schemas(columns: Columns, row: int, field: str, value: object) -> Any:
         try:
             return tools_from(value)
         except Malformed as error:

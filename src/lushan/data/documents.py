@@ -354,7 +354,7 @@ def usual_field(rows: Sequence[Mapping[str, Any]], wanted: str | None, file: str
     return text_field(names, wanted, file)
 
 
-def require_text(value: Any, field: str, line: int, file: str | Path) -> str:
+def require_text(value: object, field: str, line: int, file: str | Path) -> str:
     """Refuse what is no text; an empty one is."""
     if type(value) is not str:
         raise UserError(

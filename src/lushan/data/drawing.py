@@ -69,7 +69,7 @@ def several(parts: Sequence[Part]) -> Part:
     return ["several", list(parts)]
 
 
-def value(content: Any) -> Part:
+def value(content: object) -> Part:
     """Return a value of any form, as JSON text."""
     return ["json", json.dumps(content, ensure_ascii=False, default=str)]
 

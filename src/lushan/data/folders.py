@@ -114,7 +114,7 @@ def is_media(feature: Any) -> bool:
     return hasattr(feature, "embed_storage") or is_media(getattr(feature, "feature", ()))
 
 
-def is_image(feature: Any) -> bool:
+def is_image(feature: object) -> bool:
     """Return whether a column holds images."""
     import datasets
 
@@ -190,7 +190,7 @@ def _head(card: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _texts(node: Any) -> Iterator[str]:
+def _texts(node: object) -> Iterator[str]:
     """The paths in an entry; the name of a split is none."""
     if isinstance(node, str):
         yield node

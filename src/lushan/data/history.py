@@ -29,7 +29,7 @@ def earlier_turns(columns: Columns, field: str, row: int) -> list[tuple[str, str
     return messages
 
 
-def _listed(columns: Columns, field: str, row: int, value: Any) -> list[Any]:
+def _listed(columns: Columns, field: str, row: int, value: object) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(value)
     raise columns.fail(f"{field} must be a list of pairs of texts", row, value=value)

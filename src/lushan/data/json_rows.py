@@ -256,7 +256,7 @@ class _Scanner:
             )
 
     @staticmethod
-    def _is_rows(value: Any) -> bool:
+    def _is_rows(value: object) -> bool:
         return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
     def _elements(self) -> Iterator[Row]:

@@ -141,7 +141,7 @@ def _widened(table: pa.Table, *, fields: bool, tools: bool) -> pa.Table:
     return table
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """A value as JSON text; '' where it is empty."""
     return json.dumps(value, ensure_ascii=False) if value else ""
 
@@ -167,7 +167,7 @@ def weight_from(message: Mapping[str, Any]) -> float | None:
     return float(1 if weight is None else weight) * (1 if train is None else int(train))
 
 
-def calls_from(value: Any) -> list[dict[str, Any]]:
+def calls_from(value: object) -> list[dict[str, Any]]:
     """Tool calls in the form that chat templates of transformers take.
 
     Args:
@@ -195,7 +195,7 @@ def _call(call: Any) -> dict[str, Any]:
     return {"type": "function", **outer, **ids, "function": inner}
 
 
-def tools_from(value: Any) -> list[dict[str, Any]] | None:
+def tools_from(value: object) -> list[dict[str, Any]] | None:
     """Tools in the form that chat templates of transformers take; None where there are none.
 
     Args:
@@ -218,14 +218,14 @@ def tools_from(value: Any) -> list[dict[str, Any]] | None:
     return found
 
 
-def without_nulls(value: Any) -> Any:
+def without_nulls(value: object) -> Any:
     """A value of typed storage without the nulls that other rows' keys have left in it."""
     if isinstance(value, Mapping):
         return {k: without_nulls(v) for k, v in value.items() if v is not None}
     return [without_nulls(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: object) -> Any:
     """A value that may be JSON text; a text that is none stays what it is."""
     if not isinstance(value, str):
         return value

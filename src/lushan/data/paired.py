@@ -188,7 +188,7 @@ def _references(
     return found
 
 
-def _require_text(columns: Columns, row: int, name: str, value: Any) -> None:
+def _require_text(columns: Columns, row: int, name: str, value: object) -> None:
     if type(value) is str:
         return
     if value is None:

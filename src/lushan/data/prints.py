@@ -73,6 +73,6 @@ def _feed_texts(digests: Digests, name: str, texts: pa.Array) -> None:
         digests[name].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
 
 
-def _bytes(column: pa.Array, kind: Any) -> bytes:
+def _bytes(column: pa.Array, kind: object) -> bytes:
     values: bytes = column.to_numpy(zero_copy_only=False).astype(kind).tobytes()
     return values

@@ -56,7 +56,7 @@ class Columns:
         return found
 
     def fail(
-        self, problem: str, row: int, *, hint: str | None = None, value: Any = None
+        self, problem: str, row: int, *, hint: str | None = None, value: object = None
     ) -> UserError:
         """The error about a row."""
         if self.elements is not None:

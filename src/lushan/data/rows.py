@@ -243,7 +243,7 @@ class Rows(Tagged, Paired):
             hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
         )
 
-    def _tag(self, columns: Columns, row: int, value: Any) -> str:
+    def _tag(self, columns: Columns, row: int, value: object) -> str:
         if isinstance(value, str) and value:
             return value
         names = self.label_names
@@ -324,7 +324,7 @@ def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
             raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple)
 
 
@@ -333,5 +333,5 @@ def _holds_words(value: Any) -> bool:
     return _is_list(value) and not any(isinstance(word, dict) for word in value[:1])
 
 
-def _holds_spans(value: Any) -> bool:
+def _holds_spans(value: object) -> bool:
     return isinstance(value, list | dict) and look_like_spans(value)

@@ -35,7 +35,7 @@ class CharSpan:
     label: str
 
 
-def look_like_spans(value: Any) -> bool:
+def look_like_spans(value: object) -> bool:
     """Return whether a field holds spans: mappings or triples in a list, or a mapping by type."""
     if isinstance(value, Mapping):
         return all(isinstance(mentions, Mapping) for mentions in value.values())
@@ -44,7 +44,7 @@ def look_like_spans(value: Any) -> bool:
     )
 
 
-def parse(value: Any, text: str, end: SpanEnd) -> list[CharSpan]:
+def parse(value: object, text: str, end: SpanEnd) -> list[CharSpan]:
     """The spans of one text: sorted, without copies, without blanks at their edges.
 
     Reads `[[0, 5, "PER"]]`, `[{"start": 0, "end": 5, "label": "PER"}]` with the usual other names
@@ -64,7 +64,7 @@ def parse(value: Any, text: str, end: SpanEnd) -> list[CharSpan]:
     return spans
 
 
-def _each(value: Any, text: str, end: SpanEnd) -> Iterator[CharSpan]:
+def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
     if isinstance(value, Mapping):
         for label, mentions in value.items():
             for mention, places in mentions.items():
@@ -84,7 +84,7 @@ def _each(value: Any, text: str, end: SpanEnd) -> Iterator[CharSpan]:
         yield _checked(start, stop + more, label, text, mention)
 
 
-def _parts(item: Any) -> tuple[Any, Any, Any, str | None]:
+def _parts(item: object) -> tuple[Any, Any, Any, str | None]:
     """Return start, end, label and perhaps the text of a span, in whichever form it is written."""
     if isinstance(item, Mapping):
         start, stop, label = (_first(item, names) for names in (_START, _END, _LABEL))

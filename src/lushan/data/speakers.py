@@ -72,7 +72,7 @@ class Speakers:
                 )
 
     def read(
-        self, columns: Columns, row: int, field: str, value: Any, counts: Counter[str]
+        self, columns: Columns, row: int, field: str, value: object, counts: Counter[str]
     ) -> list[Message]:
         """The messages of a row.
 
@@ -108,7 +108,7 @@ class Speakers:
         self._require_one_meaning(columns, row, speakers, messages)
         return messages
 
-    def text(self, columns: Columns, row: int, what: str, value: Any) -> str:
+    def text(self, columns: Columns, row: int, what: str, value: object) -> str:
         """A value that must be a text, and not too long a one."""
         if type(value) is not str:
             problem = f"the {what} is missing" if value is None else f"the {what} is no text"
@@ -154,7 +154,7 @@ class Speakers:
         return str(speaker), Message(role, text, fields)
 
     def _fields(
-        self, role: str, content: Any, rest: Mapping[str, Any], counts: Counter[str]
+        self, role: str, content: object, rest: Mapping[str, Any], counts: Counter[str]
     ) -> dict[str, Any]:
         """The other fields of a message, tool calls in one form.
 
@@ -194,7 +194,7 @@ class Speakers:
 
     # Roles
 
-    def _role(self, columns: Columns, row: int, number: int, speaker: Any) -> str:
+    def _role(self, columns: Columns, row: int, number: int, speaker: object) -> str:
         given = self.roles or {}
         role = given.get(speaker) if isinstance(speaker, str) else None
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
@@ -250,7 +250,7 @@ def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _rows_of(columns: Columns, row: int, field: str, value: Any) -> Any:
+def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
     """Messages kept by column, as some sets of the hub are, as rows."""
     if not isinstance(value, Mapping) or not all(isinstance(v, list) for v in value.values()):
         return value

@@ -381,7 +381,7 @@ class Reading(Input):
 _SOURCE = {"text": "source"}
 
 
-def _one_or_list(names: list[str], like: Any) -> Any:
+def _one_or_list(names: list[str], like: object) -> Any:
     return names[0] if isinstance(like, str) else names
 
 

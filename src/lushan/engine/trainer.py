@@ -278,7 +278,7 @@ def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
         )
 
 
-def _counts(devices: Any) -> bool:
+def _counts(devices: object) -> bool:
     return isinstance(devices, int) or (isinstance(devices, str) and devices.isdigit())
 
 

@@ -56,7 +56,7 @@ class Conversation:
         generator: TextGenerator,
         settings: Settings,
         system: str | None = None,
-        tools: Any = None,
+        tools: object = None,
     ) -> None:
         self.generator, self.settings, self.system = generator, settings, system
         self.tools = tools

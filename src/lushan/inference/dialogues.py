@@ -15,7 +15,7 @@ from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 
 
-def asked(messages: Any, tools: Any) -> Any:
+def asked(messages: object, tools: object) -> Any:
     """Return the prompt for a `TextGenerator` of dialogues: messages, with their tools if any."""
     return {"messages": messages, "tools": tools} if tools else messages
 
@@ -26,7 +26,7 @@ def split(prompts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [messages for messages, _ in pairs], [tools for _, tools in pairs]
 
 
-def messages_of(value: Any, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+def messages_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A prompt's messages with all their fields.
 
     Args:
@@ -43,7 +43,7 @@ def messages_of(value: Any, place: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [message.plain for message in messages]
 
 
-def tools_of(value: Any, place: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def tools_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """A prompt's tools; None where it has none.
 
     Raises:

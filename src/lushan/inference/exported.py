@@ -165,7 +165,7 @@ def processor_of(folder: Path) -> Any:
         return processing.read(place)
 
 
-def plain_model_of(folder: Path, auto_class: str, dtype: Any = torch.float32) -> Any:
+def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32) -> Any:
     """Read the model of an exported folder as transformers alone does, in evaluation mode.
 
     Args:

@@ -162,7 +162,7 @@ def values(
     return found
 
 
-def _described(found: Any) -> str:
+def _described(found: object) -> str:
     if isinstance(found, torch.Tensor):
         return f"{found.numel()} numbers"
     return f"a {type(found).__name__}"

@@ -67,7 +67,7 @@ class Bleu:
         )
         return _counts(metric, predictions, references, 2 + 2 * self.order)
 
-    def score(self, counts: Any) -> Array:
+    def score(self, counts: object) -> Array:
         """The BLEU (...,) of summed counts (..., 2 + 2 · order)."""
         counts = np.asarray(counts, float)
         length, wanted = counts[..., 0], counts[..., 1]
@@ -134,7 +134,7 @@ class Chrf:
         metric = CHRF(**dataclasses.asdict(self))
         return _counts(metric, predictions, references, 3 * (self.char_order + self.word_order))
 
-    def score(self, counts: Any) -> Array:
+    def score(self, counts: object) -> Array:
         """The chrF (...,) of summed counts (..., 3 · orders)."""
         counts = np.asarray(counts, float)
         predicted, gold, matched = (counts[..., i::3] for i in range(3))

@@ -70,7 +70,7 @@ class Report:
         return rows | {f"{a} avg": getattr(self, a).as_dict() for a in AVERAGES}
 
 
-def prf(correct: Any, predicted: Any, gold: Any) -> tuple[Array, Array, Array]:
+def prf(correct: object, predicted: object, gold: object) -> tuple[Array, Array, Array]:
     """Precision, recall and F1, elementwise; 0 where undefined."""
     return (
         ratio(correct, predicted),
@@ -79,13 +79,13 @@ def prf(correct: Any, predicted: Any, gold: Any) -> tuple[Array, Array, Array]:
     )
 
 
-def ratio(part: Any, whole: Any) -> Array:
+def ratio(part: object, whole: Any) -> Array:
     """`part / whole`, elementwise; 0 where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)
 
 
-def averages(correct: Any, predicted: Any, gold: Any) -> dict[str, Array]:
+def averages(correct: object, predicted: object, gold: object) -> dict[str, Array]:
     """`f1_micro`, `precision_macro`, ... over the last axis, the classes.
 
     Args:

@@ -90,7 +90,7 @@ def require_unstructured(node: Mapping[str, Any]) -> None:
         )
 
 
-def _no_head(head: Any, problem: str) -> UserError:
+def _no_head(head: object, problem: str) -> UserError:
     return UserError(
         f"{getattr(head, '__qualname__', head)} is no head: {problem}",
         key="task.head",

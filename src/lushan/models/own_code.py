@@ -33,7 +33,7 @@ def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
     return found
 
 
-def require_whole(model: Any, part: Any) -> None:
+def require_whole(model: Any, part: object) -> None:
     """Refuse to keep a part of a model alone, whose code makes the whole.
 
     Raises:

@@ -115,7 +115,7 @@ def compact(
     )
 
 
-def drawn(field: Field, value: Any, record: Record, images: Callable[[str], Part]) -> Part:
+def drawn(field: Field, value: object, record: Record, images: Callable[[str], Part]) -> Part:
     """Return a value as its field draws it, with images that a page may show."""
     return drawing.with_images(field.draw(value, record), images)
 
@@ -144,7 +144,9 @@ def _marks(marks: Marks | None) -> list[list[Any]] | None:
     return sides if any(mark != [True, ""] for side in sides for mark in side) else None
 
 
-def _pairs(field: Field, gold: Any, predicted: Any, classes: dict[str, int]) -> list[list[Any]]:
+def _pairs(
+    field: Field, gold: object, predicted: object, classes: dict[str, int]
+) -> list[list[Any]]:
     """Return the pairs of an example's classes, as places among all; new ones are added there."""
     tally = field.tally(gold, predicted)
     if tally is None:

@@ -89,7 +89,7 @@ def read(folder: Path, name: str) -> bytes:
     return content
 
 
-def read_json(folder: Path, name: str, shape: Any = Any) -> Any:
+def read_json(folder: Path, name: str, shape: object = Any) -> Any:
     """Return the value of a run's JSON file.
 
     Args:

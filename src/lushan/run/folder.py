@@ -342,7 +342,7 @@ class RunFolder:
             return {}, "its run.json is that of another run"
         return record, None
 
-    def _is_of_another(self, number: Any) -> bool:
+    def _is_of_another(self, number: object) -> bool:
         """Return whether a run id is not that of this folder, which may have been renamed."""
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 

@@ -304,7 +304,7 @@ def _stamp(node: Any) -> bytes | None:
         return None
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: object, other: object) -> bool:
     """Return whether two values are equal and of one type: 1, 1.0 and true are three values."""
     if one is other:
         return True
@@ -315,7 +315,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and (one == other or repr(one) == repr(other) == "nan")
 
 
-def _typed(value: Any) -> Any:
+def _typed(value: object) -> Any:
     """Make sure that different values give different JSON."""
     if isinstance(value, Mapping):
         # JSON has only text as keys; 1 and "1" are two keys of a YAML mapping.

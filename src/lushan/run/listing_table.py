@@ -7,7 +7,6 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lushan.common import units
 from lushan.run.columns import CUT, aligned, display_width, padded, shortened
@@ -92,7 +91,7 @@ def _asked(found: Sequence[Listed], name: str) -> Column:
     return head, [_cell(name, run.facts.get(name), measure) for run in found]
 
 
-def _cell(name: str, value: Any, measure: units.Measure = units.UNKNOWN) -> str:
+def _cell(name: str, value: object, measure: units.Measure = units.UNKNOWN) -> str:
     if name in ("metric", "state", "run", "name", "id") and value in (None, ABSENT):
         return ""
     return units.number(value, measure) if "/" in name and isinstance(value, float) else show(value)

@@ -33,6 +33,6 @@ def shortened_by(
     return preset + [f"trainer.{name}={show(trainer[name])}" for name in found]
 
 
-def _is_part(value: Any) -> bool:
+def _is_part(value: object) -> bool:
     """Return whether it is neither nothing nor everything."""
     return bool(value) and not (isinstance(value, float) and value == 1.0)

@@ -22,7 +22,7 @@ def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) ->
     return lookup(config, key.replace("/", "."))
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A value as a person would write it."""
     if value is ABSENT or value is None:
         return "-"

@@ -90,7 +90,7 @@ class Condition:
     operator: str
     value: str
 
-    def holds(self, found: Any, measure: Measure | None = None) -> bool:
+    def holds(self, found: object, measure: Measure | None = None) -> bool:
         """Return whether a value fits; a run without one fits `!=` alone.
 
         Args:
@@ -125,7 +125,7 @@ class Condition:
             return None if percent else number
         return number / 100 if percent or abs(number) > 1 else number
 
-    def _equals(self, found: Any, measure: Measure | None) -> bool:
+    def _equals(self, found: object, measure: Measure | None) -> bool:
         if found is ABSENT:
             return False
         if found is None:
@@ -143,7 +143,7 @@ class Condition:
         return any(mark in self.value for mark in "*?") and fnmatchcase(text, self.value)
 
 
-def as_number(value: Any) -> float | None:
+def as_number(value: object) -> float | None:
     """A value as a number, where it is one: 3e-5 and '0.00003' are the same."""
     if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -255,5 +255,5 @@ def ordered(items: Sequence[T], facts: Callable[[T], Facts], key: str) -> list[T
     return [items[i] for i in [*(i for i in places if i not in there), *by_number, *by_text]]
 
 
-def _is_missing(value: Any) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value))

@@ -202,7 +202,7 @@ def as_preset(lines: Sequence[str]) -> str:
     return "\n".join(yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for part in parts)
 
 
-def _as_plain(value: Any) -> Any:
+def _as_plain(value: object) -> Any:
     from hydra.core.override_parser.types import QuotedString
     from omegaconf import OmegaConf
 

@@ -125,7 +125,7 @@ def round_proposals(sampler: Any) -> Any:
         found = relative(study, trial, search_space)
         return {name: _written_down(value, search_space.get(name)) for name, value in found.items()}
 
-    def sample_independent(study: Study, trial: Trial, name: str, distribution: Any) -> Any:
+    def sample_independent(study: Study, trial: Trial, name: str, distribution: object) -> Any:
         return _written_down(independent(study, trial, name, distribution), distribution)
 
     sampler.sample_relative, sampler.sample_independent = sample_relative, sample_independent

@@ -314,11 +314,11 @@ def _values(result: RunResult, metrics: Sequence[str]) -> list[float | None]:
     return [None if value is None or not math.isfinite(value) else value for value in found]
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: object) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _as_override(value: Any) -> str:
+def _as_override(value: object) -> str:
     """A value in Hydra's grammar."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}: {_as_override(v)}" for k, v in value.items()) + "}"

@@ -204,7 +204,7 @@ def _shown(ours: Side, theirs: Side, place: int) -> dict[str, Any]:
     return row
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = " | ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -182,7 +182,7 @@ class _Reader:
             self.lines[inner] = name.start_mark.line + 1
         return found
 
-    def study(self, content: Any) -> Study:
+    def study(self, content: object) -> Study:
         known = (
             "title",
             "base",
@@ -224,7 +224,7 @@ class _Reader:
             raise self.wrong("leaves nothing to be run", "exclude")
         return study
 
-    def axes(self, value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+    def axes(self, value: object) -> dict[str, dict[str, tuple[str, ...]]]:
         if not isinstance(value, dict) or not value:
             hint = "axes: {head: {linear: [task/head=linear], crf: [task/head=crf]}}"
             raise self.wrong("a study compares something", "axes", hint=hint)
@@ -239,7 +239,7 @@ class _Reader:
             }
         return found
 
-    def overrides(self, value: Any, key: str) -> tuple[str, ...]:
+    def overrides(self, value: object, key: str) -> tuple[str, ...]:
         lines = self.list(value, key)
         for i, line in enumerate(lines):
             if not isinstance(line, str) or "=" not in line:
@@ -256,7 +256,7 @@ class _Reader:
                 )
         return tuple(lines)
 
-    def seeds(self, value: Any) -> tuple[int, ...]:
+    def seeds(self, value: object) -> tuple[int, ...]:
         seeds = [1] if value is None else self.list(value, "seeds")
         if not seeds:
             raise self.wrong("leaves nothing to be run", "seeds", hint="Write seeds: [1, 2, 3].")
@@ -267,7 +267,7 @@ class _Reader:
                 raise self.wrong("is repeated", f"seeds.{i}", value=seed)
         return tuple(seeds)
 
-    def table(self, value: Any, key: str, axes: Mapping[str, Any]) -> Table:
+    def table(self, value: object, key: str, axes: Mapping[str, Any]) -> Table:
         known = ("rows", "columns", "over", "metrics", "baseline", "test")
         fields = self.mapping(value, key, known)
         parts = {}
@@ -295,7 +295,7 @@ class _Reader:
             raise self.wrong("a test of differences to what?", f"{key}.test", value=test, hint=hint)
         return Table(**parts, metrics=metrics, baseline=baseline, test=test)
 
-    def plot(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Plot:
+    def plot(self, value: object, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Plot:
         fields = self.mapping(value, key, ("x", "metric", "scale"))
         x = str(fields.get("x") or "")
         metric = self.text(fields.get("metric"), f"{key}.metric")
@@ -313,7 +313,7 @@ class _Reader:
 
     def baseline(
         self,
-        value: Any,
+        value: object,
         key: str,
         axes: Mapping[str, Mapping[str, Any]],
         parts: Mapping[str, Sequence[str]],
@@ -328,7 +328,7 @@ class _Reader:
             raise self.wrong("not a row of the table", key, value=value, hint=hint)
         return found
 
-    def levels(self, value: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Levels:
+    def levels(self, value: object, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Levels:
         """Axis to level, each of which there is."""
         if not isinstance(value, dict) or not value:
             raise self.wrong("not a combination", key, value=value, hint="{AXIS: LEVEL, ...}")
@@ -343,7 +343,7 @@ class _Reader:
         hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
         return self.wrong(f"there is no such {what}", key, value=name, hint=hint)
 
-    def mapping(self, value: Any, key: str, known: Sequence[str]) -> dict[str, Any]:
+    def mapping(self, value: object, key: str, known: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value, dict):
             hint = f"Write KEY: VALUE, of {', '.join(known)}."
             raise self.wrong("is a mapping", key, value=value, hint=hint)
@@ -352,17 +352,17 @@ class _Reader:
                 raise self.unknown("key", name, f"{key}.{name}".lstrip("."), known)
         return value
 
-    def text(self, value: Any, key: str) -> str:
+    def text(self, value: object, key: str) -> str:
         if isinstance(value, dict | list):
             hint = "Write it in quotes where it holds `: ` or begins with a bracket."
             raise self.wrong("is text", key, value=value, hint=hint)
         return "" if value is None else str(value).strip()
 
-    def texts(self, value: Any, key: str) -> tuple[str, ...]:
+    def texts(self, value: object, key: str) -> tuple[str, ...]:
         parts = enumerate(self.list(value, key))
         return tuple(self.text(part, f"{key}.{i}") for i, part in parts)
 
-    def list(self, value: Any, key: str) -> list[Any]:
+    def list(self, value: object, key: str) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):

@@ -270,7 +270,7 @@ class Chat(LanguageTask):
         return result
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        def ids_of(tokenizer: Any, messages: Any) -> list[int]:
+        def ids_of(tokenizer: Any, messages: object) -> list[int]:
             options = {"add_generation_prompt": True, "return_dict": True}
             return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
 

@@ -157,7 +157,7 @@ class ImageClassification(LabelTask):
         whole: Any = trained.whole
         pictures = [images.noise(seed) for seed in range(3)]
 
-        def ask(model: Any, processor: Any, picture: Any) -> Tensor:
+        def ask(model: Any, processor: Any, picture: object) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).logits
 
         return exporting.with_head(

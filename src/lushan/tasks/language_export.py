@@ -47,7 +47,7 @@ def causal(
     assert own_ids is not None
     longest = whole.encoder.max_length or max(map(len, own_ids))
 
-    def ask(model: Any, theirs: Any, example: Any) -> Tensor:
+    def ask(model: Any, theirs: object, example: object) -> Tensor:
         return _next(model, ids_of(theirs, example)[:longest])
 
     return ExportSpec(
@@ -149,7 +149,7 @@ def seq2seq(
     own_ids = task.prompts({column: list(TEXTS)})
     assert own_ids is not None
 
-    def ask(model: Any, theirs: Any, text: str) -> Tensor:
+    def ask(model: Any, theirs: object, text: str) -> Tensor:
         return _target(model, ids_of(theirs, text)[:longest])
 
     return ExportSpec(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from lushan.common.parsing import parse_json
 from lushan.errors import UserError
@@ -46,7 +45,7 @@ def require_own_files(folder: Path, key: str) -> None:
         _require_base(files[ADAPTER], folder, key)
 
 
-def _require(settings: Any, path: Path, folder: Path, key: str) -> None:
+def _require(settings: object, path: Path, folder: Path, key: str) -> None:
     if path.name.endswith(INDEX):
         shards = settings.get("weight_map") if isinstance(settings, Mapping) else None
         for shard in shards.values() if isinstance(shards, Mapping) else ():
@@ -60,7 +59,7 @@ def _require(settings: Any, path: Path, folder: Path, key: str) -> None:
                 raise _outside(name, path, folder, key)
 
 
-def _named(node: Any, key: str = "") -> Iterator[str]:
+def _named(node: object, key: str = "") -> Iterator[str]:
     """The texts of the keys that are for files, at any depth."""
     if isinstance(node, str):
         if key.endswith(_FILES) and "\0" not in node:

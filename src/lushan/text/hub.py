@@ -159,7 +159,7 @@ def _with_own_code(place: Place, key: str) -> Place:
     return place
 
 
-def _texts(node: Any) -> Iterator[str]:
+def _texts(node: object) -> Iterator[str]:
     """All texts in a value of JSON."""
     if isinstance(node, str):
         yield node

@@ -323,7 +323,7 @@ def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-def texts_in(value: Any) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
     """All texts in a nested value."""
     if isinstance(value, str):
         yield value
@@ -336,7 +336,7 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(item)
 
 
-def _changed(value: Any, change: Callable[[re.Match[str]], str], where: re.Pattern[str]) -> Any:
+def _changed(value: object, change: Callable[[re.Match[str]], str], where: re.Pattern[str]) -> Any:
     """A nested value with what a pattern finds in its texts changed."""
     if isinstance(value, str):
         return where.sub(change, value)

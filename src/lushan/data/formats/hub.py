@@ -38,7 +38,7 @@ CONVERTED = "refs/convert/parquet"
 """Branch of the hub with a plain copy of a set that was made by a script."""
 
 
-def load_here(*args: Any, **options: Any) -> Any:
+def load_here(*args: object, **options: Any) -> Any:
     """Return `load_dataset` offline: it would report reads of local files to the hub."""
     with folders.asking_nobody() as datasets:
         return datasets.load_dataset(*args, **options)
@@ -246,7 +246,7 @@ class Hub(Rows, HubSet):
     """Words with tags, texts with labels, or sources with targets, of a set of the hub."""
 
 
-def _names(feature: Any) -> Sequence[str] | None:
+def _names(feature: object) -> Sequence[str] | None:
     """The names of class numbers, or of those in lists."""
     names: Sequence[str] | None = getattr(feature, "names", None)
     return names or getattr(getattr(feature, "feature", None), "names", None)

@@ -35,7 +35,7 @@ def summed(trainer: pl.Trainer, value: Tensor | float) -> float:
     return float(total) * data_share(trainer)[1] / world
 
 
-def of_all_shares(trainer: pl.Trainer, value: Any) -> list[Any]:
+def of_all_shares(trainer: pl.Trainer, value: object) -> list[Any]:
     """Return what the processes hold, once for each share of the data; all must call it."""
     world = trainer.world_size
     if world == 1:

@@ -89,7 +89,7 @@ def _draw(rng: np.random.Generator, groups: NDArray[np.int64], count: int) -> Ar
     return np.bincount(drawn.ravel(), minlength=count * width).reshape(count, width).astype(float)
 
 
-def grouped(rows: Any) -> tuple[Array, NDArray[np.int64]]:
+def grouped(rows: object) -> tuple[Array, NDArray[np.int64]]:
     """Distinct rows (K, D) and how often each occurs (K,)."""
     distinct, sizes = np.unique(np.asarray(rows, float), axis=0, return_counts=True)
     return distinct, sizes.astype(np.int64)

@@ -26,7 +26,6 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +63,8 @@ class Difference:
 
 
 def paired_bootstrap(
-    a: Any,
-    b: Any,
+    a: object,
+    b: object,
     score: Score,
     *,
     resamples: int = RESAMPLES,
@@ -101,8 +100,8 @@ def paired_bootstrap(
 
 
 def randomisation(
-    a: Any,
-    b: Any,
+    a: object,
+    b: object,
     score: Score,
     *,
     resamples: int = RESAMPLES,
@@ -150,7 +149,7 @@ def randomisation(
     return dataclasses.replace(found, p=p)
 
 
-def mcnemar(a: Any, b: Any) -> Difference:
+def mcnemar(a: object, b: object) -> Difference:
     """McNemar's exact test (1947) of two accuracies, from what one system alone has right.
 
     The interval is Wald's with half an example added to each cell of the table (Agresti and Min,
@@ -253,8 +252,8 @@ def stratified_welch(
 
 
 def hierarchical(
-    a: Any,
-    b: Any,
+    a: object,
+    b: object,
     score: Score,
     *,
     resamples: int = RESAMPLES,
@@ -321,7 +320,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _sides(a: Any, b: Any) -> tuple[Array, Array]:
+def _sides(a: object, b: object) -> tuple[Array, Array]:
     """Both as (runs, N, D)."""
     sides = tuple(np.asarray(side, float) for side in (a, b))
     one, other = (side[None] if side.ndim == 2 else side for side in sides)
