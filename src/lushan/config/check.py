@@ -116,16 +116,8 @@ def missing(node: object, key: str = "") -> Iterator[str]:
 
 
 def check_top(cfg: Mapping[str, Any]) -> None:
-    """The top level: known keys of the right type, and every group there."""
-    for name, value in cfg.items():
-        if name not in KNOWN:
-            raise unknown(name, value, KNOWN)
-        if name in TOP:
-            require(name, value, TOP[name])
-    for name in (*(n for n in TOP if n not in LATER), *CALLED, "paths"):
-        if name not in cfg or (name in CALLED and cfg[name] is None):
-            hint = f"Choose one: {name}=NAME." if name in CALLED else "It is in train.yaml."
-            raise UserError("this is missing", key=name, hint=hint)
+    """Check the top level: known keys of the right type, and every group there."""
+    check_names(cfg)
     if not 0 <= cfg["seed"] < 2**63:
         raise UserError("must be 0 or more, and below 2^63", key="seed", value=cfg["seed"])
     for name in (*CALLED, *OPTIONAL):
@@ -138,6 +130,19 @@ def check_top(cfg: Mapping[str, Any]) -> None:
             if node:
                 require_node(f"{group}.{name}", node)
     check_paths(cfg["paths"])
+
+
+def check_names(cfg: Mapping[str, Any]) -> None:
+    """Check that the keys of the top level are known and of the right type, and none is missing."""
+    for name, value in cfg.items():
+        if name not in KNOWN:
+            raise unknown(name, value, KNOWN)
+        if name in TOP:
+            require(name, value, TOP[name])
+    for name in (*(n for n in TOP if n not in LATER), *CALLED, "paths"):
+        if name not in cfg or (name in CALLED and cfg[name] is None):
+            hint = f"Choose one: {name}=NAME." if name in CALLED else "It is in train.yaml."
+            raise UserError("this is missing", key=name, hint=hint)
 
 
 def check_paths(node: Any) -> None:

@@ -52,7 +52,7 @@ def is_of_composition(error: BaseException) -> bool:
 def explain(
     error: Exception, composer: Composer, config_name: str | None, overrides: list[str]
 ) -> UserError:
-    """The mistake behind what composing raised."""
+    """Return the mistake behind what composing raised."""
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     if isinstance(error, MissingConfigException):
@@ -62,6 +62,23 @@ def explain(
     text = str(error)
     if key := _unknown_key(text, overrides):
         return _no_such_key(key, composer, config_name, overrides)
+    if (misplaced := _misplaced(text)) is not None:
+        return misplaced
+    if found := re.match(r"(?:In '[^']*': )?You must specify '([^']*)'", text):
+        options = ", ".join(provenance.options_of(composer, found[1]))
+        hint = f"Write {found[1]}=NAME. There are: {options}."
+        return UserError("this must be set", key=found[1], hint=hint)
+    if re.match(r"Config group override must be a string or a list", text):
+        return _no_name(composer, overrides)
+    if found := re.search(r"Invalid Defaults List override '/?([^:@']*)[^:']*: (.*)'", text):
+        return no_such_group(found[1], found[2], composer, config_name, overrides)
+    if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
+        return _other(error, None, provenance.path_of(composer, found[1]))
+    return _other(error, _override_at_fault(text, composer, overrides))
+
+
+def _misplaced(text: str) -> UserError | None:
+    """Return the mistake of an override that is fine elsewhere: with another sign, or in a sweep."""
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
             "it is there already", key=found[1], file=provenance.COMMAND_LINE, hint="Remove the +."
@@ -83,17 +100,7 @@ def explain(
             key=found[1],
             hint="Write it on the command line, for the whole sweep.",
         )
-    if found := re.match(r"(?:In '[^']*': )?You must specify '([^']*)'", text):
-        options = ", ".join(provenance.options_of(composer, found[1]))
-        hint = f"Write {found[1]}=NAME. There are: {options}."
-        return UserError("this must be set", key=found[1], hint=hint)
-    if re.match(r"Config group override must be a string or a list", text):
-        return _no_name(composer, overrides)
-    if found := re.search(r"Invalid Defaults List override '/?([^:@']*)[^:']*: (.*)'", text):
-        return no_such_group(found[1], found[2], composer, config_name, overrides)
-    if found := re.search(r"\b[Ii]n '([^']+)'", text.partition("\n")[0]):
-        return _other(error, None, provenance.path_of(composer, found[1]))
-    return _other(error, _override_at_fault(text, composer, overrides))
+    return None
 
 
 def of_resolving(error: OmegaConfBaseException) -> UserError:
