@@ -78,7 +78,7 @@ def explain(
 
 
 def _misplaced(text: str) -> UserError | None:
-    """Return the mistake of an override that is fine elsewhere: with another sign, or in a sweep."""
+    """Return the mistake of an override that is right elsewhere: without +, or in a sweep."""
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
             "it is there already", key=found[1], file=provenance.COMMAND_LINE, hint="Remove the +."
