@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -56,7 +57,10 @@ def start(
         threads: It computes with.
         executed: Its other ranks are interpreters of their own, not processes like that one.
     """
-    notes = notes_of(Path(cfg["paths"]["output_dir"]))
+    folder = Path(cfg["paths"]["output_dir"])
+    notes = notes_of(folder)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        shutil.rmtree(notes, ignore_errors=True)  # of another test, whose folder had this name
     notes.mkdir(exist_ok=True, parents=True)
     notes.chmod(0o777)  # the run may be another user's
     process = forked.server.Process(target=_job, args=(cfg, fault, threads, executed))

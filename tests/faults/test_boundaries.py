@@ -19,7 +19,7 @@ from lushan.callbacks.trial_pruning import Pruning
 from lushan.common.units import SHARE
 from lushan.config.check import check
 from lushan.config.compose import compose
-from lushan.engine import fit
+from lushan.engine import observers
 from lushan.errors import UserError
 from tests.helpers import command, deaths
 
@@ -91,7 +91,7 @@ def config(case, folder, monkeypatch):
     if "pruned" in case:
         trial = deaths.Hopeless(after=2)
         monkeypatch.setattr(
-            fit, "pruning_of", lambda _: Pruning("val/entity_f1", SHARE, trial, pruner=None)
+            observers, "pruning_of", lambda _: Pruning("val/entity_f1", SHARE, trial, pruner=None)
         )
     return copy.deepcopy(composed(case, folder))
 

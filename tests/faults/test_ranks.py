@@ -85,12 +85,12 @@ BROKEN = """\
 import os
 
 if os.environ.get("LOCAL_RANK") == "1" and os.environ.get("LUSHAN_RUN"):
-    from lushan.engine.lit_module import Experiment
+    from lushan.engine.lit_module import LitModule
 
     def broken(self, batch, number):
         raise ZeroDivisionError("the other rank is broken")
 
-    Experiment.training_step = broken
+    LitModule.training_step = broken
 else:
     from lushan.engine.distributed import rank_launcher
 

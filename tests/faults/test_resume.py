@@ -120,9 +120,7 @@ SIGNALS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "expected"), SIGNALS)
-def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone, request):
-    before = signal.signal(signum, signal.SIG_DFL)  # tests that nohup started ignore SIGHUP
-    request.addfinalizer(lambda: signal.signal(signum, before))
+def test_a_signal_saves_and_says_so(signum, expected, tmp_path, left_alone):
     cfg = jobs.config(tmp_path, "callbacks.checkpoints.every_n_steps=null")
     assert jobs.execute(cfg, jobs.at_step(5, signum)) == expected
     assert jobs.state(tmp_path) == "interrupted"

@@ -115,7 +115,7 @@ class Gathered:
     def counts(self) -> dict[str, int]:
         """State to the number of runs, of those states that occur."""
         states = [run.state for run in self.runs]
-        return {state: states.count(state) for state in RUN_STATES if state in states}
+        return {state: states.count(state) for state in STATES if state in states}
 
 
 def of_study(plan: Plan) -> Gathered:

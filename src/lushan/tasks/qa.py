@@ -180,7 +180,7 @@ class QuestionAnswering(Task):
                 features["input_ids"].append(window.ids)
                 features["token_type_ids"].append(window.segments)
                 features["places"].append([place for pair in window.places for place in pair])
-                features["span"].append(span)
+                features["span"].append(list(span))
                 features["length"].append(len(window.ids))
                 features["targets"].append(1)
                 features["example"].append(first + row)

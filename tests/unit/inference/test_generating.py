@@ -242,15 +242,15 @@ def test_a_file_without_a_field_of_prompts(tmp_path):
 
 def test_a_batch_is_as_large_as_is_asked(generator, monkeypatch):
     sizes = []
-    from lushan.inference import generator
+    from lushan.inference import generator as writing
 
-    original = generator.generate
+    original = writing.generate
 
     def counted(model, prompts, *args, **options):
         sizes.append(len(prompts))
         return original(model, prompts, *args, **options)
 
-    monkeypatch.setattr(generator, "generate", counted)
+    monkeypatch.setattr(writing, "generate", counted)
     ids = generator.encode(["a", "bb", "the film", "x"])
     generator.write(ids, Settings(max_new_tokens=2, num_samples=2), batch_size=4)
     assert sizes == [2, 2]

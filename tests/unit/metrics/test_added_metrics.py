@@ -231,7 +231,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
             REVIEWS,
             "x._target_=torchmetrics.classification.MulticlassConfusionMatrix",
             "x",
-            "comes to 4 numbers",
+            "computes 4 numbers",
         ),
         (
             ["task=causal_lm", *command.LANGUAGE],

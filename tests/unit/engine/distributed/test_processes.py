@@ -129,7 +129,7 @@ def test_matrices_are_cut_for_whole_groups():
 )
 def test_who_does_not_answer_is_named(printed):
     strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
-    named = pytest.raises(RunFailed, match=r"^rank 1 did not answer, and was ended: what it")
+    named = pytest.raises(RunFailed, match=r"^rank 1 did not answer, and was ended: its own error")
     with named, others_named(strategy):
         raise RuntimeError(printed)
 
