@@ -16,6 +16,7 @@ from lushan.cli import app
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
+from lushan.data.fields import inputs
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
 
@@ -78,6 +79,16 @@ HEAVY = [("reproduce",)]
 """Commands that train."""
 
 
+def rows_of(task, folder):
+    """The data of a task without a sample: questions, or the rows of its own demo."""
+    if "question" in task.fields:
+        return questions(folder)
+    rows = type(task).demo().splits["train"].select(list(task.fields)).to_pylist()
+    path = folder / "demo.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return ["data=jsonl", f"data.train={path}", f"data.validation={path}", f"data.test={path}"]
+
+
 def questions(folder):
     return ["data=squad", "data.each=null", *corpora.overrides(corpora.flat_questions(folder))]
 
@@ -104,7 +115,7 @@ def a_run(tmp_path_factory):
         else:
             model, small = MODELS[task.auto_class], command.SMALL
         if not any(o.startswith("data=") for o in overrides):
-            sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else questions(folder)
+            sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else rows_of(task, folder)
             overrides = [*overrides, *sample]
         return trained(folder, *overrides, *model, "data.limit=16", small=small)
 
@@ -159,7 +170,12 @@ def content_of(run):
     from lushan.run.config_yaml import read_config
 
     cfg = read_config(run)
-    name, text = INPUTS[next(iter(build(cfg["task"]).fields))]
+    task = build(cfg["task"])
+    first = next(iter(task.fields))
+    if first not in INPUTS:
+        row = type(task).demo().splits["train"].select(list(inputs(task.fields))).to_pylist()[0]
+        return "x.jsonl", json.dumps(row) + "\n"
+    name, text = INPUTS[first]
     columns = cfg["data"].get("text")
     if isinstance(columns, list):
         return "x.jsonl", json.dumps(dict.fromkeys(columns, "film")) + "\n"

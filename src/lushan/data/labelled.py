@@ -234,7 +234,8 @@ def require_column(name: str, names: Collection[str], key: str, file: str | Path
     """Refuse the name of a column that is not there."""
     if name not in names:
         near = did_you_mean(name, names)
-        hint = f"Write {key}=NAME; the columns are: {', '.join(names)}."
+        plus = "+" if key.startswith("data.fields.") else ""  # no preset has this key
+        hint = f"Write {plus}{key}=NAME; the columns are: {', '.join(names)}."
         raise UserError(
             f"there is no column {name!r}",
             key=key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -70,7 +70,7 @@ def labels_of(corpus: Splits) -> list[str]:
     return labels
 
 
-def require_known(split: str, table: pa.Table, fields: Fields, labels: list[str]) -> None:
+def require_known(split: str, table: pa.Table, fields: Fields, labels: Sequence[str]) -> None:
     """Make sure that a split has no class but these.
 
     Raises:
@@ -82,7 +82,7 @@ def require_known(split: str, table: pa.Table, fields: Fields, labels: list[str]
 
 
 def _unknown(
-    split: str, table: pa.Table, fields: Fields, strange: set[str], labels: list[str]
+    split: str, table: pa.Table, fields: Fields, strange: set[str], labels: Sequence[str]
 ) -> UserError:
     number, label = next(
         (number, label)

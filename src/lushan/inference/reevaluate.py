@@ -58,7 +58,8 @@ def evaluate(
             value=split,
             hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
         )
-    require_known(split, corpus.splits[split], corpus.fields, loaded.task.labels)
+    if loaded.task.labels:
+        require_known(split, corpus.splits[split], corpus.fields, loaded.task.labels)
     corpus = Corpus(
         splits={split: corpus.splits[split]},
         fields=corpus.fields,

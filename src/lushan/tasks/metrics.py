@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +23,7 @@ CLASSES = 2
 class TaskMetrics(abc.ABC):
     """Metrics of a task: before it is configured, when its labels are known, and on a split."""
 
-    labels: list[str]
+    labels: Sequence[str] = ()
     """The labels that were learned: entity types, classes; none for numbers."""
 
     main_metric: str
@@ -154,5 +155,10 @@ class TaskMetrics(abc.ABC):
 
     @classmethod
     def monitored(cls, node: Mapping[str, Any]) -> str | None:
-        """The main metric of a task configured like `node`; None where only the task knows it."""
-        return node.get("monitor")
+        """Return the main metric of a task configured like `node`: `monitor`, or its default.
+
+        None is returned where only the task itself knows it.
+        """
+        stated = inspect.signature(cls).parameters.get("monitor")
+        default = stated.default if stated is not None and isinstance(stated.default, str) else None
+        return node.get("monitor") or default

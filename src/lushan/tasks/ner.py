@@ -91,10 +91,6 @@ class NER(Task):
         self.tags: list[str] = []
 
     @classmethod
-    def monitored(cls, node: Mapping[str, Any]) -> str:
-        return str(node.get("monitor") or MAIN_METRIC)
-
-    @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
         from lushan.metrics.families import tags
 

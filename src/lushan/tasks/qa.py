@@ -104,10 +104,6 @@ class QuestionAnswering(Task):
         self.has_unanswerable, self.threshold = False, 0.0
 
     @classmethod
-    def monitored(cls, node: Mapping[str, Any]) -> str:
-        return str(node.get("monitor") or "f1")
-
-    @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
         from lushan.metrics.families import answers
 
