@@ -10,8 +10,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # More options of `pip install`.
 PIP_INSTALL ?=
-# What is installed.
-LOCK ?= requirements.lock
 # Many processes run this code: where none may keep it compiled, each compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
@@ -30,10 +28,10 @@ help:  ## this list
 
 install: $(INSTALLED)  ## .venv from the lock
 
-$(INSTALLED): $(LOCK) pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lushan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK)
+	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
 # All that is missing now is torch, pinned in pyproject.toml, with the libraries that its build needs.
 	$(BIN)/pip install --disable-pip-version-check $(PIP_INSTALL) --no-build-isolation -e .
 	touch $@
@@ -42,7 +40,7 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan train -m experiment=sample/ner task/head=linear,crf seed=1,2,3
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
-test: $(INSTALLED)  ## the suite: under 15 minutes
+test: $(INSTALLED)  ## the suite: some 15 minutes on two cores
 	$(BIN)/pytest $(WORKERS) -m "not long"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: under 3 minutes
