@@ -20,6 +20,7 @@ from lushan.errors import UserError
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
 from lushan.models.backbone import Backbone, accepted, width_of
+from lushan.models.losses import wide
 
 IGNORED = -100
 _HELD = 2**24
@@ -99,7 +100,7 @@ class LanguageModel(nn.Module):
             weights: (B, L), what each label's loss is multiplied by; None is 1.
         """
         if not self.projects:
-            scores = _precise(self.model(**self._known(inputs)).logits)
+            scores = wide(self.model(**self._known(inputs)).logits)
             how = "sum" if weights is None else "none"
             loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction=how)
             return loss if weights is None else (loss * weights.flatten()).sum()
@@ -136,7 +137,7 @@ class LanguageModel(nn.Module):
         for start in range(0, len(targets), size):
             part, wanted = states[start : start + size], targets[start : start + size]
             scores = part if not self.projects else F.linear(part, *self._projection(part))
-            found.append(F.cross_entropy(_precise(scores), wanted, reduction="none"))
+            found.append(F.cross_entropy(wide(scores), wanted, reduction="none"))
             right.append(scores.argmax(-1) == wanted)
         if found:
             losses[learned] = torch.cat(found).to(losses.dtype)
@@ -231,7 +232,7 @@ def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: T
         labels: (T,), each below V.
     """
     if not len(labels):  # nothing is learned here, and every weight still gets its gradient
-        return _precise(hidden.sum() + weight.sum() * 0) * 0
+        return wide(hidden.sum() + weight.sum() * 0) * 0
     size = _piece(len(weight))
     options = nn.LinearCrossEntropyOptions(batch_chunk_size=size) if len(labels) > size else None
     loss = F.linear_cross_entropy(
@@ -242,7 +243,7 @@ def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: T
         reduction="sum",
         options=options if torch.is_grad_enabled() else None,
     )
-    return _precise(loss)
+    return wide(loss)
 
 
 def weighted(
@@ -262,11 +263,6 @@ def weighted(
         alike = weights == value
         total = total + value * cross_entropy(hidden[alike], weight, bias, labels[alike])
     return total
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32, or in a finer type if it has one."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _piece(vocabulary: int) -> int:

@@ -88,6 +88,6 @@ def _focus(log_p: Tensor, gamma: float) -> Tensor:
     return (-torch.expm1(log_p)).clamp(min=_LEAST) ** gamma
 
 
-def wide(scores: Tensor) -> Tensor:
-    """Return scores in float32, or finer where they are."""
-    return scores if scores.dtype == torch.float64 else scores.float()
+def wide(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32, or in float64 where it has that."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
