@@ -32,6 +32,7 @@ from lushan.data.stored_values import (
     StoredTexts,
     StoredWords,
 )
+from lushan.run import hashes
 from lushan.text import tags
 from lushan.text.words import join_words
 
@@ -313,8 +314,9 @@ class Image(StoredImage, Field):
     )
 
     def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
-        data = value["bytes"] or Path(value["path"]).read_bytes()
-        return (hashlib.sha256(data).hexdigest(),)
+        if not value["bytes"]:
+            return (hashes.sha256(Path(value["path"])),)  # read once, however often it is asked
+        return (hashlib.sha256(value["bytes"]).hexdigest(),)
 
     def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pa.chunked_array([arrow.texts([self.key(v)[0] for v in column.to_pylist()])])
