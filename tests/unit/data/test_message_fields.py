@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +22,18 @@ USER = {"role": "user", "content": "hello"}
 SAID = {"role": "assistant", "content": "hi"}
 
 
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[..., Corpus]:
-    """Read rows as the training split."""
-
-    def found(*rows: dict[str, Any], **options: Any) -> Corpus:
-        path = tmp_path / "rows.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return Chat(train=str(path), **options).read()
-
-    return found
-
-
 def plain(corpus: Corpus) -> tuple[list[Any], list[Any]]:
     """The messages of each row, and its tools."""
     return dialogues_of(corpus.splits["train"].to_pydict())
 
 
-def test_fields_come_through_as_they_are(read: Any) -> None:
+def test_fields_come_through_as_they_are(read_chat: Any) -> None:
     """Calls with other arguments get no keys of one another, nor nulls."""
     rows = [
         [USER, SAID | {"tool_calls": [call], "reasoning_content": "why", "mood": ["x"]}]
         for call in (CALL, OTHER)
     ]
-    corpus = read(*({"messages": row} for row in rows), {"messages": [USER, SAID]})
+    corpus = read_chat(*({"messages": row} for row in rows), {"messages": [USER, SAID]})
     assert plain(corpus) == ([*rows, [USER, SAID]], [None] * 3)
     assert corpus.notes == []
 
@@ -65,13 +52,15 @@ def test_fields_come_through_as_they_are(read: Any) -> None:
         {"role": "tool_call", "content": json.dumps([CALL["function"]])},
     ],
 )
-def test_a_tool_call_in_many_forms(printed: dict[str, Any], read: Any) -> None:
-    ((messages,), _) = plain(read({"messages": [USER, printed, {"role": "tool", "content": "3"}]}))
+def test_a_tool_call_in_many_forms(printed: dict[str, Any], read_chat: Any) -> None:
+    ((messages,), _) = plain(
+        read_chat({"messages": [USER, printed, {"role": "tool", "content": "3"}]})
+    )
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     assert messages == [USER, called, {"role": "tool", "content": "3"}]
 
 
-def test_sharegpt_with_calls_and_observations(read: Any) -> None:
+def test_sharegpt_with_calls_and_observations(read_chat: Any) -> None:
     row = [
         {"from": "human", "value": "hello"},
         {"from": "gpt", "value": "let me see"},
@@ -80,7 +69,7 @@ def test_sharegpt_with_calls_and_observations(read: Any) -> None:
         {"from": "observation", "value": '{"degrees": 3}'},
         {"from": "gpt", "value": "3"},
     ]
-    corpus = read({"conversations": row, "tools": json.dumps([TOOL])})
+    corpus = read_chat({"conversations": row, "tools": json.dumps([TOOL])})
     ((messages,), (tools,)) = plain(corpus)
     assert tools == [WRAPPED]
     assert messages == [
@@ -94,9 +83,9 @@ def test_sharegpt_with_calls_and_observations(read: Any) -> None:
     ]
 
 
-def test_messages_that_differ_are_not_joined(read: Any) -> None:
+def test_messages_that_differ_are_not_joined(read_chat: Any) -> None:
     row = [USER, SAID | {"weight": 0}, SAID, SAID | {"tool_calls": [CALL]}, SAID]
-    corpus = read({"messages": row})
+    corpus = read_chat({"messages": row})
     ((messages,), _) = plain(corpus)
     both = SAID | {"content": "hi\nhi", "tool_calls": [CALL]}
     assert messages == [USER, SAID | {"weight": 0}, both, SAID]
@@ -109,14 +98,14 @@ def test_messages_that_differ_are_not_joined(read: Any) -> None:
 
 @pytest.mark.parametrize("tools", [[TOOL], [WRAPPED], TOOL, json.dumps([TOOL]), [json.dumps(TOOL)]])
 @pytest.mark.parametrize("field", ["tools", "functions"])
-def test_tools_in_many_forms(tools: Any, field: str, read: Any) -> None:
-    corpus = read({"messages": [USER, SAID], field: tools}, {"messages": [USER, SAID]})
+def test_tools_in_many_forms(tools: Any, field: str, read_chat: Any) -> None:
+    corpus = read_chat({"messages": [USER, SAID], field: tools}, {"messages": [USER, SAID]})
     assert plain(corpus)[1] == [[WRAPPED], None]
 
 
 @pytest.mark.parametrize("empty", [None, "", [], "[]"])
-def test_no_tools(empty: Any, read: Any) -> None:
-    corpus = read({"messages": [USER, SAID], "tools": empty})
+def test_no_tools(empty: Any, read_chat: Any) -> None:
+    corpus = read_chat({"messages": [USER, SAID], "tools": empty})
     assert corpus.splits["train"].column_names == ["id", "messages", "line", "file"]
 
 
@@ -132,16 +121,16 @@ def test_no_tools(empty: Any, read: Any) -> None:
         ({"weight": None, "train": None}, 1),
     ],
 )
-def test_weights(fields: dict[str, Any], weight: float, read: Any) -> None:
-    ((messages,), _) = plain(read({"messages": [USER, SAID | fields, USER, SAID]}))
+def test_weights(fields: dict[str, Any], weight: float, read_chat: Any) -> None:
+    ((messages,), _) = plain(read_chat({"messages": [USER, SAID | fields, USER, SAID]}))
     assert [m.get("weight", 1) for m in messages] == [1, weight, 1, 1]
     assert not any("train" in m for m in messages)
 
 
-def test_what_is_not_learned_is_counted(read: Any) -> None:
+def test_what_is_not_learned_is_counted(read_chat: Any) -> None:
     unlearned = {"messages": [USER, SAID | {"train": False}]}
     asking = {"messages": [USER | {"weight": 1}, SAID]}
-    corpus = read(unlearned, asking, {"messages": [USER]})
+    corpus = read_chat(unlearned, asking, {"messages": [USER]})
     assert corpus.splits["train"].column("line").to_pylist() == [2]
     assert corpus.notes == [
         "train: 1 messages of other roles have a weight, or train: true; only the assistant's are "
@@ -172,22 +161,22 @@ def test_what_is_not_learned_is_counted(read: Any) -> None:
         ({"messages": [USER, SAID | {"mood": "\ud83d"}]}, "half of a surrogate pair"),
     ],
 )
-def test_what_is_refused(row: Any, problem: str, read: Any, refused: Any) -> None:
-    error = refused(read, {"messages": [USER, SAID]}, row)
+def test_what_is_refused(row: Any, problem: str, read_chat: Any, refused: Any) -> None:
+    error = refused(read_chat, {"messages": [USER, SAID]}, row)
     assert problem in error.problem
     assert error.line == 2
 
 
-def test_a_call_that_is_no_json_can_be_read_as_text(read: Any, refused: Any) -> None:
+def test_a_call_that_is_no_json_can_be_read_as_text(read_chat: Any, refused: Any) -> None:
     row = {"messages": [USER, {"role": "function_call", "content": "f(x)"}]}
-    assert "data.roles={function_call: assistant}" in refused(read, row).hint
-    ((messages,), _) = plain(read(row, roles={"function_call": "assistant"}))
+    assert "data.roles={function_call: assistant}" in refused(read_chat, row).hint
+    ((messages,), _) = plain(read_chat(row, roles={"function_call": "assistant"}))
     assert messages[1] == {"role": "assistant", "content": "f(x)"}
 
 
-def test_results_that_are_no_text_become_json(read: Any) -> None:
+def test_results_that_are_no_text_become_json(read_chat: Any) -> None:
     row = [USER, SAID | {"tool_calls": [CALL]}, {"role": "tool", "content": {"d": 3}}, SAID]
-    assert plain(read({"messages": row}))[0][0][2]["content"] == '{"d": 3}'
+    assert plain(read_chat({"messages": row}))[0][0][2]["content"] == '{"d": 3}'
 
 
 def test_typed_files_lose_the_nulls_of_other_rows(tmp_path: Path) -> None:
@@ -207,10 +196,10 @@ def test_typed_files_lose_the_nulls_of_other_rows(tmp_path: Path) -> None:
         assert tools[0][0]["function"]["name"] == "weather"
 
 
-def test_two_calls_are_no_copies(read: Any) -> None:
+def test_two_calls_are_no_copies(read_chat: Any) -> None:
     called = [{"role": "assistant", "content": None, "tool_calls": [c]} for c in (CALL, OTHER)]
     rows = [{"messages": [USER, call]} for call in (*called, called[0])]
-    corpus = read(*rows, validation=0.34)
+    corpus = read_chat(*rows, validation=0.34)
     assert not any("also occur in train" in note for note in corpus.notes)
     sizes = {table.num_rows for table in corpus.splits.values()}
     assert sizes == {1, 2}  # the two that are copies are together
@@ -230,14 +219,14 @@ def test_a_mixture_of_dialogues_with_and_without(tmp_path: Path) -> None:
     assert [bool(t) for t in tools] == [bool(d[1].get("tool_calls")) for d in dialogues]
 
 
-def test_the_history_of_an_instruction(read: Any, refused: Any) -> None:
+def test_the_history_of_an_instruction(read_chat: Any, refused: Any) -> None:
     row = {"instruction": "again", "output": "ho", "history": [["hello", "hi"]]}
-    ((messages, bare), _) = plain(read(row, row | {"history": None}))
+    ((messages, bare), _) = plain(read_chat(row, row | {"history": None}))
     last = [{"role": "user", "content": "again"}, {"role": "assistant", "content": "ho"}]
     assert messages == [USER, SAID, *last]
     assert bare == last
-    assert "history must be a list of pairs" in refused(read, row | {"history": "x"}).problem
-    assert "history must be a list of pairs" in refused(read, row | {"history": ["x"]}).problem
+    assert "history must be a list of pairs" in refused(read_chat, row | {"history": "x"}).problem
+    assert "history must be a list of pairs" in refused(read_chat, row | {"history": ["x"]}).problem
 
 
 def test_glaive(data_root: Path) -> None:

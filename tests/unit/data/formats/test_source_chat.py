@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,6 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 
 SAID = [("user", "hello"), ("assistant", "hi")]
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[..., Corpus]:
-    """Read rows as the training split."""
-
-    def found(*rows: dict[str, Any], **options: Any) -> Corpus:
-        path = tmp_path / "rows.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return Chat(train=str(path), **options).read()
-
-    return found
 
 
 def printed(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]:
@@ -71,43 +58,43 @@ def printed(corpus: Corpus, split: str = "train") -> list[list[tuple[str, str]]]
         "parts",
     ],
 )
-def test_one_dialogue_in_many_forms(row: dict[str, Any], read: Any) -> None:
-    corpus = read(row)
+def test_one_dialogue_in_many_forms(row: dict[str, Any], read_chat: Any) -> None:
+    corpus = read_chat(row)
     assert next(iter(corpus.fields)) == "messages"
     assert printed(corpus) == [SAID]
     assert corpus.notes == []
     assert corpus.splits["train"].column_names == ["id", "messages", "line", "file"]
 
 
-def test_names_of_fields_and_keys_may_be_given(read: Any) -> None:
+def test_names_of_fields_and_keys_may_be_given(read_chat: Any) -> None:
     row = {
         "messages": "no list",
         "talk": [{"who": "user", "what": "hello"}, {"who": "assistant", "what": "hi"}],
     }
-    corpus = read(row, messages="talk", role="who", content="what")
+    corpus = read_chat(row, messages="talk", role="who", content="what")
     assert printed(corpus) == [SAID]
 
 
-def test_an_instruction_with_its_input(read: Any) -> None:
+def test_an_instruction_with_its_input(read_chat: Any) -> None:
     row = {
         "instruction": "Sum up.",
         "input": "A long text.",
         "output": "A text.",
         "system": "Be brief.",
     }
-    assert printed(read(row)) == [
+    assert printed(read_chat(row)) == [
         [("system", "Be brief."), ("user", "Sum up.\n\nA long text."), ("assistant", "A text.")]
     ]
 
 
-def test_who_begins_may_be_the_assistant(read: Any) -> None:
-    corpus = read({"turns": ["hi", "hello", "so ?"]}, first_role="assistant")
+def test_who_begins_may_be_the_assistant(read_chat: Any) -> None:
+    corpus = read_chat({"turns": ["hi", "hello", "so ?"]}, first_role="assistant")
     assert printed(corpus) == [[("assistant", "hi"), ("user", "hello"), ("assistant", "so ?")]]
 
 
-def test_messages_of_one_role_are_joined_and_counted(read: Any) -> None:
+def test_messages_of_one_role_are_joined_and_counted(read_chat: Any) -> None:
     messages = [("user", "a"), ("user", "b"), ("assistant", "c"), ("assistant", ""), ("user", "d")]
-    corpus = read({"messages": [{"role": r, "content": c} for r, c in messages]})
+    corpus = read_chat({"messages": [{"role": r, "content": c} for r, c in messages]})
     assert printed(corpus) == [[("user", "a\nb"), ("assistant", "c"), ("user", "d")]]
     assert corpus.notes == [
         "train: 1 messages are empty",
@@ -115,8 +102,8 @@ def test_messages_of_one_role_are_joined_and_counted(read: Any) -> None:
     ]
 
 
-def test_dialogues_without_an_answer_are_left_out_and_counted(read: Any) -> None:
-    corpus = read({"turns": ["hello", "hi"]}, {"turns": ["hello"]}, {"turns": []})
+def test_dialogues_without_an_answer_are_left_out_and_counted(read_chat: Any) -> None:
+    corpus = read_chat({"turns": ["hello", "hi"]}, {"turns": ["hello"]}, {"turns": []})
     assert printed(corpus) == [SAID]
     assert corpus.splits["train"].column("line").to_pylist() == [1]
     assert corpus.notes == [
@@ -124,8 +111,8 @@ def test_dialogues_without_an_answer_are_left_out_and_counted(read: Any) -> None
     ]
 
 
-def test_no_answer_at_all_is_refused(read: Any, refused: Any) -> None:
-    error = refused(read, {"turns": ["hello"]})
+def test_no_answer_at_all_is_refused(read_chat: Any, refused: Any) -> None:
+    error = refused(read_chat, {"turns": ["hello"]})
     assert "nothing to learn" in error.problem
 
 
@@ -143,14 +130,16 @@ def test_no_answer_at_all_is_refused(read: Any, refused: Any) -> None:
         ({"a": "b"}, "which field holds the messages?"),
     ],
 )
-def test_what_is_no_dialogue_is_refused(row: Any, problem: str, read: Any, refused: Any) -> None:
-    error = refused(read, {"turns": None, "messages": None} | row)
+def test_what_is_no_dialogue_is_refused(
+    row: Any, problem: str, read_chat: Any, refused: Any
+) -> None:
+    error = refused(read_chat, {"turns": None, "messages": None} | row)
     assert problem in error.problem
     assert error.file.endswith("rows.jsonl")
 
 
-def test_a_wrong_row_is_named_by_its_line(read: Any, refused: Any) -> None:
-    error = refused(read, {"turns": ["hello", "hi"]}, {"turns": None})
+def test_a_wrong_row_is_named_by_its_line(read_chat: Any, refused: Any) -> None:
+    error = refused(read_chat, {"turns": ["hello", "hi"]}, {"turns": None})
     assert error.line == 2
 
 
@@ -161,43 +150,47 @@ def talk(*messages: tuple[str, str]) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": content} for role, content in messages]}
 
 
-def test_an_unknown_role_is_refused(read: Any, refused: Any) -> None:
-    error = refused(read, talk(("user", "a"), ("asistant", "b")))
+def test_an_unknown_role_is_refused(read_chat: Any, refused: Any) -> None:
+    error = refused(read_chat, talk(("user", "a"), ("asistant", "b")))
     assert error.line == 1
     assert "role that is not known" in error.problem
     assert "Did you mean 'assistant'?" in error.hint
     assert "data.roles={asistant: assistant}" in error.hint
-    corpus = read(talk(("Anna", "a"), ("Ben", "b")), roles={"Anna": "user", "Ben": "assistant"})
+    corpus = read_chat(
+        talk(("Anna", "a"), ("Ben", "b")), roles={"Anna": "user", "Ben": "assistant"}
+    )
     assert printed(corpus) == [[("user", "a"), ("assistant", "b")]]
 
 
-def test_the_role_that_a_name_is_given_must_be_one(read: Any, refused: Any) -> None:
-    error = refused(read, talk(("user", "a")), roles={"Ben": "asistant"})
+def test_the_role_that_a_name_is_given_must_be_one(read_chat: Any, refused: Any) -> None:
+    error = refused(read_chat, talk(("user", "a")), roles={"Ben": "asistant"})
     assert error.key == "data.roles.Ben"
     assert error.hint == "Did you mean 'assistant'?"
 
 
-def test_system_is_the_system_message_where_somebody_else_answers(read: Any) -> None:
-    corpus = read(talk(("SYSTEM", "x"), ("user", "a"), ("assistant", "b")))
+def test_system_is_the_system_message_where_somebody_else_answers(read_chat: Any) -> None:
+    corpus = read_chat(talk(("SYSTEM", "x"), ("user", "a"), ("assistant", "b")))
     assert printed(corpus) == [[("system", "x"), ("user", "a"), ("assistant", "b")]]
 
 
-def test_a_system_that_answers_must_be_said_to_be_the_assistant(read: Any, refused: Any) -> None:
+def test_a_system_that_answers_must_be_said_to_be_the_assistant(
+    read_chat: Any, refused: Any
+) -> None:
     row = talk(("USER", "a"), ("SYSTEM", "b"))
-    error = refused(read, row)
+    error = refused(read_chat, row)
     assert error.line == 1
     assert "data.roles={SYSTEM: assistant}" in error.hint
-    assert printed(read(row, roles={"SYSTEM": "assistant"})) == [
+    assert printed(read_chat(row, roles={"SYSTEM": "assistant"})) == [
         [("user", "a"), ("assistant", "b")]
     ]
 
 
-def test_sys_beside_an_assistant_must_be_explained(read: Any, refused: Any) -> None:
+def test_sys_beside_an_assistant_must_be_explained(read_chat: Any, refused: Any) -> None:
     row = talk(("sys", "x"), ("human", "a"), ("gpt", "b"))
-    error = refused(read, row)
+    error = refused(read_chat, row)
     assert "'sys'" in error.problem
     assert "'gpt'" in error.problem
-    found = printed(read(row, roles={"sys": "system"}))
+    found = printed(read_chat(row, roles={"sys": "system"}))
     assert found == [[("system", "x"), ("user", "a"), ("assistant", "b")]]
 
 
@@ -219,9 +212,9 @@ def test_gzip_parquet_and_the_hub(tmp_path: Path) -> None:
     assert [corpus.splits["train"].num_rows for corpus in found] == [2] * 3
 
 
-def test_splits_by_share_keep_copies_together(read: Any) -> None:
+def test_splits_by_share_keep_copies_together(read_chat: Any) -> None:
     rows = [{"turns": ["hello", f"hi {number // 2}"]} for number in range(40)]
-    corpus = read(*rows, validation=0.25, limit=8)
+    corpus = read_chat(*rows, validation=0.25, limit=8)
     assert {split: table.num_rows for split, table in corpus.splits.items()} == {
         "train": 8,
         "validation": 8,
