@@ -87,6 +87,7 @@ ROWS = {
     76: "arguments of permitted targets that write outside, or fetch code",
     77: "streams that are closed or full, odd encodings and variables",
     78: "chat templates that fail",
+    79: "repositories whose settings name programs",
 }
 """Number to fault; 47 to 50 are of a server."""
 
