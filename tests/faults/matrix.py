@@ -88,6 +88,7 @@ ROWS = {
     77: "streams that are closed or full, odd encodings and variables",
     78: "chat templates that fail",
     79: "repositories whose settings name programs",
+    80: "images, archives of them and image processors that do harm, or that change",
 }
 """Number to fault; 47 to 50 are of a server."""
 

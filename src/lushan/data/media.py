@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import functools
+import gzip
 import itertools
 import lzma
 import posixpath
@@ -12,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lushan.data import unpacking
 from lushan.errors import UserError, did_you_mean, first_line
@@ -30,6 +32,13 @@ UNREADABLE = (
     *(RuntimeError, NotImplementedError),  # of zip: it asks for a password, or is packed otherwise
 )
 """What archives raise that are damaged, or none."""
+_PACKED: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
+    (unpacking.GZIP, gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+    (b"\x5d\x00\x00", lzma.open),
+)
+"""First bytes of packed tar archives, and what unpacks them."""
 
 
 class Media:
@@ -108,7 +117,27 @@ class Media:
         """
         if self.place.is_dir():
             there = inside.files_of(self.place, key=KEY)
-            return {name: {"path": str(path), "bytes": b""} for name, path in there.items()}
+            found = {name: {"path": str(path), "bytes": b""} for name, path in there.items()}
+        else:
+            found = self._archived()
+        for name in found:
+            self._require_text(name)
+        return found
+
+    def _require_text(self, name: str) -> None:
+        """Refuse a name that no JSON, table or hash could hold."""
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                "the name of a file in it is not UTF-8",
+                key=self.key,
+                file=self.place,
+                value=name,
+                hint="Rename the file, or the folder that it lies in.",
+            ) from error
+
+    def _archived(self) -> dict[str, Reference]:
         try:
             return {name: {"path": "", "bytes": data} for name, data in self._unpacked()}
         except UNREADABLE as error:
@@ -123,7 +152,7 @@ class Media:
         """Yield path and content of each member of an archive, up to the size that is read."""
         packed, total = self.place.stat().st_size, 0
         most = unpacking.most_of(packed, self.largest)
-        for name, size, read in _members(self.place):
+        for name, size, read in _members(self.place, most):
             total += size
             unpacking.require_size(total, most, self.place, packed=packed, more=True)
             key = posixpath.normpath(name)
@@ -148,7 +177,45 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def _members(place: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+class _Bounded:
+    """A tar archive's bytes, unpacked, up to a number: also what it says of its members counts.
+
+    Args:
+        stream: The bytes.
+        most: How many are read.
+        place: The archive's file, for the error.
+    """
+
+    def __init__(self, stream: IO[bytes], most: int, place: Path) -> None:
+        self._stream, self._most, self._place = stream, most, place
+        self.tell = stream.tell
+
+    def _require(self, end: int) -> None:
+        packed = self._place.stat().st_size
+        unpacking.require_size(end, self._most, self._place, packed=packed, more=True)
+
+    def read(self, size: int) -> bytes:
+        self._require(self.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, place: int) -> int:
+        self._require(place)
+        return self._stream.seek(place)
+
+
+@contextlib.contextmanager
+def _tar(place: Path, most: int) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive whose members have so many bytes, and their headers as many again."""
+    with place.open("rb") as file:
+        start = file.read(max(len(beginning) for beginning, _ in _PACKED))
+    unpacked = next((u for beginning, u in _PACKED if start.startswith(beginning)), None)
+    with unpacked(place) if unpacked else place.open("rb") as stream:
+        bounded: Any = _Bounded(stream, 2 * most + MOST_PADDING, place)
+        with tarfile.open(fileobj=bounded, mode="r:") as packed:
+            yield packed
+
+
+def _members(place: Path, most: int) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     """Yield (path inside, bytes, function that reads them) of each file of an archive."""
     if zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
@@ -156,8 +223,9 @@ def _members(place: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
                 if not entry.is_dir():
                     yield entry.filename, entry.file_size, functools.partial(archive.read, entry)
         return
-    with tarfile.open(place) as packed:
+    with _tar(place, most) as packed:
         for member in packed:
+            packed.members.clear()  # `tarfile` would hold them all
             if member.isfile():
                 stream = packed.extractfile(member)
                 assert stream is not None

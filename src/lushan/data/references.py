@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lushan.data.encode import arrow
+
+_NAMES = {"path", "bytes"}
 
 
 def ending(data: bytes) -> str:
@@ -23,3 +26,17 @@ def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
     paths = arrow.texts([reference["path"] for reference in references])
     data = arrow.binaries([reference["bytes"] for reference in references])
     return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
+
+
+def places(table: pa.Table) -> Iterator[str]:
+    """Yield the absolute paths of the files that a table refers to, which encoded rows name too."""
+    for column in table.columns:
+        if pa.types.is_struct(column.type) and {field.name for field in column.type} >= _NAMES:
+            for chunk in column.chunks:
+                paths = chunk.field("path").to_pylist()
+                yield from map(absolute, filter(None, paths))
+
+
+def absolute(path: str) -> str:
+    """Return the absolute path of a file, links not followed."""
+    return os.path.normpath(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (many of them)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -14,14 +15,15 @@ from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Image
 from lushan.data.processing import require_image_processor
-from lushan.data.references import structs
+from lushan.data.references import absolute, structs
 from lushan.data.source import Corpus
+from lushan.errors import UserError
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, Kind, LabelTask
-from lushan.vision import images
+from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
 IMAGES: Fields = {"image": Image()}
@@ -58,6 +60,7 @@ class ImageClassification(LabelTask):
         [
             ("image", pa.list_(pa.uint8())),
             ("is_path", pa.int8()),
+            ("sha256", pa.list_(pa.uint8())),
             ("labels", pa.list_(pa.float32())),
             ("length", pa.int32()),
             ("targets", pa.int32()),
@@ -92,10 +95,12 @@ class ImageClassification(LabelTask):
         )
         self.augment = augment
         self.processor: Any = None
+        self.size: tuple[int, int] = (0, 0)
 
     def use(self, processor: Any) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
+        self.size = processors.output_size(self.processor)
 
     def options(self) -> dict[str, Any]:
         return {"task": "image_classification", "kind": self.kind, "labels": self.labels}
@@ -107,16 +112,17 @@ class ImageClassification(LabelTask):
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
-        *_, height, width = self._pixels([images.blank()]).shape
+        height, width = self.size
         tokens = 1 + -(-height // PATCH) * -(-width // PATCH)
         features: Features = {field.name: [] for field in self.schema}
         for number, (image, label) in enumerate(zip(rows["image"], labels, strict=True)):
-            path = image["path"]
-            content = path.encode() if path else image["bytes"]
-            name = path or rows["id"][number]
-            images.decode(images.read_bytes(path) if path else content, name)  # or refuse it now
-            features["image"].append(np.frombuffer(content, np.uint8))
+            path = image["path"] and absolute(image["path"])
+            data = images.read_bytes(path) if path else image["bytes"]
+            self._decoded(data, path or rows["id"][number])  # or refuse it now
+            digest = hashlib.sha256(data).digest() if path else b""
+            features["image"].append(np.frombuffer(path.encode() if path else data, np.uint8))
             features["is_path"].append(int(bool(path)))
+            features["sha256"].append(np.frombuffer(digest, np.uint8))
             features["labels"].append(label)
             features["length"].append(tokens)
             features["targets"].append(1)
@@ -131,18 +137,27 @@ class ImageClassification(LabelTask):
             content = row["image"].tobytes()
             name = content.decode() if row["is_path"] else f"of example {int(row['example'])}"
             data = images.read_bytes(name) if row["is_path"] else content
-            picture = images.decode(data, name)
+            if row["is_path"] and hashlib.sha256(data).digest() != row["sha256"].tobytes():
+                raise UserError(
+                    "this image has changed since it was encoded",
+                    file=name,
+                    hint="Start the command again: what changed is encoded anew.",
+                )
+            picture = self._decoded(data, name)
             if training and self.augment is not None:
                 picture = self.augment(picture, np.random.default_rng([seed, int(row["index"])]))
             pictures.append(picture)
         return [
             {**row, "pixels": pixels}
-            for row, pixels in zip(rows, self._pixels(pictures), strict=True)
+            for row, pixels in zip(
+                rows, processors.pixels_of(self.processor, pictures), strict=True
+            )
         ]
 
-    def _pixels(self, pictures: list[Any]) -> Any:
-        """Return what the model reads of images, (N, C, H, W)."""
-        return self.processor(images=pictures, return_tensors="np")["pixel_values"]
+    def _decoded(self, data: bytes, name: str) -> Any:
+        picture = images.decode(data, name)
+        processors.require_fits(picture, self.processor, name)
+        return picture
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         return {
