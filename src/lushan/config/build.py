@@ -94,12 +94,13 @@ def source_of(cfg: Mapping[str, Any]) -> Any:
 
 
 def _is_a_refusal(error: Exception) -> bool:
-    """Return whether a library, and not our own code, found a value wrong."""
+    """Return whether a library, and not our own code, found a value wrong, or the call did."""
     kinds = (ValueError, TypeError)
     if not isinstance(error, kinds) and type(error).__name__ != "MisconfigurationException":
         return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return not str(frame.f_globals.get("__name__", "")).startswith("lushan.")
+    name = str(frame.f_globals.get("__name__", ""))
+    return name == __name__ or not name.startswith("lushan.")
 
 
 def is_reserved(name: object) -> bool:
@@ -118,12 +119,12 @@ def _built(value: object) -> Any:
 
 
 def _later(value: object) -> Any:
-    """Return what builds a node, or each of some nodes, for the target to call."""
+    """Return what builds a node, or each of some that are not null, for the target to call."""
     if not isinstance(value, Mapping):
         return value
     if TARGET in value:
         return functools.partial(build, value)
-    return {name: _later(item) for name, item in value.items()}
+    return {name: _later(item) for name, item in value.items() if item is not None}
 
 
 def _as_it_is(value: object) -> Any:

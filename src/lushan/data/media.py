@@ -117,7 +117,9 @@ class Media:
         """
         if self.place.is_dir():
             there = inside.files_of(self.place, key=KEY)
-            found = {name: {"path": str(path), "bytes": b""} for name, path in there.items()}
+            found: dict[str, Reference] = {
+                name: {"path": str(path), "bytes": b""} for name, path in there.items()
+            }
         else:
             found = self._archived()
         for name in found:
@@ -225,7 +227,7 @@ def _members(place: Path, most: int) -> Iterator[tuple[str, int, Callable[[], by
         return
     with _tar(place, most) as packed:
         for member in packed:
-            packed.members.clear()  # `tarfile` would hold them all
+            vars(packed)["members"].clear()  # `tarfile` would hold them all
             if member.isfile():
                 stream = packed.extractfile(member)
                 assert stream is not None

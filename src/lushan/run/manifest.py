@@ -191,7 +191,7 @@ def _filters(folder: Path) -> set[str]:
 def _git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> str | None:
     # Without optional locks: a status must not get in the way of what the user does meanwhile.
     # Nothing is fetched, and no program watches files: a repository's settings could name any.
-    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | _NO_FETCH | (more or {})
+    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | _NO_FETCH | dict(more or {})
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
