@@ -354,3 +354,47 @@ def test_a_run_that_lacks_a_part_is_not_looked_for_on_the_hub(tmp_path, monkeypa
         with pytest.raises(UserError, match=r"no such folder|the file is missing"):
             read(Path("owner"))
     assert not asked
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"dataset_info": {"features": 3}},
+        {"dataset_info": {"features": [3]}},
+        {"dataset_info": {"features": [{"dtype": "string"}]}},
+        {"dataset_info": {"features": [{"name": "text", "_type": "Path"}]}},
+        {"dataset_info": {"splits": 3}},
+        {"dataset_info": [3]},
+        {"configs": [3]},
+        {"configs": [{"config_name": 3, "data_files": "x.jsonl"}]},
+        {"configs": [{"config_name": "default", "data_files": "x.jsonl", "version": 3}]},
+        {"configs": [{"config_name": "default", "data_files": "x.jsonl", "encoding": "none"}]},
+    ],
+)
+def test_a_readme_with_a_head_of_another_shape(source, head, place) -> None:
+    (place / "README.md").write_text(f"---\n{json.dumps(head)}\n---\n")
+    with pytest.raises(UserError):
+        source(place).read()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("dataset_info.json", {"features": 3}),
+        ("dataset_info.json", {"features": {"text": {"_type": "json"}}}),
+        ("dataset_info.json", None),
+        ("state.json", {"_format_columns": 3}),
+        ("state.json", {"_format_kwargs": {"a": 1}}),
+        ("state.json", {"_split": 3}),
+    ],
+)
+def test_a_saved_set_of_another_shape(source, name, changed, tmp_path) -> None:
+    part = datasets.Dataset.from_dict({"text": ["a", "b"], "label": ["x", "y"]})
+    datasets.DatasetDict({"train": part}).save_to_disk(str(tmp_path / "saved"))
+    path = tmp_path / "saved" / "train" / name
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps([] if changed is None else content | changed))
+    with pytest.raises(UserError):
+        source(tmp_path / "saved").read()

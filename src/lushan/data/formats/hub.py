@@ -20,7 +20,7 @@ from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
-from lushan.errors import UserError, did_you_mean, first_line
+from lushan.errors import RunFailed, UserError, did_you_mean, first_line, in_a_line
 from lushan.run import hashes
 from lushan.text import hub
 
@@ -226,15 +226,15 @@ class HubSet(Source):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn the many ways in which reading a set fails into one `UserError`."""
-        from datasets.exceptions import DatasetsError
-
         try:
             yield
-        except UserError:
+        except (UserError, RunFailed):
             raise
-        except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+        except (
+            Exception
+        ) as error:  # what others wrote may be anything, and so is what it makes fail
             cause = error.__cause__ or error
-            first = first_line(cause)
+            first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
