@@ -321,6 +321,28 @@ def test_settings_name_a_file_elsewhere(file, name, model) -> None:
     is_refused(model, file, value)
 
 
+@pytest.mark.parametrize("name", ["vocab", "merges", "whatever"])
+def test_settings_name_a_file_elsewhere_under_any_key(name, model) -> None:
+    value = str(model.parent / "private" / "tokenizer.json")
+    edit(model / "tokenizer_config.json", lambda c: c.update({name: [{"a": value}]}))
+    is_refused(model, "tokenizer_config.json", value)
+
+
+@pytest.mark.parametrize("first", ["x" * 5000, "\ud800", "a\0b"], ids=["long", "surrogate", "null"])
+def test_a_text_that_is_no_name_hides_no_other(first, model) -> None:
+    more = {"a_file": first, "vocab_file": "../private/tokenizer.json"}
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(more | json.loads(path.read_text())))
+    is_refused(model, path.name, more["vocab_file"])
+
+
+def test_so_do_those_of_a_part(model) -> None:
+    (model / "part").mkdir()
+    (model / "part" / "tokenizer_config.json").write_text('{"vocab_file": "../../private/x"}')
+    (model.parent / "private" / "x").touch()
+    is_refused(model, "part/tokenizer_config.json", "../../private/x")
+
+
 def test_settings_name_what_was_on_another_machine(model) -> None:
     edit(model / "config.json", lambda c: c.update(_name_or_path="/home/else/where"))
     gone = {"special_tokens_map_file": "/root/.cache/gone", "name_or_path": "../private"}
