@@ -80,10 +80,27 @@ def strings(columns: Columns, name: str) -> pa.Array:
                 row,
                 value=value,
             )
+    return texts_of(columns, values)
+
+
+def texts_of(columns: Columns, values: Sequence[str]) -> pa.Array:
+    """Return a text for each row as an Arrow column.
+
+    Raises:
+        UserError: One holds half of a surrogate pair; names file and line.
+    """
     try:
         return arrow.texts(values)
     except UnicodeEncodeError as error:
         raise halves(columns, [[value] for value in values]) from error
+
+
+def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
+    """Lists of words as an Arrow column."""
+    try:
+        return arrow.text_lists(values)
+    except UnicodeEncodeError as error:
+        raise halves(columns, values) from error
 
 
 def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:

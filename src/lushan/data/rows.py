@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pyarrow as pa
 
 from lushan.data import files
 from lushan.data import spans as char_spans
-from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import Media
 from lushan.data.paired import Paired
-from lushan.data.raw_columns import Columns, halves, strings, with_places
+from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
@@ -82,7 +80,7 @@ class Rows(Tagged, Paired):
                 raise columns.fail(
                     f"the {self.group}, by which rows stay together, is missing", row
                 )
-        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
+        return table.append_column(GROUP, texts_of(columns, [str(value) for value in values]))
 
     def media_fingerprint(self) -> object:
         """Return hashes of the images that rows may name; None where they name none."""
@@ -293,14 +291,6 @@ class Rows(Tagged, Paired):
             },
             columns,
         )
-
-
-def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
-    """Lists of words as an Arrow column."""
-    try:
-        return arrow.text_lists(values)
-    except UnicodeEncodeError as error:
-        raise halves(columns, values) from error
 
 
 def _require_columns(fields: Fields, columns: Columns) -> None:
