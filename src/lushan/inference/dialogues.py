@@ -15,7 +15,7 @@ from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 
 
-def asked(messages: object, tools: object) -> Any:
+def asked(messages: object, tools: object) -> object:
     """Return the prompt for a `TextGenerator` of dialogues: messages, with their tools if any."""
     return {"messages": messages, "tools": tools} if tools else messages
 

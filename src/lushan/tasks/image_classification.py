@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,13 @@ from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, Kind, LabelTask
 from lushan.vision import images
 from lushan.vision.augment import Augment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor, PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 IMAGES: Fields = {"image": Image()}
 PATCH = 16
@@ -93,7 +100,7 @@ class ImageClassification(LabelTask):
         self.augment = augment
         self.processor: Any = None
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
 
@@ -103,7 +110,7 @@ class ImageClassification(LabelTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
@@ -140,7 +147,7 @@ class ImageClassification(LabelTask):
             for row, pixels in zip(rows, self._pixels(pictures), strict=True)
         ]
 
-    def _pixels(self, pictures: list[Any]) -> Any:
+    def _pixels(self, pictures: list[Any]) -> NDArray[np.float32]:
         """Return what the model reads of images, (N, C, H, W)."""
         return self.processor(images=pictures, return_tensors="np")["pixel_values"]
 
@@ -154,10 +161,10 @@ class ImageClassification(LabelTask):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         pictures = [images.noise(seed) for seed in range(3)]
 
-        def ask(model: Any, processor: Any, picture: object) -> Tensor:
+        def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).logits
 
         return exporting.with_head(

@@ -28,7 +28,9 @@ from lushan.text.segments import Segmenter, word_numbers
 from lushan.text.tokenizers import affixes
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
 
 Masking = Literal["tokens", "whole_word", "spans"]
 _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
@@ -92,18 +94,18 @@ class MaskedLM(LanguageTask):
         words = self.masking == "whole_word"
         return {"task": "masked_lm", "words": words, "segmenter": words and self.segmenter}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         return LanguageModel(model, bidirectional=True)
 
     def require_attention(self, model: nn.Module) -> None:
         tokens = probing.ordinary_tokens(self.tokenizer)
         probing.require(model, probing.require_bidirectional, tokens)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         del processor  # generation alone goes by them
         return {}
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         tokenizer = require_tokenizer(processor)
         if tokenizer.mask_token_id is None:
             raise UserError(
@@ -119,7 +121,7 @@ class MaskedLM(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         before, after = affixes(tokenizer)

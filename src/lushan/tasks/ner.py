@@ -35,6 +35,7 @@ from lushan.text.tokenizers import affixes
 from lushan.text.word_windows import cut_windows, subwords
 
 if TYPE_CHECKING:
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 MAIN_METRIC = "entity_f1"
@@ -139,7 +140,7 @@ class NER(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         prefix, suffix = affixes(tokenizer)
@@ -330,7 +331,7 @@ class NER(Task):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         scores, notes = linear_of(whole.head), []
         if self.scheme != "iob2":
             notes.append(
@@ -346,7 +347,7 @@ class NER(Task):
         for words in map(exporting.words_of, TEXTS):
             batch = exporting.batch_of(self, {"tokens": [words]}, trained)
             found = whole(batch, batch["positions"])[0]
-            known = exporting.known_words(trained.processor, words)
+            known = exporting.known_words(require_tokenizer(trained.processor), words)
             expected.append(found[[word for word in known if word < len(found)]])
         labels = [_iob2(tag) for tag in self.tags]
         return exporting.of_words(trained, scores, labels, expected=expected, notes=notes)
