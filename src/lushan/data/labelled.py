@@ -220,7 +220,7 @@ def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
     return passed > 0 and 2 * passed >= len(values)
 
 
-def remember(source: object, /, **columns: Any) -> None:
+def remember(source: object, /, **columns: object) -> None:
     """Record which columns a source has read, so that other files are read by the same ones."""
     vars(source).setdefault("found", {}).update(columns)
 

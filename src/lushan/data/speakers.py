@@ -250,7 +250,7 @@ def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
+def _rows_of(columns: Columns, row: int, field: str, value: object) -> object:
     """Messages kept by column, as some sets of the hub are, as rows."""
     if not isinstance(value, Mapping) or not all(isinstance(v, list) for v in value.values()):
         return value
@@ -265,7 +265,7 @@ def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
-def _parts(content: Any) -> Any:
+def _parts(content: Any) -> object:
     """The text of a content that is written as a list of parts, where all are texts."""
     is_list = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
     if is_list and content and all(part.get("type") == "text" for part in content):

@@ -15,7 +15,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lushan.common.override_text import typed
 from lushan.common.parsing import read_bounded
@@ -23,6 +23,9 @@ from lushan.errors import UserError, did_you_mean
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
 from lushan.text.turns import Rewritten, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "templates"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
@@ -83,7 +86,9 @@ class ChatTemplate:
         UserError: It is no template, or cannot mark the assistant's turns.
     """
 
-    def __init__(self, source: str, tokenizer: Any, name: str | None = None) -> None:
+    def __init__(
+        self, source: str, tokenizer: PreTrainedTokenizerFast, name: str | None = None
+    ) -> None:
         self.source, self.tokenizer = source, tokenizer
         self.name = name
         self.control = control_tokens(tokenizer, source)
@@ -101,6 +106,7 @@ class ChatTemplate:
 
     def _stops(self) -> list[int]:
         ends = self.tokenizer.convert_tokens_to_ids(list(self._turns.ends))
+        assert isinstance(ends, list)
         eos = self.tokenizer.eos_token_id
         return list(dict.fromkeys([*ends, *([] if eos is None else [eos])]))
 
@@ -237,7 +243,7 @@ def _tokens(offsets: Offsets, spans: Sequence[Span]) -> list[Span]:
 # Which template
 
 
-def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
+def choose(name: str | None, tokenizer: PreTrainedTokenizerFast) -> ChatTemplate:
     """The template that a config names.
 
     Args:
@@ -270,7 +276,7 @@ def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
     return ChatTemplate(source, tokenizer, name)
 
 
-def own(tokenizer: Any) -> str:
+def own(tokenizer: PreTrainedTokenizerFast) -> str:
     """A tokenizer's own template; the default one of several."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
@@ -304,13 +310,13 @@ def read(name: str) -> str:
         ) from error
 
 
-def lacking(name: str, tokenizer: Any) -> list[str]:
+def lacking(name: str, tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """The tokens of a built-in template that a tokenizer lacks."""
     there = tokenizer.get_added_vocab()
     return [token for token in NEEDS.get(name, ()) if token not in there]
 
 
-def control_tokens(tokenizer: Any, source: str) -> tuple[str, ...]:
+def control_tokens(tokenizer: PreTrainedTokenizerFast, source: str) -> tuple[str, ...]:
     """The tokens that mean something to a model: special ones, and those the template writes."""
     return tuple(
         token.content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def _bad(name: str, problem: str) -> UserError:
     )
 
 
-def _on_white(picture: Any) -> Picture:
+def _on_white(picture: Picture) -> Picture:
     """Return an image in RGB; what is transparent is white, whatever colour lies under it."""
     from PIL import Image
 

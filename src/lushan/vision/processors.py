@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import BaseImageProcessor
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -19,7 +22,7 @@ def fresh(
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.5, 0.5, 0.5),
     resample: Resample = "bilinear",
-) -> Any:
+) -> BaseImageProcessor:
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -45,7 +45,7 @@ class SampleImages(Sample):
         return hash_json([self.name, split, SIZES[split], SIDE])
 
 
-def _drawn(shape: str, chance: Any) -> bytes:
+def _drawn(shape: str, chance: Chance) -> bytes:
     """Return an image as BMP, whose bytes do not depend on a library for compression."""
     from PIL import Image as Pictures
     from PIL import ImageDraw
