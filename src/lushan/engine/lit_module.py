@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -30,6 +30,9 @@ from lushan.errors import RunFailed
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
+
+if TYPE_CHECKING:
+    pass
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -157,11 +160,11 @@ class LitModule(pl.LightningModule):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
         return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """The validation split, or nothing."""
         return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> EvaluationLoader:
         """Return the loader of the split that is evaluated in full."""
         return self._evaluation_loader(self._tested_split)
 
