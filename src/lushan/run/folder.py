@@ -346,7 +346,7 @@ class RunFolder:
         """Return whether a run id is not that of this folder, which may have been renamed."""
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
-    def _write(self, **record: Any) -> None:
+    def _write(self, **record: object) -> None:
         write_json(self.run_json, record | {SUM: _sum(record)})
 
     def _append_log(self, text: str) -> None:

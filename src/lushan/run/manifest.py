@@ -114,7 +114,7 @@ def write_manifest(
     return manifest
 
 
-def close_manifest(path: str | Path, *, ended: str, **more: Any) -> None:
+def close_manifest(path: str | Path, *, ended: str, **more: object) -> None:
     """Add the end of the run, and whatever else was found out on the way."""
     write_json(path, read_json(path) | {"ended": ended} | more)
 
