@@ -133,13 +133,14 @@ class Speakers:
         try:
             fields = self._fields(role, content, rest, counts)
         except Malformed as error:
+            hint = None
+            if role == CALL:
+                hint = f"To read it as text write {_roles(speaker, 'assistant')}."
             raise columns.fail(
                 f"message {number}: {error}",
                 row,
                 value=content if role == CALL else turn,
-                hint=f"To read it as text write {_roles(speaker, 'assistant')}."
-                if role == CALL
-                else None,
+                hint=hint,
             ) from None
         if role == CALL:
             return str(speaker), Message("assistant", "", fields)

@@ -380,11 +380,9 @@ class LitModule(pl.LightningModule):
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""
-        loss = (
-            torch.stack(self._losses).sum()
-            if self._losses
-            else torch.zeros((), dtype=torch.float64)
-        )
+        loss = torch.zeros((), dtype=torch.float64)
+        if self._losses:
+            loss = torch.stack(self._losses).sum()
         records, total = self._gather(self._records, float(loss))
         if split == VALIDATION and self.plan is not None:
             self.task.tune(self.tables[split], records)

@@ -164,11 +164,12 @@ class Trainer(pl.Trainer):
     def facts(self) -> dict[str, Any]:
         """Resolved values that a resumed run must share to end with the same bits."""
         ours = self.strategy if isinstance(self.strategy, Sharded) else None
+        usual = "ddp" if self.world_size > 1 else "auto"
         return {
             "trainer.accelerator": self.strategy.root_device.type,
             "trainer.precision": str(self.precision),
             "trainer.devices": self.world_size,
-            "trainer.strategy": "fsdp" if ours else "ddp" if self.world_size > 1 else "auto",
+            "trainer.strategy": "fsdp" if ours else usual,
             "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,
         }
 
@@ -266,9 +267,9 @@ def require_devices(accelerator: str, devices: int | str | list[int], nodes: int
             + (more if several else ""),
         )
     count = known[there[0]]["accelerator"].auto_device_count()
-    wanted = (
-        devices if isinstance(devices, list) else [int(devices) - 1] if _counts(devices) else []
-    )
+    wanted = devices if isinstance(devices, list) else []
+    if _counts(devices):
+        wanted = [int(devices) - 1]
     if any(isinstance(index, int) and index >= count for index in wanted):
         raise UserError(
             f"this machine has {count} of them",

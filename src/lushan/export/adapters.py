@@ -68,11 +68,9 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
             "the largest one; nothing was written"
         )
     ours = isinstance(adaptation, bottleneck.Bottlenecked)
-    attach = (
-        'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
-        if ours
-        else 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
-    )
+    attach = 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
+    if ours:
+        attach = 'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
     return Adapter(
         usage=f"base = ...  # {base}\n{attach}",
         notes=[f"It is an adapter ({adaptation}), and belongs to its base: {base}."],

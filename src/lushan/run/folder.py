@@ -111,11 +111,9 @@ class RunFolder:
         if status.state == RUNNING:
             holder, beat = locks.current(self.path)
             if not locks.is_alive(holder, beat):
-                reason = (
-                    f"{holder} ended without an error message"
-                    if holder
-                    else "ended without an error message"
-                )
+                reason = "ended without an error message"
+                if holder:
+                    reason = f"{holder} {reason}"
                 return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
         return status
 

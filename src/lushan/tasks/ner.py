@@ -220,11 +220,9 @@ class NER(Task):
             best, share = head.decode(scores, mask), head.marginals(scores, mask)
         else:
             share = scores.float().softmax(-1)
-            best = (
-                constrained_decode(scores, self.allowed, mask)
-                if self.constrained
-                else scores.argmax(-1)
-            )
+            best = scores.argmax(-1)
+            if self.constrained:
+                best = constrained_decode(scores, self.allowed, mask)
         sure = share.gather(-1, best.clamp(min=0)[..., None]).squeeze(-1)  # (B, W)
         counts = mask.sum(-1).tolist()
         columns = (batch["example"], batch["start"], best, sure.float())

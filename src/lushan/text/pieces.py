@@ -63,12 +63,11 @@ class Pieces:
             return []
         found = self._call([m.text for m in marked])
         whole = zip(marked, found["input_ids"], found["offset_mapping"], strict=True)
-        return [
-            self._by_piece(m)
-            if m.plain or self._crossed(m.text, ids, offsets, m.borders) is not None
-            else (ids, offsets)
-            for m, ids, offsets in whole
-        ]
+        encoded = []
+        for m, ids, offsets in whole:
+            is_crossed = m.plain or self._crossed(m.text, ids, offsets, m.borders) is not None
+            encoded.append(self._by_piece(m) if is_crossed else (ids, offsets))
+        return encoded
 
     def _call(self, texts: list[str], *, plain: bool = False) -> BatchEncoding:
         return self.tokenizer(

@@ -94,12 +94,10 @@ def joined(features: list[dict[str, Any]]) -> dict[str, Any]:
 
     `pieces` has the length of each one. Other numbers are those of the first.
     """
-    row = {
-        name: np.concatenate([f[name] for f in features])
-        if isinstance(value, np.ndarray) and value.ndim
-        else value
-        for name, value in features[0].items()
-    }
+    row = dict(features[0])
+    for name, value in features[0].items():
+        if isinstance(value, np.ndarray) and value.ndim:
+            row[name] = np.concatenate([f[name] for f in features])
     for name in ("length", "targets"):
         if name in row:
             row[name] = sum(np.asarray([f[name] for f in features]).tolist())
