@@ -84,9 +84,6 @@ class MaskedLM(LanguageTask):
         super().__init__(metrics=metrics, monitor=monitor)
         self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
         self.segmenter: Segmenter = segmenter
-        for key, value in (("rate", rate), ("random", random), ("keep", keep)):
-            if not 0 <= value <= 1 or (key == "rate" and not value):
-                raise UserError("must be a share", key=f"task.{key}", value=value)
         if random + keep > 1:
             raise UserError("with task.random it is more than all", key="task.keep", value=keep)
 
