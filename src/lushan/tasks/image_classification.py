@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,13 +110,17 @@ class ImageClassification(LabelTask):
 
     # Encoding
 
+    @functools.cached_property
+    def _length(self) -> int:
+        """Patches of an image as the processor resizes it, and the class token."""
+        *_, height, width = self._pixels([images.blank()]).shape
+        return 1 + -(-height // PATCH) * -(-width // PATCH)
+
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
-        *_, height, width = self._pixels([images.blank()]).shape
-        tokens = 1 + -(-height // PATCH) * -(-width // PATCH)
         features: Features = {field.name: [] for field in self.schema}
         for number, (image, label) in enumerate(zip(rows["image"], labels, strict=True)):
             path = image["path"]
@@ -125,7 +130,7 @@ class ImageClassification(LabelTask):
             features["image"].append(np.frombuffer(content, np.uint8))
             features["is_path"].append(int(bool(path)))
             features["labels"].append(label)
-            features["length"].append(tokens)
+            features["length"].append(self._length)
             features["targets"].append(1)
             features["example"].append(first + number)
         return features
