@@ -62,7 +62,7 @@ def case(family, name):
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_parts_that_are_merged_come_to_the_whole(family, name):
+def test_parts_that_are_merged_give_the_whole(family, name):
     metric, predictions, targets = case(family, name)
     whole, parts = copy.deepcopy(metric), [copy.deepcopy(metric) for _ in range(3)]
     whole.update(predictions, targets)

@@ -254,9 +254,9 @@ class Guarded(Logger):
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
         """Pass on what the model has written, all rows so far, to a tracker that has a place."""
-        tell, redacted = getattr(self.tracker, "samples", None), list(rows)
-        if tell is not None and redacted:
-            self._send(lambda: tell(redacted, step))
+        take, redacted = getattr(self.tracker, "samples", None), list(rows)
+        if take is not None and redacted:
+            self._send(lambda: take(redacted, step))
 
     def _send(self, message: Callable[[], None]) -> None:
         if self.failed:

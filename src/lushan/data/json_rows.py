@@ -225,7 +225,7 @@ class _Scanner:
         self.text = ""
         self.at = 0  # what comes before it has been read
         self.line = 1  # that `at` stands in
-        self.begun = 0  # place of that line's first character; negative where it was let go
+        self.begun = 0  # place of that line's first character; negative where it was dropped
 
     def array(self) -> Iterator[Row]:
         """The elements of an array that is all of the file."""

@@ -315,7 +315,7 @@ def encoder_of(
     """Return the function that encodes a split, from its name, its rows and a hash of these."""
     words = processing.fingerprint(processor)
     classes = [kind for kind in type(task).__mro__ if issubclass(kind, Task)]
-    own = code_version(*classes, type(source))  # of somebody's own package
+    own = code_version(*classes, type(source))  # of a user's own package
     code = [own, code_hash("tasks"), code_hash("text"), code_hash("data")]
 
     def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:

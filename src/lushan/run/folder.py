@@ -253,7 +253,7 @@ class RunFolder:
         """Do what a process that was killed after it wrote the result has left to do."""
         if self._record()[0].get("state") == COMPLETE and not left_over(self.path):
             return
-        # Whoever owns it finishes it, and what cannot be written to stays as it is.
+        # Its owner finishes it, and what cannot be written to stays as it is.
         with contextlib.suppress(UserError, RunFailed), self.locked():
             self._finish(result)
 

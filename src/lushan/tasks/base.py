@@ -178,7 +178,7 @@ class Task(TaskMetrics):
         return rows
 
     counts_targets: bool = False
-    """Whether `collate` tells by `targets` how many terms a batch's loss has."""
+    """Whether `collate` gives in `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
     def collate(self, rows: list[dict[str, Any]]) -> Batch:

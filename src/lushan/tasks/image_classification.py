@@ -50,7 +50,7 @@ class ImageClassification(LabelTask):
         head: Partial of an unstructured head: takes `width` and `num_labels`.
         kind: `single` (one label), `multilabel` (any number), `regression` (one number).
         pooling: How an image's hidden states become one vector.
-        augment: How images are changed in training, anew in each epoch; null changes nothing.
+        augment: How images are changed in training, another way each epoch; null changes nothing.
         class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
         label_smoothing: Share of the target spread over all labels; `single` only.
         focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.

@@ -139,7 +139,7 @@ class LanguageTask(Task):
         """Rows as tensors; a row with `pieces` holds several documents.
 
         There is no attention mask. A causal model never attends to the padding that follows, and
-        where positions begin anew tell transformers where documents end, under every kind of
+        where positions begin again show transformers where documents end, under every kind of
         attention; a mask, even one of ones alone, would switch that off.
         """
         batch = {

@@ -39,7 +39,7 @@ _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
 
 @configurable
 class MaskedLM(LanguageTask):
-    """Predict hidden tokens (Devlin et al., 2019), chosen anew in each epoch.
+    """Predict hidden tokens (Devlin et al., 2019), others in each epoch.
 
     Evaluation hides the same tokens whatever the seed and the step, so that numbers compare.
 

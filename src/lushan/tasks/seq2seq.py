@@ -63,7 +63,7 @@ class Seq2Seq(LanguageTask):
         decoding: Options of transformers' `generate`: max_new_tokens, num_beams, length_penalty,
             no_repeat_ngram_size, do_sample, ... What is not named, or null, is the checkpoint's.
         generates: Whether the best checkpoint writes texts; without, there is only the loss.
-        language: How ROUGE and BLEU split text; `auto` tells it from the references.
+        language: How ROUGE and BLEU split text; `auto` finds it in the references.
         stem: Whether ROUGE strips the endings of English words.
         baseline: Evaluate the first sentence of each source, too: `rouge1_lead1`, ...; null does
             not.
@@ -142,7 +142,7 @@ class Seq2Seq(LanguageTask):
         if self.objective == "spans":
             self.sentinels = sentinels_of(tokenizer)
 
-    # What the checkpoint says of generation is kept: the weights of a run do not tell it.
+    # What the checkpoint says of generation is kept: the weights of a run do not hold it.
 
     def state(self) -> dict[str, Any]:
         return {"generation": self.generation}

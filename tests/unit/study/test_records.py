@@ -18,7 +18,7 @@ RNG = np.random.default_rng(7)
 
 
 def same(found, count, *, without=()):
-    """Each metric's statistics come to its value; those without are refused."""
+    """Each metric's statistics give its value; those without are refused."""
     run = run_of(found, rows_of(count))
     for name, value in found.metrics.items():
         if name in without:
@@ -39,12 +39,12 @@ def reproduced(run):
     return set(member.result.metrics)
 
 
-def test_a_run_of_tags_comes_to_its_own_numbers(ner_run):
+def test_a_run_of_tags_gives_its_own_numbers(ner_run):
     found = reproduced(ner_run)
     assert {"test/entity_f1", "val/entity_recall_macro", "test/token_accuracy_without_o"} <= found
 
 
-def test_a_run_of_labels_comes_to_its_own_numbers(reviews_run):
+def test_a_run_of_labels_gives_its_own_numbers(reviews_run):
     found = reproduced(reviews_run)
     assert {"test/accuracy", "test/mcc", "val/f1_macro", "test/precision_weighted"} <= found
 

@@ -86,7 +86,7 @@ def test_several_labels(wide):
     ]
     assert [r["score"] for r in kept.records] == [r["score"] for r in exact.records]
     assert len(kept.notes) == 1
-    # What is stored comes to what was reported, though it holds a part of the probabilities.
+    # What is stored gives what was reported, though it holds a part of the probabilities.
     stored = Measured(metrics=kept.metrics, measures=kept.measures, statistics=kept.statistics)
     run = measuring.run_of(stored, kept.records)
     for metric in ("accuracy", "exact_match", "f1_macro", "f1_micro"):

@@ -143,7 +143,7 @@ class Stream(HubSet):
     # Windows
 
     def window(self, number: int) -> pa.Table:
-        """The documents of a window, numbered from 0; behind the set's end it begins anew."""
+        """The documents of a window, numbered from 0; behind the set's end it begins again."""
         place = None
         if self.cache_dir is not None:
             place = self._folder() / f"window-{number}.arrow"
