@@ -50,7 +50,9 @@ def cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         with torch.autocast(hidden.device.type, enabled=False):
             return cross_entropy(hidden, weight, bias, labels, weights)
-    found: Tensor = _Projected.apply(hidden, weight, bias, labels, weights)
+    found: Tensor = _Projected.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, labels, weights
+    )
     return found
 
 
@@ -76,7 +78,7 @@ class _Projected(torch.autograd.Function):
         slopes: list[Tensor | None] = [
             torch.empty_like(hidden) if of_hidden else None,
             torch.zeros_like(weight, dtype=exact) if of_weight else None,
-            torch.zeros_like(bias, dtype=exact) if of_bias else None,
+            torch.zeros_like(bias, dtype=exact) if bias is not None and of_bias else None,
         ]
         size = piece(len(weight), dtype)
         for start in range(0, len(labels), size):
@@ -84,7 +86,7 @@ class _Projected(torch.autograd.Function):
             scores = wide(F.linear(hidden[part], narrow, offset))  # (n, V)
             total += _softmax_(scores, labels[part], factors[part])
             _add_slopes(slopes, scores, hidden, narrow, part)
-        ctx.slopes, ctx.types = slopes, (dtype, weight.dtype, bias.dtype if of_bias else dtype)
+        ctx.slopes, ctx.types = slopes, (dtype, weight.dtype, exact if bias is None else bias.dtype)
         return total
 
     @staticmethod
