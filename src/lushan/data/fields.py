@@ -384,6 +384,11 @@ def inputs(fields: Fields) -> dict[str, Field]:
     return {name: field for name, field in fields.items() if not field.target}
 
 
+def prompt_of(fields: Fields) -> tuple[str, Field]:
+    """Return the field that a text is written from, the first input, and the name of its column."""
+    return next(iter(inputs(fields).items()))
+
+
 def required(fields: Fields) -> list[str]:
     """Return the names of the fields that a corpus must have."""
     return [name for name, field in fields.items() if not field.optional]
