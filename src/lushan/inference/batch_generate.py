@@ -304,7 +304,7 @@ def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
         return [*before, {"role": "user", "content": value}]
     if not takes_messages or not isinstance(value, list):
         raise UserError("a prompt must be a text", value=value, **prompt.place)
-    messages = messages_of(value, prompt.place)
+    messages = messages_of(value, prompt.place, prompt.media)
     for text in texts_in(messages):
         _require_text(text, prompt)
     return messages

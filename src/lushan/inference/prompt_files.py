@@ -10,6 +10,7 @@ from typing import Any
 from lushan.data.dialogues import SCHEMAS
 from lushan.data.fields import Fields, Messages, prompt_of
 from lushan.data.labelled import Labelled
+from lushan.data.media import Beside
 from lushan.data.messages import dialogues_of
 from lushan.data.raw_columns import Columns
 from lushan.data.raw_input import STDIN, format_of, standard_input
@@ -33,12 +34,14 @@ class Prompt:
         value: A text; for a chat run, a list of messages.
         place: For errors: `key`, or `file` and `line`.
         tools: Of a chat run, what may be called.
+        media: Of a chat run, where images lie that messages name.
     """
 
     id: str
     value: Any
     place: Mapping[str, Any]
     tools: Any = None
+    media: Beside | None = None
 
     @property
     def asked(self) -> Any:
@@ -103,8 +106,9 @@ def read_prompts(
             values, tools = dialogues_of(rows)
     if notes is not None:
         notes += reading.notes
+    media = reading.beside() if takes_messages else None
     return [
-        Prompt(str(i), value, {"file": reading.name, "line": line}, given)
+        Prompt(str(i), value, {"file": reading.name, "line": line}, given, media)
         for i, value, line, given in zip(ids, values, columns.lines, tools, strict=True)
     ]
 
