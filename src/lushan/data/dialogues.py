@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import files, parts, references
+from lushan.data import files, references
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.history import HISTORY, earlier_turns
@@ -29,6 +29,7 @@ from lushan.data.messages import (
 from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
+from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
 MESSAGES = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "log")

@@ -1,6 +1,6 @@
 """Messages of dialogues: their fields, the forms of tool calls, and how an Arrow table keeps them.
 
-A message has a role, a content that is text or typed parts (`lushan.data.parts`), and any other
+A message has a role, a content that is text or typed parts (`lushan.text.parts`), and any other
 fields, which chat templates may show: `tool_calls`, `reasoning_content`, and whatever else a data
 set has. Arguments of tools differ in
 their keys from call to call; an Arrow struct would give each call the keys of all others, with
@@ -19,9 +19,10 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.common.parsing import parse_json
-from lushan.data import parts, references
+from lushan.data import references
 from lushan.data.encode import arrow
-from lushan.data.parts import Part
+from lushan.text import parts
+from lushan.text.parts import Part
 from lushan.text.weights import WEIGHT
 
 FIELDS = "fields"
@@ -108,8 +109,7 @@ def _with_images(dialogues: Sequence[Sequence[Message]]) -> pa.Array:
 
 def _form_of(content: Sequence[Part]) -> dict[str, Any]:
     """Return parts without their images, as the field that holds them; none of no parts."""
-    form = [{"type": "image"} if parts.is_image(part) else part for part in content]
-    return {"content": form} if form else {}
+    return {"content": parts.form_of(content)} if content else {}
 
 
 def _beside(column: pa.Array, images: Sequence[Sequence[Part]]) -> pa.Array:

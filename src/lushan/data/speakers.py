@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lushan.common.override_text import can_be_key, typed
-from lushan.data import files, parts, references
+from lushan.data import files, references
 from lushan.data.messages import (
     CALLS,
     Malformed,
@@ -19,6 +19,7 @@ from lushan.data.messages import (
 )
 from lushan.data.raw_columns import Columns
 from lushan.errors import UserError, did_you_mean
+from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
 ROLE = ("role", "from", "speaker")

@@ -16,6 +16,8 @@ MARK = "<image>"
 Part = Mapping[str, Any]
 Resolve = Callable[[object], Mapping[str, Any]]
 """Gives `path` and `bytes` of an image that a file names."""
+TOKENS = "tokens"
+"""The entry of an image's part with the ids of the tokens that stand for it in a text."""
 _IMAGES = ("image", "image_url")
 _NAMES = ("image", "bytes", "path", "url", "image_url")
 
@@ -40,6 +42,11 @@ def text(content: str) -> Part:
 def image(reference: Mapping[str, Any]) -> Part:
     """Return the part of an image."""
     return Found(type="image", path=reference["path"], bytes=reference["bytes"])
+
+
+def form_of(content: Sequence[Part]) -> list[Part]:
+    """Return parts that say of an image only that it stands there."""
+    return [{"type": "image"} if is_image(part) else part for part in content]
 
 
 def is_image(part: Part) -> bool:
