@@ -12,6 +12,7 @@ from typing import Any
 
 from lushan.common.terminal import echo
 from lushan.data.fields import Fields, Messages, prompt_of, targets
+from lushan.data.messages import stored_message
 from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
@@ -183,7 +184,7 @@ class _Job:
                     yield {
                         "id": prompt.id,
                         "sample": number,
-                        "prompt": prompt.value,
+                        "prompt": stored(prompt.value),
                         **({"tools": prompt.tools} if prompt.tools else {}),
                         "text": self._text_of(written),
                         "tokens": written.ids,
@@ -219,7 +220,10 @@ class _Job:
         ids = self.generator.encode(given)
         self.unseen += self.generator.unseen(given)
         fitted, cut = self.generator.fitted(ids, [prompt.place for prompt in prompts])
-        found = self.generator.write(fitted, self.settings, batch_size=self.batch_size, show=show)
+        media = self.generator.media(given)
+        found = self.generator.write(
+            fitted, self.settings, media=media, batch_size=self.batch_size, show=show
+        )
         self.seconds += time.perf_counter() - begun
         texts = [written for texts in found for written in texts]
         wanted = self.settings.max_new_tokens
@@ -308,6 +312,11 @@ def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
     for text in texts_in(messages):
         _require_text(text, prompt)
     return messages
+
+
+def stored(value: Any) -> Any:
+    """Return a prompt in JSON's types: images of messages by the paths of their files."""
+    return [stored_message(message) for message in value] if isinstance(value, list) else value
 
 
 def _require_text(text: str, prompt: Prompt) -> None:

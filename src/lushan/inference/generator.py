@@ -26,11 +26,17 @@ from lushan.text.rendering import Unfit
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from lushan.vision.reader import Seen
+
 Dtype = Literal["auto", "float32", "bf16"]
 DTYPES: Mapping[str, Any] = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 WORTH_COMPILING = 20_000
 """Tokens to write from which on a compiled step makes up for the minute that compiling takes."""
+
+
+def _no_media(prompts: Sequence[Any]) -> None:
+    del prompts
 
 
 @dataclasses.dataclass
@@ -43,6 +49,7 @@ class TextGenerator:
         tokenizer: Its own.
         fields: What is read for it, of which the first input is its prompt (`prompt_of`).
         encode: From prompts to their tokens; messages may stand in a mapping with `tools`.
+        media: From prompts to what the model reads of their images; None where it sees none.
         endings: Tokens that end a text.
         positions: Tokens that prompt and text may have together (of an encoder-decoder, each);
             None where nothing bounds them.
@@ -61,6 +68,7 @@ class TextGenerator:
     trained: int | None = None
     needs_dynamic_cache: bool = False
     template: ChatTemplate | None = None
+    media: Callable[[Sequence[Any]], list[Seen] | None] = _no_media
 
     @property
     def is_whole(self) -> bool:
@@ -74,7 +82,8 @@ class TextGenerator:
 
     def as_text(self) -> TextGenerator:
         """Return a generator that continues plain text without a chat template."""
-        return dataclasses.replace(self, fields=DOCUMENTS, encode=_from_text(self.tokenizer))
+        encode = _from_text(self.tokenizer)
+        return dataclasses.replace(self, fields=DOCUMENTS, encode=encode, media=_no_media)
 
     def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
         """Count the prompts with each field that the chat template does not show."""
@@ -130,6 +139,7 @@ class TextGenerator:
         prompts: Sequence[list[int]],
         settings: Settings,
         *,
+        media: Sequence[Seen] | None = None,
         batch_size: int = 16,
         show: Callable[[str], Any] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -139,6 +149,7 @@ class TextGenerator:
         Args:
             prompts: Tokens that fit (`fitted`).
             settings: How.
+            media: What the model reads of the images of each.
             batch_size: Texts that are written at a time, or beams.
             show: Gets the text of a single prompt as it comes.
             cancelled: Whether to end at once, asked after each token.
@@ -163,6 +174,7 @@ class TextGenerator:
                 cache_length=cache,
                 show=show,
                 cancelled=cancelled,
+                media=None if media is None else [media[row] for row in group.rows],
             )
             found |= dict(zip(group.rows, written, strict=True))
         return [found[row] for row in range(len(prompts))]
@@ -219,12 +231,18 @@ def _of_run(folder: Path) -> TextGenerator:
             hint=f"Use it with: lushan predict {folder} --input FILE.",
         )
 
-    def encode(prompts: Sequence[Any]) -> list[list[int]]:
+    def rows(prompts: Sequence[Any]) -> dict[str, list[Any]]:
         several, tools = split(prompts) if isinstance(field, Messages) else (list(prompts), [])
+        return {name: several, **({"tools": tools} if tools else {})}
+
+    def encode(prompts: Sequence[Any]) -> list[list[int]]:
         with _template_explained():
-            found = task.prompts({name: several, **({"tools": tools} if tools else {})})
+            found = task.prompts(rows(prompts))
         assert found is not None
         return found
+
+    def media(prompts: Sequence[Any]) -> list[Seen] | None:
+        return task.media(rows(prompts))
 
     if decoding := getattr(task, "decoding", None):
         inner.model.generation_config.update(**decoding)
@@ -239,6 +257,7 @@ def _of_run(folder: Path) -> TextGenerator:
         trained=loaded.limits.max_length,
         needs_dynamic_cache=bool(loaded.cfg.get("peft")),
         template=getattr(task, "template", None),
+        media=media,
     )
 
 

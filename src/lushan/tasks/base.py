@@ -23,6 +23,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import TaskMetrics
+from lushan.vision.reader import Seen
 
 
 class Task(TaskMetrics):
@@ -35,7 +36,7 @@ class Task(TaskMetrics):
     fields: Fields
     """Fields that it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
-    auto_class: ClassVar[str] = "AutoModel"
+    auto_class: str = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
 
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = None
@@ -221,6 +222,11 @@ class Task(TaskMetrics):
         Of a document that is its beginning, of a dialogue the messages before the answer, of a
         pair the source.
         """
+        del rows
+        return None
+
+    def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
+        """Return what a model reads besides the tokens of `prompts`; None where that is all."""
         del rows
         return None
 
