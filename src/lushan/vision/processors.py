@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -49,3 +52,14 @@ def fresh(
         resample=int(Resampling[resample.upper()]),
         do_convert_rgb=True,
     )
+
+
+def unscaled(processor: Any, pixels: Tensor) -> Tensor:
+    """Return images (B, C, H, W) as they were before a processor normalised them: from 0 to 1.
+
+    Args:
+        processor: Of images.
+        pixels: As it made them, or a model of its units.
+    """
+    mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
+    return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
