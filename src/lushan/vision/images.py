@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lushan.errors import UserError
 
@@ -154,6 +155,18 @@ def encoded(color: str) -> bytes:
     """Return a small image of one colour as PNG."""
     from PIL import Image
 
+    return _png(Image.new("RGB", (8, 8), color))
+
+
+def as_png(values: NDArray[np.floating]) -> bytes:
+    """Return an image (3, H, W) of values from 0 to 1 as PNG."""
+    from PIL import Image
+
+    rounded = (values.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    return _png(Image.fromarray(rounded))
+
+
+def _png(picture: Picture) -> bytes:
     sink = io.BytesIO()
-    Image.new("RGB", (8, 8), color).save(sink, "PNG")
+    picture.save(sink, "PNG")
     return sink.getvalue()

@@ -10,6 +10,7 @@ from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import BaseImageProcessor
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -96,3 +97,14 @@ def with_text(
         vision_feature_select_strategy="full",
         image_token=image_token,
     )
+
+
+def unscaled(processor: Any, pixels: Tensor) -> Tensor:
+    """Return images (B, C, H, W) as they were before a processor normalised them: from 0 to 1.
+
+    Args:
+        processor: Of images.
+        pixels: As it made them, or a model of its units.
+    """
+    mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
+    return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
