@@ -136,7 +136,8 @@ class ImageTokenizer(Task):
                 f"{config.image_size} x {config.image_size}",
                 key="processor.size",
             )
-        self.size = int(encoder.model.quantizer.size)
+        quantizer: Any = encoder.model.quantizer
+        self.size = quantizer.size
         return WholeModel(encoder)
 
     # Encoding
