@@ -80,8 +80,6 @@ def test_another_number_of_processes_is_refused_by_name(killed):
 EXACT = (
     "task=causal_lm",
     "model=qwen_tiny",
-    "model.config.hidden_size=32",
-    "model.config.head_dim=8",
     "model.config.intermediate_size=48",
     "data=sample_text",
     "data.max_length=40",

@@ -12,14 +12,16 @@ def lighten() -> None:
     Lightning reads the entry points of all packages for each trainer, and torch takes down the
     stack at each seed for each kind of device that is not there: a quarter of a run's short life.
     """
+    import torch.cuda.random
     import torch.mtia
-    import torch.xpu
+    import torch.xpu.random
     from lightning_fabric.utilities import registry
 
     registry.entry_points = functools.cache(registry.entry_points)
     for device in (torch.cuda, torch.xpu, torch.mtia):
         if not device.is_available():
-            device._lazy_call = _nothing
+            for module in (device, getattr(device, "random", device)):
+                module._lazy_call = _nothing
 
 
 def _nothing(call: Any, **kind: Any) -> None:

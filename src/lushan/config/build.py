@@ -16,6 +16,7 @@ TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
     "processor": ("texts", "cache_dir"),
+    "processor.tokenizer": ("texts", "cache_dir"),
     "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
     "peft": ("encoder", "auto_class"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
-from lushan.data.media import Media
+from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, halves, strings, with_places
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
@@ -29,14 +28,12 @@ SPANS = ("entities", "spans", "annotations", *LABELS)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rows(Tagged, Paired):
+class Rows(Tagged, Paired, WithMedia):
     """Options of a source whose rows have named fields of any type.
 
     Args:
         fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
             option of their own; others are found by their names.
-        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
-            `dir` where there is one.
         group: The field whose rows stay together where splits are taken by share: all questions
             about an article, all images of a person.
         tokens: The field with the list of words; null finds it by its name.
@@ -47,7 +44,6 @@ class Rows(Tagged, Paired):
     """
 
     fields: dict[str, str] | None = None
-    media: str | None = None
     group: str | None = None
     tokens: str | None = None
     tags: str | None = None
@@ -84,21 +80,6 @@ class Rows(Tagged, Paired):
                 )
         return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
 
-    def media_fingerprint(self) -> object:
-        """Return hashes of the images that rows may name; None where they name none."""
-        return None if self.media is None else self._media().fingerprint()
-
-    def _media(self) -> Media:
-        """Return the place that `media` names.
-
-        Raises:
-            UserError: It is not there.
-        """
-        place = Path(self.media or "").expanduser()
-        below = Path(getattr(self, "dir", None) or "").expanduser() / place
-        largest: int | None = getattr(self, "largest_file", None)
-        return Media(below if below.exists() else place, largest)
-
     def _table_of(
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None
     ) -> pa.Table:
@@ -134,8 +115,7 @@ class Rows(Tagged, Paired):
             UserError: A field is not there, or a value is of another form.
         """
         _require_columns(fields, columns)
-        if self.media is not None:
-            columns = dataclasses.replace(columns, media=self._media())
+        columns = dataclasses.replace(columns, media=self.media_of(split))
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
             column = self.column_of(name, field, columns)

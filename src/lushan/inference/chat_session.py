@@ -106,7 +106,7 @@ class Conversation:
         except BaseException:
             self.messages = before
             raise
-        text = written.text if self.generator.kind == "text" else written.text.strip()
+        text = written.text if not self.generator.takes_messages else written.text.strip()
         if text or written.finish != "cancelled":
             self.messages.append({"role": "assistant", "content": text})
         else:
@@ -133,7 +133,7 @@ class Conversation:
         return prompt, wanted if room is None else min(wanted, room - len(prompt))
 
     def _encoded(self, messages: list[dict[str, str]]) -> list[int]:
-        if self.generator.kind == "messages":
+        if self.generator.takes_messages:
             head = self.whole()[: len(self.whole()) - len(self.messages)]
             return self.generator.encode([asked(head + messages, self.tools)])[0]
         return self.generator.encode(["".join(m["content"] for m in messages)])[0]
@@ -169,11 +169,11 @@ def chat(
             value=str(run),
             hint="Use it with: lushan generate RUN --prompt SOURCE.",
         )
-    if system is not None and generator.kind != "messages":
+    if system is not None and not generator.takes_messages:
         raise UserError(
             "without a chat template there are no system messages", key="--system", value=system
         )
-    if tools is not None and generator.kind != "messages":
+    if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
         Terminal(Conversation(generator, settings, system, schemas)).talk()
@@ -199,7 +199,7 @@ class Terminal:
     def talk(self) -> None:
         """Answer until the input ends, or the user ends it."""
         generator = self.conversation.generator
-        if generator.kind != "messages":
+        if not generator.takes_messages:
             self.note(
                 "this model has no chat template: it continues all that was written, yours and its "
                 "own"
@@ -247,7 +247,7 @@ class Terminal:
             return line
 
     def _answer(self, message: str, role: str = "user") -> None:
-        plain = self.conversation.generator.kind == "text"
+        plain = not self.conversation.generator.takes_messages
         if self.is_terminal and not plain:
             self.console.print("it:", style="bold green", end=" ")
         with stoppable() as stopped:
@@ -294,14 +294,14 @@ class Terminal:
             self.note(f"there is no {command}; /help shows what there is")
 
     def _set_system(self, text: str) -> None:
-        if self.conversation.generator.kind != "messages":
+        if not self.conversation.generator.takes_messages:
             self.note("without a chat template there are no system messages")
             return
         self.conversation.system = text or None
         self.note("set, from the next answer on" if text else "taken back")
 
     def _give_result(self, text: str) -> None:
-        if self.conversation.generator.kind != "messages":
+        if not self.conversation.generator.takes_messages:
             self.note("without a chat template there are no tools")
         elif text:
             self._answer(text, role="tool")

@@ -9,6 +9,7 @@ from typing import Any
 
 from lushan.common.parsing import parse_json
 from lushan.data import files
+from lushan.data.media import Beside, beside
 from lushan.data.messages import Malformed, tools_from
 from lushan.data.raw_columns import Columns
 from lushan.data.speakers import Speakers
@@ -26,17 +27,21 @@ def split(prompts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [messages for messages, _ in pairs], [tools for _, tools in pairs]
 
 
-def messages_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+def messages_of(
+    value: object, place: Mapping[str, Any], media: Beside | None = None
+) -> list[dict[str, Any]]:
     """A prompt's messages with all their fields.
 
     Args:
         value: What stands in the prompt's field.
         place: `file` and `line`, for errors.
+        media: Where images lie that they name; by default beside the file.
 
     Raises:
         UserError: They are no messages.
     """
-    columns = Columns({}, [place.get("line", 1)], place.get("file", ""))
+    file = place.get("file", "")
+    columns = Columns({}, [place.get("line", 1)], file, media=media or beside(file))
     messages = Speakers().read(columns, 0, "messages", value, Counter())
     if not messages:
         raise UserError("there is no message", **place)

@@ -113,7 +113,8 @@ def longest(model: nn.Module) -> int | None:
         return None  # DeBERTa-v3: only distances, in buckets that have no end
     if getattr(config, "relative_attention_num_buckets", None):
         return None  # T5
-    bound = getattr(config, "max_position_embeddings", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    bound = getattr(text, "max_position_embeddings", None)
     return bound if isinstance(bound, int) and bound > 0 else None
 
 

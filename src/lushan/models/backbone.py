@@ -71,13 +71,18 @@ def accepted(model: PreTrainedModel) -> frozenset[str]:
     return frozenset(names)
 
 
+def text_config_of(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Return the part of a model's config that is about text; all of one that has no parts."""
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
 def width_of(config: PreTrainedConfig) -> int:
     """Return the width of the last hidden states of a model with this config.
 
     Raises:
         UserError: The config does not say.
     """
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text = text_config_of(config)
     for found in (text, config):
         width = getattr(found, "hidden_size", None) or getattr(found, "hidden_sizes", None)
         if width:

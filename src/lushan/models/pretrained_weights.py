@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HEADLESS = "AutoModel"
+"""The Auto class of models without a head of their own, which could be new."""
 _MOST_NEW = 0.5
 """Share of a model's weights that a checkpoint may lack: an output projection may be new."""
 _DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
@@ -84,7 +86,7 @@ def read(
             **more,
         )
     missing = sorted(found["missing_keys"])
-    if model.base_model is model and not run:  # no head of its own that could be new
+    if auto_class == HEADLESS and not run:
         _refuse_missing(missing, path)
         return model, []
     return model, _report_weights(model, missing, sorted(found["unexpected_keys"]), path)

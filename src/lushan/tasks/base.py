@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.field_tables import present
-from lushan.data.fields import Fields, Keep, inputs
+from lushan.data.fields import Fields, inputs
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
+from lushan.data.references import Keep
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.backbone import Backbone
@@ -22,6 +23,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import TaskMetrics
+from lushan.vision.reader import Seen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +41,7 @@ class Task(TaskMetrics):
     fields: Fields
     """Fields that it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
-    auto_class: ClassVar[str] = "AutoModel"
+    auto_class: str = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
 
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = None
@@ -225,6 +227,11 @@ class Task(TaskMetrics):
         Of a document that is its beginning, of a dialogue the messages before the answer, of a
         pair the source.
         """
+        del rows
+        return None
+
+    def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
+        """Return what a model reads besides the tokens of `prompts`; None where that is all."""
         del rows
         return None
 

@@ -41,7 +41,7 @@ class CausalLM(LanguageTask):
     """
 
     fields = DOCUMENTS
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    auto_class = "AutoModelForCausalLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     packs = True
     continues = True

@@ -19,14 +19,13 @@ from lushan.data.references import structs
 from lushan.data.source import Corpus
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
-from lushan.tasks import exporting
+from lushan.tasks import exporting, pictures
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, Kind, LabelTask
 from lushan.vision import images
 from lushan.vision.augment import Augment
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image as Picture
     from transformers import BaseImageProcessor, PreTrainedModel
 
@@ -113,7 +112,7 @@ class ImageClassification(LabelTask):
     @functools.cached_property
     def _length(self) -> int:
         """Patches of an image as the processor resizes it, and the class token."""
-        *_, height, width = self._pixels([images.blank()]).shape
+        *_, height, width = pictures.pixels(self.processor, [images.blank()]).shape
         return 1 + -(-height // PATCH) * -(-width // PATCH)
 
     def encode(
@@ -121,40 +120,20 @@ class ImageClassification(LabelTask):
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
-        features: Features = {field.name: [] for field in self.schema}
-        for number, (image, label) in enumerate(zip(rows["image"], labels, strict=True)):
-            path = image["path"]
-            content = path.encode() if path else image["bytes"]
-            name = path or rows["id"][number]
-            images.decode(images.read_bytes(path) if path else content, name)  # or refuse it now
-            features["image"].append(np.frombuffer(content, np.uint8))
-            features["is_path"].append(int(bool(path)))
-            features["labels"].append(label)
-            features["length"].append(self._length)
-            features["targets"].append(1)
-            features["example"].append(first + number)
-        return features
+        return {
+            **pictures.references(rows["image"], rows["id"]),
+            "labels": labels,
+            "length": [self._length for _ in labels],
+            "targets": [1 for _ in labels],
+            "example": list(range(first, first + len(labels))),
+        }
 
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        pictures = []
-        for row in rows:
-            content = row["image"].tobytes()
-            name = content.decode() if row["is_path"] else f"of example {int(row['example'])}"
-            data = images.read_bytes(name) if row["is_path"] else content
-            picture = images.decode(data, name)
-            if training and self.augment is not None:
-                picture = self.augment(picture, np.random.default_rng([seed, int(row["index"])]))
-            pictures.append(picture)
-        return [
-            {**row, "pixels": pixels}
-            for row, pixels in zip(rows, self._pixels(pictures), strict=True)
-        ]
-
-    def _pixels(self, pictures: list[Any]) -> NDArray[np.float32]:
-        """Return what the model reads of images, (N, C, H, W)."""
-        return self.processor(images=pictures, return_tensors="np")["pixel_values"]
+        found = pictures.drawn(rows, seed, self.augment if training else None)
+        values = pictures.pixels(self.processor, found)
+        return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         return {
@@ -167,7 +146,7 @@ class ImageClassification(LabelTask):
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
         whole = trained.whole
-        pictures = [images.noise(seed) for seed in range(3)]
+        examples = [images.noise(seed) for seed in range(3)]
 
         def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).logits
@@ -177,11 +156,11 @@ class ImageClassification(LabelTask):
             "AutoModelForImageClassification",
             linear_of(whole.head["scores"]),
             self.labels or ["value"],
-            examples=pictures,
+            examples=examples,
             ask=ask,
             expected=[
                 whole(dict(trained.processor(images=picture, return_tensors="pt")))
-                for picture in pictures
+                for picture in examples
             ],
             key="task.head" if self.pooling == "cls" else "task.pooling",
             pipeline="image-classification",
@@ -192,6 +171,6 @@ class ImageClassification(LabelTask):
     @classmethod
     def demo(cls) -> Corpus:
         colors = ["red", "green", "blue"] * 4
-        pictures = [{"path": "", "bytes": images.encoded(color)} for color in colors]
+        found = [{"path": "", "bytes": images.encoded(color)} for color in colors]
         fields = {**cls.reads, "label": TARGETS["single"]}
-        return demo_corpus(fields, {"image": structs(pictures), "label": colors})
+        return demo_corpus(fields, {"image": structs(found), "label": colors})

@@ -55,7 +55,7 @@ class MaskedLM(LanguageTask):
     """
 
     fields = DOCUMENTS
-    auto_class: ClassVar[str] = "AutoModelForMaskedLM"
+    auto_class = "AutoModelForMaskedLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "same"
     counts_targets = True
     schema = pa.schema(

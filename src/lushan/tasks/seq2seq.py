@@ -74,7 +74,7 @@ class Seq2Seq(LanguageTask):
             validation generate.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    auto_class = "AutoModelForSeq2SeqLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "apart"
     schema = SCHEMA
     usual_metric = "loss"

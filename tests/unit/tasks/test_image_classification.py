@@ -5,22 +5,23 @@ from __future__ import annotations
 import io
 
 from lushan.models import heads
+from lushan.tasks import pictures
 from lushan.tasks.base import Limits
 from lushan.tasks.image_classification import ImageClassification
 from lushan.vision import images, processors
 
 
-def test_the_size_is_asked_of_the_processor_once():
+def test_the_size_is_asked_of_the_processor_once(monkeypatch):
     task = ImageClassification(head=heads.Linear)
     processor = processors.fresh(size=40)
     task.use(processor)
-    asked = []
+    asked, pixels = [], pictures.pixels
 
-    def counted(pictures):
-        asked.append(len(pictures))
-        return ImageClassification._pixels(task, pictures)
+    def counted(processor, given):
+        asked.append(len(given))
+        return pixels(processor, given)
 
-    task._pixels = counted
+    monkeypatch.setattr(pictures, "pixels", counted)
     sink = io.BytesIO()
     images.noise(1).save(sink, "PNG")
     rows = {"id": ["x"], "image": [{"path": "", "bytes": sink.getvalue()}]}
