@@ -77,6 +77,7 @@ def with_text(
     """
     from transformers import LlavaProcessor
 
+    make: Any = LlavaProcessor
     side = image.size["height"]
     if side % patch_size:
         raise UserError(
@@ -86,7 +87,7 @@ def with_text(
         )
     known = getattr(tokenizer, "keywords", {}).get("special_tokens") or []
     made = tokenizer(texts=texts, cache_dir=cache_dir, special_tokens=[*known, image_token])
-    return LlavaProcessor(
+    return make(
         image_processor=image,
         tokenizer=made,
         patch_size=patch_size,
