@@ -1,4 +1,4 @@
-"""A run on images that are changed anew in each epoch, killed and resumed."""
+"""Runs on images, killed and resumed: changed anew in each epoch, and in dialogues."""
 
 from __future__ import annotations
 
@@ -18,11 +18,24 @@ IMAGES = [
 ]
 
 
+CHAT = [
+    *("task=chat", "data=sample_vqa", "model=llava_tiny", "data.limit=40", "data.batch_examples=8"),
+    *("processor.image.size=16", "processor.tokenizer.vocab_size=400"),
+    *("model.config.vision.hidden_size=16", "model.config.vision.intermediate_size=16"),
+    *("model.config.text.hidden_size=16", "model.config.text.intermediate_size=16"),
+    *("model.config.vision.num_attention_heads=2", "model.config.text.num_attention_heads=2"),
+    *("+model.config.text.attention_dropout=0.1", "task.generate_examples=4"),
+    *("task.max_new_tokens=3", "trainer=cpu", "trainer.precision=32-true"),
+    *("trainer.max_epochs=3", "callbacks.checkpoints.every_n_steps=3"),
+]
+
+
 @pytest.mark.slow
 @pytest.mark.fault(6)
-def test_killed_among_images_that_are_changed_at_random(tmp_path):
+@pytest.mark.parametrize("run", [IMAGES, CHAT], ids=["changed at random", "in dialogues"])
+def test_killed_among_images(run, tmp_path):
     killed, whole = (
-        check(compose([*IMAGES, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
+        check(compose([*run, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
     )
     assert jobs.execute(killed, jobs.at_step(8)) == 137
     assert jobs.execute(killed) == 0
