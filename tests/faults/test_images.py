@@ -12,10 +12,11 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lushan.data import processing
+from lushan.data import processing, references
 from lushan.data.fields import Label
 from lushan.data.formats import Folder
 from lushan.data.media import Media
@@ -24,6 +25,7 @@ from lushan.errors import UserError
 from lushan.tasks.batches import Limits
 from lushan.tasks.image_classification import ImageClassification
 from lushan.vision import images, processors
+from lushan.vision.reader import ImageReader
 
 pytestmark = pytest.mark.fault(80)
 
@@ -179,3 +181,33 @@ def test_a_folder_that_was_copied_is_read_where_it_lies(place, tmp_path, monkeyp
     assert (drawn(other, tmp_path / "cache") == expected).all()
     monkeypatch.chdir(other.parent)  # by the path that the first one has from its own place
     assert (drawn(Path("set"), tmp_path / "cache") == expected).all()
+
+
+def test_the_reader_of_messages_refuses_what_would_be_too_large():
+    class Both:
+        image_token = "<image>"
+        image_processor = processor(size={"shortest_edge": 224})
+
+        def replace_image_token(self, made, number):
+            return ""
+
+    reader = ImageReader(Both())
+    with pytest.raises(UserError, match="too long"):
+        reader.inputs_of(Image.new("1", (1_000_000, 1)))
+    Both.image_processor = processor(image_mean=["a"])
+    with pytest.raises(UserError, match="cannot be used"):
+        reader.inputs_of(images.blank())
+    Both.image_processor = processor(size={"height": 10**6, "width": 10**6})
+    with pytest.raises(UserError, match="pixels are used"):
+        ImageReader(Both())
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_paths_of_references_are_found_at_any_depth(deep):
+    values = (
+        [[{"parts": [{"path": "a.png", "bytes": b""}]}]]
+        if deep
+        else [{"path": "a.png", "bytes": b""}]
+    )
+    table = pa.table({"x": pa.array(values)})
+    assert list(references.places(table)) == [str(Path.cwd() / "a.png")]

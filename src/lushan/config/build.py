@@ -16,6 +16,7 @@ TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
     "processor": ("texts", "cache_dir"),
+    "processor.tokenizer": ("texts", "cache_dir"),
     "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
     "peft": ("encoder", "auto_class"),
@@ -94,13 +95,12 @@ def source_of(cfg: Mapping[str, Any]) -> Any:
 
 
 def _is_a_refusal(error: Exception) -> bool:
-    """Return whether a library, and not our own code, found a value wrong, or the call did."""
+    """Return whether a library, and not our own code, found a value wrong."""
     kinds = (ValueError, TypeError)
     if not isinstance(error, kinds) and type(error).__name__ != "MisconfigurationException":
         return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    name = str(frame.f_globals.get("__name__", ""))
-    return name == __name__ or not name.startswith("lushan.")
+    return not str(frame.f_globals.get("__name__", "")).startswith("lushan.")
 
 
 def is_reserved(name: object) -> bool:
@@ -108,7 +108,7 @@ def is_reserved(name: object) -> bool:
     return isinstance(name, str) and name.startswith("_") and name.endswith("_")
 
 
-def _built(value: object) -> Any:
+def _built(value: object) -> object:
     if isinstance(value, Mapping):
         if TARGET in value:
             return build(value)
@@ -118,7 +118,7 @@ def _built(value: object) -> Any:
     return value
 
 
-def _later(value: object) -> Any:
+def _later(value: object) -> object:
     """Return what builds a node, or each of some that are not null, for the target to call."""
     if not isinstance(value, Mapping):
         return value
@@ -127,5 +127,5 @@ def _later(value: object) -> Any:
     return {name: _later(item) for name, item in value.items() if item is not None}
 
 
-def _as_it_is(value: object) -> Any:
+def _as_it_is(value: object) -> object:
     return value
