@@ -32,11 +32,11 @@ def losses_of(made, model, shares):
         return call(model, batch)
 
     counts = [len(share["micro"]) for share in shares]
-    vectors = [joint.vectors_of(made, through, s["micro"], range(len(s["micro"]))) for s in shares]
+    vectors = [[joint.vectors_of(made, through, m, 0) for m in s["micro"]] for s in shares]
     real = [v for share, v in zip(shares, vectors, strict=True) if share["weight"]]
     parts = iter(joint.parts_of(made, [part for several in real for part in several]))
     return [
-        [joint.term(made, next(parts) if share["weight"] else None, i) for i in range(count)]
+        [joint.term(made, next(parts) if share["weight"] else None, 0) for _ in range(count)]
         for share, count in zip(shares, counts, strict=True)
     ]
 
@@ -110,9 +110,6 @@ EXACT = (
     "trainer.log_every_n_steps=1",
     "optimizer.lr=1e-3",
     "data.eval_tokens=24",
-    "task.head.dropout=0",
-    "model.config.hidden_dropout_prob=0",
-    "model.config.attention_probs_dropout_prob=0",
 )
 
 

@@ -178,7 +178,7 @@ def search_in(
     measured = search.evaluate(opened, queries, right, fusion=joined)
     _print_notes(notes)
     if as_json:
-        values = {name: one.values for name, one in measured.items()}
+        values = {name: one.metrics for name, one in measured.items()}
         echo(json.dumps(values, ensure_ascii=False, indent=2))
     else:
         echo(_table(measured, len(queries), len(opened[0].texts)))
@@ -218,10 +218,10 @@ def _table(found: Mapping[str, Measured], queries: int, documents: int) -> str:
     first = next(iter(found.values()))
     width = max(len(_name(name)) for name in found)
     lines = [f"{queries:,} queries, {documents:,} documents; 95 % intervals over queries"]
-    lines.append(" " * width + "".join(f"  {metric:>20}" for metric in first.values))
+    lines.append(" " * width + "".join(f"  {metric:>20}" for metric in first.metrics))
     for name, one in found.items():
         cells = []
-        for metric, value in one.values.items():
+        for metric, value in one.metrics.items():
             low, high = one.intervals[metric]
             cells.append(f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
         lines.append(f"{_name(name):<{width}}" + "".join(f"  {cell:>20}" for cell in cells))

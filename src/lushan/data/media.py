@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import lzma
@@ -10,17 +11,15 @@ import posixpath
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lushan.data import unpacking
+from lushan.data.references import Reference
 from lushan.errors import UserError, did_you_mean, first_line
 from lushan.run import hashes, inside
 
 KEY = "data.media"
-Reference = Mapping[str, Any]
-"""`path` of a file, or its encoded `bytes`; the other one is empty."""
 MOST_NAMES = 1000
 """Names that are inspected for a hint."""
 MOST_PADDING = 1 << 20
@@ -142,6 +141,84 @@ class Media:
         if not self.place.is_dir():
             return hashes.sha256(self.place)
         return {name: hashes.sha256(Path(found["path"])) for name, found in self.files.items()}
+
+
+@dataclasses.dataclass(kw_only=True)
+class WithMedia:
+    """Option of a source whose rows may name images.
+
+    Args:
+        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
+            `dir` where there is one; or one for each split: `{train: a.tar, test: b.tar}`.
+    """
+
+    media: str | dict[str, str] | None = None
+
+    def media_fingerprint(self) -> object:
+        """Return hashes of the images that rows may name; None where they name none."""
+        if isinstance(self.media, dict):
+            return {split: self._place(name).fingerprint() for split, name in self.media.items()}
+        return None if self.media is None else self._place(self.media).fingerprint()
+
+    @property
+    def elsewhere(self) -> Media | None:
+        """Return where the images of other data may lie, too: the one place, if it is there."""
+        with contextlib.suppress(UserError):
+            return self.media_of("")
+        return None
+
+    def media_of(self, split: str) -> Media | None:
+        """Return the place of a split's images; None where there is none.
+
+        Raises:
+            UserError: It is not there.
+        """
+        named = self.media.get(split) if isinstance(self.media, dict) else self.media
+        return None if named is None else self._place(named)
+
+    def _place(self, name: str) -> Media:
+        place = Path(name).expanduser()
+        below = Path(getattr(self, "dir", None) or "").expanduser() / place
+        largest: int | None = getattr(self, "largest_file", None)
+        return Media(below if below.exists() else place, largest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """Two places where an image may lie: beside the file that names it, or elsewhere.
+
+    Attributes:
+        media: The first one.
+        other: Where it is looked for then; None: nowhere.
+    """
+
+    media: Media
+    other: Media | None = None
+
+    @property
+    def place(self) -> Path:
+        """The first place, which errors name."""
+        return self.media.place
+
+    def find(self, name: str) -> Reference | None:
+        """Return an image by its name; None where there is none; see `Media.find`."""
+        found = self.media.find(name)
+        return found if found is not None or self.other is None else self.other.find(name)
+
+    def near(self, name: str) -> str | None:
+        """Return a hint: see `Media.near`."""
+        return self.media.near(name)
+
+
+def beside(file: str | Path, other: Media | None = None) -> Beside:
+    """Return where images lie that a file of new data names: beside it, or where others lie.
+
+    Args:
+        file: A file; what is none, such as the standard input, names files of the working folder.
+        other: Where the images of a run lie.
+    """
+    path = Path(file)
+    return Beside(Media(path.parent if path.is_file() else Path.cwd()), other)
 
 
 def _is_hidden(name: str) -> bool:

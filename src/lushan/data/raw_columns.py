@@ -12,7 +12,7 @@ import pyarrow as pa
 from lushan.data import files
 from lushan.data.classes import Classes
 from lushan.data.encode import arrow
-from lushan.data.media import Media
+from lushan.data.media import Beside, Media
 from lushan.errors import UserError
 
 
@@ -34,7 +34,7 @@ class Columns:
     file: str | Path
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
     elements: Sequence[int] | None = None
-    media: Media | None = None
+    media: Media | Beside | None = None
 
     def usual(
         self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()

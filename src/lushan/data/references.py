@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lushan.data.encode import arrow
+from lushan.run import hashes
+
+if TYPE_CHECKING:
+    from lushan.data.raw_columns import Columns
+
+Reference = Mapping[str, Any]
+"""`path` of a file, or its encoded `bytes`; the other one is empty."""
+Keep = Callable[[bytes, str], dict[str, str]]
+"""Keeps the content of a file under a name with an ending, and returns `path`."""
 
 
 def ending(data: bytes) -> str:
@@ -18,8 +29,55 @@ def ending(data: bytes) -> str:
     return next((name for start, name in known.items() if data.startswith(start)), "tif")
 
 
-def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
+def content_hash(reference: Reference) -> str:
+    """Return the SHA-256 of an image's file, which is read once, or of its bytes."""
+    if not reference["bytes"]:
+        return hashes.sha256(Path(reference["path"]))
+    return hashlib.sha256(reference["bytes"]).hexdigest()
+
+
+def stored(reference: Reference, keep: Keep | None) -> dict[str, str]:
+    """Return an image as a prediction is stored with it: its file, perhaps one that is kept."""
+    if reference["path"] or keep is None:
+        return {"path": reference["path"]}
+    return keep(reference["bytes"], ending(reference["bytes"]))
+
+
+def preview(reference: Reference) -> str:
+    """Return an image as a text for people."""
+    return str(reference["path"] or f"({len(reference['bytes']):,} bytes of an image)")
+
+
+def structs(references: Sequence[Reference]) -> pa.Array:
     """Return references to media as an Arrow column."""
     paths = arrow.texts([reference["path"] for reference in references])
     data = arrow.binaries([reference["bytes"] for reference in references])
     return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
+
+
+def find(columns: Columns, row: int, value: Any) -> Reference:
+    """Return the reference to an image that a row of a file holds or names.
+
+    Raises:
+        UserError: There is none; names file and line.
+    """
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
+        return {"path": "", "bytes": value["bytes"]}
+    if isinstance(value, bytes):
+        return {"path": "", "bytes": value}
+    if not isinstance(value, str) or not value:
+        raise columns.fail("the image is missing", row, value=value)
+    if columns.media is None:
+        raise columns.fail(
+            "the image is the name of a file, and where the files lie is not known",
+            row,
+            value=value,
+            hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
+        )
+    found: Reference | None = columns.media.find(value)
+    if found is None:
+        hint = columns.media.near(value)
+        raise columns.fail(
+            f"no image of this name in {columns.media.place}", row, value=value, hint=hint
+        )
+    return found

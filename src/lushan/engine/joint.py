@@ -33,15 +33,11 @@ class Part(NamedTuple):
     gradients: Vectors
 
 
-def vectors_of(
-    task: Task, through: Through, micro: Sequence[Any], seeds: Sequence[int]
-) -> list[Vectors]:
-    """Return the vectors of each micro-batch, without gradients."""
-    found = []
+def vectors_of(task: Task, through: Through, micro: Any, seed: int) -> Vectors:
+    """Return the vectors of a micro-batch, without gradients."""
+    torch.manual_seed(seed)
     with torch.no_grad():
-        for batch, seed in zip(micro, seeds, strict=True):
-            torch.manual_seed(seed)
-            found.append(through(task.vectors, batch))
+        found: Vectors = through(task.vectors, micro)
     return found
 
 

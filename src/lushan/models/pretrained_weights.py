@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,8 +19,13 @@ from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, best_weights, is_run
 from lushan.text import hub
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 log = logging.getLogger(__name__)
 
+HEADLESS = "AutoModel"
+"""The Auto class of models without a head of their own, which could be new."""
 _MOST_NEW = 0.5
 """Share of a model's weights that a checkpoint may lack: an output projection may be new."""
 _DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
@@ -83,7 +88,7 @@ def read(
             **more,
         )
     missing = sorted(found["missing_keys"])
-    if model.base_model is model and not run:  # no head of its own that could be new
+    if auto_class == HEADLESS and not run:
         _refuse_missing(missing, path)
         return model, []
     return model, _report_weights(model, missing, sorted(found["unexpected_keys"]), path)
@@ -110,7 +115,9 @@ def of_run(folder: Path) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
 
-def _report_weights(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
+def _report_weights(
+    model: PreTrainedModel, missing: list[str], unused: list[str], path: str
+) -> list[str]:
     """List weights that are new and weights that were not used; too many are a mistake.
 
     Returns:
@@ -136,7 +143,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
+def _refuse_fewer_tokens(config: PreTrainedConfig, vocab_size: int, path: str) -> None:
     known = getattr(config.get_text_config(), "vocab_size", None)
     if known is not None and vocab_size > known:
         raise UserError(
@@ -147,7 +154,7 @@ def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
         )
 
 
-def _set_dropout(config: Any, dropout: float | None) -> None:
+def _set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     if dropout is None:
         return
     if not 0 <= dropout < 1:

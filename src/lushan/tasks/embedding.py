@@ -22,6 +22,7 @@ from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
+from lushan.models import dropout
 from lushan.models.backbone import Backbone
 from lushan.models.embedding import EmbeddingModel, contrastive_losses
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
@@ -181,6 +182,7 @@ class Embedding(Task):
             "query_key": torch.tensor([int(row["keys"][0]) for row in rows]),
             "passage_key": torch.tensor(keys, dtype=torch.long),
             "owner": torch.tensor([row for row, _ in order], dtype=torch.long),
+            "part": torch.tensor([i for _, i in order], dtype=torch.long),
             "example": torch.tensor([int(row["example"]) for row in rows]),
         }
 
@@ -198,7 +200,9 @@ class Embedding(Task):
         queries = model(batch["input_ids"], batch["attention_mask"])
         if not len(batch["passage_key"]):
             return queries, queries[:0]
-        return queries, model(batch["passage_input_ids"], batch["passage_attention_mask"])
+        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist()):
+            passages = model(batch["passage_input_ids"], batch["passage_attention_mask"])
+        return queries, passages
 
     def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         queries, passages = self._vectors(model, batch)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import BaseImageProcessor
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -19,7 +24,7 @@ def fresh(
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.5, 0.5, 0.5),
     resample: Resample = "bilinear",
-) -> Any:
+) -> BaseImageProcessor:
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:
@@ -49,3 +54,58 @@ def fresh(
         resample=int(Resampling[resample.upper()]),
         do_convert_rgb=True,
     )
+
+
+@configurable
+def with_text(
+    tokenizer: Callable[..., Any],
+    image: Any,
+    patch_size: Annotated[int, Within(least=1)],
+    image_token: str = "<image>",
+    *,
+    texts: Callable[[], Any],
+    cache_dir: Path,
+) -> Any:
+    """Make the processor of a fresh Llava: a tokenizer and an image processor in one.
+
+    Args:
+        tokenizer: Makes the tokenizer, which gets the token for images.
+        image: The image processor.
+        patch_size: Pixels of a side of what one token stands for.
+        image_token: The text of that token.
+        texts: Gives the training text, as often as it is called.
+        cache_dir: Where trained tokenizers are kept.
+
+    Raises:
+        UserError: An image is no whole number of patches.
+    """
+    from transformers import LlavaProcessor
+
+    make: Any = LlavaProcessor
+    side = image.size["height"]
+    if side % patch_size:
+        raise UserError(
+            f"an image of {side} pixels is no whole number of patches of {patch_size}",
+            key="processor.patch_size",
+            value=patch_size,
+        )
+    known = getattr(tokenizer, "keywords", {}).get("special_tokens") or []
+    made = tokenizer(texts=texts, cache_dir=cache_dir, special_tokens=[*known, image_token])
+    return make(
+        image_processor=image,
+        tokenizer=made,
+        patch_size=patch_size,
+        vision_feature_select_strategy="full",
+        image_token=image_token,
+    )
+
+
+def unscaled(processor: Any, pixels: Tensor) -> Tensor:
+    """Return images (B, C, H, W) as they were before a processor normalised them: from 0 to 1.
+
+    Args:
+        processor: Of images.
+        pixels: As it made them, or a model of its units.
+    """
+    mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
+    return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
