@@ -205,7 +205,9 @@ class Embedding(Task):
         return queries, passages
 
     def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        queries, passages = self._vectors(model, batch)
+        return self._named(*self._vectors(model, batch), batch)
+
+    def _named(self, queries: Tensor, passages: Tensor, batch: Batch) -> dict[str, Tensor]:
         count, keys = len(queries), batch["passage_key"]
         return {
             "query": queries,
@@ -243,7 +245,10 @@ class Embedding(Task):
         keys = batch["passage_key"].tolist()
         for owner, key, vector in zip(batch["owner"].tolist(), keys, other, strict=True):
             records[owner]["passages"].append((key, vector))
-        return queries.new_zeros(()), records  # the loss is that of all: see `evaluate`
+        if not keys:
+            return queries.new_zeros(()), records
+        # Among the batch alone: `evaluate` gives the loss among all passages of the split.
+        return self.joint_losses(self._named(queries, passages, batch)).sum(), records
 
     # Evaluation
 
