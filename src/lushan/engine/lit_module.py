@@ -24,6 +24,7 @@ from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
+from lushan.engine import joint
 from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed.shares import (
     data_share,
@@ -205,6 +206,7 @@ class LitModule(pl.LightningModule):
         torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
+        losses = self._joint(batch) if self.task.joint else None
         for i, micro in enumerate(batch["micro"]):
             last = i + 1 == len(batch["micro"])
             weight = batch["weight"] if i < batch["real"] else 0.0
@@ -212,7 +214,7 @@ class LitModule(pl.LightningModule):
             scale = weight * ranks / (targets or 1)
             masks = self._masks(batch["pieces"][i])
             with self._synchronised(last=last), dropout.masked(masks):
-                loss = self.through(self.task.loss, micro)
+                loss = self.through(self.task.loss if losses is None else losses[i], micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(self._with_penalty(loss * scale, last=last))
@@ -228,6 +230,22 @@ class LitModule(pl.LightningModule):
         self.running.tokens += batch["tokens"]
         if not left_out:
             self.running.learned(float(total), targets)
+
+    def _joint(self, batch: GlobalBatch) -> list[Callable[[nn.Module, Any], Tensor]]:
+        """Return the loss of each micro-batch among the examples of the global batch."""
+        rank, _ = data_share(self.trainer)
+        micro, own = batch["micro"], []
+        seeds = [mix(self.batching.seed, self.global_step, rank, i) for i in range(len(micro))]
+        for part, pieces, seed in zip(micro, batch["pieces"], seeds, strict=True):
+            with dropout.masked(self._masks(pieces)):
+                own.append(joint.vectors_of(self.task, self.through, part, seed))
+        counted = own[: batch["real"]] if batch["weight"] else []
+        shares = of_all_shares(self.trainer, [_moved(part, "cpu") for part in counted])
+        everything = [_moved(part, self.device) for share in shares for part in share]
+        first = sum(map(len, shares[:rank]))
+        parts = joint.parts_of(self.task, everything)[first : first + len(counted)]
+        padded = [*parts, *[None] * (len(micro) - len(parts))]
+        return [joint.term(self.task, p, seed) for p, seed in zip(padded, seeds, strict=True)]
 
     def _masks(self, pieces: Pieces) -> dropout.Masks:
         """Return what a micro-batch drops in this step, wherever it is computed."""
@@ -413,3 +431,7 @@ class LitModule(pl.LightningModule):
         """Every rank's records and the sum of their losses, on every rank."""
         parts = of_all_shares(self.trainer, (records, loss))
         return [r for part, _ in parts for r in part], sum(value for _, value in parts)
+
+
+def _moved(part: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in part.items()}

@@ -190,6 +190,24 @@ class Task(TaskMetrics):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss summed (not averaged) over the batch's targets, a float32 scalar."""
 
+    joint: bool = False
+    """Whether the loss compares the examples of a global batch with one another. It is then that of
+    `joint_losses` over the `vectors` of all of them, however they are shared out; `loss` is that of
+    one batch by itself."""
+
+    def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return what the examples of a batch are compared by, of a task that is `joint`.
+
+        Each tensor has its examples, or parts of them, along the first dimension, and those of
+        several batches are joined there; the first has a row an example. Floating-point ones get
+        gradients.
+        """
+        raise AssertionError(f"{type(self).__name__} is not joint: {model}, {len(batch)}")
+
+    def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example among all, (N,), from `vectors`."""
+        raise AssertionError(f"{type(self).__name__} is not joint: {len(vectors)}")
+
     @abc.abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         """(summed loss, one record a feature); records are plain, small and can be pickled."""
