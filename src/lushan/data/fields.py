@@ -42,7 +42,7 @@ PLACES = ("id", "line", "file")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Field(Stored, abc.ABC):
+class Field(Stored[Any], abc.ABC):
     """Field of a column or of a stored prediction.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from lushan.tasks.batches import Features
 from lushan.vision import images
 from lushan.vision.augment import Augment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor
 
 
 def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> Features:
@@ -32,7 +36,7 @@ def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> Featu
     return found
 
 
-def decoded(value: Mapping[str, Any], name: Any) -> Any:
+def decoded(value: Mapping[str, Any], name: object) -> Picture:
     """Decode an image of a corpus.
 
     Args:
@@ -62,7 +66,7 @@ def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None)
     return found
 
 
-def pixels(processor: Any, pictures: Sequence[Any]) -> NDArray[np.float32]:
+def pixels(processor: BaseImageProcessor, pictures: Sequence[Any]) -> NDArray[np.float32]:
     """Return what a model reads of images, (N, C, H, W)."""
     found: NDArray[np.float32]
     found = processor(images=list(pictures), return_tensors="np")["pixel_values"]

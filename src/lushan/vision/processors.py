@@ -11,7 +11,7 @@ from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import BaseImageProcessor
+    from transformers import BaseImageProcessor, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -65,7 +65,7 @@ def with_text(
     *,
     texts: Callable[[], Any],
     cache_dir: Path,
-) -> Any:
+) -> ProcessorMixin:
     """Make the processor of a fresh Llava: a tokenizer and an image processor in one.
 
     Args:
