@@ -109,15 +109,6 @@ class ImageTokenizer(Task):
         super().use(processor)
         self.processor = require_image_processor(processor)
 
-    def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
-
     def options(self) -> dict[str, Any]:
         return {"task": "image_tokenizer"}
 
