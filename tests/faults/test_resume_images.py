@@ -1,4 +1,4 @@
-"""A run on images that are changed anew in each epoch, killed and resumed."""
+"""Runs on images, killed and resumed: changed anew in each epoch, and in dialogues."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ SHORT = [
     *("trainer.max_epochs=3", "callbacks.checkpoints.every_n_steps=3"),
 ]
 TASKS = {
+    "chat": [
+        *("data=sample_vqa", "model=llava_tiny", "processor.image.size=16"),
+        *("processor.tokenizer.vocab_size=400", "model.config.vision.hidden_size=16"),
+        *("model.config.vision.intermediate_size=16", "model.config.text.hidden_size=16"),
+        *("model.config.text.intermediate_size=16", "model.config.vision.num_attention_heads=2"),
+        *("model.config.text.num_attention_heads=2", "+model.config.text.attention_dropout=0.1"),
+        *("task.generate_examples=4", "task.max_new_tokens=3"),
+    ],
     "image_classification": [
         *("processor.size=16", "model.config.hidden_size=32", "model.config.num_hidden_layers=1"),
         *("model.config.num_attention_heads=2", "model.config.intermediate_size=32"),
@@ -29,7 +37,7 @@ TASKS = {
 @pytest.mark.slow
 @pytest.mark.fault(6)
 @pytest.mark.parametrize("task", TASKS)
-def test_killed_among_images_that_are_changed_at_random(task, tmp_path):
+def test_killed_among_images(task, tmp_path):
     given = [f"task={task}", *SHORT, *TASKS[task]]
     killed, whole = (
         check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")

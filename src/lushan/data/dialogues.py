@@ -12,6 +12,7 @@ import pyarrow as pa
 from lushan.data import files, references
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
+from lushan.data.groups import WithGroup
 from lushan.data.history import HISTORY, earlier_turns
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
@@ -41,7 +42,7 @@ IMAGES = ("images", "image")
 
 
 @dataclasses.dataclass(kw_only=True)
-class Dialogues(WithMedia):
+class Dialogues(WithMedia, WithGroup):
     """Options of a source whose rows are dialogues.
 
     A row holds a list of messages, each with a role and a content, or of plain turns; or else an
@@ -100,6 +101,7 @@ class Dialogues(WithMedia):
         counts: Counter[str] = Counter()
         columns = dataclasses.replace(columns, media=self.media_of(split))
         table, dialogues = self.dialogues_of(columns, counts)
+        table = self.with_group(table, columns)
         kept = [row for row, messages in enumerate(dialogues) if _learned(messages)]
         silent = sum(not any(m.role == "assistant" for m in d) for d in dialogues)
         counts |= Counter(silent=silent, unlearned=len(dialogues) - silent - len(kept))

@@ -87,7 +87,12 @@ class Field(Stored[Any], abc.ABC):
 
     def key(self, value: Any) -> tuple[str, ...]:
         """Return what copies of a value have in common."""
-        return tuple(self.texts(value))
+        return (*self.texts(value), *self.media_keys(value))
+
+    def media_keys(self, value: Any) -> Sequence[str]:
+        """Return the hashes of the images that a value holds, beside its texts."""
+        del value
+        return ()
 
     def is_blank(self, value: Any) -> bool:
         """Return whether a value says nothing."""
@@ -276,9 +281,8 @@ class Messages(StoredMessages, Field):
             yield f"{message['role'].capitalize()}: {content}"
             yield from others
 
-    def key(self, value: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-        images = (references.content_hash(i) for m in value for i in message_images(m))
-        return (*self.texts(value), *images)
+    def media_keys(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return [references.content_hash(i) for m in value for i in message_images(m)]
 
     def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if column.type.value_type.get_field_index(IMAGES) < 0:
@@ -330,11 +334,12 @@ class Image(StoredImage, Field):
         "data=folder, or data=jsonl with a column of their names and data.media=FOLDER."
     )
 
-    def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
+    def media_keys(self, value: Mapping[str, Any]) -> Sequence[str]:
         return (references.content_hash(value),)
 
     def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        return pa.chunked_array([arrow.texts([self.key(v)[0] for v in column.to_pylist()])])
+        hashes = map(references.content_hash, column.to_pylist())
+        return pa.chunked_array([arrow.texts(list(hashes))])
 
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]

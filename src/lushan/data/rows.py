@@ -12,12 +12,12 @@ from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
+from lushan.data.groups import WithGroup
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, halves, strings, with_places
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
-from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
 from lushan.text.words import split_words
@@ -28,14 +28,12 @@ SPANS = ("entities", "spans", "annotations", *LABELS)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rows(Tagged, Paired, WithMedia):
+class Rows(Tagged, Paired, WithMedia, WithGroup):
     """Options of a source whose rows have named fields of any type.
 
     Args:
         fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
             option of their own; others are found by their names.
-        group: The field whose rows stay together where splits are taken by share: all questions
-            about an article, all images of a person.
         tokens: The field with the list of words; null finds it by its name.
         tags: The field with their tags; null finds it by its name.
         spans: The field with entities as characters of the text; null finds it.
@@ -44,7 +42,6 @@ class Rows(Tagged, Paired, WithMedia):
     """
 
     fields: dict[str, str] | None = None
-    group: str | None = None
     tokens: str | None = None
     tags: str | None = None
     spans: str | None = None
@@ -68,17 +65,7 @@ class Rows(Tagged, Paired, WithMedia):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        table = self._table_of(columns, split, notes, fields)
-        if self.group is None:
-            return table
-        require_column(self.group, list(columns.values), "data.group", columns.file)
-        values = columns.values[self.group]
-        for row, value in enumerate(values):
-            if value is None or value == "":
-                raise columns.fail(
-                    f"the {self.group}, by which rows stay together, is missing", row
-                )
-        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
+        return self.with_group(self._table_of(columns, split, notes, fields), columns)
 
     def _table_of(
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None

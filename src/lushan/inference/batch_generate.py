@@ -15,13 +15,21 @@ from lushan.data.fields import Fields, Messages, prompt_of, targets
 from lushan.data.messages import stored_message
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
+from lushan.inference.dialogues import (
+    image_of,
+    messages_of,
+    read_tools,
+    shown,
+    tools_of,
+    unseen_notes,
+)
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.decoding import Settings, Written
 from lushan.run.artifacts import is_run
 from lushan.run.files import json_line
+from lushan.text import parts
 from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
@@ -34,6 +42,7 @@ def generate(
     options: Mapping[str, Any],
     *,
     prompts: Sequence[str] = (),
+    images: Sequence[str] = (),
     system: str | None = None,
     tools: str | None = None,
     input: str | Path | None = None,
@@ -50,6 +59,7 @@ def generate(
         run: A run folder, or a model in Hugging Face format.
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
+        images: Files, of a chat run that sees images: before each of `prompts`.
         system: Of a chat run, a system message before each prompt that is a text.
         tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
@@ -76,7 +86,12 @@ def generate(
         generator = generator.as_text()
     if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
-    given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
+    seen = [image_of(name, "--image") for name in images]
+    if seen:
+        generator.require_images("--image")
+    given = [
+        Prompt(str(i), shown(text, seen), {"key": "--prompt"}) for i, text in enumerate(prompts)
+    ]
     notes: list[str] = []
     if input is not None:
         own = generator.place if is_run(generator.place) else None
@@ -306,9 +321,13 @@ def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
             return value
         before = [] if system is None else [{"role": "system", "content": system}]
         return [*before, {"role": "user", "content": value}]
+    if isinstance(value, parts.Parts):
+        value = [{"role": "user", "content": list(value)}]
     if not takes_messages or not isinstance(value, list):
         raise UserError("a prompt must be a text", value=value, **prompt.place)
     messages = messages_of(value, prompt.place, prompt.media)
+    if system is not None and isinstance(prompt.value, parts.Parts):
+        messages = [{"role": "system", "content": system}, *messages]
     for text in texts_in(messages):
         _require_text(text, prompt)
     return messages

@@ -14,6 +14,8 @@ from lushan.data.messages import Malformed, tools_from
 from lushan.data.raw_columns import Columns
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
+from lushan.text import parts
+from lushan.vision import images
 
 
 def asked(messages: object, tools: object) -> object:
@@ -59,6 +61,22 @@ def tools_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]] | 
     except Malformed as error:
         hint = 'Tools are a list of JSON schemas: [{"name": "weather", "parameters": {...}}].'
         raise UserError(str(error), value=value, **place, hint=hint) from None
+
+
+def image_of(name: str, key: str) -> parts.Part:
+    """Return a file as the image of a message.
+
+    Raises:
+        UserError: It is none.
+    """
+    path = files.find(name, None, key=key)
+    images.decode(images.read_bytes(str(path)), str(path))
+    return parts.image({"path": str(path), "bytes": b""})
+
+
+def shown(text: str, several: Sequence[parts.Part]) -> str | parts.Parts:
+    """Return a content of a text behind images; the text alone without any."""
+    return parts.Parts([*several, parts.text(text)]) if several else text
 
 
 def read_tools(path: str) -> list[dict[str, Any]] | None:

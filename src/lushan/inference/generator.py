@@ -85,6 +85,15 @@ class TextGenerator:
         encode = _from_text(self.tokenizer)
         return dataclasses.replace(self, fields=DOCUMENTS, encode=encode, media=_no_media)
 
+    def require_images(self, key: str) -> None:
+        """Refuse images where the model sees none.
+
+        Raises:
+            UserError: It does not.
+        """
+        if self.media([]) is None:
+            raise UserError("this model sees no images", key=key)
+
     def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
         """Count the prompts with each field that the chat template does not show."""
         if self.template is None or not self.takes_messages:

@@ -192,7 +192,8 @@ class LanguageModel(nn.Module):
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs that this model takes; no cache, which would hide where documents end."""
         known = {name: value for name, value in inputs.items() if name in self._accepted}
-        if "use_cache" in self._accepted:
+        # A model of parts hands it on to its language model.
+        if "use_cache" in self._accepted or self.text_config is not self.config:
             known["use_cache"] = False
         if TOKEN_TYPES in self._accepted and "input_ids" in inputs:
             known[TOKEN_TYPES] = token_types(self.config, inputs["input_ids"])

@@ -20,6 +20,7 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.references import Keep
 from lushan.data.source import Corpus
+from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.models.losses import with_all_weights
@@ -355,6 +356,13 @@ class Chat(LanguageTask):
         return result
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        if self.sight.reader is not None:
+            raise UserError(
+                "a model for images and text is not exported yet",
+                key="task",
+                hint="lushan generate and lushan chat use the run as it is.",
+            )
+
         def ids_of(tokenizer: Any, messages: object) -> list[int]:
             options = {"add_generation_prompt": True, "return_dict": True}
             return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])

@@ -81,6 +81,7 @@ def with_text(
     """
     from transformers import LlavaProcessor
 
+    make: Any = LlavaProcessor
     side = image.size["height"]
     if side % patch_size:
         raise UserError(
@@ -90,7 +91,7 @@ def with_text(
         )
     known = getattr(tokenizer, "keywords", {}).get("special_tokens") or []
     made = tokenizer(texts=texts, cache_dir=cache_dir, special_tokens=[*known, image_token])
-    return LlavaProcessor(  # type: ignore[no-untyped-call]
+    return make(
         image_processor=image,
         tokenizer=made,
         patch_size=patch_size,
