@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from lushan.vision import processors
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from transformers import ProcessorMixin
 
 Seen = dict[str, Tensor]
 """What a model reads of some images, by the names of its arguments; the first size is theirs."""
@@ -30,7 +31,7 @@ class ImageReader:
         UserError: It does not say what stands for an image, or makes images too large.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: ProcessorMixin) -> None:
         self.processor = processor
         self.token = str(getattr(processor, "image_token", None) or "")
         self._known: dict[tuple[int, int], list[int]] = {}
@@ -72,7 +73,7 @@ def _is_own(kind: type) -> bool:
     return kind.__name__ != "ProcessorMixin" and kind is not object
 
 
-def reader_of(processor: Any) -> ImageReader | None:
+def reader_of(processor: ProcessorMixin) -> ImageReader | None:
     """Return the reader of a processor's images; None where it makes texts alone."""
     both = (getattr(processor, name, None) for name in ("tokenizer", "image_processor"))
     return ImageReader(processor) if all(part is not None for part in both) else None
