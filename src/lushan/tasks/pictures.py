@@ -14,7 +14,6 @@ from lushan.vision.augment import Augment
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-    from transformers import BaseImageProcessor
 
 
 def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: Any) -> Features:
