@@ -111,7 +111,7 @@ def a_run(tmp_path_factory):
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
         if first == "image":
-            model, small = ["model=vit_tiny"], IMAGES
+            model, small = [], IMAGES
         else:
             model, small = MODELS[task.auto_class], command.SMALL
         if not any(o.startswith("data=") for o in overrides):

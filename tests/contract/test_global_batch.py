@@ -91,9 +91,6 @@ EXACT = (
     "trainer.log_every_n_steps=1",
     "optimizer.lr=1e-3",
     "data.eval_tokens=24",
-    "task.head.dropout=0",
-    "model.config.hidden_dropout_prob=0",
-    "model.config.attention_probs_dropout_prob=0",
 )
 
 

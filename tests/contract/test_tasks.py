@@ -190,7 +190,7 @@ def test_it_learns_its_demo(task, head):
     cfg = config(task, head)
     model = made.build(fresh(cfg, made, tokenizer))
     batch = whole_batch(made, encoded)
-    _, before = evaluated(made, model, corpus, batch, encoded)
+    first, before = evaluated(made, model, corpus, batch, encoded)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
     for _ in range(STEPS):
@@ -204,6 +204,7 @@ def test_it_learns_its_demo(task, head):
     main = evaluation.metrics[made.main_metric]
     if evaluation.measures[made.main_metric].higher_is_better:
         assert main > 0.99
+        assert loss < first / 2
     else:
         assert loss < BY_HEART
         assert main < before.metrics[made.main_metric] * BY_HEART

@@ -220,7 +220,7 @@ def test_what_makes_no_sense_is_refused(key: str, options: dict[str, Any]) -> No
     assert caught.value.key == key
 
 
-def test_fused_where_it_exists_unless_told_otherwise() -> None:
+def test_fused_where_it_exists_by_default() -> None:
     def chosen(algorithm: Any) -> Any:
         return optim.grouped(algorithm, 0.1, model=Model()).defaults.get("fused")
 

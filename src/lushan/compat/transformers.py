@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def attention_of(config: Any) -> str | None:
+def attention_of(config: PreTrainedConfig | None) -> str | None:
     """Return how a model computes attention; None for a config that is not of transformers.
 
     `attn_implementation` is an argument of `from_pretrained`; a config has it under a private name.
@@ -15,7 +18,7 @@ def attention_of(config: Any) -> str | None:
     return None if found is None else str(found)
 
 
-def set_attention(config: Any, kind: str) -> None:
+def set_attention(config: PreTrainedConfig, kind: str) -> None:
     """Have a model compute attention otherwise from its next batch on.
 
     `set_attn_implementation` is a model's method, and looks for kernels on the hub; here there is
@@ -24,7 +27,7 @@ def set_attention(config: Any, kind: str) -> None:
     config._attn_implementation = kind
 
 
-def is_auto_class(found: Any) -> bool:
+def is_auto_class(found: object) -> bool:
     """Return whether an object of transformers chooses models; the base of these is private."""
     return hasattr(found, "_model_mapping")
 
@@ -38,7 +41,7 @@ def models_of(auto_class: Any) -> Mapping[type, Any]:
     return mapping
 
 
-def supports_sdpa(model_class: Any) -> bool:
+def supports_sdpa(model_class: type[PreTrainedModel]) -> bool:
     """Return whether a class of models runs on torch's attention.
 
     The public way is to make a model and to catch its error.
@@ -46,7 +49,7 @@ def supports_sdpa(model_class: Any) -> bool:
     return bool(model_class._supports_sdpa)
 
 
-def compiles_whole(model: Any) -> bool:
+def compiles_whole(model: PreTrainedModel) -> bool:
     """Return whether a model's step of generation compiles as one graph."""
     return bool(getattr(model, "_can_compile_fullgraph", False))
 

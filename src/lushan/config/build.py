@@ -108,7 +108,7 @@ def is_reserved(name: object) -> bool:
     return isinstance(name, str) and name.startswith("_") and name.endswith("_")
 
 
-def _built(value: object) -> Any:
+def _built(value: object) -> object:
     if isinstance(value, Mapping):
         if TARGET in value:
             return build(value)
@@ -118,7 +118,7 @@ def _built(value: object) -> Any:
     return value
 
 
-def _later(value: object) -> Any:
+def _later(value: object) -> object:
     """Return what builds a node, or each of some nodes, for the target to call."""
     if not isinstance(value, Mapping):
         return value
@@ -127,5 +127,5 @@ def _later(value: object) -> Any:
     return {name: _later(item) for name, item in value.items()}
 
 
-def _as_it_is(value: object) -> Any:
+def _as_it_is(value: object) -> object:
     return value

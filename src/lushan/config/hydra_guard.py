@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,6 +24,9 @@ from lushan.config.rules import HYDRA_RULES
 from lushan.errors import UserError
 from lushan.run import inside
 from lushan.run.identity import SWEEPS
+
+if TYPE_CHECKING:
+    from lushan.compat.hydra import CachingConfigRepository
 
 TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
 """Hydra's own list of what it may instantiate; `check_hydra` is stricter."""
@@ -107,7 +110,7 @@ def require_own_sweep(node: DictConfig) -> None:
             )
 
 
-def _as_written(node: object, key: str) -> Any:
+def _as_written(node: object, key: str) -> object:
     """Return a node in plain values, unresolved: the names in `${oc.env:NAME}` are not checked yet.
 
     Raises:
@@ -155,7 +158,9 @@ def _check_logging(node: DictConfig | None, key: str) -> None:
             )
 
 
-def check_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+def check_search_path(
+    repository: CachingConfigRepository, config_name: str | None, parsed: Sequence[Override]
+) -> None:
     """Refuse places to search for configs that would be imported.
 
     Args:
@@ -171,9 +176,10 @@ def check_search_path(repository: Any, config_name: str | None, parsed: Sequence
             _check_places(override.value(), "command line")
     if config_name is None or not repository.config_exists(config_name):
         return
-    primary = repository.load_config(config_path=config_name).config
+    primary = repository.load_config(config_path=config_name)
+    assert primary is not None  # it exists
     try:
-        places = OmegaConf.select(primary, "hydra.searchpath")
+        places = OmegaConf.select(primary.config, "hydra.searchpath")
     except OmegaConfBaseException:
         places = None
     if places is not None:

@@ -92,10 +92,13 @@ class Labelled:
             return list(before)
         texts = self._named_texts(names, label, file)
         if before and len(before) != len(texts):
+            problem = f"{before[0]} was read before, and here it would be {' and '.join(texts)}"
+            if len(before) > 1:
+                problem = (
+                    f"{' and '.join(before)} were read before, and this file has not both of them"
+                )
             raise UserError(
-                f"{' and '.join(before)} were read before, and this file has not both of them"
-                if len(before) > 1
-                else f"{before[0]} was read before, and here it would be {' and '.join(texts)}",
+                problem,
                 key="data.text",
                 file=file,
                 hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
@@ -220,7 +223,7 @@ def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
     return passed > 0 and 2 * passed >= len(values)
 
 
-def remember(source: object, /, **columns: Any) -> None:
+def remember(source: object, /, **columns: object) -> None:
     """Record which columns a source has read, so that other files are read by the same ones."""
     vars(source).setdefault("found", {}).update(columns)
 

@@ -99,7 +99,7 @@ def _parts(item: object) -> tuple[Any, Any, Any, str | None]:
     return start, stop, label, mention
 
 
-def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _first(item: Mapping[str, Any], names: Sequence[str]) -> object:
     return next((item[name] for name in names if name in item), None)
 
 

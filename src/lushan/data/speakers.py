@@ -136,13 +136,14 @@ class Speakers:
         try:
             fields = self._fields(role, content, rest, counts)
         except Malformed as error:
+            hint = None
+            if role == CALL:
+                hint = f"To read it as text write {_roles(speaker, 'assistant')}."
             raise columns.fail(
                 f"message {number}: {error}",
                 row,
                 value=content if role == CALL else turn,
-                hint=f"To read it as text write {_roles(speaker, 'assistant')}."
-                if role == CALL
-                else None,
+                hint=hint,
             ) from None
         if role == CALL:
             return str(speaker), Message("assistant", "", fields)
@@ -262,7 +263,7 @@ def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
+def _rows_of(columns: Columns, row: int, field: str, value: object) -> object:
     """Messages kept by column, as some sets of the hub are, as rows."""
     if not isinstance(value, Mapping) or not all(isinstance(v, list) for v in value.values()):
         return value

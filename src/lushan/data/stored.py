@@ -53,7 +53,7 @@ class Stored:
     unpaired: ClassVar[bool] = False
     """True if one side of a pair may be `NONE`."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         """Refuse a stored value of another form.
 
         Args:
@@ -101,7 +101,7 @@ class Stored:
         return str(part[1])
 
 
-def require_text(value: Any) -> None:
+def require_text(value: object) -> None:
     """Refuse what is no text.
 
     Raises:
@@ -111,17 +111,18 @@ def require_text(value: Any) -> None:
         raise ValueError(f"must be a text, not {type(value).__name__}")
 
 
-def require_texts(value: Any) -> None:
-    """Refuse what is no list of texts.
+def require_texts(value: object) -> list[str]:
+    """Return a list of texts.
 
     Raises:
         ValueError: It is not.
     """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("must be a list of texts")
+    return value
 
 
-def require_number(value: Any) -> None:
+def require_number(value: object) -> None:
     """Refuse what is no number.
 
     Raises:
@@ -131,7 +132,6 @@ def require_number(value: Any) -> None:
         raise ValueError(f"must be a number, not {type(value).__name__}")
 
 
-def percent(probability: Any) -> str:
+def percent(probability: object) -> str:
     """Return a probability for people; '' where there is none."""
-    known = isinstance(probability, int | float)
-    return f"{100 * probability:.1f} %" if known else ""
+    return f"{100 * probability:.1f} %" if isinstance(probability, int | float) else ""

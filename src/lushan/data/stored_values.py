@@ -27,7 +27,7 @@ Strings = Sequence[str]
 class StoredText(Stored):
     """A text; right where it is the same."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value)
 
     def is_right(self, gold: str, predicted: str) -> bool:
@@ -40,7 +40,7 @@ class StoredText(Stored):
 class StoredTexts(Stored):
     """References; a text is right where it is one of them."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def is_right(self, gold: Strings, predicted: str) -> bool:
@@ -56,7 +56,7 @@ class StoredTexts(Stored):
 class StoredWords(Stored):
     """Words, shown as a text."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def draw(self, value: Strings, record: Record) -> Part:
@@ -75,9 +75,8 @@ class StoredTags(Stored):
     )
     unpaired: ClassVar[bool] = True
 
-    def check(self, value: Any, record: Record) -> None:
-        require_texts(value)
-        if len(value) != len(record[self.words]):
+    def check(self, value: object, record: Record) -> None:
+        if len(require_texts(value)) != len(record[self.words]):
             raise ValueError("it has not a tag for each word")
 
     def is_right(self, gold: Strings, predicted: Strings) -> bool:
@@ -114,7 +113,7 @@ class StoredLabel(Stored):
     right_where: ClassVar[str] = "an example is right where its label is"
     confusion: ClassVar[str] = "Examples by their label."
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value)
 
     def is_right(self, gold: str, predicted: str) -> bool:
@@ -141,7 +140,7 @@ class StoredLabels(Stored):
 
     right_where: ClassVar[str] = "an example is right where all its labels are"
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def is_right(self, gold: Strings, predicted: Strings) -> bool:
@@ -170,7 +169,7 @@ class StoredNumber(Stored):
 
     distance_name: ClassVar[str] = "absolute error"
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_number(value)
 
     def distance(self, gold: float, predicted: float) -> float:
@@ -186,7 +185,7 @@ class StoredNumber(Stored):
 class StoredMessages(Stored):
     """A dialogue: a list of messages, each with a role and a text or a list of typed parts."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
             raise ValueError("must be a list of messages")
         for message in value:
@@ -202,7 +201,7 @@ class StoredMessages(Stored):
         ]
 
 
-def _content(content: Any) -> list[Part]:
+def _content(content: object) -> list[Part]:
     """Return the parts of what a message says."""
     if isinstance(content, str):
         return [drawing.text(content)]
@@ -211,11 +210,12 @@ def _content(content: Any) -> list[Part]:
     return [_typed(part) for part in content]
 
 
-def _typed(part: Any) -> Part:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text":
+def _typed(part: object) -> Part:
+    if not isinstance(part, dict):
+        return drawing.value(part)
+    if part.get("type") == "text":
         return drawing.text(str(part.get("text")))
-    if kind == "image" and isinstance(part.get("path"), str):
+    if part.get("type") == "image" and isinstance(part.get("path"), str):
         return drawing.image(part["path"])
     return drawing.value(part)
 
@@ -223,7 +223,7 @@ def _typed(part: Any) -> Part:
 class StoredImage(Stored):
     """An image by the path of its file, in the run's folder or among the data."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value.get("path") if isinstance(value, dict) else value)
 
     def draw(self, value: Mapping[str, Any], record: Record) -> Part:

@@ -211,7 +211,7 @@ class Reading(Input):
                     "by --format jsonl or --format table.",
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
-        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
+        reader = self.source if isinstance(self.source, Rows) else Rows()
         plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
         if has(wanted, Image) and "media" not in self.stated:
@@ -264,8 +264,8 @@ class Reading(Input):
         return cast("T", dataclasses.replace(changed, **{option: _one_or_list(names, wanted)}))
 
     def _of_texts(self, columns: Columns, option: Literal["text", "source"]) -> pa.Table:
-        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
-        plain: Any = dataclasses.replace(self._settled(reader, columns, option), id=None)
+        reader = self.source if isinstance(self.source, Rows) else Rows()
+        plain = dataclasses.replace(self._settled(reader, columns, option), id=None)
         remember(plain, **remembered(self.source))
         if option == "source":
             table = plain.pairs_table(columns, targets=False)
@@ -390,7 +390,7 @@ class Reading(Input):
 _SOURCE = {"text": "source"}
 
 
-def _one_or_list(names: list[str], like: object) -> Any:
+def _one_or_list(names: list[str], like: object) -> str | list[str]:
     return names[0] if isinstance(like, str) else names
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -22,14 +22,25 @@ from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
+from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
 from lushan.engine.batch_plan import Batching, BatchPlan
-from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.distributed.shares import (
+    data_share,
+    model_share,
+    of_all_shares,
+    summed,
+    walks_together,
+)
 from lushan.engine.running import RunningTotals
 from lushan.errors import RunFailed
+from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
+
+if TYPE_CHECKING:
+    pass
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -157,11 +168,11 @@ class LitModule(pl.LightningModule):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
         return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """The validation split, or nothing."""
         return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> EvaluationLoader:
         """Return the loader of the split that is evaluated in full."""
         return self._evaluation_loader(self._tested_split)
 
@@ -199,7 +210,8 @@ class LitModule(pl.LightningModule):
             weight = batch["weight"] if i < batch["real"] else 0.0
             # The ranks' gradients are averaged; times the number of ranks, that is their sum.
             scale = weight * ranks / (targets or 1)
-            with self._synchronised(last=last):
+            masks = self._masks(batch["pieces"][i])
+            with self._synchronised(last=last), dropout.masked(masks):
                 loss = self.through(self.task.loss, micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
@@ -216,6 +228,11 @@ class LitModule(pl.LightningModule):
         self.running.tokens += batch["tokens"]
         if not left_out:
             self.running.learned(float(total), targets)
+
+    def _masks(self, pieces: Pieces) -> dropout.Masks:
+        """Return what a micro-batch drops in this step, wherever it is computed."""
+        seed = mix(self.batching.seed, self.global_step)
+        return dropout.Masks(seed, pieces, self.device, share=model_share(self.trainer))
 
     def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
         """Clip the gradient, and return whether the guard skips the step."""
@@ -267,11 +284,13 @@ class LitModule(pl.LightningModule):
         smallest = min(loader.batches, key=lambda batch: int(loader.lengths[batch].sum()))
         self.model.train()
         for batch in [*loader.batches[:REHEARSED], smallest]:
-            for micro in loader.assemble(batch)["micro"]:
+            assembled = loader.assemble(batch)
+            for micro, pieces in zip(assembled["micro"], assembled["pieces"], strict=True):
                 moved = self.trainer.strategy.batch_to_device(micro, self.device)
-                with self.trainer.precision_plugin.train_step_context():
-                    loss = self.through(self.task.loss, moved)
-                loss.backward()
+                with dropout.masked(self._masks(pieces)):
+                    with self.trainer.precision_plugin.train_step_context():
+                        loss = self.through(self.task.loss, moved)
+                    loss.backward()
         self.zero_grad()
 
     @contextlib.contextmanager
@@ -377,11 +396,9 @@ class LitModule(pl.LightningModule):
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""
-        loss = (
-            torch.stack(self._losses).sum()
-            if self._losses
-            else torch.zeros((), dtype=torch.float64)
-        )
+        loss = torch.zeros((), dtype=torch.float64)
+        if self._losses:
+            loss = torch.stack(self._losses).sum()
         records, total = self._gather(self._records, float(loss))
         if split == VALIDATION and self.plan is not None:
             self.task.tune(self.tables[split], records)

@@ -176,10 +176,10 @@ def _hidden_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokeniz
     return dataclasses.replace(row, learned=learned)
 
 
-def _target_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
+def _target_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> Row:
     """All labels as one text."""
     ids = [label for label in labels if label != IGNORED]
-    return dataclasses.replace(row, note=tokenizer.decode(ids), noted=len(ids))
+    return dataclasses.replace(row, note=str(tokenizer.decode(ids)), noted=len(ids))
 
 
 def _labelled(row: Row, lesson: str | Mapping[int, str]) -> Row:
@@ -241,7 +241,7 @@ def _media(parts: Components, row: Row) -> str:
     return " | ".join(field.preview(value) for field, value in values if field.media_keys(value))
 
 
-def _line(row: Row, tokenizer: Any, *, plain: bool, named: str = "") -> Text:
+def _line(row: Row, tokenizer: PreTrainedTokenizerFast, *, plain: bool, named: str = "") -> Text:
     """Return a row as text, what is learned marked, documents set apart.
 
     Args:
@@ -254,7 +254,7 @@ def _line(row: Row, tokenizer: Any, *, plain: bool, named: str = "") -> Text:
     for start, end in _runs(row):
         if start and start in row.starts:
             line.append(" ‖ ", BORDER)
-        text = _REPEATED.sub(_times, tokenizer.decode(row.tokens[start:end]))
+        text = _REPEATED.sub(_times, str(tokenizer.decode(row.tokens[start:end])))
         extra = row.learned[start]
         line.append(*((text,) if extra is None else _marked(text, extra, plain)))
     if row.note is not None:

@@ -18,7 +18,7 @@ from lushan.text import parts
 from lushan.vision import images
 
 
-def asked(messages: object, tools: object) -> Any:
+def asked(messages: object, tools: object) -> object:
     """Return the prompt for a `TextGenerator` of dialogues: messages, with their tools if any."""
     return {"messages": messages, "tools": tools} if tools else messages
 

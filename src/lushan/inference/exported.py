@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from omegaconf import OmegaConf
@@ -27,6 +27,11 @@ from lushan.run.files import intact, sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 FILE, HEAD = "lushan.json", "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
@@ -152,7 +157,7 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
             raise UserError("this is not what was exported", file=path, hint=CHANGED)
 
 
-def processor_of(folder: Path) -> Any:
+def processor_of(folder: Path) -> Processor:
     """Read the processor of an exported folder: a tokenizer, an image processor, or both.
 
     Raises:
@@ -165,7 +170,7 @@ def processor_of(folder: Path) -> Any:
         return processing.read(place)
 
 
-def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32) -> Any:
+def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32) -> PreTrainedModel:
     """Read the model of an exported folder as transformers alone does, in evaluation mode.
 
     Args:
@@ -187,7 +192,7 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
         return model.eval()
 
 
-def model_of(folder: Path, task: Task, auto_class: str) -> Any:
+def model_of(folder: Path, task: Task, auto_class: str) -> torch.nn.Module:
     """Read the model of an exported folder as the task builds it, in float32.
 
     Raises:
@@ -196,7 +201,7 @@ def model_of(folder: Path, task: Task, auto_class: str) -> Any:
     made = plain_model_of(folder, auto_class)
     own = class_of(made.config, task.auto_class)
     # The task's model comes without the head that another class of transformers has put on it.
-    plain = made if isinstance(made, own) else made.base_model
+    plain: Any = made if isinstance(made, own) else made.base_model
     model = task.build(task.wrap(plain))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():

@@ -21,7 +21,7 @@ from lushan.text.incremental import Reader, continuation
 from lushan.vision.reader import Seen, joined
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Ids = Sequence[int]
 Finish = Literal["end", "stop", "length", "cancelled"]
@@ -161,7 +161,7 @@ def grouped(
     ]
 
 
-def endings_of(model: Any, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+def endings_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The tokens by which a model ends a text: its own generation config's, and the tokenizer's."""
     own = getattr(model.generation_config, "eos_token_id", None)
     known = own if isinstance(own, list) else [own]
@@ -313,7 +313,9 @@ class _Watch:
         return Written(ids[: reader.count], reader.text, finish)
 
 
-def _inputs(rows: Sequence[Ids], pad_id: int, *, left: bool, device: Any) -> dict[str, Tensor]:
+def _inputs(
+    rows: Sequence[Ids], pad_id: int, *, left: bool, device: torch.device
+) -> dict[str, Tensor]:
     """`input_ids` and `attention_mask`, (B, L)."""
     width = max(map(len, rows))
     ids, mask = [], []

@@ -11,20 +11,23 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models import pretrained_weights
+from lushan.models import dropout, pretrained_weights
 from lushan.models.architectures import auto, class_of, longest, options_of
 from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
 from lushan.run import remote_code
 from lushan.run.files import intact
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class Encoder(nn.Module):
@@ -43,7 +46,7 @@ class Encoder(nn.Module):
 
     new_weights: Sequence[str] = ()
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
         self.config = model.config
@@ -64,7 +67,7 @@ class Encoder(nn.Module):
         return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
 
 
-def encoder_of(model: Any) -> Encoder:
+def encoder_of(model: PreTrainedModel) -> Encoder:
     """Wrap a model of transformers for its hidden states; of an encoder-decoder, the encoder alone.
 
     Raises:
@@ -163,13 +166,15 @@ def pretrained(
     return made
 
 
-def warm_up(config: Any, auto_class: str = "AutoModel") -> None:
+def warm_up(config: PreTrainedConfig, auto_class: str = "AutoModel") -> None:
     """Import what `fresh` will need: a process that is forked later has it."""
     with contextlib.suppress(UserError):  # reported when it is made
         class_of(config, auto_class)
 
 
-def _make(config: Any, auto_class: str, wrap: Wrap, attention: str | None = None) -> Backbone:
+def _make(
+    config: PreTrainedConfig, auto_class: str, wrap: Wrap, attention: str | None = None
+) -> Backbone:
     options = options_of(config, auto_class, attention)
     return wrap(
         auto(auto_class).from_config(
@@ -189,7 +194,9 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
             )
         with warnings.catch_warnings():  # newer versions call it otherwise, too
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
-            inner.gradient_checkpointing_enable({"use_reentrant": False})
+            inner.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
+                {"use_reentrant": False, "context_fn": dropout.recomputed}
+            )
     return model
 
 

@@ -37,9 +37,12 @@ def llava(
     """
     from transformers import LlavaConfig
 
-    make: Any = LlavaConfig
-    ids = {"pad_token_id": pad_token_id, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
-    return make(
+    ids: dict[str, Any] = {
+        "pad_token_id": pad_token_id,
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+    }
+    return LlavaConfig(
         vision_config=vision,
         text_config=text(vocab_size=vocab_size, **ids),
         image_token_index=image_token_id,

@@ -1,8 +1,8 @@
 """Language models of transformers, whose logits are never held all at once.
 
 A model runs up to what its last projection takes; the projection and the cross-entropy are one
-operation in pieces (`torch.nn.functional.linear_cross_entropy`), over the places alone that are
-learned. With 50,000 tokens in the vocabulary, all logits would be most of what a step holds.
+operation in pieces (`lushan.models.projected_loss`), over the places alone that are learned. With
+50,000 tokens in the vocabulary, all logits would be most of what a step holds.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from torch import Tensor, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
+from lushan.models import projected_loss
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
 from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
 from lushan.models.losses import wide
+from lushan.models.precision import in_autocast
 
 IGNORED = -100
 TOKEN_TYPES = "mm_token_type_ids"
 """An argument of models whose positions follow from the sizes of images (M-RoPE)."""
-_HELD = 2**24
-"""Logits that are held at a time: 64 MiB in float32."""
-_LEAST = 256
-"""Places whose logits are held together, however large the vocabulary."""
 _PROBE = 6
 """Tokens of each text that a model is asked about, before anything is made of what it is."""
 _CLOSE = 1e-3
@@ -115,11 +113,14 @@ class LanguageModel(nn.Module):
             return loss if weights is None else (loss * weights.flatten()).sum()
         learned = labels != IGNORED
         hidden = self.hidden(**inputs)[learned]  # (T, H)
-        weight, bias = self._projection(hidden)
-        with torch.autocast(hidden.device.type, enabled=False):
-            if weights is None:
-                return cross_entropy(hidden, weight, bias, labels[learned])
-            return weighted(hidden, weight, bias, labels[learned], weights[learned])
+        layer = self.model.get_output_embeddings()
+        return projected_loss.cross_entropy(
+            in_autocast(hidden),  # a last norm hands float32 on
+            layer.weight,
+            layer.bias,
+            labels[learned],
+            None if weights is None else weights[learned],
+        )
 
     @torch.no_grad()
     def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,7 @@ class LanguageModel(nn.Module):
             states = self.hidden(**inputs)[learned]
         targets = labels[learned]
         found, right = [], []
-        size = _piece(int(self.text_config.vocab_size))
+        size = projected_loss.piece(int(self.text_config.vocab_size), states.dtype)
         for start in range(0, len(targets), size):
             part, wanted = states[start : start + size], targets[start : start + size]
             scores = part if not self.projects else F.linear(part, *self._projection(part))
@@ -236,53 +237,6 @@ class WholeModel(nn.Module):
     def forward(self, **inputs: Any) -> Any:
         """See `LanguageModel.forward`."""
         return self.encoder(**inputs)
-
-
-def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    """Cross-entropy of a projection, summed, whose gradient is found in pieces with the loss.
-
-    Args:
-        hidden: (T, H).
-        weight: (V, H).
-        bias: (V,), or None.
-        labels: (T,), each below V.
-    """
-    if not len(labels):  # nothing is learned here, and every weight still gets its gradient
-        return wide(hidden.sum() + weight.sum() * 0) * 0
-    size = _piece(len(weight))
-    options = nn.LinearCrossEntropyOptions(batch_chunk_size=size) if len(labels) > size else None
-    loss = F.linear_cross_entropy(
-        hidden,
-        weight,
-        labels,
-        linear_bias=bias,
-        reduction="sum",
-        options=options if torch.is_grad_enabled() else None,
-    )
-    return wide(loss)
-
-
-def weighted(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor
-) -> Tensor:
-    """`cross_entropy` with each label's loss times a weight, of which there are few values.
-
-    Args:
-        hidden: (T, H).
-        weight: (V, H).
-        bias: (V,), or None.
-        labels: (T,), each below V.
-        weights: (T,).
-    """
-    total = cross_entropy(hidden[:0], weight, bias, labels[:0])
-    for value in torch.unique(weights):
-        alike = weights == value
-        total = total + value * cross_entropy(hidden[alike], weight, bias, labels[alike])
-    return total
-
-
-def _piece(vocabulary: int) -> int:
-    return max(_LEAST, _HELD // vocabulary)
 
 
 class _Same(nn.Module):

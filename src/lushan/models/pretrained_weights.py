@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from lushan.models.architectures import auto, class_of, options_of
 from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, best_weights, is_run
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +113,9 @@ def of_run(folder: Path) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
 
-def _report_weights(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
+def _report_weights(
+    model: PreTrainedModel, missing: list[str], unused: list[str], path: str
+) -> list[str]:
     """List weights that are new and weights that were not used; too many are a mistake.
 
     Returns:
@@ -136,7 +141,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
+def _refuse_fewer_tokens(config: PreTrainedConfig, vocab_size: int, path: str) -> None:
     known = getattr(config.get_text_config(), "vocab_size", None)
     if known is not None and vocab_size > known:
         raise UserError(
@@ -147,7 +152,7 @@ def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
         )
 
 
-def _set_dropout(config: Any, dropout: float | None) -> None:
+def _set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     if dropout is None:
         return
     if not 0 <= dropout < 1:

@@ -86,9 +86,11 @@ def write_manifest(
     own = Path(lushan.__file__).parent
     # An installed package may lie in an environment inside the user's own repository.
     tracked = _git(own, "ls-files", "--error-unmatch", "__init__.py") is not None
-    code, code_diff = describe_git(own) if tracked else (None, "")
-    if code is not None and git is not None and code["root"] == git["root"]:
-        code_diff = ""
+    code, code_diff = None, ""
+    if tracked and git is not None and git["root"] == _root(own):
+        code = git
+    elif tracked:
+        code, code_diff = describe_git(own)
     manifest: dict[str, Any] = {
         "started": started,
         "ended": None,
@@ -114,7 +116,7 @@ def write_manifest(
     return manifest
 
 
-def close_manifest(path: str | Path, *, ended: str, **more: Any) -> None:
+def close_manifest(path: str | Path, *, ended: str, **more: object) -> None:
     """Add the end of the run, and whatever else was found out on the way."""
     write_json(path, read_json(path) | {"ended": ended} | more)
 
@@ -126,25 +128,31 @@ def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
         None where there is no repository, or no git; else root, commit (None before the first),
         branch, remote, whether it is dirty and the names of its untracked files.
     """
-    root = _git(folder, "rev-parse", "--show-toplevel")
-    if root is None:
+    if (top := _root(folder)) is None:
         return None, ""
-    top = Path(root.strip())
-    commit = (_git(top, "rev-parse", "--verify", "-q", "HEAD") or "").strip() or None
-    branch = (_git(top, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
-    remote = (_git(top, "config", "--get", "remote.origin.url") or "").strip() or None
-    changes = (_git(top, "status", "--porcelain", "-z", "--no-renames") or "").split("\0")
-    untracked = [_printable(change[3:]) for change in changes if change.startswith("?? ")]
-    dirty = any(change and not change.startswith("?? ") for change in changes)
-    diff = (_git(top, "diff", "--no-color", "--no-ext-diff", "HEAD") or "") if commit else ""
+    options = ("--porcelain=v2", "--branch", "-z", "--no-renames")
+    lines = (_git(Path(top), "status", *options) or "").split("\0")
+    head = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    # Where the status of a large repository is waited for in vain, its commit is still known.
+    commit = head.get("branch.oid") or _git(Path(top), "rev-parse", "--verify", "-q", "HEAD") or "("
+    branch = head.get("branch.head", "(")
+    remote = (_git(Path(top), "config", "--get", "remote.origin.url") or "").strip() or None
+    dirty = any(line.startswith(("1 ", "2 ", "u ")) for line in lines)
+    begun = not commit.startswith("(")  # (initial), and as a branch (detached)
+    diff = ("diff", "--no-color", "--no-ext-diff", "HEAD")
     return {
-        "root": str(top),
-        "commit": commit,
-        "branch": branch,
+        "root": top,
+        "commit": commit.strip() if begun else None,
+        "branch": None if branch.startswith("(") else branch,
         "remote": redact(remote) if remote else None,
         "dirty": dirty,
-        "untracked": untracked,
-    }, diff
+        "untracked": [_printable(line[2:]) for line in lines if line.startswith("? ")],
+    }, (_git(Path(top), *diff) or "") if begun and dirty else ""
+
+
+def _root(folder: Path) -> str | None:
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    return None if root is None else root.strip()
 
 
 def _printable(name: str) -> str:

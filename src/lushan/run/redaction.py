@@ -182,7 +182,7 @@ def redact_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def _redact_node(node: object, known: frozenset[str]) -> Any:
+def _redact_node(node: object, known: frozenset[str]) -> object:
     if isinstance(node, Mapping):
         return {name: _redact_node(value, known) for name, value in node.items()}
     if isinstance(node, list | tuple):

@@ -13,6 +13,8 @@ from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
 
 TRIAL = "trial"
 """Key of a job's config that identifies its trial."""
@@ -63,7 +65,7 @@ def _bare(override: Override) -> str:
     return str(override.get_key_element()).lstrip("+~")
 
 
-def _distribution(override: Override) -> Any:
+def _distribution(override: Override) -> BaseDistribution:
     from lushan.compat import optuna
 
     try:
@@ -110,7 +112,7 @@ def rounded(value: float, width: float) -> float:
     return round(value, places)
 
 
-def round_proposals(sampler: Any) -> Any:
+def round_proposals(sampler: Any) -> BaseSampler:
     """Let a sampler propose numbers as one would write them.
 
     Optuna keeps what the sampler says, so what is recorded and what the trial is trained with are
@@ -125,7 +127,7 @@ def round_proposals(sampler: Any) -> Any:
         found = relative(study, trial, search_space)
         return {name: _written_down(value, search_space.get(name)) for name, value in found.items()}
 
-    def sample_independent(study: Study, trial: Trial, name: str, distribution: object) -> Any:
+    def sample_independent(study: Study, trial: Trial, name: str, distribution: Any) -> Any:
         return _written_down(independent(study, trial, name, distribution), distribution)
 
     sampler.sample_relative, sampler.sample_independent = sample_relative, sample_independent

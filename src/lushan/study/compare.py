@@ -284,7 +284,7 @@ def _verdict(row: Row) -> str:
 def to_json(found: Comparison, examples: int) -> str:
     """The comparison as a JSON object, all numbers in full."""
 
-    def plain(value: object) -> Any:
+    def plain(value: object) -> object:
         return None if value is ABSENT else value
 
     content: dict[str, Any] = {

@@ -172,7 +172,8 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
         UserError: There is nothing stored, or it is damaged.
     """
     _, places = records.of_members(runs, metric, read)
-    _require_comparable(runs, metric)
+    if why := comparable.stated_apart(runs, metric):
+        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {why}")
     try:
         found = counted(metric, runs, places, read)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -189,13 +190,6 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
                 f"its result says {reported:.6g}"
             )
     return found
-
-
-def _require_comparable(runs: Sequence[Member], metric: str) -> None:
-    """Refuse a metric that a run must not be compared by, where the runs differ in tokenizers."""
-    reason = comparable.stated(runs, metric)
-    if reason is not None and comparable.tokenized_apart(runs) is not False:
-        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {reason}")
 
 
 def _over_examples(ours: Counted, theirs: Counted, metric: str, test: str) -> Difference:

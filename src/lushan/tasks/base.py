@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from torch import Tensor, nn
@@ -24,6 +24,11 @@ from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import TaskMetrics
 from lushan.vision.reader import Seen
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 
 class Task(TaskMetrics):
@@ -102,7 +107,7 @@ class Task(TaskMetrics):
     pad_id: int = 0
     """What fills rows of tokens up: of the processor's tokenizer, where it has one."""
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         """Get to know the processor, once, before anything is encoded or decoded."""
         if (tokenizer := processing.tokenizer_of(processor)) is not None:
             self.pad_id = int(tokenizer.pad_token_id)
@@ -114,7 +119,7 @@ class Task(TaskMetrics):
 
     @abc.abstractmethod
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
@@ -137,11 +142,11 @@ class Task(TaskMetrics):
             "features": len(features["length"])
         }
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         """Make the backbone of a model of transformers; by default its hidden states."""
         return encoder_of(model)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         """Return ids of tokens that a fresh model's config gets, by their names there."""
         del processor
         return {}
@@ -175,7 +180,7 @@ class Task(TaskMetrics):
         return rows
 
     counts_targets: bool = False
-    """Whether `collate` tells by `targets` how many terms a batch's loss has."""
+    """Whether `collate` gives in `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
@@ -230,7 +235,7 @@ class Task(TaskMetrics):
         del rows
         return None
 
-    def endings(self, model: Any) -> list[int]:
+    def endings(self, model: PreTrainedModel) -> list[int]:
         """The tokens by which a model of transformers ends a text of this task's."""
         del model
         return []

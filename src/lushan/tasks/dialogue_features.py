@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,9 @@ from lushan.text.chat import ChatTemplate
 from lushan.text.rendering import Messages, Tools, Unfit
 from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import TooLong, Window, windows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Turn = Literal["last", "any"]
 SCHEMA = pa.schema(
@@ -59,7 +62,7 @@ class DialogueEncoder:
     """
 
     template: ChatTemplate
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     turn: Turn
     sight: Sight
 
@@ -175,7 +178,7 @@ class DialogueEncoder:
         return round(size)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def asked_place(self, messages: Messages, example: int) -> int:
         """Return which message of a dialogue is generated; see `asked_text`."""

@@ -30,6 +30,9 @@ from lushan.tasks.metrics import Forms
 from lushan.text import roundtrip
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 TEXTS: Forms = {
@@ -105,7 +108,7 @@ class LanguageTask(Task):
     def restore(self, state: dict[str, Any]) -> None:
         del state
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.tokenizer = require_tokenizer(processor)
 
@@ -113,10 +116,10 @@ class LanguageTask(Task):
         counts = {name: int(sum(features.get(name, ()))) for name in ("cut", "unknown_tokens")}
         return {k: n for k, n in counts.items() if n} | {"features": len(features["length"])}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         return LanguageModel(model)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         tokenizer = require_tokenizer(processor)
         ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
         return {name: value for name, value in ids.items() if value is not None}
@@ -127,7 +130,7 @@ class LanguageTask(Task):
     def require_attention(self, model: nn.Module) -> None:
         probing.require(model, probing.require_causal, probing.ordinary_tokens(self.tokenizer))
 
-    def endings(self, model: Any) -> list[int]:
+    def endings(self, model: PreTrainedModel) -> list[int]:
         return endings_of(model, self.tokenizer)
 
     # Batches
@@ -136,7 +139,7 @@ class LanguageTask(Task):
         """Rows as tensors; a row with `pieces` holds several documents.
 
         There is no attention mask. A causal model never attends to the padding that follows, and
-        where positions begin anew tell transformers where documents end, under every kind of
+        where positions begin again show transformers where documents end, under every kind of
         attention; a mask, even one of ones alone, would switch that off.
         """
         batch = {

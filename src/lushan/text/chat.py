@@ -16,7 +16,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lushan.common.override_text import typed
 from lushan.common.parsing import read_bounded
@@ -26,6 +26,9 @@ from lushan.text.parts import TOKENS, Part
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
 from lushan.text.turns import Rewritten, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "templates"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
@@ -94,11 +97,15 @@ class ChatTemplate:
     """
 
     def __init__(
-        self, source: str, tokenizer: Any, name: str | None = None, image: str = ""
+        self,
+        source: str,
+        tokenizer: PreTrainedTokenizerFast,
+        name: str | None = None,
+        image: str = "",
     ) -> None:
         self.source, self.tokenizer = source, tokenizer
         self.name, self.image = name, image
-        self.image_id = tokenizer.convert_tokens_to_ids(image) if image else None
+        self.image_id = tokenizer.backend_tokenizer.token_to_id(image) if image else None
         known = control_tokens(tokenizer, source)
         self.control = known if not image or image in known else (*known, image)
         self.pieces = Pieces(tokenizer, self.control)
@@ -115,6 +122,7 @@ class ChatTemplate:
 
     def _stops(self) -> list[int]:
         ends = self.tokenizer.convert_tokens_to_ids(list(self._turns.ends))
+        assert isinstance(ends, list)
         eos = self.tokenizer.eos_token_id
         return list(dict.fromkeys([*ends, *([] if eos is None else [eos])]))
 
@@ -297,7 +305,7 @@ def _tokens(offsets: Offsets, spans: Sequence[Span]) -> list[Span]:
 # Which template
 
 
-def choose(name: str | None, tokenizer: Any, image: str = "") -> ChatTemplate:
+def choose(name: str | None, tokenizer: PreTrainedTokenizerFast, image: str = "") -> ChatTemplate:
     """The template that a config names.
 
     Args:
@@ -331,7 +339,7 @@ def choose(name: str | None, tokenizer: Any, image: str = "") -> ChatTemplate:
     return ChatTemplate(source, tokenizer, name, image)
 
 
-def own(tokenizer: Any) -> str:
+def own(tokenizer: PreTrainedTokenizerFast) -> str:
     """A tokenizer's own template; the default one of several."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
@@ -365,13 +373,13 @@ def read(name: str) -> str:
         ) from error
 
 
-def lacking(name: str, tokenizer: Any) -> list[str]:
+def lacking(name: str, tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """The tokens of a built-in template that a tokenizer lacks."""
     there = tokenizer.get_added_vocab()
     return [token for token in NEEDS.get(name, ()) if token not in there]
 
 
-def control_tokens(tokenizer: Any, source: str) -> tuple[str, ...]:
+def control_tokens(tokenizer: PreTrainedTokenizerFast, source: str) -> tuple[str, ...]:
     """The tokens that mean something to a model: special ones, and those the template writes."""
     return tuple(
         token.content

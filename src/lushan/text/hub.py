@@ -163,9 +163,9 @@ def _texts(node: object) -> Iterator[str]:
     """All texts in a value of JSON."""
     if isinstance(node, str):
         yield node
-    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for inner in inside:
-        yield from _texts(inner)
+    elif isinstance(node, dict | list):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _texts(inner)
 
 
 @contextmanager

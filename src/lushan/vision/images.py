@@ -11,9 +11,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lushan.errors import UserError
 
@@ -63,7 +64,7 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
         raise _bad(name, str(error) or type(error).__name__) from error
 
 
-def _oddities(picture: Any, name: str) -> Iterator[str]:
+def _oddities(picture: Picture, name: str) -> Iterator[str]:
     """Yield what is changed of an image to read it."""
     if getattr(picture, "n_frames", 1) > 1:
         yield SEVERAL
@@ -87,7 +88,7 @@ def _formats_by_ending() -> dict[str, str]:
     return dict(Image.registered_extensions())
 
 
-def _shallow(picture: Any) -> Any:
+def _shallow(picture: Picture) -> Picture:
     """Return an image with 8 bits a channel; Pillow would cut what is above 255 off."""
     from PIL import Image
 
@@ -99,7 +100,7 @@ def _shallow(picture: Any) -> Any:
     return Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))
 
 
-def _is_transparent(picture: Any) -> bool:
+def _is_transparent(picture: Picture) -> bool:
     return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
 
 
@@ -112,7 +113,7 @@ def _bad(name: str, problem: str) -> UserError:
     )
 
 
-def _on_white(picture: Any) -> Picture:
+def _on_white(picture: Picture) -> Picture:
     """Return an image in RGB; what is transparent is white, whatever colour lies under it."""
     from PIL import Image
 
@@ -154,6 +155,18 @@ def encoded(color: str) -> bytes:
     """Return a small image of one colour as PNG."""
     from PIL import Image
 
+    return _png(Image.new("RGB", (8, 8), color))
+
+
+def as_png(values: NDArray[np.floating]) -> bytes:
+    """Return an image (3, H, W) of values from 0 to 1 as PNG."""
+    from PIL import Image
+
+    rounded = (values.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    return _png(Image.fromarray(rounded))
+
+
+def _png(picture: Picture) -> bytes:
     sink = io.BytesIO()
-    Image.new("RGB", (8, 8), color).save(sink, "PNG")
+    picture.save(sink, "PNG")
     return sink.getvalue()

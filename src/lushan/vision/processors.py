@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import BaseImageProcessor
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -20,7 +24,7 @@ def fresh(
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.5, 0.5, 0.5),
     resample: Resample = "bilinear",
-) -> Any:
+) -> BaseImageProcessor:
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:
@@ -94,3 +98,14 @@ def with_text(
         vision_feature_select_strategy="full",
         image_token=image_token,
     )
+
+
+def unscaled(processor: Any, pixels: Tensor) -> Tensor:
+    """Return images (B, C, H, W) as they were before a processor normalised them: from 0 to 1.
+
+    Args:
+        processor: Of images.
+        pixels: As it made them, or a model of its units.
+    """
+    mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
+    return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)

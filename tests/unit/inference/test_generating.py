@@ -171,7 +171,7 @@ def test_a_chat_run_answers_by_its_template_or_goes_on_raw(chat_run, cli_inside)
 
 
 @pytest.mark.slow
-def test_a_source_is_answered_as_it_was_evaluated_unless_told_otherwise(pairs_run, cli_inside):
+def test_a_source_is_answered_as_it_was_evaluated_by_default(pairs_run, cli_inside):
     first, again, drawn, other = (
         records(cli_inside("generate", pairs_run, "--prompt", "one two", "--output", "-", *ways))
         for ways in ([], ["--seed", 2], ["--temperature", 1.5], ["--temperature", 1.5, "--seed", 2])

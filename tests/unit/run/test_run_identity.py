@@ -40,6 +40,17 @@ def test_values_of_different_types_are_different(config, values):
     assert run_id(one) != run_id(other)
 
 
+@pytest.mark.parametrize("key", identity.DIVISION)
+@pytest.mark.parametrize(
+    ("apart", "value"), [("trainer.compile", True), ("model.attention", "flash_attention_2")]
+)
+def test_how_a_batch_is_shared_out_counts_where_kernels_draw_masks(config, key, apart, value):
+    drawn = changed(config, apart, value)
+    assert run_id(changed(drawn, key, 2)) != run_id(changed(drawn, key, 4))
+    ours = changed(config, apart, "sdpa" if apart == "model.attention" else False)
+    assert run_id(changed(ours, key, 2)) == run_id(changed(ours, key, 4))
+
+
 @pytest.mark.parametrize(
     "key",
     [

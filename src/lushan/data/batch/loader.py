@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.data.batch.batching import Indices, rank_is_idle, split_batch
-from lushan.data.batch.packing import Rows, joined, single
+from lushan.data.batch.packing import Pieces, Rows, joined, single
 from lushan.data.encode.encoding import Encoded
 
 Features = list[dict[str, Any]]
@@ -25,10 +25,11 @@ class GlobalBatch(TypedDict):
     weights: every rank divides by the same number. Where only collating knows (`counted`), they are
     those of this rank alone. `weight` is 0 for a stand-in (see `split_batch`), else 1. Of the
     micro-batches the first `real` count; those after them keep this rank in step with one that has
-    more.
+    more. `pieces` has the features of each micro-batch.
     """
 
     micro: list[dict[str, Any]]
+    pieces: list[Pieces]
     real: int
     targets: float
     tokens: int
@@ -78,12 +79,15 @@ class TrainingLoader:
         weight = 0.0 if rank_is_idle(batch, self.rank) else 1.0
         collated = [self.collate(self.features(part)) for part in micro]
         counts = [part.pop("targets") for part in collated if "targets" in part]
+        pieces = [self.rows.pieces(part, self.encoded.lengths) for part in micro]
         real = len(collated)
         if self.in_step:
             most = max(len(self._split(batch, rank)) for rank in range(self.world_size))
             collated += [collated[-1]] * (most - real)
+            pieces += [pieces[-1]] * (most - real)
         return {
             "micro": collated,
+            "pieces": pieces,
             "real": real,
             "targets": int(sum(counts) * weight) if counts else self.targets[batch].sum().item(),
             "tokens": int(self.lengths[batch].sum()),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -24,6 +24,11 @@ from lushan.errors import UserError, did_you_mean, first_line
 from lushan.run import hashes
 from lushan.text import hub
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from datasets import Dataset, DatasetDict
+
 BUILDERS = {
     ".json": "json",
     ".jsonl": "json",
@@ -38,13 +43,13 @@ CONVERTED = "refs/convert/parquet"
 """Branch of the hub with a plain copy of a set that was made by a script."""
 
 
-def load_here(*args: object, **options: Any) -> Any:
+def load_here(*args: object, **options: Any) -> Dataset | DatasetDict:
     """Return `load_dataset` offline: it would report reads of local files to the hub."""
     with folders.asking_nobody() as datasets:
         return datasets.load_dataset(*args, **options)
 
 
-def load_from_hub(path: str, config: str | None, **options: Any) -> Any:
+def load_from_hub(path: str, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """`load_dataset` of a set of the hub, whose files are all its own."""
     import datasets
 
@@ -141,7 +146,7 @@ class HubSet(Source):
             raise self._unreachable()
         return kept.read_text(encoding="utf-8").strip()
 
-    def _dataset(self) -> Any:
+    def _dataset(self) -> Dataset | DatasetDict:
         """The whole set: split to rows; read once."""
         loaded = self.__dict__.get("_loaded")
         if loaded is None:
@@ -149,7 +154,7 @@ class HubSet(Source):
                 loaded = self.__dict__["_loaded"] = self._load_all()
         return loaded
 
-    def _load_all(self) -> Any:
+    def _load_all(self) -> Dataset | DatasetDict:
         import datasets
 
         datasets.disable_progress_bars()
@@ -189,7 +194,7 @@ class HubSet(Source):
                 for _ in unpacking.bounded(path, self.largest_file):
                     pass
 
-    def _from_cache(self, datasets: Any) -> Any:
+    def _from_cache(self, datasets: ModuleType) -> Dataset | DatasetDict:
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
         if not kept.is_dir():
             raise self._unreachable()

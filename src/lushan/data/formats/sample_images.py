@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -89,7 +89,7 @@ def _asked(chance: Chance) -> list[Message]:
 
 def _drawn(
     shape: str,
-    chance: Any,
+    chance: Chance,
     color: tuple[int, ...] | None = None,
     ground: tuple[int, ...] | None = None,
 ) -> bytes:

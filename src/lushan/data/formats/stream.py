@@ -6,7 +6,7 @@ import dataclasses
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,9 @@ from lushan.errors import UserError
 from lushan.run import hashes
 from lushan.run.caches import remove
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 KEPT = 2
 """Windows that stay on the disk: this one and the one before, for ranks that are still there."""
@@ -140,7 +143,7 @@ class Stream(HubSet):
     # Windows
 
     def window(self, number: int) -> pa.Table:
-        """The documents of a window, numbered from 0; behind the set's end it begins anew."""
+        """The documents of a window, numbered from 0; behind the set's end it begins again."""
         place = None
         if self.cache_dir is not None:
             place = self._folder() / f"window-{number}.arrow"
@@ -233,7 +236,7 @@ class Stream(HubSet):
             self._streams[split] = Rows(lambda: self._open(split), self._name(split), memory)
         return self._streams[split]
 
-    def _open(self, split: str) -> Any:
+    def _open(self, split: str) -> IterableDataset:
         name = self.names()[split]
         with self._explained():
             data = self._opened()
@@ -242,7 +245,7 @@ class Stream(HubSet):
             rows = data[name]
             return rows.decode(False) if folders.is_media(rows.features or {}) else rows
 
-    def _opened(self) -> Any:
+    def _opened(self) -> IterableDataset:
         """Split to iterable dataset."""
         import datasets
 
