@@ -140,8 +140,8 @@ def _resolved(node: object) -> Any:
     return found
 
 
-def _member(node: Any, name: Any, key: str) -> Any:
-    value: Any = node_at(node, name)
+def _member(node: DictConfig | ListConfig, name: Any, key: str) -> object:
+    value = node_at(node, name)
     if not is_interpolation(value):
         return _as_written(value if OmegaConf.is_config(value) else raw_value(value), key)
     text = raw_value(value)

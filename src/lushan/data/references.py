@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,9 +14,6 @@ from lushan.data.encode import arrow
 from lushan.errors import UserError
 from lushan.run import hashes
 from lushan.vision import images
-
-if TYPE_CHECKING:
-    from lushan.data.raw_columns import Columns
 
 Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
@@ -107,31 +104,3 @@ def structs(references: Sequence[Reference]) -> pa.Array:
     paths = arrow.texts([reference["path"] for reference in references])
     data = arrow.binaries([reference["bytes"] for reference in references])
     return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
-
-
-def find(columns: Columns, row: int, value: Any) -> Reference:
-    """Return the reference to an image that a row of a file holds or names.
-
-    Raises:
-        UserError: There is none; names file and line.
-    """
-    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
-        return {"path": "", "bytes": value["bytes"]}
-    if isinstance(value, bytes):
-        return {"path": "", "bytes": value}
-    if not isinstance(value, str) or not value:
-        raise columns.fail("the image is missing", row, value=value)
-    if columns.media is None:
-        raise columns.fail(
-            "the image is the name of a file, and where the files lie is not known",
-            row,
-            value=value,
-            hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
-        )
-    found: Reference | None = columns.media.find(value)
-    if found is None:
-        hint = columns.media.near(value)
-        raise columns.fail(
-            f"no image of this name in {columns.media.place}", row, value=value, hint=hint
-        )
-    return found

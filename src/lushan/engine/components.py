@@ -157,8 +157,10 @@ def tokenizer_notes(cfg: Mapping[str, Any], processor: Processor) -> list[str]:
     notes = []
     for key, place in places.items():
         known = isinstance(place, str) and (key == "model.path" or is_run(place))
-        if known and cfg["processor"].get("path") != place:
-            notes.append(processing.require_same_ids(processor, place, key=key))
+        scripts = cfg["model"].get("scripts") if key == "model.path" else None
+        own = cfg["processor"].get("path") == place
+        if known and not (own and cfg["processor"].get("scripts") == scripts):
+            notes.append(processing.require_same_ids(processor, place, key=key, scripts=scripts))
     return [note for note in notes if note is not None]
 
 

@@ -68,6 +68,11 @@ def is_whole(path: Path) -> bool:
     return False
 
 
+def write_sum(path: Path) -> None:
+    """Write the checksum of a cache file that others have written, in a folder not yet in use."""
+    atomic_write(_sum_of(path), _line(path, path))
+
+
 def remove(path: Path) -> None:
     """Remove a cache file and its checksum."""
     path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from lushan.text.rendering import Messages
 from lushan.text.windows import Window
 from lushan.vision import images
 from lushan.vision.reader import ImageReader, Seen, joined
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 COLUMNS = [
     ("images", pa.list_(pa.uint8())),
@@ -108,7 +111,7 @@ class Sight:
         return joined([self.reader.inputs_of(_decoded(part)) for part in several])
 
 
-def _decoded(part: Part, repairs: Counter[str] | None = None) -> Any:
+def _decoded(part: Part, repairs: Counter[str] | None = None) -> Picture:
     path = part["path"]
     data = part["bytes"] or images.read_bytes(path)
     return images.decode(data, path or "of a message", repairs)

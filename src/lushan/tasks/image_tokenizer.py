@@ -33,6 +33,10 @@ from lushan.vision.augment import Augment
 from lushan.vision.similarity import ssim
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor, PreTrainedModel
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 IMAGES: Fields = {"image": Image()}
@@ -103,24 +107,15 @@ class ImageTokenizer(Task):
             "codes": Entry(Value(), "detail"),
         }
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
         self.shape = processors.output_shape(self.processor)
 
-    def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
-
     def options(self) -> dict[str, Any]:
         return {"task": "image_tokenizer"}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         if not isinstance(model.config, ImageAutoencoderConfig):
             raise UserError(
                 f"a {model.config.model_type} reconstructs no image",
@@ -145,7 +140,7 @@ class ImageTokenizer(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
         values = math.prod(self.shape)
@@ -239,7 +234,7 @@ class ImageTokenizer(Task):
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
         whole: Any = trained.whole
 
-        def ask(model: Any, processor: Any, picture: object) -> Tensor:
+        def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).pixel_values
 
         examples = [images.noise(seed) for seed in range(3)]
@@ -250,7 +245,10 @@ class ImageTokenizer(Task):
             usage=USAGE,
             examples=examples,
             ask=ask,
-            expected=[ask(whole.encoder.model, trained.processor, each) for each in examples],
+            expected=[
+                ask(whole.encoder.model, require_image_processor(trained.processor), each)
+                for each in examples
+            ],
             notes=["The class of the model is lushan's: it has to be installed."],
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from lushan.data.references import kept, restored
 from lushan.tasks.batches import Features
 from lushan.vision import images, processors
 from lushan.vision.augment import Augment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: Any) -> Features:
@@ -33,7 +36,7 @@ def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processo
     return found
 
 
-def decoded(value: Mapping[str, Any], name: Any) -> Any:
+def decoded(value: Mapping[str, Any], name: object) -> Picture:
     """Decode an image of a corpus.
 
     Args:

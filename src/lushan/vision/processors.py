@@ -16,7 +16,7 @@ from lushan.vision import images
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
-    from transformers import BaseImageProcessor
+    from transformers import BaseImageProcessor, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -74,7 +74,7 @@ def with_text(
     *,
     texts: Callable[[], Any],
     cache_dir: Path,
-) -> Any:
+) -> ProcessorMixin:
     """Make the processor of a fresh Llava: a tokenizer and an image processor in one.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from lushan.vision import processors
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from transformers import BatchFeature, ProcessorMixin
 
 Seen = dict[str, Tensor]
 """What a model reads of some images, by the names of its arguments; the first size is theirs."""
@@ -30,7 +31,7 @@ class ImageReader:
         UserError: It does not say what stands for an image, or makes images too large.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: ProcessorMixin) -> None:
         self.processor = processor
         self.token = str(getattr(processor, "image_token", None) or "")
         self._known: dict[tuple[int, int], list[int]] = {}
@@ -48,12 +49,12 @@ class ImageReader:
         """Return the ids of the tokens that stand for an image, which follow from its size."""
         if picture.size not in self._known:
             made = self._made(picture)
-            text = self.processor.replace_image_token(made, 0)
+            text = self.processor.replace_image_token(dict(made), 0)
             found = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
             self._known[picture.size] = list(found)
         return self._known[picture.size]
 
-    def _made(self, picture: Picture) -> Any:
+    def _made(self, picture: Picture) -> BatchFeature:
         read = self.processor.image_processor
         processors.require_fits(picture, read, "of a message")
         try:
@@ -72,7 +73,7 @@ def _is_own(kind: type) -> bool:
     return kind.__name__ != "ProcessorMixin" and kind is not object
 
 
-def reader_of(processor: Any) -> ImageReader | None:
+def reader_of(processor: ProcessorMixin) -> ImageReader | None:
     """Return the reader of a processor's images; None where it makes texts alone."""
     both = (getattr(processor, name, None) for name in ("tokenizer", "image_processor"))
     return ImageReader(processor) if all(part is not None for part in both) else None

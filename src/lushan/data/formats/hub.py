@@ -43,6 +43,23 @@ CONVERTED = "refs/convert/parquet"
 """Branch of the hub with a plain copy of a set that was made by a script."""
 
 
+def builder_of(place: Path, path: str) -> tuple[str, str]:
+    """Return the ending of a file's name, and the builder of `datasets` that reads such files.
+
+    Raises:
+        UserError: There is none.
+    """
+    suffix = files.bare_suffix(place)
+    if suffix not in BUILDERS:
+        raise UserError(
+            "the ending of this file is that of no known format",
+            key="data.path",
+            value=path,
+            hint=f"Known are {', '.join(BUILDERS)}.",
+        )
+    return suffix, BUILDERS[suffix]
+
+
 def load_here(*args: object, **options: Any) -> Dataset | DatasetDict:
     """Return `load_dataset` offline: it would report reads of local files to the hub."""
     with folders.asking_nobody() as datasets:
@@ -165,18 +182,11 @@ class HubSet(Source):
         if place.is_dir():
             return folders.load(place, self.config)
         if place.is_file():
-            suffix = files.bare_suffix(place)
-            if suffix not in BUILDERS:
-                raise UserError(
-                    "the ending of this file is that of no known format",
-                    key="data.path",
-                    value=self.path,
-                    hint=f"Known are {', '.join(BUILDERS)}.",
-                )
+            suffix, builder = builder_of(place, self.path)
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             if suffix in SUFFIXES and is_wrapper(place):
                 more = {"field": DATA}
-            return load_here(BUILDERS[suffix], data_files=str(place), **more)
+            return load_here(builder, data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
