@@ -10,16 +10,18 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from lushan.common import parsing
+from lushan.data import unpacking
 from lushan.errors import UserError
 from lushan.run import files
 from lushan.text import bm25
@@ -32,14 +34,31 @@ _SAME = 0.999
 _CHANGED = "Build the index again: lushan index build CORPUS --model MODEL --output DIR."
 
 
+class Options(TypedDict, total=False):
+    """How texts become vectors; see `embedder_of`."""
+
+    pooling: Literal["mean", "cls"] | None
+    query_prefix: str | None
+    passage_prefix: str | None
+    max_length: int | None
+
+
 class Settings(TypedDict):
     """Content of `index.json`."""
 
     format: int
     model: str
-    options: dict[str, Any]
+    options: Options
     count: int
     files: dict[str, str]
+    sha256: str
+
+
+class Document(TypedDict):
+    """A line of `documents.jsonl`."""
+
+    id: str
+    text: str
 
 
 class Scorer(Protocol):
@@ -106,7 +125,7 @@ def build(
     Args:
         ids: Of the documents.
         texts: Of the documents.
-        output: A folder that does not exist, or holds an index, which is replaced.
+        output: A folder that does not exist, or holds an index and no more, which is replaced.
         model: `bm25`, or a model; see `embedder_of`.
         options: Of `embedder_of`.
         notes: Takes what the reader must know.
@@ -114,9 +133,9 @@ def build(
     Raises:
         UserError: The folder holds something else, or the model cannot be used.
     """
-    if output.exists() and not (output / FILE).is_file():
+    if (output.exists() or output.is_symlink()) and not _is_index(output):
         raise UserError(
-            "this is there already, and no index",
+            "this is there already, and not an index alone",
             key="--output",
             value=str(output),
             hint="Name a folder that does not exist.",
@@ -140,6 +159,17 @@ def build(
     _write(output, made, {"model": _place(model), "options": dict(options), "count": len(texts)})
 
 
+def _is_index(folder: Path) -> bool:
+    """Return whether a folder holds an index and nothing else, which may be removed."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+        settings = files.read_json(folder / FILE)
+        parsing.require_shape(settings, Settings)
+    except (OSError, ValueError, UserError):
+        return False
+    return not folder.is_symlink() and names == {FILE, *settings["files"]}
+
+
 def _place(model: str) -> str:
     path = Path(model).expanduser()
     return str(path.absolute()) if path.exists() else model
@@ -153,7 +183,7 @@ def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) ->
         for name, content in made.items():
             files.atomic_write(new / name, content)
         sums = {name: files.sha256_file(new / name) for name in made}
-        files.write_json(new / FILE, {"format": 1, **facts, "files": sums})
+        files.write_json(new / FILE, files.proved({"format": 2, **facts, "files": sums}))
         if output.exists():
             shutil.rmtree(output)
         new.rename(output)
@@ -179,14 +209,19 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
     with files.intact(folder / FILE) as path:
         settings: Settings = files.read_json(path)
         parsing.require_shape(settings, Settings)
+        options = Options.__annotations__.keys()
+        if dict(settings) != files.proved(settings) or settings["options"].keys() - options:
+            raise UserError("this is not what was written", hint=_CHANGED)
+    names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
+    if settings["files"].keys() != {DOCUMENTS, *names}:
+        raise UserError("an index has other files", file=folder / FILE, hint=_CHANGED)
     for name, expected in settings["files"].items():
-        if name not in (DOCUMENTS, VECTORS, WEIGHTS, TERMS):
-            raise UserError("an index has no such file", file=folder / FILE, value=name)
         if not (folder / name).is_file() or files.sha256_file(folder / name) != expected:
             raise UserError("a file of the index is damaged", file=folder / name, hint=_CHANGED)
     with files.intact(folder / DOCUMENTS) as path:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         rows = [parsing.parse_json(line) for line in lines]
+        parsing.require_shape(rows, list[Document])
         ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
     if settings["model"] == BM25:
         scorer: Scorer = _words(folder, len(ids))
@@ -197,6 +232,9 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
 
 def _words(folder: Path, count: int) -> bm25.BM25:
     with files.intact(folder / WEIGHTS) as path:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        unpacking.require_size(size, unpacking.LARGEST_FILE, path, packed=path.stat().st_size)
         weights = sparse.csr_matrix(sparse.load_npz(path))
         weights.check_format()
     with files.intact(folder / TERMS) as path:
@@ -213,6 +251,8 @@ def _dense(
 
     with files.intact(folder / VECTORS) as path:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        if vectors.dtype != np.float32:
+            raise ValueError(f"its numbers are {vectors.dtype}")
     embedder = embedder_of(model or settings["model"], **settings["options"])
     if vectors.shape != (len(texts), embedder.model.encoder.width):
         raise UserError("the index and its model do not fit", file=folder, hint=_CHANGED)
