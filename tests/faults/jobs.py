@@ -206,7 +206,7 @@ class Together:
 
 
 class Environment:
-    """Variables of the environment; None takes one away."""
+    """Variables of the environment; None removes one."""
 
     def __init__(self, **variables: str | None) -> None:
         self.variables = variables

@@ -90,7 +90,7 @@ def test_torchrun_on_two_agents(tmp_path):
         for rank in (0, 1)
     ]
     folder = require_one_run(tmp_path, *ended(agents))
-    # What they came to is there for one process, too.
+    # Their results are there for one process, too.
     again = command.cli("train", *RUN, cwd=tmp_path)
     assert again.folder == folder
 

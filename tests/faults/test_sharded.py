@@ -19,7 +19,7 @@ SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_s
 
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory):
-    """What two processes come to that are left alone."""
+    """The results of two undisturbed processes."""
     folder = tmp_path_factory.mktemp("alone")
     assert jobs.execute(jobs.config(folder, *SHARDED)) == 0
     return jobs.result(folder)
@@ -96,7 +96,7 @@ GRID = ("trainer=tp_sim", "trainer.devices=4")
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory):
-    """What one process comes to that is left alone."""
+    """The results of one undisturbed process."""
     folder = tmp_path_factory.mktemp("exact")
     assert jobs.execute(jobs.config(folder, *EXACT, "trainer=cpu")) == 0
     return jobs.result(folder)["metrics"]

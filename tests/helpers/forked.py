@@ -228,7 +228,7 @@ def _follow(answer: Any) -> NoReturn:
         pass  # nobody has wanted it
     except SystemExit as end:
         code = end.code
-    except BaseException:  # noqa: BLE001 - told, as an interpreter does
+    except BaseException:  # noqa: BLE001 - printed, as an interpreter does
         traceback.print_exc()
     finally:
         with contextlib.suppress(BaseException):

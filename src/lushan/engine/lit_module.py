@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -22,14 +22,26 @@ from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
+from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
+from lushan.engine import joint
 from lushan.engine.batch_plan import Batching, BatchPlan
-from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.distributed.shares import (
+    data_share,
+    model_share,
+    of_all_shares,
+    summed,
+    walks_together,
+)
 from lushan.engine.running import RunningTotals
 from lushan.errors import RunFailed
+from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
+
+if TYPE_CHECKING:
+    pass
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -157,11 +169,11 @@ class LitModule(pl.LightningModule):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
         return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """The validation split, or nothing."""
         return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> EvaluationLoader:
         """Return the loader of the split that is evaluated in full."""
         return self._evaluation_loader(self._tested_split)
 
@@ -194,13 +206,15 @@ class LitModule(pl.LightningModule):
         torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
+        losses = self._joint(batch) if self.task.joint else None
         for i, micro in enumerate(batch["micro"]):
             last = i + 1 == len(batch["micro"])
             weight = batch["weight"] if i < batch["real"] else 0.0
             # The ranks' gradients are averaged; times the number of ranks, that is their sum.
             scale = weight * ranks / (targets or 1)
-            with self._synchronised(last=last):
-                loss = self.through(self.task.loss, micro)
+            masks = self._masks(batch["pieces"][i])
+            with self._synchronised(last=last), dropout.masked(masks):
+                loss = self.through(self.task.loss if losses is None else losses[i], micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(self._with_penalty(loss * scale, last=last))
@@ -216,6 +230,27 @@ class LitModule(pl.LightningModule):
         self.running.tokens += batch["tokens"]
         if not left_out:
             self.running.learned(float(total), targets)
+
+    def _joint(self, batch: GlobalBatch) -> list[Callable[[nn.Module, Any], Tensor]]:
+        """Return the loss of each micro-batch among the examples of the global batch."""
+        rank, _ = data_share(self.trainer)
+        micro, own = batch["micro"], []
+        seeds = [mix(self.batching.seed, self.global_step, rank, i) for i in range(len(micro))]
+        for part, pieces, seed in zip(micro, batch["pieces"], seeds, strict=True):
+            with dropout.masked(self._masks(pieces)):
+                own.append(joint.vectors_of(self.task, self.through, part, seed))
+        counted = own[: batch["real"]] if batch["weight"] else []
+        shares = of_all_shares(self.trainer, [_moved(part, "cpu") for part in counted])
+        everything = [_moved(part, self.device) for share in shares for part in share]
+        first = sum(map(len, shares[:rank]))
+        parts = joint.parts_of(self.task, everything)[first : first + len(counted)]
+        padded = [*parts, *[None] * (len(micro) - len(parts))]
+        return [joint.term(self.task, p, seed) for p, seed in zip(padded, seeds, strict=True)]
+
+    def _masks(self, pieces: Pieces) -> dropout.Masks:
+        """Return what a micro-batch drops in this step, wherever it is computed."""
+        seed = mix(self.batching.seed, self.global_step)
+        return dropout.Masks(seed, pieces, self.device, share=model_share(self.trainer))
 
     def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
         """Clip the gradient, and return whether the guard skips the step."""
@@ -267,11 +302,13 @@ class LitModule(pl.LightningModule):
         smallest = min(loader.batches, key=lambda batch: int(loader.lengths[batch].sum()))
         self.model.train()
         for batch in [*loader.batches[:REHEARSED], smallest]:
-            for micro in loader.assemble(batch)["micro"]:
+            assembled = loader.assemble(batch)
+            for micro, pieces in zip(assembled["micro"], assembled["pieces"], strict=True):
                 moved = self.trainer.strategy.batch_to_device(micro, self.device)
-                with self.trainer.precision_plugin.train_step_context():
-                    loss = self.through(self.task.loss, moved)
-                loss.backward()
+                with dropout.masked(self._masks(pieces)):
+                    with self.trainer.precision_plugin.train_step_context():
+                        loss = self.through(self.task.loss, moved)
+                    loss.backward()
         self.zero_grad()
 
     @contextlib.contextmanager
@@ -377,11 +414,9 @@ class LitModule(pl.LightningModule):
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""
-        loss = (
-            torch.stack(self._losses).sum()
-            if self._losses
-            else torch.zeros((), dtype=torch.float64)
-        )
+        loss = torch.zeros((), dtype=torch.float64)
+        if self._losses:
+            loss = torch.stack(self._losses).sum()
         records, total = self._gather(self._records, float(loss))
         if split == VALIDATION and self.plan is not None:
             self.task.tune(self.tables[split], records)
@@ -396,3 +431,7 @@ class LitModule(pl.LightningModule):
         """Every rank's records and the sum of their losses, on every rank."""
         parts = of_all_shares(self.trainer, (records, loss))
         return [r for part, _ in parts for r in part], sum(value for _, value in parts)
+
+
+def _moved(part: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in part.items()}
