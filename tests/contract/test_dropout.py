@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import trained
 from tests.helpers import command, quick
+from tests.helpers.narrow import narrowed
 from tests.helpers.runs import LOSSES, losses
 
 SHORT = (
@@ -60,7 +61,7 @@ MICRO = {"images": "data.micro_tokens=40", "chat": "data.micro_tokens=200"}
 
 @pytest.mark.parametrize("case", quick.only(["ner", "causal"], CASES))
 def test_micro_batches_drop_the_same(case, tmp_path):
-    given = [*CASES[case], *SHORT]
+    given = narrowed([*CASES[case], *SHORT])
     whole = trained(tmp_path, *given, small=())
     parts = trained(
         tmp_path, *given, MICRO.get(case, "data.micro_tokens=64"), "name=parts", small=()
@@ -73,7 +74,7 @@ def test_micro_batches_drop_the_same(case, tmp_path):
 
 @pytest.mark.parametrize("case", quick.only([], CASES, long=set(CASES) - {"chat"}))
 def test_two_processes_drop_the_same(case, tmp_path):
-    given = [*CASES[case], *SHORT]
+    given = narrowed([*CASES[case], *SHORT])
     one = command.cli("train", *given, "name=one", cwd=tmp_path)
     two = command.cli("train", *given, "name=two", "trainer=ddp_sim", cwd=tmp_path, ranks=1)
     assert (one.code, two.code) == (0, 0), one.err + two.err
