@@ -231,13 +231,14 @@ class Checkpoints(AtBoundary):
         """Notes for the result: how the run was resumed, and how the best weights were chosen."""
         if not self.undefined:
             return self.resumed
-        undefined = (
-            f"{self.monitor} was undefined at {self.undefined} validations: none is the best"
-            if self.best_rank is not None and self.best_rank[0]
-            else f"{self.monitor} is undefined at every validation: the best checkpoint is the one "
-            f"with the lowest {LOSS}"
-        )
-        return [*self.resumed, undefined]
+        if self.best_rank is not None and self.best_rank[0]:
+            note = f"was undefined at {self.undefined} validations: none is the best"
+        else:
+            note = (
+                "is undefined at every validation: the best checkpoint is the one with the lowest "
+            )
+            note += LOSS
+        return [*self.resumed, f"{self.monitor} {note}"]
 
     # State
 

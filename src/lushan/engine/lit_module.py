@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -24,16 +24,19 @@ from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
+from lushan.engine import joint, rehearsal
 from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed import shares
 from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
-from lushan.engine.rehearsal import rehearse
 from lushan.engine.running import RunningTotals, Step, UnreadSteps
 from lushan.errors import RunFailed
 from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
+
+if TYPE_CHECKING:
+    pass
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -159,11 +162,11 @@ class LitModule(pl.LightningModule):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
         return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """The validation split, or nothing."""
         return self._evaluation_loader(VALIDATION) if VALIDATION in self.encoded else []
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> EvaluationLoader:
         """Return the loader of the split that is evaluated in full."""
         return self._evaluation_loader(self._tested_split)
 
@@ -196,6 +199,7 @@ class LitModule(pl.LightningModule):
         torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
+        losses = joint.losses_of(self, batch) if self.task.joint else None
         for i, micro in enumerate(batch["micro"]):
             last = i + 1 == len(batch["micro"])
             weight = batch["weight"] if i < batch["real"] else 0.0
@@ -203,7 +207,7 @@ class LitModule(pl.LightningModule):
             scale = weight * ranks / (targets or 1)
             masks = self.masks(batch["pieces"][i])
             with self._synchronised(last=last), dropout.masked(masks):
-                loss = self.through(self.task.loss, micro)
+                loss = self.through(self.task.loss if losses is None else losses[i], micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(self._with_penalty(loss * scale, last=last))
@@ -266,9 +270,7 @@ class LitModule(pl.LightningModule):
             return strategy.run(call, self.model, batch, freely=freely)
         return call(self.model, batch)
 
-    def rehearse(self) -> None:
-        """Go through the first batches beforehand, for compiled layers."""
-        rehearse(self)
+    rehearse = rehearsal.rehearse
 
     @contextlib.contextmanager
     def _synchronised(self, *, last: bool) -> Iterator[None]:

@@ -71,7 +71,7 @@ class RunningTotals:
     Attributes:
         loss: Of its shares, since it was last taken.
         targets: Of all shares, likewise.
-        epoch_loss: As `loss`, for whoever takes it once an epoch.
+        epoch_loss: As `loss`, taken once an epoch.
         epoch_targets: As `targets`, likewise.
         examples: All that were trained on, each counted every time it came.
         tokens: Likewise.
@@ -92,7 +92,7 @@ class RunningTotals:
         self.epoch_targets += targets
 
     def take(self, scope: str = "") -> tuple[float, float]:
-        """Return loss and targets since the last call, and begin anew.
+        """Return loss and targets since the last call, and reset both.
 
         Args:
             scope: Empty, or `epoch_`.

@@ -20,15 +20,22 @@ from lushan.errors import UserError
 from lushan.models import activations, projected_loss
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
-from lushan.models.backbone import Backbone, accepted, width_of
+from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
 from lushan.models.losses import wide
 from lushan.models.precision import in_autocast
 
 IGNORED = -100
+TOKEN_TYPES = "mm_token_type_ids"
+"""An argument of models whose positions follow from the sizes of images (M-RoPE)."""
 _PROBE = 6
 """Tokens of each text that a model is asked about, before anything is made of what it is."""
 _CLOSE = 1e-3
 """By how much logits of the same may differ."""
+
+
+def token_types(config: Any, ids: Tensor) -> Tensor:
+    """Return which tokens stand for images, 1, and which for text, 0; (B, L)."""
+    return (ids == getattr(config, "image_token_id", -1)).long()
 
 
 class LanguageModel(nn.Module):
@@ -41,6 +48,7 @@ class LanguageModel(nn.Module):
     Attributes:
         model: The same.
         config: Its config.
+        text_config: The part of it that is about text.
         width: Of the hidden states that are projected on the vocabulary.
         max_length: Tokens it can read, or None where positions set no bound.
         first_position: What the model calls a text's first place; RoBERTa begins with 2.
@@ -56,6 +64,7 @@ class LanguageModel(nn.Module):
         self.bidirectional = bidirectional
         self.model = model
         self.config = model.config
+        self.text_config = text_config_of(model.config)
         self.max_length = longest(model)
         self.first_position = first_position(model)
         self.compiled = False
@@ -135,7 +144,7 @@ class LanguageModel(nn.Module):
             states = self.hidden(**inputs)[learned]
         targets = labels[learned]
         found, right = [], []
-        size = projected_loss.piece(int(self.config.vocab_size), states.dtype)
+        size = projected_loss.piece(int(self.text_config.vocab_size), states.dtype)
         for start in range(0, len(targets), size):
             part, wanted = states[start : start + size], targets[start : start + size]
             scores = part if not self.projects else F.linear(part, *self._projection(part))
@@ -151,6 +160,8 @@ class LanguageModel(nn.Module):
         """Return whether a row of two documents has the logits that the two have alone."""
         if self.bidirectional and not packed_mask.takes_rows(self.config):
             return False
+        if TOKEN_TYPES in self._accepted:  # places follow from the sizes of images
+            return False
         alone, packed = self._two_documents()
         one, other = self._asked(alone), self._asked(packed)
         return torch.allclose(one.flatten(0, 1), other[0], atol=_CLOSE)
@@ -158,9 +169,10 @@ class LanguageModel(nn.Module):
     def _two_documents(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Two documents as two rows, and as one."""
         device = next(self.model.parameters()).device
-        ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.config.vocab_size)
+        ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.text_config.vocab_size)
         # RoBERTa gives padding no place of its own.
-        ids[ids == self.config.pad_token_id] = (self.config.pad_token_id or 0) + 1
+        padding = self.text_config.pad_token_id
+        ids[ids == padding] = (padding or 0) + 1
         places = torch.arange(_PROBE, device=device).repeat(2)[None]
         return {"input_ids": ids.view(2, _PROBE)}, {"input_ids": ids, "position_ids": places}
 
@@ -181,8 +193,11 @@ class LanguageModel(nn.Module):
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs that this model takes; no cache, which would hide where documents end."""
         known = {name: value for name, value in inputs.items() if name in self._accepted}
-        if "use_cache" in self._accepted:
+        # A model of parts hands it on to its language model.
+        if "use_cache" in self._accepted or self.text_config is not self.config:
             known["use_cache"] = False
+        if TOKEN_TYPES in self._accepted and "input_ids" in inputs:
+            known[TOKEN_TYPES] = token_types(self.config, inputs["input_ids"])
         if "position_ids" in inputs and not self.bidirectional:
             self._attend(inputs["position_ids"].device)
         elif "position_ids" in inputs:
@@ -196,8 +211,9 @@ class LanguageModel(nn.Module):
         """Have rows of documents attended to one by one, where that is quicker and the same."""
         if self._by_document is None:
             self._by_document = False  # for the question itself, which comes by here
-            self._by_document = varlen.possible(self.config, device) and self._allows_by_document()
-        varlen.choose(self.config, self._by_document and not self.compiled)
+            able = varlen.possible(self.text_config, device)
+            self._by_document = able and self._allows_by_document()
+        varlen.choose(self.text_config, self._by_document and not self.compiled)
 
     @torch.no_grad()
     def _allows_by_document(self) -> bool:
@@ -262,7 +278,7 @@ def _is_projection(model: Any) -> bool:
     layer = model.get_output_embeddings()
     if not isinstance(layer, nn.Linear):
         return False
-    ids = torch.arange(_PROBE)[None] % int(model.config.vocab_size)
+    ids = torch.arange(_PROBE)[None] % int(text_config_of(model.config).vocab_size)
     inputs = {"input_ids": ids.to(layer.weight.device)}
     if getattr(model.config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = inputs["input_ids"]

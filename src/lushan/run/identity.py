@@ -248,9 +248,9 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def lookup(config: Mapping[str, Any], key: str) -> Any:
+def lookup(config: Mapping[str, Any], key: str) -> object:
     """Return the value of a dotted key, `ABSENT` where there is none."""
-    node: Any = config
+    node: object = config
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
             return ABSENT
@@ -329,12 +329,12 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and (one == other or repr(one) == repr(other) == "nan")
 
 
-def _typed(value: object) -> Any:
+def _typed(value: object) -> object:
     """Make sure that different values give different JSON."""
     if isinstance(value, Mapping):
         # JSON has only text as keys; 1 and "1" are two keys of a YAML mapping.
         return {
-            key if isinstance(key, str) else f"\0{key!r}": _typed(item)
+            key if isinstance(key, str) and key[:1] != "\0" else f"\0{key!r}": _typed(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -140,16 +140,16 @@ def best_fit(lengths: NDArray[np.integer], capacity: int) -> Rows:
 
 
 def joined(features: list[dict[str, Any]]) -> dict[str, Any]:
-    """Join features to one row: lists end to end, `length` and `targets` added up.
+    """Join features to one row: lists and arrays end to end, `length` and `targets` added up.
 
     `pieces` has the length of each one. Other numbers are those of the first.
     """
-    row = {
-        name: np.concatenate([f[name] for f in features])
-        if isinstance(value, np.ndarray) and value.ndim
-        else value
-        for name, value in features[0].items()
-    }
+    row = dict(features[0])
+    for name, value in features[0].items():
+        if isinstance(value, np.ndarray) and value.ndim:
+            row[name] = np.concatenate([f[name] for f in features])
+        elif isinstance(value, list):
+            row[name] = [item for feature in features for item in feature[name]]
     for name in ("length", "targets"):
         if name in row:
             row[name] = sum(np.asarray([f[name] for f in features]).tolist())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,16 @@ from lushan.compat.transformers import attention_of, set_attention
 from lushan.models import dropout
 from lushan.models.attention.packed_mask import begins
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 NAME = "by_document"
 """Name of this kind of attention in transformers, registered by `choose`."""
 WHOLE = "sdpa"
 """The kind whose place it takes, and which does all that is no row of documents."""
 
 
-def possible(config: Any, device: torch.device) -> bool:
+def possible(config: PreTrainedConfig, device: torch.device) -> bool:
     """Return whether it may replace a model's attention; whether documents stay apart is probed.
 
     Of images in a text a mask says what sees what, and here there is none.
@@ -35,7 +38,7 @@ def possible(config: Any, device: torch.device) -> bool:
     return kind == WHOLE and device.type == "cpu" and images is None
 
 
-def choose(config: Any, by_document: bool) -> None:
+def choose(config: PreTrainedConfig, by_document: bool) -> None:
     """Have a model attend to documents one by one, or under its own mask again."""
     if by_document:
         _register()
