@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,3 +62,20 @@ def leave_generation_alone(model: Any) -> None:
     places; the mark is the model's.
     """
     model._is_fsdp_managed_module = False
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Hide the progress bar, and the report of weights that a model has no use for."""
+    from transformers import utils
+
+    logging: Any = utils.logging
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

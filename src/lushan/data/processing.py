@@ -84,14 +84,15 @@ def vocabulary(processor: Processor) -> dict[str, int]:
 
 
 @configurable
-def pretrained(path: str, prefix_space: bool = True) -> Processor:
+def pretrained(path: str, prefix_space: bool = True, scripts: list[str] | None = None) -> Processor:
     """Load the processor of a checkpoint: its tokenizer, its image processor, or both in one.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
             every word of a sentence that is already split, as if a space stood before it. Others
             do not know the difference.
+        scripts: As in `model`, which is to have the same.
 
     Raises:
         UserError: There is none, or its tokenizer has no fast version.
@@ -99,7 +100,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Processor:
     if is_run(path):
         processor = stored(Path(path).expanduser())
     else:
-        place = hub.find(path, key="processor.path")
+        place = hub.find(path, key="processor.path", scripts=scripts)
         with hub.explained(place, key="processor.path", what="processor"):
             processor = read(place)
     tokenizer = tokenizer_of(processor)
@@ -152,7 +153,9 @@ def fingerprint(processor: Processor) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def require_same_ids(processor: Processor, path: str, *, key: str) -> str | None:
+def require_same_ids(
+    processor: Processor, path: str, *, key: str, scripts: list[str] | None = None
+) -> str | None:
     """Refuse a tokenizer whose ids are other tokens to the weights that will read them.
 
     Args:
@@ -160,6 +163,7 @@ def require_same_ids(processor: Processor, path: str, *, key: str) -> str | None
         path: Where the weights come from, with the tokenizer that they were trained with; nothing
             is compared where there is none.
         key: What named `path`, for the error.
+        scripts: What the weights' vocabulary is pruned to; see `pretrained`.
 
     Returns:
         A note where a few ids differ, as of unused ones that were given a meaning.
@@ -169,7 +173,7 @@ def require_same_ids(processor: Processor, path: str, *, key: str) -> str | None
     """
     tokenizer = tokenizer_of(processor)
     try:
-        other = None if tokenizer is None else tokenizer_of(pretrained(path))
+        other = None if tokenizer is None else tokenizer_of(pretrained(path, scripts=scripts))
     except UserError:
         return None
     if tokenizer is None or other is None:

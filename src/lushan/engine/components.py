@@ -18,9 +18,9 @@ from lushan.audit import shared
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
-from lushan.data import processing
+from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.source import Corpus, Source, Windows, code_hash
+from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
@@ -157,8 +157,10 @@ def tokenizer_notes(cfg: Mapping[str, Any], processor: Processor) -> list[str]:
     notes = []
     for key, place in places.items():
         known = isinstance(place, str) and (key == "model.path" or is_run(place))
-        if known and cfg["processor"].get("path") != place:
-            notes.append(processing.require_same_ids(processor, place, key=key))
+        scripts = cfg["model"].get("scripts") if key == "model.path" else None
+        own = cfg["processor"].get("path") == place
+        if known and not (own and cfg["processor"].get("scripts") == scripts):
+            notes.append(processing.require_same_ids(processor, place, key=key, scripts=scripts))
     return [note for note in notes if note is not None]
 
 
@@ -320,7 +322,8 @@ def encoder_of(
 
     def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:
         within = task.limits(limits, split)
-        parts = [split, content, source.options(), words, task.options()]
+        places = hash_json(list(references.places(table)))  # of files that rows go on naming
+        parts = [split, content, places, source.options(), words, task.options()]
         return encode(
             table,
             lambda rows, first: task.encode(rows, first, processor, within),

@@ -29,6 +29,8 @@ _STEP = 0x9E3779B97F4A7C15 - 2**64
 """Between counters (Steele et al., 2014): odd, and with as many ones as zeros."""
 _SHARED = Pieces(np.array([-1]), np.array([0]), np.array([1]))
 """Stands for the rows of a state that is no example's, such as a table of positions."""
+_PART = 2**40
+"""Between the numbers of a feature's parts; there are fewer features."""
 _LEVELS = 2**16
 _LAYERS = 16
 """Whose keys are made together."""
@@ -235,6 +237,28 @@ def masked(masks: Masks) -> Iterator[None]:
         _active.pop()
         if not _active:
             _put(_dropout, _attention)
+
+
+@contextlib.contextmanager
+def of_parts(rows: Sequence[int], parts: Sequence[int]) -> Iterator[None]:
+    """Have what a model is given be parts of the micro-batch's features, with masks of their own.
+
+    Args:
+        rows: The row of the micro-batch that each belongs to, where a row is a feature.
+        parts: Which part of it each is.
+    """
+    masks = active()
+    if masks is None:
+        yield
+        return
+    pieces, keys = masks.pieces, masks._keys
+    numbers = pieces.numbers[np.asarray(rows, np.int64)] + (np.asarray(parts, np.int64) + 1) * _PART
+    each = np.ones(len(numbers), np.int64)
+    masks.pieces, masks._keys = Pieces(numbers, each, each), {}
+    try:
+        yield
+    finally:
+        masks.pieces, masks._keys = pieces, keys
 
 
 def recomputed() -> tuple[contextlib.AbstractContextManager[None], Any]:

@@ -130,6 +130,7 @@ def pretrained(
     dropout: float | None = None,
     attention: str | None = None,
     gradient_checkpointing: bool = False,
+    scripts: list[str] | None = None,
     *,
     vocab_size: int | None = None,
     pad_token_id: int | None = None,
@@ -139,11 +140,13 @@ def pretrained(
     """A model with the weights of a checkpoint, in float32.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         dropout: Share of hidden features and attention that training drops, instead of the
             checkpoint's own.
         attention: See `fresh`.
         gradient_checkpointing: See `fresh`.
+        scripts: Of an E5 file: keep only those pieces of the vocabulary whose letters are of these
+            scripts (`[latin,cjk]`), and their embeddings.
         vocab_size: See `fresh`.
         pad_token_id: See `fresh`.
         auto_class: See `fresh`.
@@ -160,6 +163,7 @@ def pretrained(
         pad_token_id=pad_token_id,
         dropout=dropout,
         attention=attention,
+        scripts=scripts,
     )
     made = _checkpointed(wrap(model), gradient_checkpointing)
     made.new_weights = new

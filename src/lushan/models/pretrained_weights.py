@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lushan.checkpoint.weights import Damaged, load_weights
+from lushan.compat.transformers import silenced
 from lushan.errors import UserError
 from lushan.models.architectures import auto, class_of, options_of
 from lushan.run import checksums
@@ -40,18 +40,20 @@ def read(
     pad_token_id: int | None = None,
     dropout: float | None = None,
     attention: str | None = None,
+    scripts: Sequence[str] | None = None,
 ) -> tuple[Any, list[str]]:
     """A model of transformers with the weights of a place, in float32, and which of them are new.
 
     Weights that are new and weights that were not used are listed.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         auto_class: Name of the Auto class that chooses the model's class.
         vocab_size: Of the tokenizer; None where there is none.
         pad_token_id: Likewise.
         dropout: Share that training drops, instead of the checkpoint's own.
         attention: See `architectures.options_of`.
+        scripts: See `encoders.pretrained`.
 
     Raises:
         UserError: It cannot be read, lacks too much, or has fewer tokens than the tokenizer.
@@ -60,8 +62,8 @@ def read(
     run = is_run(folder)
     key = "model.path"
     own = hub.local(checksums.verified(folder, ENCODER), key=key) if run else None
-    place = own or hub.find(path, key=key)
-    with hub.explained(place, key="model.path", what="model"), _silence():
+    place = own or hub.find(path, key=key, scripts=scripts)
+    with hub.explained(place, key="model.path", what="model"), silenced():
         import transformers
 
         config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
@@ -179,20 +181,3 @@ def _refuse_missing(missing: list[str], path: str) -> None:
             value=path,
             hint="Is it of another architecture than its config.json says?",
         )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the progress bar, and the report of weights that an encoder has no use for."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -88,17 +88,21 @@ class Task(TaskMetrics):
             name = f"{type(self).__name__}.record_fields"
             raise UserError(str(error), key="task", value=name) from error
 
-    @abc.abstractmethod
     def prepare(self, corpus: Corpus) -> None:
-        """Learn the labels from the training split; a label only evaluation has is a UserError."""
+        """Learn the labels from the training split; by default there are none.
 
-    @abc.abstractmethod
+        Raises:
+            UserError: A label stands in an evaluation split alone.
+        """
+        del corpus
+
     def state(self) -> dict[str, Any]:
         """Return what `prepare` learned, as JSON."""
+        return {}
 
-    @abc.abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave, instead of `prepare`."""
+        del state
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
@@ -189,6 +193,24 @@ class Task(TaskMetrics):
     @abc.abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss summed (not averaged) over the batch's targets, a float32 scalar."""
+
+    joint: bool = False
+    """Whether the loss compares the examples of a global batch with one another. It is then that of
+    `joint_losses` over the `vectors` of all of them, however they are shared out; `loss` is that of
+    one batch by itself."""
+
+    def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return what the examples of a batch are compared by, of a task that is `joint`.
+
+        Each tensor has its examples, or parts of them, along the first dimension, and those of
+        several batches are joined there; the first has a row an example. Floating-point ones get
+        gradients.
+        """
+        raise AssertionError(f"{type(self).__name__} is not joint: {model}, {len(batch)}")
+
+    def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example among all, (N,), from `vectors`."""
+        raise AssertionError(f"{type(self).__name__} is not joint: {len(vectors)}")
 
     @abc.abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
