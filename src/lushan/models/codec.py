@@ -151,7 +151,12 @@ class Guidance:
 
 
 def draw(
-    model: Any, codec: Codec, prompts: Sequence[Sequence[int]], settings: Settings, scale: float
+    model: Any,
+    codec: Codec,
+    prompts: Sequence[Sequence[int]],
+    settings: Settings,
+    scale: float,
+    numbers: Sequence[int] = (),
 ) -> list[list[int]]:
     """Draw images.
 
@@ -161,13 +166,16 @@ def draw(
         prompts: From `drawing_prompt`, each with `settings.num_samples` images.
         settings: How codes are drawn.
         scale: Of the guidance; see `Guidance`.
+        numbers: The number of each prompt's first image, where the same prompt stands there more
+            than once and is to get other images; 0 by default.
 
     Returns:
         The codes of each image, the images of a prompt side by side.
     """
     copies = settings.num_samples
     rows = [list(prompt) for prompt in prompts for _ in range(copies)]
-    seeds = [mix(settings.seed, i % copies, *row) for i, row in enumerate(rows)]
+    firsts = [number for number in numbers or [0] * len(prompts) for _ in range(copies)]
+    seeds = [mix(settings.seed, firsts[i] + i % copies, *row) for i, row in enumerate(rows)]
     before: list[Any] = []
     if scale != 1:
         rows, seeds, before = rows + [codec.drawing_prompt([])] * len(rows), seeds * 2, [scale]

@@ -55,7 +55,7 @@ class MultimodalLM(LanguageTask):
 
     Args:
         images: Makes the codec of images; see `lushan.models.image_codecs`.
-        drop_prompt: Share of the texts that training leaves away, for guidance.
+        drop_prompt: Share of the texts that training drops, for guidance.
         guidance: How far drawing is led away from images without a text; 1 is not at all.
         temperature: Of drawing; 0 takes the likeliest code each time.
         top_k: Of drawing: only so many of the likeliest codes; 0 is all.
@@ -247,7 +247,8 @@ class MultimodalLM(LanguageTask):
         drawn = [row for row, flag in enumerate(batch["drawn"].tolist()) if flag]
         if drawn:
             prompts = [[*ids[row][: skips[row]], self.codec.begin] for row in drawn]
-            made = coding.draw(network, self.codec, prompts, self.settings, self.guidance)
+            numbers = [int(batch["example"][row]) for row in drawn]
+            made = coding.draw(network, self.codec, prompts, self.settings, self.guidance, numbers)
             for row, codes, text in zip(drawn, made, self._captions(network, made), strict=True):
                 found[row] |= {"codes": codes, "round_trip": text}
         shown = [row for row in range(len(found)) if row not in set(drawn)]

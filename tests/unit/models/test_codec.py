@@ -118,6 +118,16 @@ def test_a_drawing_does_not_depend_on_the_others(codec, model, scale):
     assert other != together
 
 
+def test_the_same_prompt_again_is_another_image_by_its_number(codec, model):
+    (ids,) = codec.text_ids(["a red circle"])
+    prompts = [codec.drawing_prompt(ids)] * 4
+    found = coding.draw(model, codec, prompts, Settings(), 2.0, [5, 6, 7, 5])
+    assert found[0] == found[3]
+    assert len(set(map(tuple, found))) > 1
+    two = coding.draw(model, codec, prompts[:1], Settings(num_samples=2), 2.0, [5])
+    assert two == found[:2]
+
+
 def test_guided_by_one_is_not_guided(codec, model):
     prompts = [codec.drawing_prompt(ids) for ids in codec.text_ids(["a red circle", "blue"])]
     greedy = Settings(greedy=True)
