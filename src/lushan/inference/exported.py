@@ -21,6 +21,7 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
+from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
@@ -28,7 +29,7 @@ from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
 
-FILE, HEAD = "lushan.json", "lushan_head.safetensors"
+FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
