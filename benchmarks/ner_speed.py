@@ -52,7 +52,7 @@ def main() -> None:
             result = peer("bare_ner", *overrides, f"paths.output_dir={folder}/bare")
             return result["examples"] / result["seconds"]
 
-        lushan(-1)  # fills the cache, and tells how many examples a batch has
+        lushan(-1)  # fills the cache, and says how many examples a batch has
         alike = round(shapes["batch"])
         systems = {
             "lushan": lushan,

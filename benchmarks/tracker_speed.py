@@ -72,7 +72,7 @@ def states(silent: int, refusing: int) -> dict[str, dict[str, str] | None]:
 
 @dataclasses.dataclass
 class Measured:
-    """What one run came to.
+    """The figures of one run.
 
     Attributes:
         rate: Milliseconds of a later step, by the clock.

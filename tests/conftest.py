@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,6 +38,9 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 * 2**30:
 # Processes that tests start inherit what `nohup` has set; a closed terminal is one of the tests.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+QUICK, SLOW = 0.1, 5.0
+"""Seconds of a test, and of one that is marked as slow without a number."""
+
 # Nothing a test does may reach somebody's account, whatever the shell around it is logged in to.
 for variable in ("WANDB_API_KEY", "HF_TOKEN"):
     os.environ.pop(variable, None)
@@ -57,6 +61,27 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """
     if item.get_closest_marker("slow") is None:
         item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+def _group(item: pytest.Item) -> str:
+    names = {mark.args[0] for mark in item.iter_markers("xdist_group")}
+    return "_".join(sorted(names)) or item.nodeid
+
+
+def _seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("slow")
+    return QUICK if mark is None else next(iter(mark.args), SLOW)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, or one worker waits for the other at the end."""
+    if not IN_WORKER:
+        return
+    seconds: Counter[str] = Counter()
+    for item in items:
+        seconds[_group(item)] += _seconds(item)
+    items.sort(key=lambda item: -seconds[_group(item)])
 
 
 # A busy machine is no fault of a test.

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from lushan.configurable import Within, configurable
-from lushan.errors import UserError
+from lushan.errors import UserError, did_you_mean
 
 _EMBEDDING = re.compile(r"embed|\.encoder\.LayerNorm\.")
 """Beside lookup tables themselves what belongs to them, such as their norm or projection; also
@@ -37,6 +37,7 @@ def grouped(
     layer_decay: float = 1.0,
     head_lr: float | None = None,
     freeze: Sequence[str] = (),
+    module_lr: Mapping[str, float] | None = None,
     *,
     model: nn.Module,
 ) -> torch.optim.Optimizer:
@@ -53,6 +54,8 @@ def grouped(
         head_lr: Learning rate of everything that is not the encoder, instead of `lr`.
         freeze: Patterns such as `*embeddings*` or `encoder.*.layer.[0-3].*`, of the names of
             weights that do not learn.
+        module_lr: Learning rates instead of `lr`, by the name of a module inside the model, such as
+            `vision_tower`, `multi_modal_projector` or `language_model`.
         model: With the parts `encoder` and `head`.
 
     Raises:
@@ -60,6 +63,7 @@ def grouped(
     """
     freeze_weights(model, freeze)
     _check(algorithm, lr, weight_decay, layer_decay, head_lr)
+    rates = _rates(model, module_lr or {})
     encoder: Any = model.encoder
     depths = _depths(encoder)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -67,7 +71,9 @@ def grouped(
         if not weight.requires_grad:
             continue
         below = depths.get(id(weight))
-        rate = (lr if head_lr is None else head_lr) if below is None else lr * layer_decay**below
+        usual = lr if below is not None or head_lr is None else head_lr
+        own = next((rates[part] for part in name.split(".") if part in rates), usual)
+        rate = own if below is None else own * layer_decay**below
         # Norms and biases are vectors, and no matrix is one.
         decay = weight_decay if weight.ndim > 1 and not _FACTOR.search(name) else 0.0
         groups.setdefault((rate, decay), []).append(weight)
@@ -105,6 +111,23 @@ def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
             )
         for weight in chosen:
             weight.requires_grad_(False)
+
+
+def _rates(model: nn.Module, module_lr: Mapping[str, float]) -> Mapping[str, float]:
+    """Return the rates of modules, which must be there.
+
+    Raises:
+        UserError: One is not, or its rate is below 0.
+    """
+    known = dict.fromkeys(part for name, _ in model.named_parameters() for part in name.split("."))
+    for name, rate in module_lr.items():
+        key = f"optimizer.module_lr.{name}"
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise UserError("the model has no module of this name", key=key, value=rate, hint=near)
+        if not (rate >= 0 and math.isfinite(rate)):
+            raise UserError("must be 0 or more", key=key, value=rate)
+    return module_lr
 
 
 def _check(

@@ -34,7 +34,8 @@ def composed(group, option):
     if group.startswith("hydra/sweeper/"):
         overrides.insert(0, "hydra/sweeper=search")
     if group == "processor":
-        overrides += ["model=pretrained"] if option == "pretrained" else ["model=bert_tiny"]
+        of_model = option if option in ("pretrained", "e5_small") else "bert_tiny"
+        overrides += [f"model={of_model}"]
         overrides.sort()  # the tokenizer after the model, which chooses one
     cfg = compose(overrides)
     # What a user must write: `data.dir=FOLDER`, `model.path=FOLDER`.

@@ -62,7 +62,7 @@ def case(family, name):
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_parts_that_are_merged_come_to_the_whole(family, name):
+def test_parts_that_are_merged_give_the_whole(family, name):
     metric, predictions, targets = case(family, name)
     whole, parts = copy.deepcopy(metric), [copy.deepcopy(metric) for _ in range(3)]
     whole.update(predictions, targets)
@@ -71,7 +71,7 @@ def test_parts_that_are_merged_come_to_the_whole(family, name):
         part.update(predictions[start:end], targets[start:end])
     parts[0].merge_state(parts[1])
     parts[0].merge_state(parts[2])
-    reported = measured({name: metric}, predictions, targets, full=False).values[name]
+    reported = measured({name: metric}, predictions, targets, full=False).metrics[name]
     assert float(parts[0].compute()) == pytest.approx(float(whole.compute()))
     assert float(whole.compute()) == pytest.approx(reported)
 

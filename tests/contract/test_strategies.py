@@ -76,7 +76,7 @@ def losses(done):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What one process comes to."""
+    """The results of one process."""
     return trained(tmp_path_factory.mktemp("alone"), "trainer=cpu", "name=alone")
 
 

@@ -19,6 +19,18 @@ PRIVATE = re.compile(
     re.IGNORECASE,
 )
 """Words of a private register, for which the field has another: evaluate, resume, remove."""
+TABLE = re.compile(
+    r"\b(judg\w*|told|go(es)? on from|went on from|c(a|o)mes? to|is at it|blot(s|ted)?|"
+    r"le(ave|aves|aving|ft) (\S+ )?away)\b",
+    re.IGNORECASE,
+)
+"""Those that no line of code or test says either."""
+CODE = [
+    path
+    for folder in ("src", "tests", "benchmarks", "scripts", "examples")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".js", ".css", ".md") and path != Path(__file__)
+]
 COMMANDS = [
     path
     for path in sorted((ROOT / "src" / "lushan" / "cli").glob("*.py"))
@@ -34,6 +46,19 @@ def _helps(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)):
             yield node.lineno, text
+
+
+def test_code_and_its_files() -> None:
+    wrong = [str(path.relative_to(ROOT)) for path in CODE if TABLE.search(path.stem)]
+    wrong += [
+        f"{path.relative_to(ROOT)}:{number}: {found[0]}"
+        for path in CODE
+        if path != EXAMPLES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (found := TABLE.search(line.replace("_", " ")))
+    ]
+    assert len(CODE) > 500
+    assert wrong == []
 
 
 def test_messages_and_help() -> None:

@@ -10,7 +10,7 @@ from tests.helpers import shared
 
 @pytest.fixture(scope="session")
 def left_alone():
-    """What runs left alone come to, by their overrides; look, do not touch: all workers do."""
+    """Results of undisturbed runs, by their overrides; all workers read them and change none."""
 
     def get(*overrides):
         def make(folder):

@@ -186,7 +186,7 @@ with tempfile.TemporaryDirectory() as _folder:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a command came to: exit code, standard output, standard error, written files.
+    """The outcome of a command: exit code, standard output, standard error, written files.
 
     Attributes:
         metrics: Those of all runs, afterwards.
@@ -207,7 +207,7 @@ class Answer:
 VARYING = re.compile(
     r"(?<!\w)\d+(\.\d+)? ?(s|min|h|d|ms)\b|\d{4}-\d\d-\d\d[T ][\d:.+]*|[\d.,]+ ?\w*/s\b"
 )
-"""Times and what hangs on them, which no two runs share."""
+"""Times and what depends on them, which no two runs share."""
 
 
 WRITTEN = ("", ".html", ".json", ".jsonl", ".md", ".safetensors")

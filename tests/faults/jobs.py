@@ -14,6 +14,7 @@ from typing import Any
 from lushan.config.check import check
 from lushan.config.compose import compose
 from tests.helpers import forked
+from tests.helpers.narrow import narrowed
 
 SMALL = [
     "data=sample_ner",
@@ -36,7 +37,7 @@ Fault = Callable[[], None]
 def config(folder: Path, *overrides: str) -> dict[str, Any]:
     """A checked config of a small run whose folder is below `folder`."""
     lines = [*SMALL, f"paths.output_dir={folder}", *overrides]
-    return check(compose(lines))
+    return check(compose(narrowed(lines)))
 
 
 def execute(cfg: dict[str, Any], fault: Fault | None = None, **options: Any) -> int:
@@ -109,6 +110,7 @@ def watch(path: Path) -> None:
     def watched(self: Any, batch: Any, batch_idx: int) -> None:
         number, before = self.global_step, self.running.loss
         step(self, batch, batch_idx)
+        self.settle()
         loss = (self.running.loss - before).hex()
         with path.open("a") as file:
             file.write(json.dumps([number, loss, sorted(batch["examples"])]) + "\n")
@@ -205,7 +207,7 @@ class Together:
 
 
 class Environment:
-    """Variables of the environment; None takes one away."""
+    """Variables of the environment; None removes one."""
 
     def __init__(self, **variables: str | None) -> None:
         self.variables = variables

@@ -13,7 +13,7 @@ from lushan.errors import UserError
 from lushan.text import tokenizers
 from tests.faults import jobs
 from tests.faults.test_resume import numbers, require_equal
-from tests.helpers import quick
+from tests.helpers import narrow, quick
 
 ADALORA = ("peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2")
 LR = "optimizer.lr=0.01"
@@ -78,7 +78,7 @@ def test_killed_and_started_again(place, tmp_path, left_alone):
 def killed(tmp_path_factory):
     """A run with AdaLoRA that was killed in its last epoch."""
     folder = tmp_path_factory.mktemp("killed")
-    cfg = jobs.config(folder, LR, *ADALORA)
+    cfg = jobs.config(folder, LR, *ADALORA, *narrow.WIDE)
     assert jobs.execute(cfg, jobs.at_step(20)) == 137
     return folder
 

@@ -104,7 +104,7 @@ def composed(case, folder):
 def require_equal(case, fatal, alone, tmp_path, moments, monkeypatch):
     cfg = config(case, tmp_path, monkeypatch)
     again = deaths.lives(cfg, tmp_path / f"dies {len(list(tmp_path.iterdir()))}", moments, fatal)
-    assert moments.fatal == set(), "it did not come to these moments"
+    assert moments.fatal == set(), "it did not reach these moments"
     assert again == alone, fatal
 
 

@@ -18,7 +18,7 @@ from lushan.checkpoint.io import FolderIO, newest
 from lushan.checkpoint.weights import SUMS, WEIGHTS, Damaged, load_weights
 from lushan.run.files import sha256_file, write_json
 from tests.faults import jobs
-from tests.helpers import forked, quick
+from tests.helpers import forked, narrow, quick
 
 STEPS = 24
 
@@ -79,7 +79,7 @@ def test_tensors_that_share_memory_come_back(tmp_path):
 @pytest.mark.slow
 @pytest.mark.fault(17)
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
-    cfg = jobs.config(tmp_path)
+    cfg = jobs.config(tmp_path, *narrow.WIDE)
     assert jobs.execute(cfg, jobs.LargestFile(200_000, from_step=7)) == 1
     folder = jobs.run_folder(tmp_path) / "checkpoints"
     found, complaints = newest(folder)
@@ -96,8 +96,9 @@ def test_a_folder_without_write_permission_is_refused_before_the_first_step(tmp_
     output.mkdir()
     cfg = jobs.config(output, f"paths.cache_dir={tmp_path}")
     output.chmod(0o555)
+    temporary = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to(tempfile.gettempdir()):
+        if folder != Path(temporary) and folder.is_relative_to(temporary):
             folder.chmod(folder.stat().st_mode | 0o005)
         elif folder.stat().st_mode & 0o001 == 0:
             pytest.skip(f"another user cannot enter {folder}, where temporary folders are")
@@ -132,7 +133,8 @@ def test_a_small_disk_that_fills_up(kilobytes, inside, tmp_path):
         pytest.skip("this process may not mount")
     try:
         cache = output if inside else tmp_path
-        cfg = jobs.config(output, f"paths.cache_dir={cache}", "callbacks.checkpoints.keep=50")
+        keep = "callbacks.checkpoints.keep=50"
+        cfg = jobs.config(output, f"paths.cache_dir={cache}", keep, *narrow.WIDE)
         assert jobs.execute(cfg) == 1
         printed = jobs.error(output)
         assert "Traceback" not in printed

@@ -24,7 +24,7 @@ def result_of(run):
 
 
 def files_of(run):
-    """Names of the files that a reader may find, less what tells of owners and logs."""
+    """Names of the files that a reader may find, less those of owners and logs."""
     names = (p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file())
     return sorted(name for name in names if not name.startswith(".owner"))
 

@@ -45,7 +45,7 @@ def test_each_file_of_a_run_may_be_one(ner_run, tmp_path):
         shutil.copytree(ner_run, run)
         (run / name).unlink()
         os.mkfifo(run / name)
-        RunFolder(run).status()  # for tables, which look at many
+        RunFolder(run).status()  # for tables, which read many
         with pytest.raises(UserError, match="a pipe, a socket or a device") as caught:
             load.load(run)
         assert caught.value.file == str(run / name)

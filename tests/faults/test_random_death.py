@@ -16,6 +16,7 @@ import pytest
 from tests.faults import jobs
 from tests.faults.test_resume import curve, numbers
 from tests.helpers import command
+from tests.helpers.narrow import narrowed
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +24,12 @@ MOMENTS = int(os.environ.get("LUSHAN_DEATHS", "1"))
 SEED = int(os.environ.get("LUSHAN_DEATH_SEED") or random.SystemRandom().randrange(10**6))
 IMPORT = 4.0
 """Seconds within which a fresh interpreter is killed: it imports, composes and begins."""
-TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4", "trainer.max_epochs=2")
+SHORT = ("data.limit=32", "trainer.max_epochs=2")
+"""Few steps; a state is saved after each third, and where an epoch ends."""
+TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
 CHAT = (
     *("task=chat", "task.generate_examples=4", "task.max_new_tokens=4", "data=sample_chat"),
-    *("model=gpt2_tiny", "model.config.n_embd=32", "data.limit=24"),
+    *("model=gpt2_tiny", "data.limit=24"),
 )
 TASKS = {
     "ner": (),
@@ -34,7 +37,7 @@ TASKS = {
     "causal": ("task=causal_lm", "model=gpt2_tiny", *TEXT),
     "masked": ("task=masked_lm", *TEXT),
     "seq2seq": (
-        *("task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "data=sample_pairs"),
+        *("task=seq2seq", "model=t5_tiny", "data=sample_pairs"),
         *("data.limit=24", "task.decoding.max_new_tokens=4"),
     ),
     "chat, LoRA": (*CHAT, "peft=lora"),
@@ -71,7 +74,7 @@ def test_killed_anywhere(task, tmp_path):
 def kill_after(moment, folder, task, fresh):
     """Kill a run when it is so many seconds old; a fresh interpreter has its imports before it."""
     if fresh:
-        words = ("train", *jobs.SMALL, *places(folder, task))
+        words = ("train", *narrowed([*jobs.SMALL, *places(folder, task)]))
         process = command.popen(*words, cwd=folder.parent)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=moment)
@@ -91,4 +94,4 @@ def config(folder, task):
 
 def places(folder, task):
     """The overrides of a task, and where its run is kept."""
-    return [f"paths.output_dir={folder}", f"paths.cache_dir={folder}-cache", *TASKS[task]]
+    return [f"paths.output_dir={folder}", f"paths.cache_dir={folder}-cache", *SHORT, *TASKS[task]]

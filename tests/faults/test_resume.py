@@ -10,7 +10,7 @@ import pytest
 
 from lushan.checkpoint.folder import STATE, WEIGHTS
 from tests.faults import jobs
-from tests.helpers import quick
+from tests.helpers import quick, shared
 
 STEPS = 24
 
@@ -219,23 +219,25 @@ def test_a_complete_run_that_lost_its_states_is_still_complete(tmp_path):
     assert jobs.result(tmp_path) == before
 
 
+def documents(folder):
+    """Write ninety documents of some letters."""
+    texts = ("".join("abcdefg"[(i * k) % 7] for k in range(i % 9 + 3)) for i in range(90))
+    lines = (json.dumps({"text": " ".join(text)}) + "\n" for text in texts)
+    (folder / "documents.jsonl").write_text("".join(lines))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 8, 13])
-def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path):
+def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path, left_alone):
     """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""
-    documents = ("".join("abcdefg"[(i * k) % 7] for k in range(i % 9 + 3)) for i in range(90))
-    file = tmp_path / "documents.jsonl"
-    file.write_text("".join(json.dumps({"text": " ".join(d)}) + "\n" for d in documents))
+    file = shared.once("documents", documents) / "documents.jsonl"
     stream = (
         *("task=causal_lm", "model=gpt2_tiny", "data=stream", f"data.path={file}"),
         *("data.limit=null", "data.window_documents=20", "data.validation=10", "data.test=null"),
         *("data.max_length=32", "data.batch_examples=4", "trainer.max_steps=18"),
     )
-    alone, killed = tmp_path / "alone", tmp_path / "killed"
-    for folder, faults in ((alone, (None,)), (killed, (jobs.at_step(step), None))):
-        cfg = jobs.config(folder, *stream, f"paths.cache_dir={folder}/cache")
-        for fault in faults:
-            code = jobs.execute(cfg, fault)
-        assert code == 0
-    require_equal(killed, alone)
-    assert numbers(alone)["steps"] == 18
+    cfg = jobs.config(tmp_path, *stream, f"paths.cache_dir={tmp_path}/cache")
+    assert jobs.execute(cfg, jobs.at_step(step)) == 137
+    assert jobs.execute(cfg) == 0
+    require_equal(tmp_path, left_alone(*stream))
+    assert numbers(tmp_path)["steps"] == 18

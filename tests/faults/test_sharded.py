@@ -19,7 +19,7 @@ SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_s
 
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory):
-    """What two processes come to that are left alone."""
+    """The results of two undisturbed processes."""
     folder = tmp_path_factory.mktemp("alone")
     assert jobs.execute(jobs.config(folder, *SHARDED)) == 0
     return jobs.result(folder)
@@ -80,8 +80,6 @@ def test_another_number_of_processes_is_refused_by_name(killed):
 EXACT = (
     "task=causal_lm",
     "model=qwen_tiny",
-    "model.config.hidden_size=32",
-    "model.config.head_dim=8",
     "model.config.intermediate_size=48",
     "data=sample_text",
     "data.max_length=40",
@@ -98,7 +96,7 @@ GRID = ("trainer=tp_sim", "trainer.devices=4")
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory):
-    """What one process comes to that is left alone."""
+    """The results of one undisturbed process."""
     folder = tmp_path_factory.mktemp("exact")
     assert jobs.execute(jobs.config(folder, *EXACT, "trainer=cpu")) == 0
     return jobs.result(folder)["metrics"]

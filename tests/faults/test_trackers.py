@@ -134,7 +134,7 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
         shown.log_metrics({"train/loss": 1.0}, step)
         assert slow.busy.wait(60)
     shown.close(None)
-    assert slow.taken == [0]  # it is still at it, for 60 s: nobody has waited for it
+    assert slow.taken == [0]  # it still runs, for 60 s: nothing has waited for it
     assert shown.failed
     assert shown._waiting.qsize() < 60
     warnings = [r.getMessage() for r in caplog.records if "left out of this run" in r.getMessage()]

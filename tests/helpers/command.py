@@ -28,6 +28,8 @@ SMALL = (
     "trainer.max_epochs=1",
 )
 """What makes any run one of a second."""
+TRAINING = (("train",), ("reproduce",), ("study",))
+"""The words that commands begin with which may train."""
 LANGUAGE = ("model=gpt2_tiny", "model.config.n_embd=32", "data.limit=16", "test=false")
 """The same for a language model, after `SMALL`."""
 
@@ -138,20 +140,28 @@ def inside(*args: object, cwd: Path) -> Done:
     """`lushan` with these arguments in this process, which has torch imported already.
 
     For what no fault is tested with: signals, locks and imports are those of the test's process.
+    As in forked processes, a run that it trains draws nothing.
     """
     from lushan.cli import app as program
 
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     code: Any = 0
     sys.argv = ["lushan", *map(str, args)]
+    drawing = _undrawn() if args[:1] in TRAINING else contextlib.nullcontext()
     try:
-        with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        with drawing, contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             code = program.main()
     except SystemExit as end:
         code = end.code
     finally:
         sys.argv = argv
     return Done(int(code or 0), out.getvalue(), err.getvalue(), cwd)
+
+
+def _undrawn() -> Any:
+    from tests.helpers import plots  # imports torch
+
+    return plots.undrawn()
 
 
 def searched_first(folder: Path) -> dict[str, str]:

@@ -104,7 +104,7 @@ def life(cfg: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def lives(cfg: Mapping[str, Any], folder: Path, moments: Moments, fatal: Collection[Any]) -> Any:
-    """Carry out a run that dies at each of some moments; what its last life comes to."""
+    """Carry out a run that dies at each of some moments; the results of its last life."""
     moments.fatal = set(fatal)
     while True:
         try:
@@ -130,7 +130,7 @@ def _acting(hook: str) -> Callable[..., None]:
 class Witness(pl.Callback):
     """Acts in every hook of training, and what it does there depends on all that it did before.
 
-    It remembers, draws from each global random state, and moves a weight; so the last weights tell
+    It remembers, draws from each global random state, and moves a weight; so the last weights show
     whether a hook was called once too often, too seldom, or with another state.
     """
 

@@ -123,8 +123,8 @@ def of_records(records: Sequence[Mapping[str, Any]]) -> Measured:
 
 
 def run_of(found: Measured, records: Sequence[Mapping[str, Any]]) -> Any:
-    """A run that has stored what some metrics come to, and how it is read."""
-    metrics = {f"test/{name}": value for name, value in found.values.items()}
+    """A run that has stored the values of some metrics, and how it is read."""
+    metrics = {f"test/{name}": value for name, value in found.metrics.items()}
     measures = {f"test/{name}": measure for name, measure in found.measures.items()}
     stated = declared.content_of(records)
     result = RunResult(Path(), "x", "0", 1, metrics, next(iter(metrics)), {}, measures, stated)

@@ -13,8 +13,9 @@ import pytest  # noqa: F401 - what started the tests is imported by each child o
 import rouge_score.rouge_scorer  # noqa: F401
 import torch.distributed.fsdp
 import torch.distributed.tensor.parallel  # noqa: F401
+import typer
 
-from lushan.cli import app  # noqa: F401
+from lushan.cli import app
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.engine import lifecycle
@@ -34,5 +35,6 @@ KINDS = (
 lifecycle.preload(check(compose(["trainer=cpu", *words])) for words in KINDS)
 plots.undrawn().start()
 light.lighten()
+typer.main.get_command(app.app)
 gc.collect()
 gc.freeze()  # a collection in a child copies no page of what is imported

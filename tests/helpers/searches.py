@@ -1,4 +1,4 @@
-"""A search whose trials train nothing: what a trial comes to is a sum over its config."""
+"""A search whose trials train nothing: the result of a trial is a sum over its config."""
 
 import functools
 import json

@@ -220,7 +220,7 @@ def test_what_makes_no_sense_is_refused(key: str, options: dict[str, Any]) -> No
     assert caught.value.key == key
 
 
-def test_fused_where_it_exists_unless_told_otherwise() -> None:
+def test_fused_where_it_exists_by_default() -> None:
     def chosen(algorithm: Any) -> Any:
         return optim.grouped(algorithm, 0.1, model=Model()).defaults.get("fused")
 
@@ -320,3 +320,22 @@ def test_serves_lightnings_scheduler_to_its_end(schedule: Any) -> None:
         assert optimizer.param_groups[0]["lr"] > 0
         optimizer.step()
         scheduler.step()
+
+
+def test_modules_learn_at_rates_of_their_own():
+    model = Model()
+    given = {"layer": 0.2, "word_embeddings": 0.0}
+    found = rates(model, optim.grouped(ADAMW, 1.0, module_lr=given, head_lr=3.0, model=model))
+    assert found["encoder.layer.1.dense.weight"][0] == 0.2
+    assert found["encoder.embeddings.word_embeddings.weight"][0] == 0.0
+    assert found["encoder.final_norm.weight"][0] == 1.0
+    assert found["head.weight"][0] == 3.0
+    decayed = optim.grouped(ADAMW, 1.0, module_lr={"layer": 0.2}, layer_decay=0.5, model=model)
+    assert rates(model, decayed)["encoder.layer.1.dense.weight"][0] == 0.1
+
+
+@pytest.mark.parametrize(("given", "problem"), [({"layr": 1.0}, "no module"), ({"layer": -1}, "0")])
+def test_rates_of_modules_that_cannot_be(given, problem):
+    with pytest.raises(UserError, match=problem) as caught:
+        optim.grouped(ADAMW, 1.0, module_lr=given, model=Model())
+    assert caught.value.key == f"optimizer.module_lr.{next(iter(given))}"

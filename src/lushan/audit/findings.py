@@ -87,7 +87,12 @@ def audit_of(
             hint="Audit a sample: data.limit=100000.",
         )
     forms = duplicates.forms_of(splits, fields)
-    capped = sum(map(len, forms.texts)) > near.MOST_CHARACTERS
+    unmeasured = []
+    if sum(map(len, forms.texts)) > near.MOST_CHARACTERS:
+        unmeasured.append(
+            f"near-duplicates: there are more than {near.MOST_CHARACTERS:,} characters of text; "
+            "data.limit=N audits a sample"
+        )
     return Audit(
         splits={split: table.num_rows for split, table in splits.items()},
         kind=", ".join(required(fields)),
@@ -97,12 +102,7 @@ def audit_of(
         contradictions=labels.contradictions_of(splits, forms),
         unseen=entities.unseen_of(splits, fields),
         accidents=accidents.accidents_of(splits, fields),
-        unmeasured=[
-            f"near-duplicates: there are more than {near.MOST_CHARACTERS:,} characters of text; "
-            "data.limit=N audits a sample"
-        ]
-        if capped
-        else [],
+        unmeasured=unmeasured,
     )
 
 

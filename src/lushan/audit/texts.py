@@ -53,13 +53,12 @@ def size(table: pa.Table, fields: Fields) -> int:
 def parts_of(table: pa.Table, fields: Fields) -> Iterator[Parts]:
     """Yield the texts of each row: one, or two of a pair, or each message of a dialogue.
 
-    Words stand with a blank between them; of what is no text its key stands for it. Few rows are
-    held at a time.
+    Words stand with a blank between them; a hash stands for an image. Few rows are held at a time.
     """
     there = present(inputs(fields), table)
     for batch in table.select(list(there)).to_batches(max_chunksize=_ROWS):
         columns = [
-            [field.texts(value) or field.key(value) for value in column.to_pylist()]
+            [(*field.texts(value), *field.media_keys(value)) for value in column.to_pylist()]
             for field, column in zip(there.values(), batch.columns, strict=True)
         ]
         yield from (tuple(p for parts in row for p in parts) for row in zip(*columns, strict=True))

@@ -144,8 +144,9 @@ class Checkpoints(AtBoundary):
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._validated = False
-        model: Any = trainer.lightning_module.model
-        if not all_finite(model.parameters()):
+        module: Any = trainer.lightning_module
+        module.settle()  # which names the step and its examples
+        if not all_finite(module.model.parameters()):
             raise RunFailed(
                 f"weights are not finite after step {trainer.global_step}; they were not saved, "
                 "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
@@ -230,13 +231,14 @@ class Checkpoints(AtBoundary):
         """Notes for the result: how the run was resumed, and how the best weights were chosen."""
         if not self.undefined:
             return self.resumed
-        undefined = (
-            f"{self.monitor} was undefined at {self.undefined} validations: none is the best"
-            if self.best_rank is not None and self.best_rank[0]
-            else f"{self.monitor} is undefined at every validation: the best checkpoint is the one "
-            f"with the lowest {LOSS}"
-        )
-        return [*self.resumed, undefined]
+        if self.best_rank is not None and self.best_rank[0]:
+            note = f"was undefined at {self.undefined} validations: none is the best"
+        else:
+            note = (
+                "is undefined at every validation: the best checkpoint is the one with the lowest "
+            )
+            note += LOSS
+        return [*self.resumed, f"{self.monitor} {note}"]
 
     # State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -53,7 +53,7 @@ class Console(pl.Callback):
         trainer: pl.Trainer,
         pl_module: LightningModule,
         outputs: object,
-        batch: Any,
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Move the bar."""
@@ -68,7 +68,7 @@ class Console(pl.Callback):
         values = {name: self._text(name, value) for name, value in logged}
         self.bar.set_postfix(values, refresh=False)
 
-    def _text(self, name: str, value: Any) -> str:
+    def _text(self, name: str, value: SupportsFloat) -> str:
         return text(float(value), measure_of(self.measures, name))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -68,7 +68,7 @@ class Record(pl.Callback):
         self.seconds, self._since = self.trained, None
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: object, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """A row every so many steps."""
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ class WeightAverage(pl.Callback):
             self.ema.load_state_dict(self._saved)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: object, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Move the average."""
         assert self.ema is not None

@@ -32,11 +32,9 @@ def require_alike(
             continue
         if "." in field and not elastic:
             # A key that is part of the run's id cannot be set: that would be another run.
-            way = (
-                f"Write {field}={value}"
-                if is_excluded(field)
-                else f"Resume it where {field} is {value}"
-            )
+            way = f"Resume it where {field} is {value}"
+            if is_excluded(field):
+                way = f"Write {field}={value}"
             raise UserError(
                 f"the interrupted run had {value!r} here; so it is resumed to the last bit",
                 key=field,

@@ -18,6 +18,8 @@ from lushan.text.incremental import BROKEN, decode
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from lushan.vision.reader import Seen
+
 log = logging.getLogger(__name__)
 
 SHOWN = 160
@@ -64,6 +66,7 @@ class Samples(pl.Callback):
         )
         self.settings.require_sound(lambda field: f"callbacks.samples.{field}")
         self.prompts: list[tuple[str, list[int]]] = []
+        self.media: list[Seen] | None = None
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -83,8 +86,13 @@ class Samples(pl.Callback):
         found = module.task.prompts(first.to_pydict())
         if found is None:
             return []
-        ids = first.column("id").to_pylist()
-        return list(zip(ids, (self._fitted(prompt, module) for prompt in found), strict=True))
+        self.media = module.task.media(first.to_pydict())
+        seen = [{}] * len(found) if self.media is None else self.media
+        fitted = [  # of what goes with images nothing is cut
+            prompt if image else self._fitted(prompt, module)
+            for prompt, image in zip(found, seen, strict=True)
+        ]
+        return list(zip(first.column("id").to_pylist(), fitted, strict=True))
 
     def _fitted(self, prompt: list[int], module: Any) -> list[int]:
         encoder = module.model.encoder
@@ -134,6 +142,7 @@ class Samples(pl.Callback):
                 self.settings.with_new_tokens(group.new_tokens),
                 tokenizer=task.tokenizer,
                 endings=task.endings(encoder.model),
+                media=None if self.media is None else [self.media[row] for row in group.rows],
             )
             found |= {row: texts[0] for row, texts in zip(group.rows, texts, strict=True)}
         return [found[row] for row in range(len(prompts))]

@@ -15,7 +15,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytorch_lightning.loggers import Logger
 
@@ -30,6 +30,10 @@ from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import SAMPLES, read_rows, read_samples
 from lushan.run.redaction import redact, redact_config
 from lushan.run.result import RunResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +244,7 @@ class Guarded(Logger):
         """The run id."""
         return self.about.run_id
 
-    def log_hyperparams(self, params: object, *args: object, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
         """Do nothing: the tracker got the config at the start."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -250,9 +254,9 @@ class Guarded(Logger):
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
         """Pass on what the model has written, all rows so far, to a tracker that has a place."""
-        tell, redacted = getattr(self.tracker, "samples", None), list(rows)
-        if tell is not None and redacted:
-            self._send(lambda: tell(redacted, step))
+        take, redacted = getattr(self.tracker, "samples", None), list(rows)
+        if take is not None and redacted:
+            self._send(lambda: take(redacted, step))
 
     def _send(self, message: Callable[[], None]) -> None:
         if self.failed:
@@ -393,7 +397,7 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _pixels(path: Path) -> Any:
+def _pixels(path: Path) -> NDArray[np.uint8]:
     from matplotlib.image import imread
 
     return imread(path)[..., :3]

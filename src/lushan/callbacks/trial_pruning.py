@@ -13,6 +13,7 @@ from lushan.errors import Pruned
 from lushan.search.trials import Ongoing
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
     from pytorch_lightning import LightningModule
 
 
@@ -30,7 +31,7 @@ class Pruning(AtBoundary):
         pruner: One of `optuna.pruners`.
     """
 
-    def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: object) -> None:
+    def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: BasePruner) -> None:
         self.measure = measure
         self.metric, self.trial, self.pruner = metric, trial, pruner
         self.validations = 0

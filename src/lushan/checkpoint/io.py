@@ -29,14 +29,14 @@ class FolderIO(CheckpointIO):
     """Lets Lightning read and write checkpoint folders."""
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
         """Write weights and state."""
         state = dict(checkpoint)
         write_folder(Path(path), {WEIGHTS: state.pop("state_dict"), STATE: state})
 
     def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read both; only tensors and plain values are ever unpickled."""
         folder = Path(path)
@@ -48,7 +48,7 @@ class FolderIO(CheckpointIO):
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         return {**state, "state_dict": load_weights(folder)}
 
-    def remove_checkpoint(self, path: Any) -> None:
+    def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint folder."""
         shutil.rmtree(path, ignore_errors=True)
 

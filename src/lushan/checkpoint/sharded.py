@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -32,6 +32,9 @@ from lushan.checkpoint.weights import (
 )
 from lushan.errors import RunFailed
 from lushan.run.files import TEMPORARY, read_json, write_json
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,9 @@ def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
         gather_weights(weights, None if sums is None else temporary / WEIGHTS)
 
 
-def load(folder: Path, module: nn.Module, optimizer: Any, names: list[str]) -> dict[str, Any]:
+def load(
+    folder: Path, module: nn.Module, optimizer: Optimizer | None, names: list[str]
+) -> dict[str, Any]:
     """Read a state into a model and an optimizer that may be spread; all processes call it.
 
     Args:
@@ -202,7 +207,7 @@ def _without_tensors(
 
 
 def _places(
-    folder: Path, optimizer: Any, states: list[dict[str, Any]], names: list[str]
+    folder: Path, optimizer: Optimizer, states: list[dict[str, Any]], names: list[str]
 ) -> dict[str, Tensor]:
     """Empty tensors for what the optimizer remembers, put into its state."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -223,7 +228,7 @@ def _places(
     return places
 
 
-def _restore(optimizer: Any, states: list[dict[str, Any]]) -> None:
+def _restore(optimizer: Optimizer | None, states: list[dict[str, Any]]) -> None:
     """Give an optimizer whole tensors."""
     if optimizer is None:
         return

@@ -13,7 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from lushan import __version__
-from lushan.cli import audit, compare, completion, models, options, overview, report, score, study
+from lushan.cli import (
+    audit,
+    compare,
+    completion,
+    index,
+    models,
+    options,
+    overview,
+    report,
+    score,
+    study,
+)
 from lushan.cli.models import examples
 from lushan.cli.train import train
 from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
@@ -197,6 +208,7 @@ compare.add_to(app)
 study.add_to(app)
 report.add_to(app)
 score.add_to(app)
+index.add_to(app)
 completion.add_to(app)
 
 

@@ -161,6 +161,10 @@ def generate(
     prompt: Annotated[
         list[str] | None, typer.Option(help="What to continue.", show_default=False)
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a run that sees images: one before each --prompt."),
+    ] = None,
     input: Annotated[
         str | None,
         typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
@@ -227,6 +231,7 @@ def generate(
         run,
         {name: value for name, value in options.items() if value is not None},
         prompts=prompt or (),
+        images=image or (),
         system=system,
         tools=tools,
         input=input,

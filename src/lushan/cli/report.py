@@ -101,10 +101,7 @@ def _require_runs(place: Path) -> None:
     if next(folders(place), None) is not None:
         return
     study = place / "study.yaml"
-    raise UserError(
-        "there are no runs in it",
-        file=place,
-        hint=f"Write lushan report {study}."
-        if study.is_file()
-        else "Name the folder of an experiment: outputs/NAME; `lushan runs` shows what there is.",
-    )
+    hint = "Name the folder of an experiment: outputs/NAME; `lushan runs` shows what there is."
+    if study.is_file():
+        hint = f"Write lushan report {study}."
+    raise UserError("there are no runs in it", file=place, hint=hint)

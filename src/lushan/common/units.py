@@ -171,7 +171,9 @@ def text(value: float | None, measure: Measure) -> str:
 def signed(value: float, measure: Measure) -> str:
     """Return a difference, always with its sign: points of a hundred where those are."""
     shown = number(abs(value), measure)
-    return f"{'+' if value > 0 else '-' if value < 0 else ''}{shown}"
+    if value == 0:
+        return shown
+    return f"{'+' if value > 0 else '-'}{shown}"
 
 
 def difference(value: float, measure: Measure) -> str:

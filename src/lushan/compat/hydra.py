@@ -44,12 +44,15 @@ class ConfigLoader(ConfigLoaderImpl):
     is read, in private methods.
     """
 
-    def merge(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+    def merge(self, defaults: list[ResultDefault], repo: CachingConfigRepository) -> DictConfig:
         """Merge the files of a defaults list."""
         return super()._compose_config_from_defaults_list(defaults, repo)
 
     def check_search_path(
-        self, config_name: str | None, overrides: list[Override], repo: Any
+        self,
+        config_name: str | None,
+        overrides: list[Override],
+        repo: CachingConfigRepository,
     ) -> None:
         """Called before `hydra.searchpath` is followed; raises where it must not be."""
 
@@ -59,7 +62,10 @@ class ConfigLoader(ConfigLoaderImpl):
         return self.merge(defaults, repo)
 
     def _process_config_searchpath(
-        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+        self,
+        config_name: str | None,
+        parsed_overrides: list[Override],
+        repo: CachingConfigRepository,
     ) -> None:
         self.check_search_path(config_name, parsed_overrides, repo)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
@@ -92,7 +98,7 @@ def args_parser() -> argparse.ArgumentParser:
     return get_args_parser()
 
 
-def callbacks(config: DictConfig) -> Any:
+def callbacks(config: DictConfig) -> Callbacks:
     """Return the callbacks of a config, of which the public `HydraContext` consists."""
     return Callbacks(config)
 

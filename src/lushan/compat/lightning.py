@@ -13,6 +13,7 @@ from lightning_fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning_fabric.utilities.optimizer import _optimizers_to_device
 from pytorch_lightning import callbacks
+from pytorch_lightning.loops.fetchers import _DataFetcher as DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop as FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop as TrainingEpochLoop
 from pytorch_lightning.strategies.launchers.subprocess_script import (
@@ -20,8 +21,9 @@ from pytorch_lightning.strategies.launchers.subprocess_script import (
 )
 from torch import Tensor
 
-__all__ = ["FitLoop", "SubprocessLauncher", "TrainingEpochLoop"]
+__all__ = ["DataFetcher", "FitLoop", "SubprocessLauncher", "TrainingEpochLoop"]
 # FitLoop, TrainingEpochLoop: no hook of a callback or module comes after all others; loops do.
+# DataFetcher: what a loop of theirs hands to its hooks.
 # SubprocessLauncher: the one that starts ranks with a command; `launch` is replaced, while the
 # trainer looks for its class.
 

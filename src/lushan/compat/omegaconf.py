@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, Node
 
 
 def node_at(container: DictConfig | ListConfig, key: Any) -> Any:
@@ -24,11 +24,11 @@ def is_empty(container: DictConfig | ListConfig) -> bool:
     return container._is_none() or container._is_missing()
 
 
-def is_interpolation(node: Any) -> bool:
+def is_interpolation(node: Node) -> bool:
     """Return whether a node is written as `${...}`."""
     return bool(node._is_interpolation())
 
 
-def raw_value(node: Any) -> Any:
+def raw_value(node: Node) -> object:
     """Return what stands in a node, unresolved: `${...}` as text."""
     return node._value()

@@ -5,7 +5,7 @@ Its public class is the sweeper as a whole, whose search is counted otherwise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from hydra_plugins.hydra_optuna_sweeper._impl import (
@@ -13,8 +13,11 @@ from hydra_plugins.hydra_optuna_sweeper._impl import (
     create_optuna_distribution_from_override,
 )
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
-def distribution(override: Override) -> Any:
+
+def distribution(override: Override) -> BaseDistribution:
     """Return Optuna's distribution for an override such as `interval(0, 1)`.
 
     Raises:
@@ -23,7 +26,7 @@ def distribution(override: Override) -> Any:
     return create_optuna_distribution_from_override(override)
 
 
-def grid_choices(distribution: Any) -> list[Any]:
+def grid_choices(distribution: BaseDistribution) -> list[Any]:
     """Return all values of a distribution.
 
     Raises:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
-def attention_of(config: Any) -> str | None:
+def attention_of(config: PreTrainedConfig | None) -> str | None:
     """Return how a model computes attention; None for a config that is not of transformers.
 
     `attn_implementation` is an argument of `from_pretrained`; a config has it under a private name.
@@ -15,7 +19,7 @@ def attention_of(config: Any) -> str | None:
     return None if found is None else str(found)
 
 
-def set_attention(config: Any, kind: str) -> None:
+def set_attention(config: PreTrainedConfig, kind: str) -> None:
     """Have a model compute attention otherwise from its next batch on.
 
     `set_attn_implementation` is a model's method, and looks for kernels on the hub; here there is
@@ -24,7 +28,7 @@ def set_attention(config: Any, kind: str) -> None:
     config._attn_implementation = kind
 
 
-def is_auto_class(found: Any) -> bool:
+def is_auto_class(found: object) -> bool:
     """Return whether an object of transformers chooses models; the base of these is private."""
     return hasattr(found, "_model_mapping")
 
@@ -38,7 +42,7 @@ def models_of(auto_class: Any) -> Mapping[type, Any]:
     return mapping
 
 
-def supports_sdpa(model_class: Any) -> bool:
+def supports_sdpa(model_class: type[PreTrainedModel]) -> bool:
     """Return whether a class of models runs on torch's attention.
 
     The public way is to make a model and to catch its error.
@@ -46,7 +50,7 @@ def supports_sdpa(model_class: Any) -> bool:
     return bool(model_class._supports_sdpa)
 
 
-def compiles_whole(model: Any) -> bool:
+def compiles_whole(model: PreTrainedModel) -> bool:
     """Return whether a model's step of generation compiles as one graph."""
     return bool(getattr(model, "_can_compile_fullgraph", False))
 
@@ -58,3 +62,20 @@ def leave_generation_alone(model: Any) -> None:
     places; the mark is the model's.
     """
     model._is_fsdp_managed_module = False
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Hide the progress bar, and the report of weights that a model has no use for."""
+    from transformers import utils
+
+    logging: Any = utils.logging
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

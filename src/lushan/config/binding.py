@@ -23,14 +23,11 @@ _RESERVED: Mapping[str, types.Kind] = {
 def require_node(key: str, node: object) -> None:
     """Refuse a group without `_target_`."""
     if not isinstance(node, Mapping) or TARGET not in node:
-        raise UserError(
-            "this group must name what it calls, by a _target_",
-            key=key,
-            value=node,
-            hint="As in _target_: torchmetrics.text.WordErrorRate."
-            if key.startswith(f"{METRICS}.")
-            else f"Choose an option of the group by {key.partition('.')[0]}=NAME.",
-        )
+        hint = f"Choose an option of the group by {key.partition('.')[0]}=NAME."
+        if key.startswith(f"{METRICS}."):
+            hint = "As in _target_: torchmetrics.text.WordErrorRate."
+        problem = "this group must name what it calls, by a _target_"
+        raise UserError(problem, key=key, value=node, hint=hint)
 
 
 def bind(key: str, node: Mapping[str, Any]) -> Signature:

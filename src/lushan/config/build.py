@@ -16,6 +16,7 @@ TARGET = "_target_"
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
     "processor": ("texts", "cache_dir"),
+    "processor.tokenizer": ("texts", "cache_dir"),
     "model": ("vocab_size", "pad_token_id", "special", "auto_class", "wrap"),
     "model.config": ("vocab_size", "pad_token_id"),
     "peft": ("encoder", "auto_class"),
@@ -107,7 +108,7 @@ def is_reserved(name: object) -> bool:
     return isinstance(name, str) and name.startswith("_") and name.endswith("_")
 
 
-def _built(value: object) -> Any:
+def _built(value: object) -> object:
     if isinstance(value, Mapping):
         if TARGET in value:
             return build(value)
@@ -117,14 +118,14 @@ def _built(value: object) -> Any:
     return value
 
 
-def _later(value: object) -> Any:
-    """Return what builds a node, or each of some nodes, for the target to call."""
+def _later(value: object) -> object:
+    """Return what builds a node, or each of some that are not null, for the target to call."""
     if not isinstance(value, Mapping):
         return value
     if TARGET in value:
         return functools.partial(build, value)
-    return {name: _later(item) for name, item in value.items()}
+    return {name: _later(item) for name, item in value.items() if item is not None}
 
 
-def _as_it_is(value: object) -> Any:
+def _as_it_is(value: object) -> object:
     return value

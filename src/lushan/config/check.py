@@ -236,7 +236,7 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
 
 
 def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
-    """Refuse a tokenizer that is trained anew beside weights that know another one's ids."""
+    """Refuse a newly trained tokenizer beside weights that know another one's ids."""
     path = cfg["model"].get("path")
     if isinstance(path, str) and "texts" in found.parameters:
         raise UserError(

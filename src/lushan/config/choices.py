@@ -13,7 +13,7 @@ PRETRAINED = "pretrained"
 """The option of a group that reads what a folder or the hub holds, by the key `path`."""
 
 ONLY = "Only"
-"""How a hint begins that tells of a key of another option; those of this one are listed too."""
+"""How a hint begins that names a key of another option; those of this one are listed too."""
 
 Options = Callable[[str], Sequence[str]]
 """Gives the options of a group."""

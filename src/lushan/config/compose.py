@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
@@ -37,6 +37,9 @@ from lushan.errors import UserError
 from lushan.launch.combinations import Combinations
 from lushan.launch.fork import ForkLauncher
 
+if TYPE_CHECKING:
+    from lushan.compat.hydra import CachingConfigRepository
+
 environment.register()  # in each process that composes or resolves
 
 
@@ -48,7 +51,7 @@ class _Loader(ConfigLoader):
         self.typed = typed  # goes with the jobs of a sweep into other processes
         self.repository = Repository(config_search_path)
 
-    def merge(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+    def merge(self, defaults: list[ResultDefault], repo: CachingConfigRepository) -> DictConfig:
         """Merge the files of a defaults list, once for all jobs that choose the same ones."""
         return merged(defaults, repo, super().merge)
 
@@ -57,7 +60,7 @@ class _Loader(ConfigLoader):
         config_name: str | None,
         overrides: list[str],
         parsed_overrides: list[Override] | None = None,
-    ) -> Any:
+    ) -> RunMode:
         """Return the mode as Hydra's does, which gives what it parsed to its own class only."""
         return super().get_mode(
             config_name, overrides, parsed_overrides or Composer.parse(overrides)
@@ -73,7 +76,7 @@ class _Loader(ConfigLoader):
         return cfg
 
     def check_search_path(
-        self, config_name: str | None, overrides: list[Override], repo: object
+        self, config_name: str | None, overrides: list[Override], repo: CachingConfigRepository
     ) -> None:
         """Refuse places of code, for composing, completing a word or showing a config."""
         check_search_path(repo, config_name, overrides)

@@ -13,7 +13,7 @@ from lushan.errors import UserError
 from lushan.run import redaction
 
 
-def _read(name: str, *default: object) -> Any:
+def _read(name: str, *default: object) -> str | None:
     if name in os.environ:
         redaction.remember_interpolated(name, os.environ[name])
     return oc.env(name, *default)

@@ -22,7 +22,7 @@ _ANY = "\0"
 """Stands for a part of a key that is itself interpolated."""
 
 
-def require_bounded(config: Any) -> None:
+def require_bounded(config: object) -> None:
     """Refuse a config whose interpolations stand for too much.
 
     Args:
@@ -46,7 +46,7 @@ def require_bounded(config: Any) -> None:
 class _Sizes:
     """The sizes of the parts of a config, each found once."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: object) -> None:
         self.values = dict(_flat(config, ""))
         self.children: dict[str, list[str]] = {}
         for key in self.values:

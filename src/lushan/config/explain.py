@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -24,6 +24,8 @@ from lushan.config.wrong_choices import no_such_group, no_such_option, not_an_op
 from lushan.errors import UnknownKey, UserError, nearest
 
 _THEIRS = ("hydra", "omegaconf", "antlr4", "yaml")
+E = TypeVar("E", bound=BaseException)
+
 _PLAIN = ValueError | TypeError | LookupError | AssertionError | OSError | RecursionError
 _GENERAL = ("lushan.config", "lushan.compat", "lushan.cli.app", "lushan.cli.train")
 
@@ -294,7 +296,7 @@ def _bad_yaml(error: yaml.MarkedYAMLError) -> UserError:
     )
 
 
-def _chained(error: BaseException | None, kind: type[Any]) -> Any:
+def _chained(error: BaseException | None, kind: type[E]) -> E | None:
     while error is not None:
         if isinstance(error, kind):
             return error

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -25,17 +25,24 @@ from lushan.errors import UserError
 from lushan.run import inside
 from lushan.run.identity import SWEEPS
 
+if TYPE_CHECKING:
+    from lushan.compat.hydra import CachingConfigRepository
+
 TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RULES]
 """Hydra's own list of what it may instantiate; `check_hydra` is stricter."""
 
 ENVIRONMENT = (
-    # Not all of `OMP_`: OMP_TOOL_LIBRARIES names a library to be loaded.
     *("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE"),
-    *("MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
+    *("MKL_NUM_THREADS", "MKL_DYNAMIC", "MKL_DOMAIN_NUM_THREADS", "MKL_CBWR"),
+    *("MKL_THREADING_LAYER", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_NUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "KMP_AFFINITY", "KMP_BLOCKTIME"),
+    *("KMP_DUPLICATE_LIB_OK", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM"),
     *("NCCL_DEBUG", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SOCKET_IFNAME"),
-    *("GLOO_SOCKET_IFNAME", "PYTORCH_", "TOKENIZERS_PARALLELISM"),
+    *("GLOO_SOCKET_IFNAME", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"),
+    *("PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_HIGH_WATERMARK_RATIO"),
 )
-"""Beginnings of the variables that `hydra.job.env_set` may set; others could let code in."""
+"""Variables that `hydra.job.env_set` may set, by their whole names: OMP_TOOL_LIBRARIES lets code
+in, NCCL_DEBUG_FILE and MKL_VERBOSE_OUTPUT_FILE name a file that is written to."""
 
 OURS = {
     "run.dir": "Run folders are below paths.output_dir.",
@@ -70,7 +77,7 @@ def check_hydra(node: DictConfig, typed: Typed = ()) -> None:
     for part in ("job_logging", "hydra_logging"):
         _check_logging(node[part], f"hydra.{part}")
     for name in node.job.env_set:
-        if not str(name).startswith(ENVIRONMENT):
+        if name not in ENVIRONMENT:
             raise UserError(
                 "a config cannot set this variable",
                 key=f"hydra.job.env_set.{name}",
@@ -107,7 +114,7 @@ def require_own_sweep(node: DictConfig) -> None:
             )
 
 
-def _as_written(node: object, key: str) -> Any:
+def _as_written(node: object, key: str) -> object:
     """Return a node in plain values, unresolved: the names in `${oc.env:NAME}` are not checked yet.
 
     Raises:
@@ -133,8 +140,8 @@ def _resolved(node: object) -> Any:
     return found
 
 
-def _member(node: Any, name: Any, key: str) -> Any:
-    value: Any = node_at(node, name)
+def _member(node: DictConfig | ListConfig, name: Any, key: str) -> object:
+    value = node_at(node, name)
     if not is_interpolation(value):
         return _as_written(value if OmegaConf.is_config(value) else raw_value(value), key)
     text = raw_value(value)
@@ -155,7 +162,9 @@ def _check_logging(node: DictConfig | None, key: str) -> None:
             )
 
 
-def check_search_path(repository: Any, config_name: str | None, parsed: Sequence[Override]) -> None:
+def check_search_path(
+    repository: CachingConfigRepository, config_name: str | None, parsed: Sequence[Override]
+) -> None:
     """Refuse places to search for configs that would be imported.
 
     Args:
@@ -171,9 +180,10 @@ def check_search_path(repository: Any, config_name: str | None, parsed: Sequence
             _check_places(override.value(), "command line")
     if config_name is None or not repository.config_exists(config_name):
         return
-    primary = repository.load_config(config_path=config_name).config
+    primary = repository.load_config(config_path=config_name)
+    assert primary is not None  # it exists
     try:
-        places = OmegaConf.select(primary, "hydra.searchpath")
+        places = OmegaConf.select(primary.config, "hydra.searchpath")
     except OmegaConfBaseException:
         places = None
     if places is not None:

@@ -157,7 +157,7 @@ def _defaults(part: str, target: str) -> Iterator[Any]:
     from hydra.core.config_store import ConfigNode, ConfigStore
     from omegaconf import OmegaConf
 
-    group: Any = ConfigStore.instance().repo.get("hydra", {}).get(part, {})
+    group = ConfigStore.instance().repo.get("hydra", {}).get(part, {})
     for entry in group.values():
         if isinstance(entry, ConfigNode):
             node = OmegaConf.to_container(entry.node, resolve=False)
@@ -200,7 +200,7 @@ def _origin(key: str, value: object, part: str, typed: Typed) -> str:
     raise refusal
 
 
-def _at(value: object, name: str, key: str) -> Any:
+def _at(value: object, name: str, key: str) -> object:
     """Return the value of `key` in what was set at `name`; ... where it has none."""
     if name == key:
         return value

@@ -44,15 +44,14 @@ def overridden(
             continue
         group, _, rest = parsed.key_or_group.partition(".")
         if group not in groups or not rest:
+            hint = f"As in {group if group in groups else groups[0]}.KEY=VALUE."
+            if group not in groups:
+                hint = _suggestion(cfg, parsed, groups) or did_you_mean(group, groups) or hint
             raise UserError(
                 "a trained run has this settled; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
-                hint=f"As in {group}.KEY=VALUE."
-                if group in groups
-                else _suggestion(cfg, parsed, groups)
-                or did_you_mean(group, groups)
-                or f"As in {groups[0]}.KEY=VALUE.",
+                hint=hint,
             )
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)

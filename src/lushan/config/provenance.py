@@ -143,7 +143,7 @@ def path_of(composer: Composer, config_path: str | None) -> str | None:
 def line_of(file: Path, parts: Sequence[str]) -> int | None:
     """The line of a key in a YAML file, counted from 1; None where the file has no such key."""
     try:
-        node: Any = parsing.compose_yaml(file.read_bytes())
+        node: yaml.Node | None = parsing.compose_yaml(file.read_bytes())
     except (OSError, ValueError):
         return None
     line = 1
@@ -186,7 +186,7 @@ def place_of_choice(composer: Composer, configs: Sequence[str], choice: str) -> 
 def _choices_of(file: Path, folder: str) -> Iterator[tuple[str, int]]:
     """Return what a defaults list chooses, `model/bert_tiny`, and on which line."""
     try:
-        node: Any = parsing.compose_yaml(file.read_bytes())
+        node: yaml.Node | None = parsing.compose_yaml(file.read_bytes())
     except (OSError, ValueError):
         return
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()

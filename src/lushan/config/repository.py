@@ -48,7 +48,7 @@ class Memory:
             if len(self._known) >= self._most:
                 self._known.clear()
             self._known[key] = made
-        return pickle.loads(self._known[key])  # by nobody but this process
+        return pickle.loads(self._known[key])  # only by this process
 
 
 _read = Memory(most=1000)

@@ -45,9 +45,9 @@ class Answers(Field):
         return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
 
 
-def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
+def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]:
     """Return the answers of a row; one without a text is none."""
-    pairs: Any = value or []
+    pairs: object = value or []
     if isinstance(pairs, dict):  # one list of texts and one of places, as `datasets` has them
         pairs = _paired(pairs.get("text"), pairs.get("answer_start"))
     if not isinstance(pairs, list) or not all(map(_is_answer, pairs)):
@@ -60,17 +60,22 @@ def _answers(columns: Columns, row: int, value: Any) -> list[tuple[str, int]]:
     return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
 
 
-def _paired(texts: Any, starts: Any) -> list[Any] | None:
+def _paired(texts: object, starts: object) -> list[Any] | None:
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         return None
     return [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
 
 
-def _is_answer(pair: Any) -> bool:
+_MOST = 1 << 62
+"""Number of a character that no text has."""
+
+
+def _is_answer(pair: object) -> bool:
     return (
         isinstance(pair, dict)
         and isinstance(pair.get("text"), str)
-        and type(pair.get("answer_start")) is int
+        and type(start := pair.get("answer_start")) is int
+        and abs(start) < _MOST
     )
 
 

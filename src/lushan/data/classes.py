@@ -202,14 +202,11 @@ class LabelReader:
         if len(self.names) == 2 and text.lower() in _TRUTH:
             return self.names[_TRUTH[text.lower()]]
         listed = ", ".join(self.names)
-        raise self.columns.fail(
-            f"data.label_names has no name for the label {text!r}",
-            row,
-            value=value,
-            hint=f"It names 0 to {len(self.names) - 1}: {listed}."
-            if places
-            else f"Its names are numbers themselves, and are looked up as such: {listed}.",
-        )
+        hint = f"Its names are numbers themselves, and are looked up as such: {listed}."
+        if places:
+            hint = f"It names 0 to {len(self.names) - 1}: {listed}."
+        problem = f"data.label_names has no name for the label {text!r}"
+        raise self.columns.fail(problem, row, value=value, hint=hint)
 
     def _require_one_type(self, items: Sequence[tuple[int, Any]], found: Sequence[str]) -> None:
         """Refuse fractions and mixtures that no labels are; remark on numbers among names."""
@@ -348,11 +345,10 @@ class LabelReader:
                 hint="Name all labels, in the order of their places.",
             )
         self.width = width
-        ways = (
-            f", named by their places, 0 to {width - 1}; data.label_names=[...] names them"
-            if self.names is None
-            else f": {', '.join(self.names)}"
-        )
+        if self.names is None:
+            ways = f", named by their places, 0 to {width - 1}; data.label_names=[...] names them"
+        else:
+            ways = f": {', '.join(self.names)}"
         self.remarks.append(f"the labels are indicators of {width} labels{ways}")
 
 

@@ -369,7 +369,7 @@ def _piece(table: pa.Table, row: int, start: int, stop: int | None) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-# Looking at
+# Audits
 
 
 def repeated(documents: Documents, train: Documents) -> int:

@@ -12,8 +12,10 @@ import pyarrow as pa
 from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
+from lushan.data.groups import WithGroup
 from lushan.data.history import HISTORY, earlier_turns
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
+from lushan.data.media import WithMedia
 from lushan.data.messages import (
     CALLS,
     TOOLS,
@@ -28,6 +30,7 @@ from lushan.data.messages import (
 from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
+from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
 MESSAGES = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "log")
@@ -35,16 +38,21 @@ INSTRUCTION = ("instruction", "prompt", "question")
 INPUT = ("input", "context")
 OUTPUT = ("output", "response", "completion", "answer")
 SCHEMAS = ("tools", "functions")
+IMAGES = ("images", "image")
 
 
 @dataclasses.dataclass(kw_only=True)
-class Dialogues:
+class Dialogues(WithMedia, WithGroup):
     """Options of a source whose rows are dialogues.
 
     A row holds a list of messages, each with a role and a content, or of plain turns; or else an
     instruction with an output. Messages of one role that follow one another become one. Other
     fields of messages, and tools, go to the chat template; `weight` and `train: false` of the
     assistant's weigh its tokens in the loss.
+
+    A content may be a list of parts, `{"type": "text", "text": ...}` and `{"type": "image", "path":
+    ...}`; or the images are in a field of the row, and stand where texts say `<image>`, those of an
+    instruction that does not say it before the instruction.
 
     Args:
         messages: The field with the list of messages or turns; null finds it by its name.
@@ -61,6 +69,7 @@ class Dialogues:
         system: The field with a system message, put before the others; null finds `system`.
         tools: The field with the tools that may be called, a list of schemas or one as JSON text;
             null finds `tools` or `functions`.
+        images: The field with the image, or a list of them; null finds `images` or `image`.
         id: The field with the dialogues' names; null numbers them by their lines.
         longest_line: Bytes of the longest line, or of the longest message, that is read.
     """
@@ -76,6 +85,7 @@ class Dialogues:
     history: str | None = None
     system: str | None = None
     tools: str | None = None
+    images: str | None = None
     id: str | None = "id"
     longest_line: int = files.LONGEST_LINE
 
@@ -89,7 +99,9 @@ class Dialogues:
         """
         del fields
         counts: Counter[str] = Counter()
+        columns = dataclasses.replace(columns, media=self.media_of(split))
         table, dialogues = self.dialogues_of(columns, counts)
+        table = self.with_group(table, columns)
         kept = [row for row, messages in enumerate(dialogues) if _learned(messages)]
         silent = sum(not any(m.role == "assistant" for m in d) for d in dialogues)
         counts |= Counter(silent=silent, unlearned=len(dialogues) - silent - len(kept))
@@ -180,7 +192,11 @@ class Dialogues:
         else:
             read, values = self.speakers.read, enumerate(columns.values[field])
             rows = (read(columns, row, field, value, counts) for row, value in values)
-        for row, messages in enumerate(rows):
+        images = self._images_field(columns)
+        for row, given in enumerate(rows):
+            messages = given
+            if images is not None:
+                messages = _with_images(columns, row, images, given, marked=field is not None)
             counts["empty"] += sum(m.is_empty for m in messages)
             head = "" if system is None else columns.values[system][row] or ""
             if not isinstance(head, str):
@@ -208,6 +224,11 @@ class Dialogues:
             hint="Write data.messages=NAME, or data.instruction=NAME data.output=NAME; the fields "
             f"are: {', '.join(columns.values)}.",
         )
+
+    def _images_field(self, columns: Columns) -> str | None:
+        if self.images is not None:
+            require_column(self.images, list(columns.values), "data.images", columns.file)
+        return self.images or _first_of(IMAGES, columns.values)
 
     def _system_field(self, columns: Columns) -> str | None:
         if self.system is not None:
@@ -315,12 +336,54 @@ def _as_one(first: Message, second: Message) -> Message | None:
     if differ or first.weight != second.weight or is_late or other.keys() - mine.keys() - {WEIGHT}:
         return None
     content = "\n".join(text for text in (first.content, second.content) if text)
+    found = (*_parts(first), *([parts.text("\n")] if content else ()), *_parts(second))
     fields = {k: v for k, v in first.fields.items() if k not in (CALLS, "content")}
     if calls := [*first.calls, *second.calls]:
         fields[CALLS] = calls
     if not content and first.fields.get("content", "") is second.fields.get("content", ""):
         fields |= {"content": None} if "content" in first.fields else {}
-    return Message(first.role, content, fields)
+    return Message(first.role, content, fields, found if parts.images_of(found) else ())
+
+
+def _parts(message: Message) -> Sequence[parts.Part]:
+    return message.parts or ([parts.text(message.content)] if message.content else [])
+
+
+def _with_images(
+    columns: Columns, row: int, field: str, messages: list[Message], *, marked: bool
+) -> list[Message]:
+    """Messages with the images of their row, where their texts have marks for them.
+
+    Args:
+        columns: For errors.
+        row: Likewise.
+        field: With the images.
+        messages: Of the row.
+        marked: Whether each image must have its mark; else they may stand before the first text.
+    """
+    value = columns.values[field][row]
+    several = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    images = [parts.image(columns.image(row, one)) for one in several]
+    if images and not marked and not any(parts.MARK in m.content for m in messages):
+        first = next(place for place, m in enumerate(messages) if m.role == "user")
+        content = parts.Parts([*images, parts.text(messages[first].content)])
+        before, (said, *after) = messages[:first], messages[first:]
+        return [*before, dataclasses.replace(said, parts=content), *after]
+    try:
+        if any(parts.MARK in m.content for m in messages if m.role == "assistant" and images):
+            raise parts.BadPart(f"the assistant says {parts.MARK}, and it writes texts alone")
+        contents = parts.placed([m.content for m in messages if not m.parts], images)
+    except parts.BadPart as error:
+        hint = f"In the texts {parts.MARK} stands for each image of {field}."
+        raise columns.fail(str(error), row, hint=hint) from None
+    given = iter(contents)
+    return [m if m.parts else _said(m, next(given)) for m in messages]
+
+
+def _said(message: Message, content: str | parts.Parts) -> Message:
+    if isinstance(content, str):
+        return message
+    return dataclasses.replace(message, content=parts.text_of(content), parts=content)
 
 
 def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:

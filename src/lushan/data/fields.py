@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from lushan.data import references
 from lushan.data.encode import arrow
-from lushan.data.messages import message_texts
-from lushan.data.references import ending, structs
+from lushan.data.messages import IMAGES, message_images, message_texts, stored_message, unpacked
+from lushan.data.references import Keep
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
     StoredImage,
@@ -32,7 +31,6 @@ from lushan.data.stored_values import (
     StoredTexts,
     StoredWords,
 )
-from lushan.run import hashes
 from lushan.text import tags
 from lushan.text.words import join_words
 
@@ -43,12 +41,8 @@ PLACES = ("id", "line", "file")
 """Columns of every corpus that say where a row stood; no field has one of these names."""
 
 
-Keep = Callable[[bytes, str], dict[str, str]]
-"""Keeps the content of a file under a name with an ending, and returns `path`."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Field(Stored, abc.ABC):
+class Field(Stored[Any], abc.ABC):
     """Field of a column or of a stored prediction.
 
     Args:
@@ -93,7 +87,12 @@ class Field(Stored, abc.ABC):
 
     def key(self, value: Any) -> tuple[str, ...]:
         """Return what copies of a value have in common."""
-        return tuple(self.texts(value))
+        return (*self.texts(value), *self.media_keys(value))
+
+    def media_keys(self, value: Any) -> Sequence[str]:
+        """Return the hashes of the images that a value holds, beside its texts."""
+        del value
+        return ()
 
     def is_blank(self, value: Any) -> bool:
         """Return whether a value says nothing."""
@@ -282,8 +281,30 @@ class Messages(StoredMessages, Field):
             yield f"{message['role'].capitalize()}: {content}"
             yield from others
 
+    def media_keys(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return [references.content_hash(i) for m in value for i in message_images(m)]
+
+    def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        if column.type.value_type.get_field_index(IMAGES) < 0:
+            return column
+        rows = [
+            repr([{**m, IMAGES: [references.content_hash(i) for i in m[IMAGES]]} for m in value])
+            for value in column.to_pylist()
+        ]
+        return pa.chunked_array([arrow.texts(rows)])
+
+    def stored(
+        self, value: Sequence[Mapping[str, Any]], keep: Keep | None = None
+    ) -> list[dict[str, Any]]:
+        return [stored_message(message, keep) for message in unpacked(value)]
+
     def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
-        return " | ".join(f"{m['role']}: {message_texts(m)[0]}" for m in value)
+        images = [" ".join(f"[{references.preview(i)}]" for i in message_images(m)) for m in value]
+        pairs = zip(value, images, strict=True)
+        return " | ".join(
+            f"{m['role']}: {' '.join(filter(None, (shown, message_texts(m)[0])))}"
+            for m, shown in pairs
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -313,51 +334,26 @@ class Image(StoredImage, Field):
         "data=folder, or data=jsonl with a column of their names and data.media=FOLDER."
     )
 
-    def key(self, value: Mapping[str, Any]) -> tuple[str, ...]:
-        if not value["bytes"]:
-            return (hashes.sha256(Path(value["path"])),)  # read once, however often it is asked
-        return (hashlib.sha256(value["bytes"]).hexdigest(),)
+    def media_keys(self, value: Mapping[str, Any]) -> Sequence[str]:
+        return (references.content_hash(value),)
 
     def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        return pa.chunked_array([arrow.texts([self.key(v)[0] for v in column.to_pylist()])])
+        hashes = map(references.content_hash, column.to_pylist())
+        return pa.chunked_array([arrow.texts(list(hashes))])
 
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]
 
     def read(self, columns: Columns, name: str) -> pa.Array:
-        return structs(
-            [self._reference(columns, row, v) for row, v in enumerate(columns.values[name])]
+        return references.structs(
+            [columns.image(row, v) for row, v in enumerate(columns.values[name])]
         )
 
-    def _reference(self, columns: Columns, row: int, value: Any) -> Mapping[str, Any]:
-        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
-            return {"path": "", "bytes": value["bytes"]}
-        if isinstance(value, bytes):
-            return {"path": "", "bytes": value}
-        if not isinstance(value, str) or not value:
-            raise columns.fail("the image is missing", row, value=value)
-        if columns.media is None:
-            raise columns.fail(
-                "the image is the name of a file, and where the files lie is not known",
-                row,
-                value=value,
-                hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
-            )
-        found: Mapping[str, Any] | None = columns.media.find(value)
-        if found is None:
-            hint = columns.media.near(value)
-            raise columns.fail(
-                f"no image of this name in {columns.media.place}", row, value=value, hint=hint
-            )
-        return found
-
     def stored(self, value: Mapping[str, Any], keep: Keep | None = None) -> dict[str, str]:
-        if value["path"] or keep is None:
-            return {"path": value["path"]}
-        return keep(value["bytes"], ending(value["bytes"]))
+        return references.stored(value, keep)
 
     def preview(self, value: Mapping[str, Any]) -> str:
-        return str(value["path"] or f"({len(value['bytes']):,} bytes of an image)")
+        return references.preview(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -382,6 +378,11 @@ DIALOGUES: Fields = {"messages": Messages(), "tools": Json(optional=True)}
 def inputs(fields: Fields) -> dict[str, Field]:
     """Return the fields that a model is given."""
     return {name: field for name, field in fields.items() if not field.target}
+
+
+def prompt_of(fields: Fields) -> tuple[str, Field]:
+    """Return the field that a text is written from, the first input, and the name of its column."""
+    return next(iter(inputs(fields).items()))
 
 
 def required(fields: Fields) -> list[str]:

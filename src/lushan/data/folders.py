@@ -11,12 +11,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.common import parsing
 from lushan.errors import UserError, first_line
 from lushan.run import hashes, inside
 from lushan.run.files import read_json
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from datasets import Dataset, DatasetBuilder, DatasetDict
 
 KEY = "data.path"
 CARDS = ("README.md", ".huggingface.yaml")
@@ -38,7 +43,7 @@ def content(place: Path) -> dict[str, str]:
     return {name: hashes.sha256(path) for name, path in sorted((found | cards).items())}
 
 
-def load(place: Path, config: str | None, **options: Any) -> Any:
+def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """Load a data set's folder: split to rows.
 
     Args:
@@ -59,7 +64,7 @@ def load(place: Path, config: str | None, **options: Any) -> Any:
         return datasets.load_dataset(str(place), config, **options)
 
 
-def load_saved(place: Path) -> Any:
+def load_saved(place: Path) -> Dataset | DatasetDict:
     """Load a folder that `DatasetDict.save_to_disk` wrote.
 
     Raises:
@@ -73,7 +78,7 @@ def load_saved(place: Path) -> Any:
 class asking_nobody:  # noqa: N801 - used like a function
     """Context with `datasets` offline: it would report reads of local files to the hub."""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> ModuleType:
         import datasets
 
         self._config = datasets.config
@@ -85,7 +90,7 @@ class asking_nobody:  # noqa: N801 - used like a function
         self._config.HF_HUB_OFFLINE = self._before
 
 
-def require_own(builder: Any, hub_id: str) -> None:
+def require_own(builder: DatasetBuilder, hub_id: str) -> None:
     """Make sure that a set of the hub names no file of this machine, and of no other host.
 
     Raises:
@@ -121,14 +126,14 @@ def is_image(feature: object) -> bool:
     return isinstance(feature, datasets.Image)
 
 
-def _used(builder: Any) -> list[str]:
+def _used(builder: DatasetBuilder) -> list[str]:
     """The files that a builder of `datasets` would read."""
     found = builder.config.data_files
     lists = found.values() if isinstance(found, Mapping) else [found or []]
     return [str(name) for names in lists for name in names]
 
 
-def _require_format(place: Path, builder: Any) -> None:
+def _require_format(place: Path, builder: DatasetBuilder) -> None:
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in FORMATS:
         raise UserError(

@@ -36,6 +36,11 @@ SPARSEST = 50
 """Cells of the table for each that holds something, at most."""
 _NEAR = 16
 """Characters from the end of what was read in which an error may be one of cutting."""
+_CUT = "An object needs a line of its own; was this one cut?"
+_FIRST_CUT = (
+    "Each object needs a line of its own, or all one array. Was the line cut? Of one object over "
+    "many lines the rows are got by jq -c '.KEY[]' IN > OUT."
+)
 
 
 class Row(NamedTuple):
@@ -194,10 +199,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
             file=path,
             line=number,
             column=error.colno,
-            hint="Each object needs a line of its own, or all one array. Was the line cut? Of one "
-            "object over many lines the rows are got by jq -c '.KEY[]' IN > OUT."
-            if number == 1
-            else "An object needs a line of its own; was this one cut?",
+            hint=_FIRST_CUT if number == 1 else _CUT,
         ) from None
     except ValueError as error:
         raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
@@ -223,7 +225,7 @@ class _Scanner:
         self.text = ""
         self.at = 0  # what comes before it has been read
         self.line = 1  # that `at` stands in
-        self.begun = 0  # place of that line's first character; negative where it was let go
+        self.begun = 0  # place of that line's first character; negative where it was dropped
 
     def array(self) -> Iterator[Row]:
         """The elements of an array that is all of the file."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lushan.data.classes import LabelReader
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
-from lushan.data.raw_columns import Columns, strings, with_places
+from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
@@ -92,10 +92,13 @@ class Labelled:
             return list(before)
         texts = self._named_texts(names, label, file)
         if before and len(before) != len(texts):
+            problem = f"{before[0]} was read before, and here it would be {' and '.join(texts)}"
+            if len(before) > 1:
+                problem = (
+                    f"{' and '.join(before)} were read before, and this file has not both of them"
+                )
             raise UserError(
-                f"{' and '.join(before)} were read before, and this file has not both of them"
-                if len(before) > 1
-                else f"{before[0]} was read before, and here it would be {' and '.join(texts)}",
+                problem,
                 key="data.text",
                 file=file,
                 hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
@@ -170,7 +173,7 @@ class Labelled:
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )
             seen[name] = row
-        return arrow.texts(list(seen))
+        return texts_of(columns, list(seen))
 
     # Labels
 
@@ -189,7 +192,9 @@ class Labelled:
         )
         if isinstance(field, Number):
             return arrow.numbers(reader.numbers(), pa.float64())
-        found = arrow.text_lists(reader.several()) if several else arrow.texts(reader.single())
+        found = (
+            word_lists(columns, reader.several()) if several else texts_of(columns, reader.single())
+        )
         self._require_one_width(columns, reader.width)
         notes += [f"{split}: {remark}" for remark in reader.remarks]
         return found
@@ -220,7 +225,7 @@ def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:
     return passed > 0 and 2 * passed >= len(values)
 
 
-def remember(source: object, /, **columns: Any) -> None:
+def remember(source: object, /, **columns: object) -> None:
     """Record which columns a source has read, so that other files are read by the same ones."""
     vars(source).setdefault("found", {}).update(columns)
 

@@ -1,9 +1,11 @@
 """Messages of dialogues: their fields, the forms of tool calls, and how an Arrow table keeps them.
 
-A message has a role, a content that is text, and any other fields, which chat templates may show:
-`tool_calls`, `reasoning_content`, and whatever else a data set has. Arguments of tools differ in
+A message has a role, a content that is text or typed parts (`lushan.text.parts`), and any other
+fields, which chat templates may show: `tool_calls`, `reasoning_content`, and whatever else a data
+set has. Arguments of tools differ in
 their keys from call to call; an Arrow struct would give each call the keys of all others, with
-nulls. A table therefore keeps other fields, and tools, as JSON text.
+nulls. A table therefore keeps other fields, and tools, as JSON text. Of parts it keeps the form
+there, as the field `content`, and their images beside it, in their order.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ from typing import Any
 import pyarrow as pa
 
 from lushan.common.parsing import parse_json
+from lushan.data import references
 from lushan.data.encode import arrow
+from lushan.text import parts
+from lushan.text.parts import Part
 from lushan.text.weights import WEIGHT
 
 FIELDS = "fields"
 """A message's key for its other fields as JSON text, in a table; '' where it has none."""
+IMAGES = "images"
+"""A message's key for its images, where any message of a table has some."""
 TOOLS = "tools"
 """A table's column of tools as JSON text; '' where a dialogue has none."""
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -40,13 +47,15 @@ class Message:
 
     Attributes:
         role: `system`, `user`, `assistant` or `tool`.
-        content: Its text; '' where it is null, which `fields` then says.
+        content: Its text; '' where it is null, which `fields` then says; of parts their texts.
         fields: The others as a chat template takes them, and `weight` where it is not 1.
+        parts: Those of its content, where some are images.
     """
 
     role: str
     content: str
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parts: Sequence[Part] = ()
 
     @property
     def weight(self) -> float:
@@ -57,12 +66,13 @@ class Message:
     def is_empty(self) -> bool:
         """Return whether it is empty: neither content nor reasoning nor a tool call."""
         others = (self.fields.get(name) for name in (CALLS, *REASONING))
-        return not self.content.strip() and not any(others)
+        return not self.content.strip() and not self.parts and not any(others)
 
     @property
     def plain(self) -> dict[str, Any]:
         """All of it in one mapping, as chat templates take it."""
-        return {"role": self.role, "content": self.content, **self.fields}
+        content = list(self.parts) or self.content
+        return {"role": self.role, "content": content, **self.fields}
 
     @property
     def calls(self) -> list[Any]:
@@ -74,16 +84,41 @@ class Message:
 
 
 def message_lists(dialogues: Sequence[Sequence[Message]]) -> pa.Array:
-    """Dialogues as an Arrow column of lists of role and content, and fields where any has some.
+    """Dialogues as an Arrow column of lists of role and content, and what else any of them has.
 
     Raises:
         UnicodeEncodeError: One holds half of a surrogate pair.
     """
+    if any(message.parts for messages in dialogues for message in messages):
+        return _with_images(dialogues)
     if not any(message.fields for messages in dialogues for message in messages):
         plain = [[(m.role, m.content) for m in messages] for messages in dialogues]
         return arrow.record_lists(plain, ("role", "content"))
     rows = [[(m.role, m.content, as_json(m.fields)) for m in messages] for messages in dialogues]
     return arrow.record_lists(rows, ("role", "content", FIELDS))
+
+
+def _with_images(dialogues: Sequence[Sequence[Message]]) -> pa.Array:
+    rows = [
+        [(m.role, m.content, as_json({**m.fields, **_form_of(m.parts)})) for m in messages]
+        for messages in dialogues
+    ]
+    images = [parts.images_of(m.parts) for messages in dialogues for m in messages]
+    return _beside(arrow.record_lists(rows, ("role", "content", FIELDS)), images)
+
+
+def _form_of(content: Sequence[Part]) -> dict[str, Any]:
+    """Return parts without their images, as the field that holds them; none of no parts."""
+    return {"content": parts.form_of(content)} if content else {}
+
+
+def _beside(column: pa.Array, images: Sequence[Sequence[Part]]) -> pa.Array:
+    """Return lists of messages with the images of each."""
+    records = column.values
+    flat = references.structs([image for several in images for image in several])
+    inside = [*records.flatten(), arrow.lists(images, flat)]
+    names = [*(field.name for field in records.type), IMAGES]
+    return pa.ListArray.from_arrays(column.offsets, pa.StructArray.from_arrays(inside, names))
 
 
 def tools_column(tools: Sequence[Any]) -> pa.Array:
@@ -97,9 +132,13 @@ def unpacked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _unpacked(message: Mapping[str, Any]) -> dict[str, Any]:
-    if message.keys() != _KEPT:
+    if message.keys() - {IMAGES} != _KEPT:
         return dict(message)
     fields = parse_json(message[FIELDS]) if message[FIELDS] else {}
+    content, images = fields.get("content"), iter(message_images(message))
+    if isinstance(content, list):
+        filled = [parts.image(next(images)) if parts.is_image(part) else part for part in content]
+        fields["content"] = filled
     return {"role": message["role"], "content": message["content"], **fields}
 
 
@@ -108,6 +147,30 @@ def dialogues_of(rows: Mapping[str, Sequence[Any]]) -> tuple[list[Any], list[Any
     dialogues = [unpacked(messages) for messages in rows["messages"]]
     kept = rows.get(TOOLS) or [None] * len(dialogues)
     return dialogues, [parse_json(t) if isinstance(t, str) and t else t or None for t in kept]
+
+
+def message_images(message: Mapping[str, Any]) -> Sequence[references.Reference]:
+    """Return the images of a table's message, in their order."""
+    return message.get(IMAGES) or ()
+
+
+def stored_message(
+    message: Mapping[str, Any], keep: references.Keep | None = None
+) -> dict[str, Any]:
+    """Return a plain message as a prediction is stored with it: its images as files.
+
+    Args:
+        message: From `unpacked`.
+        keep: Keeps a file beside the predictions; None where none can be kept.
+    """
+    content = message.get("content")
+    if not parts.images_of(content):
+        return dict(message)
+    kept = [
+        {"type": "image", **references.stored(part, keep)} if parts.is_image(part) else part
+        for part in content or ()
+    ]
+    return {**message, "content": kept}
 
 
 def message_texts(message: Mapping[str, Any]) -> list[str]:
@@ -124,18 +187,24 @@ def alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
     """Tables of dialogues with the same columns, where only some have fields or tools."""
     columns = [table.column("messages").type.value_type for table in tables]
     has_fields = any(kind.get_field_index(FIELDS) >= 0 for kind in columns)
+    has_images = any(kind.get_field_index(IMAGES) >= 0 for kind in columns)
     has_tools = any(TOOLS in table.column_names for table in tables)
-    return [_widened(table, fields=has_fields, tools=has_tools) for table in tables]
+    return [
+        _widened(table, fields=has_fields, images=has_images, tools=has_tools) for table in tables
+    ]
 
 
-def _widened(table: pa.Table, *, fields: bool, tools: bool) -> pa.Table:
-    """A table with empty fields and tools where it has none."""
+def _widened(table: pa.Table, *, fields: bool, images: bool, tools: bool) -> pa.Table:
+    """A table with empty fields, images and tools where it has none."""
     place = table.column_names.index("messages")
     if fields and table.column("messages").type.value_type.get_field_index(FIELDS) < 0:
         rows = table.column("messages").to_pylist()
         records = [[(m["role"], m["content"], "") for m in messages] for messages in rows]
         messages = arrow.record_lists(records, ("role", "content", FIELDS))
         table = table.set_column(place, "messages", messages)
+    if images and table.column("messages").type.value_type.get_field_index(IMAGES) < 0:
+        messages = table.column("messages").combine_chunks()
+        table = table.set_column(place, "messages", _beside(messages, [[]] * len(messages.values)))
     if tools and TOOLS not in table.column_names:
         table = table.add_column(place + 1, TOOLS, arrow.texts([""] * table.num_rows))
     return table

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.common.override_text import typed
 from lushan.configurable import configurable
@@ -17,6 +17,12 @@ from lushan.run import checksums
 from lushan.run.artifacts import PROCESSOR, is_run
 from lushan.run.files import intact, read_json
 from lushan.text import hub, tokenizers
+
+if TYPE_CHECKING:
+    from transformers import BaseImageProcessor, PreTrainedTokenizerFast, ProcessorMixin
+
+    Processor = PreTrainedTokenizerFast | BaseImageProcessor | ProcessorMixin
+    """What makes a model's inputs: of text, of images, or of both."""
 
 IMAGES, WHOLE = "preprocessor_config.json", "processor_config.json"
 """Files of an image processor, and of one that holds several."""
@@ -27,7 +33,7 @@ _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""
 
 
-def tokenizer_of(processor: Any) -> Any | None:
+def tokenizer_of(processor: Processor) -> Any | None:
     """Return the tokenizer in a processor, or that it is; None where it has none."""
     inside = getattr(processor, "tokenizer", None)
     if inside is not None:
@@ -35,7 +41,7 @@ def tokenizer_of(processor: Any) -> Any | None:
     return processor if hasattr(processor, "get_vocab") else None
 
 
-def require_tokenizer(processor: Any) -> Any:
+def require_tokenizer(processor: Processor) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a processor.
 
     Raises:
@@ -52,7 +58,7 @@ def require_tokenizer(processor: Any) -> Any:
     return found
 
 
-def require_image_processor(processor: Any) -> Any:
+def require_image_processor(processor: Processor) -> Any:
     """Return the image processor in a processor, or that it is.
 
     Raises:
@@ -69,7 +75,7 @@ def require_image_processor(processor: Any) -> Any:
     return found
 
 
-def vocabulary(processor: Any) -> dict[str, int]:
+def vocabulary(processor: Processor) -> dict[str, int]:
     """Return what a model must know of a processor's tokenizer; nothing where it has none."""
     found = tokenizer_of(processor)
     if found is None:
@@ -78,14 +84,15 @@ def vocabulary(processor: Any) -> dict[str, int]:
 
 
 @configurable
-def pretrained(path: str, prefix_space: bool = True) -> Any:
+def pretrained(path: str, prefix_space: bool = True, scripts: list[str] | None = None) -> Processor:
     """Load the processor of a checkpoint: its tokenizer, its image processor, or both in one.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
             every word of a sentence that is already split, as if a space stood before it. Others
             do not know the difference.
+        scripts: As in `model`, which is to have the same.
 
     Raises:
         UserError: There is none, or its tokenizer has no fast version.
@@ -93,7 +100,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     if is_run(path):
         processor = stored(Path(path).expanduser())
     else:
-        place = hub.find(path, key="processor.path")
+        place = hub.find(path, key="processor.path", scripts=scripts)
         with hub.explained(place, key="processor.path", what="processor"):
             processor = read(place)
     tokenizer = tokenizer_of(processor)
@@ -102,7 +109,7 @@ def pretrained(path: str, prefix_space: bool = True) -> Any:
     return processor
 
 
-def stored(run: Path) -> Any:
+def stored(run: Path) -> Processor:
     """Load the processor of a run from its folder.
 
     Raises:
@@ -118,13 +125,14 @@ def stored(run: Path) -> Any:
         return read(place)
 
 
-def read(place: hub.Place) -> Any:
+def read(place: hub.Place) -> Processor:
     """Load a processor by the class of transformers that its files are for."""
     import transformers
 
+    auto: Any = transformers.AutoTokenizer
     if not hub.has_file(place, IMAGES) and not hub.has_file(place, WHOLE):
-        return transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
-    auto: Any = transformers.AutoProcessor
+        return auto.from_pretrained(place.path, **place.options)
+    auto = transformers.AutoProcessor
     if any(hub.has_file(place, name) for name in (WHOLE, *tokenizers.FILES)):
         return auto.from_pretrained(place.path, **place.options)
     # The same pixels wherever it runs: transformers would take torchvision where that is installed.
@@ -132,10 +140,10 @@ def read(place: hub.Place) -> Any:
     return auto.from_pretrained(place.path, backend="pil", **place.options)
 
 
-def fingerprint(processor: Any) -> str:
+def fingerprint(processor: Processor) -> str:
     """Return a hash of everything that decides what a processor makes of its inputs."""
     if hasattr(processor, "backend_tokenizer"):
-        return tokenizers.fingerprint(processor)
+        return tokenizers.fingerprint(require_tokenizer(processor))
     parts = [type(processor).__name__]
     if hasattr(processor, "get_attributes"):
         names = sorted(processor.get_attributes())
@@ -145,7 +153,9 @@ def fingerprint(processor: Any) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def require_same_ids(processor: Any, path: str, *, key: str) -> str | None:
+def require_same_ids(
+    processor: Processor, path: str, *, key: str, scripts: list[str] | None = None
+) -> str | None:
     """Refuse a tokenizer whose ids are other tokens to the weights that will read them.
 
     Args:
@@ -153,6 +163,7 @@ def require_same_ids(processor: Any, path: str, *, key: str) -> str | None:
         path: Where the weights come from, with the tokenizer that they were trained with; nothing
             is compared where there is none.
         key: What named `path`, for the error.
+        scripts: What the weights' vocabulary is pruned to; see `pretrained`.
 
     Returns:
         A note where a few ids differ, as of unused ones that were given a meaning.
@@ -162,7 +173,7 @@ def require_same_ids(processor: Any, path: str, *, key: str) -> str | None:
     """
     tokenizer = tokenizer_of(processor)
     try:
-        other = None if tokenizer is None else tokenizer_of(pretrained(path))
+        other = None if tokenizer is None else tokenizer_of(pretrained(path, scripts=scripts))
     except UserError:
         return None
     if tokenizer is None or other is None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lushan.data.encode import arrow
+from lushan.errors import UserError
+from lushan.run import hashes
+from lushan.vision import images
+
+Reference = Mapping[str, Any]
+"""`path` of a file, or its encoded `bytes`; the other one is empty."""
+Keep = Callable[[bytes, str], dict[str, str]]
+"""Keeps the content of a file under a name with an ending, and returns `path`."""
+_ENTRIES = {"path", "bytes"}
 
 
 def ending(data: bytes) -> str:
@@ -18,7 +30,76 @@ def ending(data: bytes) -> str:
     return next((name for start, name in known.items() if data.startswith(start)), "tif")
 
 
-def structs(references: Sequence[Mapping[str, Any]]) -> pa.Array:
+def content_hash(reference: Reference) -> str:
+    """Return the SHA-256 of an image's file, which is read once, or of its bytes."""
+    if not reference["bytes"]:
+        return hashes.sha256(Path(reference["path"]))
+    return hashlib.sha256(reference["bytes"]).hexdigest()
+
+
+def kept(reference: Reference) -> bytes:
+    """Return what stands for an image in features: its bytes, or hash and path of its file."""
+    if not reference["path"]:
+        return bytes(reference["bytes"])
+    return f"{content_hash(reference)} {_absolute(reference['path'])}".encode()
+
+
+def restored(content: bytes, *, is_path: bool) -> Reference:
+    """Return the image that `kept` stood for, with the bytes of its file.
+
+    Raises:
+        UserError: The file is gone, or has changed since.
+    """
+    if not is_path:
+        return {"path": "", "bytes": content}
+    digest, _, path = content.decode().partition(" ")
+    data = images.read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise UserError(
+            "this image has changed since it was encoded",
+            file=path,
+            hint="Start the command again: what changed is encoded anew.",
+        )
+    return {"path": path, "bytes": data}
+
+
+def places(table: pa.Table) -> Iterator[str]:
+    """Yield the absolute paths of the files that a table refers to, which features name too."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            yield from map(_absolute, filter(None, _paths(chunk)))
+
+
+def _paths(values: pa.Array) -> Iterator[str | None]:
+    """Yield the paths of references, at any depth."""
+    kind = values.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _paths(values.flatten())
+    elif pa.types.is_struct(kind):
+        if {field.name for field in kind} >= _ENTRIES:
+            yield from values.field("path").to_pylist()
+        else:
+            for inner in values.flatten():
+                yield from _paths(inner)
+
+
+def _absolute(path: str) -> str:
+    return os.path.normpath(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (many of them)
+
+
+def stored(reference: Reference, keep: Keep | None) -> dict[str, str]:
+    """Return an image as a prediction is stored with it: its file, perhaps one that is kept."""
+    if reference["path"] or keep is None:
+        return {"path": reference["path"]}
+    return keep(reference["bytes"], ending(reference["bytes"]))
+
+
+def preview(reference: Reference) -> str:
+    """Return an image as a text for people."""
+    return str(reference["path"] or f"({len(reference['bytes']):,} bytes of an image)")
+
+
+def structs(references: Sequence[Reference]) -> pa.Array:
     """Return references to media as an Arrow column."""
     paths = arrow.texts([reference["path"] for reference in references])
     data = arrow.binaries([reference["bytes"] for reference in references])

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lushan.data import files
 from lushan.data import spans as char_spans
-from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
+from lushan.data.groups import WithGroup
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
-from lushan.data.media import Media
+from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
-from lushan.data.raw_columns import Columns, halves, strings, with_places
+from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
-from lushan.data.splits import GROUP
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
 from lushan.text.words import split_words
@@ -29,16 +26,12 @@ SPANS = ("entities", "spans", "annotations", *LABELS)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rows(Tagged, Paired):
+class Rows(Tagged, Paired, WithMedia, WithGroup):
     """Options of a source whose rows have named fields of any type.
 
     Args:
         fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
             option of their own; others are found by their names.
-        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
-            `dir` where there is one.
-        group: The field whose rows stay together where splits are taken by share: all questions
-            about an article, all images of a person.
         tokens: The field with the list of words; null finds it by its name.
         tags: The field with their tags; null finds it by its name.
         spans: The field with entities as characters of the text; null finds it.
@@ -47,8 +40,6 @@ class Rows(Tagged, Paired):
     """
 
     fields: dict[str, str] | None = None
-    media: str | None = None
-    group: str | None = None
     tokens: str | None = None
     tags: str | None = None
     spans: str | None = None
@@ -72,32 +63,7 @@ class Rows(Tagged, Paired):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        table = self._table_of(columns, split, notes, fields)
-        if self.group is None:
-            return table
-        require_column(self.group, list(columns.values), "data.group", columns.file)
-        values = columns.values[self.group]
-        for row, value in enumerate(values):
-            if value is None or value == "":
-                raise columns.fail(
-                    f"the {self.group}, by which rows stay together, is missing", row
-                )
-        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
-
-    def media_fingerprint(self) -> object:
-        """Return hashes of the images that rows may name; None where they name none."""
-        return None if self.media is None else self._media().fingerprint()
-
-    def _media(self) -> Media:
-        """Return the place that `media` names.
-
-        Raises:
-            UserError: It is not there.
-        """
-        place = Path(self.media or "").expanduser()
-        below = Path(getattr(self, "dir", None) or "").expanduser() / place
-        largest: int | None = getattr(self, "largest_file", None)
-        return Media(below if below.exists() else place, largest)
+        return self.with_group(self._table_of(columns, split, notes, fields), columns)
 
     def _table_of(
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None
@@ -134,8 +100,7 @@ class Rows(Tagged, Paired):
             UserError: A field is not there, or a value is of another form.
         """
         _require_columns(fields, columns)
-        if self.media is not None:
-            columns = dataclasses.replace(columns, media=self._media())
+        columns = dataclasses.replace(columns, media=self.media_of(split))
         table: dict[str, pa.Array] = {"id": self.ids(columns)}
         for name, field in fields.items():
             column = self.column_of(name, field, columns)
@@ -293,14 +258,6 @@ class Rows(Tagged, Paired):
             },
             columns,
         )
-
-
-def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
-    """Lists of words as an Arrow column."""
-    try:
-        return arrow.text_lists(values)
-    except UnicodeEncodeError as error:
-        raise halves(columns, values) from error
 
 
 def _require_columns(fields: Fields, columns: Columns) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lushan.common.override_text import can_be_key, typed
-from lushan.data import files
+from lushan.data import files, references
 from lushan.data.messages import (
     CALLS,
     Malformed,
@@ -19,6 +19,7 @@ from lushan.data.messages import (
 )
 from lushan.data.raw_columns import Columns
 from lushan.errors import UserError, did_you_mean
+from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
 ROLE = ("role", "from", "speaker")
@@ -127,19 +128,22 @@ class Speakers:
         speaker = turn[role_key]
         role = self._role(columns, row, number, speaker)
         content_key = self.content or _first_of(CONTENT, turn)
-        content = None if content_key is None else _parts(turn.get(content_key))
+        content = None if content_key is None else turn.get(content_key)
+        if role != CALL and parts.are_parts(content, known=role == "tool"):
+            content = _of_parts(columns, row, number, content)
         taken = (role_key, content_key, "role", "content")
         rest = {k: v for k, v in turn.items() if k not in taken and v is not None}
         try:
             fields = self._fields(role, content, rest, counts)
         except Malformed as error:
+            hint = None
+            if role == CALL:
+                hint = f"To read it as text write {_roles(speaker, 'assistant')}."
             raise columns.fail(
                 f"message {number}: {error}",
                 row,
                 value=content if role == CALL else turn,
-                hint=f"To read it as text write {_roles(speaker, 'assistant')}."
-                if role == CALL
-                else None,
+                hint=hint,
             ) from None
         if role == CALL:
             return str(speaker), Message("assistant", "", fields)
@@ -148,10 +152,19 @@ class Speakers:
             return str(speaker), unsaid
         if content is None:  # which names the keys that there are, where none holds it
             self._key(columns, row, number, turn, "content", CONTENT)
-        if role == "tool" and content is not None and not isinstance(content, str):
+        is_seen = isinstance(content, parts.Parts)
+        if role == "tool" and not (content is None or isinstance(content, str) or is_seen):
             content = json.dumps(content, ensure_ascii=False)
-        text = self.text(columns, row, f"content of message {number}", content)
-        return str(speaker), Message(role, text, fields)
+        said = parts.text_of(content) if is_seen else content
+        text = self.text(columns, row, f"content of message {number}", said)
+        if is_seen and role == "assistant":
+            raise columns.fail(
+                f"message {number} is the assistant's and holds an image: it writes texts alone",
+                row,
+            )
+        return str(speaker), Message(
+            role, text, fields, content if isinstance(content, parts.Parts) else ()
+        )
 
     def _fields(
         self, role: str, content: object, rest: Mapping[str, Any], counts: Counter[str]
@@ -250,7 +263,7 @@ def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
+def _rows_of(columns: Columns, row: int, field: str, value: object) -> object:
     """Messages kept by column, as some sets of the hub are, as rows."""
     if not isinstance(value, Mapping) or not all(isinstance(v, list) for v in value.values()):
         return value
@@ -265,9 +278,13 @@ def _rows_of(columns: Columns, row: int, field: str, value: object) -> Any:
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
-def _parts(content: Any) -> Any:
-    """The text of a content that is written as a list of parts, where all are texts."""
-    is_list = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
-    if is_list and content and all(part.get("type") == "text" for part in content):
-        return "".join(str(part.get("text", "")) for part in content)
-    return content
+def _of_parts(columns: Columns, row: int, number: int, content: Any) -> str | parts.Parts:
+    """A content that is written as a list of parts; a text where all are texts."""
+
+    def resolve(value: object) -> references.Reference:
+        return columns.image(row, value)
+
+    try:
+        return parts.read(content, resolve)
+    except parts.BadPart as error:
+        raise columns.fail(f"message {number}: {error}", row) from None

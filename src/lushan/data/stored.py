@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lushan.data import drawing
 from lushan.data.drawing import Marks, Part
 
+V = TypeVar("V")
 Record = Mapping[str, Any]
 NONE = ""
 """Stands for no class where something is missed or spurious; no class has this name."""
@@ -36,7 +37,7 @@ class Tally:
     pairs: Sequence[tuple[str, str]]
 
 
-class Stored:
+class Stored(Generic[V]):
     """The part of a field that is about stored predictions."""
 
     right_where: ClassVar[str] = ""
@@ -53,7 +54,7 @@ class Stored:
     unpaired: ClassVar[bool] = False
     """True if one side of a pair may be `NONE`."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         """Refuse a stored value of another form.
 
         Args:
@@ -65,27 +66,27 @@ class Stored:
         """
         del value, record
 
-    def is_right(self, gold: Any, predicted: Any) -> bool | None:
+    def is_right(self, gold: V, predicted: V) -> bool | None:
         """Return whether a prediction equals the gold value; None where that is undefined."""
         del gold, predicted
         return None
 
-    def distance(self, gold: Any, predicted: Any) -> float | None:
+    def distance(self, gold: V, predicted: V) -> float | None:
         """Return how far a prediction is from the gold value; None where that is undefined."""
         del gold, predicted
         return None
 
-    def tally(self, gold: Any, predicted: Any) -> Tally | None:
+    def tally(self, gold: V, predicted: V) -> Tally | None:
         """Return the classes of an example; None where there are none."""
         del gold, predicted
         return None
 
-    def marks(self, gold: Any, predicted: Any, record: Record) -> Marks | None:
+    def marks(self, gold: V, predicted: V, record: Record) -> Marks | None:
         """Return what is right and wrong about the drawn pieces; None where there are none."""
         del gold, predicted, record
         return None
 
-    def draw(self, value: Any, record: Record) -> Part:
+    def draw(self, value: V, record: Record) -> Part:
         """Return a value as a part of a page; see `lushan.data.drawing`.
 
         Args:
@@ -95,13 +96,13 @@ class Stored:
         del record
         return drawing.value(value)
 
-    def describe(self, value: Any, record: Record) -> str | float | list[str]:
+    def describe(self, value: V, record: Record) -> str | float | list[str]:
         """Return a value for a terminal, and for programs that read it as JSON."""
         part = self.draw(value, record)
         return str(part[1])
 
 
-def require_text(value: Any) -> None:
+def require_text(value: object) -> None:
     """Refuse what is no text.
 
     Raises:
@@ -111,17 +112,18 @@ def require_text(value: Any) -> None:
         raise ValueError(f"must be a text, not {type(value).__name__}")
 
 
-def require_texts(value: Any) -> None:
-    """Refuse what is no list of texts.
+def require_texts(value: object) -> list[str]:
+    """Return a list of texts.
 
     Raises:
         ValueError: It is not.
     """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("must be a list of texts")
+    return value
 
 
-def require_number(value: Any) -> None:
+def require_number(value: object) -> None:
     """Refuse what is no number.
 
     Raises:
@@ -131,7 +133,6 @@ def require_number(value: Any) -> None:
         raise ValueError(f"must be a number, not {type(value).__name__}")
 
 
-def percent(probability: Any) -> str:
+def percent(probability: object) -> str:
     """Return a probability for people; '' where there is none."""
-    known = isinstance(probability, int | float)
-    return f"{100 * probability:.1f} %" if known else ""
+    return f"{100 * probability:.1f} %" if isinstance(probability, int | float) else ""

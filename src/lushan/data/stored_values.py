@@ -24,10 +24,10 @@ from lushan.text.words import join_words
 Strings = Sequence[str]
 
 
-class StoredText(Stored):
+class StoredText(Stored[str]):
     """A text; right where it is the same."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value)
 
     def is_right(self, gold: str, predicted: str) -> bool:
@@ -37,10 +37,10 @@ class StoredText(Stored):
         return drawing.text(value)
 
 
-class StoredTexts(Stored):
+class StoredTexts(Stored[Any]):
     """References; a text is right where it is one of them."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def is_right(self, gold: Strings, predicted: str) -> bool:
@@ -53,17 +53,17 @@ class StoredTexts(Stored):
         return list(value)
 
 
-class StoredWords(Stored):
+class StoredWords(Stored[Strings]):
     """Words, shown as a text."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def draw(self, value: Strings, record: Record) -> Part:
         return drawing.text(join_words(value)[0])
 
 
-class StoredTags(Stored):
+class StoredTags(Stored[Strings]):
     """Tags of words, shown as marked spans of these."""
 
     words: str
@@ -75,9 +75,8 @@ class StoredTags(Stored):
     )
     unpaired: ClassVar[bool] = True
 
-    def check(self, value: Any, record: Record) -> None:
-        require_texts(value)
-        if len(value) != len(record[self.words]):
+    def check(self, value: object, record: Record) -> None:
+        if len(require_texts(value)) != len(record[self.words]):
             raise ValueError("it has not a tag for each word")
 
     def is_right(self, gold: Strings, predicted: Strings) -> bool:
@@ -107,14 +106,14 @@ class StoredTags(Stored):
         return [f"{join_words(words[s.start : s.end])[0]} ({s.label})" for s in found]
 
 
-class StoredLabel(Stored):
+class StoredLabel(Stored[str]):
     """One class."""
 
     probabilities: str
     right_where: ClassVar[str] = "an example is right where its label is"
     confusion: ClassVar[str] = "Examples by their label."
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value)
 
     def is_right(self, gold: str, predicted: str) -> bool:
@@ -136,12 +135,12 @@ class StoredLabel(Stored):
         return value
 
 
-class StoredLabels(Stored):
+class StoredLabels(Stored[Strings]):
     """Any number of classes; right where all of them are."""
 
     right_where: ClassVar[str] = "an example is right where all its labels are"
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_texts(value)
 
     def is_right(self, gold: Strings, predicted: Strings) -> bool:
@@ -165,12 +164,12 @@ class StoredLabels(Stored):
         return list(value)
 
 
-class StoredNumber(Stored):
+class StoredNumber(Stored[float]):
     """A number; how far off it is says more than right or wrong."""
 
     distance_name: ClassVar[str] = "absolute error"
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_number(value)
 
     def distance(self, gold: float, predicted: float) -> float:
@@ -183,10 +182,10 @@ class StoredNumber(Stored):
         return value
 
 
-class StoredMessages(Stored):
+class StoredMessages(Stored[Sequence[Mapping[str, Any]]]):
     """A dialogue: a list of messages, each with a role and a text or a list of typed parts."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
             raise ValueError("must be a list of messages")
         for message in value:
@@ -202,7 +201,7 @@ class StoredMessages(Stored):
         ]
 
 
-def _content(content: Any) -> list[Part]:
+def _content(content: object) -> list[Part]:
     """Return the parts of what a message says."""
     if isinstance(content, str):
         return [drawing.text(content)]
@@ -211,19 +210,20 @@ def _content(content: Any) -> list[Part]:
     return [_typed(part) for part in content]
 
 
-def _typed(part: Any) -> Part:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text":
+def _typed(part: object) -> Part:
+    if not isinstance(part, dict):
+        return drawing.value(part)
+    if part.get("type") == "text":
         return drawing.text(str(part.get("text")))
-    if kind == "image" and isinstance(part.get("path"), str):
+    if part.get("type") == "image" and isinstance(part.get("path"), str):
         return drawing.image(part["path"])
     return drawing.value(part)
 
 
-class StoredImage(Stored):
+class StoredImage(Stored[Mapping[str, Any]]):
     """An image by the path of its file, in the run's folder or among the data."""
 
-    def check(self, value: Any, record: Record) -> None:
+    def check(self, value: object, record: Record) -> None:
         require_text(value.get("path") if isinstance(value, dict) else value)
 
     def draw(self, value: Mapping[str, Any], record: Record) -> Part:

@@ -134,12 +134,10 @@ class Tagged:
         if read.first is None or read.ill_formed <= limit[self.repair]:
             return
         bad = read.first.violation
-        many = (
-            f"; {plural(read.ill_formed, TAG, TAGS)}, of "
-            f"{plural(read.entities, 'entity', 'entities')}"
-            if self.repair is None
-            else ""
-        )
+        many = ""
+        if self.repair is None:
+            entities = plural(read.entities, "entity", "entities")
+            many = f"; {plural(read.ill_formed, TAG, TAGS)}, of {entities}"
         raise UserError(
             f"{bad.problem}{self._word(read.first, table)}: {scheme} forbids it{many}",
             file=table.column("file")[read.first.sentence].as_py(),

@@ -47,10 +47,10 @@ from lushan.data.labelled import (
     remembered,
     require_column,
 )
-from lushan.data.media import Media
-from lushan.data.raw_columns import Columns, strings, with_places
+from lushan.data.media import Beside, Media, WithMedia, beside
+from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
-from lushan.data.rows import TOKENS, Rows, word_lists
+from lushan.data.rows import TOKENS, Rows
 from lushan.data.source import Format, Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
@@ -187,10 +187,16 @@ class Reading(Input):
         column = reader.column_of(name, field, columns)
         first = None if column is None else columns.values[column][0]
         is_beside = isinstance(first, str) and first and Media(beside).find(first) is not None
-        if reader.media is None or is_beside or not Path(reader.media).exists():
+        other = None if is_beside else reader.elsewhere
+        if other is None:
             return str(beside)
-        self._note(f"the images are read from {reader.media}, where those of the run lie")
-        return reader.media
+        self._note(f"the images are read from {other.place}, where those of the run lie")
+        return str(other.place)
+
+    def beside(self) -> Beside:
+        """Return where images lie that messages name: beside the input, or where the run's do."""
+        other = self.source.elsewhere if isinstance(self.source, WithMedia) else None
+        return beside(self.name if self.name == STDIN else self.path(), other)
 
     def _of_fields(self, columns: Columns) -> pa.Table:
         """Return rows with the inputs of a task, each from the field of its name."""
@@ -205,7 +211,7 @@ class Reading(Input):
                     "by --format jsonl or --format table.",
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
-        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
+        reader = self.source if isinstance(self.source, Rows) else Rows()
         plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
         if has(wanted, Image) and "media" not in self.stated:
@@ -258,8 +264,8 @@ class Reading(Input):
         return cast("T", dataclasses.replace(changed, **{option: _one_or_list(names, wanted)}))
 
     def _of_texts(self, columns: Columns, option: Literal["text", "source"]) -> pa.Table:
-        reader: Any = self.source if isinstance(self.source, Rows) else Rows()
-        plain: Any = dataclasses.replace(self._settled(reader, columns, option), id=None)
+        reader = self.source if isinstance(self.source, Rows) else Rows()
+        plain = dataclasses.replace(self._settled(reader, columns, option), id=None)
         remember(plain, **remembered(self.source))
         if option == "source":
             table = plain.pairs_table(columns, targets=False)
@@ -297,6 +303,9 @@ class Reading(Input):
         reader: Any = self.source if isinstance(self.source, Dialogues) else Chat()
         plain = self._settled(dataclasses.replace(reader, id=None), columns, "messages")
         counts: Counter[str] = Counter()
+        stated = "media" in self.stated
+        media = plain.media_of("") if stated else self.beside()
+        columns = dataclasses.replace(columns, media=media)
         table, _ = plain.dialogues_of(columns, counts, answered=False)
         return table.set_column(0, "id", self._ids(columns))
 
@@ -308,7 +317,7 @@ class Reading(Input):
         if given is None:
             return places
         pairs = zip(given, places.to_pylist(), strict=True)
-        return arrow.texts([place if value is None else str(value) for value, place in pairs])
+        return texts_of(columns, [p if value is None else str(value) for value, p in pairs])
 
     def _of_words(self, columns: Columns, field: str) -> pa.Table:
         """Rows whose words are given; their text is theirs, or written from the words."""
@@ -381,7 +390,7 @@ class Reading(Input):
 _SOURCE = {"text": "source"}
 
 
-def _one_or_list(names: list[str], like: object) -> Any:
+def _one_or_list(names: list[str], like: object) -> str | list[str]:
     return names[0] if isinstance(like, str) else names
 
 

@@ -61,7 +61,7 @@ def keep(
         save(figure, folder.plots / "curves.png")
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -18,15 +18,19 @@ from lushan.audit import shared
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
-from lushan.data import processing
+from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.source import Corpus, Source, Windows, code_hash
+from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
+    from lushan.models.backbone import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ class Components:
     source: Source
     corpus: Corpus
     task: Task
-    processor: Any
+    processor: Processor
     encoded: dict[str, Encoded]
     model: torch.nn.Module
     limits: Limits
@@ -141,7 +145,7 @@ def is_trained(node: Mapping[str, Any]) -> bool:
     return "texts" in read(locate(node[TARGET], "processor")).parameters
 
 
-def tokenizer_notes(cfg: Mapping[str, Any], processor: Any) -> list[str]:
+def tokenizer_notes(cfg: Mapping[str, Any], processor: Processor) -> list[str]:
     """Return notes on a tokenizer beside weights that were trained with another one.
 
     Raises:
@@ -153,12 +157,14 @@ def tokenizer_notes(cfg: Mapping[str, Any], processor: Any) -> list[str]:
     notes = []
     for key, place in places.items():
         known = isinstance(place, str) and (key == "model.path" or is_run(place))
-        if known and cfg["processor"].get("path") != place:
-            notes.append(processing.require_same_ids(processor, place, key=key))
+        scripts = cfg["model"].get("scripts") if key == "model.path" else None
+        own = cfg["processor"].get("path") == place
+        if known and not (own and cfg["processor"].get("scripts") == scripts):
+            notes.append(processing.require_same_ids(processor, place, key=key, scripts=scripts))
     return [note for note in notes if note is not None]
 
 
-def require_inputs(encoder: Any, processor: Any) -> None:
+def require_inputs(encoder: Any, processor: Processor) -> None:
     """Refuse a processor that does not make what a model reads: pixels, or tokens.
 
     Raises:
@@ -177,7 +183,7 @@ def require_inputs(encoder: Any, processor: Any) -> None:
     )
 
 
-def require_room(encoder: Any, processor: Any) -> None:
+def require_room(encoder: Any, processor: Processor) -> None:
     """Refuse a tokenizer that has more ids than a model has embeddings.
 
     Raises:
@@ -224,7 +230,7 @@ def window_reader(
     return read
 
 
-def make_encoder(cfg: Mapping[str, Any], task: Task, processor: Any) -> Any:
+def make_encoder(cfg: Mapping[str, Any], task: Task, processor: Processor) -> Backbone:
     """The model that a config describes, with its adapter, before there is a head.
 
     Everything in it that is random follows from the seed: what an adapter leaves out of its
@@ -277,7 +283,7 @@ def limits_of(source: Source, encoder: Any) -> Limits:
     return Limits(source.max_length or bound or LONGEST, source.stride)
 
 
-def require_stride(limits: Limits, processor: Any) -> None:
+def require_stride(limits: Limits, processor: Processor) -> None:
     """Refuse windows that share more than they hold.
 
     Raises:
@@ -297,7 +303,7 @@ def require_stride(limits: Limits, processor: Any) -> None:
 
 
 def encode_all(
-    corpus: Corpus, source: Source, task: Task, processor: Any, limits: Limits, cache: Path
+    corpus: Corpus, source: Source, task: Task, processor: Processor, limits: Limits, cache: Path
 ) -> dict[str, Encoded]:
     """All splits encoded, from the cache where any run has encoded alike before."""
     data = source.fingerprint()
@@ -306,17 +312,18 @@ def encode_all(
 
 
 def encoder_of(
-    source: Source, task: Task, processor: Any, limits: Limits, cache: Path
+    source: Source, task: Task, processor: Processor, limits: Limits, cache: Path
 ) -> EncodeSplit:
     """Return the function that encodes a split, from its name, its rows and a hash of these."""
     words = processing.fingerprint(processor)
     classes = [kind for kind in type(task).__mro__ if issubclass(kind, Task)]
-    own = code_version(*classes, type(source))  # of somebody's own package
+    own = code_version(*classes, type(source))  # of a user's own package
     code = [own, code_hash("tasks"), code_hash("text"), code_hash("data")]
 
     def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:
         within = task.limits(limits, split)
-        parts = [split, content, source.options(), words, task.options()]
+        places = hash_json(list(references.places(table)))  # of files that rows go on naming
+        parts = [split, content, places, source.options(), words, task.options()]
         return encode(
             table,
             lambda rows, first: task.encode(rows, first, processor, within),

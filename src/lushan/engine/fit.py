@@ -265,7 +265,7 @@ def keep_for_later(parts: Components, folder: Path) -> None:
         (PROCESSOR, parts.processor.save_pretrained),
         (ENCODER, functools.partial(save_shape, encoder)),
     ):
-        # Anew at every start: what lies there was not inspected since.
+        # At every start: what lies there was not inspected since.
         temporary = folder / f".tmp-{name}"
         shutil.rmtree(temporary, ignore_errors=True)
         save(temporary)

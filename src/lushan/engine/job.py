@@ -15,6 +15,7 @@ from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line, 
 from lushan.run import remote_code
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from lushan.launch.job_status import JobStatus
@@ -68,7 +69,7 @@ class Job:
         return dataclasses.replace(ended, number=number, seconds=seconds)
 
     def _ended(
-        self, cfg: DictConfig, checked: CheckedConfig | UserError | None, hydra: Any
+        self, cfg: DictConfig, checked: CheckedConfig | UserError | None, hydra: HydraConf
     ) -> JobStatus:
         from lushan.launch import gpus
         from lushan.launch.job_status import JobStatus
@@ -161,7 +162,7 @@ class Job:
         lifecycle.limit_threads(count)
 
 
-def _is_sweep(hydra: Any) -> bool:
+def _is_sweep(hydra: HydraConf) -> bool:
     return str(hydra.mode).endswith("MULTIRUN")
 
 

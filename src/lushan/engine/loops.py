@@ -27,6 +27,8 @@ from lushan.engine.distributed.shares import data_share
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
+    from lushan.compat.lightning import DataFetcher
+
 
 class EpochLoop(FitLoop):
     """Walks the epochs."""
@@ -54,12 +56,12 @@ class EpochLoop(FitLoop):
 class StepLoop(TrainingEpochLoop):
     """Walks the steps of an epoch."""
 
-    def on_run_start(self, data_fetcher: Any) -> None:
+    def on_run_start(self, data_fetcher: DataFetcher) -> None:
         """Begin; a resumed epoch begins with a step, for its state is from a boundary."""
         super().on_run_start(data_fetcher)
         self.restarting = False
 
-    def on_advance_end(self, data_fetcher: Any) -> None:
+    def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         """Validate, if it is time; then the boundary, but for the last step: its epoch has one."""
         super().on_advance_end(data_fetcher)
         if not self.done:

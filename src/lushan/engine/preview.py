@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ ROWS = 8
 """Rows that are drawn; the counts are those of all."""
 LISTED = 48
 """Tokens of the first row that are listed one by one."""
+_REPEATED = re.compile(r"(<[^<>\s]+>)\1{3,}")
+"""A token that stands often, one beside the other, as that of an image."""
 LEARNED, NOTE, BORDER = "bold black on green", "green", "bold magenta"
 
 
@@ -173,10 +176,10 @@ def _hidden_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokeniz
     return dataclasses.replace(row, learned=learned)
 
 
-def _target_tokens(row: Row, labels: Sequence[int], tokenizer: Any) -> Row:
+def _target_tokens(row: Row, labels: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> Row:
     """All labels as one text."""
     ids = [label for label in labels if label != IGNORED]
-    return dataclasses.replace(row, note=tokenizer.decode(ids), noted=len(ids))
+    return dataclasses.replace(row, note=str(tokenizer.decode(ids)), noted=len(ids))
 
 
 def _labelled(row: Row, lesson: str | Mapping[int, str]) -> Row:
@@ -202,6 +205,8 @@ def drawn(rows: Sequence[Row], parts: Components, *, plain: bool, of: str) -> It
         yield Text()
         yield Text(_heading(number, row, str(ids[row.example])), style="bold")
         yield _line(row, parts.tokenizer, plain=plain, named=_named(parts, row))
+        if row.tokens and (seen := _media(parts, row)):
+            yield Text(f"images: {seen}", style="dim")
     if len(rows) > ROWS:
         yield Text(f"\nand {len(rows) - ROWS} rows more")
     if rows and rows[0].tokens:
@@ -228,7 +233,15 @@ def _named(parts: Components, row: Row) -> str:
     return " | ".join(field.preview(table.column(n)[row.example].as_py()) for n, field in there)
 
 
-def _line(row: Row, tokenizer: Any, *, plain: bool, named: str = "") -> Text:
+def _media(parts: Components, row: Row) -> str:
+    """Return the values of a row's example that hold images, as texts; '' where none does."""
+    table = parts.corpus.splits["train"]
+    there = present(inputs(parts.corpus.fields), table).items()
+    values = ((field, table.column(name)[row.example].as_py()) for name, field in there)
+    return " | ".join(field.preview(value) for field, value in values if field.media_keys(value))
+
+
+def _line(row: Row, tokenizer: PreTrainedTokenizerFast, *, plain: bool, named: str = "") -> Text:
     """Return a row as text, what is learned marked, documents set apart.
 
     Args:
@@ -241,12 +254,16 @@ def _line(row: Row, tokenizer: Any, *, plain: bool, named: str = "") -> Text:
     for start, end in _runs(row):
         if start and start in row.starts:
             line.append(" ‖ ", BORDER)
-        text = tokenizer.decode(row.tokens[start:end])
+        text = _REPEATED.sub(_times, str(tokenizer.decode(row.tokens[start:end])))
         extra = row.learned[start]
         line.append(*((text,) if extra is None else _marked(text, extra, plain)))
     if row.note is not None:
         line.append("\n→ ", NOTE).append(*_marked(row.note, "", plain))
     return line
+
+
+def _times(found: re.Match[str]) -> str:
+    return f"{found[1]}×{len(found[0]) // len(found[1])}"
 
 
 def _runs(row: Row) -> Iterator[tuple[int, int]]:

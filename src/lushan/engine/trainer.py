@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import pytorch_lightning as pl
 import torch
@@ -164,11 +164,12 @@ class Trainer(pl.Trainer):
     def facts(self) -> dict[str, Any]:
         """Resolved values that a resumed run must share to end with the same bits."""
         ours = self.strategy if isinstance(self.strategy, Sharded) else None
+        usual = "ddp" if self.world_size > 1 else "auto"
         return {
             "trainer.accelerator": self.strategy.root_device.type,
             "trainer.precision": str(self.precision),
             "trainer.devices": self.world_size,
-            "trainer.strategy": "fsdp" if ours else "ddp" if self.world_size > 1 else "auto",
+            "trainer.strategy": "fsdp" if ours else usual,
             "trainer.tensor_parallel": ours.tensor_parallel if ours else 1,
         }
 
@@ -177,7 +178,7 @@ class Trainer(pl.Trainer):
         with refused():
             super().fit(*args, **kwargs)
 
-    def test(self, *args: Any, **kwargs: Any) -> Any:
+    def test(self, *args: Any, **kwargs: Any) -> list[Mapping[str, float]]:
         """Test as Lightning does, with the same checks as `fit`."""
         with refused():
             return super().test(*args, **kwargs)
@@ -238,7 +239,7 @@ def refused() -> Iterator[None]:
         raise UserError(problem, key="trainer") from error
 
 
-def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
+def require_devices(accelerator: str, devices: int | str | list[int], nodes: int = 1) -> None:
     """Refuse devices that this machine does not have, with a hint what to write.
 
     Raises:
@@ -266,9 +267,9 @@ def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
             + (more if several else ""),
         )
     count = known[there[0]]["accelerator"].auto_device_count()
-    wanted = (
-        devices if isinstance(devices, list) else [int(devices) - 1] if _counts(devices) else []
-    )
+    wanted = devices if isinstance(devices, list) else []
+    if _counts(devices):
+        wanted = [int(devices) - 1]
     if any(isinstance(index, int) and index >= count for index in wanted):
         raise UserError(
             f"this machine has {count} of them",
@@ -278,11 +279,11 @@ def require_devices(accelerator: Any, devices: Any, nodes: int = 1) -> None:
         )
 
 
-def _counts(devices: object) -> bool:
+def _counts(devices: object) -> TypeGuard[int | str]:
     return isinstance(devices, int) or (isinstance(devices, str) and devices.isdigit())
 
 
-def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
+def is_parallel(accelerator: str, devices: int | str | list[int], nodes: int) -> bool:
     """Return whether more than one process will train."""
     if nodes > 1:
         return True
@@ -290,7 +291,7 @@ def is_parallel(accelerator: str, devices: Any, nodes: int) -> bool:
         return len(devices) > 1
     if devices in ("auto", -1, "-1"):
         return accelerator in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
-    return str(devices).isdigit() and int(devices) > 1
+    return _counts(devices) and int(devices) > 1
 
 
 def _signature() -> inspect.Signature:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from lushan.models.peft import bottleneck
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.run.artifacts import is_run
 from lushan.run.files import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG = "adapter_config.json"
 _CLOSE = 1e-4
@@ -65,11 +68,9 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
             "the largest one; nothing was written"
         )
     ours = isinstance(adaptation, bottleneck.Bottlenecked)
-    attach = (
-        'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
-        if ours
-        else 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
-    )
+    attach = 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
+    if ours:
+        attach = 'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
     return Adapter(
         usage=f"base = ...  # {base}\n{attach}",
         notes=[f"It is an adapter ({adaptation}), and belongs to its base: {base}."],
@@ -102,9 +103,9 @@ def _apart(loaded: Loaded, folder: Path) -> float:
     """Return the largest difference between the run's model and the adapter on a new base."""
     plain = {**loaded.cfg, "peft": None}
     with torch.random.fork_rng(), torch.inference_mode(mode=False):
-        base: Any = make_encoder(plain, loaded.task, loaded.tokenizer).model
+        base = make_encoder(plain, loaded.task, loaded.tokenizer).model
         if isinstance(adaptation_of(loaded.model), bottleneck.Bottlenecked):
-            again = bottleneck.load(base, folder)
+            again: Any = bottleneck.load(base, folder)
         else:
             from peft import PeftModel
 
@@ -120,7 +121,7 @@ def _apart(loaded: Loaded, folder: Path) -> float:
     return apart / max(largest, 1e-6)
 
 
-def _outputs(model: Any, ids: Tensor) -> Tensor:
+def _outputs(model: PreTrainedModel, ids: Tensor) -> Tensor:
     given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if model.config.is_encoder_decoder:
         given["decoder_input_ids"] = ids

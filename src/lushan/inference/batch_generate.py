@@ -11,15 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.terminal import echo
+from lushan.data.fields import Fields, Messages, prompt_of, targets
+from lushan.data.messages import stored_message
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference.dialogues import messages_of, read_tools, tools_of, unseen_notes
-from lushan.inference.generator import Dtype, Kind, TextGenerator, open_generator
+from lushan.inference.dialogues import (
+    image_of,
+    messages_of,
+    read_tools,
+    shown,
+    tools_of,
+    unseen_notes,
+)
+from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.decoding import Settings, Written
 from lushan.run.artifacts import is_run
 from lushan.run.files import json_line
+from lushan.text import parts
 from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
@@ -32,6 +42,7 @@ def generate(
     options: Mapping[str, Any],
     *,
     prompts: Sequence[str] = (),
+    images: Sequence[str] = (),
     system: str | None = None,
     tools: str | None = None,
     input: str | Path | None = None,
@@ -48,6 +59,7 @@ def generate(
         run: A run folder, or a model in Hugging Face format.
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
+        images: Files, of a chat run that sees images: before each of `prompts`.
         system: Of a chat run, a system message before each prompt that is a text.
         tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
@@ -72,20 +84,25 @@ def generate(
     generator = open_generator(run, dtype=dtype)
     if raw:
         generator = generator.as_text()
-    if tools is not None and generator.kind != "messages":
+    if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
-    given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
+    seen = [image_of(name, "--image") for name in images]
+    if seen:
+        generator.require_images("--image")
+    given = [
+        Prompt(str(i), shown(text, seen), {"key": "--prompt"}) for i, text in enumerate(prompts)
+    ]
     notes: list[str] = []
     if input is not None:
         own = generator.place if is_run(generator.place) else None
         given += read_prompts(
-            input, generator.kind, format, run=own, overrides=overrides, notes=notes
+            input, generator.fields, format, run=own, overrides=overrides, notes=notes
         )
     given = [
         dataclasses.replace(
             p,
-            value=as_kind(p, generator.kind, system),
-            tools=tools_of(p.tools, p.place) or schemas if generator.kind == "messages" else None,
+            value=as_taken(p, generator.fields, system),
+            tools=tools_of(p.tools, p.place) or schemas if generator.takes_messages else None,
         )
         for p in given
     ]
@@ -182,7 +199,7 @@ class _Job:
                     yield {
                         "id": prompt.id,
                         "sample": number,
-                        "prompt": prompt.value,
+                        "prompt": stored(prompt.value),
                         **({"tools": prompt.tools} if prompt.tools else {}),
                         "text": self._text_of(written),
                         "tokens": written.ids,
@@ -207,7 +224,7 @@ class _Job:
     @property
     def is_continuation(self) -> bool:
         """Return whether a text continues its prompt."""
-        return self.generator.kind == "text" and not self.generator.is_whole
+        return not self.generator.takes_messages and not self.generator.is_whole
 
     def _text_of(self, written: Written) -> str:
         return written.text if self.is_continuation else written.text.strip()
@@ -218,7 +235,10 @@ class _Job:
         ids = self.generator.encode(given)
         self.unseen += self.generator.unseen(given)
         fitted, cut = self.generator.fitted(ids, [prompt.place for prompt in prompts])
-        found = self.generator.write(fitted, self.settings, batch_size=self.batch_size, show=show)
+        media = self.generator.media(given)
+        found = self.generator.write(
+            fitted, self.settings, media=media, batch_size=self.batch_size, show=show
+        )
         self.seconds += time.perf_counter() - begun
         texts = [written for texts in found for written in texts]
         wanted = self.settings.max_new_tokens
@@ -285,27 +305,37 @@ class Shown:
 # Prompts
 
 
-def as_kind(prompt: Prompt, kind: Kind, system: str | None = None) -> Any:
-    """Return a prompt's value in the form that the model takes.
+def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
+    """Return a prompt's value in the form that a model with these fields takes.
 
     Raises:
         UserError: It is neither a text nor, where those are read, a list of messages.
     """
-    value = prompt.value
-    if isinstance(value, list) and kind == "source" and all(isinstance(v, str) for v in value):
+    value, takes_messages = prompt.value, isinstance(prompt_of(fields)[1], Messages)
+    is_pair = bool(targets(fields))
+    if isinstance(value, list) and is_pair and all(isinstance(v, str) for v in value):
         return " ".join(value)  # sentences
     if isinstance(value, str):
         _require_text(value, prompt)
-        if kind != "messages":
+        if not takes_messages:
             return value
         before = [] if system is None else [{"role": "system", "content": system}]
         return [*before, {"role": "user", "content": value}]
-    if kind != "messages" or not isinstance(value, list):
+    if isinstance(value, parts.Parts):
+        value = [{"role": "user", "content": list(value)}]
+    if not takes_messages or not isinstance(value, list):
         raise UserError("a prompt must be a text", value=value, **prompt.place)
-    messages = messages_of(value, prompt.place)
+    messages = messages_of(value, prompt.place, prompt.media)
+    if system is not None and isinstance(prompt.value, parts.Parts):
+        messages = [{"role": "system", "content": system}, *messages]
     for text in texts_in(messages):
         _require_text(text, prompt)
     return messages
+
+
+def stored(value: Any) -> Any:
+    """Return a prompt in JSON's types: images of messages by the paths of their files."""
+    return [stored_message(message) for message in value] if isinstance(value, list) else value
 
 
 def _require_text(text: str, prompt: Prompt) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,16 +17,18 @@ from typing import Any
 from lushan.common.terminal import console, echo
 from lushan.common.wording import plural
 from lushan.errors import RunFailed, UserError
-from lushan.inference.batch_generate import Shown, option
-from lushan.inference.dialogues import asked, read_tools, unseen_notes
+from lushan.inference.batch_generate import Shown, option, stored
+from lushan.inference.dialogues import asked, image_of, read_tools, shown, unseen_notes
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.models.decoding import Settings, Written
 from lushan.run.files import atomic_write, json_line
+from lushan.text.parts import Part
 
 HELP = """\
 /reset         start over
 /system TEXT   set the system message; without a text, remove it
 /tool TEXT     give the result of a tool that the model has called
+/image FILE    show an image with the next message
 /save FILE     write the conversation as a line of JSON, as training reads it
 /help          this
 /exit          end; so does Ctrl-D. Ctrl-C stops an answer
@@ -60,7 +62,7 @@ class Conversation:
     ) -> None:
         self.generator, self.settings, self.system = generator, settings, system
         self.tools = tools
-        self.messages: list[dict[str, str]] = []
+        self.messages: list[dict[str, Any]] = []
         self.dropped = 0
 
     @property
@@ -73,7 +75,7 @@ class Conversation:
         """Remove all messages but the system message."""
         self.messages, self.dropped = [], 0
 
-    def whole(self) -> list[dict[str, str]]:
+    def whole(self) -> list[dict[str, Any]]:
         """All messages, with the system's before them."""
         head = [] if self.system is None else [{"role": "system", "content": self.system}]
         return head + self.messages
@@ -84,6 +86,7 @@ class Conversation:
         show: Callable[[str], Any] | None = None,
         cancelled: Callable[[], bool] | None = None,
         role: str = "user",
+        images: Sequence[Part] = (),
     ) -> Written:
         """Generate the answer to a message, and keep both.
 
@@ -92,21 +95,25 @@ class Conversation:
             show: Gets the answer as it comes.
             cancelled: Whether to end at once; the part generated so far is kept.
             role: `tool`, where the message is the result of a call.
+            images: What the message shows.
 
         Raises:
             TooLong: The message alone leaves no room.
             UserError: The chat template refuses the messages.
         """
         before = list(self.messages)
-        self.messages.append({"role": role, "content": message})
+        self.messages.append({"role": role, "content": shown(message, images)})
         try:
             prompt, new_tokens = self._prompt()
             settings = self.settings.with_new_tokens(new_tokens)
-            written = self.generator.write([prompt], settings, show=show, cancelled=cancelled)[0][0]
+            media = self.generator.media([self._asked(self.messages[self.dropped :])])
+            written = self.generator.write(
+                [prompt], settings, media=media, show=show, cancelled=cancelled
+            )[0][0]
         except BaseException:
             self.messages = before
             raise
-        text = written.text if self.generator.kind == "text" else written.text.strip()
+        text = written.text if not self.generator.takes_messages else written.text.strip()
         if text or written.finish != "cancelled":
             self.messages.append({"role": "assistant", "content": text})
         else:
@@ -132,11 +139,15 @@ class Conversation:
         self.dropped = len(self.messages) - len(messages)
         return prompt, wanted if room is None else min(wanted, room - len(prompt))
 
-    def _encoded(self, messages: list[dict[str, str]]) -> list[int]:
-        if self.generator.kind == "messages":
+    def _encoded(self, messages: list[dict[str, Any]]) -> list[int]:
+        return self.generator.encode([self._asked(messages)])[0]
+
+    def _asked(self, messages: list[dict[str, Any]]) -> Any:
+        """The prompt of some messages: with what stands before all, or their texts end to end."""
+        if self.generator.takes_messages:
             head = self.whole()[: len(self.whole()) - len(self.messages)]
-            return self.generator.encode([asked(head + messages, self.tools)])[0]
-        return self.generator.encode(["".join(m["content"] for m in messages)])[0]
+            return asked(head + messages, self.tools)
+        return "".join(m["content"] for m in messages)
 
 
 def chat(
@@ -169,11 +180,11 @@ def chat(
             value=str(run),
             hint="Use it with: lushan generate RUN --prompt SOURCE.",
         )
-    if system is not None and generator.kind != "messages":
+    if system is not None and not generator.takes_messages:
         raise UserError(
             "without a chat template there are no system messages", key="--system", value=system
         )
-    if tools is not None and generator.kind != "messages":
+    if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
         Terminal(Conversation(generator, settings, system, schemas)).talk()
@@ -193,13 +204,14 @@ class Terminal:
         self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
         self.console = console(stderr=not self.is_terminal, highlight=False, soft_wrap=True)
         self.saved: set[Path] = set()
+        self.images: list[Part] = []
         self._dropped = 0
         self._interrupted = False
 
     def talk(self) -> None:
         """Answer until the input ends, or the user ends it."""
         generator = self.conversation.generator
-        if generator.kind != "messages":
+        if not generator.takes_messages:
             self.note(
                 "this model has no chat template: it continues all that was written, yours and its "
                 "own"
@@ -247,14 +259,19 @@ class Terminal:
             return line
 
     def _answer(self, message: str, role: str = "user") -> None:
-        plain = self.conversation.generator.kind == "text"
+        plain = not self.conversation.generator.takes_messages
         if self.is_terminal and not plain:
             self.console.print("it:", style="bold green", end=" ")
         with stoppable() as stopped:
             try:
                 written = self.conversation.answer(
-                    message, show=Shown(leading=not plain), cancelled=stopped, role=role
+                    message,
+                    show=Shown(leading=not plain),
+                    cancelled=stopped,
+                    role=role,
+                    images=self.images,
                 )
+                self.images = []
             except TooLong as error:
                 self.note(f"this message is too long: {error}")
                 return
@@ -288,25 +305,39 @@ class Terminal:
             self._set_system(rest)
         elif command == "/tool":
             self._give_result(rest)
+        elif command == "/image":
+            self._show_image(rest)
         elif command == "/save":
             self._save(rest)
         else:
             self.note(f"there is no {command}; /help shows what there is")
 
     def _set_system(self, text: str) -> None:
-        if self.conversation.generator.kind != "messages":
+        if not self.conversation.generator.takes_messages:
             self.note("without a chat template there are no system messages")
             return
         self.conversation.system = text or None
         self.note("set, from the next answer on" if text else "taken back")
 
     def _give_result(self, text: str) -> None:
-        if self.conversation.generator.kind != "messages":
+        if not self.conversation.generator.takes_messages:
             self.note("without a chat template there are no tools")
         elif text:
             self._answer(text, role="tool")
         else:
             self.note("what is the result? /tool TEXT")
+
+    def _show_image(self, name: str) -> None:
+        if not name:
+            self.note("which file? /image FILE")
+            return
+        try:
+            self.conversation.generator.require_images("/image")
+            self.images.append(image_of(name, "/image"))
+        except UserError as error:
+            self.note(f"error: {error}")
+            return
+        self.note(f"{name} is shown with the next message")
 
     def _save(self, name: str) -> None:
         if not name:
@@ -318,7 +349,7 @@ class Terminal:
             return
         try:
             tools = {"tools": self.conversation.tools} if self.conversation.tools else {}
-            atomic_write(path, json_line({"messages": self.conversation.whole(), **tools}))
+            atomic_write(path, json_line({"messages": stored(self.conversation.whole()), **tools}))
         except (OSError, RunFailed) as error:
             self.note(f"error: {error}")
             return

@@ -9,13 +9,16 @@ from typing import Any
 
 from lushan.common.parsing import parse_json
 from lushan.data import files
+from lushan.data.media import Beside, beside
 from lushan.data.messages import Malformed, tools_from
 from lushan.data.raw_columns import Columns
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
+from lushan.text import parts
+from lushan.vision import images
 
 
-def asked(messages: object, tools: object) -> Any:
+def asked(messages: object, tools: object) -> object:
     """Return the prompt for a `TextGenerator` of dialogues: messages, with their tools if any."""
     return {"messages": messages, "tools": tools} if tools else messages
 
@@ -26,17 +29,21 @@ def split(prompts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [messages for messages, _ in pairs], [tools for _, tools in pairs]
 
 
-def messages_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+def messages_of(
+    value: object, place: Mapping[str, Any], media: Beside | None = None
+) -> list[dict[str, Any]]:
     """A prompt's messages with all their fields.
 
     Args:
         value: What stands in the prompt's field.
         place: `file` and `line`, for errors.
+        media: Where images lie that they name; by default beside the file.
 
     Raises:
         UserError: They are no messages.
     """
-    columns = Columns({}, [place.get("line", 1)], place.get("file", ""))
+    file = place.get("file", "")
+    columns = Columns({}, [place.get("line", 1)], file, media=media or beside(file))
     messages = Speakers().read(columns, 0, "messages", value, Counter())
     if not messages:
         raise UserError("there is no message", **place)
@@ -54,6 +61,22 @@ def tools_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]] | 
     except Malformed as error:
         hint = 'Tools are a list of JSON schemas: [{"name": "weather", "parameters": {...}}].'
         raise UserError(str(error), value=value, **place, hint=hint) from None
+
+
+def image_of(name: str, key: str) -> parts.Part:
+    """Return a file as the image of a message.
+
+    Raises:
+        UserError: It is none.
+    """
+    path = files.find(name, None, key=key)
+    images.decode(images.read_bytes(str(path)), str(path))
+    return parts.image({"path": str(path), "bytes": b""})
+
+
+def shown(text: str, several: Sequence[parts.Part]) -> str | parts.Parts:
+    """Return a content of a text behind images; the text alone without any."""
+    return parts.Parts([*several, parts.text(text)]) if several else text
 
 
 def read_tools(path: str) -> list[dict[str, Any]] | None:

@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from omegaconf import OmegaConf
@@ -23,11 +23,17 @@ from lushan.data import processing
 from lushan.errors import UserError
 from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
+from lushan.run import inside
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
@@ -37,6 +43,8 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
+_READ = (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py")
+"""Endings of files that transformers may read beside those that it must."""
 
 
 class Stored(TypedDict):
@@ -141,7 +149,7 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
     """Make sure that the files are those that were exported.
 
     Raises:
-        UserError: One was changed, or is gone.
+        UserError: One was changed, is gone, or was added and may be read.
     """
     for name, expected in stored["files"].items():
         path = folder / name
@@ -151,9 +159,16 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
             raise UserError("a file of the exported model is gone", file=path, hint=CHANGED)
         if sha256_file(path) != expected:
             raise UserError("this is not what was exported", file=path, hint=CHANGED)
+    for name, path in inside.files_of(folder, key="FOLDER").items():
+        if name not in (FILE, *stored["files"]) and path.suffix in _READ:
+            raise UserError(
+                "this was not exported, and transformers may read it: an adapter, a template",
+                file=path,
+                hint="Remove it; notes may be kept in a file that ends in .md.",
+            )
 
 
-def processor_of(folder: Path) -> Any:
+def processor_of(folder: Path) -> Processor:
     """Read the processor of an exported folder: a tokenizer, an image processor, or both.
 
     Raises:
@@ -166,7 +181,7 @@ def processor_of(folder: Path) -> Any:
         return processing.read(place)
 
 
-def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32) -> Any:
+def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32) -> PreTrainedModel:
     """Read the model of an exported folder as transformers alone does, in evaluation mode.
 
     Args:
@@ -188,7 +203,7 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
         return model.eval()
 
 
-def model_of(folder: Path, task: Task, auto_class: str) -> Any:
+def model_of(folder: Path, task: Task, auto_class: str) -> torch.nn.Module:
     """Read the model of an exported folder as the task builds it, in float32.
 
     Raises:
@@ -197,7 +212,7 @@ def model_of(folder: Path, task: Task, auto_class: str) -> Any:
     made = plain_model_of(folder, auto_class)
     own = class_of(made.config, task.auto_class)
     # The task's model comes without the head that another class of transformers has put on it.
-    plain = made if isinstance(made, own) else made.base_model
+    plain: Any = made if isinstance(made, own) else made.base_model
     model = task.build(task.wrap(plain))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():

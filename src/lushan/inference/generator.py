@@ -7,12 +7,12 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from lushan.compat.transformers import compiles_whole
-from lushan.data.fields import inputs
+from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages, inputs, prompt_of
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
@@ -26,12 +26,17 @@ from lushan.text.rendering import Unfit
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Kind = Literal["text", "source", "messages"]
+    from lushan.vision.reader import Seen
+
 Dtype = Literal["auto", "float32", "bf16"]
 DTYPES: Mapping[str, Any] = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 WORTH_COMPILING = 20_000
 """Tokens to write from which on a compiled step makes up for the minute that compiling takes."""
+
+
+def _no_media(prompts: Sequence[Any]) -> None:
+    del prompts
 
 
 @dataclasses.dataclass
@@ -42,9 +47,9 @@ class TextGenerator:
         place: The run's folder, or where else it was read from.
         model: Of transformers, in evaluation mode.
         tokenizer: Its own.
-        kind: Of its prompts: `text`, a `source`, or `messages`.
-        encode: From prompts of that kind to their tokens; messages may stand in a mapping with
-            `tools`.
+        fields: What is read for it, of which the first input is its prompt (`prompt_of`).
+        encode: From prompts to their tokens; messages may stand in a mapping with `tools`.
+        media: From prompts to what the model reads of their images; None where it sees none.
         endings: Tokens that end a text.
         positions: Tokens that prompt and text may have together (of an encoder-decoder, each);
             None where nothing bounds them.
@@ -56,26 +61,42 @@ class TextGenerator:
     place: Path | str
     model: Any
     tokenizer: Any
-    kind: Kind
+    fields: Fields
     encode: Callable[[Sequence[Any]], list[list[int]]]
     endings: list[int]
     positions: int | None
     trained: int | None = None
     needs_dynamic_cache: bool = False
     template: ChatTemplate | None = None
+    media: Callable[[Sequence[Any]], list[Seen] | None] = _no_media
 
     @property
     def is_whole(self) -> bool:
         """Return whether it is an encoder-decoder, which reads its prompt apart from its text."""
         return bool(self.model.config.is_encoder_decoder)
 
+    @property
+    def takes_messages(self) -> bool:
+        """Return whether its prompts are dialogues, and not plain texts."""
+        return isinstance(prompt_of(self.fields)[1], Messages)
+
     def as_text(self) -> TextGenerator:
         """Return a generator that continues plain text without a chat template."""
-        return dataclasses.replace(self, kind="text", encode=_from_text(self.tokenizer))
+        encode = _from_text(self.tokenizer)
+        return dataclasses.replace(self, fields=DOCUMENTS, encode=encode, media=_no_media)
+
+    def require_images(self, key: str) -> None:
+        """Refuse images where the model sees none.
+
+        Raises:
+            UserError: It does not.
+        """
+        if self.media([]) is None:
+            raise UserError("this model sees no images", key=key)
 
     def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
         """Count the prompts with each field that the chat template does not show."""
-        if self.template is None or self.kind != "messages":
+        if self.template is None or not self.takes_messages:
             return Counter()
         pairs = zip(*split(prompts), strict=True)
         return sum((self.template.unseen(*pair) for pair in pairs), Counter[str]())
@@ -127,6 +148,7 @@ class TextGenerator:
         prompts: Sequence[list[int]],
         settings: Settings,
         *,
+        media: Sequence[Seen] | None = None,
         batch_size: int = 16,
         show: Callable[[str], Any] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -136,6 +158,7 @@ class TextGenerator:
         Args:
             prompts: Tokens that fit (`fitted`).
             settings: How.
+            media: What the model reads of the images of each.
             batch_size: Texts that are written at a time, or beams.
             show: Gets the text of a single prompt as it comes.
             cancelled: Whether to end at once, asked after each token.
@@ -160,6 +183,7 @@ class TextGenerator:
                 cache_length=cache,
                 show=show,
                 cancelled=cancelled,
+                media=None if media is None else [media[row] for row in group.rows],
             )
             found |= dict(zip(group.rows, written, strict=True))
         return [found[row] for row in range(len(prompts))]
@@ -201,8 +225,8 @@ def _of_run(folder: Path) -> TextGenerator:
     loaded = load(folder)
     task, whole = loaded.task, loaded.model
     inner: Any = whole.encoder
-    kind: Any = next(iter(inputs(task.fields)))
-    if kind not in get_args(Kind) or task.prompts({kind: []}) is None:
+    name, field = prompt_of(task.fields)
+    if task.prompts({name: []}) is None:
         raise UserError(
             f"this run's model writes no text from a prompt: {type(task).__name__} reads "
             f"{', '.join(inputs(task.fields))}",
@@ -210,12 +234,18 @@ def _of_run(folder: Path) -> TextGenerator:
             hint=f"Use it with: lushan predict {folder} --input FILE.",
         )
 
+    def rows(prompts: Sequence[Any]) -> dict[str, list[Any]]:
+        several, tools = split(prompts) if isinstance(field, Messages) else (list(prompts), [])
+        return {name: several, **({"tools": tools} if tools else {})}
+
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
-        messages, tools = split(prompts) if kind == "messages" else (list(prompts), [])
         with _template_explained():
-            found = task.prompts({kind: messages, **({"tools": tools} if tools else {})})
+            found = task.prompts(rows(prompts))
         assert found is not None
         return found
+
+    def media(prompts: Sequence[Any]) -> list[Seen] | None:
+        return task.media(rows(prompts))
 
     if decoding := getattr(task, "decoding", None):
         inner.model.generation_config.update(**decoding)
@@ -223,13 +253,14 @@ def _of_run(folder: Path) -> TextGenerator:
         place=folder,
         model=inner.model,
         tokenizer=loaded.tokenizer,
-        kind=kind,
+        fields=task.fields,
         encode=encode,
         endings=task.endings(inner.model),
         positions=inner.max_length,
         trained=loaded.limits.max_length,
         needs_dynamic_cache=bool(loaded.cfg.get("peft")),
         template=getattr(task, "template", None),
+        media=media,
     )
 
 
@@ -273,14 +304,14 @@ def _of_checkpoint(path: str) -> TextGenerator:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    kind: Kind = "text"
+    fields = DOCUMENTS
     encode = _by_tokenizer(tokenizer)
     stops: list[int] = []
     template: ChatTemplate | None = None
     if config.is_encoder_decoder:
-        kind = "source"
+        fields = PAIRS
     elif tokenizer.chat_template:
-        kind = "messages"
+        fields = DIALOGUES
         template = _template_of(tokenizer)
         encode = _by_template(tokenizer, template)
         stops = [] if template is None else template.stops
@@ -289,7 +320,7 @@ def _of_checkpoint(path: str) -> TextGenerator:
         place=path,
         model=model,
         tokenizer=tokenizer,
-        kind=kind,
+        fields=fields,
         encode=encode,
         endings=list(dict.fromkeys([*stops, *endings_of(model, tokenizer)])),
         positions=bound if isinstance(bound, int) and bound > 0 else None,

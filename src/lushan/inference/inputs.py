@@ -141,6 +141,8 @@ def _settings(node: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the node of a target, with those settings of another node that it has too."""
     known = signature(name, "data").parameters
     kept = {k: v for k, v in node.items() if k in known and k not in _OF_SPLITS}
+    if isinstance(kept.get("media"), dict):  # of the run's splits
+        kept["media"] = None
     if kept.get("media") and node.get("dir"):
         below = Path(node["dir"]) / kept["media"]
         kept |= {"media": str(below)} if below.exists() else {}

@@ -7,7 +7,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import torch
 
@@ -26,6 +26,9 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import CHANGED, intact
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
 
 
 class State(TypedDict, total=False):
@@ -62,7 +65,7 @@ class Loaded:
     folder: Path
     cfg: dict[str, Any]
     task: Task
-    processor: Any
+    processor: Processor
     model: torch.nn.Module
     limits: Limits
     columns: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -202,7 +205,7 @@ def give_weights(model: torch.nn.Module, weights: Path) -> None:
         ) from error
 
 
-def _limits(cfg: dict[str, Any], trained: Limits, model: Any, processor: Any) -> Limits:
+def _limits(cfg: dict[str, Any], trained: Limits, model: Any, processor: Processor) -> Limits:
     """Return how long a feature may be: as in training, unless the config was changed."""
     longest = cfg["data"].get("max_length") or trained.max_length
     bound = model.encoder.max_length

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lushan.data.dialogues import SCHEMAS
-from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields
+from lushan.data.fields import Fields, Messages, prompt_of
 from lushan.data.labelled import Labelled
+from lushan.data.media import Beside
 from lushan.data.messages import dialogues_of
 from lushan.data.raw_columns import Columns
 from lushan.data.raw_input import STDIN, format_of, standard_input
@@ -17,18 +18,11 @@ from lushan.data.source import Format
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.dialogues import asked
-from lushan.inference.generator import Kind
 from lushan.inference.inputs import reader_for
 from lushan.run.config_yaml import read_config
 
-FIELDS: Mapping[Kind, tuple[str, ...]] = {
-    "text": ("prompt", "text"),
-    "source": ("source", "prompt", "text"),
-    "messages": ("messages", "prompt", "text"),
-}
-"""Field of the prompts in JSON lines, by the kind of prompt."""
-READS: Mapping[Kind, Fields] = {"text": DOCUMENTS, "source": PAIRS, "messages": DIALOGUES}
-"""Fields that are read from a file, by the kind of prompt."""
+USUAL = ("prompt", "text")
+"""Names of the column of the prompts in a file, behind that of the field that a run reads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +34,14 @@ class Prompt:
         value: A text; for a chat run, a list of messages.
         place: For errors: `key`, or `file` and `line`.
         tools: Of a chat run, what may be called.
+        media: Of a chat run, where images lie that messages name.
     """
 
     id: str
     value: Any
     place: Mapping[str, Any]
     tools: Any = None
+    media: Beside | None = None
 
     @property
     def asked(self) -> Any:
@@ -55,7 +51,7 @@ class Prompt:
 
 def read_prompts(
     path: str | Path,
-    kind: Kind,
+    fields: Fields,
     format: Format | None = None,
     *,
     run: str | Path | None = None,
@@ -66,10 +62,10 @@ def read_prompts(
 
     Args:
         path: A file, perhaps .gz, or `-` for standard input.
-        kind: Of the prompts that the model takes.
+        fields: What the model reads, of which the first input is the prompt.
         format: `txt` has a prompt in each line, others in a field; by the ending otherwise.
         run: The folder of the run whose settings say how the file is read; None where there are
-            none, and the field is one of `FIELDS`.
+            none, and the column is one of `columns_of_prompts`.
         overrides: Of the keys below `data` in the run's config.
         notes: Gets how the file was read.
 
@@ -80,61 +76,70 @@ def read_prompts(
         raise UserError(
             "a model in Hugging Face format has no settings of data",
             key=overrides[0],
-            hint=f"The field of the prompts is called {', '.join(FIELDS[kind])}.",
+            hint=f"The field of the prompts is called {', '.join(columns_of_prompts(fields))}.",
         )
-    reads = READS[kind]
     if run is None:
-        name = STDIN if str(path) == "-" else str(path)
-        data = standard_input() if name == STDIN else None
-        chosen = format or format_of(name, "txt", data=data)
-        reading = Reading(name, chosen, reader_class(chosen, reads)(), data=data, fields=reads)
+        place = STDIN if str(path) == "-" else str(path)
+        data = standard_input() if place == STDIN else None
+        chosen = format or format_of(place, "txt", data=data)
+        reading = Reading(place, chosen, reader_class(chosen, fields)(), data=data, fields=fields)
     else:
         cfg = read_config(run)
-        reading = reader_for(run, cfg, reads, path, format=format, overrides=overrides).reading
+        reading = reader_for(run, cfg, fields, path, format=format, overrides=overrides).reading
     reading.what = "prompt"
     columns = reading.columns()
-    field = _field(reading, columns, kind)
+    name, kind = prompt_of(fields)
+    takes_messages = isinstance(kind, Messages)
+    field = _field(reading, columns, fields)
     if run is None:
-        field = _require_field(columns, field, kind)
+        field = _require_field(columns, field, fields)
     tools: Sequence[Any] = [None] * len(columns.lines)
     if field is not None:
         ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
         values: Sequence[Any] = columns.values[field]
-        schemas = next((f for f in SCHEMAS if kind == "messages" and f in columns.values), None)
+        schemas = next((f for f in SCHEMAS if takes_messages and f in columns.values), None)
         tools = tools if schemas is None else columns.values[schemas]
     else:
         rows = reading.table(columns).to_pydict()
-        ids, values = rows["id"], rows[kind]
-        if kind == "messages":
+        ids, values = rows["id"], rows[name]
+        if takes_messages:
             values, tools = dialogues_of(rows)
     if notes is not None:
         notes += reading.notes
+    media = reading.beside() if takes_messages else None
     return [
-        Prompt(str(i), value, {"file": reading.name, "line": line}, given)
+        Prompt(str(i), value, {"file": reading.name, "line": line}, given, media)
         for i, value, line, given in zip(ids, values, columns.lines, tools, strict=True)
     ]
 
 
-def _field(reading: Reading, columns: Columns, kind: Kind) -> str | None:
+def columns_of_prompts(fields: Fields) -> tuple[str, ...]:
+    """Return the names that the column of the prompts may have where no run names it."""
+    name = prompt_of(fields)[0]
+    return USUAL if name in USUAL else (name, *USUAL)
+
+
+def _field(reading: Reading, columns: Columns, fields: Fields) -> str | None:
     """The field that holds the prompts as they are; None where the run's source reads them."""
     if reading.format in ("txt", "conll"):
         return "text" if reading.format == "txt" else None
-    wanted = reading.wanted(kind)
+    wanted = reading.wanted(prompt_of(fields)[0])
     if wanted is None:
-        return next((field for field in FIELDS[kind] if field in columns.values), None)
+        known = columns_of_prompts(fields)
+        return next((column for column in known if column in columns.values), None)
     names = [wanted] if isinstance(wanted, str) else wanted
     is_there = any(name.split(".")[0] in columns.values for name in names)
     return "prompt" if "prompt" in columns.values and not is_there else None
 
 
-def _require_field(columns: Columns, field: str | None, kind: Kind) -> str:
+def _require_field(columns: Columns, field: str | None, fields: Fields) -> str:
     """Refuse columns of which none is called as one of prompts is."""
     if field is None:
-        names = list(columns.values)
+        names, known = list(columns.values), columns_of_prompts(fields)
         raise UserError(
             "no field holds the prompts",
             file=columns.file,
-            hint=did_you_mean(FIELDS[kind][0], names)
-            or f"One of {', '.join(FIELDS[kind])} is expected; there are: {', '.join(names)}.",
+            hint=did_you_mean(known[0], names)
+            or f"One of {', '.join(known)} is expected; there are: {', '.join(names)}.",
         )
     return field

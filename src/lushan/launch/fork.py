@@ -312,7 +312,7 @@ def _status(child: _Child, code: int) -> JobStatus:
         # The other ranks of its run, and whatever else it had started.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGTERM)
-    try:  # by nobody but the child: the file has no name
+    try:  # only by the child: the file has no name
         status: JobStatus = pickle.loads(written)
     except (EOFError, pickle.UnpicklingError):  # it ended before it had written everything
         status = _status_of_folder(child, code)

@@ -117,7 +117,7 @@ def exit_reason(code: int) -> str:
     Args:
         code: Its exit code; negative for the signal that ended it.
     """
-    number = -code if code < 0 else code - 128 if code > 128 else 0
+    number = -code if code < 0 else code - 128
     if number in signal.valid_signals():
         return f"ended by {signal.Signals(number).name}"
     return f"ended with exit code {code}"

@@ -25,14 +25,14 @@ class Measured:
     """Values of some metrics on a split.
 
     Attributes:
-        values: Name to value.
+        metrics: Name to value.
         measures: Name to what is to be known of the metric.
         intervals: Name to its 95 % interval.
         statistics: What each example adds, by the names that the measures have for it.
         each: Name to the value of each example by itself, (N,), where it was asked for.
     """
 
-    values: dict[str, float] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
     intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)
     statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
@@ -40,7 +40,7 @@ class Measured:
 
     def add(self, other: Measured) -> None:
         """Add the values of other metrics."""
-        self.values |= other.values
+        self.metrics |= other.metrics
         self.measures |= other.measures
         self.intervals |= other.intervals
         self.statistics |= other.statistics
@@ -55,7 +55,7 @@ class Measured:
                 found.statistics[new] = self.statistics[measure.statistics]
                 measure = dataclasses.replace(measure, statistics=new)
             found.measures[new] = measure
-            for parts in ("values", "intervals", "each"):
+            for parts in ("metrics", "intervals", "each"):
                 if name in (known := getattr(self, parts)):
                     getattr(found, parts)[new] = known[name]
         return found
@@ -92,7 +92,7 @@ def measured(
             rows = known[basis].rows
             if each:
                 found.each[name] = metric.of_examples(np.asarray(rows, float))
-        found.values[name] = metric.of_rows(predictions, targets, rows)
+        found.metrics[name] = metric.of_rows(predictions, targets, rows)
         if full and metric.has_interval and len(predictions) >= metric.fewest:
             found.intervals[name] = metric.interval(predictions, targets, rows)
     if full:

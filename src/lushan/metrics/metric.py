@@ -97,7 +97,7 @@ class Metric(torchmetrics.Metric):
         rows = [np.asarray(self.example_statistics(p, t), float) for p, t in pairs]
         return np.array(rows, float).reshape(-1, self.width)
 
-    def score(self, summed: Any, **more: Any) -> Array:
+    def score(self, summed: Array, **more: Any) -> Array:
         """Return the values (...,) of summed statistics (..., D)."""
         formula = type(self).formula
         assert formula is not None

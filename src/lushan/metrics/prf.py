@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +78,7 @@ def prf(correct: object, predicted: object, gold: object) -> tuple[Array, Array,
     )
 
 
-def ratio(part: object, whole: Any) -> Array:
+def ratio(part: object, whole: object) -> Array:
     """`part / whole`, elementwise; 0 where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)

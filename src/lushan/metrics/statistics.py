@@ -12,16 +12,19 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lushan.common.parsing import parse_json
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 Array = NDArray[np.float64]
-Rows = Any
-"""(N, D): an array, or a sparse matrix of scipy's (csr)."""
+Rows: TypeAlias = "Array | csr_matrix"
+"""(N, D), whole or sparse."""
 
 LARGEST = 1 << 31
 """Bytes that a file may unpack to."""

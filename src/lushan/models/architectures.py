@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from lushan.compat.transformers import is_auto_class, models_of, supports_sdpa
 from lushan.errors import UserError
 from lushan.models.own_code import own_class
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def auto(name: str) -> Any:
@@ -34,7 +37,7 @@ def auto(name: str) -> Any:
     return found
 
 
-def class_of(config: Any, auto_class: str, revision: str | None = None) -> Any:
+def class_of(config: PreTrainedConfig, auto_class: str, revision: str | None = None) -> Any:
     """Return the class of a model.
 
     Args:
@@ -71,7 +74,10 @@ def _auto_classes(config: type) -> list[str]:
 
 
 def options_of(
-    config: Any, auto_class: str, attention: str | None = None, revision: str | None = None
+    config: PreTrainedConfig,
+    auto_class: str,
+    attention: str | None = None,
+    revision: str | None = None,
 ) -> dict[str, Any]:
     """Return how its class is called: no pooling layer, as it gets no gradient; fused attention.
 
@@ -107,7 +113,8 @@ def longest(model: nn.Module) -> int | None:
         return None  # DeBERTa-v3: only distances, in buckets that have no end
     if getattr(config, "relative_attention_num_buckets", None):
         return None  # T5
-    bound = getattr(config, "max_position_embeddings", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    bound = getattr(text, "max_position_embeddings", None)
     return bound if isinstance(bound, int) and bound > 0 else None
 
 

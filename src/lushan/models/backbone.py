@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class Backbone(Protocol):
@@ -22,7 +25,7 @@ class Backbone(Protocol):
     new_weights: Sequence[str]
 
     @property
-    def model(self) -> Any:
+    def model(self) -> PreTrainedModel:
         """The model of transformers."""
 
     @property
@@ -48,7 +51,7 @@ Wrap = Callable[[Any], Backbone]
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def accepted(model: Any) -> frozenset[str]:
+def accepted(model: PreTrainedModel) -> frozenset[str]:
     """Return the names of a batch's entries that a model of transformers takes.
 
     No labels: losses are the task's. A single segment is the same as none, and some models know no
@@ -68,13 +71,18 @@ def accepted(model: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def width_of(config: Any) -> int:
+def text_config_of(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Return the part of a model's config that is about text; all of one that has no parts."""
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def width_of(config: PreTrainedConfig) -> int:
     """Return the width of the last hidden states of a model with this config.
 
     Raises:
         UserError: The config does not say.
     """
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text = text_config_of(config)
     for found in (text, config):
         width = getattr(found, "hidden_size", None) or getattr(found, "hidden_sizes", None)
         if width:

@@ -17,10 +17,13 @@ scores are.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 
 def log_partition(
@@ -108,7 +111,7 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
+        ctx: FunctionCtx, scores: Tensor, start: Tensor, between: Tensor, end: Tensor, mask: Tensor
     ) -> Tensor:
         sums = _sums(scores, start, between, end, mask)
         ctx.save_for_backward(mask, *sums)

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from lushan.data.batch.batching import mix
 from lushan.errors import UserError, did_you_mean
+from lushan.models.backbone import accepted
+from lushan.models.language import TOKEN_TYPES, token_types
 from lushan.text.incremental import Reader, continuation
+from lushan.vision.reader import Seen, joined
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Ids = Sequence[int]
 Finish = Literal["end", "stop", "length", "cancelled"]
@@ -158,7 +161,7 @@ def grouped(
     ]
 
 
-def endings_of(model: Any, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+def endings_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The tokens by which a model ends a text: its own generation config's, and the tokenizer's."""
     own = getattr(model.generation_config, "eos_token_id", None)
     known = own if isinstance(own, list) else [own]
@@ -176,6 +179,7 @@ def generate(
     cache_length: int | None = None,
     show: Callable[[str], Any] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    media: Sequence[Seen] | None = None,
 ) -> list[list[Written]]:
     """Continue some prompts in one batch.
 
@@ -192,6 +196,7 @@ def generate(
         cache_length: Compile the step, on a cache of so many tokens; None is a cache that grows.
         show: Gets text of the first row as it comes.
         cancelled: Whether to end at once, asked after each token.
+        media: What the model reads of the images of each prompt.
 
     Returns:
         For each prompt its texts, `settings.num_samples` of them.
@@ -205,6 +210,9 @@ def generate(
     start = 1 if is_whole else max(map(len, rows))  # of what is new in a row
     watch = _Watch(settings, tokenizer, befores, start, endings, show, cancelled)
     make: Any = GenerationConfig
+    given = _inputs(rows, tokenizer.pad_token_id, left=not is_whole, device=model.device)
+    if media is not None:
+        given |= _of_images(model, [seen for seen in media for _ in range(copies)], given)
     config = make(
         max_new_tokens=settings.max_new_tokens,
         do_sample=False,  # chance is in the scores
@@ -217,7 +225,7 @@ def generate(
     # What is compiled may be met again outside.
     with torch.inference_mode() if cache_length is None else torch.no_grad():
         found = model.generate(
-            **_inputs(rows, tokenizer.pad_token_id, left=not is_whole, device=model.device),
+            **given,
             generation_config=config,
             logits_processor=_processors(settings, rows, copies, is_whole=is_whole),
             stopping_criteria=watch.criteria,
@@ -306,7 +314,9 @@ class _Watch:
         return Written(ids[: reader.count], reader.text, finish)
 
 
-def _inputs(rows: Sequence[Ids], pad_id: int, *, left: bool, device: Any) -> dict[str, Tensor]:
+def _inputs(
+    rows: Sequence[Ids], pad_id: int, *, left: bool, device: torch.device
+) -> dict[str, Tensor]:
     """`input_ids` and `attention_mask`, (B, L)."""
     width = max(map(len, rows))
     ids, mask = [], []
@@ -319,6 +329,15 @@ def _inputs(rows: Sequence[Ids], pad_id: int, *, left: bool, device: Any) -> dic
         "input_ids": torch.tensor(ids, dtype=torch.int64, device=device),
         "attention_mask": torch.tensor(mask, dtype=torch.int64, device=device),
     }
+
+
+def _of_images(model: Any, media: Sequence[Seen], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a model takes besides tokens for the images of some rows."""
+    names = accepted(model)
+    found = {n: v.to(model.device) for n, v in joined(list(media)).items() if n in names}
+    if TOKEN_TYPES in names and found:
+        found[TOKEN_TYPES] = token_types(model.config, given["input_ids"])
+    return found
 
 
 def _processors(

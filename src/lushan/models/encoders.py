@@ -11,20 +11,23 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models import pretrained_weights
+from lushan.models import dropout, pretrained_weights
 from lushan.models.architectures import auto, class_of, longest, options_of
 from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
 from lushan.run import remote_code
 from lushan.run.files import intact
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class Encoder(nn.Module):
@@ -43,7 +46,7 @@ class Encoder(nn.Module):
 
     new_weights: Sequence[str] = ()
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
         self.config = model.config
@@ -64,7 +67,7 @@ class Encoder(nn.Module):
         return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
 
 
-def encoder_of(model: Any) -> Encoder:
+def encoder_of(model: PreTrainedModel) -> Encoder:
     """Wrap a model of transformers for its hidden states; of an encoder-decoder, the encoder alone.
 
     Raises:
@@ -127,6 +130,7 @@ def pretrained(
     dropout: float | None = None,
     attention: str | None = None,
     gradient_checkpointing: bool = False,
+    scripts: list[str] | None = None,
     *,
     vocab_size: int | None = None,
     pad_token_id: int | None = None,
@@ -136,11 +140,13 @@ def pretrained(
     """A model with the weights of a checkpoint, in float32.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         dropout: Share of hidden features and attention that training drops, instead of the
             checkpoint's own.
         attention: See `fresh`.
         gradient_checkpointing: See `fresh`.
+        scripts: Of an E5 file: keep only those pieces of the vocabulary whose letters are of these
+            scripts (`[latin,cjk]`), and their embeddings.
         vocab_size: See `fresh`.
         pad_token_id: See `fresh`.
         auto_class: See `fresh`.
@@ -157,19 +163,22 @@ def pretrained(
         pad_token_id=pad_token_id,
         dropout=dropout,
         attention=attention,
+        scripts=scripts,
     )
     made = _checkpointed(wrap(model), gradient_checkpointing)
     made.new_weights = new
     return made
 
 
-def warm_up(config: Any, auto_class: str = "AutoModel") -> None:
+def warm_up(config: PreTrainedConfig, auto_class: str = "AutoModel") -> None:
     """Import what `fresh` will need: a process that is forked later has it."""
     with contextlib.suppress(UserError):  # reported when it is made
         class_of(config, auto_class)
 
 
-def _make(config: Any, auto_class: str, wrap: Wrap, attention: str | None = None) -> Backbone:
+def _make(
+    config: PreTrainedConfig, auto_class: str, wrap: Wrap, attention: str | None = None
+) -> Backbone:
     options = options_of(config, auto_class, attention)
     return wrap(
         auto(auto_class).from_config(
@@ -189,7 +198,9 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
             )
         with warnings.catch_warnings():  # newer versions call it otherwise, too
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
-            inner.gradient_checkpointing_enable({"use_reentrant": False})
+            inner.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
+                {"use_reentrant": False, "context_fn": dropout.recomputed}
+            )
     return model
 
 

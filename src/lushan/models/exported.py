@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from lushan.models.peft.adaptation import adaptation_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 CLOSE = 1e-3
 """By what share of the largest output two models may differ: merging an adapter rounds."""
@@ -48,9 +53,9 @@ class TrainedModel:
         stride: Tokens that windows over a longer example share; None truncates it.
     """
 
-    whole: nn.Module
-    plain: Any
-    processor: Any
+    whole: Any
+    plain: PreTrainedModel
+    processor: Processor
     max_length: int
     stride: int | None = None
 
@@ -71,8 +76,8 @@ class ExportSpec:
         notes: What its user must know.
     """
 
-    model: Any
-    processor: Any
+    model: PreTrainedModel
+    processor: Processor
     auto_class: str
     usage: str
     examples: Sequence[Any]
@@ -81,12 +86,12 @@ class ExportSpec:
     pipeline: str | None = None
     notes: Sequence[str] = ()
 
-    def outputs(self, model: Any, processor: Any) -> list[Tensor]:
+    def outputs(self, model: PreTrainedModel, processor: Processor) -> list[Tensor]:
         """Compute the outputs of a model for all examples."""
         return [self.ask(model, processor, example) for example in self.examples]
 
 
-def merged(model: nn.Module) -> Any:
+def merged(model: nn.Module) -> PreTrainedModel:
     """Return the transformers model in a task's model, with any adapter merged.
 
     Raises:

@@ -1,8 +1,8 @@
 """Language models of transformers, whose logits are never held all at once.
 
 A model runs up to what its last projection takes; the projection and the cross-entropy are one
-operation in pieces (`torch.nn.functional.linear_cross_entropy`), over the places alone that are
-learned. With 50,000 tokens in the vocabulary, all logits would be most of what a step holds.
+operation in pieces (`lushan.models.projected_loss`), over the places alone that are learned. With
+50,000 tokens in the vocabulary, all logits would be most of what a step holds.
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ from torch import Tensor, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
+from lushan.models import projected_loss
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
-from lushan.models.backbone import Backbone, accepted, width_of
+from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
 from lushan.models.losses import wide
+from lushan.models.precision import in_autocast
 
 IGNORED = -100
-_HELD = 2**24
-"""Logits that are held at a time: 64 MiB in float32."""
-_LEAST = 256
-"""Places whose logits are held together, however large the vocabulary."""
+TOKEN_TYPES = "mm_token_type_ids"
+"""An argument of models whose positions follow from the sizes of images (M-RoPE)."""
 _PROBE = 6
 """Tokens of each text that a model is asked about, before anything is made of what it is."""
 _CLOSE = 1e-3
 """By how much logits of the same may differ."""
+
+
+def token_types(config: Any, ids: Tensor) -> Tensor:
+    """Return which tokens stand for images, 1, and which for text, 0; (B, L)."""
+    return (ids == getattr(config, "image_token_id", -1)).long()
 
 
 class LanguageModel(nn.Module):
@@ -43,6 +48,7 @@ class LanguageModel(nn.Module):
     Attributes:
         model: The same.
         config: Its config.
+        text_config: The part of it that is about text.
         width: Of the hidden states that are projected on the vocabulary.
         max_length: Tokens it can read, or None where positions set no bound.
         first_position: What the model calls a text's first place; RoBERTa begins with 2.
@@ -57,6 +63,7 @@ class LanguageModel(nn.Module):
         self.bidirectional = bidirectional
         self.model = model
         self.config = model.config
+        self.text_config = text_config_of(model.config)
         self.max_length = longest(model)
         self.first_position = first_position(model)
         self.compiled = False
@@ -106,11 +113,14 @@ class LanguageModel(nn.Module):
             return loss if weights is None else (loss * weights.flatten()).sum()
         learned = labels != IGNORED
         hidden = self.hidden(**inputs)[learned]  # (T, H)
-        weight, bias = self._projection(hidden)
-        with torch.autocast(hidden.device.type, enabled=False):
-            if weights is None:
-                return cross_entropy(hidden, weight, bias, labels[learned])
-            return weighted(hidden, weight, bias, labels[learned], weights[learned])
+        layer = self.model.get_output_embeddings()
+        return projected_loss.cross_entropy(
+            in_autocast(hidden),  # a last norm hands float32 on
+            layer.weight,
+            layer.bias,
+            labels[learned],
+            None if weights is None else weights[learned],
+        )
 
     @torch.no_grad()
     def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,7 +143,7 @@ class LanguageModel(nn.Module):
             states = self.hidden(**inputs)[learned]
         targets = labels[learned]
         found, right = [], []
-        size = _piece(int(self.config.vocab_size))
+        size = projected_loss.piece(int(self.text_config.vocab_size), states.dtype)
         for start in range(0, len(targets), size):
             part, wanted = states[start : start + size], targets[start : start + size]
             scores = part if not self.projects else F.linear(part, *self._projection(part))
@@ -149,6 +159,8 @@ class LanguageModel(nn.Module):
         """Return whether a row of two documents has the logits that the two have alone."""
         if self.bidirectional and not packed_mask.takes_rows(self.config):
             return False
+        if TOKEN_TYPES in self._accepted:  # places follow from the sizes of images
+            return False
         alone, packed = self._two_documents()
         one, other = self._asked(alone), self._asked(packed)
         return torch.allclose(one.flatten(0, 1), other[0], atol=_CLOSE)
@@ -156,9 +168,10 @@ class LanguageModel(nn.Module):
     def _two_documents(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Two documents as two rows, and as one."""
         device = next(self.model.parameters()).device
-        ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.config.vocab_size)
+        ids = torch.arange(2 * _PROBE, device=device)[None] * 7 % int(self.text_config.vocab_size)
         # RoBERTa gives padding no place of its own.
-        ids[ids == self.config.pad_token_id] = (self.config.pad_token_id or 0) + 1
+        padding = self.text_config.pad_token_id
+        ids[ids == padding] = (padding or 0) + 1
         places = torch.arange(_PROBE, device=device).repeat(2)[None]
         return {"input_ids": ids.view(2, _PROBE)}, {"input_ids": ids, "position_ids": places}
 
@@ -179,8 +192,11 @@ class LanguageModel(nn.Module):
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs that this model takes; no cache, which would hide where documents end."""
         known = {name: value for name, value in inputs.items() if name in self._accepted}
-        if "use_cache" in self._accepted:
+        # A model of parts hands it on to its language model.
+        if "use_cache" in self._accepted or self.text_config is not self.config:
             known["use_cache"] = False
+        if TOKEN_TYPES in self._accepted and "input_ids" in inputs:
+            known[TOKEN_TYPES] = token_types(self.config, inputs["input_ids"])
         if "position_ids" in inputs and not self.bidirectional:
             self._attend(inputs["position_ids"].device)
         elif "position_ids" in inputs:
@@ -194,8 +210,9 @@ class LanguageModel(nn.Module):
         """Have rows of documents attended to one by one, where that is quicker and the same."""
         if self._by_document is None:
             self._by_document = False  # for the question itself, which comes by here
-            self._by_document = varlen.possible(self.config, device) and self._allows_by_document()
-        varlen.choose(self.config, self._by_document and not self.compiled)
+            able = varlen.possible(self.text_config, device)
+            self._by_document = able and self._allows_by_document()
+        varlen.choose(self.text_config, self._by_document and not self.compiled)
 
     @torch.no_grad()
     def _allows_by_document(self) -> bool:
@@ -220,53 +237,6 @@ class WholeModel(nn.Module):
     def forward(self, **inputs: Any) -> Any:
         """See `LanguageModel.forward`."""
         return self.encoder(**inputs)
-
-
-def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    """Cross-entropy of a projection, summed, whose gradient is found in pieces with the loss.
-
-    Args:
-        hidden: (T, H).
-        weight: (V, H).
-        bias: (V,), or None.
-        labels: (T,), each below V.
-    """
-    if not len(labels):  # nothing is learned here, and every weight still gets its gradient
-        return wide(hidden.sum() + weight.sum() * 0) * 0
-    size = _piece(len(weight))
-    options = nn.LinearCrossEntropyOptions(batch_chunk_size=size) if len(labels) > size else None
-    loss = F.linear_cross_entropy(
-        hidden,
-        weight,
-        labels,
-        linear_bias=bias,
-        reduction="sum",
-        options=options if torch.is_grad_enabled() else None,
-    )
-    return wide(loss)
-
-
-def weighted(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor
-) -> Tensor:
-    """`cross_entropy` with each label's loss times a weight, of which there are few values.
-
-    Args:
-        hidden: (T, H).
-        weight: (V, H).
-        bias: (V,), or None.
-        labels: (T,), each below V.
-        weights: (T,).
-    """
-    total = cross_entropy(hidden[:0], weight, bias, labels[:0])
-    for value in torch.unique(weights):
-        alike = weights == value
-        total = total + value * cross_entropy(hidden[alike], weight, bias, labels[alike])
-    return total
-
-
-def _piece(vocabulary: int) -> int:
-    return max(_LEAST, _HELD // vocabulary)
 
 
 class _Same(nn.Module):
@@ -307,7 +277,7 @@ def _is_projection(model: Any) -> bool:
     layer = model.get_output_embeddings()
     if not isinstance(layer, nn.Linear):
         return False
-    ids = torch.arange(_PROBE)[None] % int(model.config.vocab_size)
+    ids = torch.arange(_PROBE)[None] % int(text_config_of(model.config).vocab_size)
     inputs = {"input_ids": ids.to(layer.weight.device)}
     if getattr(model.config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = inputs["input_ids"]

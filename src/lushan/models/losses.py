@@ -7,7 +7,7 @@ it over micro-batches and devices changes nothing.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 IGNORED = -100
@@ -91,3 +91,14 @@ def _focus(log_p: Tensor, gamma: float) -> Tensor:
 def wide(tensor: Tensor) -> Tensor:
     """Return a tensor in float32, or in float64 where it has that."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def with_all_weights(loss: Tensor, model: nn.Module) -> Tensor:
+    """Return a loss of which every weight has a gradient, be it 0.
+
+    Copies of a model wait for one another's gradients, also where one of them has seen no image.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return loss
+    weights = [w for w in model.parameters() if w.requires_grad and not hasattr(w, "device_mesh")]
+    return loss + sum((w.sum() for w in weights), start=loss.new_zeros(())) * 0

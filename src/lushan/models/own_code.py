@@ -6,14 +6,17 @@ Nothing here runs such code unless the command line permits it (`lushan.run.remo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.errors import UserError
 from lushan.run import remote_code
 from lushan.run.files import sha256_file
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
+
+def own_class(config: Any, auto: str, revision: str | None = None) -> type[PreTrainedModel] | None:
     """The class in the code that came with a config; None where there is none, or it may not run.
 
     transformers prefers it to a class of its own, and so it is here.
@@ -33,7 +36,7 @@ def own_class(config: Any, auto: str, revision: str | None = None) -> Any:
     return found
 
 
-def require_whole(model: Any, part: object) -> None:
+def require_whole(model: PreTrainedModel, part: object) -> None:
     """Refuse to keep a part of a model alone, whose code makes the whole.
 
     Raises:
@@ -47,7 +50,7 @@ def require_whole(model: Any, part: object) -> None:
         )
 
 
-def is_own(model: Any) -> bool:
+def is_own(model: PreTrainedModel) -> bool:
     """Return whether a model's class came with it."""
     ask = getattr(type(model), "is_remote_code", None)
     return ask is not None and bool(ask())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -26,6 +26,9 @@ from lushan.compat.transformers import leave_generation_alone
 from lushan.errors import UserError
 from lushan.models.backbone import blocks
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 
 class Entry(nn.Module):
     """One way into a model: whatever is asked of it is one forward pass to FSDP2.
@@ -41,7 +44,7 @@ class Entry(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, call: Callable[[nn.Module, Any], Any], batch: Any) -> Any:
+    def forward(self, call: Callable[[nn.Module, Any], Any], batch: object) -> object:
         """Return the result of `call` on the model and a batch."""
         return call(self.model, batch)
 
@@ -173,7 +176,7 @@ def _plan(model: Any) -> dict[str, str]:
     return plan
 
 
-def _require_even(config: Any, size: int) -> None:
+def _require_even(config: PreTrainedConfig, size: int) -> None:
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         count = getattr(config, name, None)
         if isinstance(count, int) and count % size:

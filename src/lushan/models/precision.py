@@ -1,8 +1,9 @@
-"""The precision that a device computes best in."""
+"""The precision that a device computes best in, and that a product is taken in."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 
 def best_precision(accelerator: str) -> str:
@@ -22,3 +23,10 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def in_autocast(states: Tensor) -> Tensor:
+    """Return states as a product under autocast takes them; outside of it as they are."""
+    kind = states.device.type
+    narrow = torch.is_autocast_enabled(kind) and states.dtype == torch.float32
+    return states.to(torch.get_autocast_dtype(kind)) if narrow else states

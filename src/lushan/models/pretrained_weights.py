@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lushan.checkpoint.weights import Damaged, load_weights
+from lushan.compat.transformers import silenced
 from lushan.errors import UserError
 from lushan.models.architectures import auto, class_of, options_of
 from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, best_weights, is_run
 from lushan.text import hub
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 log = logging.getLogger(__name__)
 
+HEADLESS = "AutoModel"
+"""The Auto class of models without a head of their own, which could be new."""
 _MOST_NEW = 0.5
 """Share of a model's weights that a checkpoint may lack: an output projection may be new."""
 _DROPOUT = re.compile(r"^(?!classifier|summary).*(dropout|pdrop)")
@@ -35,18 +40,20 @@ def read(
     pad_token_id: int | None = None,
     dropout: float | None = None,
     attention: str | None = None,
+    scripts: Sequence[str] | None = None,
 ) -> tuple[Any, list[str]]:
     """A model of transformers with the weights of a place, in float32, and which of them are new.
 
     Weights that are new and weights that were not used are listed.
 
     Args:
-        path: A folder, `pkg://package/folder`, a hub id, or an earlier run's folder.
+        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
         auto_class: Name of the Auto class that chooses the model's class.
         vocab_size: Of the tokenizer; None where there is none.
         pad_token_id: Likewise.
         dropout: Share that training drops, instead of the checkpoint's own.
         attention: See `architectures.options_of`.
+        scripts: See `encoders.pretrained`.
 
     Raises:
         UserError: It cannot be read, lacks too much, or has fewer tokens than the tokenizer.
@@ -55,8 +62,8 @@ def read(
     run = is_run(folder)
     key = "model.path"
     own = hub.local(checksums.verified(folder, ENCODER), key=key) if run else None
-    place = own or hub.find(path, key=key)
-    with hub.explained(place, key="model.path", what="model"), _silence():
+    place = own or hub.find(path, key=key, scripts=scripts)
+    with hub.explained(place, key="model.path", what="model"), silenced():
         import transformers
 
         config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
@@ -81,7 +88,7 @@ def read(
             **more,
         )
     missing = sorted(found["missing_keys"])
-    if model.base_model is model and not run:  # no head of its own that could be new
+    if auto_class == HEADLESS and not run:
         _refuse_missing(missing, path)
         return model, []
     return model, _report_weights(model, missing, sorted(found["unexpected_keys"]), path)
@@ -108,7 +115,9 @@ def of_run(folder: Path) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
 
-def _report_weights(model: Any, missing: list[str], unused: list[str], path: str) -> list[str]:
+def _report_weights(
+    model: PreTrainedModel, missing: list[str], unused: list[str], path: str
+) -> list[str]:
     """List weights that are new and weights that were not used; too many are a mistake.
 
     Returns:
@@ -134,7 +143,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
+def _refuse_fewer_tokens(config: PreTrainedConfig, vocab_size: int, path: str) -> None:
     known = getattr(config.get_text_config(), "vocab_size", None)
     if known is not None and vocab_size > known:
         raise UserError(
@@ -145,7 +154,7 @@ def _refuse_fewer_tokens(config: Any, vocab_size: int, path: str) -> None:
         )
 
 
-def _set_dropout(config: Any, dropout: float | None) -> None:
+def _set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     if dropout is None:
         return
     if not 0 <= dropout < 1:
@@ -172,20 +181,3 @@ def _refuse_missing(missing: list[str], path: str) -> None:
             value=path,
             hint="Is it of another architecture than its config.json says?",
         )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the progress bar, and the report of weights that an encoder has no use for."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

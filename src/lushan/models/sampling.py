@@ -161,7 +161,7 @@ class Reading(StoppingCriteria):
         self.cancelled = cancelled or (lambda: False)
         self.over = False
 
-    def __call__(self, input_ids: Tensor, scores: object, **_: Any) -> Tensor:  # noqa: ARG002
+    def __call__(self, input_ids: Tensor, scores: object, **_: object) -> Tensor:  # noqa: ARG002
         """Return which rows have ended, (B,)."""
         for row, (reader, token) in enumerate(
             zip(self.readers, input_ids[:, -1].tolist(), strict=True)
@@ -185,7 +185,7 @@ class StopStrings(StoppingCriteria):
     def __init__(self, texts: Callable[[list[list[int]]], list[str]], stops: Sequence[str]) -> None:
         self.texts, self.stops = texts, stops
 
-    def __call__(self, input_ids: Tensor, scores: object, **_: Any) -> Tensor:  # noqa: ARG002
+    def __call__(self, input_ids: Tensor, scores: object, **_: object) -> Tensor:  # noqa: ARG002
         """Return which rows have ended, (B,)."""
         texts = self.texts(input_ids.tolist())
         done = [any(stop in text for stop in self.stops) for text in texts]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from lushan.errors import UserError
 from lushan.models.heads import Linear
 from lushan.run import remote_code
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 HINT = "`lushan predict` uses the run as it is."
 _SMALL = 2.0**-13
@@ -56,7 +59,7 @@ def linear_of(head: nn.Module) -> nn.Linear:
 
 @torch.no_grad()
 def with_scores(
-    model: Any,
+    model: PreTrainedModel,
     auto_class: str,
     scores: nn.Linear,
     *,
@@ -64,7 +67,7 @@ def with_scores(
     labels: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     key: str = "task.head",
-) -> Any:
+) -> PreTrainedModel:
     """Make a transformers model with a head that computes the scores of a linear layer.
 
     Args:
@@ -102,7 +105,7 @@ def with_scores(
     )
 
 
-def _set_options(config: Any, options: Mapping[str, Any], key: str) -> None:
+def _set_options(config: PreTrainedConfig, options: Mapping[str, Any], key: str) -> None:
     """Set what a config has of some options."""
     from huggingface_hub.errors import StrictDataclassError
 
@@ -120,7 +123,9 @@ def _set_options(config: Any, options: Mapping[str, Any], key: str) -> None:
             ) from error
 
 
-def _around(model: Any, auto_class: str, config: Any) -> tuple[Any, set[str]]:
+def _around(
+    model: PreTrainedModel, auto_class: str, config: PreTrainedConfig
+) -> tuple[Any, set[str]]:
     """Make a model around the weights of an encoder, and name the weights that are loaded."""
     import transformers
 

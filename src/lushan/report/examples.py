@@ -185,7 +185,7 @@ class _Numbers:
         return [*stored, *([_short(distance)] if self.distance else [])]
 
 
-def _short(value: Any) -> float | None:
+def _short(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return value if isinstance(value, int) else float(f"{value:.4g}")

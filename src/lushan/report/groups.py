@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lushan.errors import UserError
 from lushan.run.columns import distinguished
@@ -66,7 +65,7 @@ class Shown:
         return self.status.reason
 
     @property
-    def seed(self) -> Any:
+    def seed(self) -> int | None:
         """Its seed; None where the run knows nothing of itself."""
         return self.member.config.get("seed")
 

@@ -59,8 +59,8 @@ def add(folder: Path, names: Iterable[str], more: Mapping[str, str] | None = Non
     files = known["files"]
     for name in names:
         place = folder / name
-        found = files_in(place) if place.is_dir() else ((None, place),) if place.is_file() else ()
-        for inside, path in found:
+        alone = ((None, place),) if place.is_file() else ()
+        for inside, path in files_in(place) if place.is_dir() else alone:
             listed = name if inside is None else f"{name}/{inside}"
             if listed not in files:
                 files[listed] = sha256_file(path)

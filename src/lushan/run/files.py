@@ -53,7 +53,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except Exception as error:
-        # safetensors and torch.save tell of a full disk in exceptions of their own, without the
+        # safetensors and torch.save report a full disk in exceptions of their own, without the
         # number: the disk itself is asked, while the cut-off file still stands on it.
         refused = isinstance(error, OSError) and error.errno in _REFUSED
         if refused or is_disk_full(error) or _is_full(path.parent):

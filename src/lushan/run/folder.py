@@ -111,11 +111,9 @@ class RunFolder:
         if status.state == RUNNING:
             holder, beat = locks.current(self.path)
             if not locks.is_alive(holder, beat):
-                reason = (
-                    f"{holder} ended without an error message"
-                    if holder
-                    else "ended without an error message"
-                )
+                reason = "ended without an error message"
+                if holder:
+                    reason = f"{holder} {reason}"
                 return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
         return status
 
@@ -255,7 +253,7 @@ class RunFolder:
         """Do what a process that was killed after it wrote the result has left to do."""
         if self._record()[0].get("state") == COMPLETE and not left_over(self.path):
             return
-        # Whoever owns it finishes it, and what cannot be written to stays as it is.
+        # Its owner finishes it, and what cannot be written to stays as it is.
         with contextlib.suppress(UserError, RunFailed), self.locked():
             self._finish(result)
 
@@ -346,7 +344,7 @@ class RunFolder:
         """Return whether a run id is not that of this folder, which may have been renamed."""
         return bool(number) and is_run_id(self.path.name) and self.path.name != number
 
-    def _write(self, **record: Any) -> None:
+    def _write(self, **record: object) -> None:
         write_json(self.run_json, record | {SUM: _sum(record)})
 
     def _append_log(self, text: str) -> None:

@@ -18,6 +18,8 @@ from lushan.run.caches import read_note, write_note
 
 LARGE = 1 << 22
 """Bytes from which on a file's hash is kept on disk."""
+KEPT = 1 << 18
+"""Hashes that a process keeps, some 100 MB of them: images of a folder are each asked for often."""
 
 _UNREAD = (".md",)
 """Endings of files in a model's folder that are only for people."""
@@ -56,7 +58,7 @@ def noted(place: Path, status: os.stat_result) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=KEPT)
 def _sha256(path: Path, _size: int, _changed: int, _touched: int) -> str:
     # A run asks several times, and a sweep for each of its jobs.
     with path.open("rb") as file:

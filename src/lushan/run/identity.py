@@ -83,9 +83,15 @@ Everything else counts. A new key belongs here only if a run with another value 
 the same weights and the same numbers.
 """
 
+DIVISION = ("data.micro_tokens", "trainer.devices", "trainer.num_nodes", "trainer.tensor_parallel")
+"""Keys that count all the same where masks of dropout are drawn for a micro-batch as a whole."""
+
 PATHS = ("data.dir", "data.train", "data.validation", "data.test")
 """Keys that name files: `x/a.txt` here and `../x/a.txt` from a folder below are the same. So do
 these keys of each of `data.sources`."""
+
+_BY_PLACE = ("eager", "sdpa")
+"""Kinds of attention whose masks belong to examples; see `lushan.models.dropout`."""
 
 LOCATIONS = ("data.path", "model.path", "processor.path", "task.template")
 """Keys that name a file or folder, where there is one of that name, and else an id of the hub."""
@@ -181,11 +187,19 @@ def canonical(config: Mapping[str, Any]) -> str:
     values: `warmup=1` is a step, `warmup=1.0` the whole training.
     """
     return json.dumps(
-        _typed(_with_absolute_paths(relevant(config))),
+        _typed(_with_absolute_paths(relevant(config)) | _division(config)),
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),
     )
+
+
+def _division(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a batch is shared out, where kernels of compiled layers or attention drop."""
+    attention = lookup(config, "model.attention")
+    if lookup(config, "trainer.compile") is not True and attention in (ABSENT, None, *_BY_PLACE):
+        return {}
+    return {"division": {key: v for key, v in flat(config).items() if key in DIVISION}}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -234,9 +248,9 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def lookup(config: Mapping[str, Any], key: str) -> Any:
+def lookup(config: Mapping[str, Any], key: str) -> object:
     """Return the value of a dotted key, `ABSENT` where there is none."""
-    node: Any = config
+    node: object = config
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
             return ABSENT
@@ -315,12 +329,12 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and (one == other or repr(one) == repr(other) == "nan")
 
 
-def _typed(value: object) -> Any:
+def _typed(value: object) -> object:
     """Make sure that different values give different JSON."""
     if isinstance(value, Mapping):
         # JSON has only text as keys; 1 and "1" are two keys of a YAML mapping.
         return {
-            key if isinstance(key, str) else f"\0{key!r}": _typed(item)
+            key if isinstance(key, str) and key[:1] != "\0" else f"\0{key!r}": _typed(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -1,14 +1,15 @@
 """Lock of a run folder: one holder at a time; a dead one is distinguished from a live one.
 
 Lock holders are numbered: `.owner/000007.json` is the seventh. The highest number holds the lock,
-until its file says `released` or its process is dead; then whoever creates number eight holds it,
-and creating a file that must not exist yet succeeds for exactly one process, on a local disk as on
-a shared one. Numbers are never used twice, so a process that looked long ago cannot win late.
+until its file says `released` or its process is dead; then the process that creates number eight
+holds it, and creating a file that must not exist yet succeeds for exactly one process, on a local
+disk as on a shared one. Numbers are never used twice, so a process that looked long ago cannot win
+late.
 
 The file's modification time is the heartbeat. On the same machine the process itself is asked
 (pid, and its start time, for pids are used again); of another machine only the heartbeat is known.
-A heartbeat in the future (the clock was set back) says nothing of its age: whoever wants the folder
-watches whether another one follows.
+A heartbeat in the future (the clock was set back) says nothing of its age: a process that wants the
+folder watches whether another one follows.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def is_alive(holder: LockHolder | None, beat: float, *, now: float | None = None
             if psutil.Process(holder.pid).status() == psutil.STATUS_ZOMBIE:
                 return False
             return abs(_born(holder.pid) - holder.born) < 1.0
-        except psutil.Error:  # hidden from us, or gone just now: its heartbeat will tell
+        except psutil.Error:  # hidden from us, or gone just now: its heartbeat decides
             pass
     return abs((time.time() if now is None else now) - beat) < GRACE
 
@@ -177,7 +178,7 @@ class RunLock:
             return
         self._thread.join(timeout=1.0)
         if not self.lost and self.path.exists():
-            # Where the disk refuses even this, the end of the process tells the same.
+            # Where the disk refuses even this, the end of the process says the same.
             with contextlib.suppress(RunFailed):
                 write_json(self.path, dataclasses.asdict(self.holder) | {"released": True})
 

@@ -23,6 +23,9 @@ from lushan.run.redaction import redact, redact_arguments, secret_values
 
 DIFF_LIMIT = 10 * 2**20
 """Bytes of a diff that are kept; a cut is noted in the manifest."""
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+_SUBMODULE = "160000 "
+"""Mode of a repository in another one, as git lists it."""
 
 
 class Code(TypedDict, total=False):
@@ -86,9 +89,11 @@ def write_manifest(
     own = Path(lushan.__file__).parent
     # An installed package may lie in an environment inside the user's own repository.
     tracked = _git(own, "ls-files", "--error-unmatch", "__init__.py") is not None
-    code, code_diff = describe_git(own) if tracked else (None, "")
-    if code is not None and git is not None and code["root"] == git["root"]:
-        code_diff = ""
+    code, code_diff = None, ""
+    if tracked and git is not None and git["root"] == _root(own):
+        code = git
+    elif tracked:
+        code, code_diff = describe_git(own)
     manifest: dict[str, Any] = {
         "started": started,
         "ended": None,
@@ -114,7 +119,7 @@ def write_manifest(
     return manifest
 
 
-def close_manifest(path: str | Path, *, ended: str, **more: Any) -> None:
+def close_manifest(path: str | Path, *, ended: str, **more: object) -> None:
     """Add the end of the run, and whatever else was found out on the way."""
     write_json(path, read_json(path) | {"ended": ended} | more)
 
@@ -126,37 +131,76 @@ def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
         None where there is no repository, or no git; else root, commit (None before the first),
         branch, remote, whether it is dirty and the names of its untracked files.
     """
-    root = _git(folder, "rev-parse", "--show-toplevel")
-    if root is None:
+    if (top := _root(folder)) is None:
         return None, ""
-    top = Path(root.strip())
-    commit = (_git(top, "rev-parse", "--verify", "-q", "HEAD") or "").strip() or None
-    branch = (_git(top, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
-    remote = (_git(top, "config", "--get", "remote.origin.url") or "").strip() or None
-    changes = (_git(top, "status", "--porcelain", "-z", "--no-renames") or "").split("\0")
-    untracked = [_printable(change[3:]) for change in changes if change.startswith("?? ")]
-    dirty = any(change and not change.startswith("?? ") for change in changes)
-    diff = (_git(top, "diff", "--no-color", "--no-ext-diff", "HEAD") or "") if commit else ""
+    options = ("--porcelain=v2", "--branch", "-z", "--no-renames")
+    plain = _without_programs(Path(top))
+    lines = (_git(Path(top), "status", *options, more=plain) or "").split("\0")
+    head = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    # Where the status of a large repository is waited for in vain, its commit is still known.
+    commit = head.get("branch.oid") or _git(Path(top), "rev-parse", "--verify", "-q", "HEAD") or "("
+    branch = head.get("branch.head", "(")
+    remote = (_git(Path(top), "config", "--get", "remote.origin.url") or "").strip() or None
+    dirty = any(line.startswith(("1 ", "2 ", "u ")) for line in lines)
+    begun = not commit.startswith("(")  # (initial), and as a branch (detached)
+    diff = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
     return {
-        "root": str(top),
-        "commit": commit,
-        "branch": branch,
+        "root": top,
+        "commit": commit.strip() if begun else None,
+        "branch": None if branch.startswith("(") else branch,
         "remote": redact(remote) if remote else None,
         "dirty": dirty,
-        "untracked": untracked,
-    }, diff
+        "untracked": [_printable(line[2:]) for line in lines if line.startswith("? ")],
+    }, (_git(Path(top), *diff, more=plain) or "") if begun and dirty else ""
+
+
+def _root(folder: Path) -> str | None:
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    return None if root is None else root.strip()
 
 
 def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _without_programs(folder: Path) -> dict[str, str]:
+    """Return variables by which git starts no program that a repository's own settings name.
+
+    A folder that was unpacked may hold the settings of a repository: filters that each changed
+    file goes through. Those of the user's own settings stay.
+    """
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    named = {f"filter.{name}.{part}" for name in _filters(folder) for part in ("clean", "process")}
+    off = dict.fromkeys(sorted(named), "")
+    off |= {f"{name.rpartition('.')[0]}.required": "false" for name in named}
+    found = {"GIT_CONFIG_COUNT": str(first + len(off))}
+    for number, (key, value) in enumerate(off.items(), first):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def _filters(folder: Path) -> set[str]:
+    """Return the names of the filters in the settings of a repository and of those in it."""
+    listed = _git(
+        folder, "config", "--show-scope", "-z", "--name-only", "--get-regexp", "^filter[.]"
+    )
+    words = iter((listed or "").split("\0"))
+    own = [key for scope, key in zip(words, words, strict=False) if scope in ("local", "worktree")]
+    found = {key.partition(".")[2].rpartition(".")[0] for key in own}
+    for entry in (_git(folder, "ls-files", "--stage", "-z") or "").split("\0"):
+        inner = folder / entry.partition("\t")[2]
+        if entry.startswith(_SUBMODULE) and (inner / ".git").exists():
+            found |= _filters(inner)
+    return found
+
+
+def _git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> str | None:
     # Without optional locks: a status must not get in the way of what the user does meanwhile.
-    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    # Nothing is fetched, and no program watches files: a repository's settings could name any.
+    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | _NO_FETCH | dict(more or {})
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
             capture_output=True,
             env=environ,
             timeout=30,

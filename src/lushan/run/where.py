@@ -219,14 +219,11 @@ def values_of(known: Sequence[Facts], key: str, option: str) -> list[Any]:
     if known and all(value is ABSENT for value in values):
         names = sorted(set().union(*(facts.names() for facts in known)))
         ends = [name for name in names if name.endswith(f".{key}")]
-        raise UserError(
-            "no run has such a key, group or metric",
-            key=option,
-            value=key,
-            hint=f"Did you mean {' or '.join(map(repr, ends[:3]))}?"
-            if ends
-            else did_you_mean(key, names) or "`lushan runs` shows in what the runs differ.",
-        )
+        hint = did_you_mean(key, names) or "`lushan runs` shows in what the runs differ."
+        if ends:
+            hint = f"Did you mean {' or '.join(map(repr, ends[:3]))}?"
+        problem = "no run has such a key, group or metric"
+        raise UserError(problem, key=option, value=key, hint=hint)
     return values
 
 

@@ -15,6 +15,7 @@ from lushan.plotting import BLUE, GREY, ORANGE, save, sheet
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial
 
 HISTORY, IMPORTANCE, FRONT = "history.png", "importance.png", "front.png"
 
@@ -71,7 +72,7 @@ def history(
     return figure
 
 
-def _last(trial: Any) -> float:
+def _last(trial: FrozenTrial) -> float:
     return float(trial.intermediate_values[max(trial.intermediate_values)])
 
 

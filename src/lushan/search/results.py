@@ -25,6 +25,9 @@ from lushan.search import space
 from lushan.search.plan import Plan
 
 if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
     from lushan.search.trials import Trials
 
 TRIALS = "trials.csv"
@@ -76,7 +79,7 @@ def counted(known: Sequence[Any], wanted: int) -> str:
     return f"{finished} of {wanted} trials{f': {parts}' if parts else ''}"
 
 
-def best_of(study: Any) -> list[Any]:
+def best_of(study: Study) -> list[Any]:
     """The best trial; of several metrics those that no other beats in every one."""
     finished = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
     if not finished:
@@ -84,7 +87,7 @@ def best_of(study: Any) -> list[Any]:
     return [study.best_trial] if len(study.directions) == 1 else list(study.best_trials)
 
 
-def _described(plan: Plan, trial: Any) -> str:
+def _described(plan: Plan, trial: FrozenTrial) -> str:
     scores = ", ".join(
         f"{m} {text(v, plan.measures[m])}" for m, v in zip(plan.metrics, trial.values, strict=True)
     )
@@ -117,7 +120,7 @@ def as_csv(plan: Plan, known: Sequence[Any]) -> str:
     return out.getvalue()
 
 
-def importance(study: Any) -> dict[str, float]:
+def importance(study: Study) -> dict[str, float]:
     """Return the share of the metric's variation for each key (PED-ANOVA; Watanabe et al., 2023).
 
     Empty where there are too few trials, or several metrics.
@@ -136,7 +139,7 @@ def importance(study: Any) -> dict[str, float]:
 # The best trial as a preset
 
 
-def write_preset(plan: Plan, trial: Any, name: str) -> str:
+def write_preset(plan: Plan, trial: FrozenTrial, name: str) -> str:
     """Write a trial as an experiment preset into the user's `conf/`; return how to run it.
 
     The preset is composed again: it must describe the very run of the trial.
@@ -202,7 +205,7 @@ def as_preset(lines: Sequence[str]) -> str:
     return "\n".join(yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for part in parts)
 
 
-def _as_plain(value: object) -> Any:
+def _as_plain(value: object) -> object:
     from hydra.core.override_parser.types import QuotedString
     from omegaconf import OmegaConf
 

@@ -41,6 +41,7 @@ from lushan.search.trials import JOURNAL, Trials, opened
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.samplers import BaseSampler
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ class Search(Sweeper):
         jobs = OmegaConf.select(self.config, "hydra.launcher.jobs", default=1)
         return int(jobs)
 
-    def _sampler(self, plan: Plan, number: int, at_once: int) -> Any:
+    def _sampler(self, plan: Plan, number: int, at_once: int) -> BaseSampler:
         """The sampler of one trial.
 
         Its seed is of the trial's number, so that a search that was stopped proposes what it would

@@ -21,13 +21,16 @@ from lushan.run import lock as locks
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 JOURNAL = "journal.log"
 SEARCHER = "searcher"
 """Attribute of a trial: the process that carries it out."""
 
 
-def opened(place: str) -> Any:
+def opened(place: str) -> BaseStorage:
     """Optuna's storage at a place: the URL of a database, or the path of a journal.
 
     Raises:
@@ -61,7 +64,7 @@ class Trials:
         folder: Of the search.
     """
 
-    def __init__(self, study: Study, storage: Any, folder: Path) -> None:
+    def __init__(self, study: Study, storage: BaseStorage, folder: Path) -> None:
         self.study, self.storage, self.folder = study, storage, folder
         self._id = storage.get_study_id_from_name(study.study_name)
         self._me = secrets.token_hex(6)
@@ -116,7 +119,7 @@ class Trials:
                 found.append(self.get(trial.number))
             return found
 
-    def _is_abandoned(self, trial: Any) -> bool:
+    def _is_abandoned(self, trial: FrozenTrial) -> bool:
         if trial.state.is_finished():
             return False
         name = trial.user_attrs.get(SEARCHER)
@@ -129,11 +132,11 @@ class Trials:
             return False
         return not locks.is_alive(*locks.current(place))
 
-    def get(self, number: int) -> Any:
+    def get(self, number: int) -> FrozenTrial:
         """One trial, frozen."""
         return self.storage.get_trial(self._trial_id(number))
 
-    def mark(self, number: int, name: str, value: Any) -> None:
+    def mark(self, number: int, name: str, value: object) -> None:
         """Write something on a trial that is not finished."""
         self.storage.set_trial_user_attr(self._trial_id(number), name, value)
 
@@ -156,7 +159,7 @@ class Ongoing:
         self.place, self.study, self.number = storage, study, number
 
     @functools.cached_property
-    def storage(self) -> Any:
+    def storage(self) -> BaseStorage:
         """Optuna's."""
         return opened(self.place)
 
@@ -170,7 +173,7 @@ class Ongoing:
         if step not in self.storage.get_trial(self._id).intermediate_values:
             self.storage.set_trial_intermediate_value(self._id, step, value)
 
-    def is_hopeless(self, pruner: Any) -> bool:
+    def is_hopeless(self, pruner: BasePruner) -> bool:
         """Return whether a pruner would end the trial here."""
         import optuna
 

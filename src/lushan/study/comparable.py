@@ -25,6 +25,11 @@ def tokenized_apart(runs: Iterable[Member]) -> bool | None:
     return None if None in found else len(found) > 1
 
 
+def stated_apart(runs: Sequence[Member], metric: str) -> str | None:
+    """Return what `stated` does, but None where all runs have one tokenizer."""
+    return None if tokenized_apart(runs) is False else stated(runs, metric)
+
+
 def reason(runs: Sequence[Member], metric: str) -> str | None:
     """Return why a metric does not compare between some runs; None where it does.
 
@@ -33,11 +38,12 @@ def reason(runs: Sequence[Member], metric: str) -> str | None:
         metric: With its split.
     """
     with_it = [run for run in runs if run.number(metric) is not None]
-    if len(with_it) < 2 or (apart := tokenized_apart(with_it)) is False:
+    if len(with_it) < 2:
         return None
-    if why := stated(with_it, metric):
+    if why := stated_apart(with_it, metric):
         return why
-    return otherwise(with_it, metric) if apart and _counts_tokens(with_it, metric) else None
+    known_apart = tokenized_apart(with_it)
+    return otherwise(with_it, metric) if known_apart and _counts_tokens(with_it, metric) else None
 
 
 def _counts_tokens(runs: Sequence[Member], metric: str) -> bool:

@@ -64,6 +64,13 @@ class Contrast:
         return self.corrected is not None and self.corrected < LEVEL
 
 
+def p_text(p: float) -> str:
+    """Return a p as it is printed: `p = 0.041`, `p < 0.001`."""
+    if math.isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def require_test(test: str) -> None:
     """Refuse a test that there is not.
 
@@ -172,7 +179,8 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
         UserError: There is nothing stored, or it is damaged.
     """
     _, places = records.of_members(runs, metric, read)
-    _require_comparable(runs, metric)
+    if why := comparable.stated_apart(runs, metric):
+        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {why}")
     try:
         found = counted(metric, runs, places, read)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -189,13 +197,6 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
                 f"its result says {reported:.6g}"
             )
     return found
-
-
-def _require_comparable(runs: Sequence[Member], metric: str) -> None:
-    """Refuse a metric that a run must not be compared by, where the runs differ in tokenizers."""
-    reason = comparable.stated(runs, metric)
-    if reason is not None and comparable.tokenized_apart(runs) is not False:
-        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {reason}")
 
 
 def _over_examples(ours: Counted, theirs: Counted, metric: str, test: str) -> Difference:

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from lushan.common.units import Measure
 from lushan.config.allow_list import locate
 from lushan.config.rules import SCORE
-from lushan.metrics.statistics import Rows, Statistics
+from lushan.metrics.statistics import Statistics
 from lushan.study import comparable
 from lushan.study.collect import Member
 from lushan.study.records import Read, Undecided, split_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Array = NDArray[np.float64]
 MOST_COUNTS = 60_000_000
@@ -120,7 +123,7 @@ def _measure(metric: str, runs: Sequence[Member]) -> Measure:
 
 def _side_by_side(
     found: Sequence[Statistics], places: Sequence[Sequence[int]]
-) -> tuple[list[Rows], list[int]]:
+) -> tuple[list[csr_matrix], list[int]]:
     """Return the rows of each run, an example at the same place in all, and which examples."""
     examples: list[int] = []
     rows = []
@@ -136,7 +139,7 @@ def _side_by_side(
 
 
 def _dense(
-    name: str, rows: Sequence[Rows], classes: Sequence[Sequence[str]], *, merges: bool
+    name: str, rows: Sequence[csr_matrix], classes: Sequence[Sequence[str]], *, merges: bool
 ) -> Array:
     """Return the statistics of some runs as (K, N, D), those of a class in the same columns.
 
@@ -166,7 +169,7 @@ def _dense(
 
 
 def _summed_over_classes(
-    rows: Sequence[Rows], classes: Sequence[Sequence[str]], width: int
+    rows: Sequence[csr_matrix], classes: Sequence[Sequence[str]], width: int
 ) -> Array:
     """Return what a micro average follows from, (K, N, parts): all classes as one."""
     found = []

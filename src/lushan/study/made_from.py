@@ -60,16 +60,18 @@ def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
     if not (found := _first_apart(cell, allowed)):
         return
     one, other, apart = found
-    name = cell[0].values(["name"]) != other.values(["name"])
+    hint = (
+        "Leave some out with --where, as with --where id!=RUN, or train those of the old inputs "
+        "again."
+    )
+    if cell[0].values(["name"]) != other.values(["name"]):
+        hint = "Add name to --rows or --columns, or leave one out with --where name!=NAME."
     raise UserError(
         f"runs that would be averaged were made from different inputs: {apart} "
         f"({shown(one.folder)} and {shown(other.folder)})",
         key="--over",
         value=",".join(over),
-        hint="Add name to --rows or --columns, or leave one out with --where name!=NAME."
-        if name
-        else "Leave some out with --where, as with --where id!=RUN, or train those of the old "
-        "inputs again.",
+        hint=hint,
     )
 
 

@@ -133,7 +133,7 @@ def read(file: str | Path) -> Study:
     path = Path(file)
     try:
         content = parsing.read_bounded(path, parsing.MOST_YAML_BYTES)
-        node: Any = parsing.compose_yaml(content.decode("utf-8"))
+        node: yaml.Node | None = parsing.compose_yaml(content.decode("utf-8"))
     except OSError as error:
         raise UserError(
             "there is no such study", file=path, hint="It is a YAML file; see docs/studies.md."
@@ -144,8 +144,7 @@ def read(file: str | Path) -> Study:
     except parsing.Unreadable as error:
         raise UserError(f"not YAML: {error}", file=path, line=error.line) from error
     reader = _Reader(path, {})
-    content = reader.plain(node, "") if node is not None else {}
-    return reader.study(content)
+    return reader.study(reader.plain(node, "") if node is not None else {})
 
 
 class _Reader:
@@ -158,12 +157,12 @@ class _Reader:
         line = next((self.lines[k] for k in _above(key) if k in self.lines), 1)
         return UserError(problem, file=self.file, line=line, key=key or None, **more)
 
-    def plain(self, node: Any, key: str) -> Any:
+    def plain(self, node: yaml.Node, key: str) -> object:
         """A node in plain values; keys are text as it is written, and none is repeated."""
         self.lines[key] = node.start_mark.line + 1
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(n, f"{key}.{i}") for i, n in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.ScalarNode):
             try:
                 return parsing.value_of(node)
             except parsing.Unreadable as error:

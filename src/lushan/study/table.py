@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def left_out(runs: Sequence[Member], metrics: Sequence[str]) -> list[str]:
     return notes
 
 
-def in_order(found: Any) -> list[tuple[str, ...]]:
+def in_order(found: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Different values as text: numbers by size, all else as the runs were started."""
     different = list({_texts(values): values for values in found}.items())
     if not different:

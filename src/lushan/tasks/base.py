@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from torch import Tensor, nn
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from lushan.common.wording import plural
 from lushan.data import processing
 from lushan.data.field_tables import present
-from lushan.data.fields import Fields, Keep, inputs
+from lushan.data.fields import Fields, inputs
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
+from lushan.data.references import Keep
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.backbone import Backbone
@@ -22,6 +23,12 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import TaskMetrics
+from lushan.vision.reader import Seen
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 
 class Task(TaskMetrics):
@@ -34,7 +41,7 @@ class Task(TaskMetrics):
     fields: Fields
     """Fields that it reads, by the names of a corpus's columns: inputs, and targets to learn."""
 
-    auto_class: ClassVar[str] = "AutoModel"
+    auto_class: str = "AutoModel"
     """Name of the Auto class of transformers that chooses the model's class."""
 
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = None
@@ -81,17 +88,21 @@ class Task(TaskMetrics):
             name = f"{type(self).__name__}.record_fields"
             raise UserError(str(error), key="task", value=name) from error
 
-    @abc.abstractmethod
     def prepare(self, corpus: Corpus) -> None:
-        """Learn the labels from the training split; a label only evaluation has is a UserError."""
+        """Learn the labels from the training split; by default there are none.
 
-    @abc.abstractmethod
+        Raises:
+            UserError: A label stands in an evaluation split alone.
+        """
+        del corpus
+
     def state(self) -> dict[str, Any]:
         """Return what `prepare` learned, as JSON."""
+        return {}
 
-    @abc.abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave, instead of `prepare`."""
+        del state
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
@@ -100,7 +111,7 @@ class Task(TaskMetrics):
     pad_id: int = 0
     """What fills rows of tokens up: of the processor's tokenizer, where it has one."""
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         """Get to know the processor, once, before anything is encoded or decoded."""
         if (tokenizer := processing.tokenizer_of(processor)) is not None:
             self.pad_id = int(tokenizer.pad_token_id)
@@ -112,7 +123,7 @@ class Task(TaskMetrics):
 
     @abc.abstractmethod
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         """Features of some rows; `first` is the number of the first one in its split."""
 
@@ -135,11 +146,11 @@ class Task(TaskMetrics):
             "features": len(features["length"])
         }
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         """Make the backbone of a model of transformers; by default its hidden states."""
         return encoder_of(model)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         """Return ids of tokens that a fresh model's config gets, by their names there."""
         del processor
         return {}
@@ -173,7 +184,7 @@ class Task(TaskMetrics):
         return rows
 
     counts_targets: bool = False
-    """Whether `collate` tells by `targets` how many terms a batch's loss has."""
+    """Whether `collate` gives in `targets` how many terms a batch's loss has."""
 
     @abc.abstractmethod
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
@@ -182,6 +193,24 @@ class Task(TaskMetrics):
     @abc.abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss summed (not averaged) over the batch's targets, a float32 scalar."""
+
+    joint: bool = False
+    """Whether the loss compares the examples of a global batch with one another. It is then that of
+    `joint_losses` over the `vectors` of all of them, however they are shared out; `loss` is that of
+    one batch by itself."""
+
+    def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return what the examples of a batch are compared by, of a task that is `joint`.
+
+        Each tensor has its examples, or parts of them, along the first dimension, and those of
+        several batches are joined there; the first has a row an example. Floating-point ones get
+        gradients.
+        """
+        raise AssertionError(f"{type(self).__name__} is not joint: {model}, {len(batch)}")
+
+    def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example among all, (N,), from `vectors`."""
+        raise AssertionError(f"{type(self).__name__} is not joint: {len(vectors)}")
 
     @abc.abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
@@ -223,7 +252,12 @@ class Task(TaskMetrics):
         del rows
         return None
 
-    def endings(self, model: Any) -> list[int]:
+    def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
+        """Return what a model reads besides the tokens of `prompts`; None where that is all."""
+        del rows
+        return None
+
+    def endings(self, model: PreTrainedModel) -> list[int]:
         """The tokens by which a model of transformers ends a text of this task's."""
         del model
         return []

@@ -23,6 +23,8 @@ from lushan.text.document_tokens import borders, cut, tokens_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from lushan.data.processing import Processor
+
 
 @configurable
 class CausalLM(LanguageTask):
@@ -39,7 +41,7 @@ class CausalLM(LanguageTask):
     """
 
     fields = DOCUMENTS
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    auto_class = "AutoModelForCausalLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
     packs = True
     continues = True
@@ -66,7 +68,7 @@ class CausalLM(LanguageTask):
         return Limits(limits.max_length, stride)
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         begin, end = borders(tokenizer)

@@ -14,19 +14,25 @@ from torch import Tensor, nn
 from lushan.common.wording import plural
 from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import DIALOGUES, Text
-from lushan.data.messages import TOOLS, dialogues_of
+from lushan.data.fields import DIALOGUES, Messages, Text
+from lushan.data.messages import TOOLS, dialogues_of, stored_message
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
+from lushan.data.references import Keep
 from lushan.data.source import Corpus
+from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
-from lushan.tasks import language_export
+from lushan.models.losses import with_all_weights
+from lushan.tasks import dialogue_images, language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
-from lushan.tasks.dialogue_features import SCHEMA, SEED, UNSEEN, DialogueEncoder, Turn, shifted
+from lushan.tasks.dialogue_features import SEED, UNSEEN, DialogueEncoder, Turn, shifted
+from lushan.tasks.dialogue_images import OF_IMAGES, SEEN, Sight, images_in_batch, separate
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.language import LanguageTask, with_bytes
+from lushan.text import parts
 from lushan.text.chat import ChatTemplate, choose
+from lushan.vision.reader import Seen, reader_of
 
 
 @configurable
@@ -42,6 +48,9 @@ class Chat(LanguageTask):
     A dialogue that is longer than `data.max_length` is learned in windows, each turn in one of
     them, after as much of what was said as fits; see `lushan.text.windows`.
 
+    With a processor that makes images, too, messages may hold some, and the model is one for images
+    and text. A dialogue with images is not read in windows: one that is too long is refused.
+
     Args:
         template: How a dialogue is written: `chatml`, `llama3`, `plain`, or a Jinja file. By
             default the tokenizer's own, and `plain` where it has none.
@@ -50,15 +59,15 @@ class Chat(LanguageTask):
         generate_turn: Which one: the `last`, which in many sets is a farewell, or `any`: one that
             chance has chosen, the same in every run.
         max_new_tokens: Of a generated turn, at most.
+        blind: Whether images are left out of messages, to see what can be answered without them.
         metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
         monitor: The metric that chooses the best checkpoint.
     """
 
     fields = DIALOGUES
     per_byte = True
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    auto_class = "AutoModelForCausalLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "next"
-    schema = SCHEMA
 
     def __init__(
         self,
@@ -67,6 +76,7 @@ class Chat(LanguageTask):
         generate_examples: Annotated[int, Within(least=0)] = 100,
         generate_turn: Turn = "last",
         max_new_tokens: Annotated[int, Within(least=1)] = 128,
+        blind: bool = False,
         metrics: dict[str, Any] | None = None,
         monitor: str | None = None,
     ) -> None:
@@ -74,6 +84,8 @@ class Chat(LanguageTask):
         self.generate_examples, self.max_new_tokens = generate_examples, max_new_tokens
         self.generate_turn = generate_turn
         self.generates = generate_examples > 0
+        self.blind = blind
+        self.sight = Sight(blind=blind)
         self.wanted = template
         self.source: str | None = None
         self.template: ChatTemplate | None = None
@@ -87,7 +99,8 @@ class Chat(LanguageTask):
     def record_fields(self) -> Mapping[str, Entry]:
         text = Text(optional=True)  # an answer is generated for some examples alone
         both = {"gold": Entry(text, "gold"), "predicted": Entry(text, "predicted")}
-        return {**super().record_fields, **both}
+        said = {"messages": Entry(Messages(optional=True), "input")}
+        return {**super().record_fields, **(said if self.sight.reader else {}), **both}
 
     # The template
 
@@ -101,14 +114,29 @@ class Chat(LanguageTask):
         """Choose the template, and give it to the tokenizer: they are saved together."""
         tokenizer = require_tokenizer(processor)
         super().use(processor)
+        reader = reader_of(processor)
+        image = ""
+        if reader is not None:
+            self.auto_class, image = "AutoModelForImageTextToText", reader.token
+            tokenizer.chat_template = tokenizer.chat_template or processor.chat_template
+        self.sight = Sight(reader, self.blind)
         if self.source is None:
-            self.template = choose(self.wanted, tokenizer)
+            self.template = choose(self.wanted, tokenizer, image)
         else:
-            self.template = ChatTemplate(self.source, tokenizer, self.wanted)
+            self.template = ChatTemplate(self.source, tokenizer, self.wanted, image)
         self.source = tokenizer.chat_template = self.template.source
+        if reader is not None:
+            processor.chat_template = self.source
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of a feature."""
+        return self._encoder.schema
 
     def options(self) -> dict[str, Any]:
-        asked = {"generate_turn": self.generate_turn}
+        asked: dict[str, Any] = {"generate_turn": self.generate_turn}
+        if self.blind:
+            asked["blind"] = True
         return {"task": "chat", "template": self.source, **asked}
 
     # Encoding
@@ -122,30 +150,47 @@ class Chat(LanguageTask):
     @property
     def _encoder(self) -> DialogueEncoder:
         assert self.template is not None
-        return DialogueEncoder(self.template, self.tokenizer, self.generate_turn)
+        return DialogueEncoder(self.template, self.tokenizer, self.generate_turn, self.sight)
 
     def count(self, features: Features) -> dict[str, int]:
         names = ("split", "disguised")
         unseen = sum(features.get(UNSEEN, ()), Counter[str]())
         counts = super().count(features) | {n: s for n in names if (s := int(sum(features[n])))}
-        return counts | {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
+        counts |= {f"{UNSEEN} {name}": n for name, n in sorted(unseen.items())}
+        return counts | dialogue_images.count(features)
 
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         del seed, training  # nothing is random
-        return [shifted(row) for row in rows]
+        return [self._seen(shifted(row)) if "images" in row else shifted(row) for row in rows]
+
+    def _seen(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a feature with what the model reads of each image, `seen`, in their order."""
+        several = dialogue_images.images_of(row)
+        asked = np.array([np.sum(row["image_ends"] <= row["asked"])])
+        kept = {k: v for k, v in row.items() if k not in dialogue_images.NAMES}
+        seen = [self.sight.inputs_of([image]) for image in several]
+        return {**kept, "seen": seen, "images_asked": asked}
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = super().collate(rows)
         more = {n: torch.tensor([int(row[n]) for row in rows]) for n in ("bytes", "asked")}
         if any((row["weights"][row["labels"] != IGNORED] != 1).any() for row in rows):
             more["weights"] = pad([row["weights"] for row in rows], 0, np.float32)
+        if "seen" in rows[0]:
+            more |= images_in_batch([row["seen"] for row in rows])
+            more["images_asked"] = torch.tensor([int(row["images_asked"][0]) for row in rows])
         return batch | more
 
     def inputs(self, batch: Batch) -> Batch:
-        own = ("bytes", "asked", "weights")
-        return {k: v for k, v in super().inputs(batch).items() if k not in own}
+        own = ("bytes", "asked", "weights", *OF_IMAGES)
+        given = super().inputs(batch).items()
+        return {k.removeprefix(SEEN): v for k, v in given if k not in own}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        loss = super().loss(model, batch)
+        return with_all_weights(loss, model) if self.sight.sees else loss
 
     # Evaluation
 
@@ -153,8 +198,16 @@ class Chat(LanguageTask):
         assert self.template is not None
         found = []
         for dialogue, tools in zip(*dialogues_of(rows), strict=True):
-            answered = bool(dialogue) and dialogue[-1]["role"] == "assistant"
-            found.append(self.template.prompt(dialogue[:-1] if answered else dialogue, tools))
+            found.append(self.template.prompt(self.sight.shown(_unanswered(dialogue)), tools))
+        return found
+
+    def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
+        if not self.sight.sees:
+            return None
+        found = []
+        for dialogue in dialogues_of(rows)[0]:
+            images = [i for m in _unanswered(dialogue) for i in parts.images_of(m.get("content"))]
+            found.append(self.sight.inputs_of(images))
         return found
 
     def endings(self, model: Any) -> list[int]:
@@ -172,6 +225,7 @@ class Chat(LanguageTask):
             if name.startswith("unseen "):
                 what = name.removeprefix("unseen ")
                 yield f"{split}: the chat template does not show {what} ({number} times)"
+        yield from dialogue_images.notes(split, counts)
 
     def begin(self, table: pa.Table) -> None:
         order = np.random.default_rng(SEED).permutation(table.num_rows)
@@ -185,23 +239,32 @@ class Chat(LanguageTask):
     def generate(self, model: nn.Module, batch: Batch) -> Records:
         """Generate one turn of each dialogue of the sample."""
         found: Records = [{} for _ in range(len(batch["example"]))]
-        prompts = {}
+        prompts, seen = {}, separate(batch)
         for row, (example, asked) in enumerate(
             zip(batch["example"].tolist(), batch["asked"].tolist(), strict=True)
         ):
             if asked and (self.sample is None or example in self.sample):
                 prompts[row] = batch["input_ids"][row, :asked].tolist()
-        for row, more in zip(prompts, self.answer(model, list(prompts.values())), strict=True):
+        media = [seen[row] for row in prompts] if seen else None
+        answers = self.answer(model, list(prompts.values()), media)
+        for row, more in zip(prompts, answers, strict=True):
             found[row] = more
         return found
 
-    def answer(self, model: nn.Module, prompts: Sequence[list[int]]) -> Records:
+    def answer(
+        self,
+        model: nn.Module,
+        prompts: Sequence[list[int]],
+        media: Sequence[Seen] | None = None,
+    ) -> Records:
         """`generated`, the likeliest next turn of each of some dialogues.
 
         Args:
             model: From `build`.
             prompts: Tokens behind which the assistant speaks. Of one that leaves no room in the
-                model's positions the end is taken, and the answer is `shortened`.
+                model's positions the end is taken, and the answer is `shortened`; of one with
+                images nothing is taken away.
+            media: What the model reads of the images of each.
         """
         if not prompts:
             return []
@@ -212,12 +275,16 @@ class Chat(LanguageTask):
         if longest is not None:
             new = min(new, max(1, longest // 2))
             room = longest - new
+            if media is not None and any(media):
+                room = max(room, *(len(p) for p, seen in zip(prompts, media, strict=True) if seen))
+                new = max(1, longest - room)
         generated = writing.generate(
             encoder.model,
             [prompt[-room:] for prompt in prompts],
             writing.Settings(max_new_tokens=new, greedy=True),
             tokenizer=self.tokenizer,
             endings=self.template.stops,
+            media=media,
         )
         return [
             {"generated": texts[0].text.strip(), "shortened": len(prompt) > room}
@@ -233,12 +300,29 @@ class Chat(LanguageTask):
             joined[example] |= {"predicted": text, "gold": gold}
         return joined
 
+    def _with_messages(self, table: pa.Table, joined: Records, keep: Keep) -> Records:
+        """Records with what was said before a turn that was generated, images as files."""
+        found = []
+        for example, record in enumerate(joined):
+            said = {}
+            if "predicted" in record:
+                (messages,), _ = dialogues_of(table.slice(example, 1).to_pydict())
+                before = messages[: self._encoder.asked_place(messages, example)]
+                said = {"messages": [stored_message(m, keep) for m in before]}
+            found.append({**record, **said})
+        return found
+
     def present(self, table: pa.Table, joined: Records) -> Records:
         names = [name for name in ("messages", TOOLS) if name in table.column_names]
         dialogues = zip(*dialogues_of(table.select(names).to_pydict()), strict=True)
         shown = super().present(table, joined)
         return [
-            {"id": row["id"], "messages": messages, **({TOOLS: tools} if tools else {}), **row}
+            {
+                "id": row["id"],
+                "messages": [stored_message(m) for m in messages],
+                **({TOOLS: tools} if tools else {}),
+                **row,
+            }
             for (messages, tools), row in zip(dialogues, shown, strict=True)
         ]
 
@@ -249,6 +333,8 @@ class Chat(LanguageTask):
         joined = with_bytes(self.join(table, records), sizes)
         generated = [place for place, row in enumerate(joined) if "predicted" in row]
         result = Evaluation({}, records=joined if full else [])
+        if full and self.sight.reader is not None:
+            result.records = self._with_messages(table, joined, result.add_file)
         result.add(self.of_rows(joined, full=full, alone=not self.generates))
         if generated:
             rows = [joined[place] for place in generated]
@@ -270,6 +356,13 @@ class Chat(LanguageTask):
         return result
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        if self.sight.reader is not None:
+            raise UserError(
+                "a model for images and text is not exported yet",
+                key="task",
+                hint="lushan generate and lushan chat use the run as it is.",
+            )
+
         def ids_of(tokenizer: Any, messages: object) -> list[int]:
             options = {"add_generation_prompt": True, "return_dict": True}
             return list(tokenizer.apply_chat_template(messages, **options)["input_ids"])
@@ -277,6 +370,12 @@ class Chat(LanguageTask):
         prompt = '[{"role": "user", "content": "Hello"}]'
         rows = {"messages": CONVERSATIONS}
         return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        found = super().special_ids(processor)
+        if self.template is not None and self.template.image_id is not None:
+            found["image_token_id"] = self.template.image_id
+        return found
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -287,3 +386,9 @@ class Chat(LanguageTask):
         ] * 3
         messages = [[{"role": r, "content": c} for r, c in row] for row in rows]
         return demo_corpus(DIALOGUES, {"messages": messages})
+
+
+def _unanswered(dialogue: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the messages before the answer with which a dialogue may end."""
+    answered = bool(dialogue) and dialogue[-1]["role"] == "assistant"
+    return dialogue[:-1] if answered else dialogue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
 from lushan.tasks.labels import LabelTask
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
 
 _EXPORTED: Mapping[str, tuple[str, str]] = {
     "single": ("single_label_classification", ""),
@@ -65,7 +68,7 @@ class Classification(LabelTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         texts, pairs = rows["text"], rows.get("text_pair")
@@ -114,7 +117,7 @@ class Classification(LabelTask):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         scores, notes = linear_of(whole.head["scores"]), []
         if trained.stride is not None:
             notes.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from lushan.data.batch.batching import mix
 from lushan.data.messages import dialogues_of
 from lushan.errors import UserError
+from lushan.tasks import dialogue_images
 from lushan.tasks.batches import IGNORED, Features, Limits
+from lushan.tasks.dialogue_images import REPAIRED, Sight
 from lushan.text.chat import ChatTemplate
 from lushan.text.rendering import Messages, Tools, Unfit
 from lushan.text.weights import WEIGHT, is_learned, weight_of
-from lushan.text.windows import Window, windows
+from lushan.text.windows import TooLong, Window, windows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Turn = Literal["last", "any"]
 SCHEMA = pa.schema(
@@ -53,11 +58,18 @@ class DialogueEncoder:
         template: With its tokenizer.
         tokenizer: The same.
         turn: Which of the assistant's turns is generated, in evaluation.
+        sight: What of images the model is shown.
     """
 
     template: ChatTemplate
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     turn: Turn
+    sight: Sight
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of a feature; those of images where the model sees some."""
+        return pa.schema([*SCHEMA, *dialogue_images.COLUMNS]) if self.sight.sees else SCHEMA
 
     def encode(self, rows: Mapping[str, Sequence[Any]], first: int, limits: Limits) -> Features:
         """Return the features of some rows.
@@ -71,15 +83,17 @@ class DialogueEncoder:
             UserError: A dialogue has no turn to learn, or the template refuses it.
         """
         unknown = self.tokenizer.unk_token_id
-        features: Features = {field.name: [] for field in SCHEMA} | {UNSEEN: []}
+        schema = self.schema
+        features: Features = {field.name: [] for field in schema} | {UNSEEN: [], REPAIRED: []}
         dialogues, tools = dialogues_of(rows)
+        sight = self.sight.anew()
+        dialogues = [sight.shown(d, _place(rows, row)) for row, d in enumerate(dialogues)]
         for number, found in enumerate(self._windows(rows, dialogues, tools, limits)):
             messages, given = dialogues[number], tools[number]
             if not any(is_learned(m) for m in messages):
                 raise UserError(
                     "this dialogue has no turn of the assistant's to evaluate",
-                    file=rows["file"][number],
-                    line=rows["line"][number],
+                    **_place(rows, number),
                     hint="lushan generate RUN --input FILE writes the next one.",
                 )
             learned = iter([m for m in messages if is_learned(m)])
@@ -105,7 +119,11 @@ class DialogueEncoder:
                 features["disguised"].append(int(disguised))
                 unseen = Counter() if place else self.template.unseen(messages, given)
                 features[UNSEEN].append(unseen)
+                features[REPAIRED].append(Counter() if features[REPAIRED] else sight.repairs)
                 features["unknown_tokens"].append(0 if unknown is None else ids.count(unknown))
+                for name, value in dialogue_images.columns_of(window).items():
+                    if name in features:
+                        features[name].append(value)
         return features
 
     def asked(self, example: int, turns: int) -> int:
@@ -132,13 +150,19 @@ class DialogueEncoder:
             return found(slice(None))
         except Unfit:
             for number in range(len(dialogues)):
+                place = _place(rows, number)
                 try:
                     found(slice(number, number + 1))
+                except TooLong as error:
+                    raise UserError(
+                        f"this dialogue is too long: {error}",
+                        **place,
+                        hint="Write a larger data.max_length, or leave the dialogue out.",
+                    ) from error
                 except Unfit as error:
                     raise UserError(
                         f"the chat template cannot write this dialogue: {error}",
-                        file=rows["file"][number],
-                        line=rows["line"][number],
+                        **place,
                         hint="Another template may, such as task.template=plain.",
                     ) from error
             raise
@@ -154,7 +178,12 @@ class DialogueEncoder:
         return round(size)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def asked_place(self, messages: Messages, example: int) -> int:
+        """Return which message of a dialogue is generated; see `asked_text`."""
+        turns = [place for place, m in enumerate(messages) if is_learned(m)]
+        return turns[self.asked(example, len(turns))]
 
     def asked_text(self, messages: Messages, tools: Tools, example: int) -> str:
         """Return what was said in the turn that is generated; tool calls as the template writes.
@@ -164,13 +193,18 @@ class DialogueEncoder:
             tools: What may be called in it.
             example: Its number in its split.
         """
-        turns = [place for place, m in enumerate(messages) if is_learned(m)]
-        place = turns[self.asked(example, len(turns))]
+        messages = self.sight.shown(messages)
+        place = self.asked_place(messages, example)
         if not messages[place].keys() - PLAIN:
             return str(messages[place]["content"])
         encoded = self.template.tokens_of([self.template.last(messages[: place + 1], tools)])[0]
         start, end = encoded.turns[0]
         return self._text(encoded.ids[start:end])
+
+
+def _place(rows: Mapping[str, Sequence[Any]], number: int) -> dict[str, Any]:
+    """Return where a row stood, for errors."""
+    return {name: rows[name][number] for name in ("file", "line") if name in rows}
 
 
 def _bytes(text: str) -> int:

@@ -6,11 +6,9 @@ import dataclasses
 import hashlib
 from typing import Any
 
-from lushan.common.units import Measure
 from lushan.data.record_schema import Entry
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured
-from lushan.metrics.statistics import Statistics
 
 Records = list[dict[str, Any]]
 """One row a feature, or an example."""
@@ -19,12 +17,10 @@ MOST_BYTES = 64 << 20
 
 
 @dataclasses.dataclass
-class Evaluation:
-    """Evaluation of one split.
+class Evaluation(Measured):
+    """Evaluation of one split: its metrics, without the split's name, and what belongs to them.
 
     Attributes:
-        metrics: Name to value, without the split's name.
-        intervals: 95 % bootstrap interval over examples of the main numbers: name to (low, high).
         report: Level to class to precision, recall, f1, support.
         records: One row an example: `id`, and what `Task.record_fields` states.
         record_fields: Entries of the records that follow from the metrics.
@@ -32,12 +28,8 @@ class Evaluation:
         notes: What the reader of the numbers must know, such as words that were cut off.
         confusion: Gold against predicted classes, where the task has such a thing.
         not_comparable: Metric to the reason why it must not be compared between runs.
-        measures: Metric to what is to be known of it: direction, unit, score.
-        statistics: What each example adds to the metrics, by the names that measures have for it.
     """
 
-    metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: Records = dataclasses.field(default_factory=list)
     record_fields: dict[str, Entry] = dataclasses.field(default_factory=dict)
@@ -45,8 +37,6 @@ class Evaluation:
     notes: list[str] = dataclasses.field(default_factory=list)
     confusion: Confusion | None = None
     not_comparable: dict[str, str] = dataclasses.field(default_factory=dict)
-    measures: dict[str, Measure] = dataclasses.field(default_factory=dict)
-    statistics: dict[str, Statistics] = dataclasses.field(default_factory=dict)
 
     def add_file(self, content: bytes, ending: str) -> dict[str, str]:
         """Keep a file beside the records, such as an image that was predicted.
@@ -65,10 +55,3 @@ class Evaluation:
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
         self.files[name] = content
         return {"path": f"predictions/{name}"}
-
-    def add(self, found: Measured) -> None:
-        """Add the values of some metrics."""
-        self.metrics |= found.values
-        self.intervals |= found.intervals
-        self.measures |= found.measures
-        self.statistics |= found.statistics

@@ -17,10 +17,10 @@ from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Limits
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
-def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
+def tokenizer_for(trained: TrainedModel, max_length: int) -> PreTrainedTokenizerFast:
     """Return a copy of the run's tokenizer that knows what the model takes.
 
     Segments are no input of a model that does not distinguish them: some would refuse them, and
@@ -30,7 +30,7 @@ def tokenizer_for(trained: TrainedModel, max_length: int) -> Any:
         trained: The run's model.
         max_length: Tokens of a text, at most.
     """
-    tokenizer, model = copy.deepcopy(trained.processor), trained.plain
+    tokenizer, model = copy.deepcopy(processing.require_tokenizer(trained.processor)), trained.plain
     tokenizer.model_max_length = max_length
     takes = "token_type_ids" in inspect.signature(model.forward).parameters
     if not takes or (getattr(model.config, "type_vocab_size", None) or 0) < 2:
@@ -79,7 +79,7 @@ def of_words(
     """
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
 
-    def ask(model: Any, tokenizer: PreTrainedTokenizerFast, words: list[str]) -> Tensor:
+    def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, words: list[str]) -> Tensor:
         inputs = tokenizer(words, is_split_into_words=True, **cut)
         owners = inputs.word_ids(0)
         firsts = [owners.index(word) for word in range(len(words)) if word in owners]
@@ -132,7 +132,7 @@ def of_texts(
     """
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
 
-    def ask(model: Any, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
+    def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
         return model(**tokenizer(text, **cut)).logits
 
     return with_head(
@@ -186,7 +186,7 @@ def with_head(
     if processing.tokenizer_of(processor) is processor:
         processor = tokenizer_for(trained, trained.max_length)
 
-    def is_same(model: Any) -> bool:
+    def is_same(model: PreTrainedModel) -> bool:
         return are_same([ask(model, processor, example) for example in examples], expected)
 
     return ExportSpec(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,17 @@ from lushan.data.references import structs
 from lushan.data.source import Corpus
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
-from lushan.tasks import exporting
+from lushan.tasks import exporting, pictures
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, Kind, LabelTask
-from lushan.vision import images
+from lushan.vision import images, processors
 from lushan.vision.augment import Augment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor, PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 IMAGES: Fields = {"image": Image()}
 PATCH = 16
@@ -42,7 +48,7 @@ class ImageClassification(LabelTask):
         head: Partial of an unstructured head: takes `width` and `num_labels`.
         kind: `single` (one label), `multilabel` (any number), `regression` (one number).
         pooling: How an image's hidden states become one vector.
-        augment: How images are changed in training, anew in each epoch; null changes nothing.
+        augment: How images are changed in training, another way each epoch; null changes nothing.
         class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
         label_smoothing: Share of the target spread over all labels; `single` only.
         focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
@@ -92,10 +98,12 @@ class ImageClassification(LabelTask):
         )
         self.augment = augment
         self.processor: Any = None
+        self.shape = (0, 0, 0)
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
+        self.shape = processors.output_shape(self.processor)
 
     def options(self) -> dict[str, Any]:
         return {"task": "image_classification", "kind": self.kind, "labels": self.labels}
@@ -103,46 +111,26 @@ class ImageClassification(LabelTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
-        *_, height, width = self._pixels([images.blank()]).shape
-        tokens = 1 + -(-height // PATCH) * -(-width // PATCH)
-        features: Features = {field.name: [] for field in self.schema}
-        for number, (image, label) in enumerate(zip(rows["image"], labels, strict=True)):
-            path = image["path"]
-            content = path.encode() if path else image["bytes"]
-            name = path or rows["id"][number]
-            images.decode(images.read_bytes(path) if path else content, name)  # or refuse it now
-            features["image"].append(np.frombuffer(content, np.uint8))
-            features["is_path"].append(int(bool(path)))
-            features["labels"].append(label)
-            features["length"].append(tokens)
-            features["targets"].append(1)
-            features["example"].append(first + number)
-        return features
+        _, height, width = self.shape
+        patches = -(-height // PATCH) * -(-width // PATCH)
+        return {
+            **pictures.references(rows["image"], rows["id"], self.processor),
+            "labels": labels,
+            "length": [1 + patches for _ in labels],  # with the class token
+            "targets": [1 for _ in labels],
+            "example": list(range(first, first + len(labels))),
+        }
 
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        pictures = []
-        for row in rows:
-            content = row["image"].tobytes()
-            name = content.decode() if row["is_path"] else f"of example {int(row['example'])}"
-            data = images.read_bytes(name) if row["is_path"] else content
-            picture = images.decode(data, name)
-            if training and self.augment is not None:
-                picture = self.augment(picture, np.random.default_rng([seed, int(row["index"])]))
-            pictures.append(picture)
-        return [
-            {**row, "pixels": pixels}
-            for row, pixels in zip(rows, self._pixels(pictures), strict=True)
-        ]
-
-    def _pixels(self, pictures: list[Any]) -> Any:
-        """Return what the model reads of images, (N, C, H, W)."""
-        return self.processor(images=pictures, return_tensors="np")["pixel_values"]
+        found = pictures.drawn(rows, seed, self.augment if training else None)
+        values = processors.pixels_of(self.processor, found)
+        return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         return {
@@ -154,10 +142,10 @@ class ImageClassification(LabelTask):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
-        pictures = [images.noise(seed) for seed in range(3)]
+        whole = trained.whole
+        examples = [images.noise(seed) for seed in range(3)]
 
-        def ask(model: Any, processor: Any, picture: object) -> Tensor:
+        def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).logits
 
         return exporting.with_head(
@@ -165,11 +153,11 @@ class ImageClassification(LabelTask):
             "AutoModelForImageClassification",
             linear_of(whole.head["scores"]),
             self.labels or ["value"],
-            examples=pictures,
+            examples=examples,
             ask=ask,
             expected=[
                 whole(dict(trained.processor(images=picture, return_tensors="pt")))
-                for picture in pictures
+                for picture in examples
             ],
             key="task.head" if self.pooling == "cls" else "task.pooling",
             pipeline="image-classification",
@@ -180,6 +168,6 @@ class ImageClassification(LabelTask):
     @classmethod
     def demo(cls) -> Corpus:
         colors = ["red", "green", "blue"] * 4
-        pictures = [{"path": "", "bytes": images.encoded(color)} for color in colors]
+        found = [{"path": "", "bytes": images.encoded(color)} for color in colors]
         fields = {**cls.reads, "label": TARGETS["single"]}
-        return demo_corpus(fields, {"image": structs(pictures), "label": colors})
+        return demo_corpus(fields, {"image": structs(found), "label": colors})

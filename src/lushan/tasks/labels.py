@@ -29,6 +29,8 @@ from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lushan.metrics.metric import Metric
 
 Kind = Literal["single", "multilabel", "regression"]
@@ -289,7 +291,7 @@ class LabelTask(Task):
         return joined
 
     def _record(
-        self, identity: str, scores: Any, labels: list[str] | None = None
+        self, identity: str, scores: NDArray[Any], labels: list[str] | None = None
     ) -> dict[str, Any]:
         if self.kind == "regression":
             return {"id": identity, "predicted": float(scores[0])}

@@ -16,7 +16,6 @@ from lushan.data.batch.packing import positions
 from lushan.data.fields import Number
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
-from lushan.data.source import Corpus
 from lushan.metrics import generation
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
@@ -30,6 +29,9 @@ from lushan.tasks.metrics import Forms
 from lushan.text import roundtrip
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 TEXTS: Forms = {
@@ -96,16 +98,7 @@ class LanguageTask(Task):
 
         return self.generates and self.main_metric not in language.metrics(per_byte=self.per_byte)
 
-    def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
-
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.tokenizer = require_tokenizer(processor)
 
@@ -113,10 +106,10 @@ class LanguageTask(Task):
         counts = {name: int(sum(features.get(name, ()))) for name in ("cut", "unknown_tokens")}
         return {k: n for k, n in counts.items() if n} | {"features": len(features["length"])}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         return LanguageModel(model)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         tokenizer = require_tokenizer(processor)
         ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
         return {name: value for name, value in ids.items() if value is not None}
@@ -127,7 +120,7 @@ class LanguageTask(Task):
     def require_attention(self, model: nn.Module) -> None:
         probing.require(model, probing.require_causal, probing.ordinary_tokens(self.tokenizer))
 
-    def endings(self, model: Any) -> list[int]:
+    def endings(self, model: PreTrainedModel) -> list[int]:
         return endings_of(model, self.tokenizer)
 
     # Batches
@@ -136,7 +129,7 @@ class LanguageTask(Task):
         """Rows as tensors; a row with `pieces` holds several documents.
 
         There is no attention mask. A causal model never attends to the padding that follows, and
-        where positions begin anew tell transformers where documents end, under every kind of
+        where positions begin again show transformers where documents end, under every kind of
         attention; a mask, even one of ones alone, would switch that off.
         """
         batch = {

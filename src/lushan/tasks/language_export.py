@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from lushan.common.parsing import parse_json
+from lushan.data.processing import require_tokenizer
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.exporting import tokenizer_for
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import borders
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 IdsOf = Callable[[Any, Any], list[int]]
 """From a tokenizer and an example to the token ids that the exported model reads."""
@@ -38,7 +39,7 @@ def causal(
         ids_of: Token ids of an example by the exported tokenizer alone.
         prompt: A prompt in Python, for the usage.
     """
-    whole: Any = trained.whole
+    whole = trained.whole
     tokenizer = tokenizer_for(trained, whole.encoder.max_length or trained.max_length)
     _set_generation(trained.plain, task, tokenizer)
     trained.plain.generation_config.bos_token_id = borders(tokenizer)[0]
@@ -47,7 +48,7 @@ def causal(
     assert own_ids is not None
     longest = whole.encoder.max_length or max(map(len, own_ids))
 
-    def ask(model: Any, theirs: object, example: object) -> Tensor:
+    def ask(model: PreTrainedModel, theirs: object, example: object) -> Tensor:
         return _next(model, ids_of(theirs, example)[:longest])
 
     return ExportSpec(
@@ -64,12 +65,12 @@ def causal(
     )
 
 
-def _next(model: Any, ids: Sequence[int]) -> Tensor:
+def _next(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     given = torch.tensor([list(ids)])
     return model(input_ids=given, attention_mask=torch.ones_like(given)).logits[0]
 
 
-def _beginning(tokenizer: PreTrainedTokenizerFast) -> Any:
+def _beginning(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     """Make a tokenizer begin a text with the token that began documents, and not end it."""
     from tokenizers import Tokenizer, processors
 
@@ -91,7 +92,9 @@ def _beginning(tokenizer: PreTrainedTokenizerFast) -> Any:
     return tokenizer
 
 
-def _set_generation(model: Any, task: LanguageTask, tokenizer: PreTrainedTokenizerFast) -> None:
+def _set_generation(
+    model: PreTrainedModel, task: LanguageTask, tokenizer: PreTrainedTokenizerFast
+) -> None:
     """Let `generate` end texts where the run's do."""
     config, endings = model.generation_config, task.endings(model)
     config.eos_token_id = endings[0] if len(endings) == 1 else endings
@@ -100,11 +103,11 @@ def _set_generation(model: Any, task: LanguageTask, tokenizer: PreTrainedTokeniz
 
 def masked(trained: TrainedModel) -> ExportSpec:
     """Describe a masked language model."""
-    whole: Any = trained.whole
+    whole = trained.whole
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
     tokenizer = tokenizer_for(trained, trained.max_length)
 
-    def ask(model: Any, theirs: Any, text: str) -> Tensor:
+    def ask(model: PreTrainedModel, theirs: PreTrainedTokenizerFast, text: str) -> Tensor:
         return model(**theirs(text, **cut)).logits[0]
 
     return ExportSpec(
@@ -142,14 +145,14 @@ def seq2seq(
         decoding: Options of `generate`.
         notes: What the model's user must know, beside the length.
     """
-    whole: Any = trained.whole
+    whole = trained.whole
     longest = trained.max_length
-    _set_generation(trained.plain, task, trained.processor)
-    trained.plain.generation_config.update(**decoding)
+    _set_generation(trained.plain, task, require_tokenizer(trained.processor))
+    trained.plain.generation_config.update(**decoding)  # type: ignore[no-untyped-call]
     own_ids = task.prompts({column: list(TEXTS)})
     assert own_ids is not None
 
-    def ask(model: Any, theirs: object, text: str) -> Tensor:
+    def ask(model: PreTrainedModel, theirs: object, text: str) -> Tensor:
         return _target(model, ids_of(theirs, text)[:longest])
 
     return ExportSpec(
@@ -167,7 +170,7 @@ def seq2seq(
     )
 
 
-def _target(model: Any, ids: Sequence[int]) -> Tensor:
+def _target(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     given = torch.tensor([list(ids)])
     start = model.config.decoder_start_token_id or 0
     written = torch.tensor([[start, *ids[: len(ids) // 2 + 1]]])

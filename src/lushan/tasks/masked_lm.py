@@ -28,7 +28,9 @@ from lushan.text.segments import Segmenter, word_numbers
 from lushan.text.tokenizers import affixes
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
 
 Masking = Literal["tokens", "whole_word", "spans"]
 _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
@@ -37,7 +39,7 @@ _GEOMETRIC, _LONGEST_SPAN = 0.2, 10
 
 @configurable
 class MaskedLM(LanguageTask):
-    """Predict hidden tokens (Devlin et al., 2019), chosen anew in each epoch.
+    """Predict hidden tokens (Devlin et al., 2019), others in each epoch.
 
     Evaluation hides the same tokens whatever the seed and the step, so that numbers compare.
 
@@ -53,7 +55,7 @@ class MaskedLM(LanguageTask):
     """
 
     fields = DOCUMENTS
-    auto_class: ClassVar[str] = "AutoModelForMaskedLM"
+    auto_class = "AutoModelForMaskedLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "same"
     counts_targets = True
     schema = pa.schema(
@@ -82,9 +84,6 @@ class MaskedLM(LanguageTask):
         super().__init__(metrics=metrics, monitor=monitor)
         self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
         self.segmenter: Segmenter = segmenter
-        for key, value in (("rate", rate), ("random", random), ("keep", keep)):
-            if not 0 <= value <= 1 or (key == "rate" and not value):
-                raise UserError("must be a share", key=f"task.{key}", value=value)
         if random + keep > 1:
             raise UserError("with task.random it is more than all", key="task.keep", value=keep)
 
@@ -92,18 +91,18 @@ class MaskedLM(LanguageTask):
         words = self.masking == "whole_word"
         return {"task": "masked_lm", "words": words, "segmenter": words and self.segmenter}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         return LanguageModel(model, bidirectional=True)
 
     def require_attention(self, model: nn.Module) -> None:
         tokens = probing.ordinary_tokens(self.tokenizer)
         probing.require(model, probing.require_bidirectional, tokens)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         del processor  # generation alone goes by them
         return {}
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         tokenizer = require_tokenizer(processor)
         if tokenizer.mask_token_id is None:
             raise UserError(
@@ -119,7 +118,7 @@ class MaskedLM(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         before, after = affixes(tokenizer)

@@ -150,7 +150,7 @@ class TaskMetrics(abc.ABC):
                 others[name] = metric
                 found.measures[name] = adding.measure(name, metric)
         if others:
-            found.values |= adding.values(others, forms(), self.own_samples())
+            found.metrics |= adding.values(others, forms(), self.own_samples())
         return found
 
     @classmethod

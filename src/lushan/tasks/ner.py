@@ -35,6 +35,7 @@ from lushan.text.tokenizers import affixes
 from lushan.text.word_windows import cut_windows, subwords
 
 if TYPE_CHECKING:
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 MAIN_METRIC = "entity_f1"
@@ -139,7 +140,7 @@ class NER(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         prefix, suffix = affixes(tokenizer)
@@ -219,11 +220,9 @@ class NER(Task):
             best, share = head.decode(scores, mask), head.marginals(scores, mask)
         else:
             share = scores.float().softmax(-1)
-            best = (
-                constrained_decode(scores, self.allowed, mask)
-                if self.constrained
-                else scores.argmax(-1)
-            )
+            best = scores.argmax(-1)
+            if self.constrained:
+                best = constrained_decode(scores, self.allowed, mask)
         sure = share.gather(-1, best.clamp(min=0)[..., None]).squeeze(-1)  # (B, W)
         counts = mask.sum(-1).tolist()
         columns = (batch["example"], batch["start"], best, sure.float())
@@ -330,7 +329,7 @@ class NER(Task):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         scores, notes = linear_of(whole.head), []
         if self.scheme != "iob2":
             notes.append(
@@ -346,7 +345,7 @@ class NER(Task):
         for words in map(exporting.words_of, TEXTS):
             batch = exporting.batch_of(self, {"tokens": [words]}, trained)
             found = whole(batch, batch["positions"])[0]
-            known = exporting.known_words(trained.processor, words)
+            known = exporting.known_words(require_tokenizer(trained.processor), words)
             expected.append(found[[word for word in known if word < len(found)]])
         labels = [_iob2(tag) for tag in self.tags]
         return exporting.of_words(trained, scores, labels, expected=expected, notes=notes)

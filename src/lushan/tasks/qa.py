@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Number, Text, Texts, Value
@@ -35,6 +35,9 @@ from lushan.tasks.metrics import Forms
 from lushan.text.question_windows import Window, trimmed, truncated, windows
 
 if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 Span = tuple[int, int, float]
@@ -91,9 +94,9 @@ class QuestionAnswering(Task):
         *,
         head: Callable[..., nn.Module],
         language: Literal["auto", "en", "zh"] = "auto",
-        max_question: int = 64,
-        max_answer: int = 30,
-        n_best: int = 5,
+        max_question: Annotated[int, Within(least=1)] = 64,
+        max_answer: Annotated[int, Within(least=1)] = 30,
+        n_best: Annotated[int, Within(least=1)] = 5,
         metrics: dict[str, Any] | None = None,
         monitor: str = "f1",
     ) -> None:
@@ -150,7 +153,7 @@ class QuestionAnswering(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         # A window holds one token of the context at least, and more than it shares with the next.
@@ -338,14 +341,16 @@ class QuestionAnswering(Task):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         pairs = [("Who lives here?", text) for text in TEXTS]
         cut = {"truncation": "only_second", "max_length": trained.max_length}
 
-        def read(processor: Any, pair: tuple[str, str]) -> Any:
+        def read(processor: PreTrainedTokenizerFast, pair: tuple[str, str]) -> BatchEncoding:
             return processor(*pair, return_tensors="pt", **cut)
 
-        def ask(model: Any, processor: Any, pair: tuple[str, str]) -> Tensor:
+        def ask(
+            model: PreTrainedModel, processor: PreTrainedTokenizerFast, pair: tuple[str, str]
+        ) -> Tensor:
             found = model(**read(processor, pair))
             return torch.stack([found.start_logits[0], found.end_logits[0]], dim=-1)
 
@@ -356,7 +361,7 @@ class QuestionAnswering(Task):
             [],
             examples=pairs,
             ask=ask,
-            expected=[whole(read(trained.processor, pair))[0] for pair in pairs],
+            expected=[whole(read(require_tokenizer(trained.processor), pair))[0] for pair in pairs],
             usage=USAGE,
             notes=[f"A context is read up to {trained.max_length} tokens."],
         )

@@ -39,6 +39,7 @@ from lushan.text.words import join_words
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 Objective = Literal["supervised", "spans"]
@@ -62,7 +63,7 @@ class Seq2Seq(LanguageTask):
         decoding: Options of transformers' `generate`: max_new_tokens, num_beams, length_penalty,
             no_repeat_ngram_size, do_sample, ... What is not named, or null, is the checkpoint's.
         generates: Whether the best checkpoint writes texts; without, there is only the loss.
-        language: How ROUGE and BLEU split text; `auto` tells it from the references.
+        language: How ROUGE and BLEU split text; `auto` finds it in the references.
         stem: Whether ROUGE strips the endings of English words.
         baseline: Evaluate the first sentence of each source, too: `rouge1_lead1`, ...; null does
             not.
@@ -73,7 +74,7 @@ class Seq2Seq(LanguageTask):
             validation generate.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    auto_class = "AutoModelForSeq2SeqLM"
     labels_of_tokens: ClassVar[Literal["next", "same", "apart"] | None] = "apart"
     schema = SCHEMA
     usual_metric = "loss"
@@ -135,13 +136,13 @@ class Seq2Seq(LanguageTask):
         """Refuse what cannot be, before anything is loaded."""
         require_options(cfg["task"].get("decoding") or {}, "task.decoding")
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         tokenizer = require_tokenizer(processor)
         super().use(processor)
         if self.objective == "spans":
             self.sentinels = sentinels_of(tokenizer)
 
-    # What the checkpoint says of generation is kept: the weights of a run do not tell it.
+    # What the checkpoint says of generation is kept: the weights of a run do not hold it.
 
     def state(self) -> dict[str, Any]:
         return {"generation": self.generation}
@@ -153,7 +154,7 @@ class Seq2Seq(LanguageTask):
         tokens = probing.ordinary_tokens(self.tokenizer)
         probing.require(model, probing.require_encoder_decoder, tokens)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         # T5's way: what is written begins with padding.
         start = require_tokenizer(processor).pad_token_id
         return super().special_ids(processor) | {"decoder_start_token_id": start}
@@ -174,7 +175,7 @@ class Seq2Seq(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         tokenizer = require_tokenizer(processor)
         if limits.stride is not None and self.objective == "supervised":

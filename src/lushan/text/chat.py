@@ -12,17 +12,23 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lushan.common.override_text import typed
 from lushan.common.parsing import read_bounded
 from lushan.errors import UserError, did_you_mean
+from lushan.text import parts
+from lushan.text.parts import TOKENS, Part
 from lushan.text.pieces import Forged, Marked, Offsets, Pieces
 from lushan.text.rendering import Disguise, Messages, Span, Tools, Unfit, Writer
 from lushan.text.turns import Rewritten, Turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "templates"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
@@ -45,12 +51,14 @@ class Rendered:
         turns: The characters [start, end) of each of the assistant's turns that is learned here.
         plain: Stretches that only look like control tokens: a message holds them.
         earlier: Turns before these, whose tokens end where the turn does, too.
+        images: The images, in the order of their tokens.
     """
 
     text: str
     turns: list[Span]
     plain: list[Span]
     earlier: Sequence[Span] = ()
+    images: Sequence[Part] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +68,14 @@ class Encoded:
     Attributes:
         ids: All of them.
         turns: The tokens [start, end) of each of the assistant's turns.
+        images: The images, in the order of their tokens.
+        places: The tokens [start, end) of each image.
     """
 
     ids: list[int]
     turns: list[Span]
+    images: Sequence[Part] = ()
+    places: Sequence[Span] = ()
 
 
 class ChatTemplate:
@@ -78,17 +90,26 @@ class ChatTemplate:
         source: The Jinja text.
         tokenizer: A fast one.
         name: What the user called it, for errors.
+        image: The token that stands for an image; '' where the model sees none.
 
     Raises:
         UserError: It is no template, or cannot mark the assistant's turns.
     """
 
-    def __init__(self, source: str, tokenizer: Any, name: str | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        tokenizer: PreTrainedTokenizerFast,
+        name: str | None = None,
+        image: str = "",
+    ) -> None:
         self.source, self.tokenizer = source, tokenizer
-        self.name = name
-        self.control = control_tokens(tokenizer, source)
+        self.name, self.image = name, image
+        self.image_id = tokenizer.backend_tokenizer.token_to_id(image) if image else None
+        known = control_tokens(tokenizer, source)
+        self.control = known if not image or image in known else (*known, image)
         self.pieces = Pieces(tokenizer, self.control)
-        self._writer = Writer(source, tokenizer)
+        self._writer = Writer(source, tokenizer, image)
         self.marks = self._writer.tracks
         try:
             self._turns = Turns(self._writer, self.control)
@@ -101,6 +122,7 @@ class ChatTemplate:
 
     def _stops(self) -> list[int]:
         ends = self.tokenizer.convert_tokens_to_ids(list(self._turns.ends))
+        assert isinstance(ends, list)
         eos = self.tokenizer.eos_token_id
         return list(dict.fromkeys([*ends, *([] if eos is None else [eos])]))
 
@@ -131,13 +153,16 @@ class ChatTemplate:
             Unfit: The template refuses it.
             Rewritten: It writes a turn otherwise when another follows; see `parts`.
         """
+        images, messages = _apart(messages)
         messages, tools, _ = self._writer.visible(messages, tools)
         base, hidden, hidden_tools = self._disguise.attach(messages, tools)
         if prompt:
             text, _ = self._writer.write(hidden, hidden_tools, prompt=True)
-            return self._shown(text, base, self._turns.before_prompt(hidden, hidden_tools, text))
-        text, spans = self._writer.write(hidden, hidden_tools)
-        return self._shown(text, base, self._turns.of(hidden, hidden_tools, text, spans))
+            turns = self._turns.before_prompt(hidden, hidden_tools, text)
+        else:
+            text, spans = self._writer.write(hidden, hidden_tools)
+            turns = self._turns.of(hidden, hidden_tools, text, spans)
+        return self._shown(text, base, turns, images=images)
 
     def parts(self, messages: Messages, tools: Tools = None) -> list[Rendered]:
         """A dialogue as texts in which each of its turns is learned once: one, or one a turn.
@@ -157,21 +182,30 @@ class ChatTemplate:
         Raises:
             Unfit: The template refuses it.
         """
+        images, messages = _apart(messages)
         messages, tools, _ = self._writer.visible(messages, tools)
         base, hidden, hidden_tools = self._disguise.attach(messages, tools)
         turn = self._turns.last(hidden, hidden_tools)
         earlier = self._turns.before_prompt(hidden[:-1], hidden_tools, turn.before)
-        return self._shown(turn.text, base, [turn.span], earlier)
+        return self._shown(turn.text, base, [turn.span], earlier, images)
 
     def _shown(
-        self, text: str, base: int, turns: list[Span], earlier: Sequence[Span] = ()
+        self,
+        text: str,
+        base: int,
+        turns: list[Span],
+        earlier: Sequence[Span] = (),
+        images: Sequence[Part] = (),
     ) -> Rendered:
+        found = text.count(self.image) if self.image else 0
+        if found != len(images):
+            raise Unfit(f"it shows {found} of {len(images)} images")
         shown, plain = self._disguise.take_off(text, base)
-        return Rendered(shown, turns, plain, earlier)
+        return Rendered(shown, turns, plain, earlier, images)
 
     def disguised(self, messages: Messages, tools: Tools = None) -> bool:
         """Return whether a message holds the text of a control token, which is kept as text."""
-        return self._disguise.needed(messages, tools)
+        return self._disguise.needed(_apart(messages)[1], tools)
 
     def unseen(self, messages: Messages, tools: Tools = None) -> Counter[str]:
         """Count the fields of a dialogue that the template does not show."""
@@ -217,9 +251,43 @@ class ChatTemplate:
         except Forged as error:
             raise Unfit(f"a message holds {error}, which is a token and no text") from error
         return [
-            Encoded(ids, _tokens(offsets, r.turns))
+            self._expanded(ids, _tokens(offsets, r.turns), r.images)
             for (ids, offsets), r in zip(found, rendered, strict=True)
         ]
+
+    def _expanded(self, ids: list[int], turns: list[Span], images: Sequence[Part]) -> Encoded:
+        """Tokens with those of each image (`TOKENS` of its part) for the one that stands for it."""
+        if not images:
+            return Encoded(ids, turns)
+        marks = [place for place, token in enumerate(ids) if token == self.image_id]
+        if len(marks) != len(images):
+            raise Unfit(f"a message can only be read as {self.image}, which is a token and no text")
+        whole: list[int] = []
+        places: list[Span] = []
+        before = 0
+        for mark, image in zip(marks, images, strict=True):
+            whole += ids[before:mark]
+            places.append((len(whole), len(whole) + len(image[TOKENS])))
+            whole += image[TOKENS]
+            before = mark + 1
+        more = [0, *itertools.accumulate(len(image[TOKENS]) - 1 for image in images)]
+
+        def moved(border: int) -> int:
+            return border + more[bisect.bisect_left(marks, border)]
+
+        moved_turns = [(moved(start), moved(end)) for start, end in turns]
+        return Encoded([*whole, *ids[before:]], moved_turns, images, places)
+
+
+def _apart(messages: Messages) -> tuple[list[Part], Messages]:
+    """Return the images of some messages, and the messages with parts that say no more of them."""
+    images = [part for message in messages for part in parts.images_of(message.get("content"))]
+    if not images:
+        return [], messages
+    return images, [
+        {**m, "content": parts.form_of(m["content"])} if parts.images_of(m.get("content")) else m
+        for m in messages
+    ]
 
 
 def _tokens(offsets: Offsets, spans: Sequence[Span]) -> list[Span]:
@@ -237,20 +305,21 @@ def _tokens(offsets: Offsets, spans: Sequence[Span]) -> list[Span]:
 # Which template
 
 
-def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
+def choose(name: str | None, tokenizer: PreTrainedTokenizerFast, image: str = "") -> ChatTemplate:
     """The template that a config names.
 
     Args:
         name: That of a built-in one, or a file; None is the tokenizer's own, and `plain` where it
             has none.
         tokenizer: A fast one.
+        image: See `ChatTemplate`.
 
     Raises:
         UserError: There is none of that name, it cannot mark the assistant's turns, or the
             tokenizer lacks its tokens.
     """
     if name is None and tokenizer.chat_template:
-        return ChatTemplate(own(tokenizer), tokenizer)
+        return ChatTemplate(own(tokenizer), tokenizer, image=image)
     name = name or DEFAULT
     source = read(name)
     if missing := lacking(name, tokenizer):
@@ -267,10 +336,10 @@ def choose(name: str | None, tokenizer: Any) -> ChatTemplate:
             key="task.template",
             value=name,
         )
-    return ChatTemplate(source, tokenizer, name)
+    return ChatTemplate(source, tokenizer, name, image)
 
 
-def own(tokenizer: Any) -> str:
+def own(tokenizer: PreTrainedTokenizerFast) -> str:
     """A tokenizer's own template; the default one of several."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
@@ -304,13 +373,13 @@ def read(name: str) -> str:
         ) from error
 
 
-def lacking(name: str, tokenizer: Any) -> list[str]:
+def lacking(name: str, tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """The tokens of a built-in template that a tokenizer lacks."""
     there = tokenizer.get_added_vocab()
     return [token for token in NEEDS.get(name, ()) if token not in there]
 
 
-def control_tokens(tokenizer: Any, source: str) -> tuple[str, ...]:
+def control_tokens(tokenizer: PreTrainedTokenizerFast, source: str) -> tuple[str, ...]:
     """The tokens that mean something to a model: special ones, and those the template writes."""
     return tuple(
         token.content

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from lushan.run import remote_code
 from lushan.run.identity import lookup
 from lushan.run.places import PACKAGE, in_package
 from lushan.text.bounds import require_own_files
+from lushan.text.weight_files import unpacked
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WAIT = 3.0
@@ -60,31 +61,39 @@ class Place:
         }
 
 
-def find(path: str, *, key: str) -> Place:
+def find(path: str, *, key: str, scripts: Sequence[str] | None = None) -> Place:
     """Find what a user's `path` means.
 
     Args:
-        path: A folder, `pkg://package/folder/inside`, or a hub id.
+        path: A folder, a file of packed weights (`lushan.text.weight_files`), either inside a
+            package (`pkg://package/inside`), or a hub id.
         key: The config key it comes from, for the error.
+        scripts: Of a file: see `weight_files.unpacked`.
 
     Raises:
-        UserError: There is no such folder or package.
+        UserError: There is no such folder or package, or the file cannot be read.
     """
-    if path.startswith(PACKAGE):
-        return Place(str(in_package(path, key)))
-    folder = Path(path).expanduser()
+    inside = path.startswith(PACKAGE)
+    folder = in_package(path, key) if inside else Path(path).expanduser()
+    if folder.is_file():
+        return Place(str(unpacked(folder, key=key, scripts=scripts)))
+    if scripts is not None:
+        raise UserError(
+            "only the vocabulary of an E5 file can be pruned",
+            key=f"{key.partition('.')[0]}.scripts",
+            value=list(scripts),
+        )
+    if inside:
+        return Place(str(folder))
     if folder.is_dir():
         return local(folder, key=key)
-    if folder.exists():
-        raise UserError(
-            "this is a file, not a folder", key=key, value=path, hint="Name the folder it is in."
-        )
     if not _HUB_ID.fullmatch(path):
         raise UserError(
             "there is no such folder",
             key=key,
             value=path,
-            hint="Write a folder with config.json, pkg://package/folder, or a hub id (owner/name).",
+            hint="Write a folder with config.json, a .gguf file, pkg://package/folder, or a hub id "
+            "(owner/name).",
         )
     offline = not reachable()
     place = Place(path, on_hub=True, offline=offline, commit=_commit(path, offline))
@@ -163,9 +172,9 @@ def _texts(node: object) -> Iterator[str]:
     """All texts in a value of JSON."""
     if isinstance(node, str):
         yield node
-    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for inner in inside:
-        yield from _texts(inner)
+    elif isinstance(node, dict | list):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _texts(inner)
 
 
 @contextmanager

@@ -11,7 +11,10 @@ import bisect
 import dataclasses
 import itertools
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 Offsets = list[tuple[int, int]]
 
@@ -47,7 +50,7 @@ class Pieces:
         control: The texts of the tokens that must not come out of a plain stretch.
     """
 
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     control: Collection[str]
 
     def encode(self, marked: Sequence[Marked]) -> list[tuple[list[int], Offsets]]:
@@ -60,14 +63,13 @@ class Pieces:
             return []
         found = self._call([m.text for m in marked])
         whole = zip(marked, found["input_ids"], found["offset_mapping"], strict=True)
-        return [
-            self._by_piece(m)
-            if m.plain or self._crossed(m.text, ids, offsets, m.borders) is not None
-            else (ids, offsets)
-            for m, ids, offsets in whole
-        ]
+        encoded = []
+        for m, ids, offsets in whole:
+            is_crossed = m.plain or self._crossed(m.text, ids, offsets, m.borders) is not None
+            encoded.append(self._by_piece(m) if is_crossed else (ids, offsets))
+        return encoded
 
-    def _call(self, texts: list[str], *, plain: bool = False) -> Any:
+    def _call(self, texts: list[str], *, plain: bool = False) -> BatchEncoding:
         return self.tokenizer(
             texts,
             add_special_tokens=False,
@@ -91,7 +93,7 @@ class Pieces:
             # Some tokenizers leave the blank before a word out of the word's place.
             bare = at < len(starts) and starts[at] == border > 0 and text[border - 1] == " "
             if bare and (not at or offsets[at - 1][1] < border):
-                token = self.tokenizer.convert_ids_to_tokens(ids[at])
+                token = str(self.tokenizer.convert_ids_to_tokens(ids[at]))
                 if token.startswith(("Ġ", "▁")):
                     return border
         return None
@@ -144,7 +146,9 @@ class Pieces:
 
     def _as_text(self, marked: Marked, start: int, end: int) -> tuple[list[int], Offsets]:
         """A stretch without control tokens: whole, or else in two, or letter by letter."""
-        forbidden = set(self.tokenizer.convert_tokens_to_ids(list(self.control)))
+        control = self.tokenizer.convert_tokens_to_ids(list(self.control))
+        assert isinstance(control, list)
+        forbidden = set(control)
         forbidden.discard(self.tokenizer.unk_token_id)  # of a character that is not known
         for cuts in ([start, end], [start, start + 1, end], range(start, end + 1)):
             ids: list[int] = []

@@ -13,9 +13,10 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lushan.errors import first_line
+from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
 if TYPE_CHECKING:
@@ -67,11 +68,16 @@ class Form:
         null: Whether a content that is null is passed as null; else as an empty text.
         parsed: Whether a call's arguments are passed as a mapping; else as JSON text.
         ids: Whether each call needs an id.
+        content: Whether a content is passed as a text with `image` for its images (`text`), as a
+            list of parts where it has images (`both`), or always so (`parts`).
+        image: The token that stands for an image; '' where the model sees none.
     """
 
     null: bool = True
     parsed: bool = True
     ids: bool = False
+    content: Literal["text", "both", "parts"] = "text"
+    image: str = ""
 
     def of(self, messages: Messages) -> list[dict[str, Any]]:
         """Messages in this form, without what is not a template's business."""
@@ -81,6 +87,7 @@ class Form:
             given = {k: v for k, v in message.items() if k != WEIGHT}
             if given.get("content") is None and not self.null:
                 given["content"] = ""
+            given |= self._content(given.get("content"))
             if given.get("tool_calls"):
                 given["tool_calls"] = [self._call(c, numbers) for c in given["tool_calls"]]
                 open_calls = Counter(str(c.get("id")) for c in given["tool_calls"])
@@ -89,6 +96,15 @@ class Form:
                 open_calls.pop(given["tool_call_id"], None)
             found.append(given)
         return found
+
+    def _content(self, content: object) -> dict[str, Any]:
+        """Return a content that is changed, by its name."""
+        if isinstance(content, str) and self.content == "parts":
+            return {"content": [parts.text(content)]}
+        if not isinstance(content, list | tuple) or self.content != "text":
+            return {}
+        texts = (self.image if parts.is_image(part) else part["text"] for part in content)
+        return {"content": "".join(texts)}
 
     def _call(self, call: Mapping[str, Any], numbers: Iterator[int]) -> dict[str, Any]:
         given, function = dict(call), call.get("function")
@@ -101,6 +117,7 @@ class Form:
         return given
 
 
+_CONTENTS: Sequence[Literal["text", "both", "parts"]] = ("both", "parts", "text")
 FORMS = tuple(
     Form(null, parsed, ids)
     for ids in (False, True)
@@ -120,15 +137,16 @@ class Writer:
     Args:
         source: The Jinja text.
         tokenizer: Its special tokens are variables of the template.
+        image: The token that stands for an image; '' where the model sees none.
     """
 
-    def __init__(self, source: str, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, source: str, tokenizer: PreTrainedTokenizerFast, image: str = "") -> None:
         self.source = source
         self.variables = dict(tokenizer.special_tokens_map)
         self.tracks = bool(GENERATION.search(source))
         self._shown: dict[tuple[str, str], bool] = {}
         self._failed: Counter[tuple[str, str]] = Counter()
-        self.form = Form()
+        self.form = self._content_form(image) if image else Form()
         self.form = self._probe()
 
     def write(
@@ -163,6 +181,25 @@ class Writer:
 
     # What a template takes and shows
 
+    def _content_form(self, image: str) -> Form:
+        """Return the form of contents with which the template shows texts and images, each once."""
+        messages: Messages = [
+            {"role": "user", "content": "alpha"},
+            {"role": "assistant", "content": "beta"},
+            {"role": "user", "content": [{"type": "image"}, parts.text("gamma")]},
+            {"role": "assistant", "content": "delta"},
+        ]
+        words = ("alpha", "beta", "gamma", "delta", image)
+        for content in _CONTENTS:
+            form = Form(content=content, image=image)
+            try:
+                text, _ = self._write(form, messages)
+            except Unfit:
+                continue
+            if all(text.count(word) == 1 for word in words) and "'type'" not in text:
+                return form
+        return Form(image=image)
+
     def _probe(self) -> Form:
         """The first form in which the template shows a call and no null."""
         messages: Messages = [
@@ -170,7 +207,8 @@ class Writer:
             {"role": "assistant", "content": None, "tool_calls": [CALL]},
             {"role": "tool", "content": "gamma"},
         ]
-        for form in FORMS:
+        for general in FORMS:
+            form = dataclasses.replace(general, content=self.form.content, image=self.form.image)
             try:
                 text, _ = self._write(form, messages, [TOOL], prompt=True)
             except Unfit:
@@ -181,7 +219,8 @@ class Writer:
                 and not self._writes_none(form, messages)
             ):
                 return form
-        return Form(null=not self._writes_none(Form(), messages[:2]))
+        null = not self._writes_none(self.form, messages[:2])
+        return dataclasses.replace(self.form, null=null)
 
     def _writes_none(self, form: Form, messages: Messages) -> bool:
         """Return whether a null content is rendered as `None`, or cannot be rendered."""

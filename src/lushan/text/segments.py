@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lushan.errors import UserError
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tokenizers import Encoding
+
 Segmenter = Literal["characters", "jieba"]
 
 
-def word_numbers(encoding: Any, text: str, segmenter: Segmenter) -> NDArray[np.int32]:
+def word_numbers(encoding: Encoding, text: str, segmenter: Segmenter) -> NDArray[np.int32]:
     """The number of the word that each token is of, ascending.
 
     Args:
@@ -36,7 +41,7 @@ def _borders(text: str) -> NDArray[np.int64]:
 
 
 @functools.cache
-def _jieba() -> Any:
+def _jieba() -> ModuleType:
     try:
         import jieba
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The tag scheme of a corpus, told from its tags.
+"""The tag scheme of a corpus, found from its tags.
 
 Annotation has errors, so no scheme is excluded because of one tag: of all schemes the one is taken
 that fewest tags contradict.

@@ -20,6 +20,7 @@ from lushan.text import vocabulary
 from lushan.text.vocabulary import BYTES, CLS, MASK, PAD, SEP, SPECIAL, UNK, Kind, Options, Texts
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 FILES = ("tokenizer_config.json", "tokenizer.json")
@@ -71,7 +72,7 @@ def train(
     *,
     texts: Texts,
     cache_dir: Path,
-) -> Any:
+) -> PreTrainedTokenizerFast:
     """A tokenizer trained on the training text, from the cache where it was trained before.
 
     Args:
@@ -215,12 +216,12 @@ def _fingerprint_of(options: Options, texts: Texts) -> str:
     return digest.hexdigest()[:24]
 
 
-def _write(path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def _write(path: Path, tokenizer: Tokenizer) -> None:
     with replacing(path) as file:
         file.write(tokenizer.to_str().encode("utf-8"))
 
 
-def _wrap(path: Path, extra: list[str]) -> Any:
+def _wrap(path: Path, extra: list[str]) -> PreTrainedTokenizerFast:
     import transformers
 
     fast: Any = transformers.PreTrainedTokenizerFast

@@ -14,9 +14,12 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lushan.common.parsing import parse_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Kind = Literal["wordpiece", "bpe", "unigram", "chars"]
 Texts = Callable[[], Iterable[str]]
@@ -58,7 +61,7 @@ class Options:
         return [*self.special_tokens, *map(sentinel, range(self.sentinels))]
 
 
-def train(options: Options, texts: Texts) -> Any:
+def train(options: Options, texts: Texts) -> Tokenizer:
     """A trained `tokenizers.Tokenizer`, with `[CLS]` and `[SEP]` around every text."""
     from tokenizers import processors
 
@@ -92,7 +95,7 @@ def sentinel(number: int) -> str:
     return f"<extra_id_{number}>"
 
 
-def _wordpiece(options: Options, texts: Texts) -> Any:
+def _wordpiece(options: Options, texts: Texts) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
@@ -128,7 +131,7 @@ def _continuing(texts: Texts, pre_tokenizer: Any) -> list[str]:
     return [_PREFIX + char for char in sorted(inside)]
 
 
-def _bpe(options: Options, texts: Texts) -> Any:
+def _bpe(options: Options, texts: Texts) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token=UNK))
@@ -148,7 +151,7 @@ def _bpe(options: Options, texts: Texts) -> Any:
     return tokenizer
 
 
-def _unigram(options: Options, texts: Texts) -> Any:
+def _unigram(options: Options, texts: Texts) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -188,7 +191,7 @@ def _level(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return [(piece, lowest if piece in returned else score) for piece, score in pieces]
 
 
-def _chars(options: Options, texts: Texts) -> Any:
+def _chars(options: Options, texts: Texts) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     if options.byte_fallback:
@@ -208,7 +211,7 @@ def _chars(options: Options, texts: Texts) -> Any:
     return tokenizer
 
 
-def _chars_and_bytes(options: Options, texts: Texts) -> Any:
+def _chars_and_bytes(options: Options, texts: Texts) -> Tokenizer:
     """Characters, the rare ones spelt in bytes; white space stays, so that every text comes back.
 
     A model of pairs that has no pair: the package's models of words do not fall back on bytes.
@@ -240,7 +243,7 @@ def _plain(options: Options) -> list[Any]:
     return [spaces, normalizers.Lowercase()] if options.lowercase else [spaces]
 
 
-def _readable(options: Options, texts: Texts, tokenizer: Any, room: int) -> Texts:
+def _readable(options: Options, texts: Texts, tokenizer: Tokenizer, room: int) -> Texts:
     """The texts, normalised, with spaces for characters that are too rare to become pieces.
 
     They are the unknown token's, which learns its vector from them. At most `room` characters stay,

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from lushan.text.chat import ChatTemplate, Encoded, Rendered
+from lushan.text.parts import Part
 from lushan.text.rendering import Messages, Span, Tools, Unfit
 from lushan.text.weights import is_learned
 
@@ -19,11 +20,19 @@ class Window:
         ids: All of them.
         turns: The tokens [start, end) of each turn that is learned here.
         cut: Whether the turn, or what it answers, did not fit and was cut.
+        images: The images, in the order of their tokens.
+        places: The tokens [start, end) of each image.
     """
 
     ids: list[int]
     turns: list[Span]
     cut: bool = False
+    images: Sequence[Part] = ()
+    places: Sequence[Span] = ()
+
+
+class TooLong(Unfit):
+    """A dialogue with images that is longer than a window: nothing of it can be left out."""
 
 
 def windows(
@@ -52,6 +61,7 @@ def windows(
 
     Raises:
         Unfit: The template refuses one.
+        TooLong: One has images, and does not fit.
     """
     given = tools or [None] * len(dialogues)
     answered = [_to_last_turn(messages) for messages in dialogues]
@@ -104,6 +114,8 @@ class _Long:
         Args:
             wholes: The dialogue as tokens: once, or once for each of the assistant's turns.
         """
+        if any(whole.images for whole in wholes):
+            self._require_room(wholes)
         if self.alone:
             for turn, place in enumerate(self.turns):
                 whole = wholes[self.answers.index(place)]
@@ -117,8 +129,20 @@ class _Long:
         else:
             yield Window(wholes[0].ids[-self.limit :], [], cut=True)
 
+    def _require_room(self, wholes: Sequence[Encoded]) -> None:
+        """Refuse a dialogue that could only be read without an image, or with a part of one."""
+        longest = max(wholes, key=lambda whole: len(whole.ids))
+        if len(longest.ids) > self.limit:
+            seen = sum(end - start for start, end in longest.places)
+            raise TooLong(
+                f"it has {len(longest.ids)} tokens, {seen} of them of images, and {self.limit} are "
+                "read: an image is never cut, nor left out"
+            )
+
     def _whole(self, encoded: Encoded, turns: list[Span]) -> Window | None:
-        return Window(encoded.ids, turns) if len(encoded.ids) <= self.limit else None
+        if len(encoded.ids) > self.limit:
+            return None
+        return Window(encoded.ids, turns, images=encoded.images, places=encoded.places)
 
     def _one(self, turn: int) -> Window:
         """The window of a turn alone."""

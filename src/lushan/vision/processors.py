@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lushan.configurable import Within, configurable
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
+from lushan.vision import images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from torch import Tensor
+    from transformers import BaseImageProcessor, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 CHANNELS = 3
+MOST_SIDE = 4096
+"""Pixels of the longest side that a processor may scale, crop or pad images to."""
+_SIZES = ("size", "crop_size", "pad_size")
+"""Settings of a processor that say how large an image becomes."""
 
 
 @configurable
@@ -19,7 +33,7 @@ def fresh(
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.5, 0.5, 0.5),
     resample: Resample = "bilinear",
-) -> Any:
+) -> BaseImageProcessor:
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:
@@ -48,4 +62,149 @@ def fresh(
         image_std=list(std),
         resample=int(Resampling[resample.upper()]),
         do_convert_rgb=True,
+    )
+
+
+@configurable
+def with_text(
+    tokenizer: Callable[..., Any],
+    image: Any,
+    patch_size: Annotated[int, Within(least=1)],
+    image_token: str = "<image>",
+    *,
+    texts: Callable[[], Any],
+    cache_dir: Path,
+) -> ProcessorMixin:
+    """Make the processor of a fresh Llava: a tokenizer and an image processor in one.
+
+    Args:
+        tokenizer: Makes the tokenizer, which gets the token for images.
+        image: The image processor.
+        patch_size: Pixels of a side of what one token stands for.
+        image_token: The text of that token.
+        texts: Gives the training text, as often as it is called.
+        cache_dir: Where trained tokenizers are kept.
+
+    Raises:
+        UserError: An image is no whole number of patches.
+    """
+    from transformers import LlavaProcessor
+
+    make: Any = LlavaProcessor
+    side = image.size["height"]
+    if side % patch_size:
+        raise UserError(
+            f"an image of {side} pixels is no whole number of patches of {patch_size}",
+            key="processor.patch_size",
+            value=patch_size,
+        )
+    known = getattr(tokenizer, "keywords", {}).get("special_tokens") or []
+    made = tokenizer(texts=texts, cache_dir=cache_dir, special_tokens=[*known, image_token])
+    return make(
+        image_processor=image,
+        tokenizer=made,
+        patch_size=patch_size,
+        vision_feature_select_strategy="full",
+        image_token=image_token,
+    )
+
+
+def unscaled(processor: Any, pixels: Tensor) -> Tensor:
+    """Return images (B, C, H, W) as they were before a processor normalised them: from 0 to 1.
+
+    Args:
+        processor: Of images.
+        pixels: As it made them, or a model of its units.
+    """
+    mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
+    return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+
+
+def pixels_of(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Return what a model reads of images, (N, C, H, W)."""
+    found: NDArray[np.float32]
+    found = processor(images=list(pictures), return_tensors="np")["pixel_values"]
+    return found
+
+
+def output_shape(processor: Any) -> tuple[int, int, int]:
+    """Return channels, height and width of what an image processor makes of any image.
+
+    Its settings may come from anybody: it is tried with images of two sizes before it is used.
+
+    Raises:
+        UserError: It cannot be used, makes images that are too large, or of different sizes.
+    """
+    require_bounded(processor)
+    try:
+        with np.errstate(all="ignore"):
+            made = [pixels_of(processor, [p]) for p in (images.blank(), images.noise(0))]
+    except Exception as error:  # whatever settings of anybody make it raise
+        raise unusable(processor, first_line(error)) from error
+    shapes = [np.shape(one) for one in made]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 4:
+        sizes = " and ".join(" x ".join(map(str, shape[1:])) for shape in shapes)
+        raise unusable(processor, f"it makes arrays of {sizes} of two images, and not one size")
+    if not all(np.isfinite(one).all() for one in made):
+        raise unusable(processor, "what it makes of an image is not finite")
+    _, channels, height, width = shapes[0]
+    return channels, height, width
+
+
+def require_fits(picture: Picture, processor: Any, name: str) -> None:
+    """Refuse an image that would become too large where its shorter side is scaled to a length.
+
+    Args:
+        picture: The image.
+        processor: Scales it.
+        name: Of the image.
+
+    Raises:
+        UserError: It is too long for its width.
+    """
+    if _counts_pixels(processor):
+        return
+    edge = (_sizes(processor).get("size") or {}).get("shortest_edge")
+    longest, shortest = max(picture.size), min(picture.size)
+    if edge is not None and edge * edge * longest > images.MOST_PIXELS * shortest:
+        raise UserError(
+            f"the image {name} of {picture.width:,} x {picture.height:,} pixels is too long: "
+            f"{edge} pixels of its shorter side would be more than {images.MOST_PIXELS:,} in all",
+            key="data",
+            hint="Crop or remove it.",
+        )
+
+
+def _sizes(processor: Any) -> dict[str, dict[str, Any]]:
+    settings = processor.to_dict()
+    found = {name: settings.get(name) for name in _SIZES}
+    return {name: dict(value) for name, value in found.items() if isinstance(value, dict)}
+
+
+def require_bounded(processor: Any) -> None:
+    """Refuse an image processor that makes images too large.
+
+    Raises:
+        UserError: It does, or a size is none.
+    """
+    # Of processors that merge patches, as that of Qwen2-VL, sizes count the pixels of an image.
+    most = images.MOST_PIXELS if _counts_pixels(processor) else MOST_SIDE
+    for name, size in _sizes(processor).items():
+        for part, value in size.items():
+            if isinstance(value, int | float) and not 0 < value <= most:
+                problem = f"its {name}.{part} is {value}, and 1 to {most:,} pixels are used"
+                raise unusable(processor, problem)
+
+
+def _counts_pixels(processor: Any) -> bool:
+    return hasattr(processor, "merge_size")
+
+
+def unusable(processor: Any, problem: str) -> UserError:
+    """Return the error for an image processor that cannot be used."""
+    return UserError(
+        f"the image processor cannot be used: {problem}",
+        key="processor",
+        value=type(processor).__name__,
+        hint="Look at its preprocessor_config.json, or write processor=image.",
     )

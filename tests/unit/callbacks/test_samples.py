@@ -1,4 +1,4 @@
-"""What a model writes during validation: seen, kept, told, and without a part in training."""
+"""What a model writes during validation: seen, kept, reported, and without a part in training."""
 
 import json
 import sys
@@ -142,7 +142,7 @@ def test_wrong_numbers_are_refused_by_their_key():
 # Trackers
 
 
-class Told:
+class Listener:
     """A tracker that remembers."""
 
     def __init__(self, fails=False):
@@ -168,8 +168,8 @@ def guarded(tracker, tmp_path):
 
 
 def test_trackers_are_reported_all_rows_so_far(lm_run, tmp_path):
-    tracker = Told()
-    logger, failing = guarded(tracker, tmp_path), guarded(Told(fails=True), tmp_path)
+    tracker = Listener()
+    logger, failing = guarded(tracker, tmp_path), guarded(Listener(fails=True), tmp_path)
     trainer, module = parts(lm_run, tmp_path, loggers=[logger, failing, object()])
     validated(Samples(count=2, max_new_tokens=2), trainer, module, 1, 2)
     logger.close(None)

@@ -350,7 +350,7 @@ def test_score_of_sides_that_differ(cli_inside, tmp_path):
     assert cli_inside(*sides, "--align", "words").code == 2
 
 
-def test_who_has_read_enough_is_not_told_more(swept):
+def test_a_closed_pipe_ends_the_listing(swept):
     folder, _ = swept
     process = command.popen("runs", cwd=folder)
     assert process.stdout is not None

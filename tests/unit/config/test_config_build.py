@@ -25,7 +25,7 @@ def test_partly_by_position_and_late():
     assert late.keywords == {"total_steps": 10}
 
 
-def test_nodes_inside_are_built_first_unless_told_not_to():
+def test_nodes_inside_are_built_first_unless_the_config_says_otherwise():
     inner = {"_target_": "transformers.BertConfig", "hidden_size": 8}
     node = {"_target_": "transformers.BertConfig", "nested": [{"a": inner}]}
     assert build(node).nested[0]["a"].hidden_size == 8

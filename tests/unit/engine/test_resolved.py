@@ -1,4 +1,4 @@
-"""What `auto` came to is recorded, shared by all parts of a run, and named where it differs."""
+"""What `auto` stood for is recorded, shared by all parts of a run, and named where it differs."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_the_same_conversation_has_the_same_answers(talk):
     assert talk("one", "two", ways=drawn).out == talk("one", "two", ways=drawn).out
 
 
-def test_a_model_without_a_template_goes_on_from_all_of_it(talk, lm_run):
+def test_a_model_without_a_template_continues_all_of_it(talk, lm_run):
     done = talk("the film", "/system no", " and", run=lm_run)
     assert done.code == 0, done.err
     assert "has no chat template" in done.err

@@ -7,8 +7,9 @@ import pytest
 
 from lushan.cli.models import unescaped
 from lushan.common.terminal import visible
+from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS
 from lushan.errors import UserError
-from lushan.inference.batch_generate import as_kind
+from lushan.inference.batch_generate import as_taken
 from lushan.inference.dialogues import asked
 from lushan.inference.generator import open_generator
 from lushan.inference.prompt_files import Prompt, read_prompts
@@ -170,7 +171,7 @@ def test_a_chat_run_answers_by_its_template_or_goes_on_raw(chat_run, cli_inside)
 
 
 @pytest.mark.slow
-def test_a_source_is_answered_as_it_was_evaluated_unless_told_otherwise(pairs_run, cli_inside):
+def test_a_source_is_answered_as_it_was_evaluated_by_default(pairs_run, cli_inside):
     first, again, drawn, other = (
         records(cli_inside("generate", pairs_run, "--prompt", "one two", "--output", "-", *ways))
         for ways in ([], ["--seed", 2], ["--temperature", 1.5], ["--temperature", 1.5, "--seed", 2])
@@ -200,33 +201,33 @@ def test_prompts_of_json_lines(tmp_path):
     path = tmp_path / "p.jsonl"
     messages = [{"role": "user", "content": "hi", "more": 1}]
     path.write_text(json.dumps({"messages": messages, "id": 7}) + "\n")
-    (prompt,) = read_prompts(path, "messages")
+    (prompt,) = read_prompts(path, DIALOGUES)
     assert prompt.id == "7"
-    assert as_kind(prompt, "messages") == messages
+    assert as_taken(prompt, DIALOGUES) == messages
     path.write_text('{"source": ["One.", "Two."]}\n')
-    (prompt,) = read_prompts(path, "source")
-    assert as_kind(prompt, "source") == "One. Two."
+    (prompt,) = read_prompts(path, PAIRS)
+    assert as_taken(prompt, PAIRS) == "One. Two."
     assert prompt.id == "p.jsonl:1"
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"),
+    ("line", "fields"),
     [
-        ('{"prompt": 3}', "text"),
-        (r'{"prompt": "half \ud83d"}', "text"),
-        (r'{"messages": [{"role": "user", "content": "\ud83d"}]}', "messages"),
-        ('{"prompt": [1]}', "source"),
-        ('{"messages": []}', "messages"),
-        ('{"messages": [{"role": "king", "content": "hi"}]}', "messages"),
-        ('{"messages": [{"role": "user", "content": 3}]}', "messages"),
+        ('{"prompt": 3}', DOCUMENTS),
+        (r'{"prompt": "half \ud83d"}', DOCUMENTS),
+        (r'{"messages": [{"role": "user", "content": "\ud83d"}]}', DIALOGUES),
+        ('{"prompt": [1]}', PAIRS),
+        ('{"messages": []}', DIALOGUES),
+        ('{"messages": [{"role": "king", "content": "hi"}]}', DIALOGUES),
+        ('{"messages": [{"role": "user", "content": 3}]}', DIALOGUES),
     ],
 )
-def test_a_prompt_that_is_none_is_refused_with_its_line(tmp_path, line, kind):
+def test_a_prompt_that_is_none_is_refused_with_its_line(tmp_path, line, fields):
     path = tmp_path / "p.jsonl"
     path.write_text(f"{line}\n")
-    (prompt,) = read_prompts(path, kind)
+    (prompt,) = read_prompts(path, fields)
     with pytest.raises(UserError) as caught:
-        as_kind(prompt, kind)
+        as_taken(prompt, fields)
     assert caught.value.line == 1
 
 
@@ -234,10 +235,10 @@ def test_a_file_without_a_field_of_prompts(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"promt": "a"}\n')
     with pytest.raises(UserError, match="prompt"):
-        read_prompts(path, "text")
+        read_prompts(path, DOCUMENTS)
     path.write_text("\n")
     with pytest.raises(UserError, match="no prompt"):
-        read_prompts(path, "text", "txt")
+        read_prompts(path, DOCUMENTS, "txt")
 
 
 def test_a_batch_is_as_large_as_is_asked(generator, monkeypatch):
@@ -261,7 +262,7 @@ def test_a_prompt_is_what_the_model_was_trained_on(generator):
     (ids,) = generator.encode(["the film"])
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.eos_token_id not in ids
-    assert as_kind(Prompt("0", "a", {}), "text") == "a"
+    assert as_taken(Prompt("0", "a", {}), DOCUMENTS) == "a"
 
 
 # Tools, and fields of messages
@@ -298,8 +299,8 @@ def test_calls_and_results_are_part_of_the_prompt(tmp_path, chat_run):
         {"from": "observation", "value": "3 degrees"},
     ]
     path.write_text(json.dumps({"messages": row}) + "\n")
-    (prompt,) = read_prompts(path, "messages")
-    messages = as_kind(prompt, "messages")
+    (prompt,) = read_prompts(path, DIALOGUES)
+    messages = as_taken(prompt, DIALOGUES)
     assert messages[1] == {"role": "assistant", "content": None, "tool_calls": [CALL]}
     generator = open_generator(chat_run)
     text = generator.tokenizer.decode(generator.encode([messages])[0])

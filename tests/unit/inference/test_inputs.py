@@ -10,6 +10,7 @@ import yaml
 from lushan.config.build import build, source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.data.fields import DIALOGUES, PAIRS
 from lushan.data.labelled import remembered
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
@@ -178,16 +179,16 @@ def test_sources_of_pairs(run, write):
     assert texts(read(trained, table), "source") == ["b a d"]
     folder, _ = trained
     notes = []
-    (prompt,) = read_prompts(write("p.jsonl", rows), "source", run=folder, notes=notes)
+    (prompt,) = read_prompts(write("p.jsonl", rows), PAIRS, run=folder, notes=notes)
     assert prompt.value == "b a d"
-    (prompt,) = read_prompts(table, "source", run=folder)
+    (prompt,) = read_prompts(table, PAIRS, run=folder)
     assert prompt.value == "b a d"
-    (prompt,) = read_prompts(table, "source", run=folder, overrides=["data.source=text"])
+    (prompt,) = read_prompts(table, PAIRS, run=folder, overrides=["data.source=text"])
     assert prompt.value == "HEADLINE"
-    (prompt,) = read_prompts(write("q.jsonl", '{"prompt": "x"}'), "source", run=folder)
+    (prompt,) = read_prompts(write("q.jsonl", '{"prompt": "x"}'), PAIRS, run=folder)
     assert prompt.value == "x"
     with pytest.raises(UserError) as caught:
-        read_prompts(write("r.jsonl", '{"text": "x", "gist": "y"}'), "source", run=folder)
+        read_prompts(write("r.jsonl", '{"text": "x", "gist": "y"}'), PAIRS, run=folder)
     assert caught.value.key == "data.source"
 
 
@@ -295,9 +296,9 @@ def test_dialogues(run, write):
     found = read(trained, write("x.jsonl", rows))
     assert [m["content"] for m in texts(found, "messages")[0]] == ["hi", "ho"]
     folder, _ = trained
-    (prompt,) = read_prompts(write("p.jsonl", rows), "messages", run=folder)
+    (prompt,) = read_prompts(write("p.jsonl", rows), DIALOGUES, run=folder)
     assert [m["role"] for m in prompt.value] == ["user", "assistant"]
-    (prompt,) = read_prompts(write("p.txt", "hi\n"), "messages", run=folder)
+    (prompt,) = read_prompts(write("p.txt", "hi\n"), DIALOGUES, run=folder)
     assert prompt.value == "hi"
     error = refused(trained, write("x.txt", "hi\n"))
     assert "dialogues" in error.problem

@@ -32,7 +32,7 @@ class ClassCounts:
     """The metrics of a split, and its classes one by one."""
 
     def __init__(self, found: Any, classes: Any = None) -> None:
-        self.metrics, self.intervals = found.values, found.intervals
+        self.metrics, self.intervals = found.metrics, found.intervals
         self.confusion = classes and classes.confusion
         self.report = classes and classes.report.as_dict()
 
@@ -217,7 +217,7 @@ classification.classes(*sides, labels=names)
 several = kind == "multilabel"
 own = labels.metrics(several=several, labels=names)
 found = measured(own, sides[1], sides[0], full=True)
-print(found.values["f1_micro"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(found.metrics["f1_micro"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 

@@ -26,7 +26,7 @@ class Report:
     """The metrics of generated texts."""
 
     def __init__(self, found: Any, notes: list[str]) -> None:
-        self.metrics, self.examples, self.intervals = found.values, found.each, found.intervals
+        self.metrics, self.examples, self.intervals = found.metrics, found.each, found.intervals
         self.counts = {name: one.rows for name, one in found.statistics.items()}
         self.notes = notes
 

@@ -62,7 +62,7 @@ def test_weights_that_a_checkpoint_lacks_are_fresh():
 
 
 def test_weights_of_a_run_are_not_given_tokens_of_another_training_text(ner_run, tmp_path):
-    """Of the same number: nothing but the tokens themselves tells it."""
+    """Of the same number: only the tokens themselves show it."""
     with pytest.raises(UserError, match="ids are other tokens to the weights") as caught:
         prepared(tmp_path, f"ckpt_path={ner_run}/checkpoints/best")
     assert caught.value.key == "processor"

@@ -127,7 +127,7 @@ def test_a_report_in_a_browser(browser, page):
     sorts = "[...document.querySelectorAll('#runs-table th')].map(h => h.ariaSort).filter(Boolean)"
     assert browser.do(sorts).count("descending") == 1
 
-    # It filters by words, and a run tells more of itself.
+    # It filters by words, and a run shows more of itself.
     typed(browser, "runs-filter", "crf tags")
     assert column(browser, f1) == ["73.00", "72.00", "71.00"]
     assert browser.do("document.getElementById('runs-count').textContent") == "3 of 7 runs shown"

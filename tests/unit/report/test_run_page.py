@@ -38,7 +38,7 @@ def test_an_answer_begins_on_a_line_of_its_own(ner_run, tmp_path):
 
 
 def test_absolute_paths_are_reported_from_where_one_is(ner_run, tmp_path, monkeypatch):
-    """The folder of somebody's data is nothing that a page has to tell."""
+    """The folder of somebody's data is nothing that a page has to show."""
     run, data = tmp_path / "run", tmp_path / "data" / "set"
     shutil.copytree(ner_run, run)
     data.mkdir(parents=True)

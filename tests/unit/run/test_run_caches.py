@@ -97,3 +97,12 @@ def test_a_damaged_note_on_a_files_hash_is_not_believed(tmp_path):
     flipped(note)
     assert hashes.sha256(file, memory=tmp_path / "notes") == right
     assert read_note(note) == right
+
+
+def test_a_folder_of_many_files_is_read_once(tmp_path, monkeypatch):
+    files = [tmp_path / f"{number}.png" for number in range(5000)]
+    for file in files:
+        file.write_text(file.name)
+    first = [hashes.sha256(file) for file in files]
+    monkeypatch.setattr(hashes.hashlib, "file_digest", None)
+    assert [hashes.sha256(file) for file in files] == first

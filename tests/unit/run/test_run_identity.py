@@ -40,6 +40,17 @@ def test_values_of_different_types_are_different(config, values):
     assert run_id(one) != run_id(other)
 
 
+@pytest.mark.parametrize("key", identity.DIVISION)
+@pytest.mark.parametrize(
+    ("apart", "value"), [("trainer.compile", True), ("model.attention", "flash_attention_2")]
+)
+def test_how_a_batch_is_shared_out_counts_where_kernels_draw_masks(config, key, apart, value):
+    drawn = changed(config, apart, value)
+    assert run_id(changed(drawn, key, 2)) != run_id(changed(drawn, key, 4))
+    ours = changed(config, apart, "sdpa" if apart == "model.attention" else False)
+    assert run_id(changed(ours, key, 2)) == run_id(changed(ours, key, 4))
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -140,3 +151,8 @@ def test_lookup_tells_null_from_nothing():
 def test_what_names_no_folder_below_is_refused(name):
     with pytest.raises(UserError, match="becomes a folder below"):
         run_path({"name": name, "paths": {"output_dir": "outputs"}})
+
+
+@pytest.mark.parametrize("key", [1, True, None])
+def test_keys_that_are_no_text_are_those_of_no_text(key):
+    assert run_id({"task": {key: 2}}) != run_id({"task": {f"\0{key!r}": 2}})

@@ -64,7 +64,7 @@ def hashes(folder):
     }
 
 
-def test_a_complete_run_loses_nothing_that_it_came_to(make, tmp_path):
+def test_a_complete_run_loses_none_of_its_results(make, tmp_path):
     folder = make("a", complete=True)
     before = hashes(folder)
     assert planned(tmp_path) == {

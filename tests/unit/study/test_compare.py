@@ -24,7 +24,7 @@ def labels(tmp_path):
     """Write a run of labels."""
 
     def write(predicted, *, gold=GOLD, records=None, **options):
-        found = measuring.of_labels(gold, predicted).values
+        found = measuring.of_labels(gold, predicted).metrics
         metrics = {f"test/{name}": found[name] for name in ("accuracy", "f1_macro")}
         config = {"task": {"kind": "single"}, "optimizer": {"lr": options.pop("lr", 1e-3)}}
         rows = labelled(gold, predicted) if records is None else records
@@ -122,7 +122,7 @@ def test_texts_that_changed_most(tmp_path):
             | {name: float(values[n]) for name, values in report.each.items()}
             for n, row in enumerate(labelled(gold, texts))
         ]
-        metrics = {f"test/{name}": report.values[name] for name in ("rouge1", "bleu")}
+        metrics = {f"test/{name}": report.metrics[name] for name in ("rouge1", "bleu")}
         runs.append(finished(tmp_path, {"x": i}, metrics, rows))
     for metric in ("rouge1", "bleu"):
         found = compare(*runs, metrics=[metric])

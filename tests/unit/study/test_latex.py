@@ -21,7 +21,7 @@ ODD = ["plain", "[a, b]", "*", "100 % & more", "a_b^c", "{x}~#1$", r"\alpha", "<
 
 
 def compiled(text, folder):
-    """What pdflatex had to say; the document must come to pages."""
+    """What pdflatex had to say; the document must have pages."""
     (folder / "table.tex").write_text(DOCUMENT % text, encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"],

@@ -18,9 +18,9 @@ RNG = np.random.default_rng(7)
 
 
 def same(found, count, *, without=()):
-    """Each metric's statistics come to its value; those without are refused."""
+    """Each metric's statistics give its value; those without are refused."""
     run = run_of(found, rows_of(count))
-    for name, value in found.values.items():
+    for name, value in found.metrics.items():
         if name in without:
             with pytest.raises(Undecided, match=f"{name} does not follow"):
                 together(name, run)
@@ -39,12 +39,12 @@ def reproduced(run):
     return set(member.result.metrics)
 
 
-def test_a_run_of_tags_comes_to_its_own_numbers(ner_run):
+def test_a_run_of_tags_gives_its_own_numbers(ner_run):
     found = reproduced(ner_run)
     assert {"test/entity_f1", "val/entity_recall_macro", "test/token_accuracy_without_o"} <= found
 
 
-def test_a_run_of_labels_comes_to_its_own_numbers(reviews_run):
+def test_a_run_of_labels_gives_its_own_numbers(reviews_run):
     found = reproduced(reviews_run)
     assert {"test/accuracy", "test/mcc", "val/f1_macro", "test/precision_weighted"} <= found
 
@@ -71,7 +71,7 @@ def test_one_label():
 def test_several_labels():
     gold, predicted = ([sorted(set(RNG.choice(list("abc"), 2))) for _ in range(30)] for _ in "ab")
     found = measuring.of_labels(gold, predicted, labels="abcd")
-    assert 0 < found.values["exact_match"] < 1
+    assert 0 < found.metrics["exact_match"] < 1
     same(found, 30)
 
 
@@ -82,7 +82,7 @@ def test_runs_that_know_other_classes_are_counted_side_by_side():
     pair = [run_of(found, rows_of(16)) for found in (one, other)]
     for name in ("f1_macro", "mcc", "f1_micro"):
         found = together(name, *pair)
-        assert found.scores() == pytest.approx([one.values[name], other.values[name]])
+        assert found.scores() == pytest.approx([one.metrics[name], other.metrics[name]])
 
 
 def test_of_too_many_classes_the_micro_averages_alone_are_counted(monkeypatch):
@@ -107,7 +107,7 @@ def test_numbers_that_are_all_the_same(value, count):
     gold = (1000 + RNG.normal(size=count)).tolist()
     for one, other in ((gold, [value] * count), ([value] * count, gold)):
         found = measuring.of_numbers(one, other)
-        assert math.isnan(found.values["pearson"])
+        assert math.isnan(found.metrics["pearson"])
 
 
 def sums(losses, tokens, **more):
@@ -121,7 +121,7 @@ def test_language_models():
     losses, tokens, sizes = RNG.random(20) * 9, RNG.integers(2, 9, 20), RNG.integers(9, 40, 20)
     rows = sums(losses.tolist(), tokens.tolist(), bytes=sizes.tolist())
     found = measuring.of_language(rows)
-    assert set(found.values) == {"loss", "perplexity", "token_accuracy", "bits_per_byte"}
+    assert set(found.metrics) == {"loss", "perplexity", "token_accuracy", "bits_per_byte"}
     same(found, 20)
 
 
@@ -152,7 +152,7 @@ GOLD = [["the cat sat down", "a cat"], ["a dog ran home"], ["nothing"], ["on the
 
 def test_generated_texts():
     found = measuring.of_texts(SAID, GOLD)
-    assert found.values["bleu"] != pytest.approx(found.each["bleu"].mean())
+    assert found.metrics["bleu"] != pytest.approx(found.each["bleu"].mean())
     same(found, 4, without=["distinct1", "distinct2"])
 
 
@@ -160,7 +160,7 @@ def test_texts_that_were_generated_for_a_sample_of_the_examples():
     one, other = (measuring.of_texts(SAID, GOLD, examples=e) for e in ([1, 2, 3, 4], [0, 1, 2, 3]))
     first, second = (run_of(found, rows_of(5)) for found in (one, other))
     assert together("bleu", first).examples == [1, 2, 3, 4]
-    assert together("bleu", first).scores().item() == pytest.approx(one.values["bleu"])
+    assert together("bleu", first).scores().item() == pytest.approx(one.metrics["bleu"])
     with pytest.raises(Undecided, match="the runs measured different examples"):
         together("bleu", first, second)
 

@@ -80,7 +80,7 @@ def test_bytes_are_stored_for_each_example():
 
 
 def test_what_the_tokenizer_loses_stands_beside_bits_per_byte(lm_run):
-    """The samples' tokenizer is byte-level; one that lower-cases tells how much is lost."""
+    """The samples' tokenizer is byte-level; one that lower-cases says how much is lost."""
     result = json.loads((lm_run / "result.json").read_text(encoding="utf-8"))
     assert result["not_comparable"] == {}
     task = CausalLM()

@@ -86,8 +86,8 @@ def test_several_labels(wide):
     ]
     assert [r["score"] for r in kept.records] == [r["score"] for r in exact.records]
     assert len(kept.notes) == 1
-    # What is stored comes to what was reported, though it holds a part of the probabilities.
-    stored = Measured(kept.metrics, kept.measures, statistics=kept.statistics)
+    # What is stored gives what was reported, though it holds a part of the probabilities.
+    stored = Measured(metrics=kept.metrics, measures=kept.measures, statistics=kept.statistics)
     run = measuring.run_of(stored, kept.records)
     for metric in ("accuracy", "exact_match", "f1_macro", "f1_micro"):
         found = measuring.together(metric, run).scores()
@@ -141,7 +141,7 @@ def test_counts_of_too_many_classes(several, monkeypatch):
         )
     found = [measuring.of_labels(gold, side) for side in (predicted, gold)]
     records = [labelled(gold, predicted), labelled(gold, gold)]
-    want = found[0].values
+    want = found[0].metrics
     runs = [measuring.run_of(one, rows) for one, rows in zip(found, records, strict=True)]
     for metric in ("f1_micro", "precision_micro", "recall_micro"):
         found = measuring.together(metric, *runs)

@@ -334,7 +334,7 @@ def test_all_references_count() -> None:
     printed = ["the cat", "the dog", "李白"]
     found = evaluated(task(), TABLE, printed)
     want, notes = generated(printed, TABLE["targets"].to_pylist())
-    for name, value in want.values.items():
+    for name, value in want.metrics.items():
         assert found.metrics[name] == pytest.approx(value)
     assert found.metrics["exact_match"] == 1
     assert found.metrics["loss"] == pytest.approx(0.5)

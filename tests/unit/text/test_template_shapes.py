@@ -20,7 +20,7 @@ SYSTEM = {"role": "system", "content": "be kind"}
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A template, and what it should come to.
+    """A template, and what it should give.
 
     Attributes:
         source: The Jinja text.

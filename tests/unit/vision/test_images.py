@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -103,3 +104,53 @@ def test_crops_keep_their_share_and_their_proportions():
         width, height = augment(picture, np.random.default_rng(seed)).size
         assert 0.29 * 20_000 <= width * height <= 20_000
         assert 1 / 1.52 <= (width / height) / 2 <= 1.52
+
+
+def _animated() -> bytes:
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    return saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+
+def _turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(Image.new("RGB", (8, 4), "black"), "JPEG", exif=exif)
+
+
+GRAY = np.full((4, 4), 0x7F00, np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "repair"),
+    [
+        (_animated(), "x.gif", images.SEVERAL),
+        (saved(Image.new("RGBA", (4, 4), (255, 0, 0, 9))), "x.png", images.TRANSPARENT),
+        (saved(Image.new("CMYK", (4, 4)), "JPEG"), "x.jpg", images.CMYK),
+        (saved(Image.fromarray(GRAY)), "x.png", images.DEEP),
+        (saved(Image.fromarray(GRAY), "TIFF"), "x.tif", images.DEEP),
+        (_turned(), "x.jpeg", images.TURNED),
+        (saved(Image.new("RGB", (4, 4)), "JPEG"), "x.png", images.MISNAMED),
+    ],
+)
+def test_what_is_changed_to_read_an_image_is_counted(data, name, repair):
+    found: Counter[str] = Counter()
+    images.decode(data, name, found)
+    assert found == {repair: 1}
+
+
+def test_an_ordinary_image_is_not_changed():
+    found: Counter[str] = Counter()
+    images.decode(saved(Image.new("RGB", (4, 4))), "x.PNG", found)
+    images.decode(saved(Image.new("RGB", (4, 4))), "of example 3", found)
+    assert not found
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_are_scaled_and_not_cut_off(kind):
+    found = pixels(images.decode(saved(Image.fromarray(GRAY), kind), "x"))
+    assert (found == 0x7F).all()
+
+
+def test_pixels_of_no_known_range_are_refused():
+    with pytest.raises(UserError, match="whose range is not known"):
+        images.decode(saved(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), "x")

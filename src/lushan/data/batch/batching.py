@@ -31,7 +31,7 @@ def plan_epoch(
 
     Examples are shuffled, cut into pools of about `bucket` batches, sorted by length inside each
     pool and cut into batches, whose order is shuffled again: neighbours in length share a batch,
-    so little is padded, and yet each epoch mixes anew.
+    so little is padded, and yet each epoch mixes again.
 
     Args:
         lengths: Tokens of each example, shape (N,).

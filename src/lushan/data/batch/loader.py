@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lushan.data.batch.batching import Indices, rank_is_idle, split_batch
-from lushan.data.batch.packing import Rows, joined, single
+from lushan.data.batch.packing import Pieces, Rows, joined, single
 from lushan.data.encode.encoding import Encoded
 
 Features = list[dict[str, Any]]
@@ -25,10 +22,11 @@ class GlobalBatch(TypedDict):
     weights: every rank divides by the same number. Where only collating knows (`counted`), they are
     those of this rank alone. `weight` is 0 for a stand-in (see `split_batch`), else 1. Of the
     micro-batches the first `real` count; those after them keep this rank in step with one that has
-    more.
+    more. `pieces` has the features of each micro-batch.
     """
 
     micro: list[dict[str, Any]]
+    pieces: list[Pieces]
     real: int
     targets: float
     tokens: int
@@ -78,12 +76,15 @@ class TrainingLoader:
         weight = 0.0 if rank_is_idle(batch, self.rank) else 1.0
         collated = [self.collate(self.features(part)) for part in micro]
         counts = [part.pop("targets") for part in collated if "targets" in part]
+        pieces = [self.rows.pieces(part, self.encoded.lengths) for part in micro]
         real = len(collated)
         if self.in_step:
             most = max(len(self._split(batch, rank)) for rank in range(self.world_size))
             collated += [collated[-1]] * (most - real)
+            pieces += [pieces[-1]] * (most - real)
         return {
             "micro": collated,
+            "pieces": pieces,
             "real": real,
             "targets": int(sum(counts) * weight) if counts else self.targets[batch].sum().item(),
             "tokens": int(self.lengths[batch].sum()),
@@ -137,10 +138,3 @@ def drawn(encoded: Encoded, indices: Indices, draw: Draw | None) -> Features:
     for number, row in zip(numbers, rows, strict=True):
         row["index"] = number
     return rows if draw is None else draw(rows)
-
-
-def padding_share(lengths: NDArray[np.integer], batches: list[Indices]) -> float:
-    """Padded tokens over real tokens, minus one: 0 where nothing is padded."""
-    real = sum(int(lengths[b].sum()) for b in batches)
-    padded = sum(int(lengths[b].max()) * len(b) for b in batches)
-    return padded / real - 1 if real else 0.0

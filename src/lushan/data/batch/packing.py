@@ -8,7 +8,8 @@ that was stopped finds the same ones again.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,17 @@ class Rows:
         """The features of several rows."""
         return np.concatenate([self[int(row)] for row in rows]) if len(rows) else self.members[:0]
 
+    def pieces(self, rows: Indices, lengths: NDArray[np.integer]) -> Pieces:
+        """Return the features of several rows, apart.
+
+        Args:
+            rows: Their numbers.
+            lengths: Tokens of each feature of the split.
+        """
+        members = self.of(rows)
+        counts = self.offsets[rows + 1] - self.offsets[rows]
+        return Pieces(members, lengths[members].astype(np.int64), counts)
+
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
         """One number a feature, added up over the features of each row."""
         wide = np.float64 if np.issubdtype(values.dtype, np.floating) else np.int64
@@ -51,6 +63,44 @@ class Rows:
         if self.capacity is None or not len(self):
             return 0.0
         return 1 - int(lengths[self.members].sum()) / (len(self) * self.capacity)
+
+
+class Pieces(NamedTuple):
+    """The features in the rows of a micro-batch.
+
+    Attributes:
+        numbers: Of the features in their split, row after row, (N,).
+        lengths: Tokens of each, (N,).
+        counts: Features of each row, (B,).
+    """
+
+    numbers: Indices
+    lengths: Indices
+    counts: Indices
+
+    def places(self, width: int) -> tuple[Indices, Indices]:
+        """Return of each place of each row its feature's number, and its place there, (B, width).
+
+        Padding counts on from a row's last feature.
+        """
+        if len(self.numbers) == len(self.counts):
+            numbers = np.broadcast_to(self.numbers[:, None], (len(self.counts), width))
+            return numbers.copy(), np.tile(np.arange(width), (len(self.counts), 1))
+        numbers = np.zeros((len(self.counts), width), dtype=np.int64)
+        places = np.zeros_like(numbers)
+        for feature, (row, start, _) in zip(self.numbers, self.spans(), strict=True):
+            numbers[row, start:] = feature
+            places[row, start:] = np.arange(max(0, width - start))
+        return numbers, places
+
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each feature's row, its first place in it, and its tokens."""
+        row, start, last = 0, 0, np.cumsum(self.counts).tolist()
+        for feature, length in enumerate(self.lengths.tolist()):
+            if feature == last[row]:
+                row, start = row + 1, 0
+            yield row, start, length
+            start += length
 
 
 def single(count: int) -> Rows:
@@ -90,16 +140,16 @@ def best_fit(lengths: NDArray[np.integer], capacity: int) -> Rows:
 
 
 def joined(features: list[dict[str, Any]]) -> dict[str, Any]:
-    """Join features to one row: lists end to end, `length` and `targets` added up.
+    """Join features to one row: lists and arrays end to end, `length` and `targets` added up.
 
     `pieces` has the length of each one. Other numbers are those of the first.
     """
-    row = {
-        name: np.concatenate([f[name] for f in features])
-        if isinstance(value, np.ndarray) and value.ndim
-        else value
-        for name, value in features[0].items()
-    }
+    row = dict(features[0])
+    for name, value in features[0].items():
+        if isinstance(value, np.ndarray) and value.ndim:
+            row[name] = np.concatenate([f[name] for f in features])
+        elif isinstance(value, list):
+            row[name] = [item for feature in features for item in feature[name]]
     for name in ("length", "targets"):
         if name in row:
             row[name] = sum(np.asarray([f[name] for f in features]).tolist())

@@ -121,7 +121,7 @@ class _Sparing:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
-    def write(self, data: Any) -> int:
+    def write(self, data: memoryview) -> int:
         view = memoryview(data)
         for start in range(0, len(view), _CHUNK):
             self.file.write(view[start : start + _CHUNK])

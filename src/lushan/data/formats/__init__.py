@@ -6,7 +6,7 @@ from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_images import SampleImages
+from lushan.data.formats.sample_images import SampleImages, SampleVQA
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -32,6 +32,7 @@ __all__ = [
     "SamplePairs",
     "SampleReviews",
     "SampleText",
+    "SampleVQA",
     "Stream",
     "Table",
     "Text",

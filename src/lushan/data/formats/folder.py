@@ -12,8 +12,8 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label
-from lushan.data.media import Media, Reference
-from lushan.data.references import structs
+from lushan.data.media import Media
+from lushan.data.references import Reference, structs
 from lushan.data.source import Format, Source, hash_json
 from lushan.errors import UserError
 

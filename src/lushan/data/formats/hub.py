@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,9 +20,14 @@ from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
-from lushan.errors import UserError, did_you_mean, first_line
+from lushan.errors import RunFailed, UserError, did_you_mean, first_line, in_a_line
 from lushan.run import hashes
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from datasets import Dataset, DatasetDict
 
 BUILDERS = {
     ".json": "json",
@@ -38,13 +43,30 @@ CONVERTED = "refs/convert/parquet"
 """Branch of the hub with a plain copy of a set that was made by a script."""
 
 
-def load_here(*args: object, **options: Any) -> Any:
+def builder_of(place: Path, path: str) -> tuple[str, str]:
+    """Return the ending of a file's name, and the builder of `datasets` that reads such files.
+
+    Raises:
+        UserError: There is none.
+    """
+    suffix = files.bare_suffix(place)
+    if suffix not in BUILDERS:
+        raise UserError(
+            "the ending of this file is that of no known format",
+            key="data.path",
+            value=path,
+            hint=f"Known are {', '.join(BUILDERS)}.",
+        )
+    return suffix, BUILDERS[suffix]
+
+
+def load_here(*args: object, **options: Any) -> Dataset | DatasetDict:
     """Return `load_dataset` offline: it would report reads of local files to the hub."""
     with folders.asking_nobody() as datasets:
         return datasets.load_dataset(*args, **options)
 
 
-def load_from_hub(path: str, config: str | None, **options: Any) -> Any:
+def load_from_hub(path: str, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """`load_dataset` of a set of the hub, whose files are all its own."""
     import datasets
 
@@ -141,7 +163,7 @@ class HubSet(Source):
             raise self._unreachable()
         return kept.read_text(encoding="utf-8").strip()
 
-    def _dataset(self) -> Any:
+    def _dataset(self) -> Dataset | DatasetDict:
         """The whole set: split to rows; read once."""
         loaded = self.__dict__.get("_loaded")
         if loaded is None:
@@ -149,7 +171,7 @@ class HubSet(Source):
                 loaded = self.__dict__["_loaded"] = self._load_all()
         return loaded
 
-    def _load_all(self) -> Any:
+    def _load_all(self) -> Dataset | DatasetDict:
         import datasets
 
         datasets.disable_progress_bars()
@@ -160,18 +182,11 @@ class HubSet(Source):
         if place.is_dir():
             return folders.load(place, self.config)
         if place.is_file():
-            suffix = files.bare_suffix(place)
-            if suffix not in BUILDERS:
-                raise UserError(
-                    "the ending of this file is that of no known format",
-                    key="data.path",
-                    value=self.path,
-                    hint=f"Known are {', '.join(BUILDERS)}.",
-                )
+            suffix, builder = builder_of(place, self.path)
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             if suffix in SUFFIXES and is_wrapper(place):
                 more = {"field": DATA}
-            return load_here(BUILDERS[suffix], data_files=str(place), **more)
+            return load_here(builder, data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
@@ -189,7 +204,7 @@ class HubSet(Source):
                 for _ in unpacking.bounded(path, self.largest_file):
                     pass
 
-    def _from_cache(self, datasets: Any) -> Any:
+    def _from_cache(self, datasets: ModuleType) -> Dataset | DatasetDict:
         kept = Path(datasets.config.HF_DATASETS_CACHE) / self.path.replace("/", "___").lower()
         if not kept.is_dir():
             raise self._unreachable()
@@ -226,15 +241,15 @@ class HubSet(Source):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn the many ways in which reading a set fails into one `UserError`."""
-        from datasets.exceptions import DatasetsError
-
         try:
             yield
-        except UserError:
+        except (UserError, RunFailed):
             raise
-        except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+        except (
+            Exception
+        ) as error:  # what others wrote may be anything, and so is what it makes fail
             cause = error.__cause__ or error
-            first = first_line(cause)
+            first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error

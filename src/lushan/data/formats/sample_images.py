@@ -1,23 +1,26 @@
-"""A small built-in set of images: shapes of any colour, size and place."""
+"""Small built-in sets of images: shapes of any colour, size and place, and questions on them."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
-from lushan.data.fields import Fields, Image, Label
+from lushan.data.fields import DIALOGUES, Fields, Image, Label
 from lushan.data.formats.samples import SIZES, Chance, Sample
+from lushan.data.messages import Message, message_lists
 from lushan.data.references import structs
 from lushan.data.source import hash_json
+from lushan.text import parts
 
 SIDE = 32
 """Pixels of a side."""
 SHAPES = ("circle", "square", "triangle")
+COLORS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220)}
 
 
 @configurable
@@ -45,12 +48,57 @@ class SampleImages(Sample):
         return hash_json([self.name, split, SIZES[split], SIDE])
 
 
-def _drawn(shape: str, chance: Any) -> bytes:
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class SampleVQA(Sample):
+    """Questions on images of one shape: which it is, which colour it has, and whether it is one."""
+
+    gives: ClassVar[Fields | None] = DIALOGUES
+    name: ClassVar[str] = "sample_vqa"
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Make one split."""
+        del name, notes, fields
+        chance = Chance(71 + list(SIZES).index(split))
+        messages = message_lists([_asked(chance) for _ in range(SIZES[split])])
+        return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Return a hash of the version of this set; its images follow from it."""
+        del name
+        return hash_json([self.name, split, SIZES[split], SIDE])
+
+
+def _asked(chance: Chance) -> list[Message]:
+    """Return a question on an image, and its answer."""
+    shape, color = chance.pick(SHAPES), chance.pick(tuple(COLORS))
+    other = chance.pick((shape, chance.pick(SHAPES)))
+    question, answer = chance.pick(
+        (
+            ("what shape is it?", shape),
+            ("what color is it?", color),
+            (f"is it a {other}?", "yes" if shape == other else "no"),
+        )
+    )
+    image = parts.image({"path": "", "bytes": _drawn(shape, chance, COLORS[color], (250,) * 3)})
+    content = (image, parts.text(question))
+    return [Message("user", question, {}, content), Message("assistant", answer)]
+
+
+def _drawn(
+    shape: str,
+    chance: Chance,
+    color: tuple[int, ...] | None = None,
+    ground: tuple[int, ...] | None = None,
+) -> bytes:
     """Return an image as BMP, whose bytes do not depend on a library for compression."""
     from PIL import Image as Pictures
     from PIL import ImageDraw
 
-    ground, color = (tuple(chance.pick(range(256)) for _ in range(3)) for _ in range(2))
+    if color is None or ground is None:
+        ground, color = (tuple(chance.pick(range(256)) for _ in range(3)) for _ in range(2))
     while sum(abs(a - b) for a, b in zip(ground, color, strict=True)) < 200:  # to be seen
         color = tuple(chance.pick(range(256)) for _ in range(3))
     picture = Pictures.new("RGB", (SIDE, SIDE), ground)

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from lushan.data.documents import require_text, usual_field
 from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
 from lushan.data.fields import DOCUMENTS, Fields
-from lushan.data.formats.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
+from lushan.data.formats.hub import CONVERTED, HubSet, builder_of, load_from_hub, load_here
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
@@ -29,6 +29,9 @@ from lushan.errors import UserError
 from lushan.run import hashes
 from lushan.run.caches import remove
 from lushan.text import hub
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 KEPT = 2
 """Windows that stay on the disk: this one and the one before, for ranks that are still there."""
@@ -140,7 +143,7 @@ class Stream(HubSet):
     # Windows
 
     def window(self, number: int) -> pa.Table:
-        """The documents of a window, numbered from 0; behind the set's end it begins anew."""
+        """The documents of a window, numbered from 0; behind the set's end it begins again."""
         place = None
         if self.cache_dir is not None:
             place = self._folder() / f"window-{number}.arrow"
@@ -233,7 +236,7 @@ class Stream(HubSet):
             self._streams[split] = Rows(lambda: self._open(split), self._name(split), memory)
         return self._streams[split]
 
-    def _open(self, split: str) -> Any:
+    def _open(self, split: str) -> IterableDataset:
         name = self.names()[split]
         with self._explained():
             data = self._opened()
@@ -242,20 +245,13 @@ class Stream(HubSet):
             rows = data[name]
             return rows.decode(False) if folders.is_media(rows.features or {}) else rows
 
-    def _opened(self) -> Any:
+    def _opened(self) -> IterableDataset:
         """Split to iterable dataset."""
         import datasets
 
         local = self._files()
         if local:
-            suffix = files.bare_suffix(local[0])
-            if suffix not in BUILDERS:
-                raise UserError(
-                    "the ending of this file is that of no known format",
-                    key="data.path",
-                    value=self.path,
-                    hint=f"Known are {', '.join(BUILDERS)}.",
-                )
+            suffix, builder = builder_of(local[0], self.path)
             if suffix in SUFFIXES and any(map(is_array, local)):
                 # `datasets` would read each whole.
                 rows = datasets.IterableDataset.from_generator(
@@ -264,7 +260,7 @@ class Stream(HubSet):
                 return {"train": rows}
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             names = [str(path) for path in local]
-            return load_here(BUILDERS[suffix], data_files=names, streaming=True, **more)
+            return load_here(builder, data_files=names, streaming=True, **more)
         place = Path(self.path).expanduser()
         if (place / folders.SAVED).is_file():
             kept = folders.load_saved(place)

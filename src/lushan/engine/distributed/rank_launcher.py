@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
@@ -27,6 +27,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
 
 if TYPE_CHECKING:
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
     from pytorch_lightning.strategies import Strategy
 
 RUN_FOLDER = "LUSHAN_RUN"
@@ -53,7 +54,13 @@ class Launcher(SubprocessLauncher):
         super().__init__(*args, **options)
         self.lost: list[str] = []
 
-    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
+    def launch(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        trainer: object = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> Any:
         """Start them, and call the function here.
 
         Raises:
@@ -131,7 +138,7 @@ class Observer(ChildObserver):
             super().end_all()
 
 
-def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Any:
+def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> ClusterEnvironment | None:
     """Return what starts the processes of a parallel run, where Lightning would not find it.
 
     Args:

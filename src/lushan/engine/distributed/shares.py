@@ -19,6 +19,14 @@ def data_share(trainer: pl.Trainer) -> tuple[int, int]:
     return trainer.global_rank, trainer.world_size
 
 
+def model_share(trainer: pl.Trainer) -> int:
+    """Return which part of each matrix this process has; 0 where matrices are whole."""
+    strategy = trainer.strategy
+    if isinstance(strategy, Sharded):
+        return trainer.global_rank % strategy.tensor_parallel
+    return 0
+
+
 def walks_together(trainer: pl.Trainer) -> bool:
     """Return whether each pass through the model needs all processes."""
     return isinstance(trainer.strategy, Sharded) and trainer.strategy.data_ranks > 1

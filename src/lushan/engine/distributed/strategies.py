@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -26,6 +26,9 @@ from lushan.compat import lightning
 from lushan.engine.distributed.rank_launcher import GRACE, Launcher
 from lushan.errors import UserError
 from lushan.launch.cores import usable_threads
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 
 class _Ours(lightning.WithLauncher):
@@ -192,7 +195,7 @@ class Sharded(_Ours, ModelParallelStrategy):
         self,
         call: Callable[[nn.Module, Any], Any],
         model: nn.Module,
-        batch: Any,
+        batch: object,
         *,
         freely: bool = False,
     ) -> Any:
@@ -237,12 +240,12 @@ class Sharded(_Ours, ModelParallelStrategy):
         """Every process's part."""
         return self.lightning_module.state_dict()  # type: ignore[union-attr]
 
-    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Every process's part."""
         return getattr(optimizer, "optimizer", optimizer).state_dict()
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: object = None
     ) -> None:
         """Write a state together."""
         del storage_options
@@ -255,7 +258,7 @@ class Sharded(_Ours, ModelParallelStrategy):
             self.checkpoint_io.save_checkpoint(checkpoint, folder)
 
     def load_checkpoint(
-        self, checkpoint_path: Any, weights_only: bool | None = None
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read the newest whole state together."""
         del weights_only

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from lushan.metrics.scores import classes as scores
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
 from lushan.metrics.stats.bootstrap import Interval, interval
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Label = str | Iterable[str]
 
@@ -91,7 +94,7 @@ class OfClasses(Metric):
         """Return 1 for each class that is right, predicted, in gold, (3 · C,)."""
         return np.asarray(self.statistics([prediction], [target]).todense()).ravel()
 
-    def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> Rows:
+    def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> csr_matrix:
         """Return the same of many examples, sparse: there may be thousands of classes."""
         from scipy.sparse import csr_matrix
 
@@ -104,7 +107,7 @@ class OfClasses(Metric):
         shape = (len(ends) - 1, 3 * width)
         return csr_matrix((np.ones(len(columns)), columns, ends), shape=shape)
 
-    def grouped(self, rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    def grouped(self, rows: csr_matrix) -> tuple[csr_matrix, NDArray[np.int64]]:
         """Return the distinct rows over the classes that occur, by gold and then predicted."""
         width = rows.shape[1] // 3
         there = np.unique(rows.indices % width) if width else np.zeros(0, int)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lushan.common.units import PERCENT, POINTS
+from lushan.configurable import configurable
 from lushan.metrics import generation, rouge
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.overlap import Bleu as BleuCounts
@@ -50,6 +51,31 @@ class OfTexts(Metric):
         """Return the same of many texts."""
         values = self.share(predictions, targets)
         return np.stack([values, np.ones(len(values))], axis=-1)
+
+
+@configurable
+class AccuracyAmong(Metric):
+    """The share of texts that are right, among those whose reference is one of some answers.
+
+    Args:
+        answers: The answers to questions of one type, such as `[yes, no]`.
+    """
+
+    higher_is_better = True
+    unit = PERCENT
+    formula = staticmethod(ratio)
+    has_interval = True
+    width = 2
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        super().__init__()
+        self.answers = frozenset(answers)
+
+    def example_statistics(self, prediction: str, target: Sequence[str]) -> Array:
+        """Return (right, 1); (0, 0) of a text whose references are others."""
+        if self.answers.isdisjoint(target):
+            return np.zeros(2)
+        return np.array([generation.exact([prediction], [target])[0], 1.0])
 
 
 class Repetition(OfTexts):

@@ -6,18 +6,21 @@ document. Bidirectional ones do not; they are given the mask here, in the form t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lushan.compat.transformers import attention_of
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 MASKABLE = ("eager", "sdpa")
 """Kinds of attention that take a mask of their own; flash attention goes by positions alone."""
 
 
-def takes_rows(config: Any) -> bool:
+def takes_rows(config: PreTrainedConfig) -> bool:
     """Return whether a bidirectional model can be kept within documents at all.
 
     Flex attention wants masks of its own kind, and DeBERTa multiplies its embeddings by the mask.
@@ -31,7 +34,9 @@ def begins(position_ids: Tensor) -> Tensor:
     return torch.diff(position_ids, prepend=position_ids[:, :1]) != 1
 
 
-def attention_mask(config: Any, position_ids: Tensor, dtype: torch.dtype) -> Any:
+def attention_mask(
+    config: PreTrainedConfig, position_ids: Tensor, dtype: torch.dtype
+) -> Tensor | dict[str, Tensor] | None:
     """Return the `attention_mask` of a bidirectional model for rows of several documents.
 
     Args:

@@ -9,14 +9,19 @@ be too small to be worth a kernel each; there flash attention goes by positions.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lushan.compat.transformers import attention_of, set_attention
+from lushan.models import dropout
 from lushan.models.attention.packed_mask import begins
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 NAME = "by_document"
 """Name of this kind of attention in transformers, registered by `choose`."""
@@ -24,7 +29,7 @@ WHOLE = "sdpa"
 """The kind whose place it takes, and which does all that is no row of documents."""
 
 
-def possible(config: Any, device: torch.device) -> bool:
+def possible(config: PreTrainedConfig, device: torch.device) -> bool:
     """Return whether it may replace a model's attention; whether documents stay apart is probed.
 
     Of images in a text a mask says what sees what, and here there is none.
@@ -33,7 +38,7 @@ def possible(config: Any, device: torch.device) -> bool:
     return kind == WHOLE and device.type == "cpu" and images is None
 
 
-def choose(config: Any, by_document: bool) -> None:
+def choose(config: PreTrainedConfig, by_document: bool) -> None:
     """Have a model attend to documents one by one, or under its own mask again."""
     if by_document:
         _register()
@@ -94,16 +99,32 @@ def attention(
         lengths = _lengths(positions.expand(batch, -1))
     if lengths is None or len(lengths) == batch:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    attend = functools.partial(
-        F.scaled_dot_product_attention,
-        dropout_p=options.get("dropout", 0.0),
-        scale=options.get("scaling"),
-        is_causal=module.is_causal,
-        enable_gqa=key.shape[1] != heads,
-    )
     rows = [torch.split(_in_a_row(part), lengths, 2) for part in (query, key, value)]
-    attended = torch.cat([attend(*piece) for piece in zip(*rows, strict=True)], 2)
+    attend = _attend(module, options, lengths, grouped=key.shape[1] != heads)
+    attended = torch.cat([f(*piece) for f, *piece in zip(attend, *rows, strict=True)], 2)
     return attended.transpose(1, 2).reshape(batch, length, heads, -1), None
+
+
+def _attend(
+    module: Any, options: dict[str, Any], lengths: list[int], *, grouped: bool
+) -> list[Callable[..., Tensor]]:
+    """Return what attends within each document."""
+    share, scale, causal = options.get("dropout", 0.0), options.get("scaling"), module.is_causal
+    masks = dropout.active()
+    if masks is None or not share:
+        attend = functools.partial(
+            F.scaled_dot_product_attention,
+            dropout_p=share,
+            scale=scale,
+            is_causal=causal,
+            enable_gqa=grouped,
+        )
+        return [attend] * len(lengths)
+    drop = [functools.partial(masks.drop_within, keys=k, p=share) for k in masks.split(lengths)]
+    return [
+        functools.partial(dropout.attend, mask=None, drop=d, scale=scale, causal=causal)
+        for d in drop
+    ]
 
 
 def _lengths(position_ids: Tensor) -> list[int]:

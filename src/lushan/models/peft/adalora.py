@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peft
 import torch
@@ -19,6 +19,9 @@ from torch import Tensor
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.peft.tuned import Tuned
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 """Attributes of peft's allocator that are kept: importance of weights, and its averages."""
@@ -65,7 +68,7 @@ class Allocated(Tuned):
         config: Of the method.
     """
 
-    def __init__(self, model: Any, config: AdaLora) -> None:
+    def __init__(self, model: PreTrainedModel, config: AdaLora) -> None:
         super().__init__(model, config)
         self.config: Any = config
         self.wanted = (config.tinit, config.tfinal)

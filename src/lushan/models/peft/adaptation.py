@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BASE = "base_sha256"
 """Name of the buffer, and so of the entry of every checkpoint, that names the base."""
@@ -28,7 +31,7 @@ class Adaptation:
         changed: How many modules have an adapter; None where the method has none in modules.
     """
 
-    def __init__(self, model: Any, method: str, changed: int | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, method: str, changed: int | None = None) -> None:
         self.model, self.method, self.changed = model, method, changed
         self.frozen: frozenset[str] = frozenset()
 
@@ -60,7 +63,7 @@ class Adaptation:
 
     # Export
 
-    def merged(self) -> Any:
+    def merged(self) -> PreTrainedModel:
         """A plain model of transformers with the same outputs.
 
         Raises:
@@ -105,7 +108,7 @@ def attach(encoder: Any, adaptation: Adaptation, *, base: Set[int], sha256: str)
     encoder.register_load_state_dict_pre_hook(_insert_base)
 
 
-def _leave_base_out(module: Any, state: dict[str, Any], prefix: str, _: Any) -> None:
+def _leave_base_out(module: Any, state: dict[str, Any], prefix: str, _: object) -> None:
     frozen = module.adaptation.frozen
     for key in [k for k in state if k.startswith(prefix)]:
         # Quantised weights have entries of their own below their name.
@@ -114,7 +117,7 @@ def _leave_base_out(module: Any, state: dict[str, Any], prefix: str, _: Any) -> 
             del state[key]
 
 
-def _insert_base(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _insert_base(module: Any, state: dict[str, Any], prefix: str, *_: object) -> None:
     stored = state.get(f"{prefix}{BASE}")
     if stored is None:
         return  # PyTorch names what is missing

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from lushan.common.parsing import read_json
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models.peft.adaptation import Adaptation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NAME = "bottleneck"
@@ -114,7 +117,7 @@ class Bottlenecked(Adaptation):
         config: What they are like.
     """
 
-    def __init__(self, model: Any, config: Bottleneck) -> None:
+    def __init__(self, model: PreTrainedModel, config: Bottleneck) -> None:
         super().__init__(model, NAME, changed=insert(model, config))
         self.config = config
 
@@ -128,7 +131,7 @@ class Bottlenecked(Adaptation):
         save_file({n: p.detach().cpu().contiguous() for n, p in learned.items()}, folder / WEIGHTS)
 
 
-def insert(model: Any, config: Bottleneck) -> int:
+def insert(model: PreTrainedModel, config: Bottleneck) -> int:
     """Freeze a model and put adapters into it; how many there are.
 
     Raises:
@@ -147,7 +150,7 @@ def insert(model: Any, config: Bottleneck) -> int:
     return len(chosen)
 
 
-def load(model: Any, folder: str | Path) -> Any:
+def load(model: PreTrainedModel, folder: str | Path) -> PreTrainedModel:
     """Put the adapters that `Bottlenecked.save` wrote into their base; the same model."""
     folder = Path(folder)
     settings = read_json(folder / CONFIG)
@@ -158,7 +161,9 @@ def load(model: Any, folder: str | Path) -> Any:
     return model
 
 
-def targets(model: Any, wanted: list[str] | str | None) -> Iterator[tuple[str, nn.Module]]:
+def targets(
+    model: PreTrainedModel, wanted: list[str] | str | None
+) -> Iterator[tuple[str, nn.Module]]:
     """The modules that get an adapter.
 
     Raises:
@@ -198,7 +203,7 @@ def width_of(module: nn.Module) -> int:
     return width if isinstance(width, int) else 0
 
 
-def _behind(module: Any, _: Any, output: Tensor) -> Tensor:
+def _behind(module: Any, _: object, output: Tensor) -> Tensor:
     return module.get_submodule(NAME)(output)
 
 

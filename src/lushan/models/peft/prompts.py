@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peft
 import torch
@@ -23,6 +23,12 @@ from torch import Tensor
 from lushan.errors import UserError
 from lushan.models.peft.adaptation import Adaptation
 from lushan.models.peft.tuned import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel
+    from transformers.utils.generic import ModelOutput
 
 WEIGHTS = "adapter_model.safetensors"
 TOKENS = ("input_ids", "inputs_embeds")
@@ -55,14 +61,14 @@ class Prompted(Adaptation):
         encoder.add_module(self.place, self.peft.prompt_encoder)
         self.insert(model)
 
-    def refuse(self, model: Any, config: Any) -> None:
+    def refuse(self, model: PreTrainedModel, config: Any) -> None:
         """Refuse a model that cannot be prompted.
 
         Raises:
             UserError: Why.
         """
 
-    def insert(self, model: Any) -> None:
+    def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""
         if self.config.task_type == "SEQ_2_SEQ_LM":
             # `generate` calls the encoder by itself.
@@ -72,7 +78,7 @@ class Prompted(Adaptation):
         else:
             model.forward = Forward(model.forward, self.prompt)
 
-    def prompt(self, inner: Any, given: dict[str, Any]) -> Any:
+    def prompt(self, inner: Callable[..., ModelOutput], given: dict[str, Any]) -> ModelOutput:
         """Call a model with the prompt before its input, and cut it off what comes out."""
         _refuse_packed(given, self.method)
         _shift(given, self.length, first=not _has_past(given))
@@ -81,7 +87,7 @@ class Prompted(Adaptation):
         outputs = self.read(inner, given)
         return _cut(outputs, self.length, given["inputs_embeds"].shape[1])
 
-    def read(self, inner: Any, given: dict[str, Any]) -> Any:
+    def read(self, inner: Callable[..., ModelOutput], given: dict[str, Any]) -> ModelOutput:
         """Call a model with the prompt before its input; what comes out is longer by it."""
         tokens = given.get("inputs_embeds")
         if tokens is None:
@@ -98,7 +104,7 @@ class Prompted(Adaptation):
                 given[name] = F.pad(given[name], (self.length, 0), value=value)
         return inner(**given)
 
-    def widen(self, inner: Any, given: dict[str, Any]) -> Any:
+    def widen(self, inner: Callable[..., ModelOutput], given: dict[str, Any]) -> ModelOutput:
         """Call a model that sees the prompt in its cache, or in what its encoder gave."""
         _widen(given, "attention_mask", self.length)
         return inner(**given)
@@ -128,7 +134,7 @@ class Prefixed(Prompted):
     place = "prefix"
     method = "prefix"
 
-    def refuse(self, model: Any, config: Any) -> None:
+    def refuse(self, model: PreTrainedModel, config: Any) -> None:
         """Refuse a model that keeps no keys and values of what came before."""
         takes_past = "past_key_values" in inspect.signature(model.forward).parameters
         is_half = model.config.is_encoder_decoder and config.task_type != "SEQ_2_SEQ_LM"
@@ -149,11 +155,11 @@ class Prefixed(Prompted):
         if config.prefix_projection and config.encoder_hidden_size is None:
             config.encoder_hidden_size = model.config.hidden_size
 
-    def insert(self, model: Any) -> None:
+    def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""
         model.forward = Forward(model.forward, self.prompt)
 
-    def prompt(self, inner: Any, given: dict[str, Any]) -> Any:
+    def prompt(self, inner: Callable[..., ModelOutput], given: dict[str, Any]) -> ModelOutput:
         """Call a model that begins with the prefix as what it has read before."""
         _refuse_packed(given, self.method)
         whole = self.config.task_type == "SEQ_2_SEQ_LM"
@@ -181,18 +187,18 @@ class Forward:
         way: Takes `inner` and the arguments by name.
     """
 
-    def __init__(self, inner: Any, way: Any) -> None:
+    def __init__(self, inner: Callable[..., ModelOutput], way: Callable[..., ModelOutput]) -> None:
         self.inner, self.way = inner, way
         # `generate` looks up there which arguments there are.
         self.__signature__ = inspect.signature(inner)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> ModelOutput:
         """Call the model with these arguments."""
         given = dict(self.__signature__.bind_partial(*args).arguments) | kwargs
         return self.way(self.inner, given)
 
 
-def _length(encoder: Any, config: Any) -> int:
+def _length(encoder: Any, config: peft.PromptLearningConfig) -> int:
     count = config.num_virtual_tokens
     if not isinstance(count, int) or count < 1:
         raise UserError("must be 1 or more", key="peft.config.num_virtual_tokens", value=count)
@@ -255,7 +261,7 @@ def _refuse_packed(given: dict[str, Any], method: str) -> None:
         )
 
 
-def _cut(outputs: Any, by: int, total: int) -> Any:
+def _cut(outputs: ModelOutput, by: int, total: int) -> ModelOutput:
     """Leave the prompt's places out of a model's outputs."""
     for name in ("last_hidden_state", "logits"):
         value = getattr(outputs, name, None)
@@ -263,5 +269,5 @@ def _cut(outputs: Any, by: int, total: int) -> Any:
         if value is not None and value.shape[1] == total:
             outputs[name] = value[:, by:]
     if getattr(outputs, "hidden_states", None) is not None:
-        outputs["hidden_states"] = tuple(h[:, by:] for h in outputs.hidden_states)
+        outputs["hidden_states"] = tuple(h[:, by:] for h in outputs["hidden_states"])
     return outputs

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @configurable
@@ -25,7 +28,7 @@ class FourBit:
     def __init__(self, kind: Literal["nf4", "fp4"] = "nf4", double: bool = True) -> None:
         self.kind, self.double = kind, double
 
-    def __call__(self, model: Any) -> None:
+    def __call__(self, model: PreTrainedModel) -> None:
         """Replace a model's linear modules, but for its output projection, in place.
 
         The weights are quantised when they are moved to the card.
@@ -35,7 +38,7 @@ class FourBit:
         """
         require()
         bnb: Any = importlib.import_module("bitsandbytes")
-        output = model.get_output_embeddings()
+        output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         chosen = [
             (parent, name, module)
             for parent in model.modules()
@@ -51,7 +54,7 @@ class FourBit:
         for parent, name, module in chosen:
             setattr(parent, name, self._quantized(module, bnb))
         # peft chooses its layers by this.
-        model.is_loaded_in_4bit = True
+        model.is_loaded_in_4bit = True  # type: ignore[assignment]
 
     def _quantized(self, module: nn.Linear, bnb: Any) -> nn.Module:
         new = bnb.nn.Linear4bit(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peft
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
@@ -19,6 +19,9 @@ from peft.utils import (
 
 from lushan.errors import UserError
 from lushan.models.peft.adaptation import Adaptation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ALL = "all-linear"
 """peft's word for every linear module but the output projection."""
@@ -48,10 +51,10 @@ class Tuned(Adaptation):
         peft: peft's own model around it, for what only peft can do.
     """
 
-    def __init__(self, model: Any, config: peft.PeftConfig) -> None:
+    def __init__(self, model: PreTrainedModel, config: peft.PeftConfig) -> None:
         _refuse_other_base(config)
         choose_targets(model, config)
-        projection = model.get_output_embeddings()
+        projection = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         with explained(model, config):
             # Its layers go into the model itself, in place; the wrapper stays outside.
             self.peft: Any = peft.get_peft_model(model, config)
@@ -60,7 +63,7 @@ class Tuned(Adaptation):
         self.config: Any = config
         _refuse_output(model, projection)
 
-    def merged(self) -> Any:
+    def merged(self) -> PreTrainedModel:
         """A plain model of transformers with the same outputs; this one stays as it is.
 
         Raises:
@@ -92,7 +95,7 @@ def _name(config: peft.PeftConfig) -> str:
     return next((v for flag, v in variants.items() if getattr(config, flag, False)), kind)
 
 
-def choose_targets(model: Any, config: Any) -> None:
+def choose_targets(model: PreTrainedModel, config: Any) -> None:
     """Fill in the target modules where none are given, by the model's family.
 
     Raises:
@@ -139,7 +142,7 @@ def _refuse_other_base(config: Any) -> None:
         )
 
 
-def _refuse_output(model: Any, projection: Any) -> None:
+def _refuse_output(model: PreTrainedModel, projection: Any) -> None:
     """The loss is computed from the output projection's weights, so it must be a plain one."""
     if projection is None:
         return
@@ -157,7 +160,7 @@ def _refuse_output(model: Any, projection: Any) -> None:
 
 
 @contextmanager
-def explained(model: Any, config: Any) -> Iterator[None]:
+def explained(model: PreTrainedModel, config: Any) -> Iterator[None]:
     """Raise what peft refuses as a mistake in the config, without its advice about models."""
     try:
         with warnings.catch_warnings():

@@ -29,7 +29,7 @@ function padded(low, high, share = 0.06) {
   return [low - room, high + room];
 }
 
-/** Draw into a box anew whenever its width changes. */
+/** Draw into a box again whenever its width changes. */
 function responsive(box, draw) {
   let width = 0;
   new ResizeObserver((entries) => {

@@ -9,9 +9,9 @@ const lushan = (() => {
   /** Take what a data file holds. */
   function put(name, content) {
     loaded.set(name, content);
-    const told = waiting.get(name);
+    const waiter = waiting.get(name);
     waiting.delete(name);
-    if (told) told.done(content);
+    if (waiter) waiter.done(content);
   }
 
   /** The content of a data file, loaded when it is first opened. */
@@ -106,7 +106,7 @@ function duration(seconds) {
 /* Groups of runs: a colour and a mark each, the same in all figures. */
 
 const COLOURS = 8;
-const MOST = 8; // groups that figures show at first: more are hard to tell apart
+const MOST = 8; // groups that figures show at first: more are hard to distinguish
 
 const state = { experiment: null, shown: new Set(), listeners: [] };
 
@@ -126,7 +126,7 @@ function groupsHere() {
   return [...groups.keys()].filter((g) => groups[g].experiment === state.experiment);
 }
 
-/** Look at an experiment: its first groups are shown. */
+/** Show an experiment: its first groups are shown. */
 function lookAt(experiment) {
   state.experiment = experiment;
   state.shown = new Set(groupsHere().slice(0, MOST));

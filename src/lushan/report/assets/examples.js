@@ -7,13 +7,13 @@ const browser = {
   run: null, split: null, show: "wrong", gold: "", predicted: "", text: "", order: "", page: 0, data: null, draw: null,
 };
 
-/** Look at a run's examples. */
+/** Show a run's examples. */
 function examplesOf(run, split = null) {
   Object.assign(browser, { run, split, gold: "", predicted: "", page: 0, order: "" });
   browser.draw();
 }
 
-/** Look at the examples of a cell of the matrix. */
+/** Show the examples of a cell of the matrix. */
 function confused(run, split, gold, predicted, unpaired) {
   const name = (label) => (unpaired && label === "" ? NOTHING : label);
   Object.assign(browser, {
@@ -35,7 +35,7 @@ function examplesSection(box) {
     const file = run.files.find((one) => one.split === browser.split)
       || run.files.find((one) => one.split === "test") || run.files[0];
     browser.split = file.split;
-    const turn = ++asked; // whoever has asked last is answered
+    const turn = ++asked; // the last question is answered
     try {
       const [shared, own] = await Promise.all([lushan.load(file.examples), lushan.load(file.own)]);
       if (turn !== asked) return;

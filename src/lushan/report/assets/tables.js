@@ -89,7 +89,7 @@ function metricChoice(chosen, draw) {
   const all = [...new Set(runs.flatMap((run) => run.metrics.map((row) => row[0])))];
   if (all.length <= chosen.metrics.length) return null;
   const summary = el("summary");
-  const told = () => { summary.textContent = `Columns: ${chosen.metrics.length} of ${plural(all.length, "metric")}`; };
+  const label = () => { summary.textContent = `Columns: ${chosen.metrics.length} of ${plural(all.length, "metric")}`; };
   const boxes = all.map((name) => {
     const box = el("input", {
       type: "checkbox",
@@ -97,14 +97,14 @@ function metricChoice(chosen, draw) {
         const kept = new Set(chosen.metrics);
         if (box.checked) kept.add(name); else kept.delete(name);
         chosen.metrics = all.filter((metric) => kept.has(metric));
-        told();
+        label();
         draw();
       },
     });
     box.checked = chosen.metrics.includes(name);
     return el("label", { class: "check" }, box, name);
   });
-  told();
+  label();
   return el("details", { class: "columns" }, summary, el("div", { class: "checks" }, boxes));
 }
 

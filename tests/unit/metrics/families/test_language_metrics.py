@@ -21,7 +21,7 @@ def evaluated(losses, tokens, hits, sizes=None):
 
 
 def test_they_are_ratios_of_sums_and_no_means_of_ratios():
-    found = evaluated(LOSSES, TOKENS, HITS, BYTES).values
+    found = evaluated(LOSSES, TOKENS, HITS, BYTES).metrics
     assert found["loss"] == pytest.approx(20 / 8)
     assert found["perplexity"] == pytest.approx(math.exp(20 / 8))
     assert found["token_accuracy"] == pytest.approx(2 / 8)
@@ -29,13 +29,13 @@ def test_they_are_ratios_of_sums_and_no_means_of_ratios():
 
 
 def test_without_bytes_there_are_no_bits_per_byte():
-    assert "bits_per_byte" not in evaluated(LOSSES, TOKENS, HITS).values
+    assert "bits_per_byte" not in evaluated(LOSSES, TOKENS, HITS).metrics
 
 
 def test_a_uniform_model_needs_its_entropy():
     """256 equally likely bytes, one token each: eight bits a byte and a perplexity of 256."""
     size = np.array([100.0])
-    found = evaluated(size * math.log(256), size, size * 0, size).values
+    found = evaluated(size * math.log(256), size, size * 0, size).metrics
     assert found["bits_per_byte"] == pytest.approx(8)
     assert found["perplexity"] == pytest.approx(256)
 
@@ -46,7 +46,7 @@ def test_intervals_hold_the_number():
     found = evaluated(tokens * rng.normal(3, 0.3, size=80), tokens, tokens * 0, tokens * 3)
     for name, (low, high) in found.intervals.items():
         if name != "token_accuracy":
-            assert low < found.values[name] < high
+            assert low < found.metrics[name] < high
 
 
 def test_a_single_document_has_no_interval():
@@ -56,4 +56,4 @@ def test_a_single_document_has_no_interval():
 
 def test_without_examples_nothing_is_defined():
     empty = np.zeros(0)
-    assert math.isnan(evaluated(empty, empty, empty, empty).values["perplexity"])
+    assert math.isnan(evaluated(empty, empty, empty, empty).metrics["perplexity"])

@@ -1,4 +1,4 @@
-"""Documents of a row attended to one by one: a mask's numbers, and only where positions tell."""
+"""Documents of a row attended to one by one: a mask's numbers, and only where positions say so."""
 
 import functools
 
@@ -81,7 +81,7 @@ def test_a_window_that_is_shorter_than_the_row_has_its_mask():
     )
 
 
-def test_a_model_whose_attention_is_not_told_the_positions_keeps_its_mask(monkeypatch):
+def test_a_model_whose_attention_gets_no_positions_keeps_its_mask(monkeypatch):
     monkeypatch.setattr(varlen, "_lengths", lambda position_ids: [1] * len(position_ids))
     model = made()
     model(input_ids=IDS, position_ids=PLACES)

@@ -30,7 +30,7 @@ def test_padding_changes_nothing(method, model):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model", ["gpt2", pytest.param("llama", marks=pytest.mark.slow)])
-def test_generation_goes_on_from_the_prompt(method, model):
+def test_generation_continues_the_prompt(method, model):
     encoder = ready(method, model)
     found = encoder.model.generate(input_ids=TEXT, **OPTIONS)
     by_hand = TEXT

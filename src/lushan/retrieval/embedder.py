@@ -1,0 +1,132 @@
+"""Vectors of texts, by a run of task=embedding or by any encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from lushan.data import processing
+from lushan.errors import UserError
+from lushan.inference import exported
+from lushan.inference.load import load, quiet
+from lushan.models import encoders
+from lushan.models.embedding import EmbeddingModel
+from lushan.run.artifacts import is_run
+from lushan.tasks.batches import pad
+
+Role = Literal["query", "passage"]
+Pooling = Literal["mean", "cls"]
+_TOKENS = 8192
+"""Padded tokens in a batch."""
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A model of vectors and its tokenizer.
+
+    Attributes:
+        model: In evaluation mode.
+        tokenizer: Its own.
+        prefixes: What is written before a text, by its role.
+        max_length: Tokens of a text.
+    """
+
+    model: EmbeddingModel
+    tokenizer: Any
+    prefixes: dict[str, str]
+    max_length: int
+
+    def encode(self, texts: Sequence[str], role: Role, notes: list[str]) -> NDArray[np.float32]:
+        """Return vectors of length 1, (texts, H).
+
+        Args:
+            texts: The texts.
+            role: What they are.
+            notes: Takes how many were truncated.
+        """
+        whole = self.tokenizer([self.prefixes[role] + text for text in texts])["input_ids"]
+        cut = sum(len(ids) > self.max_length for ids in whole)
+        if cut:
+            notes.append(f"{cut:,} of {len(texts):,} texts were cut at {self.max_length} tokens")
+            most = {"truncation": True, "max_length": self.max_length}
+            whole = self.tokenizer([self.prefixes[role] + t for t in texts], **most)["input_ids"]
+        found = np.zeros((len(texts), self.model.encoder.width), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in _batches([len(ids) for ids in whole]):
+                ids = pad([np.asarray(whole[row]) for row in rows], self.tokenizer.pad_token_id)
+                lengths = torch.tensor([[len(whole[row])] for row in rows])
+                mask = (torch.arange(ids.shape[1]) < lengths).long()
+                found[rows] = F.normalize(self.model(ids, mask), dim=-1).numpy()
+        return found
+
+
+def embedder_of(
+    place: str,
+    *,
+    pooling: Pooling | None = None,
+    query_prefix: str | None = None,
+    passage_prefix: str | None = None,
+    max_length: int | None = None,
+) -> Embedder:
+    """Load a model of vectors.
+
+    Args:
+        place: A run of task=embedding, its exported folder, or any encoder as `model.path` names
+            it.
+        pooling: Of an encoder, `mean` if None; a run has its own.
+        query_prefix: Likewise; '' if None.
+        passage_prefix: Likewise.
+        max_length: Tokens of a text, at most; what the model reads if None, and 512 at most.
+
+    Raises:
+        UserError: It is a run of another task, or has its own of these.
+    """
+    quiet()
+    given = {"pooling": pooling, "query_prefix": query_prefix, "passage_prefix": passage_prefix}
+    folder = Path(place).expanduser()
+    if is_run(folder) or exported.is_exported(folder):
+        loaded = load(folder)
+        if not isinstance(loaded.model, EmbeddingModel):
+            raise UserError(
+                "this is a run of another task, and has no vectors of texts",
+                key="--model",
+                value=place,
+                hint="Train one with task=embedding, or name an encoder.",
+            )
+        if named := [name for name, value in given.items() if value is not None]:
+            option = f"--{named[0].replace('_', '-')}"
+            raise UserError("the run has its own", key=option, value=given[named[0]])
+        task: Any = loaded.task
+        longest = max_length or loaded.limits.max_length
+        return Embedder(loaded.model, loaded.tokenizer, task.prefixes, longest)
+    tokenizer = processing.require_tokenizer(processing.pretrained(place))
+    encoder = encoders.pretrained(place, vocab_size=len(tokenizer))
+    longest = max_length or min(encoder.max_length or 512, 512)
+    if encoder.max_length is not None and longest > encoder.max_length:
+        raise UserError(
+            f"the encoder reads at most {encoder.max_length} tokens",
+            key="--max-length",
+            value=longest,
+        )
+    prefixes = {"query": query_prefix or "", "passage": passage_prefix or ""}
+    model = EmbeddingModel(encoder, pooling or "mean").eval()
+    return Embedder(model, tokenizer, prefixes, longest)
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Return rows by length, longest first, so that few of their padded tokens are padding."""
+    found: list[list[int]] = []
+    width = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if not found or (len(found[-1]) + 1) * width > _TOKENS:
+            found.append([])
+            width = max(1, lengths[row])
+        found[-1].append(row)
+    return found

@@ -1,0 +1,226 @@
+"""An index: a folder with documents and their vectors, or the weights of their words.
+
+`index.json` says how it was made, and holds the SHA-256 of the other files: `documents.jsonl`, and
+`vectors.npy` or `weights.npz` with `terms.json`. A search compares a query with all documents:
+nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lushan.common import parsing
+from lushan.errors import UserError
+from lushan.run import files
+from lushan.text import bm25
+
+FILE, DOCUMENTS = "index.json", "documents.jsonl"
+VECTORS, WEIGHTS, TERMS = "vectors.npy", "weights.npz", "terms.json"
+BM25 = "bm25"
+_SAME = 0.999
+"""Cosine of a document's vector with the one that was stored, by the same model."""
+_CHANGED = "Build the index again: lushan index build CORPUS --model MODEL --output DIR."
+
+
+class Settings(TypedDict):
+    """Content of `index.json`."""
+
+    format: int
+    model: str
+    options: dict[str, Any]
+    count: int
+    files: dict[str, str]
+
+
+class Scorer(Protocol):
+    """Gives documents scores."""
+
+    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Return the scores of all documents, (queries, documents)."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that was opened.
+
+    Attributes:
+        folder: Where it lies.
+        ids: Of the documents.
+        texts: Of the documents.
+        scorer: Scores them.
+        settings: How it was made.
+    """
+
+    folder: Path
+    ids: list[str]
+    texts: list[str]
+    scorer: Scorer
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """Return what distinguishes it from others, for tables."""
+        return self.settings["model"]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Scores by cosines of vectors.
+
+    Attributes:
+        vectors: Of the documents, of length 1, (documents, H).
+        embedder: Makes those of queries.
+        notes: Takes how many queries were truncated.
+    """
+
+    vectors: NDArray[np.float32]
+    embedder: Any
+    notes: list[str]
+
+    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Return the cosines, (queries, documents)."""
+        return self.embedder.encode(queries, "query", self.notes) @ self.vectors.T
+
+
+def build(
+    ids: Sequence[str],
+    texts: Sequence[str],
+    output: Path,
+    *,
+    model: str,
+    options: Mapping[str, Any],
+    notes: list[str],
+) -> None:
+    """Write an index of documents.
+
+    Args:
+        ids: Of the documents.
+        texts: Of the documents.
+        output: A folder that does not exist, or holds an index, which is replaced.
+        model: `bm25`, or a model; see `embedder_of`.
+        options: Of `embedder_of`.
+        notes: Takes what the reader must know.
+
+    Raises:
+        UserError: The folder holds something else, or the model cannot be used.
+    """
+    if output.exists() and not (output / FILE).is_file():
+        raise UserError(
+            "this is there already, and no index",
+            key="--output",
+            value=str(output),
+            hint="Name a folder that does not exist.",
+        )
+    rows = zip(ids, texts, strict=True)
+    lines = "".join(files.json_line({"id": name, "text": text}) for name, text in rows)
+    made = {DOCUMENTS: lines.encode()}
+    if model == BM25:
+        if named := [name for name, value in options.items() if value is not None]:
+            raise UserError("bm25 has none", key=f"--{named[0].replace('_', '-')}")
+        fitted = bm25.fit(texts)
+        buffer = io.BytesIO()
+        sparse.save_npz(buffer, fitted.weights)
+        made |= {WEIGHTS: buffer.getvalue(), TERMS: files.as_json(list(fitted.numbers))}
+    else:
+        from lushan.retrieval.embedder import embedder_of
+
+        buffer = io.BytesIO()
+        np.save(buffer, embedder_of(model, **options).encode(texts, "passage", notes))
+        made[VECTORS] = buffer.getvalue()
+    _write(output, made, {"model": _place(model), "options": dict(options), "count": len(texts)})
+
+
+def _place(model: str) -> str:
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.exists() else model
+
+
+def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        for name, content in made.items():
+            files.atomic_write(new / name, content)
+        sums = {name: files.sha256_file(new / name) for name in made}
+        files.write_json(new / FILE, {"format": 1, **facts, "files": sums})
+        if output.exists():
+            shutil.rmtree(output)
+        new.rename(output)
+
+
+def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> Index:
+    """Open an index.
+
+    Args:
+        folder: Of the index.
+        notes: Takes what the reader must know, now and of each search.
+        model: Where its model lies by now, instead of where it was.
+
+    Raises:
+        UserError: It is none, a file of it is damaged, or its model is another by now.
+    """
+    if not (folder / FILE).is_file():
+        raise UserError(
+            "this is no index",
+            file=folder,
+            hint="lushan index build CORPUS --model bm25 --output DIR makes one.",
+        )
+    with files.intact(folder / FILE) as path:
+        settings: Settings = files.read_json(path)
+        parsing.require_shape(settings, Settings)
+    for name, expected in settings["files"].items():
+        if name not in (DOCUMENTS, VECTORS, WEIGHTS, TERMS):
+            raise UserError("an index has no such file", file=folder / FILE, value=name)
+        if not (folder / name).is_file() or files.sha256_file(folder / name) != expected:
+            raise UserError("a file of the index is damaged", file=folder / name, hint=_CHANGED)
+    with files.intact(folder / DOCUMENTS) as path:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        rows = [parsing.parse_json(line) for line in lines]
+        ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
+    if settings["model"] == BM25:
+        scorer: Scorer = _words(folder, len(ids))
+    else:
+        scorer = _dense(folder, texts, settings, notes, model)
+    return Index(folder, ids, texts, scorer, settings)
+
+
+def _words(folder: Path, count: int) -> bm25.BM25:
+    with files.intact(folder / WEIGHTS) as path:
+        weights = sparse.csr_matrix(sparse.load_npz(path))
+        weights.check_format()
+    with files.intact(folder / TERMS) as path:
+        names = parsing.parse_json(path.read_bytes(), bounded=False)
+    if weights.shape != (count, len(names)):
+        raise UserError("the index does not fit together", file=folder, hint=_CHANGED)
+    return bm25.BM25(weights, {name: number for number, name in enumerate(names)})
+
+
+def _dense(
+    folder: Path, texts: Sequence[str], settings: Settings, notes: list[str], model: str | None
+) -> Dense:
+    from lushan.retrieval.embedder import embedder_of
+
+    with files.intact(folder / VECTORS) as path:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    embedder = embedder_of(model or settings["model"], **settings["options"])
+    if vectors.shape != (len(texts), embedder.model.encoder.width):
+        raise UserError("the index and its model do not fit", file=folder, hint=_CHANGED)
+    (again,) = embedder.encode(texts[:1], "passage", [])
+    if float(again @ vectors[0]) < _SAME:
+        raise UserError(
+            f"{model or settings['model']} is not the model that the index was built with",
+            file=folder,
+            hint=_CHANGED,
+        )
+    return Dense(vectors, embedder, notes)

@@ -1,0 +1,145 @@
+"""What queries find in an index, or in several whose scores are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.errors import UserError
+from lushan.metrics.rankings import ranking
+from lushan.retrieval.index import DOCUMENTS, Index
+
+if TYPE_CHECKING:
+    from lushan.metrics.evaluation import Measured
+
+Fusion = Literal["rrf", "zscore"]
+_AT_ONCE = 256
+"""Queries whose scores of all documents are held."""
+_RRF = 60
+"""Of reciprocal rank fusion: Cormack et al., 2009, set it so."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that was found.
+
+    Attributes:
+        id: Of the document.
+        score: The higher, the better; 0 and below may mean that nothing fits.
+        text: Of the document.
+    """
+
+    id: str
+    score: float
+    text: str
+
+
+def search(
+    indexes: Sequence[Index], queries: Sequence[str], *, top_k: int, fusion: Fusion
+) -> list[list[Hit]]:
+    """Return the best documents of each query, best first.
+
+    Args:
+        indexes: Of the same documents.
+        queries: Texts.
+        top_k: Documents of each.
+        fusion: How scores of several indexes are joined.
+    """
+    first = indexes[0]
+    found = []
+    for start in range(0, len(queries), _AT_ONCE):
+        part = queries[start : start + _AT_ONCE]
+        scores = fused([index.scorer.scores(part) for index in indexes], fusion)
+        for row in scores:
+            best = np.lexsort((np.arange(len(row)), -row))[:top_k]
+            found.append([Hit(first.ids[i], float(row[i]), first.texts[i]) for i in best])
+    return found
+
+
+def fused(scores: Sequence[NDArray[Any]], how: Fusion) -> NDArray[Any]:
+    """Return one score a document out of several, (queries, documents).
+
+    Args:
+        scores: Each (queries, documents).
+        how: `zscore`: the sum of scores, each less its mean and over its deviation within a query;
+            `rrf`: the sum of 1 / (60 + rank). A single one stays as it is.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    if how == "zscore":
+        means = [part.mean(1, keepdims=True) for part in scores]
+        spreads = [np.maximum(part.std(1, keepdims=True), 1e-9) for part in scores]
+        parts = zip(scores, means, spreads, strict=True)
+        return np.sum([(part - mean) / spread for part, mean, spread in parts], axis=0)
+    orders = [np.argsort(-part, axis=1, kind="stable") for part in scores]
+    return np.sum([1 / (_RRF + 1 + np.argsort(order, axis=1)) for order in orders], axis=0)
+
+
+def evaluate(
+    indexes: Sequence[Index],
+    queries: Sequence[str],
+    relevant: Sequence[str],
+    *,
+    fusion: Fusion,
+) -> dict[str, Measured]:
+    """Return the metrics of each index by its name, and of `fused` where there are several.
+
+    Args:
+        indexes: Of the same documents.
+        queries: Texts.
+        relevant: The right document of each: its text, or its id.
+        fusion: See `fused`.
+
+    Raises:
+        UserError: One is not in the index.
+    """
+    from lushan.metrics.evaluation import measured
+    from lushan.metrics.families.retrieval import metrics
+
+    right = _right(indexes[0], queries, relevant)
+    names = [index.name for index in indexes] + ["fused"] * (len(indexes) > 1)
+    ranks: dict[str, list[list[int]]] = {name: [] for name in names}
+    for start in range(0, len(queries), _AT_ONCE):
+        part = queries[start : start + _AT_ONCE]
+        scores = [index.scorer.scores(part) for index in indexes]
+        joined = [fused(scores, fusion)] if len(indexes) > 1 else []
+        for name, found in zip(names, [*scores, *joined], strict=True):
+            ranks[name] += ranking(found, right[start : start + _AT_ONCE])
+    return {name: measured(metrics(), own, own, full=True) for name, own in ranks.items()}
+
+
+def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> list[list[int]]:
+    """Return the numbers of each query's right documents: those of all rows with its text."""
+    numbers = {name: number for number, name in enumerate(index.ids)}
+    numbers |= {text: number for number, text in enumerate(index.texts)}
+    found: dict[str, dict[int, None]] = {}
+    for row, (query, wanted) in enumerate(zip(queries, relevant, strict=True)):
+        if wanted not in numbers:
+            raise UserError(
+                f"the right document of query {row + 1} is not in the index",
+                file=index.folder / DOCUMENTS,
+                value=wanted[:80],
+                hint="--relevant names the column with the id or the text of a document.",
+            )
+        found.setdefault(query, {})[numbers[wanted]] = None
+    return [list(found[query]) for query in queries]
+
+
+def require_same_documents(indexes: Sequence[Index]) -> None:
+    """Refuse indexes whose scores cannot be joined.
+
+    Raises:
+        UserError: They hold different documents.
+    """
+    first = indexes[0]
+    for other in indexes[1:]:
+        if other.settings["files"][DOCUMENTS] != first.settings["files"][DOCUMENTS]:
+            raise UserError(
+                f"these documents are not those of {first.folder}",
+                file=other.folder,
+                hint="Build both indexes of one corpus.",
+            )

@@ -1,0 +1,198 @@
+"""Images of dialogues as features: kept by reference or encoded, decoded when they are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from lushan.data import references
+from lushan.errors import UserError
+from lushan.tasks.batches import Batch, Features
+from lushan.text import parts
+from lushan.text.parts import TOKENS, Part
+from lushan.text.rendering import Messages
+from lushan.text.windows import Window
+from lushan.vision import images
+from lushan.vision.reader import ImageReader, Seen, joined
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+COLUMNS = [
+    ("images", pa.list_(pa.uint8())),
+    ("image_sizes", pa.list_(pa.int32())),
+    ("image_is_path", pa.list_(pa.int8())),
+    ("image_ends", pa.list_(pa.int32())),
+]
+"""Columns of a feature's images: paths or encoded bytes end to end, and where their tokens end."""
+NAMES = frozenset(name for name, _ in COLUMNS)
+OF_IMAGES = ("image_counts", "image_rows", "images_asked")
+"""Entries of a batch that say whose its images are, beside what the model reads of them."""
+SEEN = "seen:"
+"""With what the names of a batch's entries begin that the model reads of images."""
+REPAIRED = "repaired"
+"""Counts of what was changed to read images: not stored, only reported."""
+
+
+@dataclasses.dataclass
+class Sight:
+    """What a language model is shown of the images in messages.
+
+    Args:
+        reader: Of the processor; None where it makes texts alone.
+        blind: Whether images are left out.
+    """
+
+    reader: ImageReader | None = None
+    blind: bool = False
+    repairs: Counter[str] = dataclasses.field(default_factory=Counter)
+    _known: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def sees(self) -> bool:
+        """Return whether the model is shown images."""
+        return self.reader is not None and not self.blind
+
+    def anew(self) -> Sight:
+        """Return the same without what was counted."""
+        return Sight(self.reader, self.blind)
+
+    def shown(self, messages: Messages, place: Mapping[str, Any] | None = None) -> Messages:
+        """Return messages whose images have their tokens (`TOKENS`), or none in the blind.
+
+        Args:
+            messages: A dialogue.
+            place: Its `file` and `line`, for errors.
+
+        Raises:
+            UserError: An image cannot be read, or the model sees none.
+        """
+        if not any(parts.images_of(message.get("content")) for message in messages):
+            return messages
+        try:
+            return [{**m, "content": self._content(m.get("content"))} for m in messages]
+        except UserError as error:
+            if place is None or error.file is not None:
+                raise
+            raise UserError(
+                error.problem, key=error.key, value=error.value, hint=error.hint, **place
+            ) from error
+
+    def _content(self, content: Any) -> Any:
+        if not parts.images_of(content):
+            return content
+        if self.blind:
+            return parts.text_of(content).strip()
+        return [self._measured(part) if parts.is_image(part) else part for part in content]
+
+    def _measured(self, part: Part) -> Part:
+        if self.reader is None:
+            raise UserError(
+                "this dialogue has an image, and the processor makes texts alone",
+                key="processor",
+                hint="Write model=llava_tiny, or model=pretrained with the path of a model that "
+                "reads images; task.blind=true leaves images out.",
+            )
+        key = references.content_hash(part) if part["bytes"] else part["path"]
+        if key not in self._known:
+            self._known[key] = self.reader.tokens_of(_decoded(part, self.repairs))
+        return {**part, TOKENS: self._known[key]}
+
+    def inputs_of(self, several: Sequence[Part]) -> Seen:
+        """Return what the model reads of some images; nothing of none."""
+        if self.reader is None or not several:
+            return {}
+        return joined([self.reader.inputs_of(_decoded(part)) for part in several])
+
+
+def _decoded(part: Part, repairs: Counter[str] | None = None) -> Picture:
+    path = part["path"]
+    data = part["bytes"] or images.read_bytes(path)
+    return images.decode(data, path or "of a message", repairs)
+
+
+def columns_of(window: Window) -> dict[str, Any]:
+    """Return the entries of `COLUMNS` of a window."""
+    contents = [references.kept(image) for image in window.images]
+    return {
+        "images": np.frombuffer(b"".join(contents), np.uint8),
+        "image_sizes": [len(content) for content in contents],
+        "image_is_path": [int(bool(image["path"])) for image in window.images],
+        "image_ends": [end for _, end in window.places],
+    }
+
+
+def images_of(row: Mapping[str, Any]) -> list[Part]:
+    """Return the images of a feature, from `COLUMNS`.
+
+    Raises:
+        UserError: A file of one is gone, or has changed since.
+    """
+    content = row["images"].tobytes()
+    ends = np.cumsum(row["image_sizes"]).tolist()
+    pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [
+        parts.image(references.restored(piece, is_path=bool(is_path)))
+        for piece, is_path in zip(pieces, row["image_is_path"].tolist(), strict=True)
+    ]
+
+
+def count(features: Features) -> dict[str, int]:
+    """Return numbers of images, and of those that were changed to be read."""
+    found = {"images": sum(map(len, features.get("image_sizes", ())))}
+    repairs = sum(features.get(REPAIRED, ()), Counter[str]())
+    found |= {f"{REPAIRED} {what}": n for what, n in sorted(repairs.items())}
+    return {name: n for name, n in found.items() if n}
+
+
+def notes(split: str, counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield what `count` has found, for the reader of the numbers."""
+    for name, number in counts.items():
+        if name.startswith(f"{REPAIRED} "):
+            yield f"{split}: {number} images {name.removeprefix(f'{REPAIRED} ')}"
+
+
+# Batches
+
+
+def images_in_batch(rows: Sequence[Sequence[Seen]]) -> Batch:
+    """Return what a model reads of the images of some rows, and whose they are.
+
+    Beside the model's entries (`SEEN`), over all N images, these are `image_counts`, the images of
+    each row (B,), and `image_rows`, how long each of them is in each entry, by name (N, K).
+    """
+    several = [seen for row in rows for seen in row]
+    found: Batch = {"image_counts": torch.tensor([len(row) for row in rows])}
+    if not several:
+        return found
+    whole = joined(several)
+    sizes = [[len(seen[name]) for name in sorted(whole)] for seen in several]
+    entries = {f"{SEEN}{name}": value for name, value in whole.items()}
+    return found | entries | {"image_rows": torch.tensor(sizes)}
+
+
+def separate(batch: Batch) -> list[Seen]:
+    """Return what a model reads of each row's first `images_asked` images; [] without images."""
+    if "image_rows" not in batch:
+        return []
+    sizes = batch["image_rows"]
+    ends = torch.cat([sizes.new_zeros((1, sizes.shape[1])), sizes.cumsum(0)]).tolist()
+    names = sorted(name for name in batch if name.startswith(SEEN))
+    found, first = [], 0
+    for count, asked in zip(
+        batch["image_counts"].tolist(), batch["images_asked"].tolist(), strict=True
+    ):
+        last = first + int(asked)
+        seen = {
+            name.removeprefix(SEEN): batch[name][ends[first][k] : ends[last][k]]
+            for k, name in enumerate(names)
+        }
+        found.append(seen if asked else {})
+        first += int(count)
+    return found

@@ -1,0 +1,431 @@
+"""Embeddings: vectors of texts, by which a query finds its passage among many."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.common.units import LOSS
+from lushan.configurable import configurable
+from lushan.data.demo import demo_corpus
+from lushan.data.fields import Fields, Number, Text
+from lushan.data.negatives import Negatives
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.metrics.rankings import ranking
+from lushan.models import dropout
+from lushan.models.backbone import Backbone
+from lushan.models.embedding import EmbeddingModel, contrastive_losses
+from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.tasks.base import Task
+from lushan.tasks.batches import Batch, Features, Limits, pad
+from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.exporting import tokenizer_for
+from lushan.text import bm25
+
+if TYPE_CHECKING:
+    from lushan.metrics.metric import Metric
+
+FOUND: Fields = {
+    "query": Text(names=("question", "anchor", "source", "sentence1")),
+    "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
+    "negatives": Negatives(),
+}
+"""Queries, the passage that each is to find, and others that it is not."""
+COMPARED = ("recall_1", "ndcg_10")
+"""Metrics that are computed of BM25, too."""
+USAGE = """\
+tokenizer, model = AutoTokenizer.from_pretrained("DIR"), AutoModel.from_pretrained("DIR")
+read = tokenizer({prefix}"How tall is the tower?", return_tensors="pt")
+states = model(**read).last_hidden_state
+vector = torch.nn.functional.normalize({pooled}, dim=-1)"""
+
+
+@configurable
+class Embedding(Task):
+    """Learn vectors of queries and passages with one encoder.
+
+    A query's loss is the cross-entropy of its passage among all passages of the global batch and
+    all hard negatives, whatever the devices and micro-batches. Passages that are a right one of the
+    query, in another row, are no negatives. Metrics rank all different passages of a split.
+
+    Args:
+        pooling: How hidden states become a vector: their mean, or that of the first token.
+        query_prefix: Written before each query, such as `query: ` for E5.
+        passage_prefix: Written before each passage.
+        temperature: Cosines are divided by it.
+        dims: Widths at which vectors are to be good when they are cut there (Matryoshka).
+        baseline: Evaluate BM25, too: `ndcg_10_bm25`; null does not.
+        metrics: More metrics, by name; of rankings of one's own.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    fields = FOUND
+    joint = True
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("passages", pa.list_(pa.int32())),
+            ("sizes", pa.list_(pa.int32())),
+            ("keys", pa.list_(pa.int64())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        pooling: Literal["mean", "cls"] = "mean",
+        query_prefix: str = "",
+        passage_prefix: str = "",
+        temperature: float = 0.05,
+        dims: list[int] | None = None,
+        baseline: Literal["bm25"] | None = "bm25",
+        metrics: dict[str, Any] | None = None,
+        monitor: str = "ndcg_10",
+    ) -> None:
+        if not temperature > 0:
+            raise UserError("must be above 0", key="task.temperature", value=temperature)
+        self.added = metrics or {}
+        self.pooling, self.temperature, self.dims = pooling, temperature, dims or []
+        self.prefixes = {"query": query_prefix, "passage": passage_prefix}
+        self.baseline, self.main_metric = baseline, monitor
+        self.labels: list[str] = []
+
+    @classmethod
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import retrieval
+
+        found = retrieval.metrics()
+        if node.get("baseline", "bm25"):
+            found |= {f"{name}_bm25": found[name] for name in COMPARED}
+        return found
+
+    def prepare(self, corpus: Corpus) -> None:
+        del corpus
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        del state
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "embedding", **self.prefixes}
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        return {
+            "query": Entry(Text(), "input"),
+            "gold": Entry(Text(), "gold"),
+            "predicted": Entry(Text(), "predicted"),
+            "rank": Entry(Number(), "detail"),
+            "score": Entry(Number(), "detail"),
+        }
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+    ) -> Features:
+        queries = rows["query"]
+        positives = rows.get("positive") or [None] * len(queries)
+        others = rows.get("negatives") or [[]] * len(queries)
+        passages = [
+            [*([] if positive is None else [positive]), *(several or [])]
+            for positive, several in zip(positives, others, strict=True)
+        ]
+        read = require_tokenizer(processor)
+        asked, cut = _tokens(read, queries, self.prefixes["query"], limits)
+        flat = [text for several in passages for text in several]
+        found, shortened = _tokens(read, flat, self.prefixes["passage"], limits)
+        features: Features = {field.name: [] for field in self.schema}
+        start = 0
+        for row, (query, several) in enumerate(zip(queries, passages, strict=True)):
+            end = start + len(several)
+            sizes = [len(ids) for ids in found[start:end]]
+            features["input_ids"].append(asked[row])
+            features["passages"].append([i for ids in found[start:end] for i in ids])
+            features["sizes"].append(sizes)
+            features["keys"].append([key_of(text) for text in (query, *several)])
+            features["length"].append(len(asked[row]) + sum(sizes))
+            features["targets"].append(1)
+            features["example"].append(first + row)
+            features["cut"].append(cut[row] + sum(shortened[start:end]))
+            start = end
+        return features
+
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        parts = [
+            np.split(row["passages"], np.cumsum(row["sizes"])[:-1]) if len(row["sizes"]) else []
+            for row in rows
+        ]
+        # Right passages first, each at the place of its query; then all negatives.
+        order = [(row, 0) for row, several in enumerate(parts) if several]
+        order += [(row, i) for row, several in enumerate(parts) for i in range(1, len(several))]
+        keys = [int(rows[row]["keys"][i + 1]) for row, i in order]
+        return {
+            **_padded([row["input_ids"] for row in rows], self.pad_id, ""),
+            **_padded([parts[row][i] for row, i in order], self.pad_id, "passage_"),
+            "query_key": torch.tensor([int(row["keys"][0]) for row in rows]),
+            "passage_key": torch.tensor(keys, dtype=torch.long),
+            "owner": torch.tensor([row for row, _ in order], dtype=torch.long),
+            "part": torch.tensor([i for _, i in order], dtype=torch.long),
+            "example": torch.tensor([int(row["example"]) for row in rows]),
+        }
+
+    # Model
+
+    def build(self, encoder: Backbone) -> nn.Module:
+        if any(not 0 < width <= encoder.width for width in self.dims):
+            raise UserError(
+                f"vectors have {encoder.width} numbers", key="task.dims", value=self.dims
+            )
+        return EmbeddingModel(encoder, self.pooling)
+
+    def _vectors(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the vectors of queries (B, H) and of passages (P, H)."""
+        queries = model(batch["input_ids"], batch["attention_mask"])
+        if not len(batch["passage_key"]):
+            return queries, queries[:0]
+        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist()):
+            passages = model(batch["passage_input_ids"], batch["passage_attention_mask"])
+        return queries, passages
+
+    def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return self._named(*self._vectors(model, batch), batch)
+
+    def _named(self, queries: Tensor, passages: Tensor, batch: Batch) -> dict[str, Tensor]:
+        count, keys = len(queries), batch["passage_key"]
+        return {
+            "query": queries,
+            "positive": passages[:count],
+            "negative": passages[count:],
+            "query_key": batch["query_key"],
+            "positive_key": keys[:count],
+            "negative_key": keys[count:],
+        }
+
+    def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
+        asked, own = vectors["query_key"], vectors["positive_key"]
+        keys = torch.cat([own, vectors["negative_key"]])
+        hidden = keys == own[:, None]  # (N, C): the same text
+        hidden[:, : len(own)] |= asked == asked[:, None]  # an answer to the same query
+        hidden.fill_diagonal_(False)
+        return contrastive_losses(
+            vectors["query"],
+            torch.cat([vectors["positive"], vectors["negative"]]),
+            hidden,
+            temperature=self.temperature,
+            dims=self.dims,
+        )
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self.joint_losses(self.vectors(model, batch)).sum()
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        queries, passages = self._vectors(model, batch)
+        one, other = queries.cpu().numpy(), passages.cpu().numpy()
+        records: Records = [
+            {"example": example, "vector": one[row], "passages": []}
+            for row, example in enumerate(batch["example"].tolist())
+        ]
+        keys = batch["passage_key"].tolist()
+        for owner, key, vector in zip(batch["owner"].tolist(), keys, other, strict=True):
+            records[owner]["passages"].append((key, vector))
+        if not keys:
+            return queries.new_zeros(()), records
+        # Among the batch alone: `evaluate` gives the loss among all passages of the split.
+        return self.joint_losses(self._named(queries, passages, batch)).sum(), records
+
+    # Evaluation
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        ids = table.column("id").to_pylist()
+        ordered = sorted(records, key=lambda record: record["example"])
+        vectors = _unit(np.stack([r["vector"] for r in ordered])) if ordered else np.zeros((0, 1))
+        if "positive" not in table.column_names:
+            pairs = zip(ids, vectors.tolist(), strict=True)
+            return [{"id": name, "vector": vector} for name, vector in pairs]
+        known = {key: vector for record in records for key, vector in record["passages"]}
+        documents, right = passages_of(table)
+        found = _unit(np.stack([known[key_of(text)] for text in documents]))
+        joined: Records = []
+        for start in range(0, len(ids), 1024):
+            scores = vectors[start : start + 1024] @ found.T  # (N, D)
+            losses = self._losses(scores, right[start : start + 1024])
+            for row, own in enumerate(ranking(scores, right[start : start + 1024])):
+                best = int(scores[row].argmax())
+                joined.append(
+                    {
+                        "id": ids[start + row],
+                        "predicted": documents[best],
+                        "score": float(scores[row, best]),
+                        "rank": min(own),
+                        "ranks": own,
+                        "loss": float(losses[row]),
+                    }
+                )
+        return joined
+
+    def _losses(self, scores: NDArray[Any], right: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return the loss of each row: of its own passage among all that are not right, too."""
+        logits = scores.astype(np.float64) / self.temperature
+        first = np.array([own[0] for own in right])
+        for row, own in enumerate(right):
+            logits[row, [d for d in own if d != first[row]]] = -np.inf
+        top = logits.max(1)
+        total = top + np.log(np.exp(logits - top[:, None]).sum(1))
+        return total - logits[np.arange(len(first)), first]
+
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        names = ("id", "vector", "predicted", "score")
+        queries = table.column("query").to_pylist()
+        return [
+            {"id": row["id"], "query": query} | {n: row[n] for n in names[1:] if n in row}
+            for row, query in zip(joined, queries, strict=True)
+        ]
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        joined = self.join(table, records)
+        result = Evaluation({})
+        ranks = [row["ranks"] for row in joined]
+        result.add(self._measured(ranks, full=full, records=joined))
+        result.metrics["loss"] = float(np.mean([row["loss"] for row in joined]))
+        result.measures["loss"] = LOSS
+        if full:
+            if self.baseline:
+                documents, right = passages_of(table)
+                scores = bm25.fit(documents).scores(table.column("query").to_pylist())
+                found = self._measured(ranking(scores, right), full=True)
+                result.add(found.renamed({name: f"{name}_bm25" for name in COMPARED}))
+            gold = table.column("positive").to_pylist()
+            names = ("predicted", "rank", "score")
+            result.records = [
+                {"id": row["id"], "query": query, "gold": text} | {n: row[n] for n in names}
+                for row, query, text in zip(
+                    joined, table.column("query").to_pylist(), gold, strict=True
+                )
+            ]
+        return result
+
+    def _measured(self, ranks: Sequence[Sequence[int]], **options: Any) -> Any:
+        from lushan.metrics.families import retrieval
+
+        return self.measured(retrieval.metrics(), ranks, ranks, **options)
+
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        whole: Any = trained.whole
+        tokenizer = tokenizer_for(trained, trained.max_length)
+        cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
+
+        def ask(model: Any, read: Any, text: str) -> Tensor:
+            inputs = read(self.prefixes["query"] + text, **cut)
+            states = model(**inputs).last_hidden_state
+            return whole.pooler(states, inputs["attention_mask"])
+
+        pooled = "states.mean(1)" if self.pooling == "mean" else "states[:, 0]"
+        prefix = repr(self.prefixes["query"]) + " + " if self.prefixes["query"] else ""
+        return ExportSpec(
+            model=trained.plain,
+            processor=tokenizer,
+            auto_class="AutoModel",
+            usage=USAGE.format(prefix=prefix, pooled=pooled),
+            examples=TEXTS,
+            ask=ask,
+            expected=[self._expected(whole, trained, text) for text in TEXTS],
+            notes=[
+                f"A vector is the {self.pooling} of the hidden states; queries begin with "
+                f"{self.prefixes['query']!r}, passages with {self.prefixes['passage']!r}.",
+                f"A text is cut at {trained.max_length} tokens.",
+            ],
+        )
+
+    def _expected(self, whole: Any, trained: TrainedModel, text: str) -> Tensor:
+        limits = Limits(trained.max_length)
+        features = self.encode({"query": [text]}, 0, trained.processor, limits)
+        batch = self.collate([{name: np.asarray(v[0]) for name, v in features.items()}])
+        return cast(Tensor, whole(batch["input_ids"], batch["attention_mask"]))
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        pairs = [
+            ("where is the lake", "a lake lies north"),
+            ("庐山在哪里", "庐山在九江"),
+            ("what is red", "the barn has that colour"),
+            ("who sings", "birds do"),
+            ("where is the sea", "a sea lies south"),
+            ("who sings", "and so do people"),
+        ]
+        queries, positives = zip(*pairs, strict=True)
+        columns = {"query": queries, "positive": positives}
+        return demo_corpus({n: cls.fields[n] for n in columns}, columns)
+
+
+def key_of(text: str) -> int:
+    """Return a number that texts which are the same share."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def passages_of(table: pa.Table) -> tuple[list[str], list[list[int]]]:
+    """Return the different passages of a split, and the numbers of each query's right ones.
+
+    Args:
+        table: With `query` and `positive`; passages that stand under `negatives` are among them.
+    """
+    queries, positives = (table.column(n).to_pylist() for n in ("query", "positive"))
+    numbers: dict[str, int] = {}
+    own = [numbers.setdefault(text, len(numbers)) for text in positives]
+    if "negatives" in table.column_names:
+        for several in table.column("negatives").to_pylist():
+            for text in several or ():
+                numbers.setdefault(text, len(numbers))
+    of_query: dict[str, dict[int, None]] = {}
+    for query, number in zip(queries, own, strict=True):
+        of_query.setdefault(query, {})[number] = None
+    right = [
+        [number, *(n for n in of_query[query] if n != number)]
+        for query, number in zip(queries, own, strict=True)
+    ]
+    return list(numbers), right
+
+
+def _tokens(
+    tokenizer: Any, texts: Sequence[str], prefix: str, limits: Limits
+) -> tuple[list[list[int]], list[int]]:
+    """Return the tokens of texts, truncated, and whether each was."""
+    if not texts:
+        return [], []
+    whole = tokenizer([prefix + text for text in texts])["input_ids"]
+    cut = [int(len(ids) > limits.max_length) for ids in whole]
+    if any(cut):
+        most = {"truncation": True, "max_length": limits.max_length}
+        whole = tokenizer([prefix + text for text in texts], **most)["input_ids"]
+    return whole, cut
+
+
+def _padded(rows: list[Any], pad_id: int, name: str) -> Batch:
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+    ids = pad(rows, pad_id)
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    return {f"{name}input_ids": ids, f"{name}attention_mask": mask}
+
+
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    vectors = vectors.astype(np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,65 @@
+"""Images in features: kept encoded or by their paths, and decoded each time they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lushan.data.references import kept, restored
+from lushan.tasks.batches import Features
+from lushan.vision import images, processors
+from lushan.vision.augment import Augment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: Any) -> Features:
+    """Return the columns `image` (as `references.kept`) and `is_path` of images of a corpus.
+
+    Args:
+        values: As `lushan.data.fields.Image` has them.
+        ids: Of their rows, for errors.
+        processor: Will read them.
+
+    Raises:
+        UserError: An image cannot be decoded, or becomes too large.
+    """
+    found: Features = {"image": [], "is_path": []}
+    for value, name in zip(values, ids, strict=True):
+        # or refuse it now
+        processors.require_fits(decoded(value, name), processor, value["path"] or str(name))
+        found["image"].append(np.frombuffer(kept(value), np.uint8))
+        found["is_path"].append(int(bool(value["path"])))
+    return found
+
+
+def decoded(value: Mapping[str, Any], name: object) -> Picture:
+    """Decode an image of a corpus.
+
+    Args:
+        value: As `lushan.data.fields.Image` has it.
+        name: Of its row, for errors.
+    """
+    path = value["path"]
+    return images.decode(value["bytes"] or images.read_bytes(path), path or str(name))
+
+
+def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None) -> list[Any]:
+    """Decode the images of features, and change each as the seed and its index say.
+
+    Args:
+        rows: Features with the columns of `references`, and their `index`.
+        seed: Of this epoch.
+        augment: What changes them; None changes nothing.
+    """
+    found = []
+    for row in rows:
+        image = restored(row["image"].tobytes(), is_path=bool(row["is_path"]))
+        picture = decoded(image, f"of example {int(row['example'])}")
+        if augment is not None:
+            picture = augment(picture, np.random.default_rng([seed, int(row["index"])]))
+        found.append(picture)
+    return found

@@ -1,0 +1,156 @@
+"""Contents of messages in typed parts, texts and images, as processors of transformers take them.
+
+A part is `{"type": "text", "text": ...}` or `{"type": "image"}` with the image, an entry of
+`references`: `path` and `bytes`. Files name an image by `image`, `path` or `url`, or write a mark
+`<image>` in a text and the image beside the messages (ShareGPT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+MARK = "<image>"
+"""What stands in a text for an image that is kept beside the messages."""
+Part = Mapping[str, Any]
+Resolve = Callable[[object], Mapping[str, Any]]
+"""Gives `path` and `bytes` of an image that a file names."""
+TOKENS = "tokens"
+"""The entry of an image's part with the ids of the tokens that stand for it in a text."""
+_IMAGES = ("image", "image_url")
+_NAMES = ("image", "bytes", "path", "url", "image_url")
+
+
+class Found(dict[str, Any]):
+    """The part of an image that is there: never what a file says, but what was found for it."""
+
+
+class Parts(tuple[Part, ...]):
+    """A content of which some parts are images."""
+
+
+class BadPart(ValueError):
+    """A part of a content that is none; states why."""
+
+
+def text(content: str) -> Part:
+    """Return the part of a text."""
+    return {"type": "text", "text": content}
+
+
+def image(reference: Mapping[str, Any]) -> Part:
+    """Return the part of an image."""
+    return Found(type="image", path=reference["path"], bytes=reference["bytes"])
+
+
+def form_of(content: Sequence[Part]) -> list[Part]:
+    """Return parts that say of an image only that it stands there."""
+    return [{"type": "image"} if is_image(part) else part for part in content]
+
+
+def is_image(part: Part) -> bool:
+    """Return whether a part is an image."""
+    return part.get("type") == "image"
+
+
+def images_of(content: object) -> list[Part]:
+    """Return the images of a content; none where it is a text."""
+    return [part for part in content if is_image(part)] if isinstance(content, list | tuple) else []
+
+
+def text_of(content: object) -> str:
+    """Return the texts of a content, end to end."""
+    if not isinstance(content, list | tuple):
+        return str(content or "")
+    return "".join(part["text"] for part in content if not is_image(part))
+
+
+def are_parts(content: object, *, known: bool = False) -> bool:
+    """Return whether a content is written as a list of parts.
+
+    Args:
+        content: Of a message.
+        known: Whether parts of other types make it something else, as what a tool has returned.
+    """
+    if not isinstance(content, list | tuple) or not content:
+        return False
+    if not all(isinstance(part, Mapping) and "type" in part for part in content):
+        return False
+    return not known or all(part["type"] in ("text", *_IMAGES) for part in content)
+
+
+def read(content: Sequence[Part], resolve: Resolve) -> str | Parts:
+    """Return a content's parts in one form; one text, where all of them are texts.
+
+    Args:
+        content: As `are_parts` knows it.
+        resolve: Finds images.
+
+    Raises:
+        BadPart: A part is neither a text nor an image.
+        UserError: An image is not there.
+    """
+    found = [_read(part, resolve) for part in content]
+    return Parts(found) if images_of(found) else text_of(found)
+
+
+def _read(part: Part, resolve: Resolve) -> Part:
+    if isinstance(part, Found):
+        return part
+    kind = part["type"]
+    if kind == "text":
+        if not isinstance(part.get("text"), str):
+            raise BadPart("a part of the type text holds no text")
+        return text(part["text"])
+    if kind not in _IMAGES:
+        raise BadPart(f"parts are texts and images, and this is of the type {kind!r}")
+    named = [name for name in _NAMES if part.get(name) not in (None, "")]
+    if len(named) != 1:
+        what = f"has {' and '.join(named)}" if named else "names no file"
+        raise BadPart(f"a part of the type image {what}: one of image, path or url names it")
+    value = part[named[0]]
+    if isinstance(value, Mapping) and isinstance(value.get("url"), str):  # as OpenAI's clients do
+        value = value["url"]
+    return image(resolve(_local(value) if isinstance(value, str) else value))
+
+
+def _local(name: str) -> str:
+    """Return the path of a file that a URL names.
+
+    Raises:
+        BadPart: It lies on another machine, or holds the image itself.
+    """
+    scheme = name.partition(":")[0].lower() if ":" in name else ""
+    if scheme == "file":
+        return unquote(urlsplit(name).path)
+    if scheme in ("http", "https", "ftp", "s3", "data"):
+        raise BadPart(f"an image is read from a file, and this is a URL of {scheme}: {name[:60]}")
+    return name
+
+
+def placed(texts: Sequence[str], images: Sequence[Part]) -> list[str | Parts]:
+    """Return contents with images where the marks are.
+
+    Args:
+        texts: Contents, with marks.
+        images: As many as marks.
+
+    Raises:
+        BadPart: They are more, or fewer.
+    """
+    marks = sum(content.count(MARK) for content in texts)
+    if marks != len(images):
+        raise BadPart(f"there are {marks} marks {MARK} and {len(images)} images")
+    left = iter(images)
+    return [_at_marks(content, left) if MARK in content else content for content in texts]
+
+
+def _at_marks(content: str, left: Iterator[Part]) -> Parts:
+    first, *rest = content.split(MARK)
+    found = [text(first)] if first else []
+    for piece in rest:
+        found.append(next(left))
+        if piece:
+            found.append(text(piece))
+    return Parts(found)

@@ -1,0 +1,183 @@
+"""Indexes through the command line: built, searched, evaluated, joined, and refused if damaged."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.conftest import trained
+
+from lushan.errors import UserError
+from lushan.retrieval import index, search
+
+ROWS = [
+    {"id": "a", "text": "the lake lies north of the mill", "asked": "where is the lake"},
+    {"id": "b", "text": "庐山在九江，很高。", "asked": "庐山在哪里"},
+    {"id": "c", "text": "a barn is red", "asked": "what is red"},
+    {"id": "d", "text": "the lake lies north of the mill", "asked": "what lies north"},
+    {"id": "e", "text": " ", "asked": "nothing"},
+]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def built(corpus, tmp_path, cli_inside):
+    done = cli_inside("index", "build", str(corpus), "--model", "bm25", "--output", "words")
+    assert done.code == 0, done.err
+    assert "words: 3 documents, bm25" in done.out
+    assert "1 of 5 rows hold the text of an earlier one" in done.err
+    assert "1 rows are blank" in done.err
+    return tmp_path / "words"
+
+
+def test_a_query_finds_its_document(built, cli_inside):
+    done = cli_inside("search", "words", "庐山", "--top-k", "2", "--json")
+    assert [hit["id"] for hit in json.loads(done.out)] == ["b", "a"]
+    done = cli_inside("search", "words", "where is the lake")
+    assert done.out.splitlines()[0].split()[1] == "a"
+
+
+def test_queries_of_a_file_are_answered_or_evaluated(built, corpus, tmp_path, cli_inside):
+    questions = tmp_path / "questions.txt"
+    questions.write_text("red barn\n庐山\n", encoding="utf-8")
+    done = cli_inside("search", "words", "--input", str(questions), "--top-k", "1")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [(row["query"], row["hits"][0]["id"]) for row in rows] == [
+        ("red barn", "c"),
+        ("庐山", "b"),
+    ]
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:4]), encoding="utf-8")
+    options = ["--input", str(asked), "--query", "asked", "--relevant", "text"]
+    done = cli_inside("search", "words", *options, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["bm25"]["recall_10"] == 1.0
+    done = cli_inside("search", "words", *options)
+    assert "4 queries, 3 documents" in done.out
+    assert "ndcg_10" in done.out
+
+
+def run_of(tmp_path):
+    rows = [{"query": row["asked"], "positive": row["text"]} for row in ROWS[:3]] * 3
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    names = [f"data.{split}={file}" for split in ("train", "validation", "test")]
+    options = ["task.pooling=cls", "task.query_prefix='query: '", "data.max_length=24"]
+    return trained(tmp_path, "task=embedding", "data=jsonl", *names, *options)
+
+
+def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, cli_inside):
+    run = run_of(tmp_path)
+    make = ["index", "build", str(corpus), "--model", str(run), "--output", "vectors"]
+    assert cli_inside(*make).code == 0
+    done = cli_inside("search", "vectors", "what is red", "--json")
+    assert len(json.loads(done.out)) == 3
+    refused = cli_inside(*make, "--pooling", "mean")
+    assert (refused.code, "the run has its own" in refused.err) == (2, True)
+    for fusion in ("zscore", "rrf"):
+        done = cli_inside("search", "words", "vectors", "庐山", "--fusion", fusion, "--json")
+        assert len(json.loads(done.out)) == 3, done.err
+    options = ["--input", str(corpus), "--query", "asked", "--relevant", "text"]
+    corpus.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:4]), encoding="utf-8")
+    done = cli_inside("search", "words", "vectors", *options)
+    assert "ndcg_10 of fused against bm25: " in done.out
+    assert "p = " in done.out
+    # The vectors are those of the run's own evaluation.
+    opened = index.open_index(tmp_path / "vectors", [])
+    assert np.linalg.norm(opened.scorer.vectors, axis=1) == pytest.approx(1, abs=1e-4)
+    assert opened.scorer.embedder.prefixes["query"] == "query: "
+
+
+def test_another_model_in_its_place_is_noticed(corpus, tmp_path, cli_inside):
+    run = run_of(tmp_path)
+    cli_inside("index", "build", str(corpus), "--model", str(run), "--output", "vectors")
+    vectors = np.load(tmp_path / "vectors/vectors.npy")
+    index._write(
+        tmp_path / "vectors",
+        {
+            name: (tmp_path / "vectors" / name).read_bytes()
+            if name != index.VECTORS
+            else _npy(-vectors)
+            for name in (index.DOCUMENTS, index.VECTORS)
+        },
+        {"model": str(run), "options": {}, "count": 3},
+    )
+    done = cli_inside("search", "vectors", "x")
+    assert done.code == 2
+    assert "is not the model that the index was built with" in done.err
+
+
+def _npy(array):
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
+    for name in ("documents.jsonl", "weights.npz", "terms.json"):
+        content = (built / name).read_bytes()
+        (built / name).write_bytes(content[:-2] + b"??")
+        done = cli_inside("search", "words", "x")
+        assert done.code == 2
+        assert f"{name}: a file of the index is damaged" in done.err
+        (built / name).write_bytes(content)
+    settings = json.loads((built / "index.json").read_text())
+    settings["files"]["../x"] = "0"
+    (built / "index.json").write_text(json.dumps(settings))
+    assert "an index has no such file" in cli_inside("search", "words", "x").err
+    (built / "index.json").write_text("{")
+    assert cli_inside("search", "words", "x").code == 2
+
+
+BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("search", "nowhere", "x"), "this is no index"),
+        (("search", "words"), "an index and a query are needed"),
+        (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
+        (("search", "words", "x", "--relevant", "text"), "goes with --input"),
+        (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
+        (("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."), "and no index"),
+        (
+            (*BUILD, "--text", "b"),
+            "b",
+        ),
+        (
+            (*BUILD, "--pooling", "cls"),
+            "bm25 has none",
+        ),
+    ],
+)
+def test_a_mistake_is_explained(built, cli_inside, arguments, message):
+    done = cli_inside(*arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_scores_are_joined_by_rank_or_by_deviation():
+    one, other = np.array([[3.0, 2.0, 1.0]]), np.array([[0.0, 10.0, 5.0]])
+    assert search.fused([one], "rrf") is one
+    ranks = search.fused([one, other], "rrf")
+    assert ranks[0] == pytest.approx([1 / 61 + 1 / 63, 1 / 62 + 1 / 61, 1 / 63 + 1 / 62])
+    scores = [(p - p.mean()) / p.std() for p in (one, other)]
+    assert np.allclose(search.fused([one, other], "zscore"), scores[0] + scores[1])
+    assert np.allclose(search.fused([one, np.ones((1, 3))], "zscore"), scores[0])
+
+
+def test_indexes_of_different_corpora_are_not_joined(built, tmp_path):
+    notes = []
+    options = {"model": "bm25", "options": {}, "notes": notes}
+    index.build(["1"], ["another"], tmp_path / "other", **options)
+    opened = [index.open_index(tmp_path / name, notes) for name in ("words", "other")]
+    with pytest.raises(UserError, match="these documents are not those of"):
+        search.require_same_documents(opened)

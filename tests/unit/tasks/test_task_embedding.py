@@ -1,0 +1,164 @@
+"""Embeddings: what counts as a negative, how a step is shared out, and what a run reports."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import trained
+from tests.contract.test_tasks import parts
+from tests.helpers import command
+from torch.nn import functional as F
+
+from lushan.models.embedding import contrastive_losses
+from lushan.tasks.embedding import Embedding, key_of, passages_of
+
+
+def vectors(queries, positives, negatives=(), width=4):
+    made = torch.Generator().manual_seed(0)
+    draw = [torch.randn(len(x), width, generator=made) for x in (queries, positives, negatives)]
+    keys = [torch.tensor([key_of(t) for t in x], dtype=torch.long) for x in (queries, positives)]
+    return {
+        "query": draw[0],
+        "positive": draw[1],
+        "negative": draw[2],
+        "query_key": keys[0],
+        "positive_key": keys[1],
+        "negative_key": torch.tensor([key_of(t) for t in negatives], dtype=torch.long),
+    }
+
+
+def expected(found, row, candidates):
+    """The cross-entropy of a row's own passage, the first of its candidates."""
+    scores = F.cosine_similarity(found["query"][row][None], torch.stack(candidates)) / 0.05
+    return float(-scores.log_softmax(0)[0])
+
+
+def test_all_other_passages_and_negatives_are_candidates():
+    found = vectors("abc", "xyz", "vw")
+    losses = Embedding().joint_losses(found)
+    others = [*found["positive"][1:], *found["negative"]]
+    assert float(losses[0]) == pytest.approx(expected(found, 0, [found["positive"][0], *others]))
+
+
+def test_what_is_right_for_a_query_is_no_negative_of_it():
+    """The same passage in another row or among negatives, and another answer to the query."""
+    found = vectors("aba", "xxz", "xv")
+    losses = Embedding().joint_losses(found)
+    positive, negative = found["positive"], found["negative"]
+    assert float(losses[0]) == pytest.approx(expected(found, 0, [positive[0], negative[1]]))
+    assert float(losses[1]) == pytest.approx(
+        expected(found, 1, [positive[1], positive[2], negative[1]])
+    )
+
+
+def test_vectors_are_learned_at_several_widths():
+    made = torch.Generator().manual_seed(1)
+    queries, passages = (torch.randn(3, 8, generator=made) for _ in range(2))
+    none = torch.zeros(3, 3, dtype=torch.bool)
+    losses = [
+        contrastive_losses(queries[:, :w], passages[:, :w], none, temperature=0.1) for w in (2, 8)
+    ]
+    both = contrastive_losses(queries, passages, none, temperature=0.1, dims=[2, 8])
+    torch.testing.assert_close(both, torch.stack(losses).mean(0))
+
+
+def test_negatives_are_read_and_ranked():
+    made, tokenizer, *_ = parts("embedding", None)
+    rows = {"query": ["a", "b"], "positive": ["x", "y"], "negatives": [["v w", "u"], None]}
+    from lushan.tasks.batches import Limits
+
+    features = made.encode(rows, 0, tokenizer, Limits(16))
+    assert [len(sizes) for sizes in features["sizes"]] == [3, 1]
+    batch = made.collate(
+        [{name: np.asarray(v[row]) for name, v in features.items()} for row in range(2)]
+    )
+    assert batch["owner"].tolist() == [0, 1, 0, 0]
+    keys = [key_of(text) for text in ("x", "y", "v w", "u")]
+    assert batch["passage_key"].tolist() == keys
+
+
+def test_right_passages_are_all_those_of_a_query():
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            "query": ["a", "b", "a"],
+            "positive": ["x", "y", "z"],
+            "negatives": [["u", "y"], None, []],
+        }
+    )
+    documents, right = passages_of(table)
+    assert documents == ["x", "y", "z", "u"]
+    assert right == [[0, 2], [1], [2, 0]]
+
+
+def write(path, count):
+    rows = [
+        {
+            "question": f"what is thing {i % 7}",
+            "passage": f"thing {i % 7} is number {i}",
+            "negatives": [f"no thing has number {j}" for j in range(i % 3)],
+        }
+        for i in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def lines(folder, *more):
+    return [
+        *("task=embedding", "data=jsonl"),
+        f"data.train={write(folder / 'train.jsonl', 24)}",
+        f"data.validation={write(folder / 'validation.jsonl', 9)}",
+        f"data.test={write(folder / 'test.jsonl', 9)}",
+        *more,
+    ]
+
+
+EXACT = ["trainer.precision=64-true", "trainer.max_epochs=2", "task.pooling=cls"]
+"""With dropout: what is dropped of a text is the same in any batch."""
+
+
+def weights_of(run):
+    from lushan.checkpoint.weights import load_weights
+
+    return load_weights(run / "checkpoints" / "best")
+
+
+def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
+    same = [*lines(tmp_path), *EXACT]
+    one = trained(tmp_path, *same, "name=one", "data.micro_tokens=null")
+    two = trained(tmp_path, *same, "name=two", "data.micro_tokens=40")
+    first, second = weights_of(one), weights_of(two)
+    assert max(float((first[n].double() - second[n].double()).abs().max()) for n in first) < 1e-9
+    result = json.loads((one / "result.json").read_text(encoding="utf-8"))
+    named = {"test/ndcg_10", "test/recall_1_bm25", "test/ndcg_10_bm25", "test/loss"}
+    assert named <= set(result["metrics"])
+    assert any("test" in note and "train" in note for note in result["notes"]), (
+        "queries of the test split stand in training, too"
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    same = [*command.SMALL, *lines(tmp_path), *EXACT]
+    one, two = (
+        command.cli("train", *same, f"name=on{ranks}", *more, cwd=tmp_path, ranks=ranks)
+        for ranks, more in ((0, ()), (1, ("trainer=ddp_sim", "data.micro_tokens=60")))
+    )
+    assert (one.code, two.code) == (0, 0), two.err
+    first, second = weights_of(one.folder), weights_of(two.folder)
+    assert max(float((first[n].double() - second[n].double()).abs().max()) for n in first) < 1e-9
+    for name, value in one.result["metrics"].items():
+        assert two.result["metrics"][name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_queries_are_predicted_as_vectors(tmp_path, cli_inside):
+    run = trained(tmp_path, *lines(tmp_path), "task.query_prefix='query: '")
+    (tmp_path / "new.jsonl").write_text('{"question": "what is thing 3"}\n', encoding="utf-8")
+    done = cli_inside("predict", str(run), "--input", str(tmp_path / "new.jsonl"))
+    assert done.code == 0, done.err
+    (row,) = [json.loads(line) for line in done.out.splitlines()]
+    assert row["query"] == "what is thing 3"
+    assert np.linalg.norm(row["vector"]) == pytest.approx(1, abs=1e-4)
