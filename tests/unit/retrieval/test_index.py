@@ -62,6 +62,19 @@ def test_queries_of_a_file_are_answered_or_evaluated(built, corpus, tmp_path, cl
     assert "ndcg_10" in done.out
 
 
+def test_negatives_are_the_best_documents_that_are_not_right(built, tmp_path, cli_inside):
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:3]), encoding="utf-8")
+    options = ["--input", str(asked), "--query", "asked", "--relevant", "id"]
+    done = cli_inside("search", "words", *options, "--negatives", "1", "--output", "pairs.jsonl")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [row["positive"] for row in rows] == [row["text"] for row in ROWS[:3]]
+    assert rows[0]["negatives"] == [ROWS[2]["text"]], "it shares a word with the query"
+    assert all(len(row["negatives"]) == 1 for row in rows)
+    assert all(row["positive"] not in row["negatives"] for row in rows)
+
+
 def run_of(tmp_path):
     rows = [{"query": row["asked"], "positive": row["text"]} for row in ROWS[:3]] * 3
     file = tmp_path / "pairs.jsonl"
@@ -146,6 +159,7 @@ BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
         (("search", "words"), "an index and a query are needed"),
         (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
         (("search", "words", "x", "--relevant", "text"), "goes with --input"),
+        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
         (("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."), "and no index"),
         (
