@@ -87,6 +87,9 @@ ROWS = {
     76: "arguments of permitted targets that write outside, or fetch code",
     77: "streams that are closed or full, odd encodings and variables",
     78: "chat templates that fail",
+    79: "repositories whose settings name programs",
+    80: "images, archives of them and image processors that do harm, or that change",
+    81: "exported folders to which files were added",
 }
 """Number to fault; 47 to 50 are of a server."""
 

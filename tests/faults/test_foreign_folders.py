@@ -321,6 +321,28 @@ def test_settings_name_a_file_elsewhere(file, name, model) -> None:
     is_refused(model, file, value)
 
 
+@pytest.mark.parametrize("name", ["vocab", "merges", "whatever"])
+def test_settings_name_a_file_elsewhere_under_any_key(name, model) -> None:
+    value = str(model.parent / "private" / "tokenizer.json")
+    edit(model / "tokenizer_config.json", lambda c: c.update({name: [{"a": value}]}))
+    is_refused(model, "tokenizer_config.json", value)
+
+
+@pytest.mark.parametrize("first", ["x" * 5000, "\ud800", "a\0b"], ids=["long", "surrogate", "null"])
+def test_a_text_that_is_no_name_hides_no_other(first, model) -> None:
+    more = {"a_file": first, "vocab_file": "../private/tokenizer.json"}
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(more | json.loads(path.read_text())))
+    is_refused(model, path.name, more["vocab_file"])
+
+
+def test_so_do_those_of_a_part(model) -> None:
+    (model / "part").mkdir()
+    (model / "part" / "tokenizer_config.json").write_text('{"vocab_file": "../../private/x"}')
+    (model.parent / "private" / "x").touch()
+    is_refused(model, "part/tokenizer_config.json", "../../private/x")
+
+
 def test_settings_name_what_was_on_another_machine(model) -> None:
     edit(model / "config.json", lambda c: c.update(_name_or_path="/home/else/where"))
     gone = {"special_tokens_map_file": "/root/.cache/gone", "name_or_path": "../private"}
@@ -354,3 +376,47 @@ def test_a_run_that_lacks_a_part_is_not_looked_for_on_the_hub(tmp_path, monkeypa
         with pytest.raises(UserError, match=r"no such folder|the file is missing"):
             read(Path("owner"))
     assert not asked
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"dataset_info": {"features": 3}},
+        {"dataset_info": {"features": [3]}},
+        {"dataset_info": {"features": [{"dtype": "string"}]}},
+        {"dataset_info": {"features": [{"name": "text", "_type": "Path"}]}},
+        {"dataset_info": {"splits": 3}},
+        {"dataset_info": [3]},
+        {"configs": [3]},
+        {"configs": [{"config_name": 3, "data_files": "x.jsonl"}]},
+        {"configs": [{"config_name": "default", "data_files": "x.jsonl", "version": 3}]},
+        {"configs": [{"config_name": "default", "data_files": "x.jsonl", "encoding": "none"}]},
+    ],
+)
+def test_a_readme_with_a_head_of_another_shape(source, head, place) -> None:
+    (place / "README.md").write_text(f"---\n{json.dumps(head)}\n---\n")
+    with pytest.raises(UserError):
+        source(place).read()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("dataset_info.json", {"features": 3}),
+        ("dataset_info.json", {"features": {"text": {"_type": "json"}}}),
+        ("dataset_info.json", None),
+        ("state.json", {"_format_columns": 3}),
+        ("state.json", {"_format_kwargs": {"a": 1}}),
+        ("state.json", {"_split": 3}),
+    ],
+)
+def test_a_saved_set_of_another_shape(source, name, changed, tmp_path) -> None:
+    part = datasets.Dataset.from_dict({"text": ["a", "b"], "label": ["x", "y"]})
+    datasets.DatasetDict({"train": part}).save_to_disk(str(tmp_path / "saved"))
+    path = tmp_path / "saved" / "train" / name
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps([] if changed is None else content | changed))
+    with pytest.raises(UserError):
+        source(tmp_path / "saved").read()

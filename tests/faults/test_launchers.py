@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch.distributed.run
 
 from lushan.run.folder import RunFolder
-from tests.helpers import command
+from tests.helpers import command, forked
 
 pytestmark = pytest.mark.slow
 
@@ -46,11 +47,11 @@ def ended(processes, timeout=300):
     deadline = time.monotonic() + timeout
     with ThreadPoolExecutor(len(processes)) as readers:
         outputs = [readers.submit(process.communicate) for process in processes]
-        while time.monotonic() < deadline and any(p.poll() is None for p in processes):
-            if any(p.poll() for p in processes):
+        while time.monotonic() < deadline and not all(output.done() for output in outputs):
+            if any(p.returncode for p in processes):
                 deadline = min(deadline, time.monotonic() + 20)
             time.sleep(0.1)
-        for process in (p for p in processes if p.poll() is None):
+        for process in (p for p, o in zip(processes, outputs, strict=True) if not o.done()):
             for one in psutil.Process(process.pid).children(recursive=True):
                 one.kill()  # they hold the pipe
             process.kill()
@@ -59,14 +60,15 @@ def ended(processes, timeout=300):
     return texts
 
 
-def started(words, cwd, **variables):
-    return subprocess.Popen(
-        list(map(str, words)),
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+def torchrun(*words, more, cwd, ranks):
+    """An agent, whose ranks are forked like itself: `test_two_hosts` has those of the shell."""
+    return forked.Command(
+        list(map(str, [*words, "-m", "lushan", "train", *RUN, *more])),
+        cwd,
+        os.environ | {"OMP_NUM_THREADS": "1"},
+        merged=True,
+        ranks=ranks,
+        program=Path(torch.distributed.run.__file__),
     )
 
 
@@ -84,13 +86,7 @@ def test_torchrun_on_two_agents(tmp_path):
     common = ["--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "static"]
     common += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
     agents = [
-        started(
-            [
-                *(sys.executable, "-m", "torch.distributed.run", *common, "--node-rank", rank),
-                *("-m", "lushan", "train", *RUN, *PARALLEL),
-            ],
-            tmp_path,
-        )
+        torchrun(*common, "--node-rank", rank, more=PARALLEL, cwd=tmp_path, ranks=1)
         for rank in (0, 1)
     ]
     folder = require_one_run(tmp_path, *ended(agents))
@@ -103,13 +99,13 @@ def test_torchrun_starts_again_what_was_killed(tmp_path):
     longer = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=3"]
     options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
     options += ["--rdzv-endpoint", f"localhost:{free_port()}"]
-    words = ["-m", "torch.distributed.run", *options, "-m", "lushan", "train", *RUN, *longer]
-    agent = started([sys.executable, *words, "trainer=fsdp_sim"], tmp_path)
+    agent = torchrun(*options, more=[*longer, "trainer=fsdp_sim"], cwd=tmp_path, ranks=4)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("outputs/several/*/checkpoints/step-*"))) < 2:
         assert time.monotonic() < deadline, "no state was saved"
         time.sleep(0.1)
-    psutil.Process(agent.pid).children()[-1].kill()
+    _, other, *_ = psutil.Process(agent.pid).children()  # two more wait to be started
+    other.kill()
     (text,) = ended([agent])
     assert "resuming from" in text
     (folder,) = tmp_path.glob("outputs/several/*")
@@ -118,21 +114,21 @@ def test_torchrun_starts_again_what_was_killed(tmp_path):
 
 def test_srun_with_two_tasks(tmp_path):
     def task(number):
-        return started(
-            [Path(sys.executable).parent / "lushan", "train", *RUN, *PARALLEL],
-            tmp_path,
-            MASTER_PORT=port,
-            SLURM_JOB_ID="4242",
-            SLURM_JOB_NAME="train",
-            SLURM_STEP_ID="0",
-            SLURM_NTASKS="2",
-            SLURM_NTASKS_PER_NODE="1",
-            SLURM_NNODES="2",
-            SLURM_NODELIST="127.0.0.1",
-            SLURM_PROCID=str(number),
-            SLURM_LOCALID="0",
-            SLURM_NODEID=str(number),
-        )
+        variables = {
+            "OMP_NUM_THREADS": "1",
+            "MASTER_PORT": port,
+            "SLURM_JOB_ID": "4242",
+            "SLURM_JOB_NAME": "train",
+            "SLURM_STEP_ID": "0",
+            "SLURM_NTASKS": "2",
+            "SLURM_NTASKS_PER_NODE": "1",
+            "SLURM_NNODES": "2",
+            "SLURM_NODELIST": "127.0.0.1",
+            "SLURM_PROCID": str(number),
+            "SLURM_LOCALID": "0",
+            "SLURM_NODEID": str(number),
+        }
+        return command.started("train", *RUN, *PARALLEL, cwd=tmp_path, env=variables, merged=True)
 
     port = free_port()
     require_one_run(tmp_path, *ended([task(0), task(1)]))
@@ -145,11 +141,13 @@ def test_two_hosts(strategy, tmp_path):
     if probe.returncode:
         pytest.skip("no network namespaces here")
     subprocess.run(["ip", "netns", "del", "lushan-probe"], check=True)
-    both = started(
+    both = subprocess.Popen(
         [SCRIPT, *RUN, f"trainer.strategy={strategy}"],
-        tmp_path,
-        PYTHON=sys.executable,
-        PORT=free_port(),
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHON": sys.executable, "PORT": free_port()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     (text,) = ended([both])
     require_one_run(tmp_path, text, "")

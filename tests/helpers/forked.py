@@ -177,11 +177,13 @@ def _take_over(env: Mapping[str, str]) -> None:
 def prepare(ranks: int) -> None:
     """Fork so many other ranks from this process, which has not begun anything.
 
-    They wait until `lushan.engine.distributed.rank_launcher` starts them. It has them as children
-    of its own, like those that are interpreters of their own.
+    They wait until `lushan.engine.distributed.rank_launcher` or an agent of torchrun starts them.
+    It has them as children of its own, like those that are interpreters of their own.
     """
     if not ranks:
         return
+    from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+
     from lushan.engine.distributed import rank_launcher
 
     waiting = []
@@ -196,21 +198,27 @@ def prepare(ranks: int) -> None:
         waiting.append((pid, call))
 
     class Rank(subprocess.Popen):  # type: ignore[type-arg]
-        def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *_):  # type: ignore[no-untyped-def]
+        def _execute_child(  # type: ignore[no-untyped-def]
+            self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more
+        ):
             self.pid, call = waiting.pop(0)
             self._child_created = True
-            call.send((args, dict(env)))
+            *_, session, _ = more  # start_new_session, process_group
+            call.send((args, dict(env), session))
 
     rank_launcher.subprocess = types.SimpleNamespace(  # type: ignore[attr-defined]
         Popen=Rank, TimeoutExpired=subprocess.TimeoutExpired
     )
+    subprocess_handler.Popen = Rank  # type: ignore[misc]
 
 
 def _follow(answer: Any) -> NoReturn:
     """Be another rank."""
     code: Any = 1
     try:
-        words, env = answer.recv()
+        words, env, session = answer.recv()
+        if session:
+            os.setsid()
         _take_over(env)
         module = words.index("-m") + 1
         sys.argv = list(map(str, words[module:]))

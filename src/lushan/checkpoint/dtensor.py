@@ -97,7 +97,9 @@ def clip_gradients(parameters: Iterable[nn.Parameter], bound: float) -> Tensor:
     """
     learned = [p for p in parameters if p.grad is not None]
     if not any_sharded(learned):
-        return nn.utils.clip_grad_norm_(learned, bound)
+        # One call for all of them; on other devices torch decides.
+        together = all(p.device.type in ("cpu", "cuda") for p in learned) or None
+        return nn.utils.clip_grad_norm_(learned, bound, foreach=together)
     norm = _norm(learned)
     factor = torch.clamp(bound / (norm + 1e-6), max=1.0)
     torch_private.multiply([local(_gradient(p)) for p in learned], factor)
@@ -137,9 +139,11 @@ def _copies(tensor: Tensor) -> int:
 def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Return whether every number is finite, on each process; all call it if one is sharded."""
     tensors = list(tensors)
-    found = all(bool(torch.isfinite(local(t)).all()) for t in tensors)
+    if not tensors:
+        return True
+    finite = torch.stack([torch.isfinite(local(t)).all() for t in tensors]).all()
     if not any_sharded(tensors):
-        return found
-    verdict = torch.tensor(float(found), device=local(tensors[0]).device)
+        return bool(finite)
+    verdict = finite.float()
     dist.all_reduce(verdict, op=dist.ReduceOp.MIN)
     return bool(verdict)

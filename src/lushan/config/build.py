@@ -119,12 +119,12 @@ def _built(value: object) -> object:
 
 
 def _later(value: object) -> object:
-    """Return what builds a node, or each of some nodes, for the target to call."""
+    """Return what builds a node, or each of some that are not null, for the target to call."""
     if not isinstance(value, Mapping):
         return value
     if TARGET in value:
         return functools.partial(build, value)
-    return {name: _later(item) for name, item in value.items()}
+    return {name: _later(item) for name, item in value.items() if item is not None}
 
 
 def _as_it_is(value: object) -> object:

@@ -32,13 +32,17 @@ TRUSTED = [f"{r.named}*" if r.named.endswith(".") else r.named for r in HYDRA_RU
 """Hydra's own list of what it may instantiate; `check_hydra` is stricter."""
 
 ENVIRONMENT = (
-    # Not all of `OMP_`: OMP_TOOL_LIBRARIES names a library to be loaded.
     *("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE"),
-    *("MKL_", "OPENBLAS_", "NUMEXPR_", "KMP_", "CUDA_VISIBLE_DEVICES"),
+    *("MKL_NUM_THREADS", "MKL_DYNAMIC", "MKL_DOMAIN_NUM_THREADS", "MKL_CBWR"),
+    *("MKL_THREADING_LAYER", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_NUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "KMP_AFFINITY", "KMP_BLOCKTIME"),
+    *("KMP_DUPLICATE_LIB_OK", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM"),
     *("NCCL_DEBUG", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SOCKET_IFNAME"),
-    *("GLOO_SOCKET_IFNAME", "PYTORCH_", "TOKENIZERS_PARALLELISM"),
+    *("GLOO_SOCKET_IFNAME", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"),
+    *("PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_HIGH_WATERMARK_RATIO"),
 )
-"""Beginnings of the variables that `hydra.job.env_set` may set; others could let code in."""
+"""Variables that `hydra.job.env_set` may set, by their whole names: OMP_TOOL_LIBRARIES lets code
+in, NCCL_DEBUG_FILE and MKL_VERBOSE_OUTPUT_FILE name a file that is written to."""
 
 OURS = {
     "run.dir": "Run folders are below paths.output_dir.",
@@ -73,7 +77,7 @@ def check_hydra(node: DictConfig, typed: Typed = ()) -> None:
     for part in ("job_logging", "hydra_logging"):
         _check_logging(node[part], f"hydra.{part}")
     for name in node.job.env_set:
-        if not str(name).startswith(ENVIRONMENT):
+        if name not in ENVIRONMENT:
             raise UserError(
                 "a config cannot set this variable",
                 key=f"hydra.job.env_set.{name}",
@@ -136,8 +140,8 @@ def _resolved(node: object) -> Any:
     return found
 
 
-def _member(node: Any, name: Any, key: str) -> Any:
-    value: Any = node_at(node, name)
+def _member(node: DictConfig | ListConfig, name: Any, key: str) -> object:
+    value = node_at(node, name)
     if not is_interpolation(value):
         return _as_written(value if OmegaConf.is_config(value) else raw_value(value), key)
     text = raw_value(value)

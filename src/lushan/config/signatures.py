@@ -8,6 +8,7 @@ checkouts, two projects with a package of one name): each has an entry of its ow
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import inspect
@@ -15,7 +16,7 @@ import json
 import os
 import re
 import sys
-import tempfile
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -29,13 +30,17 @@ import lushan
 from lushan.common import parsing
 from lushan.config.allow_list import Identity, identify, locate, require_allowed, rule_for
 from lushan.config.types import ANY, Kind, kind_of, writable
-from lushan.errors import UserError
+from lushan.errors import RunFailed, UserError
+from lushan.run.caches import read_note, write_note
 
-FORMAT = 6
+FORMAT = 7
 """Version of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
 """Signatures that are kept, and verdicts, the latest ones."""
+
+_PARTS = ("signatures", "verdicts")
+"""Of the file: what was read, and what `lushan.config.check_cache` keeps."""
 
 _PRETRAINED_CONFIG = "transformers.configuration_utils.PreTrainedConfig"
 
@@ -109,9 +114,11 @@ def signature(name: str, key: str = "") -> Signature:
 def read(thing: Callable[..., Any]) -> Signature:
     """The signature of a class or function.
 
-    Where a class hands `**kwargs` on to the class it derives from, that class's arguments count.
+    Where a class hands `**kwargs` on to the class it derives from, the arguments of that count, but
+    for those that it gives itself: an F1 score is an F-beta score whose `beta` is 1.
     """
     parameters: dict[str, Parameter] = {}
+    given: set[str] = set()
     open_ = False
     for layer in _layers(thing):
         own = _signature(layer)
@@ -121,7 +128,7 @@ def read(thing: Callable[..., Any]) -> Signature:
         hints = _hints(layer, thing)
         open_ = any(p.kind is p.VAR_KEYWORD for p in own.parameters.values())
         for p in own.parameters.values():
-            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.name in ("self", "cls"):
+            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.name in ("self", "cls", *given):
                 continue
             parameters.setdefault(
                 p.name,
@@ -132,12 +139,25 @@ def read(thing: Callable[..., Any]) -> Signature:
                     p.default is p.empty,
                 ),
             )
+        given |= _given(layer) - set(parameters)
         if not open_:
             break
     for name in _attributes_of_model_code(thing):
         parameters.setdefault(name, Parameter(name, ANY, False, False))
     checks = tuple(n for n in ("check", "measures") if callable(getattr(thing, n, None)))
     return Signature(identify(thing), parameters, open_, checks)
+
+
+def _given(layer: Any) -> set[str]:
+    """Return the arguments that a class gives to the one it derives from, by name."""
+    made = vars(layer).get("__init__") if isinstance(layer, type) else layer
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(made)))  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):  # without a source: written in C, or generated
+        return set()
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    above = (call for call in calls if getattr(call.func, "attr", None) == "__init__")
+    return {keyword.arg for call in above for keyword in call.keywords if keyword.arg}
 
 
 def _kind(annotation: object, default: object) -> Kind:
@@ -275,14 +295,9 @@ def _cache() -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        found = parsing.read_json(path)
-    except (OSError, UserError):  # absent, unreadable or damaged: read again
-        found = None
-    parts = ("signatures", "verdicts")
-    if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in parts):
-        return found
-    return {part: {} for part in parts}
+    """Read what is kept: nothing where it is not what was written."""
+    text = read_note(path)
+    return {part: {} for part in _PARTS} if text is None else dict(parsing.parse_json(text))
 
 
 def save() -> None:
@@ -295,16 +310,8 @@ def save() -> None:
     for part, own in _entries[path].items():
         kept = {name: entry for name, entry in known[part].items() if name not in own} | own
         known[part] = dict(list(kept.items())[-LIMIT:])
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(known, file)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+    with contextlib.suppress(OSError, RunFailed):
+        write_note(path, json.dumps(known))
 
 
 def _files(thing: object, name: str) -> list[list[Any]]:

@@ -66,11 +66,16 @@ def _paired(texts: object, starts: object) -> list[Any] | None:
     return [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
 
 
+_MOST = 1 << 62
+"""Number of a character that no text has."""
+
+
 def _is_answer(pair: object) -> bool:
     return (
         isinstance(pair, dict)
         and isinstance(pair.get("text"), str)
-        and type(pair.get("answer_start")) is int
+        and type(start := pair.get("answer_start")) is int
+        and abs(start) < _MOST
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data import files, references
+from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.groups import WithGroup
@@ -363,7 +363,7 @@ def _with_images(
     """
     value = columns.values[field][row]
     several = value if isinstance(value, list | tuple) else [] if value is None else [value]
-    images = [parts.image(references.find(columns, row, one)) for one in several]
+    images = [parts.image(columns.image(row, one)) for one in several]
     if images and not marked and not any(parts.MARK in m.content for m in messages):
         first = next(place for place, m in enumerate(messages) if m.role == "user")
         content = parts.Parts([*images, parts.text(messages[first].content)])

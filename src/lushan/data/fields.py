@@ -42,7 +42,7 @@ PLACES = ("id", "line", "file")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Field(Stored, abc.ABC):
+class Field(Stored[Any], abc.ABC):
     """Field of a column or of a stored prediction.
 
     Args:
@@ -346,7 +346,7 @@ class Image(StoredImage, Field):
 
     def read(self, columns: Columns, name: str) -> pa.Array:
         return references.structs(
-            [references.find(columns, row, v) for row, v in enumerate(columns.values[name])]
+            [columns.image(row, v) for row, v in enumerate(columns.values[name])]
         )
 
     def stored(self, value: Mapping[str, Any], keep: Keep | None = None) -> dict[str, str]:

@@ -6,9 +6,8 @@ import dataclasses
 
 import pyarrow as pa
 
-from lushan.data.encode import arrow
 from lushan.data.labelled import require_column
-from lushan.data.raw_columns import Columns
+from lushan.data.raw_columns import Columns, texts_of
 from lushan.data.splits import GROUP
 
 
@@ -38,4 +37,4 @@ class WithGroup:
                 raise columns.fail(
                     f"the {self.group}, by which rows stay together, is missing", row
                 )
-        return table.append_column(GROUP, arrow.texts([str(value) for value in values]))
+        return table.append_column(GROUP, texts_of(columns, [str(value) for value in values]))

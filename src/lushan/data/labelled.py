@@ -12,7 +12,7 @@ import pyarrow as pa
 from lushan.data.classes import LabelReader
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
-from lushan.data.raw_columns import Columns, strings, with_places
+from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
@@ -173,7 +173,7 @@ class Labelled:
                     hint="Each example needs its own; data.id=null numbers them by line.",
                 )
             seen[name] = row
-        return arrow.texts(list(seen))
+        return texts_of(columns, list(seen))
 
     # Labels
 
@@ -192,7 +192,9 @@ class Labelled:
         )
         if isinstance(field, Number):
             return arrow.numbers(reader.numbers(), pa.float64())
-        found = arrow.text_lists(reader.several()) if several else arrow.texts(reader.single())
+        found = (
+            word_lists(columns, reader.several()) if several else texts_of(columns, reader.single())
+        )
         self._require_one_width(columns, reader.width)
         notes += [f"{split}: {remark}" for remark in reader.remarks]
         return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import dataclasses
 import functools
+import gzip
 import itertools
 import lzma
 import posixpath
@@ -13,7 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
+from lushan.common import parsing
 from lushan.data import unpacking
 from lushan.data.references import Reference
 from lushan.errors import UserError, did_you_mean, first_line
@@ -22,6 +26,8 @@ from lushan.run import hashes, inside
 KEY = "data.media"
 MOST_NAMES = 1000
 """Names that are inspected for a hint."""
+MOST_TEXT = 1 << 20
+"""Bytes of a file that holds a class."""
 MOST_PADDING = 1 << 20
 """Bytes behind the last member of a tar archive that are inspected."""
 UNREADABLE = (
@@ -29,6 +35,13 @@ UNREADABLE = (
     *(RuntimeError, NotImplementedError),  # of zip: it asks for a password, or is packed otherwise
 )
 """What archives raise that are damaged, or none."""
+_PACKED: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
+    (unpacking.GZIP, gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+    (b"\x5d\x00\x00", lzma.open),
+)
+"""First bytes of packed tar archives, and what unpacks them."""
 
 
 class Media:
@@ -78,6 +91,7 @@ class Media:
         if not inside.is_bound(key) or _is_hidden(key) or not path.is_file():
             return None
         inside.require(path, self.place)
+        self._require_text(key)
         return {"path": str(path), "bytes": b""}
 
     def near(self, name: str) -> str | None:
@@ -94,7 +108,8 @@ class Media:
         found = self.files.get(name)
         if found is None:
             return None
-        data = Path(found["path"]).read_bytes() if found["path"] else found["bytes"]
+        path = found["path"]
+        data = parsing.read_bounded(path, MOST_TEXT) if path else found["bytes"]
         return str(data.decode("utf-8", "replace")).strip()
 
     @functools.cached_property
@@ -107,7 +122,29 @@ class Media:
         """
         if self.place.is_dir():
             there = inside.files_of(self.place, key=KEY)
-            return {name: {"path": str(path), "bytes": b""} for name, path in there.items()}
+            found: dict[str, Reference] = {
+                name: {"path": str(path), "bytes": b""} for name, path in there.items()
+            }
+        else:
+            found = self._archived()
+        for name in found:
+            self._require_text(name)
+        return found
+
+    def _require_text(self, name: str) -> None:
+        """Refuse a name that no JSON, table or hash could hold."""
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                "the name of a file in it is not UTF-8",
+                key=self.key,
+                file=self.place,
+                value=name,
+                hint="Rename the file, or the folder that it lies in.",
+            ) from error
+
+    def _archived(self) -> dict[str, Reference]:
         try:
             return {name: {"path": "", "bytes": data} for name, data in self._unpacked()}
         except UNREADABLE as error:
@@ -122,7 +159,7 @@ class Media:
         """Yield path and content of each member of an archive, up to the size that is read."""
         packed, total = self.place.stat().st_size, 0
         most = unpacking.most_of(packed, self.largest)
-        for name, size, read in _members(self.place):
+        for name, size, read in _members(self.place, most):
             total += size
             unpacking.require_size(total, most, self.place, packed=packed, more=True)
             key = posixpath.normpath(name)
@@ -225,7 +262,45 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def _members(place: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+class _Bounded:
+    """A tar archive's bytes, unpacked, up to a number: also what it says of its members counts.
+
+    Args:
+        stream: The bytes.
+        most: How many are read.
+        place: The archive's file, for the error.
+    """
+
+    def __init__(self, stream: IO[bytes], most: int, place: Path) -> None:
+        self._stream, self._most, self._place = stream, most, place
+        self.tell = stream.tell
+
+    def _require(self, end: int) -> None:
+        packed = self._place.stat().st_size
+        unpacking.require_size(end, self._most, self._place, packed=packed, more=True)
+
+    def read(self, size: int) -> bytes:
+        self._require(self.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, place: int) -> int:
+        self._require(place)
+        return self._stream.seek(place)
+
+
+@contextlib.contextmanager
+def _tar(place: Path, most: int) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive whose members have so many bytes, and their headers as many again."""
+    with place.open("rb") as file:
+        start = file.read(max(len(beginning) for beginning, _ in _PACKED))
+    unpacked = next((u for beginning, u in _PACKED if start.startswith(beginning)), None)
+    with unpacked(place) if unpacked else place.open("rb") as stream:
+        bounded: Any = _Bounded(stream, 2 * most + MOST_PADDING, place)
+        with tarfile.open(fileobj=bounded, mode="r:") as packed:
+            yield packed
+
+
+def _members(place: Path, most: int) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     """Yield (path inside, bytes, function that reads them) of each file of an archive."""
     if zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
@@ -233,8 +308,9 @@ def _members(place: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
                 if not entry.is_dir():
                     yield entry.filename, entry.file_size, functools.partial(archive.read, entry)
         return
-    with tarfile.open(place) as packed:
+    with _tar(place, most) as packed:
         for member in packed:
+            vars(packed)["members"].clear()  # `tarfile` would hold them all
             if member.isfile():
                 stream = packed.extractfile(member)
                 assert stream is not None

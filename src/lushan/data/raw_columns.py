@@ -13,6 +13,7 @@ from lushan.data import files
 from lushan.data.classes import Classes
 from lushan.data.encode import arrow
 from lushan.data.media import Beside, Media
+from lushan.data.references import Reference
 from lushan.errors import UserError
 
 
@@ -35,6 +36,33 @@ class Columns:
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
     elements: Sequence[int] | None = None
     media: Media | Beside | None = None
+
+    def image(self, row: int, value: object) -> Reference:
+        """Return the reference to an image that a row holds or names.
+
+        Raises:
+            UserError: There is none; names file and line.
+        """
+        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
+            return {"path": "", "bytes": value["bytes"]}
+        if isinstance(value, bytes):
+            return {"path": "", "bytes": value}
+        if not isinstance(value, str) or not value:
+            raise self.fail("the image is missing", row, value=value)
+        if self.media is None:
+            raise self.fail(
+                "the image is the name of a file, and where the files lie is not known",
+                row,
+                value=value,
+                hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
+            )
+        found: Reference | None = self.media.find(value)
+        if found is None:
+            hint = self.media.near(value)
+            raise self.fail(
+                f"no image of this name in {self.media.place}", row, value=value, hint=hint
+            )
+        return found
 
     def usual(
         self, named: str | Sequence[str] | None = None, *, among: Collection[str] = ()
@@ -80,10 +108,27 @@ def strings(columns: Columns, name: str) -> pa.Array:
                 row,
                 value=value,
             )
+    return texts_of(columns, values)
+
+
+def texts_of(columns: Columns, values: Sequence[str]) -> pa.Array:
+    """Return a text for each row as an Arrow column.
+
+    Raises:
+        UserError: One holds half of a surrogate pair; names file and line.
+    """
     try:
         return arrow.texts(values)
     except UnicodeEncodeError as error:
         raise halves(columns, [[value] for value in values]) from error
+
+
+def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
+    """Lists of words as an Arrow column."""
+    try:
+        return arrow.text_lists(values)
+    except UnicodeEncodeError as error:
+        raise halves(columns, values) from error
 
 
 def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:

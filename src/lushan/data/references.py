@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from lushan.data.encode import arrow
+from lushan.errors import UserError
 from lushan.run import hashes
-
-if TYPE_CHECKING:
-    from lushan.data.raw_columns import Columns
+from lushan.vision import images
 
 Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
 Keep = Callable[[bytes, str], dict[str, str]]
 """Keeps the content of a file under a name with an ending, and returns `path`."""
+_ENTRIES = {"path", "bytes"}
 
 
 def ending(data: bytes) -> str:
@@ -34,6 +35,56 @@ def content_hash(reference: Reference) -> str:
     if not reference["bytes"]:
         return hashes.sha256(Path(reference["path"]))
     return hashlib.sha256(reference["bytes"]).hexdigest()
+
+
+def kept(reference: Reference) -> bytes:
+    """Return what stands for an image in features: its bytes, or hash and path of its file."""
+    if not reference["path"]:
+        return bytes(reference["bytes"])
+    return f"{content_hash(reference)} {_absolute(reference['path'])}".encode()
+
+
+def restored(content: bytes, *, is_path: bool) -> Reference:
+    """Return the image that `kept` stood for, with the bytes of its file.
+
+    Raises:
+        UserError: The file is gone, or has changed since.
+    """
+    if not is_path:
+        return {"path": "", "bytes": content}
+    digest, _, path = content.decode().partition(" ")
+    data = images.read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise UserError(
+            "this image has changed since it was encoded",
+            file=path,
+            hint="Start the command again: what changed is encoded anew.",
+        )
+    return {"path": path, "bytes": data}
+
+
+def places(table: pa.Table) -> Iterator[str]:
+    """Yield the absolute paths of the files that a table refers to, which features name too."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            yield from map(_absolute, filter(None, _paths(chunk)))
+
+
+def _paths(values: pa.Array) -> Iterator[str | None]:
+    """Yield the paths of references, at any depth."""
+    kind = values.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _paths(values.flatten())
+    elif pa.types.is_struct(kind):
+        if {field.name for field in kind} >= _ENTRIES:
+            yield from values.field("path").to_pylist()
+        else:
+            for inner in values.flatten():
+                yield from _paths(inner)
+
+
+def _absolute(path: str) -> str:
+    return os.path.normpath(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (many of them)
 
 
 def stored(reference: Reference, keep: Keep | None) -> dict[str, str]:
@@ -53,31 +104,3 @@ def structs(references: Sequence[Reference]) -> pa.Array:
     paths = arrow.texts([reference["path"] for reference in references])
     data = arrow.binaries([reference["bytes"] for reference in references])
     return pa.StructArray.from_arrays([paths, data], ["path", "bytes"])
-
-
-def find(columns: Columns, row: int, value: Any) -> Reference:
-    """Return the reference to an image that a row of a file holds or names.
-
-    Raises:
-        UserError: There is none; names file and line.
-    """
-    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):  # as `datasets` does
-        return {"path": "", "bytes": value["bytes"]}
-    if isinstance(value, bytes):
-        return {"path": "", "bytes": value}
-    if not isinstance(value, str) or not value:
-        raise columns.fail("the image is missing", row, value=value)
-    if columns.media is None:
-        raise columns.fail(
-            "the image is the name of a file, and where the files lie is not known",
-            row,
-            value=value,
-            hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
-        )
-    found: Reference | None = columns.media.find(value)
-    if found is None:
-        hint = columns.media.near(value)
-        raise columns.fail(
-            f"no image of this name in {columns.media.place}", row, value=value, hint=hint
-        )
-    return found

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lushan.data import files
 from lushan.data import spans as char_spans
-from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.groups import WithGroup
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
-from lushan.data.raw_columns import Columns, halves, strings, with_places
+from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
 from lushan.errors import UserError
@@ -260,14 +258,6 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             },
             columns,
         )
-
-
-def word_lists(columns: Columns, values: Sequence[Sequence[str]]) -> pa.Array:
-    """Lists of words as an Arrow column."""
-    try:
-        return arrow.text_lists(values)
-    except UnicodeEncodeError as error:
-        raise halves(columns, values) from error
 
 
 def _require_columns(fields: Fields, columns: Columns) -> None:

@@ -66,10 +66,8 @@ def parse(value: object, text: str, end: SpanEnd) -> list[CharSpan]:
 
 def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
     if isinstance(value, Mapping):
-        for label, mentions in value.items():
-            for mention, places in mentions.items():
-                for place in places:
-                    yield _checked(place[0], place[1] + 1, label, text, mention)
+        for name, words, (first, last) in _mentions(value):
+            yield _checked(first, last + 1, name, text, words)
         return
     if not isinstance(value, list):
         raise BadSpan(f"a list of spans is expected, and this is {value!r}")
@@ -82,6 +80,20 @@ def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
                 'Write [start, end, "TYPE"] or {"start": ..., "end": ..., "label": "TYPE"}.',
             )
         yield _checked(start, stop + more, label, text, mention)
+
+
+def _mentions(value: Mapping[str, Any]) -> list[tuple[str, str, list[int]]]:
+    """Return type, text and the two places of each span, as {type: {text: [[first, last]]}}."""
+    try:
+        found = [(t, m, p) for t, several in value.items() for m, ps in several.items() for p in ps]
+        if all(len(p) == 2 and all(type(place) is int for place in p) for _, _, p in found):
+            return found
+    except (AttributeError, TypeError):  # no mapping, or no list
+        pass
+    raise BadSpan(
+        f"a span has two whole numbers and a type, and this is {value!r}",
+        'Write {"TYPE": {"its text": [[first, last]]}}.',
+    )
 
 
 def _parts(item: object) -> tuple[Any, Any, Any, str | None]:

@@ -282,7 +282,7 @@ def _of_parts(columns: Columns, row: int, number: int, content: Any) -> str | pa
     """A content that is written as a list of parts; a text where all are texts."""
 
     def resolve(value: object) -> references.Reference:
-        return references.find(columns, row, value)
+        return columns.image(row, value)
 
     try:
         return parts.read(content, resolve)

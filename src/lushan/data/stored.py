@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lushan.data import drawing
 from lushan.data.drawing import Marks, Part
 
+V = TypeVar("V")
 Record = Mapping[str, Any]
 NONE = ""
 """Stands for no class where something is missed or spurious; no class has this name."""
@@ -36,7 +37,7 @@ class Tally:
     pairs: Sequence[tuple[str, str]]
 
 
-class Stored:
+class Stored(Generic[V]):
     """The part of a field that is about stored predictions."""
 
     right_where: ClassVar[str] = ""
@@ -65,27 +66,27 @@ class Stored:
         """
         del value, record
 
-    def is_right(self, gold: Any, predicted: Any) -> bool | None:
+    def is_right(self, gold: V, predicted: V) -> bool | None:
         """Return whether a prediction equals the gold value; None where that is undefined."""
         del gold, predicted
         return None
 
-    def distance(self, gold: Any, predicted: Any) -> float | None:
+    def distance(self, gold: V, predicted: V) -> float | None:
         """Return how far a prediction is from the gold value; None where that is undefined."""
         del gold, predicted
         return None
 
-    def tally(self, gold: Any, predicted: Any) -> Tally | None:
+    def tally(self, gold: V, predicted: V) -> Tally | None:
         """Return the classes of an example; None where there are none."""
         del gold, predicted
         return None
 
-    def marks(self, gold: Any, predicted: Any, record: Record) -> Marks | None:
+    def marks(self, gold: V, predicted: V, record: Record) -> Marks | None:
         """Return what is right and wrong about the drawn pieces; None where there are none."""
         del gold, predicted, record
         return None
 
-    def draw(self, value: Any, record: Record) -> Part:
+    def draw(self, value: V, record: Record) -> Part:
         """Return a value as a part of a page; see `lushan.data.drawing`.
 
         Args:
@@ -95,7 +96,7 @@ class Stored:
         del record
         return drawing.value(value)
 
-    def describe(self, value: Any, record: Record) -> str | float | list[str]:
+    def describe(self, value: V, record: Record) -> str | float | list[str]:
         """Return a value for a terminal, and for programs that read it as JSON."""
         part = self.draw(value, record)
         return str(part[1])

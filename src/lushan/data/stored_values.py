@@ -24,7 +24,7 @@ from lushan.text.words import join_words
 Strings = Sequence[str]
 
 
-class StoredText(Stored):
+class StoredText(Stored[str]):
     """A text; right where it is the same."""
 
     def check(self, value: object, record: Record) -> None:
@@ -37,7 +37,7 @@ class StoredText(Stored):
         return drawing.text(value)
 
 
-class StoredTexts(Stored):
+class StoredTexts(Stored[Any]):
     """References; a text is right where it is one of them."""
 
     def check(self, value: object, record: Record) -> None:
@@ -53,7 +53,7 @@ class StoredTexts(Stored):
         return list(value)
 
 
-class StoredWords(Stored):
+class StoredWords(Stored[Strings]):
     """Words, shown as a text."""
 
     def check(self, value: object, record: Record) -> None:
@@ -63,7 +63,7 @@ class StoredWords(Stored):
         return drawing.text(join_words(value)[0])
 
 
-class StoredTags(Stored):
+class StoredTags(Stored[Strings]):
     """Tags of words, shown as marked spans of these."""
 
     words: str
@@ -106,7 +106,7 @@ class StoredTags(Stored):
         return [f"{join_words(words[s.start : s.end])[0]} ({s.label})" for s in found]
 
 
-class StoredLabel(Stored):
+class StoredLabel(Stored[str]):
     """One class."""
 
     probabilities: str
@@ -135,7 +135,7 @@ class StoredLabel(Stored):
         return value
 
 
-class StoredLabels(Stored):
+class StoredLabels(Stored[Strings]):
     """Any number of classes; right where all of them are."""
 
     right_where: ClassVar[str] = "an example is right where all its labels are"
@@ -164,7 +164,7 @@ class StoredLabels(Stored):
         return list(value)
 
 
-class StoredNumber(Stored):
+class StoredNumber(Stored[float]):
     """A number; how far off it is says more than right or wrong."""
 
     distance_name: ClassVar[str] = "absolute error"
@@ -182,7 +182,7 @@ class StoredNumber(Stored):
         return value
 
 
-class StoredMessages(Stored):
+class StoredMessages(Stored[Sequence[Mapping[str, Any]]]):
     """A dialogue: a list of messages, each with a role and a text or a list of typed parts."""
 
     def check(self, value: object, record: Record) -> None:
@@ -220,7 +220,7 @@ def _typed(part: object) -> Part:
     return drawing.value(part)
 
 
-class StoredImage(Stored):
+class StoredImage(Stored[Mapping[str, Any]]):
     """An image by the path of its file, in the run's folder or among the data."""
 
     def check(self, value: object, record: Record) -> None:

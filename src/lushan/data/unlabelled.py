@@ -48,9 +48,9 @@ from lushan.data.labelled import (
     require_column,
 )
 from lushan.data.media import Beside, Media, WithMedia, beside
-from lushan.data.raw_columns import Columns, strings, with_places
+from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
-from lushan.data.rows import TOKENS, Rows, word_lists
+from lushan.data.rows import TOKENS, Rows
 from lushan.data.source import Format, Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
@@ -317,7 +317,7 @@ class Reading(Input):
         if given is None:
             return places
         pairs = zip(given, places.to_pylist(), strict=True)
-        return arrow.texts([place if value is None else str(value) for value, place in pairs])
+        return texts_of(columns, [p if value is None else str(value) for value, p in pairs])
 
     def _of_words(self, columns: Columns, field: str) -> pa.Table:
         """Rows whose words are given; their text is theirs, or written from the words."""

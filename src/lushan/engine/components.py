@@ -18,9 +18,9 @@ from lushan.audit import shared
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
-from lushan.data import processing
+from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
-from lushan.data.source import Corpus, Source, Windows, code_hash
+from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
@@ -322,7 +322,8 @@ def encoder_of(
 
     def encoded(split: str, table: pa.Table, content: str | None) -> Encoded:
         within = task.limits(limits, split)
-        parts = [split, content, source.options(), words, task.options()]
+        places = hash_json(list(references.places(table)))  # of files that rows go on naming
+        parts = [split, content, places, source.options(), words, task.options()]
         return encode(
             table,
             lambda rows, first: task.encode(rows, first, processor, within),

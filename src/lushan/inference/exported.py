@@ -22,6 +22,7 @@ from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
 from lushan.models.architectures import class_of
+from lushan.run import inside
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, sha256_file, write_json
 from lushan.tasks.base import Task
@@ -41,6 +42,8 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
+_READ = (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py")
+"""Endings of files that transformers may read beside those that it must."""
 
 
 class Stored(TypedDict):
@@ -145,7 +148,7 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
     """Make sure that the files are those that were exported.
 
     Raises:
-        UserError: One was changed, or is gone.
+        UserError: One was changed, is gone, or was added and may be read.
     """
     for name, expected in stored["files"].items():
         path = folder / name
@@ -155,6 +158,13 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
             raise UserError("a file of the exported model is gone", file=path, hint=CHANGED)
         if sha256_file(path) != expected:
             raise UserError("this is not what was exported", file=path, hint=CHANGED)
+    for name, path in inside.files_of(folder, key="FOLDER").items():
+        if name not in (FILE, *stored["files"]) and path.suffix in _READ:
+            raise UserError(
+                "this was not exported, and transformers may read it: an adapter, a template",
+                file=path,
+                hint="Remove it; notes may be kept in a file that ends in .md.",
+            )
 
 
 def processor_of(folder: Path) -> Processor:

@@ -17,7 +17,7 @@ import torch
 import torchmetrics
 
 from lushan.common.units import Measure
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
 from lushan.metrics.metric import Metric
 
 __all__ = ["Metric", "field_of", "form_of", "make", "measure", "values"]
@@ -37,9 +37,14 @@ def make(name: str, build: Make, classes: int) -> torchmetrics.Metric:
         classes: How many classes the task has.
 
     Raises:
-        UserError: What is built is no metric.
+        UserError: What is built is no metric, or its arguments ask for too much.
     """
-    metric = build(num_classes=classes, num_labels=classes)
+    try:
+        metric = build(num_classes=classes, num_labels=classes)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise UserError(
+            f"this metric cannot be made: {first_line(error)}", key=f"task.metrics.{name}"
+        ) from error
     if not isinstance(metric, torchmetrics.Metric):
         raise UserError(
             f"this is no metric of torchmetrics, but a {type(metric).__name__}",

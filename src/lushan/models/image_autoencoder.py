@@ -125,7 +125,7 @@ class ImageAutoencoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         )
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> Reconstruction:
+    def forward(self, pixel_values: Tensor, **_: object) -> Reconstruction:
         """Encode and decode images (B, 3, S, S)."""
         found, codes, loss = self.quantizer(self._states(pixel_values))
         decoded = self.decoder(found.to(self.dtype).movedim(-1, 1))
@@ -171,7 +171,7 @@ class Autoencoder(nn.Module):
     new_weights: Sequence[str] = ()
     max_length = None
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model, self.config = model, model.config
         self.width = model.config.hidden_size

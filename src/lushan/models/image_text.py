@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.configurable import configurable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @configurable
 def llava(
-    vision: Any,
+    vision: PreTrainedConfig,
     text: Callable[..., Any],
     feature_layer: int = -1,
     *,
@@ -19,7 +22,7 @@ def llava(
     image_token_id: int = 0,
     bos_token_id: int | None = None,
     eos_token_id: int | None = None,
-) -> Any:
+) -> PreTrainedConfig:
     """Make the config of a Llava: a vision tower, a projector of two layers, a language model.
 
     All patches of an image are read (Liu et al., 2023, arXiv:2304.08485), so the tower has no place

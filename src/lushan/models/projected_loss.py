@@ -91,7 +91,7 @@ class _Projected(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         slopes, ctx.slopes = ctx.slopes, None  # scaled in place, for once
         if slopes is None:
             raise RuntimeError("the loss over a vocabulary can go backward once only")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from lushan.common import parsing
 from lushan.errors import RunFailed, UserError
 from lushan.run.files import appending, atomic_write, follow_umask, sha256_file
 
@@ -149,8 +150,9 @@ def _line(path: Path, place: Path) -> bytes:
 def read_note(path: Path) -> str | None:
     """Return the text of a note; None where there is none, or not the one that was written."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        with parsing.open_file(path) as file:
+            content = file.read()
+    except (OSError, UserError):
         return None
     text, _, written = content.rpartition(b"\n")
     return text.decode("utf-8") if written == _sum_in(path, text) else None

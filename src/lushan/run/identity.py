@@ -334,7 +334,7 @@ def _typed(value: object) -> object:
     if isinstance(value, Mapping):
         # JSON has only text as keys; 1 and "1" are two keys of a YAML mapping.
         return {
-            key if isinstance(key, str) else f"\0{key!r}": _typed(item)
+            key if isinstance(key, str) and key[:1] != "\0" else f"\0{key!r}": _typed(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -23,6 +23,9 @@ from lushan.run.redaction import redact, redact_arguments, secret_values
 
 DIFF_LIMIT = 10 * 2**20
 """Bytes of a diff that are kept; a cut is noted in the manifest."""
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+_SUBMODULE = "160000 "
+"""Mode of a repository in another one, as git lists it."""
 
 
 class Code(TypedDict, total=False):
@@ -131,7 +134,8 @@ def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
     if (top := _root(folder)) is None:
         return None, ""
     options = ("--porcelain=v2", "--branch", "-z", "--no-renames")
-    lines = (_git(Path(top), "status", *options) or "").split("\0")
+    plain = _without_programs(Path(top))
+    lines = (_git(Path(top), "status", *options, more=plain) or "").split("\0")
     head = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     # Where the status of a large repository is waited for in vain, its commit is still known.
     commit = head.get("branch.oid") or _git(Path(top), "rev-parse", "--verify", "-q", "HEAD") or "("
@@ -139,7 +143,7 @@ def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
     remote = (_git(Path(top), "config", "--get", "remote.origin.url") or "").strip() or None
     dirty = any(line.startswith(("1 ", "2 ", "u ")) for line in lines)
     begun = not commit.startswith("(")  # (initial), and as a branch (detached)
-    diff = ("diff", "--no-color", "--no-ext-diff", "HEAD")
+    diff = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
     return {
         "root": top,
         "commit": commit.strip() if begun else None,
@@ -147,7 +151,7 @@ def describe_git(folder: Path) -> tuple[dict[str, Any] | None, str]:
         "remote": redact(remote) if remote else None,
         "dirty": dirty,
         "untracked": [_printable(line[2:]) for line in lines if line.startswith("? ")],
-    }, (_git(Path(top), *diff) or "") if begun and dirty else ""
+    }, (_git(Path(top), *diff, more=plain) or "") if begun and dirty else ""
 
 
 def _root(folder: Path) -> str | None:
@@ -159,12 +163,44 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _without_programs(folder: Path) -> dict[str, str]:
+    """Return variables by which git starts no program that a repository's own settings name.
+
+    A folder that was unpacked may hold the settings of a repository: filters that each changed
+    file goes through. Those of the user's own settings stay.
+    """
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    named = {f"filter.{name}.{part}" for name in _filters(folder) for part in ("clean", "process")}
+    off = dict.fromkeys(sorted(named), "")
+    off |= {f"{name.rpartition('.')[0]}.required": "false" for name in named}
+    found = {"GIT_CONFIG_COUNT": str(first + len(off))}
+    for number, (key, value) in enumerate(off.items(), first):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def _filters(folder: Path) -> set[str]:
+    """Return the names of the filters in the settings of a repository and of those in it."""
+    listed = _git(
+        folder, "config", "--show-scope", "-z", "--name-only", "--get-regexp", "^filter[.]"
+    )
+    words = iter((listed or "").split("\0"))
+    own = [key for scope, key in zip(words, words, strict=False) if scope in ("local", "worktree")]
+    found = {key.partition(".")[2].rpartition(".")[0] for key in own}
+    for entry in (_git(folder, "ls-files", "--stage", "-z") or "").split("\0"):
+        inner = folder / entry.partition("\t")[2]
+        if entry.startswith(_SUBMODULE) and (inner / ".git").exists():
+            found |= _filters(inner)
+    return found
+
+
+def _git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> str | None:
     # Without optional locks: a status must not get in the way of what the user does meanwhile.
-    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    # Nothing is fetched, and no program watches files: a repository's settings could name any.
+    environ = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | _NO_FETCH | dict(more or {})
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
             capture_output=True,
             env=environ,
             timeout=30,

@@ -7,10 +7,12 @@ take time in proportion to the text, whatever stands in it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 HIDDEN = "***"
 
@@ -67,6 +69,8 @@ _PUBLIC = re.compile(
 _SHORT = 8
 """Characters from which on a known secret is redacted within words too."""
 
+_PARTS = re.compile(r"[^\s,:\[\]{}\"']+")
+
 _interpolated: dict[str, str] = {}
 
 
@@ -119,7 +123,18 @@ def secret_values(
             found.append(value if sign else following)
     found.extend(_named(config or {}))
     stripped = (value.strip("\"'") for value in found)
-    return frozenset(value for value in stripped if not _HARMLESS.fullmatch(value))
+    secret = {value for value in stripped if not _HARMLESS.fullmatch(value)}
+    return frozenset(form for value in secret for form in _forms(value))
+
+
+def _forms(value: str) -> set[str]:
+    """Return a secret as messages and files may have it: escaped, in a URL, by its lines or parts.
+
+    `${oc.decode:${oc.env:NAME}}` makes a list or a mapping of a value that is written as one.
+    """
+    whole = {value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")}
+    parts = _PARTS.findall(value) if value.lstrip()[:1] in ("[", "{") else value.splitlines()
+    return whole | {part for part in parts if len(part) >= _SHORT}
 
 
 def _named(node: object) -> list[str]:
@@ -187,4 +202,6 @@ def _redact_node(node: object, known: frozenset[str]) -> object:
         return {name: _redact_node(value, known) for name, value in node.items()}
     if isinstance(node, list | tuple):
         return [_redact_node(value, known) for value in node]
+    if isinstance(node, int | float):  # also a number may be one: `${oc.decode:${oc.env:PIN}}`
+        return HIDDEN if str(node) in known else node
     return redact(node, known) if isinstance(node, str) else node

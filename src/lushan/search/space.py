@@ -13,7 +13,12 @@ from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.distributions import BaseDistribution
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
     from optuna.samplers import BaseSampler
 
 TRIAL = "trial"
@@ -127,17 +132,22 @@ def round_proposals(sampler: Any) -> BaseSampler:
         found = relative(study, trial, search_space)
         return {name: _written_down(value, search_space.get(name)) for name, value in found.items()}
 
-    def sample_independent(study: Study, trial: Trial, name: str, distribution: Any) -> Any:
+    def sample_independent(
+        study: Study, trial: Trial, name: str, distribution: BaseDistribution
+    ) -> object:
         return _written_down(independent(study, trial, name, distribution), distribution)
 
     sampler.sample_relative, sampler.sample_independent = sample_relative, sample_independent
     return sampler
 
 
-def _written_down(value: Any, distribution: Any) -> Any:
+def _written_down(value: object, distribution: BaseDistribution | None) -> object:
     """A proposal rounded, where its range is one of all numbers; the ends stay in it."""
-    is_continuous = hasattr(distribution, "step") and distribution.step is None
-    if not is_continuous or not isinstance(value, float):
+    from optuna.distributions import FloatDistribution
+
+    if not isinstance(distribution, FloatDistribution) or not isinstance(value, float):
+        return value
+    if distribution.step is not None:
         return value
     short = rounded(value, distribution.high - distribution.low)
     return min(max(short, distribution.low), distribution.high)
@@ -165,7 +175,7 @@ def described(space: Mapping[str, Any]) -> dict[str, str]:
     return {key.lstrip("+"): _in_words(space[key]) for key in sorted(space)}
 
 
-def _in_words(distribution: Any) -> str:
+def _in_words(distribution: FloatDistribution | IntDistribution | CategoricalDistribution) -> str:
     """`linear, crf`, `1e-05 to 0.001 (log)` or `10 to 30 by 10`."""
     if hasattr(distribution, "choices"):
         return ", ".join(map(written, distribution.choices))

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from lushan.common.units import Measure, signed
-from lushan.study.differences import LEVEL, OVER_RUNS, TESTS, Contrast
-from lushan.study.numbers import p_text
+from lushan.study.differences import LEVEL, OVER_RUNS, TESTS, Contrast, p_text
 
 Place = tuple[tuple[str, ...], tuple[str, ...], str]
 """Row, column, metric."""

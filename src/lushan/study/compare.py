@@ -17,9 +17,8 @@ from lushan.run.identity import ABSENT
 from lushan.run.values import show
 from lushan.study import collect, comparable, differences, made_from, records, same_rows
 from lushan.study.collect import Member
-from lushan.study.differences import Contrast
+from lushan.study.differences import Contrast, p_text
 from lushan.study.example_changes import Changes, changes
-from lushan.study.numbers import p_text
 
 PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}
 

@@ -88,17 +88,21 @@ class Task(TaskMetrics):
             name = f"{type(self).__name__}.record_fields"
             raise UserError(str(error), key="task", value=name) from error
 
-    @abc.abstractmethod
     def prepare(self, corpus: Corpus) -> None:
-        """Learn the labels from the training split; a label only evaluation has is a UserError."""
+        """Learn the labels from the training split; by default there are none.
 
-    @abc.abstractmethod
+        Raises:
+            UserError: A label stands in an evaluation split alone.
+        """
+        del corpus
+
     def state(self) -> dict[str, Any]:
         """Return what `prepare` learned, as JSON."""
+        return {}
 
-    @abc.abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave, instead of `prepare`."""
+        del state
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from lushan.text.rendering import Messages
 from lushan.text.windows import Window
 from lushan.vision import images
 from lushan.vision.reader import ImageReader, Seen, joined
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 COLUMNS = [
     ("images", pa.list_(pa.uint8())),
@@ -108,15 +111,15 @@ class Sight:
         return joined([self.reader.inputs_of(_decoded(part)) for part in several])
 
 
-def _decoded(part: Part, repairs: Counter[str] | None = None) -> Any:
+def _decoded(part: Part, repairs: Counter[str] | None = None) -> Picture:
     path = part["path"]
-    data = images.read_bytes(path) if path else part["bytes"]
+    data = part["bytes"] or images.read_bytes(path)
     return images.decode(data, path or "of a message", repairs)
 
 
 def columns_of(window: Window) -> dict[str, Any]:
     """Return the entries of `COLUMNS` of a window."""
-    contents = [image["path"].encode() or image["bytes"] for image in window.images]
+    contents = [references.kept(image) for image in window.images]
     return {
         "images": np.frombuffer(b"".join(contents), np.uint8),
         "image_sizes": [len(content) for content in contents],
@@ -126,12 +129,16 @@ def columns_of(window: Window) -> dict[str, Any]:
 
 
 def images_of(row: Mapping[str, Any]) -> list[Part]:
-    """Return the images of a feature, from `COLUMNS`."""
+    """Return the images of a feature, from `COLUMNS`.
+
+    Raises:
+        UserError: A file of one is gone, or has changed since.
+    """
     content = row["images"].tobytes()
     ends = np.cumsum(row["image_sizes"]).tolist()
     pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     return [
-        parts.image({"path": piece.decode() if is_path else "", "bytes": b"" if is_path else piece})
+        parts.image(references.restored(piece, is_path=bool(is_path)))
         for piece, is_path in zip(pieces, row["image_is_path"].tolist(), strict=True)
     ]
 

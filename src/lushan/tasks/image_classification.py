@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,7 +21,7 @@ from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, pictures
 from lushan.tasks.batches import Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, Kind, LabelTask
-from lushan.vision import images
+from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
 if TYPE_CHECKING:
@@ -99,31 +98,29 @@ class ImageClassification(LabelTask):
         )
         self.augment = augment
         self.processor: Any = None
+        self.shape = (0, 0, 0)
 
     def use(self, processor: Processor) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
+        self.shape = processors.output_shape(self.processor)
 
     def options(self) -> dict[str, Any]:
         return {"task": "image_classification", "kind": self.kind, "labels": self.labels}
 
     # Encoding
 
-    @functools.cached_property
-    def _length(self) -> int:
-        """Patches of an image as the processor resizes it, and the class token."""
-        *_, height, width = pictures.pixels(self.processor, [images.blank()]).shape
-        return 1 + -(-height // PATCH) * -(-width // PATCH)
-
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
+        _, height, width = self.shape
+        patches = -(-height // PATCH) * -(-width // PATCH)
         return {
-            **pictures.references(rows["image"], rows["id"]),
+            **pictures.references(rows["image"], rows["id"], self.processor),
             "labels": labels,
-            "length": [self._length for _ in labels],
+            "length": [1 + patches for _ in labels],  # with the class token
             "targets": [1 for _ in labels],
             "example": list(range(first, first + len(labels))),
         }
@@ -132,7 +129,7 @@ class ImageClassification(LabelTask):
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         found = pictures.drawn(rows, seed, self.augment if training else None)
-        values = pictures.pixels(self.processor, found)
+        values = processors.pixels_of(self.processor, found)
         return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:

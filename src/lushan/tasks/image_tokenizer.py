@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ from lushan.vision.augment import Augment
 from lushan.vision.similarity import ssim
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor, PreTrainedModel
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 IMAGES: Fields = {"image": Image()}
@@ -82,6 +87,7 @@ class ImageTokenizer(Task):
         self.added = metrics or {}
         self.main_metric = monitor
         self.processor: Any = None
+        self.shape = (0, 0, 0)
         self.size = 1
 
     @classmethod
@@ -101,23 +107,15 @@ class ImageTokenizer(Task):
             "codes": Entry(Value(), "detail"),
         }
 
-    def use(self, processor: Any) -> None:
+    def use(self, processor: Processor) -> None:
         super().use(processor)
         self.processor = require_image_processor(processor)
-
-    def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
+        self.shape = processors.output_shape(self.processor)
 
     def options(self) -> dict[str, Any]:
         return {"task": "image_tokenizer"}
 
-    def wrap(self, model: Any) -> Backbone:
+    def wrap(self, model: PreTrainedModel) -> Backbone:
         if not isinstance(model.config, ImageAutoencoderConfig):
             raise UserError(
                 f"a {model.config.model_type} reconstructs no image",
@@ -128,9 +126,8 @@ class ImageTokenizer(Task):
 
     def build(self, encoder: Backbone) -> nn.Module:
         config = encoder.model.config
-        _, channels, *sides = pictures.pixels(self.processor, [images.blank()]).shape
-        if [channels, *sides] != [3, config.image_size, config.image_size]:
-            shape = " x ".join(map(str, [channels, *sides]))
+        if self.shape != (3, config.image_size, config.image_size):
+            shape = " x ".join(map(str, self.shape))
             raise UserError(
                 f"the processor makes images of {shape}, and the model reads 3 x "
                 f"{config.image_size} x {config.image_size}",
@@ -143,13 +140,13 @@ class ImageTokenizer(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor, limits
-        values = pictures.pixels(self.processor, [images.blank()]).size
+        values = math.prod(self.shape)
         number = len(rows["image"])
         return {
-            **pictures.references(rows["image"], rows["id"]),
+            **pictures.references(rows["image"], rows["id"], self.processor),
             # Images are of one size, and a batch has as many pixels as others have tokens.
             "length": [max(1, values // (3 * PATCH**2))] * number,
             "targets": [values] * number,
@@ -160,7 +157,7 @@ class ImageTokenizer(Task):
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         found = pictures.drawn(rows, seed, self.augment if training else None)
-        values = pictures.pixels(self.processor, found)
+        values = processors.pixels_of(self.processor, found)
         return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
@@ -237,7 +234,7 @@ class ImageTokenizer(Task):
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
         whole: Any = trained.whole
 
-        def ask(model: Any, processor: Any, picture: object) -> Tensor:
+        def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).pixel_values
 
         examples = [images.noise(seed) for seed in range(3)]
@@ -248,7 +245,10 @@ class ImageTokenizer(Task):
             usage=USAGE,
             examples=examples,
             ask=ask,
-            expected=[ask(whole.encoder.model, trained.processor, each) for each in examples],
+            expected=[
+                ask(whole.encoder.model, require_image_processor(trained.processor), each)
+                for each in examples
+            ],
             notes=["The class of the model is lushan's: it has to be installed."],
         )
 

@@ -16,7 +16,6 @@ from lushan.data.batch.packing import positions
 from lushan.data.fields import Number
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
-from lushan.data.source import Corpus
 from lushan.metrics import generation
 from lushan.metrics.evaluation import Measured
 from lushan.models import probing
@@ -98,15 +97,6 @@ class LanguageTask(Task):
         from lushan.metrics.families import language
 
         return self.generates and self.main_metric not in language.metrics(per_byte=self.per_byte)
-
-    def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
 
     def use(self, processor: Processor) -> None:
         super().use(processor)

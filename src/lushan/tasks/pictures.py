@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lushan.data.references import kept, restored
 from lushan.tasks.batches import Features
-from lushan.vision import images
+from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
-def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> Features:
-    """Return the columns `image` (bytes, or a path's) and `is_path` of images of a corpus.
+
+def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: Any) -> Features:
+    """Return the columns `image` (as `references.kept`) and `is_path` of images of a corpus.
 
     Args:
         values: As `lushan.data.fields.Image` has them.
         ids: Of their rows, for errors.
+        processor: Will read them.
 
     Raises:
-        UserError: An image cannot be decoded.
+        UserError: An image cannot be decoded, or becomes too large.
     """
     found: Features = {"image": [], "is_path": []}
     for value, name in zip(values, ids, strict=True):
-        decoded(value, name)  # or refuse it now
-        content = value["path"].encode() if value["path"] else value["bytes"]
-        found["image"].append(np.frombuffer(content, np.uint8))
+        # or refuse it now
+        processors.require_fits(decoded(value, name), processor, value["path"] or str(name))
+        found["image"].append(np.frombuffer(kept(value), np.uint8))
         found["is_path"].append(int(bool(value["path"])))
     return found
 
 
-def decoded(value: Mapping[str, Any], name: Any) -> Any:
+def decoded(value: Mapping[str, Any], name: object) -> Picture:
     """Decode an image of a corpus.
 
     Args:
@@ -40,7 +44,7 @@ def decoded(value: Mapping[str, Any], name: Any) -> Any:
         name: Of its row, for errors.
     """
     path = value["path"]
-    return images.decode(images.read_bytes(path) if path else value["bytes"], path or str(name))
+    return images.decode(value["bytes"] or images.read_bytes(path), path or str(name))
 
 
 def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None) -> list[Any]:
@@ -53,17 +57,9 @@ def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None)
     """
     found = []
     for row in rows:
-        content = row["image"].tobytes()
-        path = content.decode() if row["is_path"] else ""
-        picture = decoded({"path": path, "bytes": content}, f"of example {int(row['example'])}")
+        image = restored(row["image"].tobytes(), is_path=bool(row["is_path"]))
+        picture = decoded(image, f"of example {int(row['example'])}")
         if augment is not None:
             picture = augment(picture, np.random.default_rng([seed, int(row["index"])]))
         found.append(picture)
-    return found
-
-
-def pixels(processor: Any, pictures: Sequence[Any]) -> NDArray[np.float32]:
-    """Return what a model reads of images, (N, C, H, W)."""
-    found: NDArray[np.float32]
-    found = processor(images=list(pictures), return_tensors="np")["pixel_values"]
     return found

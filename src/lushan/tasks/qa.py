@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Number, Text, Texts, Value
@@ -94,9 +94,9 @@ class QuestionAnswering(Task):
         *,
         head: Callable[..., nn.Module],
         language: Literal["auto", "en", "zh"] = "auto",
-        max_question: int = 64,
-        max_answer: int = 30,
-        n_best: int = 5,
+        max_question: Annotated[int, Within(least=1)] = 64,
+        max_answer: Annotated[int, Within(least=1)] = 30,
+        n_best: Annotated[int, Within(least=1)] = 5,
         metrics: dict[str, Any] | None = None,
         monitor: str = "f1",
     ) -> None:

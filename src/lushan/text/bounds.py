@@ -16,7 +16,8 @@ from lushan.run import inside
 
 CONFIG, ADAPTER, INDEX = "config.json", "adapter_config.json", ".index.json"
 BASE = "base_model_name_or_path"
-_FILES = ("_file", "_files", "_path", "_dir")
+_FILES = ("_file", "_files", "_path", "_dir", "vocab", "merges")
+"""Endings of keys that are for files; under any other key a text with a slash may be one."""
 _PLAIN = ("tokenizer.json", "vocab.json")
 """Files of tokens, which name no files, and may be large."""
 
@@ -35,8 +36,8 @@ def require_own_files(folder: Path, key: str) -> None:
         UserError: It does; names both files.
     """
     files = inside.files_of(folder, key=key)
-    for name, path in files.items():
-        if "/" in name or path.suffix != ".json" or name in _PLAIN:
+    for path in files.values():
+        if path.suffix != ".json" or path.name in _PLAIN:
             continue
         with contextlib.suppress(ValueError, RecursionError, OSError):  # its reader will fail
             settings = parse_json(path.read_bytes())
@@ -49,20 +50,28 @@ def _require(settings: object, path: Path, folder: Path, key: str) -> None:
     if path.name.endswith(INDEX):
         shards = settings.get("weight_map") if isinstance(settings, Mapping) else None
         for shard in shards.values() if isinstance(shards, Mapping) else ():
-            if not inside.is_bound(str(shard)) or not inside.is_inside(folder / str(shard), folder):
+            place = path.parent / str(shard)
+            if not inside.is_bound(str(shard)) or not inside.is_inside(place, folder):
                 raise _outside(shard, path, folder, key)
         return
     for name in _named(settings):
         # Read from the folder by some, from the working folder by others.
-        for place in (folder / name, Path(name)):
-            if place.is_file() and not inside.is_inside(place, folder):
+        for place in (path.parent / name, Path(name)):
+            if _is_file(place) and not inside.is_inside(place, folder):
                 raise _outside(name, path, folder, key)
 
 
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except (OSError, ValueError):  # too long for a name, or no text: the next one is looked at
+        return False
+
+
 def _named(node: object, key: str = "") -> Iterator[str]:
-    """The texts of the keys that are for files, at any depth."""
+    """The texts that may name files, at any depth."""
     if isinstance(node, str):
-        if key.endswith(_FILES) and "\0" not in node:
+        if key.endswith(_FILES) or "/" in node:
             yield node
     elif isinstance(node, Mapping):
         for name, inner in node.items():

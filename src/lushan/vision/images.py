@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.common.parsing import OutOfBounds, read_bounded
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 100_000_000
 """Pixels of an image that is decoded; a small file can hold many more."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Formats that are read. Of others Pillow starts programs (Ghostscript for EPS) or opens files."""
+LARGEST = 256 << 20
+"""Bytes of the largest file of an image."""
 _ORIENTATION = 0x0112
 """The field of EXIF data that says how an image was turned."""
 
@@ -39,19 +44,19 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
     """Decode an image as RGB.
 
     Args:
-        data: An encoded image: PNG, JPEG, WebP or what else Pillow reads.
+        data: An encoded image, of one of the `FORMATS`.
         name: For the error.
         repairs: Counts what was changed to read it.
 
     Raises:
         UserError: It is no image, is damaged or cut off, or has too many pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
             if picture.width * picture.height > MOST_PIXELS:
                 raise _bad(name, f"it has {picture.width:,} x {picture.height:,} pixels")
             picture.load()
@@ -60,6 +65,8 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
             return _on_white(_shallow(ImageOps.exif_transpose(picture)))
     except UserError:
         raise
+    except UnidentifiedImageError as error:
+        raise _bad(name, "it is in none of these formats") from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
         raise _bad(name, str(error) or type(error).__name__) from error
 
@@ -108,8 +115,8 @@ def _bad(name: str, problem: str) -> UserError:
     return UserError(
         f"the image {name} cannot be read: {problem}",
         key="data",
-        hint=f"Replace or remove it; up to {MOST_PIXELS:,} pixels of PNG, JPEG, WebP and others "
-        "are read.",
+        hint=f"Replace or remove it; read are up to {MOST_PIXELS:,} pixels of "
+        f"{', '.join(FORMATS)}.",
     )
 
 
@@ -129,10 +136,12 @@ def read_bytes(path: str) -> bytes:
     """Return the content of an image's file.
 
     Raises:
-        UserError: It is gone.
+        UserError: It is gone, no regular file, or too large.
     """
     try:
-        return Path(path).read_bytes()
+        return read_bounded(path, LARGEST)
+    except OutOfBounds as error:
+        raise _bad(path, str(error)) from error
     except OSError as error:
         raise _bad(path, error.strerror or str(error)) from error
 

@@ -6,16 +6,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lushan.configurable import Within, configurable
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
+from lushan.vision import images
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
     from torch import Tensor
-    from transformers import BaseImageProcessor
+    from transformers import BaseImageProcessor, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 CHANNELS = 3
+MOST_SIDE = 4096
+"""Pixels of the longest side that a processor may scale, crop or pad images to."""
+_SIZES = ("size", "crop_size", "pad_size")
+"""Settings of a processor that say how large an image becomes."""
 
 
 @configurable
@@ -65,7 +74,7 @@ def with_text(
     *,
     texts: Callable[[], Any],
     cache_dir: Path,
-) -> Any:
+) -> ProcessorMixin:
     """Make the processor of a fresh Llava: a tokenizer and an image processor in one.
 
     Args:
@@ -109,3 +118,93 @@ def unscaled(processor: Any, pixels: Tensor) -> Tensor:
     """
     mean, std = (pixels.new_tensor(v).float() for v in (processor.image_mean, processor.image_std))
     return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+
+
+def pixels_of(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Return what a model reads of images, (N, C, H, W)."""
+    found: NDArray[np.float32]
+    found = processor(images=list(pictures), return_tensors="np")["pixel_values"]
+    return found
+
+
+def output_shape(processor: Any) -> tuple[int, int, int]:
+    """Return channels, height and width of what an image processor makes of any image.
+
+    Its settings may come from anybody: it is tried with images of two sizes before it is used.
+
+    Raises:
+        UserError: It cannot be used, makes images that are too large, or of different sizes.
+    """
+    require_bounded(processor)
+    try:
+        with np.errstate(all="ignore"):
+            made = [pixels_of(processor, [p]) for p in (images.blank(), images.noise(0))]
+    except Exception as error:  # whatever settings of anybody make it raise
+        raise unusable(processor, first_line(error)) from error
+    shapes = [np.shape(one) for one in made]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 4:
+        sizes = " and ".join(" x ".join(map(str, shape[1:])) for shape in shapes)
+        raise unusable(processor, f"it makes arrays of {sizes} of two images, and not one size")
+    if not all(np.isfinite(one).all() for one in made):
+        raise unusable(processor, "what it makes of an image is not finite")
+    _, channels, height, width = shapes[0]
+    return channels, height, width
+
+
+def require_fits(picture: Picture, processor: Any, name: str) -> None:
+    """Refuse an image that would become too large where its shorter side is scaled to a length.
+
+    Args:
+        picture: The image.
+        processor: Scales it.
+        name: Of the image.
+
+    Raises:
+        UserError: It is too long for its width.
+    """
+    if _counts_pixels(processor):
+        return
+    edge = (_sizes(processor).get("size") or {}).get("shortest_edge")
+    longest, shortest = max(picture.size), min(picture.size)
+    if edge is not None and edge * edge * longest > images.MOST_PIXELS * shortest:
+        raise UserError(
+            f"the image {name} of {picture.width:,} x {picture.height:,} pixels is too long: "
+            f"{edge} pixels of its shorter side would be more than {images.MOST_PIXELS:,} in all",
+            key="data",
+            hint="Crop or remove it.",
+        )
+
+
+def _sizes(processor: Any) -> dict[str, dict[str, Any]]:
+    settings = processor.to_dict()
+    found = {name: settings.get(name) for name in _SIZES}
+    return {name: dict(value) for name, value in found.items() if isinstance(value, dict)}
+
+
+def require_bounded(processor: Any) -> None:
+    """Refuse an image processor that makes images too large.
+
+    Raises:
+        UserError: It does, or a size is none.
+    """
+    # Of processors that merge patches, as that of Qwen2-VL, sizes count the pixels of an image.
+    most = images.MOST_PIXELS if _counts_pixels(processor) else MOST_SIDE
+    for name, size in _sizes(processor).items():
+        for part, value in size.items():
+            if isinstance(value, int | float) and not 0 < value <= most:
+                problem = f"its {name}.{part} is {value}, and 1 to {most:,} pixels are used"
+                raise unusable(processor, problem)
+
+
+def _counts_pixels(processor: Any) -> bool:
+    return hasattr(processor, "merge_size")
+
+
+def unusable(processor: Any, problem: str) -> UserError:
+    """Return the error for an image processor that cannot be used."""
+    return UserError(
+        f"the image processor cannot be used: {problem}",
+        key="processor",
+        value=type(processor).__name__,
+        hint="Look at its preprocessor_config.json, or write processor=image.",
+    )

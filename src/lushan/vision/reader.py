@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
+from lushan.vision import processors
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from transformers import BatchFeature, ProcessorMixin
 
 Seen = dict[str, Tensor]
 """What a model reads of some images, by the names of its arguments; the first size is theirs."""
@@ -26,10 +28,10 @@ class ImageReader:
         processor: Such a one.
 
     Raises:
-        UserError: It does not say what stands for an image.
+        UserError: It does not say what stands for an image, or makes images too large.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: ProcessorMixin) -> None:
         self.processor = processor
         self.token = str(getattr(processor, "image_token", None) or "")
         self._known: dict[tuple[int, int], list[int]] = {}
@@ -41,19 +43,28 @@ class ImageReader:
                 key="processor",
                 hint="Those of Llava, Qwen2-VL, Gemma 3 and others do.",
             )
+        processors.require_bounded(processor.image_processor)
 
     def tokens_of(self, picture: Picture) -> list[int]:
         """Return the ids of the tokens that stand for an image, which follow from its size."""
         if picture.size not in self._known:
-            made = self.processor.image_processor(images=[picture], return_tensors="pt")
-            text = self.processor.replace_image_token(made, 0)
+            made = self._made(picture)
+            text = self.processor.replace_image_token(dict(made), 0)
             found = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
             self._known[picture.size] = list(found)
         return self._known[picture.size]
 
+    def _made(self, picture: Picture) -> BatchFeature:
+        read = self.processor.image_processor
+        processors.require_fits(picture, read, "of a message")
+        try:
+            return read(images=[picture], return_tensors="pt")
+        except Exception as error:  # whatever settings of anybody make it raise
+            raise processors.unusable(read, first_line(error)) from error
+
     def inputs_of(self, picture: Picture) -> Seen:
         """Return what the model reads of an image."""
-        made = self.processor.image_processor(images=[picture], return_tensors="pt")
+        made = self._made(picture)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
 
@@ -62,7 +73,7 @@ def _is_own(kind: type) -> bool:
     return kind.__name__ != "ProcessorMixin" and kind is not object
 
 
-def reader_of(processor: Any) -> ImageReader | None:
+def reader_of(processor: ProcessorMixin) -> ImageReader | None:
     """Return the reader of a processor's images; None where it makes texts alone."""
     both = (getattr(processor, name, None) for name in ("tokenizer", "image_processor"))
     return ImageReader(processor) if all(part is not None for part in both) else None

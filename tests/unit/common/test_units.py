@@ -80,11 +80,10 @@ RAW = {
     "models": "distances between outputs",
     "export/adapters.py": "the same",
     "export/hf_folder.py": "the same",
-    "study/differences.py": "two values that should be equal, with the digits in which they differ",
+    "study/differences.py": "p; two values that should be equal, with the digits that differ",
     "report/curves.py": "rounding of what the page draws",
     "report/examples.py": "the same",
     "study/claims.py": "p, and what to write",
-    "study/numbers.py": "p",
     "search/results.py": "importance: a share of variation",
     "common/units.py": "this is the place",
 }

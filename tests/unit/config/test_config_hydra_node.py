@@ -12,11 +12,13 @@ from lushan.errors import UserError
 
 VARIABLES = """
 LD_PRELOAD PYTHONPATH PYTHONSTARTUP PATH LUSHAN_TARGETS OMP_TOOL_LIBRARIES HF_ENDPOINT
-XDG_CACHE_HOME WANDB_BASE_URL XOMP_NUM_THREADS
+XDG_CACHE_HOME WANDB_BASE_URL XOMP_NUM_THREADS NCCL_DEBUG_FILE MKL_VERBOSE_OUTPUT_FILE
+PYTORCH_KERNEL_CACHE_PATH
 """
 PRELOADS = "# @package _global_\nhydra:\n  job:\n    env_set: {LD_PRELOAD: x}\n"
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("name", VARIABLES.split())
 def test_a_variable_that_lets_code_in_is_not_set(name):
     error = refusal(f"+hydra.job.env_set.{name}=x")

@@ -13,6 +13,7 @@ import pytest
 from lushan.config import signatures, types
 from lushan.config.signatures import cache_file, read, signature
 from lushan.config.types import ANY, fits, kind_of, repair, words
+from lushan.run.caches import read_note
 
 
 class Colour(enum.Enum):
@@ -173,7 +174,7 @@ def cache(here, monkeypatch):
 
 def kept(cache, name):
     """The entries of a target on disk: one for each place that it was found in."""
-    entries = json.loads(cache.read_text())["signatures"]
+    entries = json.loads(read_note(cache) or "")["signatures"]
     return [entry for key, entry in entries.items() if key.partition(" ")[0] == name]
 
 
@@ -189,12 +190,34 @@ def test_a_signature_is_remembered_on_disk(cache, monkeypatch):
     assert signature("torch.optim.SGD") == first
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"verdicts": 3}'])
+@pytest.mark.fault(67)
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"verdicts": 3}', "bit", "key", "pipe"])
 def test_a_damaged_memory_is_written_anew(cache, text):
-    cache.parent.mkdir(parents=True)
-    cache.write_text(text)
-    assert "momentum" in signature("torch.optim.SGD").parameters
+    first = signature("torch.optim.SGD")
+    content = cache.read_text()
+    damaged = {
+        "bit": content.replace('"required": false', '"required": galse', 1),
+        "key": content.replace('"positional"', '"pozitional"', 1),
+    }
+    cache.unlink()
+    os.mkfifo(cache) if text == "pipe" else cache.write_text(damaged.get(text, text))
+    remembered_by_another_process()
+    assert signature("torch.optim.SGD") == first
     assert kept(cache, "torch.optim.SGD")
+
+
+class Power:
+    def __init__(self, base: int, power: float, **more: int) -> None: ...
+
+
+class Square(Power):
+    def __init__(self, base: int, **more: int) -> None:
+        super().__init__(base, power=2.0, **more)
+
+
+def test_what_a_class_gives_itself_is_no_argument():
+    assert set(read(Square).parameters) == {"base"}
+    assert set(read(Power).parameters) == {"base", "power"}
 
 
 def test_a_changed_file_is_read_again(cache, here, monkeypatch):

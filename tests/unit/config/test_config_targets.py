@@ -17,6 +17,7 @@ from lushan.config.folders import built_in_conf
 from lushan.config.signatures import cache_file, signature
 from lushan.configurable import configurable
 from lushan.errors import UserError
+from lushan.run.caches import read_note, write_note
 
 HOSTILE = """
 os.system os.popen subprocess.run subprocess.Popen builtins.eval builtins.exec builtins.__import__
@@ -279,14 +280,14 @@ def test_what_was_remembered_is_checked_again(monkeypatch, here):
 def test_a_remembered_identity_is_checked_as_well(monkeypatch, here):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here))
     signature("torch.optim.SGD")
-    memory = json.loads(cache_file().read_text())
+    memory = json.loads(read_note(cache_file()) or "")
     for entry in memory["signatures"].values():
         entry["signature"]["identity"] = {
             "module": "posix",
             "qualname": "system",
             "kind": "function",
         }
-    cache_file().write_text(json.dumps(memory))
+    write_note(cache_file(), json.dumps(memory))
     signatures._entries.clear()
     with pytest.raises(UserError, match=r"really posix\.system"):
         signature("torch.optim.SGD")

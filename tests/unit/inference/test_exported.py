@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import peft
 import pytest
 import torch
 import transformers
@@ -107,6 +108,29 @@ def test_a_changed_folder_is_refused(name, how, ner_folder, texts, cli_inside):
     assert done.code == 2
     assert name in done.err
     assert "Export the run again" in done.err
+
+
+@pytest.mark.fault(81)
+def test_an_adapter_that_was_added_is_refused(ner_folder, texts, cli_inside):
+    """transformers would merge it into the model without a word."""
+    config = peft.LoraConfig(target_modules=["query"], r=2, init_lora_weights=False)
+    base = transformers.AutoModelForTokenClassification.from_pretrained(ner_folder)
+    peft.get_peft_model(base, config).save_pretrained(ner_folder)
+    done = cli_inside("predict", ner_folder, "--input", texts)
+    assert done.code == 2
+    assert "adapter_" in done.err
+
+
+@pytest.mark.fault(81)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "added_tokens.json", "inner/x.json"])
+def test_a_file_that_was_added_is_refused(name, ner_folder, texts, cli_inside):
+    (ner_folder / "notes.md").write_text("mine")
+    (ner_folder / ".gitattributes").write_text("* text")
+    assert cli_inside("predict", ner_folder, "--input", texts).code == 0
+    (ner_folder / name).parent.mkdir(exist_ok=True)
+    (ner_folder / name).write_text("{}")
+    done = cli_inside("predict", ner_folder, "--input", texts)
+    assert (done.code, str(ner_folder / name) in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,8 @@ def test_lookup_tells_null_from_nothing():
 def test_what_names_no_folder_below_is_refused(name):
     with pytest.raises(UserError, match="becomes a folder below"):
         run_path({"name": name, "paths": {"output_dir": "outputs"}})
+
+
+@pytest.mark.parametrize("key", [1, True, None])
+def test_keys_that_are_no_text_are_those_of_no_text(key):
+    assert run_id({"task": {key: 2}}) != run_id({"task": {f"\0{key!r}": 2}})

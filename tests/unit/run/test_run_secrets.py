@@ -1,8 +1,12 @@
 """What must not travel with a run."""
 
+import json
+import re
 import time
+from urllib.parse import quote
 
 import pytest
+from omegaconf import OmegaConf
 
 from lushan.run import redaction
 
@@ -122,3 +126,29 @@ def test_what_a_config_interpolates_is_a_secret_whatever_its_name(monkeypatch):
     )
     monkeypatch.setenv("LUSHAN_PUBLIC", "OTHER,DATASET MODE")
     assert redaction.redact("swordfish, fast") == "swordfish, fast"
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize(
+    "secret", ["swordfish\nof the sea", 'sword"fish', "sword\tfish é", "a/b+c d=="]
+)
+def test_a_secret_is_known_in_other_forms(monkeypatch, secret):
+    monkeypatch.setenv("MY_PASSWORD", secret)
+    url = f"https://host/?q={quote(secret, safe='')}"
+    for text in (f"found {secret!r}", json.dumps({"a": secret}), url, f"a\n{secret}"):
+        hidden = redaction.redact(text)
+        assert redaction.HIDDEN in hidden
+        assert not set(re.findall(r"sword\w*|fish\w*|a%2Fb\w*", hidden))
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize("value", ["1234567890", "[swordfish, {a: catfish99}]"])
+def test_what_is_decoded_of_a_variable_is_a_secret(monkeypatch, value):
+    monkeypatch.setattr(redaction, "_interpolated", {})
+    monkeypatch.setenv("MODE", value)
+    node = OmegaConf.create({"a": "${oc.decode:${oc.env:MODE}}", "b": 12, "c": True})
+    redaction.remember_interpolated("MODE", value)
+    hidden = redaction.redact_config(OmegaConf.to_container(node, resolve=True))
+    found = json.dumps(hidden)
+    assert not any(part in found for part in ("1234567890", "swordfish", "catfish99"))
+    assert (hidden["b"], hidden["c"]) == (12, True)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lushan.data.batch.batching import Indices, rank_is_idle, split_batch
 from lushan.data.batch.packing import Pieces, Rows, joined, single
 from lushan.data.encode.encoding import Encoded
@@ -141,10 +138,3 @@ def drawn(encoded: Encoded, indices: Indices, draw: Draw | None) -> Features:
     for number, row in zip(numbers, rows, strict=True):
         row["index"] = number
     return rows if draw is None else draw(rows)
-
-
-def padding_share(lengths: NDArray[np.integer], batches: list[Indices]) -> float:
-    """Padded tokens over real tokens, minus one: 0 where nothing is padded."""
-    real = sum(int(lengths[b].sum()) for b in batches)
-    padded = sum(int(lengths[b].max()) * len(b) for b in batches)
-    return padded / real - 1 if real else 0.0

@@ -20,7 +20,7 @@ from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
-from lushan.errors import UserError, did_you_mean, first_line
+from lushan.errors import RunFailed, UserError, did_you_mean, first_line, in_a_line
 from lushan.run import hashes
 from lushan.text import hub
 
@@ -41,6 +41,23 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 CONVERTED = "refs/convert/parquet"
 """Branch of the hub with a plain copy of a set that was made by a script."""
+
+
+def builder_of(place: Path, path: str) -> tuple[str, str]:
+    """Return the ending of a file's name, and the builder of `datasets` that reads such files.
+
+    Raises:
+        UserError: There is none.
+    """
+    suffix = files.bare_suffix(place)
+    if suffix not in BUILDERS:
+        raise UserError(
+            "the ending of this file is that of no known format",
+            key="data.path",
+            value=path,
+            hint=f"Known are {', '.join(BUILDERS)}.",
+        )
+    return suffix, BUILDERS[suffix]
 
 
 def load_here(*args: object, **options: Any) -> Dataset | DatasetDict:
@@ -165,18 +182,11 @@ class HubSet(Source):
         if place.is_dir():
             return folders.load(place, self.config)
         if place.is_file():
-            suffix = files.bare_suffix(place)
-            if suffix not in BUILDERS:
-                raise UserError(
-                    "the ending of this file is that of no known format",
-                    key="data.path",
-                    value=self.path,
-                    hint=f"Known are {', '.join(BUILDERS)}.",
-                )
+            suffix, builder = builder_of(place, self.path)
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             if suffix in SUFFIXES and is_wrapper(place):
                 more = {"field": DATA}
-            return load_here(BUILDERS[suffix], data_files=str(place), **more)
+            return load_here(builder, data_files=str(place), **more)
         self._require_hub_id()
         if not hub.reachable():
             return self._from_cache(datasets)
@@ -231,15 +241,15 @@ class HubSet(Source):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn the many ways in which reading a set fails into one `UserError`."""
-        from datasets.exceptions import DatasetsError
-
         try:
             yield
-        except UserError:
+        except (UserError, RunFailed):
             raise
-        except (DatasetsError, OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+        except (
+            Exception
+        ) as error:  # what others wrote may be anything, and so is what it makes fail
             cause = error.__cause__ or error
-            first = first_line(cause)
+            first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
             raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error

@@ -21,7 +21,7 @@ from lushan.data.documents import require_text, usual_field
 from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
 from lushan.data.fields import DOCUMENTS, Fields
-from lushan.data.formats.hub import BUILDERS, CONVERTED, HubSet, load_from_hub, load_here
+from lushan.data.formats.hub import CONVERTED, HubSet, builder_of, load_from_hub, load_here
 from lushan.data.json_rows import SUFFIXES, is_array, rows_of
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
@@ -251,14 +251,7 @@ class Stream(HubSet):
 
         local = self._files()
         if local:
-            suffix = files.bare_suffix(local[0])
-            if suffix not in BUILDERS:
-                raise UserError(
-                    "the ending of this file is that of no known format",
-                    key="data.path",
-                    value=self.path,
-                    hint=f"Known are {', '.join(BUILDERS)}.",
-                )
+            suffix, builder = builder_of(local[0], self.path)
             if suffix in SUFFIXES and any(map(is_array, local)):
                 # `datasets` would read each whole.
                 rows = datasets.IterableDataset.from_generator(
@@ -267,7 +260,7 @@ class Stream(HubSet):
                 return {"train": rows}
             more = {"sep": "\t"} if suffix == ".tsv" else {}
             names = [str(path) for path in local]
-            return load_here(BUILDERS[suffix], data_files=names, streaming=True, **more)
+            return load_here(builder, data_files=names, streaming=True, **more)
         place = Path(self.path).expanduser()
         if (place / folders.SAVED).is_file():
             kept = folders.load_saved(place)

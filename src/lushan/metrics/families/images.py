@@ -32,7 +32,7 @@ class PSNR(Metric):
     fewest = 2
     has_interval = True
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (squared error, values) of an image."""
         del target
         return np.array([prediction["squared_error"], prediction["values"]], float)
@@ -47,7 +47,7 @@ class SSIM(Metric):
     fewest = 2
     has_interval = True
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (SSIM, 1) of an image."""
         del target
         return np.array([prediction["ssim"], 1.0])
@@ -64,7 +64,7 @@ class BitsPerImage(Metric):
         super().__init__()
         self.bits = math.log2(size)
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, 1) of an image."""
         del target
         return np.array([len(prediction["codes"]) * self.bits, 1.0])

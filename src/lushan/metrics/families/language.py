@@ -36,7 +36,7 @@ class TokenRatio(Metric):
     instead = "bits_per_byte"
     above = "loss"
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (sum, tokens) of an example."""
         del target
         return np.array([prediction[self.above], prediction["tokens"]], float)
@@ -76,7 +76,7 @@ class BitsPerByte(Metric):
     fewest = 2
     has_interval = True
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, bytes) of an example."""
         del target
         return np.array([prediction["loss"] / math.log(2), prediction["bytes"]], float)

@@ -13,7 +13,6 @@ from lushan.data.batch.batching import (
     rank_is_idle,
     split_batch,
 )
-from lushan.data.batch.loader import padding_share
 
 lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(np.array)
 
@@ -44,6 +43,12 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
     assert plan(1, 0) == plan(1, 0)
     assert plan(1, 0) != plan(1, 1)
     assert plan(1, 0) != plan(2, 0)
+
+
+def padding_share(lengths, batches):
+    """Padded tokens over real tokens, minus one."""
+    padded = sum(int(lengths[b].max()) * len(b) for b in batches)
+    return padded / sum(int(lengths[b].sum()) for b in batches) - 1
 
 
 def test_buckets_pad_far_less_than_random_batches():
