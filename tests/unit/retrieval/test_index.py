@@ -1,5 +1,6 @@
 """Indexes through the command line: built, searched, evaluated, joined, and refused if damaged."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -150,6 +151,47 @@ def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
 
 
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
+
+
+def zipped(folder, member, content):
+    import zipfile
+
+    with zipfile.ZipFile(folder / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+    return (folder / "bomb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("documents.jsonl", b'{"id": "a"}\n'),
+        ("documents.jsonl", b"[1]\n[2]\n[3]\n"),
+        ("documents.jsonl", b""),
+        ("terms.json", b'{"a": 1}'),
+        ("terms.json", b"[1, 2]"),
+        ("terms.json", b'["a"]'),
+        ("weights.npz", b"PK"),
+        ("weights.npz", b"\x93NUMPY"),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", bytes(1 << 20))),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", b"cos\nsystem\n")),
+        ("options", {"pooling": "max"}),
+        ("options", {"device": "x"}),
+        ("model", 3),
+        ("count", 7),
+    ],
+)
+def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, content):
+    """Its checksums are those of its files."""
+    settings = json.loads((built / "index.json").read_text())
+    if "." in name:
+        data = content(built) if callable(content) else content
+        (built / name).write_bytes(data)
+        settings["files"][name] = hashlib.sha256(data).hexdigest()
+    else:
+        settings[name] = content
+    (built / "index.json").write_text(json.dumps(settings))
+    done = cli_inside("search", "words", "lake")
+    assert (done.code, done.err.startswith("error: ")) == (2, True)
 
 
 @pytest.mark.parametrize(
