@@ -21,6 +21,7 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
+from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
 from lushan.run import inside
 from lushan.run.artifacts import is_run
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from lushan.data.processing import Processor
 
-FILE, HEAD = "lushan.json", "lushan_head.safetensors"
+FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lushan.common import parsing
-from lushan.data import unpacking
 from lushan.errors import UserError
-from lushan.run import files
+from lushan.run import files, inside
 from lushan.text import bm25
 
 FILE, DOCUMENTS = "index.json", "documents.jsonl"
@@ -35,7 +34,7 @@ _CHANGED = "Build the index again: lushan index build CORPUS --model MODEL --out
 
 
 class Options(TypedDict, total=False):
-    """How texts become vectors; see `embedder_of`."""
+    """Options of `embedder_of`, as an index keeps them."""
 
     pooling: Literal["mean", "cls"] | None
     query_prefix: str | None
@@ -148,7 +147,7 @@ def build(
             raise UserError("bm25 has none", key=f"--{named[0].replace('_', '-')}")
         fitted = bm25.fit(texts)
         buffer = io.BytesIO()
-        sparse.save_npz(buffer, fitted.weights)
+        sparse.save_npz(buffer, fitted.weights, compressed=False)
         made |= {WEIGHTS: buffer.getvalue(), TERMS: files.as_json(list(fitted.numbers))}
     else:
         from lushan.retrieval.embedder import embedder_of
@@ -206,11 +205,13 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
             file=folder,
             hint="lushan index build CORPUS --model bm25 --output DIR makes one.",
         )
+    inside.files_of(folder, key="INDEX")
     with files.intact(folder / FILE) as path:
         settings: Settings = files.read_json(path)
         parsing.require_shape(settings, Settings)
-        options = Options.__annotations__.keys()
-        if dict(settings) != files.proved(settings) or settings["options"].keys() - options:
+        if unknown := settings["options"].keys() - Options.__annotations__.keys():
+            raise ValueError(f"no such option: {', '.join(unknown)}")
+        if dict(settings) != files.proved(settings):
             raise UserError("this is not what was written", hint=_CHANGED)
     names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
     if settings["files"].keys() != {DOCUMENTS, *names}:
@@ -223,6 +224,8 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
         rows = [parsing.parse_json(line) for line in lines]
         parsing.require_shape(rows, list[Document])
         ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
+        if not len(ids) == settings["count"] > 0:
+            raise ValueError(f"{len(ids)} documents instead of {settings['count']}")
     if settings["model"] == BM25:
         scorer: Scorer = _words(folder, len(ids))
     else:
@@ -232,13 +235,14 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
 
 def _words(folder: Path, count: int) -> bm25.BM25:
     with files.intact(folder / WEIGHTS) as path:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        unpacking.require_size(size, unpacking.LARGEST_FILE, path, packed=path.stat().st_size)
+        with zipfile.ZipFile(path) as archive:  # nothing in it is packed
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it holds")
         weights = sparse.csr_matrix(sparse.load_npz(path))
         weights.check_format()
     with files.intact(folder / TERMS) as path:
         names = parsing.parse_json(path.read_bytes(), bounded=False)
+        parsing.require_shape(names, list[str])
     if weights.shape != (count, len(names)):
         raise UserError("the index does not fit together", file=folder, hint=_CHANGED)
     return bm25.BM25(weights, {name: number for number, name in enumerate(names)})
@@ -251,13 +255,13 @@ def _dense(
 
     with files.intact(folder / VECTORS) as path:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-        if vectors.dtype != np.float32:
-            raise ValueError(f"its numbers are {vectors.dtype}")
+        if vectors.dtype != np.float32 or vectors.ndim != 2:
+            raise ValueError("these are no vectors")
     embedder = embedder_of(model or settings["model"], **settings["options"])
     if vectors.shape != (len(texts), embedder.model.encoder.width):
         raise UserError("the index and its model do not fit", file=folder, hint=_CHANGED)
     (again,) = embedder.encode(texts[:1], "passage", [])
-    if float(again @ vectors[0]) < _SAME:
+    if not float(again @ vectors[0]) >= _SAME:  # not a number, perhaps
         raise UserError(
             f"{model or settings['model']} is not the model that the index was built with",
             file=folder,
