@@ -110,6 +110,7 @@ def watch(path: Path) -> None:
     def watched(self: Any, batch: Any, batch_idx: int) -> None:
         number, before = self.global_step, self.running.loss
         step(self, batch, batch_idx)
+        self.settle()
         loss = (self.running.loss - before).hex()
         with path.open("a") as file:
             file.write(json.dumps([number, loss, sorted(batch["examples"])]) + "\n")

@@ -144,8 +144,9 @@ class Checkpoints(AtBoundary):
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._validated = False
-        model: Any = trainer.lightning_module.model
-        if not all_finite(model.parameters()):
+        module: Any = trainer.lightning_module
+        module.settle()  # which names the step and its examples
+        if not all_finite(module.model.parameters()):
             raise RunFailed(
                 f"weights are not finite after step {trainer.global_step}; they were not saved, "
                 "and the last checkpoint is finite\n  Try a lower optimizer.lr, "

@@ -74,13 +74,13 @@ class Guard(pl.Callback):
             self.known["in_a_row"] = 0
             return False
         if wanted == "stop":
-            raise RunFailed(f"{what} {where}\n  {_REPAIR}")
+            raise RunFailed(f"{what} {where}\n  {REPAIR}")
         self.known["skipped"] += 1
         self.known["in_a_row"] += 1
         log.warning("left out: %s %s", what, where)
         if self.known["in_a_row"] >= MOST_IN_A_ROW:
             raise RunFailed(
-                f"{MOST_IN_A_ROW} steps in a row were left out; {what} {where}\n  {_REPAIR}"
+                f"{MOST_IN_A_ROW} steps in a row were left out; {what} {where}\n  {REPAIR}"
             )
         return True
 
@@ -113,7 +113,7 @@ class Guard(pl.Callback):
         self.known = dict(state)
 
 
-_REPAIR = (
+REPAIR = (
     "The last checkpoint is finite. Try a lower optimizer.lr, trainer.gradient_clip_val=1.0 or "
     "trainer.precision=32."
 )

@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lushan.data.batch.batching import mix
+from lushan.data.batch.loader import GlobalBatch
+from lushan.engine.distributed.shares import data_share, of_all_shares
+from lushan.models import dropout
 from lushan.tasks.base import Task
 
 Vectors = dict[str, Tensor]
@@ -86,3 +90,29 @@ def term(task: Task, part: Part | None, seed: int) -> Callable[[nn.Module, Any],
         return linear - linear.detach() + part.value
 
     return loss
+
+
+def losses_of(module: Any, batch: GlobalBatch) -> list[Callable[[nn.Module, Any], Tensor]]:
+    """Return the loss of each micro-batch among the examples of the global batch.
+
+    Args:
+        module: The `LitModule`, attached to its trainer.
+        batch: This rank's.
+    """
+    rank, _ = data_share(module.trainer)
+    micro, own = batch["micro"], []
+    seeds = [mix(module.batching.seed, module.global_step, rank, i) for i in range(len(micro))]
+    for part, pieces, seed in zip(micro, batch["pieces"], seeds, strict=True):
+        with dropout.masked(module.masks(pieces)):
+            own.append(vectors_of(module.task, module.through, part, seed))
+    counted = own[: batch["real"]] if batch["weight"] else []
+    everyone = of_all_shares(module.trainer, [_moved(part, "cpu") for part in counted])
+    everything = [_moved(part, module.device) for share in everyone for part in share]
+    first = sum(map(len, everyone[:rank]))
+    parts = parts_of(module.task, everything)[first : first + len(counted)]
+    padded = [*parts, *[None] * (len(micro) - len(parts))]
+    return [term(module.task, p, seed) for p, seed in zip(padded, seeds, strict=True)]
+
+
+def _moved(vectors: Vectors, device: torch.device | str) -> Vectors:
+    return {name: tensor.to(device) for name, tensor in vectors.items()}

@@ -16,24 +16,20 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from lushan.callbacks.ema import WeightAverage
-from lushan.callbacks.guard import Guard
+from lushan.callbacks.guard import REPAIR, Guard
 from lushan.checkpoint.dtensor import clip_gradients
 from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
+from lushan.compat.torch import without_compiler
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
-from lushan.engine import joint
+from lushan.engine import joint, rehearsal
 from lushan.engine.batch_plan import Batching, BatchPlan
-from lushan.engine.distributed.shares import (
-    data_share,
-    model_share,
-    of_all_shares,
-    summed,
-    walks_together,
-)
-from lushan.engine.running import RunningTotals
+from lushan.engine.distributed import shares
+from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.running import RunningTotals, Step, UnreadSteps
 from lushan.errors import RunFailed
 from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
@@ -46,8 +42,6 @@ if TYPE_CHECKING:
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
 """Metric names begin with these, as the field writes them."""
-REHEARSED = 8
-"""Batches that compiled layers see before the first step."""
 
 
 class LitModule(pl.LightningModule):
@@ -99,7 +93,7 @@ class LitModule(pl.LightningModule):
         self.guard, self.average = guard, average
         self.adaptation = adaptation_of(model)
         self._tested_split = TEST
-        self.running = RunningTotals()
+        self.running, self._unread = RunningTotals(), UnreadSteps()
         self._epoch = 0
         self._records: Records = []
         self._losses: list[Tensor] = []
@@ -190,7 +184,8 @@ class LitModule(pl.LightningModule):
         assert self.multiplier is not None
         if self.adaptation is not None:
             self.adaptation.follow(self.plan.total_steps)
-        optimizer = self.make_optimizer(self.model)
+        make = self.make_optimizer
+        optimizer = without_compiler(lambda: make(self.model))
         multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
         scheduler = LambdaLR(optimizer, multiplier)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
@@ -206,20 +201,21 @@ class LitModule(pl.LightningModule):
         torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
-        losses = self._joint(batch) if self.task.joint else None
+        losses = joint.losses_of(self, batch) if self.task.joint else None
         for i, micro in enumerate(batch["micro"]):
             last = i + 1 == len(batch["micro"])
             weight = batch["weight"] if i < batch["real"] else 0.0
             # The ranks' gradients are averaged; times the number of ranks, that is their sum.
             scale = weight * ranks / (targets or 1)
-            masks = self._masks(batch["pieces"][i])
+            masks = self.masks(batch["pieces"][i])
             with self._synchronised(last=last), dropout.masked(masks):
                 loss = self.through(self.task.loss if losses is None else losses[i], micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(self._with_penalty(loss * scale, last=last))
             total += loss.detach() * weight
-        if left_out := self._left_out(total, targets, batch):
+        step = Step(self.global_step, total, self._clipped(), targets, batch["examples"])
+        if left_out := self._left_out(step):
             optimizer.zero_grad()  # without gradients, the step below counts and changes nothing
         optimizer.step()
         if self.adaptation is not None:
@@ -229,42 +225,27 @@ class LitModule(pl.LightningModule):
         self.running.examples += len(batch["examples"])
         self.running.tokens += batch["tokens"]
         if not left_out:
-            self.running.learned(float(total), targets)
+            self._unread.add(step)
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.settle()
 
-    def _joint(self, batch: GlobalBatch) -> list[Callable[[nn.Module, Any], Tensor]]:
-        """Return the loss of each micro-batch among the examples of the global batch."""
-        rank, _ = data_share(self.trainer)
-        micro, own = batch["micro"], []
-        seeds = [mix(self.batching.seed, self.global_step, rank, i) for i in range(len(micro))]
-        for part, pieces, seed in zip(micro, batch["pieces"], seeds, strict=True):
-            with dropout.masked(self._masks(pieces)):
-                own.append(joint.vectors_of(self.task, self.through, part, seed))
-        counted = own[: batch["real"]] if batch["weight"] else []
-        shares = of_all_shares(self.trainer, [_moved(part, "cpu") for part in counted])
-        everything = [_moved(part, self.device) for share in shares for part in share]
-        first = sum(map(len, shares[:rank]))
-        parts = joint.parts_of(self.task, everything)[first : first + len(counted)]
-        padded = [*parts, *[None] * (len(micro) - len(parts))]
-        return [joint.term(self.task, p, seed) for p, seed in zip(padded, seeds, strict=True)]
-
-    def _masks(self, pieces: Pieces) -> dropout.Masks:
+    def masks(self, pieces: Pieces) -> dropout.Masks:
         """Return what a micro-batch drops in this step, wherever it is computed."""
         seed = mix(self.batching.seed, self.global_step)
-        return dropout.Masks(seed, pieces, self.device, share=model_share(self.trainer))
+        return dropout.Masks(seed, pieces, self.device, share=shares.model_share(self.trainer))
 
-    def _left_out(self, total: Tensor, targets: float, batch: GlobalBatch) -> bool:
-        """Clip the gradient, and return whether the guard skips the step."""
-        if self.guard is None:
-            self._require_finite(total, batch, "loss")
+    def _clipped(self) -> Tensor | None:
+        """Clip the gradient, and return its norm before; None where no one wants it."""
         if self.clip is None and self.guard is None:
-            return False
-        bound = math.inf if self.clip is None else self.clip
-        norm = clip_gradients(self.model.parameters(), bound)
+            return None
+        return clip_gradients(self.model.parameters(), math.inf if self.clip is None else self.clip)
+
+    def _left_out(self, step: Step) -> bool:
+        """Return whether the guard skips the step, which must wait for its numbers."""
         if self.guard is None:
-            self._require_finite(norm, batch, "gradient")
             return False
-        loss = summed(self.trainer, total) / (targets or 1)
-        return self.guard.refuses(loss, float(norm), where=self._where(batch))
+        loss = summed(self.trainer, step.loss) / (step.targets or 1)
+        return self.guard.refuses(loss, float(step.norm), where=self._where(step))
 
     def _with_penalty(self, share: Tensor, *, last: bool) -> Tensor:
         """Add an adapter's penalty to a share of the loss, once per step; it is not reported."""
@@ -291,25 +272,7 @@ class LitModule(pl.LightningModule):
             return strategy.run(call, self.model, batch, freely=freely)
         return call(self.model, batch)
 
-    def rehearse(self) -> None:
-        """Go through what the run begins with, and forget it: compiled layers get their graphs.
-
-        The first batches, and the smallest of the first epoch, show what sizes and masks there are.
-        """
-        assert self.plan is not None
-        together = walks_together(self.trainer)
-        loader = self.training_loader(0, share=data_share(self.trainer), in_step=together)
-        smallest = min(loader.batches, key=lambda batch: int(loader.lengths[batch].sum()))
-        self.model.train()
-        for batch in [*loader.batches[:REHEARSED], smallest]:
-            assembled = loader.assemble(batch)
-            for micro, pieces in zip(assembled["micro"], assembled["pieces"], strict=True):
-                moved = self.trainer.strategy.batch_to_device(micro, self.device)
-                with dropout.masked(self._masks(pieces)):
-                    with self.trainer.precision_plugin.train_step_context():
-                        loss = self.through(self.task.loss, moved)
-                    loss.backward()
-        self.zero_grad()
+    rehearse = rehearsal.rehearse
 
     @contextlib.contextmanager
     def _synchronised(self, *, last: bool) -> Iterator[None]:
@@ -319,30 +282,37 @@ class LitModule(pl.LightningModule):
         with contextlib.nullcontext() if last or wait is None else wait():
             yield
 
-    def _require_finite(self, value: Tensor, batch: GlobalBatch, what: str) -> None:
-        if torch.isfinite(value):
-            return
-        raise RunFailed(
-            f"the {what} is {float(value)} {self._where(batch)}\n  The last checkpoint is finite. "
-            "Try a lower optimizer.lr, trainer.gradient_clip_val=1.0 or trainer.precision=32."
-        )
+    def settle(self) -> None:
+        """Add up the losses that steps have left on the device; the device is waited for once.
 
-    def _where(self, batch: GlobalBatch) -> str:
+        Raises:
+            RunFailed: A loss or gradient was not finite.
+        """
+        for step in self._unread.read():
+            if step.trouble:
+                raise RunFailed(f"{step.trouble} {self._where(step)}\n  {REPAIR}")
+            self.running.learned(step.loss, step.targets)
+
+    on_train_epoch_end = settle  # before another epoch has other examples
+
+    def _where(self, step: Step) -> str:
         assert self.plan is not None
         ids = self.plan.table(self._epoch).column("id")
-        names = [str(ids[i]) for i in sorted(set(batch["examples"]))]
-        return f"at step {self.global_step}\n  The batch's examples: {', '.join(names)}"
+        names = [str(ids[i]) for i in sorted(set(step.examples))]
+        return f"at step {step.number}\n  The batch's examples: {', '.join(names)}"
 
     def take_running(self, scope: str = "") -> float:
         """The mean training loss since the last call; `scope` is empty or `epoch_`.
 
         All ranks must call it: each knows the loss of its own shares, and the targets of all.
         """
+        self.settle()
         loss, targets = self.running.take(scope)
         return summed(self.trainer, loss) / (targets or 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss counts the whole epoch, also over a resume."""
+        self.settle()
         checkpoint["running"] = of_all_shares(self.trainer, dataclasses.asdict(self.running))
         if self.adaptation is not None:
             checkpoint["adaptation"] = self.adaptation.state()
@@ -414,10 +384,8 @@ class LitModule(pl.LightningModule):
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""
-        loss = torch.zeros((), dtype=torch.float64)
-        if self._losses:
-            loss = torch.stack(self._losses).sum()
-        records, total = self._gather(self._records, float(loss))
+        loss = float(torch.stack(self._losses).sum()) if self._losses else 0.0
+        records, total = self._gather(self._records, loss)
         if split == VALIDATION and self.plan is not None:
             self.task.tune(self.tables[split], records)
         evaluation = self.task.evaluate(self.tables[split], records, full=full)
@@ -431,7 +399,3 @@ class LitModule(pl.LightningModule):
         """Every rank's records and the sum of their losses, on every rank."""
         parts = of_all_shares(self.trainer, (records, loss))
         return [r for part, _ in parts for r in part], sum(value for _, value in parts)
-
-
-def _moved(part: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
-    return {name: tensor.to(device) for name, tensor in part.items()}

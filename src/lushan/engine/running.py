@@ -1,10 +1,67 @@
-"""Running counts of a training: examples, tokens, loss."""
+"""Running counts of a training: examples, tokens, loss; and of steps that no one has read yet."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Step(NamedTuple):
+    """An optimizer step, as one process knows it.
+
+    Attributes:
+        number: Counted from 0.
+        loss: Of its share, summed over targets.
+        norm: Of the gradient, or None.
+        targets: Of all shares.
+        examples: What it learned.
+    """
+
+    number: int
+    loss: Any
+    norm: Any
+    targets: float
+    examples: list[int]
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what is not finite, in words."""
+        for what, value in (("loss", self.loss), ("gradient", self.norm)):
+            if value is not None and not math.isfinite(value):
+                return f"the {what} is {value}"
+        return None
+
+
+class UnreadSteps:
+    """Steps whose numbers lie on the device; to read them one by one, each step would wait."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+
+    def add(self, step: Step) -> None:
+        """Keep a step, with its numbers as tensors."""
+        self._steps.append(step)
+
+    def read(self) -> list[Step]:
+        """Return the steps since the last call, with their numbers, and forget them."""
+        steps, self._steps = self._steps, []
+        losses, norms = _read([s.loss for s in steps]), _read([s.norm for s in steps])
+        return [
+            step._replace(loss=loss, norm=norm)
+            for step, loss, norm in zip(steps, losses, norms, strict=True)
+        ]
+
+
+def _read(tensors: Sequence[Tensor | None]) -> Sequence[float | None]:
+    """Numbers on the host, by waiting for the device once."""
+    there = [tensor for tensor in tensors if tensor is not None]
+    values = iter(torch.stack(there).tolist() if there else ())
+    return [None if tensor is None else next(values) for tensor in tensors]
 
 
 @dataclasses.dataclass

@@ -88,7 +88,6 @@ class DialogueEncoder:
         dialogues, tools = dialogues_of(rows)
         sight = self.sight.anew()
         dialogues = [sight.shown(d, _place(rows, row)) for row, d in enumerate(dialogues)]
-        features[REPAIRED].append(sight.repairs)
         for number, found in enumerate(self._windows(rows, dialogues, tools, limits)):
             messages, given = dialogues[number], tools[number]
             if not any(is_learned(m) for m in messages):
@@ -120,6 +119,7 @@ class DialogueEncoder:
                 features["disguised"].append(int(disguised))
                 unseen = Counter() if place else self.template.unseen(messages, given)
                 features[UNSEEN].append(unseen)
+                features[REPAIRED].append(Counter() if features[REPAIRED] else sight.repairs)
                 features["unknown_tokens"].append(0 if unknown is None else ids.count(unknown))
                 for name, value in dialogue_images.columns_of(window).items():
                     if name in features:

@@ -12,7 +12,7 @@ from lushan.vision import processors
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-    from transformers import ProcessorMixin
+    from transformers import BatchFeature, ProcessorMixin
 
 Seen = dict[str, Tensor]
 """What a model reads of some images, by the names of its arguments; the first size is theirs."""
@@ -49,12 +49,12 @@ class ImageReader:
         """Return the ids of the tokens that stand for an image, which follow from its size."""
         if picture.size not in self._known:
             made = self._made(picture)
-            text = self.processor.replace_image_token(made, 0)
+            text = self.processor.replace_image_token(dict(made), 0)
             found = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
             self._known[picture.size] = list(found)
         return self._known[picture.size]
 
-    def _made(self, picture: Picture) -> Any:
+    def _made(self, picture: Picture) -> BatchFeature:
         read = self.processor.image_processor
         processors.require_fits(picture, read, "of a message")
         try:

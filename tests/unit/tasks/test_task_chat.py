@@ -244,7 +244,7 @@ def test_it_is_asked_by_what_stands_before_the_turn(
     assert len(rows) > table.num_rows
     asked: list[list[int]] = []
 
-    def answer(net: Any, prompts: list[list[int]]) -> list[dict[str, Any]]:
+    def answer(net: Any, prompts: list[list[int]], media: Any) -> list[dict[str, Any]]:
         asked.extend(prompts)
         return [{"generated": "x", "shortened": False}] * len(prompts)
 
