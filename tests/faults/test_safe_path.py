@@ -29,7 +29,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 @pytest.mark.fault(60)
 @pytest.mark.parametrize(
     "start",
