@@ -282,11 +282,11 @@ def _of_checkpoint(path: str) -> TextGenerator:
     place = hub.find(path, key="RUN")
     with hub.explained(place, key="RUN", what="model"):
         config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
-        names = (
-            modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
-            if config.is_encoder_decoder
-            else modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        )
+        auto: Any = transformers.AutoModelForCausalLM
+        names = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        if config.is_encoder_decoder:
+            auto = transformers.AutoModelForSeq2SeqLM
+            names = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
         known = {name for value in names.values() for name in _listed(value)}
         own_classes = config.architectures or []
         if not known.intersection(own_classes):
@@ -295,11 +295,6 @@ def _of_checkpoint(path: str) -> TextGenerator:
                 key="RUN",
                 value=path,
             )
-        auto: Any = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
-        )
         model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     if tokenizer.pad_token is None:
