@@ -35,6 +35,10 @@ from lushan.tasks.exporting import of_vectors
 from lushan.text import bm25
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
+    from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
 
 COMPARED = ("recall_1", "ndcg_10")
@@ -129,7 +133,7 @@ class Embedding(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         queries = rows["query"]
         positives = rows.get("positive") or [None] * len(queries)
@@ -313,7 +317,7 @@ class Embedding(Task):
             ]
         return result
 
-    def _measured(self, ranks: Sequence[Sequence[int]], **options: Any) -> Any:
+    def _measured(self, ranks: Sequence[Sequence[int]], **options: Any) -> Measured:
         from lushan.metrics.families import retrieval
 
         return self.measured(retrieval.metrics(), ranks, ranks, **options)
@@ -362,7 +366,7 @@ def _compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) ->
 
 
 def _tokens(
-    tokenizer: Any, texts: Sequence[str], prefix: str, limits: Limits
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], prefix: str, limits: Limits
 ) -> tuple[list[list[int]], list[int]]:
     """Return the tokens of texts, truncated, and whether each was."""
     if not texts:
