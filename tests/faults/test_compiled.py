@@ -1,21 +1,15 @@
 """Compiled layers: the same training, up to its last digits, and exact when it continues."""
 
-import csv
-
 import pytest
 
 from lushan.checkpoint.weights import load_weights
 from tests.faults import jobs
+from tests.helpers.runs import losses
 
 pytestmark = pytest.mark.slow
 
 ONE_LAYER = "model.config.num_hidden_layers=1"  # each is compiled by itself, and all are alike
 COMPILED = ("trainer.compile=true", "trainer.max_steps=8", "trainer.max_epochs=null", ONE_LAYER)
-
-
-def losses(folder):
-    with (jobs.run_folder(folder) / "metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
 @pytest.mark.long
@@ -40,7 +34,7 @@ def test_it_is_the_same_training(tmp_path):
     made, plain = tmp_path / "compiled", tmp_path / "plain"
     assert jobs.execute(jobs.config(made, *short, "trainer.compile=true")) == 0
     assert jobs.execute(jobs.config(plain, *short)) == 0
-    assert losses(made) == pytest.approx(losses(plain), rel=1e-5)
+    assert losses(jobs.run_folder(made)) == pytest.approx(losses(jobs.run_folder(plain)), rel=1e-5)
     assert jobs.run_folder(plain).name != jobs.run_folder(made).name  # other bits: another run
     one, other = (load_weights(jobs.run_folder(f) / "checkpoints" / "best") for f in (made, plain))
     assert one.keys() == other.keys()

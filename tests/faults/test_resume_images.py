@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lushan.config.check import check
 from lushan.config.compose import compose
+from lushan.vision import images
 from tests.faults import jobs
 from tests.faults.test_resume import require_equal
 
@@ -50,3 +53,25 @@ def test_killed_among_images(task, tmp_path):
     assert jobs.execute(killed) == 0
     assert jobs.execute(whole) == 0
     require_equal(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_ranks_of_which_one_sees_no_image_learn_as_one_process(tmp_path):
+    (tmp_path / "a.png").write_bytes(images.encoded("red"))
+    asked = [{"type": "image", "path": "a.png"}, {"type": "text", "text": "what colour?"}]
+    contents = [asked if number % 2 else f"say {number}" for number in range(16)]
+    rows = [
+        [{"role": "user", "content": c}, {"role": "assistant", "content": "red"}] for c in contents
+    ]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+    files = [f"data.{split}={data}" for split in ("train", "validation", "test")]
+    own = ["data=chat", *files, f"data.media={tmp_path}", "data.batch_examples=2"]
+    losses = []
+    for name, trainer in (("one", "cpu"), ("two", "ddp_sim")):
+        more = [f"trainer={trainer}", f"paths.output_dir={tmp_path / name}"]
+        given = ["task=chat", *SHORT, *TASKS["chat"], *own, "trainer.max_epochs=1", *more]
+        assert jobs.execute(check(compose(given))) == 0
+        (result,) = (tmp_path / name).glob("*/*/result.json")
+        losses.append(json.loads(result.read_text())["metrics"]["test/loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -145,7 +145,7 @@ def predict(
         run,
         input=input,
         output=output,
-        format=format,  # type: ignore[arg-type]
+        format=format,
         stride=stride,
         overrides=overrides or (),
         notes=notes,
@@ -228,6 +228,11 @@ def generate(
         "repetition_penalty": repetition_penalty,
         "stop": tuple(unescaped(text) for text in stop or ()),
     }
+    from lushan.inference import early
+
+    early.require_writer(run)
+    if input is not None:
+        early.require_input(input)
     from lushan.inference import batch_generate
 
     batch_generate.generate(
@@ -267,6 +272,9 @@ def chat(
     dtype: Dtype = "auto",
 ) -> None:
     """Talk to a model in the terminal; from a pipe, each line is a message."""
+    from lushan.inference import early
+
+    early.require_writer(run)
     from lushan.inference import chat_session
     from lushan.models.decoding import Settings
 
@@ -296,9 +304,12 @@ def export(
     ] = False,
 ) -> None:
     """Write a trained model in Hugging Face format, and prove that it is the same."""
-    from lushan.export import hf_folder
+    from lushan.inference import early
 
     wanted = _dtype(dtype)
+    early.require_run(run)
+    from lushan.export import hf_folder
+
     for line in hf_folder.export(
         run,
         folder,

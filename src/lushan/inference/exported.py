@@ -8,6 +8,7 @@ form (`lushan.models.transformers_heads`).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +22,11 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
+from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
 from lushan.run import inside
 from lushan.run.artifacts import is_run
-from lushan.run.files import intact, sha256_file, write_json
+from lushan.run.files import as_json, intact, sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from lushan.data.processing import Processor
 
-FILE, HEAD = "lushan.json", "lushan_head.safetensors"
+FILE, HEAD, SUM = EXPORTED, "lushan_head.safetensors", "sha256"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
@@ -57,6 +59,7 @@ class Stored(TypedDict):
         columns: Option of the data to the column, or columns, that training has read.
         code: Module behind a target of the user's to the hash of its code.
         files: Name of each file that an answer depends on to its SHA-256.
+        sha256: Of all of this.
     """
 
     config: dict[str, Any]
@@ -66,6 +69,7 @@ class Stored(TypedDict):
     columns: dict[str, Any]
     code: dict[str, str]
     files: dict[str, str]
+    sha256: str
 
 
 def is_exported(folder: Path) -> bool:
@@ -114,8 +118,15 @@ def write(
         columns=dict(columns),
         code=dict(code),
         files={path.name: sha256_file(path) for path in sorted(folder.iterdir())},
+        sha256="",
     )
-    write_json(folder / FILE, {**stored, "limits": dataclasses.asdict(limits)})
+    write_json(folder / FILE, proved({**stored, "limits": dataclasses.asdict(limits)}))
+
+
+def proved(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `lushan.json` with the SHA-256 that proves it."""
+    rest = {key: value for key, value in content.items() if key != SUM}
+    return {**rest, SUM: hashlib.sha256(as_json(rest)).hexdigest()}
 
 
 # Reading
@@ -130,6 +141,8 @@ def read(folder: Path) -> Stored:
     with intact(folder / FILE) as path:
         content = parsing.read_json(path)
         parsing.require_shape(content, Stored)
+        if content != proved(content):
+            raise UserError("this is not what was exported", hint=CHANGED)
         content["limits"] = Limits(**content["limits"])
     stored: Stored = content
     return stored

@@ -356,12 +356,10 @@ class Chat(LanguageTask):
         return result
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        if self.sight.sees:
+            return language_export.image_text(self, trained)
         if self.sight.reader is not None:
-            raise UserError(
-                "a model for images and text is not exported yet",
-                key="task",
-                hint="lushan generate and lushan chat use the run as it is.",
-            )
+            raise UserError("a model that never saw its images", key="task.blind", value=True)
 
         def ids_of(tokenizer: Any, messages: object) -> list[int]:
             options = {"add_generation_prompt": True, "return_dict": True}

@@ -33,6 +33,10 @@ from lushan.tasks.exporting import tokenizer_for
 from lushan.text import bm25
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
+    from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
 
 FOUND: Fields = {
@@ -138,7 +142,7 @@ class Embedding(Task):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         queries = rows["query"]
         positives = rows.get("positive") or [None] * len(queries)
@@ -321,7 +325,7 @@ class Embedding(Task):
             ]
         return result
 
-    def _measured(self, ranks: Sequence[Sequence[int]], **options: Any) -> Any:
+    def _measured(self, ranks: Sequence[Sequence[int]], **options: Any) -> Measured:
         from lushan.metrics.families import retrieval
 
         return self.measured(retrieval.metrics(), ranks, ranks, **options)
@@ -329,11 +333,11 @@ class Embedding(Task):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         tokenizer = tokenizer_for(trained, trained.max_length)
         cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
 
-        def ask(model: Any, read: Any, text: str) -> Tensor:
+        def ask(model: PreTrainedModel, read: Any, text: str) -> Tensor:
             inputs = read(self.prefixes["query"] + text, **cut)
             states = model(**inputs).last_hidden_state
             return whole.pooler(states, inputs["attention_mask"])
@@ -406,7 +410,7 @@ def passages_of(table: pa.Table) -> tuple[list[str], list[list[int]]]:
 
 
 def _tokens(
-    tokenizer: Any, texts: Sequence[str], prefix: str, limits: Limits
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], prefix: str, limits: Limits
 ) -> tuple[list[list[int]], list[int]]:
     """Return the tokens of texts, truncated, and whether each was."""
     if not texts:

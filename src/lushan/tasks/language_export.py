@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from lushan.data.processing import require_tokenizer
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.exporting import tokenizer_for
 from lushan.tasks.language import LanguageTask
+from lushan.text import parts
 from lushan.text.document_tokens import borders
+from lushan.vision import images
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -63,6 +66,70 @@ def causal(
         ask=ask,
         expected=[_next(whole.encoder.model, ids[:longest]) for ids in own_ids],
     )
+
+
+def image_text(task: LanguageTask, trained: TrainedModel) -> ExportSpec:
+    """Describe a model of images and text, asked in messages with and without an image.
+
+    Args:
+        task: The run's task.
+        trained: The run's model.
+    """
+    whole: Any = trained.whole
+    processor: Any = copy.copy(trained.processor)
+    longest = whole.encoder.max_length or trained.max_length
+    processor.tokenizer = _plain(tokenizer_for(trained, longest))
+    _set_generation(trained.plain, task, processor.tokenizer)
+    picture = images.noise(1)
+    shown = {"type": "image", "image": picture}
+    contents = [[shown, parts.text("What is it?")], "Good morning."]
+    seen = parts.image({"path": "", "bytes": images.png(picture)})
+    own = [[seen, parts.text("What is it?")], "Good morning."]
+
+    def ask(model: Any, theirs: Any, content: object) -> Tensor:
+        """Return all logits of a message."""
+        given = theirs.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        return model(**given).logits[0]
+
+    return ExportSpec(
+        model=trained.plain,
+        processor=processor,
+        auto_class="AutoModelForImageTextToText",
+        pipeline="image-text-to-text",
+        usage='ask = pipeline("image-text-to-text", "DIR")\n'
+        'seen = {"type": "image", "url": "image.png"}\n'
+        'content = [seen, {"type": "text", "text": "What is it?"}]\n'
+        'print(ask(text=[{"role": "user", "content": content}], max_new_tokens=64))',
+        notes=[f"It was trained on {trained.max_length} tokens at a time."],
+        examples=contents,
+        ask=ask,
+        expected=[_answered(task, whole, content) for content in own],
+    )
+
+
+def _answered(task: LanguageTask, whole: Any, content: object) -> Tensor:
+    """Return the logits of the run's own model for a message."""
+    rows = {"messages": [[{"role": "user", "content": content}]]}
+    prompts, media = task.prompts(rows), task.media(rows)
+    assert prompts is not None
+    assert media is not None
+    given = {"input_ids": torch.tensor(prompts), **media[0]}
+    return whole.encoder(**given).logits[0]
+
+
+def _plain(tokenizer: PreTrainedTokenizerFast) -> Any:
+    """Make a tokenizer add nothing of its own: chat templates write all tokens."""
+    from tokenizers import processors
+
+    own: Any = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    tokenizer.backend_tokenizer.post_processor = own
+    return tokenizer
 
 
 def _next(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:

@@ -322,6 +322,8 @@ def choose(name: str | None, tokenizer: PreTrainedTokenizerFast, image: str = ""
         return ChatTemplate(own(tokenizer), tokenizer, image=image)
     name = name or DEFAULT
     source = read(name)
+    if image and name in BUILT_IN:
+        source = parts.seeing(source, image)
     if missing := lacking(name, tokenizer):
         raise UserError(
             f"the tokenizer has no token {missing[0]}",

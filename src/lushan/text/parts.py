@@ -7,6 +7,8 @@ A part is `{"type": "text", "text": ...}` or `{"type": "image"}` with the image,
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,6 +20,7 @@ Resolve = Callable[[object], Mapping[str, Any]]
 """Gives `path` and `bytes` of an image that a file names."""
 TOKENS = "tokens"
 """The entry of an image's part with the ids of the tokens that stand for it in a text."""
+_CONTENT = re.compile(r"(?:message|messages\[0\])\['content'\]")
 _IMAGES = ("image", "image_url")
 _NAMES = ("image", "bytes", "path", "url", "image_url")
 
@@ -127,6 +130,22 @@ def _local(name: str) -> str:
     if scheme in ("http", "https", "ftp", "s3", "data"):
         raise BadPart(f"an image is read from a file, and this is a URL of {scheme}: {name[:60]}")
     return name
+
+
+def seeing(template: str, token: str) -> str:
+    """Return one of our templates, which write texts, that also takes contents in parts.
+
+    Args:
+        template: The Jinja text.
+        token: What it writes for an image.
+    """
+    macro = (
+        "{%- macro said(content) -%}{%- if content is string -%}{{- content -}}{%- else -%}"
+        "{%- for part in content or [] -%}"
+        f"{{{{- {json.dumps(token)} if part['type'] == 'image' else part['text'] -}}}}"
+        "{%- endfor -%}{%- endif -%}{%- endmacro -%}\n"
+    )
+    return macro + _CONTENT.sub(r"said(\g<0>)", template)
 
 
 def placed(texts: Sequence[str], images: Sequence[Part]) -> list[str | Parts]:

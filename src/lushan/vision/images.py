@@ -73,7 +73,7 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
 
 def _oddities(picture: Picture, name: str) -> Iterator[str]:
     """Yield what is changed of an image to read it."""
-    if getattr(picture, "n_frames", 1) > 1:
+    if getattr(picture, "is_animated", False):  # to count them all would be to read them
         yield SEVERAL
     if _is_transparent(picture):
         yield TRANSPARENT
@@ -164,7 +164,7 @@ def encoded(color: str) -> bytes:
     """Return a small image of one colour as PNG."""
     from PIL import Image
 
-    return _png(Image.new("RGB", (8, 8), color))
+    return png(Image.new("RGB", (8, 8), color))
 
 
 def as_png(values: NDArray[np.floating]) -> bytes:
@@ -172,10 +172,11 @@ def as_png(values: NDArray[np.floating]) -> bytes:
     from PIL import Image
 
     rounded = (values.transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    return _png(Image.fromarray(rounded))
+    return png(Image.fromarray(rounded))
 
 
-def _png(picture: Picture) -> bytes:
+def png(picture: Picture) -> bytes:
+    """Return an image as PNG."""
     sink = io.BytesIO()
     picture.save(sink, "PNG")
     return sink.getvalue()

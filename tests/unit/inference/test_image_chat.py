@@ -153,10 +153,29 @@ def test_a_batch_is_drawn_with_its_images(cli_inside, tmp_path):
     assert "images: user: [" in done.out
 
 
-def test_it_is_not_exported(run, cli_inside, tmp_path):
-    done = cli_inside("export", str(run), str(tmp_path / "out"))
-    assert done.code == 2
-    assert "not exported yet" in done.err
+def test_what_is_exported_answers_as_the_run_does(run, picture, cli_inside, tmp_path):
+    """Messages with an image, in plain transformers: tokens and pixels by the processor alone."""
+    import transformers
+
+    out = tmp_path / "out"
+    done = cli_inside("export", str(run), str(out))
+    assert done.code == 0, done.err
+    assert "the same as the run's own model" in done.out + done.err
+    model: Any = transformers.AutoModelForImageTextToText.from_pretrained(out)
+    processor: Any = transformers.AutoProcessor.from_pretrained(out)
+    content = [{"type": "image", "path": str(picture)}, {"type": "text", "text": "what colour?"}]
+    given = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    found = model.generate(**given, max_new_tokens=4, do_sample=False)
+    options = ("--prompt", "what colour?", "--image", str(picture), "--greedy", "-n", "4")
+    done = cli_inside("generate", str(run), *options, "--output", "-")
+    wanted = json.loads(done.out)["tokens"]
+    assert found[0, given["input_ids"].shape[1] :].tolist() == wanted
 
 
 WAYS = {

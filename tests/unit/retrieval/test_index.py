@@ -1,5 +1,6 @@
 """Indexes through the command line: built, searched, evaluated, joined, and refused if damaged."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_queries_of_a_file_are_answered_or_evaluated(built, corpus, tmp_path, cl
     done = cli_inside("search", "words", *options)
     assert "4 queries, 3 documents" in done.out
     assert "ndcg_10" in done.out
+
+
+def test_negatives_are_the_best_documents_that_are_not_right(built, tmp_path, cli_inside):
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:3]), encoding="utf-8")
+    options = ["--input", str(asked), "--query", "asked", "--relevant", "id"]
+    done = cli_inside("search", "words", *options, "--negatives", "1", "--output", "pairs.jsonl")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [row["positive"] for row in rows] == [row["text"] for row in ROWS[:3]]
+    assert rows[0]["negatives"] == [ROWS[2]["text"]], "it shares a word with the query"
+    assert all(len(row["negatives"]) == 1 for row in rows)
+    assert all(row["positive"] not in row["negatives"] for row in rows)
 
 
 def run_of(tmp_path):
@@ -139,6 +153,47 @@ def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
 
 
+def zipped(folder, member, content):
+    import zipfile
+
+    with zipfile.ZipFile(folder / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+    return (folder / "bomb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("documents.jsonl", b'{"id": "a"}\n'),
+        ("documents.jsonl", b"[1]\n[2]\n[3]\n"),
+        ("documents.jsonl", b""),
+        ("terms.json", b'{"a": 1}'),
+        ("terms.json", b"[1, 2]"),
+        ("terms.json", b'["a"]'),
+        ("weights.npz", b"PK"),
+        ("weights.npz", b"\x93NUMPY"),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", bytes(1 << 20))),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", b"cos\nsystem\n")),
+        ("options", {"pooling": "max"}),
+        ("options", {"device": "x"}),
+        ("model", 3),
+        ("count", 7),
+    ],
+)
+def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, content):
+    """Its checksums are those of its files."""
+    settings = json.loads((built / "index.json").read_text())
+    if "." in name:
+        data = content(built) if callable(content) else content
+        (built / name).write_bytes(data)
+        settings["files"][name] = hashlib.sha256(data).hexdigest()
+    else:
+        settings[name] = content
+    (built / "index.json").write_text(json.dumps(settings))
+    done = cli_inside("search", "words", "lake")
+    assert (done.code, done.err.startswith("error: ")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -146,6 +201,7 @@ BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
         (("search", "words"), "an index and a query are needed"),
         (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
         (("search", "words", "x", "--relevant", "text"), "goes with --input"),
+        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
         (("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."), "and no index"),
         (

@@ -312,3 +312,77 @@ def test_an_image_that_the_template_does_not_show_is_refused(processor):
 def test_the_corpus_of_texts_alone_has_no_columns_of_images(processor):
     corpus = demo_corpus(DIALOGUES, {"messages": [[{"role": "user", "content": "a"}]]})
     assert "images" not in str(corpus.splits["train"].schema)
+
+
+QWEN = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}"
+    "{{ m['content'] }}{% else %}{% for part in m['content'] %}{% if part['type'] == 'image' %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_images_of_any_size_as_qwen2_vl_reads_them(tmp_path, monkeypatch):
+    """As many tokens as their sizes ask for, and places in them that follow from these."""
+    import transformers
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    corpus = read(tmp_path, ROWS)
+    images.noise(1).resize((112, 56)).save(tmp_path / "blue.png")
+    marks = [f"<|{name}|>" for name in ("vision_start", "vision_end", "image_pad", "video_pad")]
+    tokenizer = tokenizers.train(
+        "bpe",
+        400,
+        min_frequency=1,
+        special_tokens=[*marks, "<|im_start|>", "<|im_end|>"],
+        texts=corpus.train_texts,
+        cache_dir=tmp_path,
+    )
+    kind: Any = transformers.Qwen2VLProcessor
+    # It asks for a processor of videos, which needs torchvision.
+    monkeypatch.setattr(kind, "check_argument_for_proper_class", lambda *_: None)
+    processor = kind(
+        image_processor=Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=16 * 28 * 28),
+        tokenizer=tokenizer,
+        chat_template=QWEN,
+    )
+    task = Chat(max_new_tokens=3)
+    task.use(processor)
+    start, end, image, video = map(tokenizer.convert_tokens_to_ids, marks)
+    config = transformers.Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": 256,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2},
+        image_token_id=image,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        video_token_id=video,
+    )
+    torch.manual_seed(1)
+    plain = transformers.AutoModelForImageTextToText.from_config(config)
+    model: Any = task.build(task.wrap(plain)).eval()
+    rows = features(task, corpus, tmp_path, length=200)
+    batch = task.collate(rows)
+    ids = torch.cat([batch["input_ids"], torch.full((4, 1), task.pad_id)], 1)
+    own = plain(
+        input_ids=ids,
+        labels=torch.cat([torch.full((4, 1), IGNORED), batch["labels"]], 1),
+        pixel_values=batch["seen:pixel_values"],
+        image_grid_thw=batch["seen:image_grid_thw"],
+        mm_token_type_ids=(ids == image).long(),
+    )
+    count = (batch["labels"] != IGNORED).sum()
+    torch.testing.assert_close(task.loss(model, batch), own.loss * count)
+    alone = [task.generate(model, task.collate([row]))[0] for row in rows]
+    assert task.generate(model, batch) == alone
+    assert not model.encoder.keeps_apart()  # rows that are shared have no such places

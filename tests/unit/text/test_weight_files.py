@@ -50,6 +50,16 @@ def test_an_e5_file_becomes_a_bert_and_its_tokenizer(e5):
     assert np.abs(rounded - tensors["l0.fo.w"]).mean() < 0.2
 
 
+def test_characters_as_words_need_no_space_before_them(e5):
+    path, _ = e5
+    split = {"is_split_into_words": True, "add_special_tokens": False}
+    usual, none = (processing.pretrained(str(path), prefix_space=p) for p in (True, False))
+    assert usual.convert_ids_to_tokens(usual(["天", "气"], **split)["input_ids"]) == [
+        *("▁", "天", "▁", "气"),
+    ]
+    assert none.convert_ids_to_tokens(none(["天", "气"], **split)["input_ids"]) == ["天", "气"]
+
+
 def test_blocks_of_four_bits_are_those_of_gguf():
     library = pytest.importorskip("gguf")
     from lushan.text.weight_files.e5 import _dequantized
