@@ -1,15 +1,20 @@
-"""What the framework takes besides training: a complete run's answer, and one more job of a sweep.
+"""What the framework takes besides training: answers, starts of commands, one more job of a sweep.
 
-Both on the built-in sample data. The time of a further job is that of a long sweep less that of a
-short one, by the number of jobs they differ in; its training is what the jobs' results say.
+All on the built-in sample data. The time of a further job is that of a long sweep less that of a
+short one, by the number of jobs they differ in; its training is what the jobs' results say. What a
+command needs until its first answer is counted in seconds of the processor, beside the import of
+torch and transformers alone. With `--starts` nothing else is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,9 +30,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=8, help="of the long sweep")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--starts", action="store_true", help="of commands, and nothing else")
     args = parser.parse_args()
     if args.jobs <= SHORT:
         parser.error(f"--jobs must be more than {SHORT}")
+    print(machine())
+    starts(args.rounds)
+    if args.starts:
+        return
 
     with tempfile.TemporaryDirectory() as folder:
         overrides = ["experiment=sample/ner", f"trainer.max_epochs={args.epochs}"]
@@ -68,8 +78,7 @@ def main() -> None:
         "one more job of a sweep": (each, ""),
         "... beyond its training": ([value - training for value in each], "< 1"),
     }
-    print(machine())
-    print(f"torch imported for an answer: {', '.join(heavy) or 'no'}\n")
+    print(f"\ntorch imported for an answer: {', '.join(heavy) or 'no'}\n")
     print("| what | seconds, median | each round | at most |\n| --- | --: | --- | --- |")
     for name, (values, bound) in rows.items():
         shown = ", ".join(f"{value:.2f}" for value in values)
@@ -82,6 +91,76 @@ def main() -> None:
         sys.exit(1)
 
 
+TINY = ("trainer=cpu", "trainer.max_epochs=1", "processor.vocab_size=300", "data.limit=16")
+LANGUAGE = (*TINY, "model=gpt2_tiny", "model.config.n_embd=32", "test=false")
+ALONE = [sys.executable, "-c", "import torch, transformers"]
+
+
+def starts(rounds: int) -> None:
+    """Print what each command takes until its first answer, on models that take no time."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+
+        def trained(name: str, *overrides: str) -> str:
+            paths = [f"paths.cache_dir={folder}/cache", f"paths.output_dir={folder}/{name}"]
+            out, _ = run([LUSHAN, "train", *overrides, *paths])
+            return out.strip().splitlines()[-1].removeprefix("run: ")
+
+        tags = trained("tags", "experiment=sample/ner", "model=bert_tiny", *TINY)
+        text = trained("text", "task=causal_lm", "data=sample_text", *LANGUAGE)
+        chat = trained("chat", "task=chat", "data=sample_chat", *LANGUAGE)
+        place.joinpath("x.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
+        overrides = ["experiment=sample/ner", "model=bert_tiny", *TINY]
+        first = [sys.executable, "-c", FIRST_STEP, "train", *overrides]
+        commands = {
+            "torch and transformers alone": ALONE,
+            "predict": [LUSHAN, "predict", tags, "--input", f"{folder}/x.txt"],
+            "predict, of no run": [LUSHAN, "predict", "nowhere", "--input", f"{folder}/x.txt"],
+            "generate": [LUSHAN, "generate", text, "--prompt", "hi", "-n", "3"],
+            "chat": [LUSHAN, "chat", chat],
+            "eval": [LUSHAN, "eval", tags],
+            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--overwrite"],
+            "train, to its first step": first,
+        }
+
+        def spent(number: int, name: str) -> float:
+            more = [f"paths.output_dir={folder}/{number}"] if name.startswith("train") else []
+            return processor_seconds([*commands[name], *more])
+
+        systems = {name: functools.partial(spent, name=name) for name in commands}
+        times = alternate(systems, rounds)
+    alone = statistics.median(times["torch and transformers alone"])
+    print("\n| command | processor s, median | each round | against the imports alone |")
+    print("| --- | --: | --- | --: |")
+    for name, values in times.items():
+        each = ", ".join(f"{value:.2f}" for value in values)
+        middle = statistics.median(values)
+        print(f"| {name} | {middle:.2f} | {each} | {middle / alone:.2f} x |")
+
+
+FIRST_STEP = """
+import os, sys
+from lushan.cli.app import main
+from lushan.engine import lifecycle
+execute = lifecycle.execute
+def watched(*args):
+    from lushan.engine.lit_module import LitModule
+    LitModule.training_step = lambda *_: os._exit(0)
+    return execute(*args)
+lifecycle.execute = watched
+sys.exit(main())
+"""
+"""`lushan train` until the first step would begin."""
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Seconds of the processor that a program takes; its standard input is empty."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def numbers(count: int) -> str:
     """1,2,3 ..."""
     return ",".join(str(seed) for seed in range(1, count + 1))
@@ -89,8 +168,6 @@ def numbers(count: int) -> str:
 
 def imported(command: list[str]) -> list[str]:
     """Which heavy packages a command imports, as Python itself reports."""
-    import subprocess
-
     environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}

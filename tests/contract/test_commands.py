@@ -16,7 +16,7 @@ from lushan.cli import app
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
-from lushan.data.fields import inputs
+from lushan.data.fields import Image, inputs
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
 
@@ -111,11 +111,11 @@ def a_run(tmp_path_factory):
             overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
-        if first == "image":
+        if any(isinstance(field, Image) for field in task.fields.values()):
             model, small = [], IMAGES
         else:
             model, small = MODELS[task.auto_class], command.SMALL
-        if not any(o.startswith("data=") for o in overrides):
+        if model and not any(o.startswith("data=") for o in overrides):
             sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else rows_of(task, folder)
             overrides = [*overrides, *sample]
         return trained(folder, *overrides, *model, "data.limit=16", small=small)

@@ -20,6 +20,13 @@ OPTIONS = [(g, o) for g, options in options_by_group([CONF]).items() for o in op
 IDS = ["/".join(pair) for pair in OPTIONS]
 
 
+def tasks_of(part):
+    """The tasks that choose an option of a group below theirs."""
+    for path in sorted((CONF / "task").glob("*.yaml")):
+        if any(part in default for default in OmegaConf.load(path).get("defaults", [])):
+            yield path.stem
+
+
 @functools.cache
 def composed(group, option):
     """The config with one option, and what must be set for it."""
@@ -33,6 +40,9 @@ def composed(group, option):
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     if group.startswith("hydra/sweeper/"):
         overrides.insert(0, "hydra/sweeper=search")
+    part = group.removeprefix("task/")
+    if group.startswith("task/") and part not in compose()["task"]:
+        overrides.insert(0, f"task={next(task for task in tasks_of(part))}")
     if group == "processor":
         of_model = option if option in ("pretrained", "e5_small") else "bert_tiny"
         overrides += [f"model={of_model}"]

@@ -1,12 +1,13 @@
 """With dropout a global batch is the same step too, however it is shared out or computed."""
 
-import csv
 import json
 
 import pytest
 
 from tests.conftest import trained
 from tests.helpers import command, quick
+from tests.helpers.narrow import narrowed
+from tests.helpers.runs import LOSSES, losses
 
 SHORT = (
     "trainer.precision=64-true",
@@ -58,34 +59,24 @@ CASES = {
 MICRO = {"images": "data.micro_tokens=40", "chat": "data.micro_tokens=200"}
 
 
-def losses(run):
-    with (run / "metrics.csv").open(newline="") as file:
-        return [
-            float(value)
-            for row in csv.DictReader(file)
-            for value in (row["train/loss"], row["val/loss"])
-            if value
-        ]
-
-
 @pytest.mark.parametrize("case", quick.only(["ner", "causal"], CASES))
 def test_micro_batches_drop_the_same(case, tmp_path):
-    given = [*CASES[case], *SHORT]
+    given = narrowed([*CASES[case], *SHORT])
     whole = trained(tmp_path, *given, small=())
     parts = trained(
         tmp_path, *given, MICRO.get(case, "data.micro_tokens=64"), "name=parts", small=()
     )
     assert whole.name == parts.name  # one run id
-    assert losses(parts) == pytest.approx(losses(whole), abs=1e-9)
+    assert losses(parts, *LOSSES) == pytest.approx(losses(whole, *LOSSES), abs=1e-9)
     scores = [json.loads((run / "result.json").read_text())["metrics"] for run in (whole, parts)]
     assert scores[1] == pytest.approx(scores[0], abs=1e-9)
 
 
 @pytest.mark.parametrize("case", quick.only([], CASES, long=set(CASES) - {"chat"}))
 def test_two_processes_drop_the_same(case, tmp_path):
-    given = [*CASES[case], *SHORT]
+    given = narrowed([*CASES[case], *SHORT])
     one = command.cli("train", *given, "name=one", cwd=tmp_path)
     two = command.cli("train", *given, "name=two", "trainer=ddp_sim", cwd=tmp_path, ranks=1)
     assert (one.code, two.code) == (0, 0), one.err + two.err
-    assert losses(two.folder) == pytest.approx(losses(one.folder), abs=1e-9)
+    assert losses(two.folder, *LOSSES) == pytest.approx(losses(one.folder, *LOSSES), abs=1e-9)
     assert two.result["metrics"] == pytest.approx(one.result["metrics"], abs=1e-9)

@@ -1,6 +1,5 @@
 """One optimizer step is the same step, however its batch is shared out."""
 
-import csv
 import functools
 import json
 
@@ -12,6 +11,7 @@ from lushan.data.batch.loader import TrainingLoader
 from lushan.engine import joint
 from tests.contract.test_tasks import COMBINATIONS, allowed, parts
 from tests.helpers import command, corpora, quick
+from tests.helpers.runs import losses
 
 WHOLE = {"world_size": 1, "micro_tokens": None}
 SHARES = [(1, 40), (1, 12), (2, None), (4, None), (4, 12), (17, None)]
@@ -66,8 +66,8 @@ def gradient(task, head, *, world_size, micro_tokens):
     # Where drawing decides how many there are, each rank has counted its own.
     counts = [share["targets"] for share in shares]
     targets = sum(counts) if shares[0]["counted"] else counts[0]
-    for share, losses in zip(shares, losses_of(made, model, shares), strict=True):
-        for micro, loss in zip(share["micro"], losses, strict=True):
+    for share, own in zip(shares, losses_of(made, model, shares), strict=True):
+        for micro, loss in zip(share["micro"], own, strict=True):
             (loss(model, micro) * share["weight"] / targets).backward()
     found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
@@ -139,11 +139,6 @@ def trained(cwd, *overrides, ranks=0):
     return done
 
 
-def losses(done):
-    with (done.folder / "metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-
-
 def ids(done, split):
     lines = (done.folder / "predictions" / f"{split}.jsonl").read_text().splitlines()
     return [json.loads(line)["id"] for line in lines]
@@ -155,8 +150,8 @@ def test_two_processes_train_as_one(task, tmp_path):
     same = [*corpus(tmp_path, task), *EXACT]
     one = trained(tmp_path, *same, "name=one")
     two = trained(tmp_path, *same, "name=two", "trainer=ddp_sim", ranks=1)
-    assert losses(two) == pytest.approx(losses(one), abs=1e-9)
-    assert len(losses(one)) > 12
+    assert losses(two.folder) == pytest.approx(losses(one.folder), abs=1e-9)
+    assert len(losses(one.folder)) > 12
     for split in ("validation", "test"):
         assert sorted(ids(one, split)) == sorted(ids(two, split))
         assert len(set(ids(two, split))) == len(ids(two, split)) == 13

@@ -5,7 +5,6 @@ Where a change is meant to move them, the file is made anew, and the change log 
     LUSHAN_GOLDEN=write pytest tests/contract/test_golden.py -n 0
 """
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests.conftest import trained
 from tests.helpers import quick
+from tests.helpers.runs import LOSSES, losses
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"
 SHORT = [
@@ -54,19 +54,9 @@ CASES = {
 }
 
 
-def losses(run):
-    with (run / "metrics.csv").open(newline="") as file:
-        return [
-            float(value)
-            for row in csv.DictReader(file)
-            for value in (row["train/loss"], row["val/loss"])
-            if value
-        ]
-
-
 @pytest.mark.parametrize("case", quick.only(["ner linear", "reviews"], CASES))
 def test_losses_are_what_they_were(case, tmp_path):
-    found = losses(trained(tmp_path, *CASES[case], *SHORT))
+    found = losses(trained(tmp_path, *CASES[case], *SHORT), *LOSSES)
     assert len(found) == 12
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("LUSHAN_GOLDEN") == "write":

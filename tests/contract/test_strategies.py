@@ -1,12 +1,12 @@
 """Whatever each process holds, copies or parts, the training is the one of a single process."""
 
-import csv
 import json
 
 import pytest
 
 from lushan.checkpoint.weights import load_weights
 from tests.helpers import command
+from tests.helpers.runs import losses
 
 pytestmark = pytest.mark.xdist_group("strategies")
 
@@ -69,11 +69,6 @@ def trained(cwd, trainer, *overrides, of=MODEL):
     return done
 
 
-def losses(done):
-    with (done.folder / "metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The results of one process."""
@@ -90,7 +85,7 @@ def alone(tmp_path_factory):
 )
 def test_several_processes_train_as_one(strategy, alone, tmp_path):
     done = trained(tmp_path, *STRATEGIES[strategy], "name=several")
-    assert len(losses(alone)) == 6
+    assert len(losses(alone.folder)) == 6
     require_equal(done, alone)
 
 
@@ -129,7 +124,7 @@ def written(done):
 
 def require_equal(done, alone):
     assert done.folder.name == alone.folder.name  # the same run, to its id
-    assert losses(done) == pytest.approx(losses(alone), abs=1e-9)
+    assert losses(done.folder) == pytest.approx(losses(alone.folder), abs=1e-9)
     for name, value in alone.result["metrics"].items():
         assert done.result["metrics"][name] == pytest.approx(value, abs=1e-9), name
     weights, expected = (load_weights(d.folder / "checkpoints" / "best") for d in (done, alone))

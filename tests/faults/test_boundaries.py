@@ -4,13 +4,14 @@ Every preset of `conf/callbacks` is tried, found by its file, and callbacks of a
 in each hook. The quick suite lets two runs die at a few moments, drawn from the seed below; `make
 test` lets one run die in every hook of everything that acts in all of them, each other run in every
 hook of what acts in it alone and in a few of the rest, in steps that are drawn, and right after
-states were saved; `make faults` lets them die at all of their moments.
+states were saved; `make faults` resumes each from all that a death at any of its moments leaves.
 """
 
 import copy
 import functools
 import itertools
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,6 @@ from lushan.errors import UserError
 from tests.helpers import command, deaths
 
 SEED = 7
-APART = 10
-"""So many moments lie between two deaths of one run, where it dies at all of them."""
 LIVES = 3
 """So many runs share the deaths of a case that dies once in each hook."""
 WHOLE = "one's own"
@@ -86,10 +85,10 @@ def moments(monkeypatch):
     return deaths.Moments(monkeypatch)
 
 
-def config(case, folder, monkeypatch):
-    """The config of a case."""
+def config(case, folder, monkeypatch, trial=None):
+    """The config of a case, and the trial of a search that it is, if it is one."""
     if "pruned" in case:
-        trial = deaths.Hopeless(after=2)
+        trial = trial or deaths.Hopeless(after=2)
         monkeypatch.setattr(
             observers, "pruning_of", lambda _: Pruning("val/entity_f1", SHARE, trial, pruner=None)
         )
@@ -158,12 +157,22 @@ def test_dies_in_every_hook(case, tmp_path, moments, monkeypatch):
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("case", CASES)
 def test_dies_at_every_moment(case, tmp_path, moments, monkeypatch):
-    """Moments that lie far from each other are of one run, which dies at each of them."""
-    alone = deaths.life(config(case, tmp_path, monkeypatch), tmp_path / "alone")
+    """What comes after a death hangs on what is stored by then, whatever the moment.
+
+    So the run resumes once from each content that its folder has had at any moment.
+    """
+    folder, copies, trial = tmp_path / "run", deaths.Copies(tmp_path / "copies"), deaths.Hopeless(2)
+    moments.watch = lambda: copies.take(folder, dict(trial.reported))
+    alone = deaths.life(config(case, tmp_path, monkeypatch, trial), folder)
+    moments.watch = None
     seen = list(moments.seen)
     assert after_saving(seen)
-    for first in range(APART):
-        require_equal(case, seen[first::APART], alone, tmp_path, moments, monkeypatch)
+    assert len({step for step, *_ in seen}) <= len(copies.found) < len(seen)
+    for left, reported in copies.found:
+        shutil.rmtree(folder)
+        shutil.copytree(left, folder)
+        again = config(case, tmp_path, monkeypatch, deaths.Hopeless(2, reported))
+        assert deaths.life(again, folder) == alone, left.name
 
 
 def test_a_state_that_could_not_be_read_is_refused_when_it_is_saved(tmp_path, moments):

@@ -1,11 +1,10 @@
 """Compiled layers: the same training, up to its last digits, and exact when it continues."""
 
-import csv
-
 import pytest
 
 from lushan.checkpoint.weights import load_weights
 from tests.faults import jobs
+from tests.helpers.runs import losses
 
 pytestmark = pytest.mark.slow
 
@@ -13,11 +12,7 @@ ONE_LAYER = "model.config.num_hidden_layers=1"  # each is compiled by itself, an
 COMPILED = ("trainer.compile=true", "trainer.max_steps=8", "trainer.max_epochs=null", ONE_LAYER)
 
 
-def losses(folder):
-    with (jobs.run_folder(folder) / "metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-
-
+@pytest.mark.slow(60)
 @pytest.mark.long
 def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
@@ -28,6 +23,7 @@ def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
         assert jobs.result(killed)[name] == jobs.result(alone)[name]
 
 
+@pytest.mark.slow(25)
 def test_it_is_the_same_training(tmp_path):
     short = (
         "trainer.max_steps=3",
@@ -40,7 +36,7 @@ def test_it_is_the_same_training(tmp_path):
     made, plain = tmp_path / "compiled", tmp_path / "plain"
     assert jobs.execute(jobs.config(made, *short, "trainer.compile=true")) == 0
     assert jobs.execute(jobs.config(plain, *short)) == 0
-    assert losses(made) == pytest.approx(losses(plain), rel=1e-5)
+    assert losses(jobs.run_folder(made)) == pytest.approx(losses(jobs.run_folder(plain)), rel=1e-5)
     assert jobs.run_folder(plain).name != jobs.run_folder(made).name  # other bits: another run
     one, other = (load_weights(jobs.run_folder(f) / "checkpoints" / "best") for f in (made, plain))
     assert one.keys() == other.keys()

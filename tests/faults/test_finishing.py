@@ -1,5 +1,6 @@
 """A run that dies while it finishes: the next start gives the same, wherever it was."""
 
+import functools
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from lushan.engine import artifacts, lifecycle
 from lushan.run.folder import RunFolder
 from lushan.run.status import COMPLETE
 from tests.faults import jobs
-from tests.helpers import command, corpora
+from tests.helpers import command, corpora, deaths
 
 TIMES = {"started", "seconds", "train_seconds"}
 CHANGES = ("rename", "replace", "unlink", "rmdir")
@@ -29,37 +30,14 @@ def files_of(run):
     return sorted(name for name in names if not name.startswith(".owner"))
 
 
-class Copies:
-    """Copies of a run folder as a kill would leave it: one before each change of its files."""
+def before(function, act):
+    """The function, with something done first."""
 
-    def __init__(self, output, place):
-        self.output, self.place = output, place
-        self.seen, self.copies = [], []
+    def changed(*args, **options):
+        act()
+        return function(*args, **options)
 
-    def begin(self, monkeypatch):
-        for name in CHANGES:
-            monkeypatch.setattr(os, name, self.before(getattr(os, name)))
-
-    def before(self, function):
-        def changed(*args, **options):
-            self.take()
-            return function(*args, **options)
-
-        return changed
-
-    def take(self):
-        (record,) = self.output.glob("*/*/run.json")
-        run = record.parent
-        content = {
-            p.relative_to(run): p.read_bytes() if p.suffix != ".txt" else b""
-            for p in run.rglob("*")
-            if p.is_file()
-        }
-        if self.seen[-1:] == [content]:
-            return
-        self.seen[:] = [content]
-        self.copies.append(self.place / str(len(self.copies)))
-        shutil.copytree(run, self.copies[-1])
+    return changed
 
 
 @pytest.mark.slow
@@ -68,20 +46,21 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
     places = [f"paths.output_dir={tmp_path}/out", f"paths.cache_dir={tmp_path}/cache"]
     files = corpora.overrides(corpora.conll(tmp_path))
     cfg = check(compose([*command.SMALL, *places, "task=ner", "data=conll", *files]))
-    copies = Copies(tmp_path / "out", tmp_path / "copies")
-    keep = artifacts.keep
+    copies = deaths.Copies(tmp_path / "copies")
 
-    def keep_from_here_on(*args, **options):
-        copies.begin(monkeypatch)
-        return keep(*args, **options)
+    def begin():
+        (record,) = (tmp_path / "out").glob("*/*/run.json")
+        take = functools.partial(copies.take, record.parent)
+        for name in CHANGES:
+            monkeypatch.setattr(os, name, before(getattr(os, name), take))
 
-    monkeypatch.setattr(artifacts, "keep", keep_from_here_on)
+    monkeypatch.setattr(artifacts, "keep", before(artifacts.keep, begin))
     run = lifecycle.run(cfg).folder
     monkeypatch.undo()
     wanted, names = result_of(run), files_of(run)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
-    assert len(copies.copies) > 10
-    for copy in copies.copies:
+    assert len(copies.found) > 10
+    for copy, _ in copies.found:
         shutil.rmtree(run)
         shutil.copytree(copy, run)
         shutil.rmtree(run / ".owner")  # the owner is dead

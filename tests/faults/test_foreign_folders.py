@@ -344,6 +344,8 @@ def test_so_do_those_of_a_part(model) -> None:
 
 
 def test_settings_name_what_was_on_another_machine(model) -> None:
+    (model / "train_config.json").write_text(json.dumps({"data": f"{model.parent}/private/x"}))
+    (model.parent / "private" / "x").touch()
     edit(model / "config.json", lambda c: c.update(_name_or_path="/home/else/where"))
     gone = {"special_tokens_map_file": "/root/.cache/gone", "name_or_path": "../private"}
     edit(model / "tokenizer_config.json", lambda c: c.update(gone))

@@ -34,6 +34,10 @@ TASKS = {
         *("processor.size=16", "model.config.channels=[8,16]", "model.config.blocks=1"),
         "+task.augment._target_=lushan.vision.augment.Augment",
     ],
+    "multimodal_lm": [
+        *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
+        *("data.batch_examples=16", "task.drop_prompt=0.5"),
+    ],
 }
 
 

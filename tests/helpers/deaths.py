@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import random
 import re
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,13 @@ class Moments:
     Attributes:
         seen: Each moment once, in the order in which they came.
         fatal: Moments at which a run dies; each does so once.
+        watch: Called at each moment.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: dict[tuple[int, int, str], None] = {}
         self.fatal: set[tuple[int, int, str]] = set()
+        self.watch: Callable[[], None] | None = None
         self._trainer: Any = None
         make, interrupt = fit.make_trainer, call._interrupt
 
@@ -68,6 +71,8 @@ class Moments:
             return
         moment = (self._trainer.global_step, self._trainer.current_epoch, action)
         self.seen[moment] = None
+        if self.watch is not None:
+            self.watch()
         if moment in self.fatal:
             self.fatal.remove(moment)
             raise Killed(moment)
@@ -82,6 +87,28 @@ class Moments:
             and getattr(type(callback), hook) is not getattr(pl.Callback, hook, None)
             for callback in self._trainer.callbacks
         )
+
+
+class Copies:
+    """Copies of a folder as a death would leave it: one for each content that it has had.
+
+    Attributes:
+        found: A copy, and what else lasts, such as what a search's storage has been given.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.found: list[tuple[Path, Any]] = []
+        self._seen: tuple[Any, ...] = ()
+
+    def take(self, folder: Path, lasts: Any = None) -> None:
+        """Copy the folder if it has changed; logs decide nothing."""
+        files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")
+        content = {path.relative_to(folder): path.read_bytes() for path in files}
+        if (content, lasts) != self._seen:
+            self._seen = (content, lasts)
+            self.found.append((self.place / str(len(self.found)), lasts))
+            shutil.copytree(folder, self.found[-1][0])
 
 
 def life(cfg: Mapping[str, Any], folder: Path) -> dict[str, Any]:

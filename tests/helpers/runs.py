@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,23 +58,41 @@ def finished(
             if found.statistics:
                 (folder.predictions / "test.npz").write_bytes(packed(found.statistics))
         folder.complete(
-            RunResult(
-                folder=folder.path,
-                name=cfg["name"],
-                run_id=run_id(cfg),
-                seed=cfg["seed"],
-                metrics=dict(metrics),
+            _result(
+                folder.path,
+                cfg,
+                metrics,
+                shown,
+                data,
                 main_metric=main_metric or next(iter(metrics)),
-                measures={name: measure_of(shown, name) for name in metrics},
                 records=declared.content_of(records),
-                config=cfg,
                 choices=dict(choices or {}),
-                data_fingerprint={"train": data, "validation": data, "test": data},
                 inputs=dict(inputs or {}),
                 extra=extra,
             )
         )
     return folder.path
+
+
+def _result(
+    folder: Path,
+    cfg: Mapping[str, Any],
+    metrics: Mapping[str, float | None],
+    measures: Mapping[str, Measure],
+    data: str,
+    **more: Any,
+) -> RunResult:
+    return RunResult(
+        folder=folder,
+        name=cfg["name"],
+        run_id=run_id(cfg),
+        seed=cfg["seed"],
+        metrics=dict(metrics),
+        measures={name: measure_of(measures, name) for name in metrics},
+        config=dict(cfg),
+        data_fingerprint=dict.fromkeys(("train", "validation", "test"), data),
+        **more,
+    )
 
 
 def answered(
@@ -96,16 +115,13 @@ def answered(
     with folder.locked():
         folder.start(cfg)
         folder.complete(
-            RunResult(
-                folder=folder.path,
-                name=cfg["name"],
-                run_id=run_id(cfg),
-                seed=cfg["seed"],
-                metrics=dict(metrics),
+            _result(
+                folder.path,
+                cfg,
+                metrics,
+                measuring.known(),
+                "a",
                 main_metric=next(iter(metrics)),
-                measures={name: measure_of(measuring.known(), name) for name in metrics},
-                config=cfg,
-                data_fingerprint={"train": "a", "validation": "a", "test": "a"},
                 inputs=lifecycle.inputs_of(cfg, source_of(cfg)) if inputs is None else dict(inputs),
                 seconds=1.0,
             )
@@ -133,6 +149,17 @@ def curve(run: Path, column: str, values: Sequence[float | None]) -> None:
     lines = [f"step,epoch,seconds,{column}"]
     lines += [f"{10 * (i + 1)},{i},1,{'' if v is None else v}" for i, v in enumerate(values)]
     (run / "metrics.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+LOSSES = ("train/loss", "val/loss")
+"""Those of training, and of validation where one came."""
+
+
+def losses(run: Path, *columns: str) -> list[float]:
+    """The losses of a run's `metrics.csv`, row by row; those of training when not said."""
+    names = columns or ("train/loss",)
+    with (run / "metrics.csv").open(newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file) for name in names if row[name]]
 
 
 def listed_anew(run: Path) -> None:

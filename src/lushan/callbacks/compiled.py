@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from lushan.compat.torch import compile_any_sizes
-from lushan.models.parallel import blocks
+from lushan.models.backbone import blocks
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule

@@ -6,19 +6,28 @@ that state so must be called by all processes together.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from lushan.compat import torch as torch_private
 
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+    from typing_extensions import TypeIs
 
-def is_sharded(tensor: object) -> bool:
-    """Return whether processes hold parts of a tensor."""
-    return isinstance(tensor, DTensor)
+
+def is_sharded(tensor: object) -> TypeIs[DTensor]:
+    """Return whether processes hold parts of a tensor.
+
+    Their module takes seconds to import, and what has not imported it has no such tensor.
+    """
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def any_sharded(tensors: Iterable[object]) -> bool:
@@ -29,35 +38,39 @@ def any_sharded(tensors: Iterable[object]) -> bool:
 def local(tensor: Tensor) -> Tensor:
     """Return the part of this process, sharing its memory; without a gradient."""
     tensor = tensor.detach()
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor, on every process; all must call it."""
-    if isinstance(tensor, DTensor):
-        return DTensor.full_tensor(tensor.detach())  # type: ignore[arg-type]
+    if is_sharded(tensor):
+        return tensor.detach().full_tensor()  # type: ignore[attr-defined]
     return tensor.detach()
 
 
 def part(tensor: Tensor) -> tuple[slice, ...]:
     """Return the place of this process's part in the whole."""
-    if not isinstance(tensor, DTensor):
+    if not is_sharded(tensor):
         return tuple(slice(0, size) for size in tensor.shape)
-    shape, start = torch_private.local_part(tensor)
+    from lushan.compat.dtensor import local_part
+
+    shape, start = local_part(tensor)
     return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
 
 
 def like(reference: Tensor, value: Tensor) -> Tensor:
     """A whole tensor that every process holds, spread out as another of its shape is."""
-    if not isinstance(reference, DTensor):
+    if not is_sharded(reference):
         return value
     return wrapped(reference, value[part(reference)].to(reference.device))
 
 
 def wrapped(reference: Tensor, own: Tensor) -> Tensor:
     """A process's part of a tensor, as a tensor that is spread out as another of its shape is."""
-    if not isinstance(reference, DTensor):
+    if not is_sharded(reference):
         return own
+    from torch.distributed.tensor import DTensor
+
     return DTensor.from_local(
         own,
         reference.device_mesh,
@@ -119,7 +132,7 @@ def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
 def _gradient(parameter: nn.Parameter) -> Tensor:
     gradient = parameter.grad
     assert gradient is not None
-    if isinstance(gradient, DTensor) and any(p.is_partial() for p in gradient.placements):
+    if is_sharded(gradient) and any(p.is_partial() for p in gradient.placements):
         gradient = gradient.redistribute(placements=parameter.placements)  # type: ignore[attr-defined]
         parameter.grad = gradient
     return gradient
@@ -128,7 +141,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 def _copies(tensor: Tensor) -> int:
     """Count the processes that hold each part of a tensor."""
     world = dist.get_world_size()
-    if not isinstance(tensor, DTensor):
+    if not is_sharded(tensor):
         return world
     pieces = 1
     for placement, size in zip(tensor.placements, tensor.device_mesh.shape, strict=True):

@@ -245,7 +245,8 @@ def _without_shards(
     node: dict[str, Any], path: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], dict[tuple[str, ...], Tensor]]:
     """A tree without what is sharded in it, and that by its place."""
-    kept, found = {}, {}
+    kept: dict[str, Any] = {}
+    found: dict[tuple[str, ...], Tensor] = {}
     for name, value in node.items():
         if is_sharded(value):
             found[(*path, name)] = value

@@ -28,6 +28,7 @@ from lushan.cli import (
 from lushan.cli.models import examples
 from lushan.cli.train import train
 from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
+from lushan.compat.deferred import deferring
 from lushan.engine.job import code_of, complain
 from lushan.errors import RunFailed, of_path
 from lushan.run import remote_code
@@ -84,7 +85,8 @@ def main() -> int:
         arguments = remote_code.without_flag(arguments)
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train(arguments[1:])
-        return _executed(arguments)
+        with deferring():  # what libraries import and a command seldom uses
+            return _executed(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:

@@ -202,9 +202,12 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     tokenizer = tokenizer_of(processor)
     if tokenizer is None:  # lengths and characters are of text
         return {}
-    lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]
     known = functools.partial(knows, tokenizer)
-    return {"lengths": lengths, "unknown": unknown_characters(corpus.splits, corpus.fields, known)}
+    found = {"unknown": unknown_characters(corpus.splits, corpus.fields, known)}
+    if "cut" not in task.schema.names:  # nothing that it reads is truncated
+        return found
+    lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]
+    return {"lengths": lengths, **found}
 
 
 def lengths_in(

@@ -128,6 +128,14 @@ def search_in(
             show_default=False,
         ),
     ] = None,
+    negatives: Annotated[
+        int,
+        typer.Option(
+            help="With --relevant: write so many of the best documents that are not right beside "
+            "each query, for task=embedding.",
+            min=0,
+        ),
+    ] = 0,
     output: Annotated[
         str, typer.Option(help="Of --input: a file for what is found, a JSON line a query.")
     ] = "-",
@@ -144,8 +152,10 @@ def search_in(
     """Find the documents that answer a query, or evaluate indexes on many."""
     if fusion not in FUSIONS:
         raise UserError("no such fusion", key="--fusion", value=fusion, hint="zscore or rrf.")
-    if input is None and (relevant or query):
-        raise UserError("goes with --input", key="--relevant" if relevant else "--query")
+    for option, value in (("--relevant", relevant), ("--query", query), ("--negatives", negatives)):
+        if value and (input is None or (option == "--negatives" and relevant is None)):
+            missing = "--relevant" if input else "--input"
+            raise UserError(f"goes with {missing}", key=option, value=value)
     places = arguments if input else arguments[:-1]
     if not places:
         raise UserError(
@@ -172,9 +182,15 @@ def search_in(
         names = table.column("id").to_pylist()
         found = search.search(opened, queries, top_k=top_k, fusion=joined)
         _print_notes(notes)
-        _write_hits(output, names, queries, found)
+        rows = zip(names, queries, found, strict=True)
+        _write(output, [_found(name, text, hits) for name, text, hits in rows])
         return
     right = table.column("relevant").to_pylist()
+    if negatives:
+        mined = search.mined(opened, queries, right, count=negatives, fusion=joined)
+        _print_notes(notes)
+        _write(output, mined)
+        return
     measured = search.evaluate(opened, queries, right, fusion=joined)
     _print_notes(notes)
     if as_json:
@@ -194,14 +210,15 @@ def _print_hits(hits: Sequence[Hit], *, as_json: bool) -> None:
         echo(f"{hit.score:8.4f}  {hit.id}  {shown}")
 
 
-def _write_hits(
-    output: str, names: Sequence[str], queries: Sequence[str], found: Sequence[Sequence[Hit]]
-) -> None:
+def _found(name: object, query: str, hits: Sequence[Hit]) -> dict[str, Any]:
+    return {"id": name, "query": query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+
+
+def _write(output: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from lushan.inference.prediction import writing
 
     with writing(output) as sink:
-        for name, text, hits in zip(names, queries, found, strict=True):
-            row = {"id": name, "query": text, "hits": [dataclasses.asdict(hit) for hit in hits]}
+        for row in rows:
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

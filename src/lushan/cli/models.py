@@ -94,6 +94,7 @@ def add_to(app: typer.Typer) -> None:
             'lushan generate RUN --prompt "明月" --max-new-tokens 64 --temperature 0.8 --seed 1',
             r'lushan generate RUN --prompt "Once" --num-samples 4 --stop "\n" --seed 1',
             "lushan generate RUN --input prompts.jsonl --output out.jsonl --beams 4",
+            'lushan generate RUN --prompt "a red circle" --output out.png --guidance 3',
         )
     )(generate)
     app.command(
@@ -144,7 +145,7 @@ def predict(
         run,
         input=input,
         output=output,
-        format=format,  # type: ignore[arg-type]
+        format=format,
         stride=stride,
         overrides=overrides or (),
         notes=notes,
@@ -170,7 +171,10 @@ def generate(
         typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
     ] = None,
     overrides: DataOverrides = None,
-    output: Annotated[str | None, typer.Option(help="A file for JSON lines, or -.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="A file for JSON lines, or -; of images a .png file, or a folder."),
+    ] = None,
     format: InputFormat = None,
     max_new_tokens: Annotated[
         int | None,
@@ -199,10 +203,14 @@ def generate(
     raw: Annotated[
         bool, typer.Option("--raw", help="Of a chat run: no template, the prompt as it is.")
     ] = False,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="Of images: 1 is the prompt alone, above 1 follows it more closely."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
     dtype: Dtype = "auto",
 ) -> None:
-    """Let a language model continue prompts.
+    """Let a language model continue prompts, or draw images of them.
 
     A sequence-to-sequence model gets sources, and writes as it was evaluated where neither
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
@@ -220,6 +228,11 @@ def generate(
         "repetition_penalty": repetition_penalty,
         "stop": tuple(unescaped(text) for text in stop or ()),
     }
+    from lushan.inference import early
+
+    early.require_writer(run)
+    if input is not None:
+        early.require_input(input)
     from lushan.inference import batch_generate
 
     batch_generate.generate(
@@ -236,6 +249,7 @@ def generate(
         batch_size=batch_size,
         dtype=_dtype(dtype),
         raw=raw,
+        guidance=guidance,
     )
 
 
@@ -258,6 +272,9 @@ def chat(
     dtype: Dtype = "auto",
 ) -> None:
     """Talk to a model in the terminal; from a pipe, each line is a message."""
+    from lushan.inference import early
+
+    early.require_writer(run)
     from lushan.inference import chat_session
     from lushan.models.decoding import Settings
 
@@ -287,9 +304,12 @@ def export(
     ] = False,
 ) -> None:
     """Write a trained model in Hugging Face format, and prove that it is the same."""
-    from lushan.export import hf_folder
+    from lushan.inference import early
 
     wanted = _dtype(dtype)
+    early.require_run(run)
+    from lushan.export import hf_folder
+
     for line in hf_folder.export(
         run,
         folder,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-from torch.distributed.tensor.parallel import ParallelStyle
+from torch.optim import Optimizer
 
 # Operations on lists of tensors in one kernel: torch's optimizers use them, and public functions
 # take one tensor at a time, which costs a launch for each weight of a model.
@@ -35,17 +35,6 @@ def copy(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     torch._foreach_copy_(list(targets), list(values))
 
 
-def local_part(tensor: DTensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shape of this process's part, and where in the whole it begins.
-
-    `DTensor.to_local` gives the part without its place.
-    """
-    shape, start = compute_local_shape_and_global_offset(
-        tensor.shape, tensor.device_mesh, tensor.placements
-    )
-    return tuple(shape), tuple(start)
-
-
 def replace_child(parent: nn.Module, name: str, child: nn.Module) -> None:
     """Put another module in a module's place.
 
@@ -69,12 +58,26 @@ def compile_any_sizes(recompile_limit: int) -> None:
     torch._dynamo.config.optimize_ddp = False
 
 
-class TensorParallelStyle(ParallelStyle):
-    """A way to cut a module, for `parallelize_module`; its public base has a private method."""
+def without_compiler(make: Callable[[], Optimizer]) -> Optimizer:
+    """Make an optimizer that does not import `torch._dynamo` to keep itself from being compiled.
 
-    def apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        """Cut a module over the processes of a mesh."""
-        raise NotImplementedError
+    That import takes seconds, and without it nothing is compiled. Methods of an optimizer look for
+    their uncompiled selves where torch keeps them after the first call, and its step only tells
+    the compiler to stop there. Where the compiler is imported, the optimizer is torch's own.
 
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        return self.apply(module, device_mesh)
+    Args:
+        make: Makes an optimizer of torch, or another.
+    """
+    if "torch._dynamo" in sys.modules:
+        return make()
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        function = getattr(Optimizer, name).__wrapped__
+        setattr(function, "__dynamo_disable", function)
+    optimizer = make()
+    step: Any = type(optimizer).step
+    while step is not None and step.__code__.co_name != "_use_grad":
+        step = getattr(step, "__wrapped__", None)
+    if step is not None and not optimizer.defaults.get("differentiable"):
+        own = Optimizer.profile_hook_step(torch.no_grad()(step.__wrapped__))
+        optimizer.step = types.MethodType(own, optimizer)  # type: ignore[method-assign]
+    return optimizer

@@ -107,16 +107,15 @@ class Dialogues(WithMedia, WithGroup):
         counts |= Counter(silent=silent, unlearned=len(dialogues) - silent - len(kept))
         notes += _notes(split, counts, len(dialogues))
         if not kept:
-            raise UserError(
-                "no dialogue has a turn of the assistant's: there is nothing to learn"
-                if silent
-                else "all the assistant's turns have weight 0: there is nothing to learn",
-                file=columns.file,
-                hint="Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
-                "are plain texts, data.first_role=assistant."
-                if silent
-                else "Messages with train: false, or weight: 0, are not learned.",
-            )
+            problem = "all the assistant's turns have weight 0: there is nothing to learn"
+            hint = "Messages with train: false, or weight: 0, are not learned."
+            if silent:
+                problem = "no dialogue has a turn of the assistant's: there is nothing to learn"
+                hint = (
+                    "Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
+                    "are plain texts, data.first_role=assistant."
+                )
+            raise UserError(problem, file=columns.file, hint=hint)
         whole = len(kept) == len(dialogues)
         return table if whole else table.take(arrow.numbers(kept, pa.int64()))
 
@@ -362,7 +361,9 @@ def _with_images(
         marked: Whether each image must have its mark; else they may stand before the first text.
     """
     value = columns.values[field][row]
-    several = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    if value is None:
+        value = []
+    several = value if isinstance(value, list | tuple) else [value]
     images = [parts.image(columns.image(row, one)) for one in several]
     if images and not marked and not any(parts.MARK in m.content for m in messages):
         first = next(place for place, m in enumerate(messages) if m.role == "user")

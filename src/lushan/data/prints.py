@@ -73,6 +73,7 @@ def _feed_texts(digests: Digests, name: str, texts: pa.Array) -> None:
         digests[name].update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
 
 
-def _bytes(column: pa.Array, kind: object) -> bytes:
-    values: bytes = column.to_numpy(zero_copy_only=False).astype(kind).tobytes()
-    return values
+def _bytes(column: pa.Array, kind: type[np.generic]) -> bytes:
+    """Return the values of a column without nulls; `to_numpy` would import pandas for them."""
+    plain = column.cast(pa.from_numpy_dtype(kind))
+    return np.frombuffer(plain.buffers()[1], kind)[plain.offset :][: len(plain)].tobytes()

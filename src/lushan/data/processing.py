@@ -89,9 +89,10 @@ def pretrained(path: str, prefix_space: bool = True, scripts: list[str] | None =
 
     Args:
         path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
-        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) read a text's first word, and
-            every word of a sentence that is already split, as if a space stood before it. Others
-            do not know the difference.
+        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) and SentencePiece's (XLM-R, E5)
+            read a text's first word, and every word of a sentence that is already split, as if a
+            space stood before it, which is wrong where the words are Chinese characters. Others do
+            not know the difference.
         scripts: As in `model`, which is to have the same.
 
     Raises:

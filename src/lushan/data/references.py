@@ -58,7 +58,7 @@ def restored(content: bytes, *, is_path: bool) -> Reference:
         raise UserError(
             "this image has changed since it was encoded",
             file=path,
-            hint="Start the command again: what changed is encoded anew.",
+            hint="Start the command again: what changed is encoded again.",
         )
     return {"path": path, "bytes": data}
 

@@ -161,7 +161,9 @@ class Reading(Input):
         """Return rows as the task reads them, from raw columns."""
         if has(self.fields, Messages):
             return self._dialogues(columns)
-        if not (self._has_words or self._has_pairs or "text" in self.fields):
+        of_lines = self.format in ("txt", "conll")
+        is_by_name = has(self.fields, Image) and not of_lines
+        if is_by_name or not (self._has_words or self._has_pairs or "text" in self.fields):
             return self._of_fields(columns)
         if self.format == "conll":
             return self._of_words(columns, "tokens")

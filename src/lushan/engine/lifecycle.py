@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lushan.common import terminal
+from lushan.compat.deferred import deferring
 from lushan.config import environment, inputs
 from lushan.config.build import source_of
 from lushan.config.init_from import written_for
@@ -75,8 +76,15 @@ def run(
         result = folder.result()  # another process may have completed it just now
         if result is None:
             require_its_inputs(folder, read, written_for(overrides))
-            result = execute(cfg, folder, source, read, signals, choices or {}, overrides)
+            with deferring(wanted=is_alone(cfg["trainer"])):
+                result = execute(cfg, folder, source, read, signals, choices or {}, overrides)
     return result
+
+
+def is_alone(trainer: Mapping[str, Any]) -> bool:
+    """Return whether one process trains and compiles nothing, as far as a config says so."""
+    plain = {"devices": 1, "num_nodes": 1, "strategy": "auto", "compile": False}
+    return all(trainer.get(key) in (None, value) for key, value in plain.items())
 
 
 def take_part(
@@ -221,13 +229,14 @@ def execute(
             log.info("note: %s", note)
         from lushan.callbacks import trackers
         from lushan.engine import fit
-        from lushan.engine.artifacts import keep
         from lushan.models.own_code import hashes
 
         loggers = trackers.make(cfg, folder.path)
         with trackers.tracked(loggers) as receivers:
             fitted = fit.fit(cfg, folder.path, signals, source, loggers, choices)
             task = fitted.task
+            from lushan.engine.artifacts import keep  # after training: matplotlib takes its time
+
             keep(
                 fitted.evaluations,
                 folder,

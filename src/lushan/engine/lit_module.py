@@ -20,6 +20,7 @@ from lushan.callbacks.guard import REPAIR, Guard
 from lushan.checkpoint.dtensor import clip_gradients
 from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
+from lushan.compat.torch import without_compiler
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
@@ -183,7 +184,8 @@ class LitModule(pl.LightningModule):
         assert self.multiplier is not None
         if self.adaptation is not None:
             self.adaptation.follow(self.plan.total_steps)
-        optimizer = self.make_optimizer(self.model)
+        make = self.make_optimizer
+        optimizer = without_compiler(lambda: make(self.model))
         multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
         scheduler = LambdaLR(optimizer, multiplier)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]

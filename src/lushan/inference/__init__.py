@@ -1,4 +1,7 @@
-"""Use of trained models: evaluation, prediction and generation."""
+"""Use of trained models: evaluation, prediction and generation.
+
+A function here looks first whether there is what it is given, and then imports what it needs.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.inference.prediction import predict
+from lushan.inference import early
 
 __all__ = ["evaluate", "predict"]
+
+
+def predict(run: str | Path, *, input: str | Path, **options: Any) -> int:
+    """Predict on an input; see `lushan.inference.prediction.predict`."""
+    early.require_run(run)
+    early.require_input(input)
+    from lushan.inference import prediction
+
+    return prediction.predict(run, input=input, **options)
 
 
 def evaluate(
     run: str | Path, *, split: str = "test", overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Evaluate a run again; see `lushan.inference.reevaluate.evaluate`.
-
-    What only predicts does not wait for Lightning and torchmetrics, which evaluation needs.
-    """
+    """Evaluate a run again; see `lushan.inference.reevaluate.evaluate`."""
+    early.require_run(run)
     from lushan.inference import reevaluate
 
     return reevaluate.evaluate(run, split=split, overrides=overrides)

@@ -15,6 +15,7 @@ from lushan.data.fields import Fields, Messages, prompt_of, targets
 from lushan.data.messages import stored_message
 from lushan.data.source import Format
 from lushan.errors import UserError
+from lushan.inference import images_out
 from lushan.inference.dialogues import (
     image_of,
     messages_of,
@@ -52,8 +53,9 @@ def generate(
     batch_size: int = 16,
     dtype: Dtype = "auto",
     raw: bool = False,
+    guidance: float | None = None,
 ) -> bool:
-    """Generate text from prompts.
+    """Generate text from prompts, or images where the run's task draws them.
 
     Args:
         run: A run folder, or a model in Hugging Face format.
@@ -71,6 +73,7 @@ def generate(
         batch_size: Texts that are written at a time.
         dtype: See `open_generator`.
         raw: Continue from the prompt as plain text, although there is a chat template.
+        guidance: Of images; see `images_out.generate`.
 
     Returns:
         Whether a text is read as the continuation of its prompt, and not as an answer to it.
@@ -80,6 +83,24 @@ def generate(
     """
     Settings(**options).require_sound(option)
     _require_input(prompts, input, overrides, batch_size)
+    if images_out.draws(run):
+        images_out.require_no_dialogue(
+            system=system, tools=tools, raw=raw or None, image=images or None
+        )
+        images_out.generate(
+            run,
+            options,
+            prompts=prompts,
+            input=input,
+            format=format,
+            overrides=overrides,
+            output=output,
+            guidance=guidance,
+            batch_size=batch_size,
+        )
+        return False
+    if guidance is not None:
+        raise UserError("this model draws no images", key="--guidance", value=guidance)
     schemas = None if tools is None else read_tools(tools)
     generator = open_generator(run, dtype=dtype)
     if raw:
@@ -305,7 +326,7 @@ class Shown:
 # Prompts
 
 
-def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
+def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> object:
     """Return a prompt's value in the form that a model with these fields takes.
 
     Raises:
@@ -333,7 +354,7 @@ def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
     return messages
 
 
-def stored(value: Any) -> Any:
+def stored(value: object) -> Any:
     """Return a prompt in JSON's types: images of messages by the paths of their files."""
     return [stored_message(message) for message in value] if isinstance(value, list) else value
 

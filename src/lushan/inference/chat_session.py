@@ -142,7 +142,7 @@ class Conversation:
     def _encoded(self, messages: list[dict[str, Any]]) -> list[int]:
         return self.generator.encode([self._asked(messages)])[0]
 
-    def _asked(self, messages: list[dict[str, Any]]) -> Any:
+    def _asked(self, messages: list[dict[str, Any]]) -> object:
         """The prompt of some messages: with what stands before all, or their texts end to end."""
         if self.generator.takes_messages:
             head = self.whole()[: len(self.whole()) - len(self.messages)]

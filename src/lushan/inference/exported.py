@@ -21,10 +21,11 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
+from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
 from lushan.run import inside
 from lushan.run.artifacts import is_run
-from lushan.run.files import intact, sha256_file, write_json
+from lushan.run.files import intact, proved, sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from lushan.data.processing import Processor
 
-FILE, HEAD = "lushan.json", "lushan_head.safetensors"
+FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
@@ -57,6 +58,7 @@ class Stored(TypedDict):
         columns: Option of the data to the column, or columns, that training has read.
         code: Module behind a target of the user's to the hash of its code.
         files: Name of each file that an answer depends on to its SHA-256.
+        sha256: Of all of this.
     """
 
     config: dict[str, Any]
@@ -66,6 +68,7 @@ class Stored(TypedDict):
     columns: dict[str, Any]
     code: dict[str, str]
     files: dict[str, str]
+    sha256: str
 
 
 def is_exported(folder: Path) -> bool:
@@ -114,8 +117,9 @@ def write(
         columns=dict(columns),
         code=dict(code),
         files={path.name: sha256_file(path) for path in sorted(folder.iterdir())},
+        sha256="",
     )
-    write_json(folder / FILE, {**stored, "limits": dataclasses.asdict(limits)})
+    write_json(folder / FILE, proved({**stored, "limits": dataclasses.asdict(limits)}))
 
 
 # Reading
@@ -130,6 +134,8 @@ def read(folder: Path) -> Stored:
     with intact(folder / FILE) as path:
         content = parsing.read_json(path)
         parsing.require_shape(content, Stored)
+        if content != proved(content):
+            raise UserError("this is not what was exported", hint=CHANGED)
         content["limits"] = Limits(**content["limits"])
     stored: Stored = content
     return stored

@@ -15,9 +15,9 @@ from lushan.compat.transformers import compiles_whole
 from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages, inputs, prompt_of
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
+from lushan.inference.early import is_ours
 from lushan.inference.load import load, quiet
 from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
-from lushan.run.artifacts import is_run
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
 from lushan.text.document_tokens import borders, tokens_of
@@ -60,7 +60,7 @@ class TextGenerator:
 
     place: Path | str
     model: Any
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     fields: Fields
     encode: Callable[[Sequence[Any]], list[list[int]]]
     endings: list[int]
@@ -214,17 +214,11 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    generator = _of_run(Path(place).expanduser()) if _is_ours(place) else _of_checkpoint(str(place))
+    generator = _of_run(Path(place).expanduser()) if is_ours(place) else _of_checkpoint(str(place))
     if dtype != "auto":
         generator.model.to(DTYPES[dtype])
     generator.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return generator
-
-
-def _is_ours(place: str | Path) -> bool:
-    folder = Path(place).expanduser()
-    # For a folder that is neither, the error names what a run would have.
-    return is_run(folder) or (folder.is_dir() and not (folder / "config.json").is_file())
 
 
 def _of_run(folder: Path) -> TextGenerator:
@@ -288,11 +282,11 @@ def _of_checkpoint(path: str) -> TextGenerator:
     place = hub.find(path, key="RUN")
     with hub.explained(place, key="RUN", what="model"):
         config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
-        names = (
-            modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
-            if config.is_encoder_decoder
-            else modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        )
+        auto: Any = transformers.AutoModelForCausalLM
+        names = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        if config.is_encoder_decoder:
+            auto = transformers.AutoModelForSeq2SeqLM
+            names = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
         known = {name for value in names.values() for name in _listed(value)}
         own_classes = config.architectures or []
         if not known.intersection(own_classes):
@@ -301,11 +295,6 @@ def _of_checkpoint(path: str) -> TextGenerator:
                 key="RUN",
                 value=path,
             )
-        auto: Any = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
-        )
         model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     if tokenizer.pad_token is None:
@@ -334,7 +323,7 @@ def _of_checkpoint(path: str) -> TextGenerator:
     )
 
 
-def _listed(value: Any) -> Sequence[str]:
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value
 
 

@@ -134,3 +134,14 @@ class PooledModel(nn.Module):
             mask = hidden.new_ones(hidden.shape[:2])
         pooled = self.head["pooler"](hidden, mask)  # (B, H)
         return self.head["scores"](pooled)
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The layers that a model is a pile of: the entries of its outermost lists of modules."""
+    found: list[nn.Module] = []
+    for child in model.children():
+        if isinstance(child, nn.ModuleList):
+            found += [m for m in child if any(True for _ in m.parameters())]
+        else:
+            found += blocks(child)
+    return found

@@ -229,6 +229,7 @@ def generate(
             generation_config=config,
             logits_processor=_processors(settings, rows, copies, is_whole=is_whole),
             stopping_criteria=watch.criteria,
+            synced_gpus=False,  # to find out whether they are, FSDP is imported: a second
         )
     new = found[:, start:].tolist()
     each = settings.num_samples

@@ -208,11 +208,10 @@ def attend(
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = (query * factor) @ key.transpose(-1, -2)
     least = torch.finfo(scores.dtype).min
-    if causal:
-        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu_(1)
-        scores = scores.masked_fill(ahead, least)
+    if causal:  # what is added needs no work in the backward pass
+        scores += scores.new_full(scores.shape[-2:], least).triu_(1)
     if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, least)
+        scores = scores.masked_fill_(~mask, least)
     elif mask is not None:
         scores = scores + mask
     return drop(scores.softmax(-1)).to(value.dtype) @ value

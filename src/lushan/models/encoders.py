@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models import dropout, pretrained_weights
+from lushan.models import activations, dropout, pretrained_weights
 from lushan.models.architectures import auto, class_of, longest, options_of
 from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
@@ -48,6 +48,7 @@ class Encoder(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
+        activations.fuse(model)
         self.model = model
         self.config = model.config
         self.width = width_of(self.config)
@@ -198,7 +199,7 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
             )
         with warnings.catch_warnings():  # newer versions call it otherwise, too
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
-            inner.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
+            inner.gradient_checkpointing_enable(
                 {"use_reentrant": False, "context_fn": dropout.recomputed}
             )
     return model

@@ -27,7 +27,7 @@ GROUPS = 8
 
 @configurable
 @strict
-class ImageAutoencoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+class ImageAutoencoderConfig(PreTrainedConfig):
     """Config of an `ImageAutoencoder`.
 
     Args:
@@ -94,7 +94,7 @@ class Reconstruction(ModelOutput):
     quantizer_loss: Tensor | None = None
 
 
-class ImageAutoencoder(PreTrainedModel):  # type: ignore[no-untyped-call]
+class ImageAutoencoder(PreTrainedModel):
     """Convolutions down to a grid of codes, and up again."""
 
     config_class = ImageAutoencoderConfig
@@ -104,11 +104,11 @@ class ImageAutoencoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     def __init__(self, config: ImageAutoencoderConfig) -> None:
         super().__init__(config)
         widths, patch = list(config.channels), config.patch_size
-        self.quantizer: Any = (
-            FSQ(config.levels)
-            if config.quantizer == "fsq"
-            else VQ(config.codebook_size, config.codebook_width)
-        )
+        self.quantizer: FSQ | VQ
+        if config.quantizer == "fsq":
+            self.quantizer = FSQ(config.levels)
+        else:
+            self.quantizer = VQ(config.codebook_size, config.codebook_width)
         down: list[nn.Module] = [nn.Conv2d(3, widths[0], patch, patch)]
         up: list[nn.Module] = [nn.Conv2d(self.quantizer.width, widths[-1], 3, padding=1)]
         for stage, width in enumerate(widths):

@@ -21,9 +21,10 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from lushan.compat.torch import TensorParallelStyle
+from lushan.compat.dtensor import TensorParallelStyle
 from lushan.compat.transformers import leave_generation_alone
 from lushan.errors import UserError
+from lushan.models.backbone import blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -46,17 +47,6 @@ class Entry(nn.Module):
     def forward(self, call: Callable[[nn.Module, Any], Any], batch: object) -> object:
         """Return the result of `call` on the model and a batch."""
         return call(self.model, batch)
-
-
-def blocks(model: nn.Module) -> list[nn.Module]:
-    """The layers that a model is a pile of: the entries of its outermost lists of modules."""
-    found: list[nn.Module] = []
-    for child in model.children():
-        if isinstance(child, nn.ModuleList):
-            found += [m for m in child if any(True for _ in m.parameters())]
-        else:
-            found += blocks(child)
-    return found
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, *, half: bool = False) -> Entry:

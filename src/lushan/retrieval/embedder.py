@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from lushan.models import encoders
 from lushan.models.embedding import EmbeddingModel
 from lushan.run.artifacts import is_run
 from lushan.tasks.batches import pad
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Role = Literal["query", "passage"]
 Pooling = Literal["mean", "cls"]
@@ -39,7 +42,7 @@ class Embedder:
     """
 
     model: EmbeddingModel
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     prefixes: dict[str, str]
     max_length: int
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from scipy import sparse
 
 from lushan.common import parsing
 from lushan.errors import UserError
-from lushan.run import files
+from lushan.run import files, inside
 from lushan.text import bm25
 
 FILE, DOCUMENTS = "index.json", "documents.jsonl"
@@ -32,14 +33,31 @@ _SAME = 0.999
 _CHANGED = "Build the index again: lushan index build CORPUS --model MODEL --output DIR."
 
 
+class Options(TypedDict, total=False):
+    """Options of `embedder_of`, as an index keeps them."""
+
+    pooling: Literal["mean", "cls"] | None
+    query_prefix: str | None
+    passage_prefix: str | None
+    max_length: int | None
+
+
 class Settings(TypedDict):
     """Content of `index.json`."""
 
     format: int
     model: str
-    options: dict[str, Any]
+    options: Options
     count: int
     files: dict[str, str]
+    sha256: str
+
+
+class Document(TypedDict):
+    """A line of `documents.jsonl`."""
+
+    id: str
+    text: str
 
 
 class Scorer(Protocol):
@@ -106,7 +124,7 @@ def build(
     Args:
         ids: Of the documents.
         texts: Of the documents.
-        output: A folder that does not exist, or holds an index, which is replaced.
+        output: A folder that does not exist, or holds an index and no more, which is replaced.
         model: `bm25`, or a model; see `embedder_of`.
         options: Of `embedder_of`.
         notes: Takes what the reader must know.
@@ -114,9 +132,9 @@ def build(
     Raises:
         UserError: The folder holds something else, or the model cannot be used.
     """
-    if output.exists() and not (output / FILE).is_file():
+    if (output.exists() or output.is_symlink()) and not _is_index(output):
         raise UserError(
-            "this is there already, and no index",
+            "this is there already, and not an index alone",
             key="--output",
             value=str(output),
             hint="Name a folder that does not exist.",
@@ -129,7 +147,7 @@ def build(
             raise UserError("bm25 has none", key=f"--{named[0].replace('_', '-')}")
         fitted = bm25.fit(texts)
         buffer = io.BytesIO()
-        sparse.save_npz(buffer, fitted.weights)
+        sparse.save_npz(buffer, fitted.weights, compressed=False)
         made |= {WEIGHTS: buffer.getvalue(), TERMS: files.as_json(list(fitted.numbers))}
     else:
         from lushan.retrieval.embedder import embedder_of
@@ -138,6 +156,17 @@ def build(
         np.save(buffer, embedder_of(model, **options).encode(texts, "passage", notes))
         made[VECTORS] = buffer.getvalue()
     _write(output, made, {"model": _place(model), "options": dict(options), "count": len(texts)})
+
+
+def _is_index(folder: Path) -> bool:
+    """Return whether a folder holds an index and nothing else, which may be removed."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+        settings = files.read_json(folder / FILE)
+        parsing.require_shape(settings, Settings)
+    except (OSError, ValueError, UserError):
+        return False
+    return not folder.is_symlink() and names == {FILE, *settings["files"]}
 
 
 def _place(model: str) -> str:
@@ -153,7 +182,7 @@ def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) ->
         for name, content in made.items():
             files.atomic_write(new / name, content)
         sums = {name: files.sha256_file(new / name) for name in made}
-        files.write_json(new / FILE, {"format": 1, **facts, "files": sums})
+        files.write_json(new / FILE, files.proved({"format": 2, **facts, "files": sums}))
         if output.exists():
             shutil.rmtree(output)
         new.rename(output)
@@ -176,18 +205,27 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
             file=folder,
             hint="lushan index build CORPUS --model bm25 --output DIR makes one.",
         )
+    inside.files_of(folder, key="INDEX")
     with files.intact(folder / FILE) as path:
         settings: Settings = files.read_json(path)
         parsing.require_shape(settings, Settings)
+        if unknown := settings["options"].keys() - Options.__annotations__.keys():
+            raise ValueError(f"no such option: {', '.join(unknown)}")
+        if dict(settings) != files.proved(settings):
+            raise UserError("this is not what was written", hint=_CHANGED)
+    names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
+    if settings["files"].keys() != {DOCUMENTS, *names}:
+        raise UserError("an index has other files", file=folder / FILE, hint=_CHANGED)
     for name, expected in settings["files"].items():
-        if name not in (DOCUMENTS, VECTORS, WEIGHTS, TERMS):
-            raise UserError("an index has no such file", file=folder / FILE, value=name)
         if not (folder / name).is_file() or files.sha256_file(folder / name) != expected:
             raise UserError("a file of the index is damaged", file=folder / name, hint=_CHANGED)
     with files.intact(folder / DOCUMENTS) as path:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         rows = [parsing.parse_json(line) for line in lines]
+        parsing.require_shape(rows, list[Document])
         ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
+        if not len(ids) == settings["count"] > 0:
+            raise ValueError(f"{len(ids)} documents instead of {settings['count']}")
     if settings["model"] == BM25:
         scorer: Scorer = _words(folder, len(ids))
     else:
@@ -197,10 +235,14 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
 
 def _words(folder: Path, count: int) -> bm25.BM25:
     with files.intact(folder / WEIGHTS) as path:
+        with zipfile.ZipFile(path) as archive:  # nothing in it is packed
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it holds")
         weights = sparse.csr_matrix(sparse.load_npz(path))
         weights.check_format()
     with files.intact(folder / TERMS) as path:
         names = parsing.parse_json(path.read_bytes(), bounded=False)
+        parsing.require_shape(names, list[str])
     if weights.shape != (count, len(names)):
         raise UserError("the index does not fit together", file=folder, hint=_CHANGED)
     return bm25.BM25(weights, {name: number for number, name in enumerate(names)})
@@ -213,11 +255,13 @@ def _dense(
 
     with files.intact(folder / VECTORS) as path:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        if vectors.dtype != np.float32 or vectors.ndim != 2:
+            raise ValueError("these are no vectors")
     embedder = embedder_of(model or settings["model"], **settings["options"])
     if vectors.shape != (len(texts), embedder.model.encoder.width):
         raise UserError("the index and its model do not fit", file=folder, hint=_CHANGED)
     (again,) = embedder.encode(texts[:1], "passage", [])
-    if float(again @ vectors[0]) < _SAME:
+    if not float(again @ vectors[0]) >= _SAME:  # not a number, perhaps
         raise UserError(
             f"{model or settings['model']} is not the model that the index was built with",
             file=folder,

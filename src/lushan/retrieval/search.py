@@ -112,6 +112,39 @@ def evaluate(
     return {name: measured(metrics(), own, own, full=True) for name, own in ranks.items()}
 
 
+def mined(
+    indexes: Sequence[Index],
+    queries: Sequence[str],
+    relevant: Sequence[str],
+    *,
+    count: int,
+    fusion: Fusion,
+) -> list[dict[str, Any]]:
+    """Return rows with hard negatives: the best documents of a query that are no right ones.
+
+    Args:
+        indexes: Of the same documents.
+        queries: Texts.
+        relevant: See `evaluate`.
+        count: Negatives of each.
+        fusion: See `fused`.
+
+    Returns:
+        `query`, `positive` and `negatives`, as task=embedding reads them.
+    """
+    first, right = indexes[0], _right(indexes[0], queries, relevant)
+    own = dict(zip(first.ids, first.texts, strict=True))
+    most = max(map(len, right), default=0)
+    found = search(indexes, queries, top_k=count + most, fusion=fusion)
+    rows = []
+    for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
+        never = {first.ids[number] for number in numbers}
+        others = [hit.text for hit in hits if hit.id not in never]
+        positive = own.get(wanted, wanted)
+        rows.append({"query": query, "positive": positive, "negatives": others[:count]})
+    return rows
+
+
 def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> list[list[int]]:
     """Return the numbers of each query's right documents: those of all rows with its text."""
     numbers = {name: number for number, name in enumerate(index.ids)}

@@ -93,7 +93,7 @@ these keys of each of `data.sources`."""
 _BY_PLACE = ("eager", "sdpa")
 """Kinds of attention whose masks belong to examples; see `lushan.models.dropout`."""
 
-LOCATIONS = ("data.path", "model.path", "processor.path", "task.template")
+LOCATIONS = ("data.path", "model.path", "processor.path", "task.images.path", "task.template")
 """Keys that name a file or folder, where there is one of that name, and else an id of the hub."""
 
 

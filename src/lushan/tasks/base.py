@@ -64,6 +64,9 @@ class Task(TaskMetrics):
     """Whether the texts of its data are themselves what it writes: a prompt is the beginning of
     one."""
 
+    draws: bool = False
+    """Whether `lushan generate` writes images of its prompts; see `lushan.models.codec`."""
+
     schema: pa.Schema
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""
 

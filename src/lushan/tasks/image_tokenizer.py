@@ -232,7 +232,7 @@ class ImageTokenizer(Task):
         return {**row, "predicted": predicted, "psnr": _psnr(row)}
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
 
         def ask(model: PreTrainedModel, processor: BaseImageProcessor, picture: Picture) -> Tensor:
             return model(**processor(images=picture, return_tensors="pt")).pixel_values

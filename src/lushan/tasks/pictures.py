@@ -14,9 +14,12 @@ from lushan.vision.augment import Augment
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from transformers import BaseImageProcessor
 
 
-def references(values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: Any) -> Features:
+def references(
+    values: Sequence[Mapping[str, Any]], ids: Sequence[Any], processor: BaseImageProcessor
+) -> Features:
     """Return the columns `image` (as `references.kept`) and `is_path` of images of a corpus.
 
     Args:

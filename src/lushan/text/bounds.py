@@ -17,7 +17,14 @@ from lushan.run import inside
 CONFIG, ADAPTER, INDEX = "config.json", "adapter_config.json", ".index.json"
 BASE = "base_model_name_or_path"
 _FILES = ("_file", "_files", "_path", "_dir", "vocab", "merges")
-"""Endings of keys that are for files; under any other key a text with a slash may be one."""
+"""Endings of keys that are for files."""
+_SETTINGS = (
+    *("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"),
+    *("preprocessor_config.json", "video_preprocessor_config.json", ADAPTER),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
+"""Files whose keys become arguments of transformers: under any key a text with a slash may be a
+file's name."""
 _PLAIN = ("tokenizer.json", "vocab.json")
 """Files of tokens, which name no files, and may be large."""
 
@@ -54,7 +61,7 @@ def _require(settings: object, path: Path, folder: Path, key: str) -> None:
             if not inside.is_bound(str(shard)) or not inside.is_inside(place, folder):
                 raise _outside(shard, path, folder, key)
         return
-    for name in _named(settings):
+    for name in _named(settings, strict=path.name in _SETTINGS):
         # Read from the folder by some, from the working folder by others.
         for place in (path.parent / name, Path(name)):
             if _is_file(place) and not inside.is_inside(place, folder):
@@ -68,17 +75,17 @@ def _is_file(place: Path) -> bool:
         return False
 
 
-def _named(node: object, key: str = "") -> Iterator[str]:
+def _named(node: object, key: str = "", *, strict: bool) -> Iterator[str]:
     """The texts that may name files, at any depth."""
     if isinstance(node, str):
-        if key.endswith(_FILES) or "/" in node:
+        if key.endswith(_FILES) or (strict and "/" in node):
             yield node
     elif isinstance(node, Mapping):
         for name, inner in node.items():
-            yield from _named(inner, str(name))
+            yield from _named(inner, str(name), strict=strict)
     elif isinstance(node, list):
         for inner in node:
-            yield from _named(inner, key)
+            yield from _named(inner, key, strict=strict)
 
 
 def _require_base(path: Path, folder: Path, key: str) -> None:

@@ -124,10 +124,14 @@ def _set_prefix_space(tokenizer: PreTrainedTokenizerFast, wanted: bool) -> None:
     state = parse_json(backend.to_str(), bounded=False)
     parts = [*_parts(state["pre_tokenizer"]), *_parts(state["post_processor"])]
     changed = [p for p in parts if p.get("add_prefix_space", wanted) != wanted]
-    if not changed:
+    # SentencePiece's mark of a space: a checkpoint's own way stands where one is wanted.
+    marked = [p for p in parts if not wanted and p.get("prepend_scheme", "never") != "never"]
+    if not changed and not marked:
         return
     for part in changed:
         part["add_prefix_space"] = wanted
+    for part in marked:
+        part["prepend_scheme"] = "never"
     rebuilt = Tokenizer.from_str(json.dumps(state))
     backend.pre_tokenizer = rebuilt.pre_tokenizer
     backend.post_processor = rebuilt.post_processor

@@ -73,7 +73,7 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
 
 def _oddities(picture: Picture, name: str) -> Iterator[str]:
     """Yield what is changed of an image to read it."""
-    if getattr(picture, "n_frames", 1) > 1:
+    if getattr(picture, "is_animated", False):  # to count them all would be to read them
         yield SEVERAL
     if _is_transparent(picture):
         yield TRANSPARENT

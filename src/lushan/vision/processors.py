@@ -120,14 +120,14 @@ def unscaled(processor: Any, pixels: Tensor) -> Tensor:
     return (pixels.float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
 
 
-def pixels_of(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+def pixels_of(processor: BaseImageProcessor, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     """Return what a model reads of images, (N, C, H, W)."""
     found: NDArray[np.float32]
     found = processor(images=list(pictures), return_tensors="np")["pixel_values"]
     return found
 
 
-def output_shape(processor: Any) -> tuple[int, int, int]:
+def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:
     """Return channels, height and width of what an image processor makes of any image.
 
     Its settings may come from anybody: it is tried with images of two sizes before it is used.
@@ -151,7 +151,7 @@ def output_shape(processor: Any) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def require_fits(picture: Picture, processor: Any, name: str) -> None:
+def require_fits(picture: Picture, processor: BaseImageProcessor, name: str) -> None:
     """Refuse an image that would become too large where its shorter side is scaled to a length.
 
     Args:
@@ -175,13 +175,13 @@ def require_fits(picture: Picture, processor: Any, name: str) -> None:
         )
 
 
-def _sizes(processor: Any) -> dict[str, dict[str, Any]]:
+def _sizes(processor: BaseImageProcessor) -> dict[str, dict[str, Any]]:
     settings = processor.to_dict()
     found = {name: settings.get(name) for name in _SIZES}
     return {name: dict(value) for name, value in found.items() if isinstance(value, dict)}
 
 
-def require_bounded(processor: Any) -> None:
+def require_bounded(processor: BaseImageProcessor) -> None:
     """Refuse an image processor that makes images too large.
 
     Raises:
@@ -196,11 +196,11 @@ def require_bounded(processor: Any) -> None:
                 raise unusable(processor, problem)
 
 
-def _counts_pixels(processor: Any) -> bool:
+def _counts_pixels(processor: BaseImageProcessor) -> bool:
     return hasattr(processor, "merge_size")
 
 
-def unusable(processor: Any, problem: str) -> UserError:
+def unusable(processor: BaseImageProcessor, problem: str) -> UserError:
     """Return the error for an image processor that cannot be used."""
     return UserError(
         f"the image processor cannot be used: {problem}",

@@ -1,12 +1,10 @@
 """Private names of torch."""
 
-import pytest
+import subprocess
+import sys
+
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Shard, distribute_tensor
-from torch.distributed.tensor.parallel import parallelize_module
 
 from lushan.compat import torch as private
 
@@ -45,28 +43,37 @@ def test_settings_of_the_compiler() -> None:
         assert not inductor.fx_graph_cache
 
 
-@pytest.fixture
-def mesh(tmp_path):
-    dist.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+STEPS = """
+import sys, torch
+from lushan.compat.torch import without_compiler
+def learned(around):
+    torch.manual_seed(0)
+    found = []
+    for kind in (torch.optim.AdamW, torch.optim.SGD, torch.optim.Adafactor):
+        layer = torch.nn.Linear(2, 2)
+        optimizer = around(lambda: kind(layer.parameters(), lr=0.1))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + 1))
+        counted = []
+        optimizer.register_step_post_hook(lambda *_: counted.append(1))
+        for _ in range(3):
+            layer(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+        assert len(counted) == 3
+        found += layer.weight.flatten().tolist()
+    return found
+light = learned(without_compiler)
+assert "torch._dynamo" not in sys.modules
+assert light == learned(lambda make: make())
+assert "torch._dynamo" in sys.modules
+assert light == learned(without_compiler)
+"""
+
+
+def test_optimizers_import_no_compiler_and_learn_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS], capture_output=True, text=True, check=False
     )
-    yield init_device_mesh("cpu", (1,))
-    dist.destroy_process_group()
-
-
-def test_the_place_of_a_part(mesh) -> None:
-    tensor = distribute_tensor(torch.zeros(4, 3), mesh, [Shard(0)])
-    assert private.local_part(tensor) == ((4, 3), (0, 0))
-
-
-def test_a_style_cuts_a_module(mesh) -> None:
-    cut = []
-
-    class Style(private.TensorParallelStyle):
-        def apply(self, module, device_mesh):
-            cut.append((module, device_mesh))
-            return module
-
-    model = nn.Sequential(nn.Linear(2, 2))
-    parallelize_module(model, mesh, {"0": Style()})
-    assert cut == [(model[0], mesh)]
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,6 @@ import pytest
 
 from lushan.data.formats import Chat
 from lushan.data.source import Corpus
-from lushan.errors import UserError
 
 Write = Callable[[str, "str | bytes"], str]
 
@@ -38,15 +37,3 @@ def read_chat(tmp_path: Path) -> Callable[..., Corpus]:
         return Chat(train=str(path), **options).read()
 
     return found
-
-
-@pytest.fixture
-def refused() -> Callable[..., UserError]:
-    """Call something that must raise a UserError, which is returned."""
-
-    def called(function: Callable[..., object], *args: object, **kwargs: object) -> UserError:
-        with pytest.raises(UserError) as caught:
-            function(*args, **kwargs)
-        return caught.value
-
-    return called

@@ -18,6 +18,7 @@ from lushan.inference import exported
 from lushan.inference.load import load
 from lushan.models.exported import ExportSpec
 from lushan.models.transformers_heads import with_scores
+from lushan.run import files
 from lushan.tasks.base import Task
 
 SENTENCES = ["Anna lives in Paris .", "New York calls Bob", "李白在庐山，是吗？", "a warm film"]
@@ -145,10 +146,21 @@ def test_a_file_that_was_added_is_refused(name, ner_folder, texts, cli_inside):
 )
 def test_a_damaged_description_is_refused(key, value, ner_folder, texts, cli_inside):
     path = ner_folder / exported.FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    path.write_text(json.dumps(files.proved(json.loads(path.read_text()) | {key: value})))
     done = cli_inside("predict", ner_folder, "--input", texts)
     assert done.code == 2, done.err
     assert exported.FILE in done.err
+
+
+@pytest.mark.fault(81)
+@pytest.mark.parametrize("pair", [('"max_length": ', '"max_length": 1'), ('"PER"', '"QER"')])
+def test_a_changed_description_is_refused(pair, ner_folder, texts, cli_inside):
+    path = ner_folder / exported.FILE
+    text = path.read_text()
+    assert pair[0] in text
+    path.write_text(text.replace(*pair, 1))
+    done = cli_inside("predict", ner_folder, "--input", texts)
+    assert (done.code, f"{path}: this is not what was exported" in done.err) == (2, True)
 
 
 def test_a_model_of_another_place_has_no_task(ner_folder, texts, cli_inside):
@@ -203,7 +215,7 @@ def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
     assert "tests.helpers.own_tasks" in stored["code"]
     # Its code must be what it was.
     stored["code"]["tests.helpers.own_tasks"] = "0" * 64
-    path.write_text(json.dumps(stored))
+    path.write_text(json.dumps(files.proved(stored)))
     done = cli_inside("predict", folder, "--input", texts)
     assert done.code == 2
     assert "own_tasks" in done.err

@@ -1,5 +1,6 @@
 """Indexes through the command line: built, searched, evaluated, joined, and refused if damaged."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ from tests.conftest import trained
 
 from lushan.errors import UserError
 from lushan.retrieval import index, search
+from lushan.run import files
 
 ROWS = [
     {"id": "a", "text": "the lake lies north of the mill", "asked": "where is the lake"},
@@ -60,6 +62,19 @@ def test_queries_of_a_file_are_answered_or_evaluated(built, corpus, tmp_path, cl
     done = cli_inside("search", "words", *options)
     assert "4 queries, 3 documents" in done.out
     assert "ndcg_10" in done.out
+
+
+def test_negatives_are_the_best_documents_that_are_not_right(built, tmp_path, cli_inside):
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:3]), encoding="utf-8")
+    options = ["--input", str(asked), "--query", "asked", "--relevant", "id"]
+    done = cli_inside("search", "words", *options, "--negatives", "1", "--output", "pairs.jsonl")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [row["positive"] for row in rows] == [row["text"] for row in ROWS[:3]]
+    assert rows[0]["negatives"] == [ROWS[2]["text"]], "it shares a word with the query"
+    assert all(len(row["negatives"]) == 1 for row in rows)
+    assert all(row["positive"] not in row["negatives"] for row in rows)
 
 
 def run_of(tmp_path):
@@ -130,13 +145,97 @@ def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
         (built / name).write_bytes(content)
     settings = json.loads((built / "index.json").read_text())
     settings["files"]["../x"] = "0"
-    (built / "index.json").write_text(json.dumps(settings))
-    assert "an index has no such file" in cli_inside("search", "words", "x").err
+    (built / "index.json").write_text(json.dumps(files.proved(settings)))
+    assert "an index has other files" in cli_inside("search", "words", "x").err
     (built / "index.json").write_text("{")
     assert cli_inside("search", "words", "x").code == 2
 
 
+def signed(built, **changed):
+    """Change `index.json`, with the checksums that belong to it."""
+    settings = json.loads((built / "index.json").read_text())
+    settings["files"] = {name: files.sha256_file(built / name) for name in settings["files"]}
+    (built / "index.json").write_text(json.dumps(files.proved(settings | changed)))
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize(
+    "changed",
+    [{"files": {}}, {"options": {"evil": 1}}, {"options": {"max_length": "x"}}, {"count": None}],
+)
+def test_an_index_of_anybody_has_its_form(changed, built, cli_inside):
+    signed(built, **changed)
+    done = cli_inside("search", "words", "x")
+    assert (done.code, "index.json" in done.err) == (2, True)
+
+
+@pytest.mark.fault(82)
+def test_what_was_changed_in_its_description_is_refused(built, cli_inside):
+    path = built / "index.json"
+    path.write_text(path.read_text().replace('"count": 3', '"count": 4'))
+    assert "index.json: this is not what was written" in cli_inside("search", "words", "x").err
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("line", ["[]", '{"id": "a"}', '{"id": 1, "text": 3}', '"a"'])
+def test_its_documents_have_their_form(line, built, cli_inside):
+    (built / "documents.jsonl").write_text(f"{line}\n" * 3)
+    signed(built)
+    done = cli_inside("search", "words", "lake")
+    assert (done.code, "documents.jsonl" in done.err) == (2, True)
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("name", ["notes.txt", "index.json"])
+def test_a_folder_that_holds_more_is_not_replaced(name, built, cli_inside):
+    (built / name).write_text("{}")
+    done = cli_inside("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "words")
+    assert (done.code, "not an index alone" in done.err) == (2, True)
+    assert (built / name).read_text() == "{}"
+
+
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
+
+
+def zipped(folder, member, content):
+    import zipfile
+
+    with zipfile.ZipFile(folder / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+    return (folder / "bomb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("documents.jsonl", b'{"id": "a"}\n'),
+        ("documents.jsonl", b"[1]\n[2]\n[3]\n"),
+        ("documents.jsonl", b""),
+        ("terms.json", b'{"a": 1}'),
+        ("terms.json", b"[1, 2]"),
+        ("terms.json", b'["a"]'),
+        ("weights.npz", b"PK"),
+        ("weights.npz", b"\x93NUMPY"),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", bytes(1 << 20))),
+        ("weights.npz", lambda folder: zipped(folder, "data.npy", b"cos\nsystem\n")),
+        ("options", {"pooling": "max"}),
+        ("options", {"device": "x"}),
+        ("model", 3),
+        ("count", 7),
+    ],
+)
+def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, content):
+    """Its checksums are those of its files."""
+    settings = json.loads((built / "index.json").read_text())
+    if "." in name:
+        data = content(built) if callable(content) else content
+        (built / name).write_bytes(data)
+        settings["files"][name] = hashlib.sha256(data).hexdigest()
+    else:
+        settings[name] = content
+    (built / "index.json").write_text(json.dumps(settings))
+    done = cli_inside("search", "words", "lake")
+    assert (done.code, done.err.startswith("error: ")) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +245,12 @@ BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
         (("search", "words"), "an index and a query are needed"),
         (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
         (("search", "words", "x", "--relevant", "text"), "goes with --input"),
+        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
-        (("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."), "and no index"),
+        (
+            ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."),
+            "not an index alone",
+        ),
         (
             (*BUILD, "--text", "b"),
             "b",

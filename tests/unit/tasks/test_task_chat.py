@@ -79,6 +79,17 @@ def features(
     return made.transform(rows, 0)
 
 
+def learned(made: Chat, net: Any, batch: Any, table: pa.Table) -> list[dict[str, Any]]:
+    """What a model generates once it knows its few dialogues by heart."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        made.loss(net, batch).backward()
+        optimizer.step()
+    made.begin(table)
+    return made.generate(net, batch)
+
+
 def demo() -> pa.Table:
     return Chat.demo().splits["train"]
 
@@ -291,13 +302,7 @@ def test_it_learns_to_answer_and_to_stop(tokenizer: Any) -> None:
     net = model(made, tokenizer, functools.partial(GPT2, resid_pdrop=0.0, embd_pdrop=0.0))
     table = demo().slice(0, 3)
     batch = made.collate(features(made, tokenizer, table))
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
-    for _ in range(40):
-        optimizer.zero_grad()
-        made.loss(net, batch).backward()
-        optimizer.step()
-    made.begin(table)
-    printed = made.generate(net, batch)
+    printed = learned(made, net, batch, table)
     assert [row["generated"] for row in printed] == ["four", "明月几时有", "good bye"]
 
 
@@ -443,13 +448,7 @@ def test_it_stops_by_a_template_with_white_space_behind_the_end(
     table = demo().slice(0, 3)
     rows = features(made, tokenizer, table)
     batch = made.collate(rows)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
-    for _ in range(40):
-        optimizer.zero_grad()
-        made.loss(net, batch).backward()
-        optimizer.step()
-    made.begin(table)
-    printed = made.generate(net, batch)
+    printed = learned(made, net, batch, table)
     with torch.no_grad():
         _, records = made.predict(net, batch)
     records = [{**r, **s} for r, s in zip(records, printed, strict=True)]

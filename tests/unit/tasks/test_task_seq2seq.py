@@ -6,7 +6,6 @@ import csv
 import functools
 import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +33,18 @@ METRICS = ["loss", "perplexity", "token_accuracy"]
 T5 = functools.partial(
     T5Config, d_model=32, num_layers=2, num_heads=2, d_kv=16, d_ff=48, dropout_rate=0.0
 )
-BART = functools.partial(
-    BartConfig,
-    d_model=32,
-    encoder_layers=1,
-    decoder_layers=1,
-    encoder_attention_heads=2,
-    decoder_attention_heads=2,
-    encoder_ffn_dim=32,
-    decoder_ffn_dim=32,
-    max_position_embeddings=64,
-)
-M2M = functools.partial(
-    M2M100Config,
-    d_model=32,
-    encoder_layers=1,
-    decoder_layers=1,
-    encoder_attention_heads=2,
-    decoder_attention_heads=2,
-    encoder_ffn_dim=32,
-    decoder_ffn_dim=32,
-    max_position_embeddings=64,
-)
+SIZES = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "max_position_embeddings": 64,
+}
+BART = functools.partial(BartConfig, **SIZES)
+M2M = functools.partial(M2M100Config, **SIZES)
 TEXTS = ["the cat sat on the mat", "a dog ran home again", "李白住在庐山，庐山有雨"] * 4
 
 METRICS = ["loss", "perplexity", "token_accuracy"]
@@ -124,18 +113,6 @@ def encoded(made: Seq2Seq, table: pa.Table = TABLE, limit: int = 40) -> list[dic
 
 def batch_of(made: Seq2Seq, rows: list[dict[str, Any]]) -> Any:
     return made.collate(rows)
-
-
-@pytest.fixture
-def refused() -> Callable[..., UserError]:
-    """Call something that must raise a UserError, which is returned."""
-
-    def called(function: Callable[..., object], *args: object, **kwargs: object) -> UserError:
-        with pytest.raises(UserError) as caught:
-            function(*args, **kwargs)
-        return caught.value
-
-    return called
 
 
 # Encoding

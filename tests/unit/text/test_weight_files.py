@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_an_e5_file_becomes_a_bert_and_its_tokenizer(e5):
     assert rounded.shape == (written.HIDDEN, written.INNER)
     assert np.abs(rounded - tensors["l0.fo.w"]).max() < 0.5
     assert np.abs(rounded - tensors["l0.fo.w"]).mean() < 0.2
+
+
+def test_characters_as_words_need_no_space_before_them(e5):
+    path, _ = e5
+    split = {"is_split_into_words": True, "add_special_tokens": False}
+    usual, none = (processing.pretrained(str(path), prefix_space=p) for p in (True, False))
+    assert usual.convert_ids_to_tokens(usual(["天", "气"], **split)["input_ids"]) == [
+        *("▁", "天", "▁", "气"),
+    ]
+    assert none.convert_ids_to_tokens(none(["天", "气"], **split)["input_ids"]) == ["天", "气"]
 
 
 def test_blocks_of_four_bits_are_those_of_gguf():
@@ -119,6 +130,13 @@ def test_another_file_is_another_folder(e5, tmp_path):
     other = tmp_path / "other.bin"
     written.e5(other, rows=30)
     assert folder_of(path) != folder_of(other)
+
+
+@pytest.mark.fault(74)
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.gguf")
+    with pytest.raises(UserError, match="a pipe"):
+        folder_of(tmp_path / "x.gguf")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

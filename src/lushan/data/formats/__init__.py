@@ -6,7 +6,7 @@ from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_images import SampleImages, SampleVQA
+from lushan.data.formats.sample_images import SampleImages, SampleScenes, SampleVQA
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -31,6 +31,7 @@ __all__ = [
     "SampleNER",
     "SamplePairs",
     "SampleReviews",
+    "SampleScenes",
     "SampleText",
     "SampleVQA",
     "Stream",

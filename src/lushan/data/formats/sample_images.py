@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
-from lushan.data.fields import DIALOGUES, Fields, Image, Label
+from lushan.data.fields import DIALOGUES, Fields, Image, Label, Text
 from lushan.data.formats.samples import SIZES, Chance, Sample
 from lushan.data.messages import Message, message_lists
 from lushan.data.references import structs
@@ -69,6 +69,30 @@ class SampleVQA(Sample):
         """Return a hash of the version of this set; its images follow from it."""
         del name
         return hash_json([self.name, split, SIZES[split], SIDE])
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class SampleScenes(SampleImages):
+    """Circles, squares and triangles of a few colours, each with its text: "a red circle"."""
+
+    gives: ClassVar[Fields | None] = {"text": Text(), "image": Image()}
+    name: ClassVar[str] = "sample_scenes"
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Make one split."""
+        del name, notes, fields
+        chance = Chance(61 + list(SIZES).index(split))
+        things = [(chance.pick(sorted(COLORS)), chance.pick(SHAPES)) for _ in range(SIZES[split])]
+        images = [
+            {"path": "", "bytes": _drawn(shape, chance, COLORS[color], (250,) * 3)}
+            for color, shape in things
+        ]
+        texts = arrow.texts([f"a {color} {shape}" for color, shape in things])
+        columns = {"text": texts, "image": structs(images)}
+        return pa.table({"id": self._ids(split), **columns, **self._places(split)})
 
 
 def _asked(chance: Chance) -> list[Message]:

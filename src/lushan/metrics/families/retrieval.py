@@ -37,7 +37,7 @@ class OfRankings(Metric):
         super().__init__()
         self.k = k
 
-    def example_statistics(self, prediction: Ranks, target: Any) -> Array:
+    def example_statistics(self, prediction: Ranks, target: object) -> Array:
         """Return (value, 1) of a query."""
         return np.asarray(self.statistics([prediction], [target]))[0]
 

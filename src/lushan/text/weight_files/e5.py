@@ -18,13 +18,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lushan.errors import UserError
 from lushan.text.weight_files.parts import Parts
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _MOST = {"hidden": 16384, "layers": 512, "heads": 512, "inner": 65536}
 _MOST_TOKENS = 4_000_000
@@ -225,7 +228,7 @@ def _config(shape: _Shape, words: _Words, rows: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer(words: _Words) -> Any:
+def _tokenizer(words: _Words) -> Tokenizer:
     """As XLM-R's: a text's characters normalised, its words begun with `▁`."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 

@@ -1,0 +1,56 @@
+"""What a command names, looked for before anything heavy is imported.
+
+Whatever is refused here is refused later, too, in the same words: then torch has been imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lushan.data import files
+from lushan.run.artifacts import is_run
+from lushan.run.config_yaml import CONFIG, no_run
+from lushan.text import hub
+
+EXPORTED = "lushan.json"
+"""File of lushan in an exported folder."""
+
+
+def require_run(folder: str | Path) -> None:
+    """Make sure that a folder is that of a run, or of an exported one.
+
+    Raises:
+        UserError: It is neither.
+    """
+    place = Path(folder)
+    if not any((place / name).is_file() for name in (CONFIG, EXPORTED)):
+        raise no_run(place)
+
+
+def is_ours(place: str | Path) -> bool:
+    """Return whether a model that writes is a run's, and not one in Hugging Face format."""
+    folder = Path(place).expanduser()
+    # For a folder that is neither, the error names what a run would have.
+    return is_run(folder) or (folder.is_dir() and not (folder / "config.json").is_file())
+
+
+def require_writer(place: str | Path) -> None:
+    """Make sure that there is a model that may write.
+
+    Raises:
+        UserError: There is no such folder, package or model of the hub.
+    """
+    if is_ours(place):
+        require_run(Path(place).expanduser())
+    else:
+        hub.find(str(place), key="RUN")
+
+
+def require_input(path: str | Path) -> None:
+    """Make sure that there is an input.
+
+    Raises:
+        UserError: There is none; says which names are near.
+    """
+    if str(path) != "-" and not Path(path).expanduser().is_dir():
+        files.find(str(path), None, key="--input")
