@@ -215,7 +215,7 @@ def seq2seq(
     whole = trained.whole
     longest = trained.max_length
     _set_generation(trained.plain, task, require_tokenizer(trained.processor))
-    trained.plain.generation_config.update(**decoding)  # type: ignore[no-untyped-call]
+    trained.plain.generation_config.update(**decoding)
     own_ids = task.prompts({column: list(TEXTS)})
     assert own_ids is not None
 
