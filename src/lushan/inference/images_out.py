@@ -15,6 +15,7 @@ from lushan.config.build import build
 from lushan.data.fields import DOCUMENTS
 from lushan.data.source import Format
 from lushan.errors import UserError
+from lushan.inference import exported
 from lushan.inference.load import Loaded, config_of, load
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.codec import Codec, draw
@@ -27,9 +28,10 @@ RECORDS = "images.jsonl"
 
 
 def draws(place: str | Path) -> bool:
-    """Return whether there is a run whose task writes images."""
+    """Return whether there is a run, or an exported folder, whose task writes images."""
     folder = Path(place).expanduser()
-    return is_run(folder) and build(config_of(folder)["task"]).draws
+    is_ours = is_run(folder) or exported.is_exported(folder)
+    return is_ours and build(config_of(folder)["task"]).draws
 
 
 def require_no_dialogue(**options: object) -> None:
@@ -59,7 +61,7 @@ def generate(
     """Draw images of prompts.
 
     Args:
-        run: A run folder whose task draws.
+        run: A run folder whose task draws, or one that was exported.
         options: How codes are drawn, fields of `Settings`; the run's own where one is not given.
         prompts: Texts.
         input: A file of prompts, or `-`.
@@ -75,7 +77,8 @@ def generate(
     given = [Prompt(str(i), text, {"key": "--prompt"}) for i, text in enumerate(prompts)]
     notes: list[str] = []
     if input is not None:
-        given += read_prompts(input, DOCUMENTS, format, run=run, overrides=overrides, notes=notes)
+        own = run if is_run(run) else None
+        given += read_prompts(input, DOCUMENTS, format, run=own, overrides=overrides, notes=notes)
     copies = int(options.get("num_samples", 1))
     place = _place(output, len(given) * copies)
     for prompt in given:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lushan.data.batch.batching import mix
+from lushan.models.architectures import longest
 from lushan.models.decoding import Settings
 from lushan.models.image_codecs import ImageCodec
 from lushan.text.document_tokens import borders, tokens_of
@@ -197,12 +198,16 @@ def caption(
         model: Of transformers.
         codec: Of its vocabulary.
         prompts: Ids.
-        settings: How many tokens a text has at most.
+        settings: How many tokens a text has at most, as far as the model has room.
     """
     rows = [list(prompt) for prompt in prompts]
     greedy = dataclasses.replace(settings, greedy=True)
-    grammar = [Grammar(codec, draws=False)]
-    found = _written(model, codec, rows, greedy, [], grammar, settings.max_new_tokens)
+    bound = longest(model)
+    room = settings.max_new_tokens if bound is None else bound - max(map(len, rows))
+    tokens = min(settings.max_new_tokens, room)
+    if tokens < 1:  # an image fills all that the model can read
+        return ["" for _ in rows]
+    found = _written(model, codec, rows, greedy, [], [Grammar(codec, draws=False)], tokens)
     return [decode(codec.tokenizer, ids).strip() for ids in found]
 
 

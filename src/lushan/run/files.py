@@ -134,6 +134,16 @@ def as_json(value: object) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+SUM = "sha256"
+"""The key of the checksum in a JSON file that proves itself."""
+
+
+def proved(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON file with the SHA-256 of the rest of it, which proves it."""
+    rest = {key: value for key, value in content.items() if key != SUM}
+    return {**rest, SUM: hashlib.sha256(as_json(rest)).hexdigest()}
+
+
 def json_line(value: object) -> str:
     """A value as a line of JSON, which stays one for readers that end lines as Unicode does."""
     text = json.dumps(jsonable(value), ensure_ascii=False)

@@ -140,3 +140,13 @@ def test_a_caption_holds_no_image(codec, model):
     (text,) = coding.caption(model, codec, [[0, *image]], Settings(max_new_tokens=12))
     assert isinstance(text, str)
     assert "<|" not in text
+
+
+@pytest.mark.parametrize("room", [0, 1, 5])
+def test_a_caption_ends_where_the_model_does(codec, room):
+    (image,) = codec.image_ids([random_picture()])
+    size = {"n_positions": len(image) + room, "vocab_size": len(codec.tokenizer)}
+    config = GPT2Config(n_embd=16, n_layer=1, n_head=2, **size)
+    small = AutoModelForCausalLM.from_config(config).eval()
+    (text,) = coding.caption(small, codec, [image], Settings())
+    assert room or text == ""

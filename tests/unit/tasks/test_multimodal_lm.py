@@ -156,6 +156,15 @@ def test_a_prompt_becomes_a_file(run, cli_inside, tmp_path):
     assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
+def test_an_exported_folder_draws_the_same(run, cli_inside, tmp_path):
+    exported = tmp_path / "exported"
+    assert cli_inside("export", run, exported).code == 0
+    for place, name in ((run, "a.png"), (exported, "b.png")):
+        done = cli_inside("generate", place, "--prompt", "a red", "--output", tmp_path / name)
+        assert done.code == 0, done.err
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 def test_prompts_become_a_folder(run, cli_inside, tmp_path):
     file, folder = tmp_path / "prompts.txt", tmp_path / "out"
     file.write_text(f"a red circle\na blue square {BEGIN}\n")
