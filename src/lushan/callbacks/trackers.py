@@ -1,8 +1,7 @@
 """Trackers of a run: W&B and TensorBoard get copies, and can neither stop nor slow the run.
 
-The run's own `metrics.csv` and `result.json` are the record; a tracker gets them from a
-thread of its own. The first thing that goes wrong there is one warning, the rest is left out, and
-`lushan sync RUN` sends a run's record later.
+`metrics.csv` and `result.json` are the record; a tracker gets them from a thread of its own. What
+fails first there is one warning, the rest is left out, and `lushan sync RUN` sends it later.
 """
 
 from __future__ import annotations
@@ -355,9 +354,8 @@ def sync(folder: str | Path) -> str:
     run = RunFolder(folder)
     cfg = read_config(folder)
     if not api_key():
-        raise UserError(
-            "W&B needs a key", key="WANDB_API_KEY", hint="Set it, or run `wandb login` once."
-        )
+        hint = "Set it, or run `wandb login` once."
+        raise UserError("W&B needs a key", key="WANDB_API_KEY", hint=hint)
     if not answers(base_url()):
         raise RunFailed(f"{base_url()} does not answer")
     node = (cfg.get("logger") or {}).get("wandb") or {}
@@ -378,9 +376,8 @@ def class_rows(result: RunResult) -> list[dict[str, Any]]:
     rows = []
     for split, levels in result.reports.items():
         for level, classes in levels.items():
-            if not isinstance(classes, Mapping):
-                continue
-            for name, scores in classes.items():
+            found = classes if isinstance(classes, Mapping) else {}
+            for name, scores in found.items():
                 if isinstance(scores, Mapping):
                     rows.append({"split": split, "level": level, "class": name} | dict(scores))
     columns = list(dict.fromkeys(key for row in rows for key in row))

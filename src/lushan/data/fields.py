@@ -1,9 +1,8 @@
 """Fields: what a column of a corpus, or an entry of a stored prediction, holds.
 
-A task states the fields that it reads by the names of their columns. Everything else asks a field
-and never the name of a column: which texts it holds, when two values are copies, when one is
-blank, which classes stand in it, how it is read from a file and shown to people. A new modality is
-a new class here, or in the user's own package.
+A task states the fields that it reads by the names of their columns. Everything else asks a field,
+never a column's name: which texts and classes it holds, when two values are copies, when one is
+blank, how it is read from a file and shown. A new modality is a new class, here or elsewhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Inputs to predict on: lines, JSONL, columns or tables, from a file or the standard input; images.
 
-The source of a run reads it with its own settings. What a run has read in training stands in
-`remembered`; a file in another format may call its one column of texts otherwise, which is
-reported.
+A run's source reads it with its own settings. What was read in training stands in `remembered`; a
+file in another format may call its one column of texts otherwise, which is reported.
 """
 
 from __future__ import annotations
@@ -84,10 +83,7 @@ def format_for(
     endings: Collection[str] = (),
     data: bytes | None = None,
 ) -> Format:
-    """Return the format of an input; see `format_of`.
-
-    To a task that reads one image a folder, an archive or an image is one of `images`.
-    """
+    """Return the format of an input; a folder is one of images to a task that reads those."""
     is_images = Path(name).is_dir() or name.lower().endswith((*ENDINGS, *ARCHIVES))
     if data is None and is_images and image_of(fields) is not None:
         return "images"
@@ -117,8 +113,7 @@ def read_unlabelled(
         notes: Gets what was found out about the file, and how it is read.
 
     Returns:
-        Columns id, line, file, and one for each input; of words also their text and `offsets`, a
-        list of [start, end] in its characters.
+        Columns id, line, file, and one for each input; of words also text and `offsets` in it.
 
     Raises:
         UserError: The input cannot be read; names file and line.

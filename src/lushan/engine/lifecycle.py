@@ -1,7 +1,4 @@
-"""Life cycle of a run: return the result of complete runs, resume interrupted ones, train new ones.
-
-Nothing heavy is imported here before a run has to be trained.
-"""
+"""Life cycle of a run, light until it is trained: return a complete result, resume, or train."""
 
 from __future__ import annotations
 

@@ -47,9 +47,8 @@ PREFIX = {VALIDATION: "val", TEST: "test"}
 class LitModule(pl.LightningModule):
     """Trains one model on one task.
 
-    One batch from the loader is one optimizer step (manual optimization): the module walks the
-    micro-batches itself, so that the loss is divided by the targets of the *global* batch and a
-    step is whole or has not happened, which is what makes resuming exact.
+    A batch from the loader is one optimizer step (manual optimization) of all its micro-batches, so
+    that the loss is divided by the targets of the *global* batch, and a step is whole or not done.
 
     The random state of a step is a function of (seed, step, rank): nothing of it needs saving.
 
