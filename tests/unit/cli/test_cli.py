@@ -218,7 +218,7 @@ def test_a_failed_job_does_not_stop_the_others(swept):
     assert "data.limit" in done.out
 
 
-@pytest.mark.slow
+@pytest.mark.slow(20)
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -237,7 +237,7 @@ def test_other_launchers(cli, launcher):
     assert cli(*arguments).out.splitlines()[-1] == "2 jobs: 1 complete (1 before), 1 failed"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 @pytest.mark.fault(53)
 def test_a_worker_that_dies_is_no_traceback_and_costs_nothing_complete(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
