@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -229,6 +229,11 @@ class LanguageModel(nn.Module):
         # Prompts want no rows of documents at all, and some models a mask to add something to.
         except (UserError, RuntimeError, TypeError, ValueError, AttributeError):
             return False
+
+
+def language_model(model: nn.Module) -> LanguageModel:
+    """Return the language model in the model that a task has built."""
+    return cast("LanguageModel", model.encoder)
 
 
 class WholeModel(nn.Module):

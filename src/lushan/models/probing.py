@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.models.decoders import with_decoder
+from lushan.models.language import LanguageModel, language_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -46,7 +47,7 @@ def require(model: nn.Module, probe: Probe, tokens: Sequence[int]) -> None:
     Raises:
         UserError: What is wrong, and which models are right.
     """
-    if len(tokens) < _FEWEST or _length(model.encoder) < _FEWEST:
+    if len(tokens) < _FEWEST or _length(language_model(model)) < _FEWEST:
         return  # nothing could be learned from so few either
     probe(model, tokens)
 
@@ -61,7 +62,7 @@ def require_causal(model: nn.Module, tokens: Sequence[int]) -> None:
     Raises:
         UserError: It sees the tokens that it is to predict.
     """
-    encoder: Any = model.encoder
+    encoder = language_model(model)
     length = _length(encoder)
     ids, labels = _text(tokens, length), _text(tokens, length, first=3)
     with _probed(model):
@@ -89,7 +90,7 @@ def require_bidirectional(model: nn.Module, tokens: Sequence[int]) -> None:
     Raises:
         UserError: It sees one side alone, or sees the padding.
     """
-    encoder: Any = model.encoder
+    encoder = language_model(model)
     length = _length(encoder)
     ids, mask = _padded(tokens, length)
     labels = _text(tokens, length, first=3)
@@ -120,7 +121,7 @@ def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
     Raises:
         UserError: The decoder is not causal, the source does not reach it, or its padding does.
     """
-    encoder: Any = model.encoder
+    encoder = language_model(model)
     length = _length(encoder)
     ids, mask = _padded(tokens, length)
     labels = _text(tokens, length, first=3)
@@ -152,7 +153,7 @@ def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
 
 
 def _require_padding_ignored(
-    encoder: Any,
+    encoder: LanguageModel,
     rest: dict[str, Tensor],
     ids: Tensor,
     labels: Tensor,
@@ -178,7 +179,7 @@ def ordinary_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     return [number for number in range(len(tokenizer)) if number not in special]
 
 
-def _length(encoder: Any) -> int:
+def _length(encoder: LanguageModel) -> int:
     return min(_LENGTH, encoder.max_length or _LENGTH)
 
 
@@ -205,7 +206,7 @@ def _changed(ids: Tensor, start: int, end: int, tokens: Sequence[int]) -> Tensor
     return other
 
 
-def _losses(encoder: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+def _losses(encoder: LanguageModel, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
     """The loss of each place, (L,)."""
     device = next(encoder.parameters()).device
     moved = {name: tensor.to(device) for name, tensor in inputs.items()}
@@ -218,7 +219,7 @@ def _moved(before: Tensor, after: Tensor) -> bool:
     return bool(((after - before).abs() > _ROUNDING * before.abs().clamp(min=1)).any())
 
 
-def _name(encoder: Any) -> str:
+def _name(encoder: LanguageModel) -> str:
     return type(getattr(encoder, "model", encoder)).__name__
 
 

@@ -23,6 +23,7 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
+from lushan.models.language import language_model
 from lushan.models.losses import with_all_weights
 from lushan.tasks import dialogue_images, language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
@@ -274,7 +275,7 @@ class Chat(LanguageTask):
         if not prompts:
             return []
         assert self.template is not None
-        encoder: Any = model.encoder
+        encoder = language_model(model)
         longest, new = encoder.max_length, self.max_new_tokens
         room = max(map(len, prompts))
         if longest is not None:

@@ -21,7 +21,7 @@ from lushan.metrics.evaluation import Measured
 from lushan.models import probing
 from lushan.models.backbone import Backbone
 from lushan.models.decoding import endings_of
-from lushan.models.language import LanguageModel, WholeModel
+from lushan.models.language import LanguageModel, WholeModel, language_model
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch, Features, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -147,12 +147,12 @@ class LanguageTask(Task):
         return {k: v for k, v in batch.items() if k not in ("labels", "example", "targets")}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        encoder: Any = model.encoder
+        encoder = language_model(model)
         more = {"weights": batch["weights"]} if "weights" in batch else {}
         return encoder.summed_loss(self.inputs(batch), batch["labels"], **more)
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        encoder: Any = model.encoder
+        encoder = language_model(model)
         losses, hits = encoder.token_losses(self.inputs(batch), batch["labels"])
         counts, losses = batch["labels"] != IGNORED, losses.double()
         if "weights" in batch:

@@ -24,6 +24,7 @@ from lushan.models.codec import Codec
 from lushan.models.decoding import Settings
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.image_codecs import ImageCodec, WithCodec
+from lushan.models.language import language_model
 from lushan.tasks import pictures
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
@@ -228,7 +229,7 @@ class MultimodalLM(LanguageTask):
     # Predicting
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        encoder: Any = model.encoder
+        encoder = language_model(model)
         labels = batch["labels"]
         losses, hits = encoder.token_losses(self.inputs(batch), labels)
         losses, is_target = losses.double(), labels != IGNORED
@@ -243,7 +244,7 @@ class MultimodalLM(LanguageTask):
         return losses.sum(), [dict(zip(("example", *SUMS), row, strict=True)) for row in rows]
 
     def generate(self, model: nn.Module, batch: Batch) -> Records:
-        encoder: Any = model.encoder
+        encoder = language_model(model)
         network = encoder.model
         found: Records = [{} for _ in range(len(batch["drawn"]))]
         ids, skips = batch["input_ids"].tolist(), batch["skip"].tolist()
