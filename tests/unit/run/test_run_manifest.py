@@ -68,7 +68,11 @@ def test_no_branch_and_no_status(committed, tmp_path, monkeypatch):
     committed("checkout", "-q", "--detach")
     assert manifest.describe_git(tmp_path)[0]["branch"] is None
     git = manifest._git
-    monkeypatch.setattr(manifest, "_git", lambda f, *a: None if a[0] == "status" else git(f, *a))
+
+    def without_status(folder, *words, **more):
+        return None if words[0] == "status" else git(folder, *words, **more)
+
+    monkeypatch.setattr(manifest, "_git", without_status)
     assert manifest.describe_git(tmp_path)[0]["commit"] == commit
 
 
