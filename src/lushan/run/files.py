@@ -42,8 +42,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises:
         RunFailed: The disk is full, or refuses the file.
+        UserError: A device or a pipe is there, whose place no file may take.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(
+            "this is no regular file, and would be replaced by one",
+            value=str(path),
+            hint="Name a file.",
+        )
     # The suffix stays at the end: matplotlib, for one, reads the format from it.
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
