@@ -24,7 +24,7 @@ def vectors(texts, images, keys=None):
     return made | {"text_key": torch.tensor([*keys[0]]), "image_key": torch.tensor([*keys[1]])}
 
 
-def test_a_pair_is_told_from_others_in_both_directions():
+def test_the_loss_of_a_pair_is_of_both_directions():
     torch.manual_seed(0)
     one, other = torch.randn(5, 3), torch.randn(5, 3)
     scores = one @ other.T
