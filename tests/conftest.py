@@ -84,8 +84,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds[_group(item)])
 
 
-# A busy machine is no fault of a test.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no fault of a test. The quick suite tries fewer examples of each property.
+settings.register_profile(
+    "shared",
+    deadline=None,
+    max_examples=int(os.environ.get("LUSHAN_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("shared")
 
 

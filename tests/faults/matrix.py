@@ -90,6 +90,7 @@ ROWS = {
     79: "repositories whose settings name programs",
     80: "images, archives of them and image processors that do harm, or that change",
     81: "exported folders to which files were added",
+    82: "indexes of others, and folders that are taken for one",
 }
 """Number to fault; 47 to 50 are of a server."""
 

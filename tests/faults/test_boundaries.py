@@ -157,7 +157,7 @@ def test_dies_in_every_hook(case, tmp_path, moments, monkeypatch):
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("case", CASES)
 def test_dies_at_every_moment(case, tmp_path, moments, monkeypatch):
-    """What comes after a death hangs on what is stored by then, whatever the moment.
+    """What comes after a death depends on what is stored by then, whatever the moment.
 
     So the run resumes once from each content that its folder has had at any moment.
     """

@@ -12,6 +12,7 @@ ONE_LAYER = "model.config.num_hidden_layers=1"  # each is compiled by itself, an
 COMPILED = ("trainer.compile=true", "trainer.max_steps=8", "trainer.max_epochs=null", ONE_LAYER)
 
 
+@pytest.mark.slow(60)
 @pytest.mark.long
 def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
@@ -22,6 +23,7 @@ def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
         assert jobs.result(killed)[name] == jobs.result(alone)[name]
 
 
+@pytest.mark.slow(25)
 def test_it_is_the_same_training(tmp_path):
     short = (
         "trainer.max_steps=3",

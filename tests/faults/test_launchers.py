@@ -82,6 +82,7 @@ def require_one_run(cwd, first, other):
     return folder
 
 
+@pytest.mark.slow(15)
 def test_torchrun_on_two_agents(tmp_path):
     common = ["--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "static"]
     common += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
@@ -95,6 +96,7 @@ def test_torchrun_on_two_agents(tmp_path):
     assert again.folder == folder
 
 
+@pytest.mark.slow(30)
 def test_torchrun_starts_again_what_was_killed(tmp_path):
     longer = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=3"]
     options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
@@ -134,6 +136,7 @@ def test_srun_with_two_tasks(tmp_path):
     require_one_run(tmp_path, *ended([task(0), task(1)]))
 
 
+@pytest.mark.slow(25)
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make network namespaces")
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.long)])
 def test_two_hosts(strategy, tmp_path):
@@ -153,6 +156,7 @@ def test_two_hosts(strategy, tmp_path):
     require_one_run(tmp_path, text, "")
 
 
+@pytest.mark.slow(80)
 @pytest.mark.fault(57)
 @pytest.mark.long
 @pytest.mark.timeout(1200)

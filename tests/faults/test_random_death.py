@@ -52,6 +52,7 @@ def everything(folder):
     return numbers(folder), curve(folder), written
 
 
+@pytest.mark.slow(20)
 @pytest.mark.fault(52)
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_anywhere(task, tmp_path):

@@ -29,11 +29,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 @pytest.mark.fault(60)
 @pytest.mark.parametrize(
     "start",
-    [pytest.param(s, marks=pytest.mark.long) if s == "ray" else s for s in STARTS],
+    [pytest.param(s, marks=pytest.mark.long) if s in ("joblib", "ray") else s for s in STARTS],
 )
 def test_no_process_imports_from_the_working_folder(folder, start):
     if start not in ("ranks", "fork"):

@@ -45,6 +45,7 @@ def attempts(folder):
     return [json.loads(path.read_text())["attempts"] for path in runs]
 
 
+@pytest.mark.slow(40)
 @pytest.mark.fault(25)
 def test_killed_after_some_trials_it_ends_with_all(tmp_path):
     total = "hydra.sweeper.n_trials=5"

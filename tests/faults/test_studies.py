@@ -41,6 +41,7 @@ def attempts(folder):
     return [json.loads(path.read_text())["attempts"] for path in runs]
 
 
+@pytest.mark.slow(25)
 def test_killed_three_times_and_shared_by_two(tmp_path):
     alone = begun(tmp_path / "alone")
     text, _ = alone.communicate(timeout=300)

@@ -326,7 +326,7 @@ class Shown:
 # Prompts
 
 
-def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
+def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> object:
     """Return a prompt's value in the form that a model with these fields takes.
 
     Raises:
@@ -354,7 +354,7 @@ def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> Any:
     return messages
 
 
-def stored(value: Any) -> Any:
+def stored(value: object) -> Any:
     """Return a prompt in JSON's types: images of messages by the paths of their files."""
     return [stored_message(message) for message in value] if isinstance(value, list) else value
 

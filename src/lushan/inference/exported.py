@@ -8,7 +8,6 @@ form (`lushan.models.transformers_heads`).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from lushan.inference.early import EXPORTED
 from lushan.models.architectures import class_of
 from lushan.run import inside
 from lushan.run.artifacts import is_run
-from lushan.run.files import as_json, intact, sha256_file, write_json
+from lushan.run.files import intact, proved, sha256_file, write_json
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text import hub
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from lushan.data.processing import Processor
 
-FILE, HEAD, SUM = EXPORTED, "lushan_head.safetensors", "sha256"
+FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
@@ -121,12 +120,6 @@ def write(
         sha256="",
     )
     write_json(folder / FILE, proved({**stored, "limits": dataclasses.asdict(limits)}))
-
-
-def proved(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of `lushan.json` with the SHA-256 that proves it."""
-    rest = {key: value for key, value in content.items() if key != SUM}
-    return {**rest, SUM: hashlib.sha256(as_json(rest)).hexdigest()}
 
 
 # Reading

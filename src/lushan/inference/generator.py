@@ -60,7 +60,7 @@ class TextGenerator:
 
     place: Path | str
     model: Any
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     fields: Fields
     encode: Callable[[Sequence[Any]], list[list[int]]]
     endings: list[int]
@@ -323,7 +323,7 @@ def _of_checkpoint(path: str) -> TextGenerator:
     )
 
 
-def _listed(value: Any) -> Sequence[str]:
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value
 
 

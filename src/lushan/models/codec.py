@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,10 @@ from lushan.models.decoding import Settings
 from lushan.models.image_codecs import ImageCodec
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.incremental import decode
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
 BEGIN, END, CODE = "<|image|>", "<|/image|>", "<|image:{}|>"
 """Tokens that begin and end an image, and stand for its codes."""
@@ -39,7 +43,7 @@ class Codec:
         first: Id of the token of the first code; the others follow.
     """
 
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     images: ImageCodec
     begin: int
     end: int
@@ -248,7 +252,7 @@ def _written(
 
 
 @contextlib.contextmanager
-def _all_text(backend: Any) -> Iterator[None]:
+def _all_text(backend: Tokenizer) -> Iterator[None]:
     before = backend.encode_special_tokens
     backend.encode_special_tokens = True
     try:

@@ -219,7 +219,9 @@ def attend(
 
 def active() -> Masks | None:
     """Return the masks of the pass that is being made, or None: then torch draws."""
-    return _active[-1] if _active and not torch.compiler.is_compiling() else None
+    if torch.compiler.is_compiling() or not _active:
+        return None
+    return _active[-1]
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
             )
         with warnings.catch_warnings():  # newer versions call it otherwise, too
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing_enable")
-            inner.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
+            inner.gradient_checkpointing_enable(
                 {"use_reentrant": False, "context_fn": dropout.recomputed}
             )
     return model

@@ -27,7 +27,7 @@ GROUPS = 8
 
 @configurable
 @strict
-class ImageAutoencoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+class ImageAutoencoderConfig(PreTrainedConfig):
     """Config of an `ImageAutoencoder`.
 
     Args:
@@ -94,7 +94,7 @@ class Reconstruction(ModelOutput):
     quantizer_loss: Tensor | None = None
 
 
-class ImageAutoencoder(PreTrainedModel):  # type: ignore[no-untyped-call]
+class ImageAutoencoder(PreTrainedModel):
     """Convolutions down to a grid of codes, and up again."""
 
     config_class = ImageAutoencoderConfig

@@ -11,7 +11,7 @@ import json
 import multiprocessing as mp
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from lushan.models import pretrained_weights
 from lushan.models.image_autoencoder import ImageAutoencoder, ImageAutoencoderConfig
 from lushan.run.artifacts import is_run
 from lushan.vision import images, processors
+
+if TYPE_CHECKING:
+    from transformers import BaseImageProcessor
 
 AT_ONCE = 64
 """Images that are encoded or decoded together."""
@@ -120,7 +123,9 @@ class TrainedCodec(ImageCodec):
         weights: A hash of the model's weights.
     """
 
-    def __init__(self, model: ImageAutoencoder, processor: Any, weights: str) -> None:
+    def __init__(
+        self, model: ImageAutoencoder, processor: BaseImageProcessor, weights: str
+    ) -> None:
         super().__init__()
         self.model, self.processor, self.weights = model, processor, weights
         model.requires_grad_(False)

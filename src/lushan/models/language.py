@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,9 @@ from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
 from lushan.models.losses import wide
 from lushan.models.precision import in_autocast
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 IGNORED = -100
 TOKEN_TYPES = "mm_token_type_ids"
 """An argument of models whose positions follow from the sizes of images (M-RoPE)."""
@@ -33,7 +36,7 @@ _CLOSE = 1e-3
 """By how much logits of the same may differ."""
 
 
-def token_types(config: Any, ids: Tensor) -> Tensor:
+def token_types(config: PreTrainedConfig, ids: Tensor) -> Tensor:
     """Return which tokens stand for images, 1, and which for text, 0; (B, L)."""
     return (ids == getattr(config, "image_token_id", -1)).long()
 
@@ -58,7 +61,7 @@ class LanguageModel(nn.Module):
 
     new_weights: Sequence[str] = ()
 
-    def __init__(self, model: Any, *, bidirectional: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel, *, bidirectional: bool = False) -> None:
         super().__init__()
         activations.fuse(model)
         self.bidirectional = bidirectional
@@ -252,7 +255,7 @@ _SAME = _Same()
 
 
 @contextlib.contextmanager
-def _without_projection(model: Any) -> Iterator[None]:
+def _without_projection(model: PreTrainedModel) -> Iterator[None]:
     """A model whose logits are the hidden states that it would project."""
     layer = model.get_output_embeddings()
     parent, name = _place(model, layer)
@@ -270,7 +273,7 @@ def _place(model: nn.Module, layer: nn.Module) -> tuple[Any, str]:
     return model.get_submodule(parent), name
 
 
-def _is_projection(model: Any) -> bool:
+def _is_projection(model: PreTrainedModel) -> bool:
     """Return whether the logits are the projected hidden states and nothing more.
 
     Some models bend them afterwards (Gemma 2 caps them): theirs are then taken whole.

@@ -50,6 +50,14 @@ class Settings(TypedDict):
     options: Options
     count: int
     files: dict[str, str]
+    sha256: str
+
+
+class Document(TypedDict):
+    """A line of `documents.jsonl`."""
+
+    id: str
+    text: str
 
 
 class Scorer(Protocol):
@@ -116,7 +124,7 @@ def build(
     Args:
         ids: Of the documents.
         texts: Of the documents.
-        output: A folder that does not exist, or holds an index, which is replaced.
+        output: A folder that does not exist, or holds an index and no more, which is replaced.
         model: `bm25`, or a model; see `embedder_of`.
         options: Of `embedder_of`.
         notes: Takes what the reader must know.
@@ -124,9 +132,9 @@ def build(
     Raises:
         UserError: The folder holds something else, or the model cannot be used.
     """
-    if output.exists() and not (output / FILE).is_file():
+    if (output.exists() or output.is_symlink()) and not _is_index(output):
         raise UserError(
-            "this is there already, and no index",
+            "this is there already, and not an index alone",
             key="--output",
             value=str(output),
             hint="Name a folder that does not exist.",
@@ -150,6 +158,17 @@ def build(
     _write(output, made, {"model": _place(model), "options": dict(options), "count": len(texts)})
 
 
+def _is_index(folder: Path) -> bool:
+    """Return whether a folder holds an index and nothing else, which may be removed."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+        settings = files.read_json(folder / FILE)
+        parsing.require_shape(settings, Settings)
+    except (OSError, ValueError, UserError):
+        return False
+    return not folder.is_symlink() and names == {FILE, *settings["files"]}
+
+
 def _place(model: str) -> str:
     path = Path(model).expanduser()
     return str(path.absolute()) if path.exists() else model
@@ -163,7 +182,7 @@ def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) ->
         for name, content in made.items():
             files.atomic_write(new / name, content)
         sums = {name: files.sha256_file(new / name) for name in made}
-        files.write_json(new / FILE, {"format": 1, **facts, "files": sums})
+        files.write_json(new / FILE, files.proved({"format": 2, **facts, "files": sums}))
         if output.exists():
             shutil.rmtree(output)
         new.rename(output)
@@ -192,15 +211,19 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
         parsing.require_shape(settings, Settings)
         if unknown := settings["options"].keys() - Options.__annotations__.keys():
             raise ValueError(f"no such option: {', '.join(unknown)}")
+        if dict(settings) != files.proved(settings):
+            raise UserError("this is not what was written", hint=_CHANGED)
+    names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
+    if settings["files"].keys() != {DOCUMENTS, *names}:
+        raise UserError("an index has other files", file=folder / FILE, hint=_CHANGED)
     for name, expected in settings["files"].items():
-        if name not in (DOCUMENTS, VECTORS, WEIGHTS, TERMS):
-            raise UserError("an index has no such file", file=folder / FILE, value=name)
         if not (folder / name).is_file() or files.sha256_file(folder / name) != expected:
             raise UserError("a file of the index is damaged", file=folder / name, hint=_CHANGED)
     with files.intact(folder / DOCUMENTS) as path:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         rows = [parsing.parse_json(line) for line in lines]
-        ids, texts = [str(row["id"]) for row in rows], [str(row["text"]) for row in rows]
+        parsing.require_shape(rows, list[Document])
+        ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
         if not len(ids) == settings["count"] > 0:
             raise ValueError(f"{len(ids)} documents instead of {settings['count']}")
     if settings["model"] == BM25:

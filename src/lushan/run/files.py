@@ -42,8 +42,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises:
         RunFailed: The disk is full, or refuses the file.
+        UserError: A device or a pipe is there, whose place no file may take.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(
+            "this is no regular file, and would be replaced by one",
+            value=str(path),
+            hint="Name a file.",
+        )
     # The suffix stays at the end: matplotlib, for one, reads the format from it.
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
@@ -132,6 +139,16 @@ def as_json(value: object) -> bytes:
     text = json.dumps(jsonable(value), ensure_ascii=False, indent=2) + "\n"
     # File names that are not UTF-8 reach Python as lone surrogates; JSON has an escape for them.
     return text.encode("utf-8", "backslashreplace")
+
+
+SUM = "sha256"
+"""The key of the checksum in a JSON file that proves itself."""
+
+
+def proved(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON file with the SHA-256 of the rest of it, which proves it."""
+    rest = {key: value for key, value in content.items() if key != SUM}
+    return {**rest, SUM: hashlib.sha256(as_json(rest)).hexdigest()}
 
 
 def json_line(value: object) -> str:

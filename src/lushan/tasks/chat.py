@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,11 @@ from lushan.tasks.language import LanguageTask, with_bytes
 from lushan.text import parts
 from lushan.text.chat import ChatTemplate, choose
 from lushan.vision.reader import Seen, reader_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lushan.data.processing import Processor
 
 
 @configurable
@@ -142,7 +147,7 @@ class Chat(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor  # `use` has got to know it
         return self._encoder.encode(rows, first, limits)
@@ -210,7 +215,7 @@ class Chat(LanguageTask):
             found.append(self.sight.inputs_of(images))
         return found
 
-    def endings(self, model: Any) -> list[int]:
+    def endings(self, model: PreTrainedModel) -> list[int]:
         assert self.template is not None
         return list(dict.fromkeys([*self.template.stops, *super().endings(model)]))
 
@@ -369,7 +374,7 @@ class Chat(LanguageTask):
         rows = {"messages": CONVERSATIONS}
         return language_export.causal(self, trained, rows, ids_of=ids_of, prompt=prompt)
 
-    def special_ids(self, processor: Any) -> dict[str, int]:
+    def special_ids(self, processor: Processor) -> dict[str, int]:
         found = super().special_ids(processor)
         if self.template is not None and self.template.image_id is not None:
             found["image_token_id"] = self.template.image_id

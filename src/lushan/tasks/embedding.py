@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -15,13 +14,16 @@ from torch import Tensor, nn
 from lushan.common.units import LOSS
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import Fields, Number, Text
-from lushan.data.negatives import Negatives
+from lushan.data.fields import Number, Text
+from lushan.data.passages import SEARCHED, key_of, passages_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
+from lushan.metrics.scores.ratios import ratio
+from lushan.metrics.statistics import Statistics
+from lushan.metrics.stats.significance import randomisation
 from lushan.models import dropout
 from lushan.models.backbone import Backbone
 from lushan.models.embedding import EmbeddingModel, contrastive_losses
@@ -29,29 +31,18 @@ from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
-from lushan.tasks.exporting import tokenizer_for
+from lushan.tasks.exporting import of_vectors
 from lushan.text import bm25
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     from lushan.data.processing import Processor
     from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
 
-FOUND: Fields = {
-    "query": Text(names=("question", "anchor", "source", "sentence1")),
-    "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
-    "negatives": Negatives(),
-}
-"""Queries, the passage that each is to find, and others that it is not."""
 COMPARED = ("recall_1", "ndcg_10")
 """Metrics that are computed of BM25, too."""
-USAGE = """\
-tokenizer, model = AutoTokenizer.from_pretrained("DIR"), AutoModel.from_pretrained("DIR")
-read = tokenizer({prefix}"How tall is the tower?", return_tensors="pt")
-states = model(**read).last_hidden_state
-vector = torch.nn.functional.normalize({pooled}, dim=-1)"""
 
 
 @configurable
@@ -73,7 +64,7 @@ class Embedding(Task):
         monitor: The metric that chooses the best checkpoint.
     """
 
-    fields = FOUND
+    fields = SEARCHED
     joint = True
     schema = pa.schema(
         [
@@ -314,6 +305,7 @@ class Embedding(Task):
                 documents, right = passages_of(table)
                 scores = bm25.fit(documents).scores(table.column("query").to_pylist())
                 found = self._measured(ranking(scores, right), full=True)
+                result.notes.append(_compared(result.statistics, found.statistics))
                 result.add(found.renamed({name: f"{name}_bm25" for name in COMPARED}))
             gold = table.column("positive").to_pylist()
             names = ("predicted", "rank", "score")
@@ -333,37 +325,19 @@ class Embedding(Task):
     # Export
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole = trained.whole
-        tokenizer = tokenizer_for(trained, trained.max_length)
-        cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
-
-        def ask(model: PreTrainedModel, read: Any, text: str) -> Tensor:
-            inputs = read(self.prefixes["query"] + text, **cut)
-            states = model(**inputs).last_hidden_state
-            return whole.pooler(states, inputs["attention_mask"])
-
-        pooled = "states.mean(1)" if self.pooling == "mean" else "states[:, 0]"
-        prefix = repr(self.prefixes["query"]) + " + " if self.prefixes["query"] else ""
-        return ExportSpec(
-            model=trained.plain,
-            processor=tokenizer,
-            auto_class="AutoModel",
-            usage=USAGE.format(prefix=prefix, pooled=pooled),
-            examples=TEXTS,
-            ask=ask,
-            expected=[self._expected(whole, trained, text) for text in TEXTS],
-            notes=[
-                f"A vector is the {self.pooling} of the hidden states; queries begin with "
-                f"{self.prefixes['query']!r}, passages with {self.prefixes['passage']!r}.",
-                f"A text is cut at {trained.max_length} tokens.",
-            ],
+        return of_vectors(
+            trained,
+            self.pooling,
+            self.prefixes["query"],
+            expected=[self._expected(trained, text) for text in TEXTS],
+            notes=[f"Passages begin with {self.prefixes['passage']!r}."],
         )
 
-    def _expected(self, whole: Any, trained: TrainedModel, text: str) -> Tensor:
+    def _expected(self, trained: TrainedModel, text: str) -> Tensor:
         limits = Limits(trained.max_length)
         features = self.encode({"query": [text]}, 0, trained.processor, limits)
         batch = self.collate([{name: np.asarray(v[0]) for name, v in features.items()}])
-        return cast(Tensor, whole(batch["input_ids"], batch["attention_mask"]))
+        return cast(Tensor, trained.whole(batch["input_ids"], batch["attention_mask"]))
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -380,33 +354,15 @@ class Embedding(Task):
         return demo_corpus({n: cls.fields[n] for n in columns}, columns)
 
 
-def key_of(text: str) -> int:
-    """Return a number that texts which are the same share."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
-
-
-def passages_of(table: pa.Table) -> tuple[list[str], list[list[int]]]:
-    """Return the different passages of a split, and the numbers of each query's right ones.
-
-    Args:
-        table: With `query` and `positive`; passages that stand under `negatives` are among them.
-    """
-    queries, positives = (table.column(n).to_pylist() for n in ("query", "positive"))
-    numbers: dict[str, int] = {}
-    own = [numbers.setdefault(text, len(numbers)) for text in positives]
-    if "negatives" in table.column_names:
-        for several in table.column("negatives").to_pylist():
-            for text in several or ():
-                numbers.setdefault(text, len(numbers))
-    of_query: dict[str, dict[int, None]] = {}
-    for query, number in zip(queries, own, strict=True):
-        of_query.setdefault(query, {})[number] = None
-    right = [
-        [number, *(n for n in of_query[query] if n != number)]
-        for query, number in zip(queries, own, strict=True)
-    ]
-    return list(numbers), right
+def _compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) -> str:
+    """Return the difference to BM25 in words, with a paired test over queries."""
+    test = randomisation(own["ndcg_10"].rows, other["ndcg_10"].rows, ratio)
+    where = "above" if test.effect > 0 else "below"
+    p = "nothing to test" if np.isnan(test.p) else f"p = {test.p:.4f}"
+    return (
+        f"ndcg_10 is {100 * abs(test.effect):.2f} points {where} BM25's ({p}, randomisation over "
+        "queries)"
+    )
 
 
 def _tokens(

@@ -5,19 +5,27 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from lushan.data import processing
 from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_same
+from lushan.models.pooling import pooler
 from lushan.models.transformers_heads import with_scores
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Limits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+_VECTORS = """\
+tokenizer, model = AutoTokenizer.from_pretrained("DIR"), AutoModel.from_pretrained("DIR")
+read = tokenizer({prefix}"How tall is the tower?", return_tensors="pt")
+states = model(**read).last_hidden_state
+vector = torch.nn.functional.normalize({pooled}, dim=-1)"""
 
 
 def tokenizer_for(trained: TrainedModel, max_length: int) -> PreTrainedTokenizerFast:
@@ -149,6 +157,51 @@ def of_texts(
         usage='classify = pipeline("text-classification", "DIR")\n'
         f'print(classify("a warm and clever film", truncation=True{arguments}))',
         notes=[f"A text is cut at {trained.max_length} tokens.", *notes],
+    )
+
+
+def of_vectors(
+    trained: TrainedModel,
+    pooling: Literal["mean", "cls"],
+    prefix: str,
+    *,
+    expected: Sequence[Tensor],
+    notes: Sequence[str],
+) -> ExportSpec:
+    """Describe an encoder whose pooled hidden states are the vector of a text.
+
+    Args:
+        trained: The run's model.
+        pooling: How.
+        prefix: What is written before a query.
+        expected: The run's vectors of `TEXTS`, (1, H) each.
+        notes: What the model's user must know.
+    """
+    cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
+    tokenizer = tokenizer_for(trained, trained.max_length)
+    pool = pooler(pooling, trained.plain.config.hidden_size)
+
+    def ask(model: Any, read: Any, text: str) -> Tensor:
+        inputs = read(prefix + text, **cut)
+        return pool(model(**inputs).last_hidden_state, inputs["attention_mask"])
+
+    return ExportSpec(
+        model=trained.plain,
+        processor=tokenizer,
+        auto_class="AutoModel",
+        usage=_VECTORS.format(
+            prefix=f"{prefix!r} + " if prefix else "",
+            pooled="states.mean(1)" if pooling == "mean" else "states[:, 0]",
+        ),
+        examples=TEXTS,
+        ask=ask,
+        expected=expected,
+        notes=[
+            f"A text's vector is the {pooling} of its hidden states; queries begin with "
+            f"{prefix!r}.",
+            f"A text is cut at {trained.max_length} tokens.",
+            *notes,
+        ],
     )
 
 

@@ -75,7 +75,7 @@ def image_text(task: LanguageTask, trained: TrainedModel) -> ExportSpec:
         task: The run's task.
         trained: The run's model.
     """
-    whole: Any = trained.whole
+    whole = trained.whole
     processor: Any = copy.copy(trained.processor)
     longest = whole.encoder.max_length or trained.max_length
     processor.tokenizer = _plain(tokenizer_for(trained, longest))
@@ -86,7 +86,7 @@ def image_text(task: LanguageTask, trained: TrainedModel) -> ExportSpec:
     seen = parts.image({"path": "", "bytes": images.png(picture)})
     own = [[seen, parts.text("What is it?")], "Good morning."]
 
-    def ask(model: Any, theirs: Any, content: object) -> Tensor:
+    def ask(model: PreTrainedModel, theirs: Any, content: object) -> Tensor:
         """Return all logits of a message."""
         given = theirs.apply_chat_template(
             [{"role": "user", "content": content}],
@@ -123,7 +123,7 @@ def _answered(task: LanguageTask, whole: Any, content: object) -> Tensor:
     return whole.encoder(**given).logits[0]
 
 
-def _plain(tokenizer: PreTrainedTokenizerFast) -> Any:
+def _plain(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     """Make a tokenizer add nothing of its own: chat templates write all tokens."""
     from tokenizers import processors
 
@@ -215,7 +215,7 @@ def seq2seq(
     whole = trained.whole
     longest = trained.max_length
     _set_generation(trained.plain, task, require_tokenizer(trained.processor))
-    trained.plain.generation_config.update(**decoding)  # type: ignore[no-untyped-call]
+    trained.plain.generation_config.update(**decoding)
     own_ids = task.prompts({column: list(TEXTS)})
     assert own_ids is not None
 

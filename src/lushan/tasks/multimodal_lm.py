@@ -33,6 +33,9 @@ from lushan.text.document_tokens import borders
 from lushan.vision import images as files
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 SCENES: Fields = {"text": Text(optional=True), "image": Image(optional=True)}
@@ -166,7 +169,7 @@ class MultimodalLM(LanguageTask):
     # Encoding
 
     def encode(
-        self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor
         ids = rows["id"]
@@ -308,12 +311,12 @@ class MultimodalLM(LanguageTask):
     # Export and demo
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole: Any = trained.whole
+        whole = trained.whole
         longest = whole.encoder.max_length or trained.max_length
         trained.plain.generation_config.eos_token_id = borders(self.tokenizer)[1]
         trained.plain.generation_config.pad_token_id = self.tokenizer.pad_token_id
 
-        def ask(model: Any, tokenizer: Any, text: str) -> Tensor:
+        def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
             ids = tokenizer(text, add_special_tokens=False)["input_ids"][:longest]
             return model(input_ids=torch.tensor([ids])).logits[0]
 

@@ -17,11 +17,12 @@ import pytest
 from tests.helpers.asked import KINDS
 
 from lushan.data import files, unpacking
+from lushan.data.fields import DOCUMENTS
 from lushan.data.formats import Chat, Hub, Jsonl, Stream, Table, Text
 from lushan.data.json_rows import Row, columns_of, rows_of
 from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
-from lushan.inference.batch_generate import read_prompts
+from lushan.inference.prompt_files import read_prompts
 
 ROWS = [{"id": f"r{i}", "text": f'text {i} 庐山 "[{{', "label": "ab"[i % 2]} for i in range(4)]
 
@@ -72,7 +73,7 @@ def test_every_source_reads_every_form(form: str, name: str, write) -> None:
     assert documents["text"].to_pylist() == texts
     assert len(set(documents["id"].to_pylist())) == 4
     assert read_unlabelled(path, KINDS["text"])["text"].to_pylist() == texts
-    assert [prompt.value for prompt in read_prompts(path, "text")] == texts
+    assert [prompt.value for prompt in read_prompts(path, DOCUMENTS)] == texts
 
 
 @every_form

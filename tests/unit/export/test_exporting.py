@@ -84,7 +84,7 @@ def test_a_chat_pipeline_answers_as_the_run(chat_run, folder):
     theirs = answer(messages, max_new_tokens=8, do_sample=False)[0]["generated_text"][-1]
     assert theirs["content"].strip() == ours.text.strip()
     again = open_generator(folder)
-    assert again.kind == "messages"
+    assert again.takes_messages
     assert again.encode([messages]) == generator.encode([messages])
     assert set(generator.endings) == set(again.endings)
 

@@ -18,6 +18,7 @@ from lushan.inference import exported
 from lushan.inference.load import load
 from lushan.models.exported import ExportSpec
 from lushan.models.transformers_heads import with_scores
+from lushan.run import files
 from lushan.tasks.base import Task
 
 SENTENCES = ["Anna lives in Paris .", "New York calls Bob", "李白在庐山，是吗？", "a warm film"]
@@ -145,7 +146,7 @@ def test_a_file_that_was_added_is_refused(name, ner_folder, texts, cli_inside):
 )
 def test_a_damaged_description_is_refused(key, value, ner_folder, texts, cli_inside):
     path = ner_folder / exported.FILE
-    path.write_text(json.dumps(exported.proved(json.loads(path.read_text()) | {key: value})))
+    path.write_text(json.dumps(files.proved(json.loads(path.read_text()) | {key: value})))
     done = cli_inside("predict", ner_folder, "--input", texts)
     assert done.code == 2, done.err
     assert exported.FILE in done.err
@@ -214,7 +215,7 @@ def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
     assert "tests.helpers.own_tasks" in stored["code"]
     # Its code must be what it was.
     stored["code"]["tests.helpers.own_tasks"] = "0" * 64
-    path.write_text(json.dumps(exported.proved(stored)))
+    path.write_text(json.dumps(files.proved(stored)))
     done = cli_inside("predict", folder, "--input", texts)
     assert done.code == 2
     assert "own_tasks" in done.err

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sacrebleu
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
@@ -111,7 +111,6 @@ def by_place(references: list[list[str]]) -> list[list[str | None]]:
     return [[r[i] if i < len(r) else None for r in references] for i in range(most)]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     examples,
     st.sampled_from(["13a", "zh", "intl", "none", "char"]),
@@ -138,7 +137,6 @@ def test_bleu_is_sacrebleus(pairs, tokenize, smooth, effective, lowercase) -> No
         assert ours.score(counts) == pytest.approx(alone, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(examples, st.integers(0, 2), st.integers(1, 3), st.booleans(), st.booleans())
 def test_chrf_is_sacrebleus(pairs, word_order, beta, whitespace, eps) -> None:
     predictions, references = [p for p, _ in pairs], [r for _, r in pairs]
@@ -153,7 +151,6 @@ def test_chrf_is_sacrebleus(pairs, word_order, beta, whitespace, eps) -> None:
     assert float(Chrf(**options).score(counts.sum(0))) == pytest.approx(want, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(examples, st.booleans())
 def test_rouge_is_rouge_scores(pairs, stem) -> None:
     scorer = RougeScorer(list(rouge.KINDS), use_stemmer=stem)

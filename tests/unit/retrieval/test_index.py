@@ -9,6 +9,7 @@ from tests.conftest import trained
 
 from lushan.errors import UserError
 from lushan.retrieval import index, search
+from lushan.run import files
 
 ROWS = [
     {"id": "a", "text": "the lake lies north of the mill", "asked": "where is the lake"},
@@ -144,10 +145,53 @@ def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
         (built / name).write_bytes(content)
     settings = json.loads((built / "index.json").read_text())
     settings["files"]["../x"] = "0"
-    (built / "index.json").write_text(json.dumps(settings))
-    assert "an index has no such file" in cli_inside("search", "words", "x").err
+    (built / "index.json").write_text(json.dumps(files.proved(settings)))
+    assert "an index has other files" in cli_inside("search", "words", "x").err
     (built / "index.json").write_text("{")
     assert cli_inside("search", "words", "x").code == 2
+
+
+def signed(built, **changed):
+    """Change `index.json`, with the checksums that belong to it."""
+    settings = json.loads((built / "index.json").read_text())
+    settings["files"] = {name: files.sha256_file(built / name) for name in settings["files"]}
+    (built / "index.json").write_text(json.dumps(files.proved(settings | changed)))
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize(
+    "changed",
+    [{"files": {}}, {"options": {"evil": 1}}, {"options": {"max_length": "x"}}, {"count": None}],
+)
+def test_an_index_of_anybody_has_its_form(changed, built, cli_inside):
+    signed(built, **changed)
+    done = cli_inside("search", "words", "x")
+    assert (done.code, "index.json" in done.err) == (2, True)
+
+
+@pytest.mark.fault(82)
+def test_what_was_changed_in_its_description_is_refused(built, cli_inside):
+    path = built / "index.json"
+    path.write_text(path.read_text().replace('"count": 3', '"count": 4'))
+    assert "index.json: this is not what was written" in cli_inside("search", "words", "x").err
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("line", ["[]", '{"id": "a"}', '{"id": 1, "text": 3}', '"a"'])
+def test_its_documents_have_their_form(line, built, cli_inside):
+    (built / "documents.jsonl").write_text(f"{line}\n" * 3)
+    signed(built)
+    done = cli_inside("search", "words", "lake")
+    assert (done.code, "documents.jsonl" in done.err) == (2, True)
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("name", ["notes.txt", "index.json"])
+def test_a_folder_that_holds_more_is_not_replaced(name, built, cli_inside):
+    (built / name).write_text("{}")
+    done = cli_inside("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "words")
+    assert (done.code, "not an index alone" in done.err) == (2, True)
+    assert (built / name).read_text() == "{}"
 
 
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
@@ -203,7 +247,10 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
         (("search", "words", "x", "--relevant", "text"), "goes with --input"),
         (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
-        (("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."), "and no index"),
+        (
+            ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."),
+            "not an index alone",
+        ),
         (
             (*BUILD, "--text", "b"),
             "b",

@@ -29,6 +29,15 @@ def test_it_replaces_a_file_and_leaves_nothing_behind(tmp_path):
     assert names(path.parent) == ["a.txt"]
 
 
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="no regular file"):
+        files.atomic_write(pipe, "one")
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
 def test_an_exception_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

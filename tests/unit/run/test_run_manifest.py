@@ -12,7 +12,8 @@ from lushan.run import manifest
 @pytest.fixture
 def git(tmp_path, monkeypatch):
     """Git in a repository without a commit."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (tmp_path.parent / "no settings").touch()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path.parent / "no settings"))
 
     def call(*words):
         who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
@@ -68,7 +69,9 @@ def test_no_branch_and_no_status(committed, tmp_path, monkeypatch):
     committed("checkout", "-q", "--detach")
     assert manifest.describe_git(tmp_path)[0]["branch"] is None
     git = manifest._git
-    monkeypatch.setattr(manifest, "_git", lambda f, *a: None if a[0] == "status" else git(f, *a))
+    monkeypatch.setattr(
+        manifest, "_git", lambda f, *a, **o: None if a[0] == "status" else git(f, *a, **o)
+    )
     assert manifest.describe_git(tmp_path)[0]["commit"] == commit
 
 

@@ -10,8 +10,9 @@ from tests.contract.test_tasks import parts
 from tests.helpers import command
 from torch.nn import functional as F
 
+from lushan.data.passages import key_of, passages_of
 from lushan.models.embedding import contrastive_losses
-from lushan.tasks.embedding import Embedding, key_of, passages_of
+from lushan.tasks.embedding import Embedding
 
 
 def vectors(queries, positives, negatives=(), width=4):
@@ -135,6 +136,7 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     result = json.loads((one / "result.json").read_text(encoding="utf-8"))
     named = {"test/ndcg_10", "test/recall_1_bm25", "test/ndcg_10_bm25", "test/loss"}
     assert named <= set(result["metrics"])
+    assert any("BM25's (" in note and note.startswith("test: ") for note in result["notes"])
     assert any("test" in note and "train" in note for note in result["notes"]), (
         "queries of the test split stand in training, too"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 
 import numpy as np
@@ -129,6 +130,13 @@ def test_another_file_is_another_folder(e5, tmp_path):
     other = tmp_path / "other.bin"
     written.e5(other, rows=30)
     assert folder_of(path) != folder_of(other)
+
+
+@pytest.mark.fault(74)
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.gguf")
+    with pytest.raises(UserError, match="a pipe"):
+        folder_of(tmp_path / "x.gguf")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

@@ -61,7 +61,6 @@ def test_each_turn_is_learned_once(
 
 
 @given(messages=dialogues(), limit=st.integers(8, 60))
-@settings(max_examples=100, deadline=None)
 def test_as_much_history_as_fits_stands_before_a_turn(
     messages: list[dict[str, str]], limit: int, template: ChatTemplate
 ) -> None:

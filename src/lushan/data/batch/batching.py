@@ -8,6 +8,8 @@ sees, whatever the machine; *micro-batches* are how much of it one device holds 
 from __future__ import annotations
 
 import hashlib
+import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,40 +51,97 @@ def plan_epoch(
     if not len(order):
         return []
     per_batch = batch_examples or max(1, int(batch_tokens / max(1.0, float(lengths.mean()))))  # type: ignore[operator]
-    pool = per_batch * bucket if bucket else per_batch
+    size = min(len(order), per_batch * bucket if bucket else per_batch)
+    whole = len(order) // size * size
     batches: list[Indices] = []
-    for start in range(0, len(order), pool):
-        members = order[start : start + pool]
+    narrow = _narrow(lengths)
+    for pools in (order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)):
+        if not pools.size:
+            continue
+        members, found = pools.reshape(-1), narrow[pools]
         if bucket:
-            members = members[np.argsort(lengths[members], kind="stable")]
-        batches += _cut(members, lengths, batch_examples, batch_tokens)
+            places, found = _by_length(found)
+            members = members[places]
+        if batch_tokens is None:
+            begins = np.broadcast_to(np.arange(pools.shape[1]) % per_batch == 0, pools.shape)
+        else:
+            begins = _begins(found, batch_tokens)
+        batches += _runs(members, begins.reshape(-1))
     rng.shuffle(batches)
     return batches
 
 
-def _cut(
-    members: Indices,
-    lengths: NDArray[np.integer],
-    batch_examples: int | None,
-    batch_tokens: int | None,
-) -> list[Indices]:
-    if batch_examples is not None:
-        return [members[i : i + batch_examples] for i in range(0, len(members), batch_examples)]
-    assert batch_tokens is not None
-    return cut_by_tokens(members, lengths, batch_tokens)
+def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Lengths in 16 bits where they fit: NumPy sorts these by their digits, five times as fast."""
+    return lengths.astype(np.uint16) if lengths.max() < 2**16 else lengths
 
 
-def cut_by_tokens(members: Indices, lengths: NDArray[np.integer], bound: int) -> list[Indices]:
-    """Consecutive runs of `members` whose padded size (longest × count) stays within `bound`."""
+def _by_length(lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
+    """Sort pools, (P, N), by length, those of one length as they are.
+
+    A length with its place below is one number, and numbers sort faster than their places.
+
+    Returns:
+        Places among all, one pool after another; and the lengths, (P, N).
+    """
+    pools, size = lengths.shape
+    fits = lengths.dtype == np.uint16 and size <= 2**16
+    kind, bits = (np.uint32, 16) if fits else (np.uint64, 32)
+    keys: Any = lengths.astype(kind)
+    keys <<= kind(bits)
+    keys |= np.arange(size, dtype=kind)
+    keys.sort(axis=1)
+    places = (keys & kind(2**bits - 1)).astype(np.int64)
+    places += (np.arange(pools) * size)[:, None]
+    keys >>= kind(bits)
+    return places.reshape(-1), keys.astype(lengths.dtype)
+
+
+def longest_first(lengths: NDArray[np.integer]) -> Indices:
+    """Return the order of examples by length, those of one length as they are."""
+    if not len(lengths):
+        return np.arange(0)
+    return np.argsort(_narrow(lengths.max() - lengths), kind="stable")
+
+
+def _begins(lengths: NDArray[np.integer], bound: int) -> NDArray[np.bool_]:
+    """Return where batches begin in pools, (P, N), all of which are gone through side by side.
+
+    A batch is as long as its padded size (longest × count) stays within `bound`.
+    """
+    begins = np.zeros(lengths.shape, dtype=bool)
+    longest = np.zeros(len(lengths), dtype=np.int64)
+    count = np.zeros(len(lengths), dtype=np.int64)
+    for place, column in enumerate(np.ascontiguousarray(lengths.T)):
+        np.maximum(longest, column, out=longest)
+        count += 1
+        new = (longest * count > bound) & (count > 1) if place else count == 1
+        begins[:, place] = new
+        longest[new] = column[new]
+        count[new] = 1
+    return begins
+
+
+def _runs(members: Indices, begins: NDArray[np.bool_]) -> list[Indices]:
+    """Cut members where a run begins."""
+    bounds = [*np.flatnonzero(begins).tolist(), len(members)]
+    return [members[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def cut_descending(members: Indices, lengths: NDArray[np.integer], bound: int) -> list[Indices]:
+    """Cut members into runs whose padded size (longest × count) stays within `bound`.
+
+    Args:
+        members: Examples, the longest first.
+        lengths: Tokens of each example, shape (N,).
+        bound: Largest size of a run of more than one.
+    """
     runs: list[Indices] = []
-    start, longest = 0, 0
-    for i, length in enumerate(lengths[members].tolist()):
-        longest = max(longest, length)
-        if i > start and longest * (i - start + 1) > bound:
-            runs.append(members[start:i])
-            start, longest = i, length
-    if start < len(members):
-        runs.append(members[start:])
+    start = 0
+    while start < len(members):
+        count = max(1, bound // max(1, int(lengths[members[start]])))
+        runs.append(members[start : start + count])
+        start += count
     return runs
 
 
@@ -100,11 +159,11 @@ def split_batch(
     Never empty: where a batch has fewer examples than there are ranks, the ranks left over get its
     first example, which the caller must weigh with zero (see `rank_is_idle`).
     """
-    ordered = batch[np.argsort(-lengths[batch], kind="stable")]
+    ordered = batch[longest_first(lengths[batch])]
     share = ordered[rank::world_size]
     if not len(share):
         return [ordered[:1]]
-    return cut_by_tokens(share, lengths, micro_tokens) if micro_tokens else [share]
+    return cut_descending(share, lengths, micro_tokens) if micro_tokens else [share]
 
 
 def rank_is_idle(batch: Indices, rank: int) -> bool:
@@ -123,8 +182,8 @@ def plan_evaluation(
         rank: This process.
         world_size: All processes; a rank may get one batch fewer than another, or none.
     """
-    order = np.argsort(-lengths, kind="stable")
-    return cut_by_tokens(order, lengths, bound)[rank::world_size]
+    order = longest_first(lengths)
+    return cut_descending(order, lengths, bound)[rank::world_size]
 
 
 def mix(*numbers: int) -> int:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.data.batch.batching import longest_first
+
 Indices = NDArray[np.int64]
 
 
@@ -111,31 +113,48 @@ def single(count: int) -> Rows:
 def best_fit(lengths: NDArray[np.integer], capacity: int) -> Rows:
     """Rows of at most `capacity` tokens; a longer feature has a row to itself.
 
+    Features of one length are placed together: the row with the least space that holds one has the
+    least after it, too, and takes them until it is full.
+
     Args:
         lengths: Tokens of each feature, shape (N,).
         capacity: Tokens a row can hold.
     """
-    order = np.argsort(-lengths, kind="stable")
+    order = longest_first(lengths)
+    sizes, counts = np.unique(lengths, return_counts=True)
+    row_of = np.empty(len(lengths), dtype=np.int64)  # of each feature, in the order of lengths
     by_space: list[list[int]] = [[] for _ in range(capacity + 1)]  # rows by what is free in them
     free = 0  # bit s is set where a row with s tokens of space is open
-    rows: list[list[int]] = []
-    for feature, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        fitting = free >> length
-        if fitting and length:
-            space = length + (fitting & -fitting).bit_length() - 1
-            row = by_space[space].pop()
-            if not by_space[space]:
-                free &= ~(1 << space)
-            rows[row].append(feature)
-        else:
-            space, row = max(capacity, length), len(rows)
-            rows.append([feature])
-        left = space - length
-        if left:
-            by_space[left].append(row)
-            free |= 1 << left
-    sizes = [len(row) for row in rows]
-    members = np.fromiter((f for row in rows for f in row), np.int64, len(lengths))
+    rows = done = 0
+    for length, count in zip(sizes[::-1].tolist(), counts[::-1].tolist(), strict=True):
+        left = count
+        while left:
+            fitting = free >> length if length else 0
+            space = length + (fitting & -fitting).bit_length() - 1 if fitting else capacity
+            each = max(1, space // length) if length else 1
+            wanted = -(-left // each)
+            if fitting:
+                taken = by_space[space][: -wanted - 1 : -1]
+                del by_space[space][-wanted:]
+                if not by_space[space]:
+                    free &= ~(1 << space)
+            else:
+                taken = list(range(rows, rows + wanted))
+                rows += wanted
+            placed = min(left, each * len(taken))
+            row_of[done : done + placed] = np.repeat(taken, each)[:placed]
+            done, left = done + placed, left - placed
+            short = each * len(taken) - placed  # the last row takes so many fewer
+            full = taken[:-1] if short else taken
+            for some, rest in (
+                (full, space - each * length),
+                (taken[len(full) :], space - (each - short) * length),
+            ):
+                if some and rest > 0:
+                    by_space[rest] += some
+                    free |= 1 << rest
+    members = order[np.argsort(row_of, kind="stable")]
+    sizes = np.bincount(row_of, minlength=rows)
     return Rows(members, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]), capacity)
 
 

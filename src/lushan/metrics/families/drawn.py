@@ -33,7 +33,7 @@ class PartPerplexity(TokenRatio):
         super().__init__()
         self.part = part
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (loss, tokens) of an example."""
         del target
         return np.array([prediction[f"{self.part}_loss"], prediction[f"{self.part}_tokens"]], float)
@@ -56,7 +56,7 @@ class BitsPerDimension(Metric):
         super().__init__()
         self.dimensions = 3 * size**2
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, numbers) of an example."""
         del target
         return np.array([prediction["image_loss"] / math.log(2), self.dimensions], float)
@@ -78,7 +78,7 @@ class Match(Metric):
         super().__init__()
         self.written = written
 
-    def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (whether it is right, 1)."""
         del target
         return np.array([prediction[self.written] == prediction["text"].strip(), 1.0], float)

@@ -38,7 +38,7 @@ class FourBit:
         """
         require()
         bnb: Any = importlib.import_module("bitsandbytes")
-        output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        output = model.get_output_embeddings()
         chosen = [
             (parent, name, module)
             for parent in model.modules()

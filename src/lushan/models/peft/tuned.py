@@ -54,7 +54,7 @@ class Tuned(Adaptation):
     def __init__(self, model: PreTrainedModel, config: peft.PeftConfig) -> None:
         _refuse_other_base(config)
         choose_targets(model, config)
-        projection = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        projection = model.get_output_embeddings()
         with explained(model, config):
             # Its layers go into the model itself, in place; the wrapper stays outside.
             self.peft: Any = peft.get_peft_model(model, config)

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lushan.common.parsing import parse_json
+from lushan.common.parsing import open_file, parse_json
 from lushan.errors import RunFailed, UserError
 from lushan.run import caches, hashes
 
@@ -80,7 +80,7 @@ def _unpack(magic: bytes, file: Path, folder: Path, key: str, scripts: list[str]
 
 def _first_bytes(file: Path, key: str) -> bytes:
     try:
-        with file.open("rb") as source:
+        with open_file(file) as source:
             return source.read(4)
     except OSError as error:
         raise UserError(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lushan.data.batch.batching import (
-    cut_by_tokens,
+    cut_descending,
     mix,
     plan_epoch,
     plan_evaluation,
@@ -85,10 +85,46 @@ def test_evaluation_has_every_example_once_over_all_ranks(lengths, world):
     assert sorted(seen) == list(range(len(lengths)))
 
 
-def test_cutting_by_tokens_by_hand():
-    lengths = np.array([5, 5, 1, 9, 2])
-    runs = cut_by_tokens(np.arange(5), lengths, 10)
-    assert [r.tolist() for r in runs] == [[0, 1], [2], [3], [4]]
+def cut_by_tokens(members, lengths, bound):
+    """The rule, example by example: runs whose padded size stays within the bound."""
+    runs, longest = [], 0
+    for member in members.tolist():
+        longest = max(longest, lengths[member])
+        if not runs or longest * (len(runs[-1]) + 1) > bound:
+            runs.append([])
+            longest = lengths[member]
+        runs[-1].append(member)
+    return runs
+
+
+def planned(lengths, seed, bound, bucket):
+    """The plan of an epoch, pool by pool and example by example."""
+    rng = np.random.default_rng([seed, 0])
+    order = rng.permutation(len(lengths))
+    pool = max(1, int(bound / max(1.0, float(lengths.mean())))) * (bucket or 1)
+    batches = []
+    for start in range(0, len(order), pool):
+        members = order[start : start + pool]
+        if bucket:
+            members = members[np.argsort(lengths[members], kind="stable")]
+        batches += cut_by_tokens(members, lengths, bound)
+    rng.shuffle(batches)
+    return batches
+
+
+@given(lengths_strategy, st.integers(0, 5), st.sampled_from([0, 1, 3, 50]), st.integers(1, 200))
+def test_a_plan_is_that_of_the_rule_example_by_example(lengths, seed, bucket, bound):
+    for scale in (1, 2000):  # beyond 16 bits they are sorted otherwise
+        wide, most = lengths * scale, bound * scale
+        plan = plan_epoch(wide, seed=seed, epoch=0, batch_tokens=most, bucket=bucket)
+        assert [b.tolist() for b in plan] == planned(wide, seed, most, bucket)
+
+
+@given(lengths_strategy, st.integers(1, 200))
+def test_what_is_sorted_is_cut_by_the_same_rule(lengths, bound):
+    order = np.argsort(-lengths, kind="stable")
+    runs = cut_descending(order, lengths, bound)
+    assert [run.tolist() for run in runs] == cut_by_tokens(order, lengths, bound)
 
 
 def test_mix_tells_its_arguments_apart():
