@@ -25,6 +25,11 @@ TASKS = {
         *("model.config.text.num_attention_heads=2", "+model.config.text.attention_dropout=0.1"),
         *("task.generate_examples=4", "task.max_new_tokens=3"),
     ],
+    "contrastive": [
+        *("processor.image.size=16", "processor.tokenizer.vocab_size=300"),
+        *("model.config.vision.num_hidden_layers=1", "model.config.text.num_hidden_layers=1"),
+        *("data.micro_tokens=40", "+task.augment._target_=lushan.vision.augment.Augment"),
+    ],
     "image_classification": [
         *("processor.size=16", "model.config.hidden_size=32", "model.config.num_hidden_layers=1"),
         *("model.config.num_attention_heads=2", "model.config.intermediate_size=32"),

@@ -5,6 +5,7 @@ Data, labels, tokenizer, encoded splits, encoder, model.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
@@ -193,7 +194,9 @@ def require_room(encoder: Any, processor: Processor) -> None:
     if tokenizer is None:
         return
     inner = getattr(encoder, "model", encoder)
-    table = inner.get_input_embeddings() if hasattr(inner, "get_input_embeddings") else None
+    table = None
+    with contextlib.suppress(NotImplementedError, AttributeError):  # of several towers, or none
+        table = inner.get_input_embeddings()
     rows = getattr(table, "num_embeddings", None)
     highest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and highest >= rows:

@@ -53,3 +53,35 @@ def llava(
         vision_feature_select_strategy="full",
         **ids,
     )
+
+
+@configurable
+def clip(
+    vision: PreTrainedConfig,
+    text: Callable[..., Any],
+    projection_dim: int = 128,
+    *,
+    vocab_size: int,
+    pad_token_id: int | None = None,
+    bos_token_id: int | None = None,
+    eos_token_id: int | None = None,
+) -> PreTrainedConfig:
+    """Make the config of a CLIP: a tower for images and one for texts (Radford et al., 2021).
+
+    Args:
+        vision: Config of the vision tower.
+        text: Makes the config of the tower for texts.
+        projection_dim: Width of the vectors that are compared.
+        vocab_size: Of the tokenizer.
+        pad_token_id: Likewise.
+        bos_token_id: What begins a text.
+        eos_token_id: What ends one.
+    """
+    from transformers import CLIPConfig
+
+    ids = {"pad_token_id": pad_token_id, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
+    return CLIPConfig(
+        vision_config=vision.to_dict(),
+        text_config=text(vocab_size=vocab_size, **ids).to_dict(),
+        projection_dim=projection_dim,
+    )
