@@ -229,25 +229,29 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 def _table(found: Mapping[str, Measured], queries: int, documents: int) -> str:
     """Return metrics of indexes, with intervals, and tests against the first one."""
+    from lushan.common.units import difference, head, number, p_text
     from lushan.metrics.scores.ratios import ratio
     from lushan.metrics.stats.significance import randomisation
 
     first = next(iter(found.values()))
     width = max(len(_name(name)) for name in found)
     lines = [f"{queries:,} queries, {documents:,} documents; 95 % intervals over queries"]
-    lines.append(" " * width + "".join(f"  {metric:>20}" for metric in first.metrics))
+    heads = (head(metric, first.measures[metric]) for metric in first.metrics)
+    lines.append(" " * width + "".join(f"  {one:>22}" for one in heads))
     for name, one in found.items():
         cells = []
         for metric, value in one.metrics.items():
             low, high = one.intervals[metric]
-            cells.append(f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
-        lines.append(f"{_name(name):<{width}}" + "".join(f"  {cell:>20}" for cell in cells))
+            unit = one.measures[metric]
+            cells.append(f"{number(value, unit)} [{number(low, unit)}, {number(high, unit)}]")
+        lines.append(f"{_name(name):<{width}}" + "".join(f"  {cell:>22}" for cell in cells))
     for name, one in list(found.items())[1:]:
         pairs = (first.statistics["ndcg_10"].rows, one.statistics["ndcg_10"].rows)
         test = randomisation(*pairs, ratio)
+        points = difference(-test.effect, one.measures["ndcg_10"])
         lines.append(
             f"ndcg_10 of {_name(name)} against {_name(next(iter(found)))}: "
-            f"{-100 * test.effect:+.1f}, p = {test.p:.4f} (randomisation over queries)"
+            f"{points}, {p_text(test.p)} (randomisation over queries)"
         )
     return "\n".join(lines)
 

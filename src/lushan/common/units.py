@@ -9,6 +9,7 @@ same wherever it is read. Files and options for programs (`result.json`, `metric
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,3 +188,10 @@ def interval(low: float | None, high: float | None, measure: Measure) -> str:
     if low is None or high is None:
         return ""
     return f"{number(low, measure)} to {number(high, measure)}"
+
+
+def p_text(p: float) -> str:
+    """Return a p as it is printed: `p = 0.041`, `p < 0.001`."""
+    if math.isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

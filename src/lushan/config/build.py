@@ -95,12 +95,13 @@ def source_of(cfg: Mapping[str, Any]) -> Any:
 
 
 def _is_a_refusal(error: Exception) -> bool:
-    """Return whether a library, and not our own code, found a value wrong."""
+    """Return whether a library, or the call itself, and not our own code found a value wrong."""
     kinds = (ValueError, TypeError)
     if not isinstance(error, kinds) and type(error).__name__ != "MisconfigurationException":
         return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return not str(frame.f_globals.get("__name__", "")).startswith("lushan.")
+    module = str(frame.f_globals.get("__name__", ""))
+    return module == __name__ or not module.startswith("lushan.")
 
 
 def is_reserved(name: object) -> bool:

@@ -165,6 +165,8 @@ def write_note(path: Path, text: str) -> None:
         RunFailed: The disk refuses.
     """
     data = text.encode("utf-8")
+    if path.exists() and not path.is_file():
+        path.unlink()  # a pipe, which no output may replace
     atomic_write(path, data + b"\n" + _sum_in(path, data))
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-from lushan.common.units import Measure, signed
-from lushan.study.differences import LEVEL, OVER_RUNS, TESTS, Contrast, p_text
+from lushan.common.units import Measure, p_text, signed
+from lushan.study.differences import LEVEL, OVER_RUNS, TESTS, Contrast
 
 Place = tuple[tuple[str, ...], tuple[str, ...], str]
 """Row, column, metric."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.common.units import UNKNOWN, Measure, head, is_better, number, signed
+from lushan.common.units import UNKNOWN, Measure, head, is_better, number, p_text, signed
 from lushan.errors import UserError, did_you_mean
 from lushan.run.columns import aligned
 from lushan.run.config_yaml import no_run
@@ -17,7 +17,7 @@ from lushan.run.identity import ABSENT
 from lushan.run.values import show
 from lushan.study import collect, comparable, differences, made_from, records, same_rows
 from lushan.study.collect import Member
-from lushan.study.differences import Contrast, p_text
+from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
 
 PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}

@@ -64,13 +64,6 @@ class Contrast:
         return self.corrected is not None and self.corrected < LEVEL
 
 
-def p_text(p: float) -> str:
-    """Return a p as it is printed: `p = 0.041`, `p < 0.001`."""
-    if math.isnan(p):
-        return "no p"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def require_test(test: str) -> None:
     """Refuse a test that there is not.
 

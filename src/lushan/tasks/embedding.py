@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import LOSS
+from lushan.common.units import LOSS, SHARE, difference, p_text
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Number, Text
@@ -357,12 +357,8 @@ class Embedding(Task):
 def _compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) -> str:
     """Return the difference to BM25 in words, with a paired test over queries."""
     test = randomisation(own["ndcg_10"].rows, other["ndcg_10"].rows, ratio)
-    where = "above" if test.effect > 0 else "below"
-    p = "nothing to test" if np.isnan(test.p) else f"p = {test.p:.4f}"
-    return (
-        f"ndcg_10 is {100 * abs(test.effect):.2f} points {where} BM25's ({p}, randomisation over "
-        "queries)"
-    )
+    shown = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
+    return f"ndcg_10 against BM25's: {shown} (randomisation over queries)"
 
 
 def _tokens(

@@ -136,7 +136,7 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     result = json.loads((one / "result.json").read_text(encoding="utf-8"))
     named = {"test/ndcg_10", "test/recall_1_bm25", "test/ndcg_10_bm25", "test/loss"}
     assert named <= set(result["metrics"])
-    assert any("BM25's (" in note and note.startswith("test: ") for note in result["notes"])
+    assert any("against BM25's: " in note and note.startswith("test: ") for note in result["notes"])
     assert any("test" in note and "train" in note for note in result["notes"]), (
         "queries of the test split stand in training, too"
     )
