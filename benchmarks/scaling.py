@@ -142,7 +142,7 @@ def compare(few: int, many: int) -> None:
 
         one, two = step("one", "cpu"), step("two", "ddp_sim")
         result = trained("one", many, "cpu")
-        weights = result["parameters"]
+        weights = result["parameters"]["all"]
         training = Training(weights, result["train_tokens"] / many, ROWS * ROW, sharded=False)
         rates = Machine(
             flops=6 * weights * training.tokens / one,
@@ -158,8 +158,8 @@ def compare(few: int, many: int) -> None:
     print("| | predicted | measured |\n| --- | --: | --: |")
     print(f"| a step of one process, s | (the rate is taken from it) | {one:.3f} |")
     print(f"| a step of two, s | {training.step_seconds(rates, 2):.3f} | {two:.3f} |")
-    state = training.state_bytes() / 1e6
-    print(f"| a state on disk, MB | {state:.1f} | {written / 1e6:.1f} |")
+    kept = 4 * weights / 1e6  # of a complete run the states are gone, and the best weights stay
+    print(f"| the best weights on disk, MB | {kept:.1f} | {written / 1e6:.1f} |")
     print(f"\nhashing: {hash_rate() / GB:.2f} GB/s; adding up: {rates.message_bytes / GB:.2f} GB/s")
 
 
