@@ -80,6 +80,14 @@ def runs(place):
     return [one.folder for one in done]
 
 
+@pytest.fixture(scope="module")
+def exported(place, runs):
+    """What is printed when the first run is exported, once for all tests."""
+    done = command.inside("export", runs[0], "exported", cwd=place)
+    assert done.code == 0, done.err
+    return done.out
+
+
 def result_of(run):
     return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
@@ -231,9 +239,8 @@ def test_a_batch_is_drawn(lushan):
     assert re.search(r"→ \[\[(upper|lower) (left|right)\]\]", printed)
 
 
-def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, runs):
-    printed = lushan("export", runs[0], "exported").out
-    assert "the same as the run's own model" in printed
+def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, runs, exported):
+    assert "the same as the run's own model" in exported
     loaded = transformers.AutoModelForImageClassification.from_pretrained(place / "exported")
     assert sorted(loaded.config.label2id) == sorted(set(loaded.config.id2label.values()))
     ours, theirs = (
@@ -246,11 +253,10 @@ def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, r
     assert "writes no text from a prompt: Brightest reads image" in refused.err
 
 
-def test_others_start_from_it(lushan, place, runs):
+@pytest.mark.usefixtures("exported")
+def test_others_start_from_it(lushan, runs):
     small = [word for word in SMALL if not word.startswith(("model.", "processor.", "name="))]
     with plots.undrawn():
         for start in (runs[0], "exported"):
-            if start == "exported" and not (place / start).exists():
-                lushan("export", runs[0], start)
             after = lushan("train", *small, f"init_from={start}", "trainer.max_steps=1")
             assert after.result["steps"] == 1
