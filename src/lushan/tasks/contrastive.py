@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ from lushan.common.units import LOSS
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Image, Number, Text
+from lushan.data.passages import key_of
 from lushan.data.processing import require_image_processor, require_tokenizer
 from lushan.data.record_schema import Entry
-from lushan.data.references import structs
+from lushan.data.references import content_hash, structs
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
@@ -32,7 +32,6 @@ from lushan.tasks.evaluation import Evaluation, Records
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.vision import images
 from lushan.vision.augment import Augment
-from lushan.vision.processors import pixels_of
 
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
@@ -146,12 +145,12 @@ class Contrastive(Task):
         whole = [[begin, *ids.tolist(), end] for ids in tokens_of(self.tokenizer, rows["text"])]
         most = limits.max_length
         ids = [each if len(each) <= most else [*each[: most - 1], end] for each in whole]
-        shown = [_content(value) for value in rows["image"]]
+        shown = map(content_hash, rows["image"])
         return {
             **pictures.references(rows["image"], rows["id"], self.processor),
             "input_ids": ids,
             "keys": [
-                [_key(text.encode("utf-8", "surrogatepass")), _key(image)]
+                [key_of(text), key_of(image)]
                 for text, image in zip(rows["text"], shown, strict=True)
             ],
             "length": [len(each) for each in ids],
@@ -163,9 +162,7 @@ class Contrastive(Task):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        found = pictures.drawn(rows, seed, self.augment if training else None)
-        values = pixels_of(self.processor, found)
-        return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
+        return pictures.drawn(rows, seed, self.processor, self.augment if training else None)
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         keys = {
@@ -289,14 +286,3 @@ def _right(askers: Sequence[int], places: Sequence[int]) -> list[list[int]]:
     for asker, place in zip(askers, places, strict=True):
         known.setdefault(asker, set()).add(place)
     return [sorted(known[asker]) for asker in askers]
-
-
-def _content(value: Mapping[str, Any]) -> bytes:
-    """Return the encoded image."""
-    return images.read_bytes(value["path"]) if value["path"] else value["bytes"]
-
-
-def _key(content: bytes) -> int:
-    """Return a number that contents which are the same share."""
-    digest = hashlib.blake2b(content, digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)

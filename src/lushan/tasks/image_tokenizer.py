@@ -156,9 +156,7 @@ class ImageTokenizer(Task):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        found = pictures.drawn(rows, seed, self.augment if training else None)
-        values = processors.pixels_of(self.processor, found)
-        return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
+        return pictures.drawn(rows, seed, self.processor, self.augment if training else None)
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         return {

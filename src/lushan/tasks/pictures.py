@@ -50,12 +50,18 @@ def decoded(value: Mapping[str, Any], name: object) -> Picture:
     return images.decode(value["bytes"] or images.read_bytes(path), path or str(name))
 
 
-def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None) -> list[Any]:
-    """Decode the images of features, and change each as the seed and its index say.
+def drawn(
+    rows: Sequence[dict[str, Any]],
+    seed: int,
+    processor: BaseImageProcessor,
+    augment: Augment | None,
+) -> list[dict[str, Any]]:
+    """Add what a model reads of their images to features, as `pixels` (C, H, W).
 
     Args:
         rows: Features with the columns of `references`, and their `index`.
-        seed: Of this epoch.
+        seed: Of this epoch; with the index it decides how an image is changed.
+        processor: Reads them.
         augment: What changes them; None changes nothing.
     """
     found = []
@@ -65,4 +71,5 @@ def drawn(rows: Sequence[Mapping[str, Any]], seed: int, augment: Augment | None)
         if augment is not None:
             picture = augment(picture, np.random.default_rng([seed, int(row["index"])]))
         found.append(picture)
-    return found
+    values = processors.pixels_of(processor, found)
+    return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]

@@ -23,9 +23,18 @@ SHAPES = ("circle", "square", "triangle")
 COLORS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220)}
 
 
+class _Drawn(Sample):
+    """A set whose images are drawn."""
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Return a hash of the version of this set; its images follow from it."""
+        del name
+        return hash_json([self.name, split, SIZES[split], SIDE])
+
+
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleImages(Sample):
+class SampleImages(_Drawn):
     """Circles, squares and triangles of any colour on any ground."""
 
     gives: ClassVar[Fields | None] = {"image": Image(), "label": Label()}
@@ -42,15 +51,10 @@ class SampleImages(Sample):
         columns = {"image": structs(images), "label": arrow.texts(labels)}
         return pa.table({"id": self._ids(split), **columns, **self._places(split)})
 
-    def hash_of(self, split: str, name: str) -> str:
-        """Return a hash of the version of this set; its images follow from it."""
-        del name
-        return hash_json([self.name, split, SIZES[split], SIDE])
-
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleVQA(Sample):
+class SampleVQA(_Drawn):
     """Questions on images of one shape: which it is, which colour it has, and whether it is one."""
 
     gives: ClassVar[Fields | None] = DIALOGUES
@@ -64,11 +68,6 @@ class SampleVQA(Sample):
         chance = Chance(71 + list(SIZES).index(split))
         messages = message_lists([_asked(chance) for _ in range(SIZES[split])])
         return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
-
-    def hash_of(self, split: str, name: str) -> str:
-        """Return a hash of the version of this set; its images follow from it."""
-        del name
-        return hash_json([self.name, split, SIZES[split], SIDE])
 
 
 @configurable
