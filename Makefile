@@ -14,7 +14,7 @@ PIP_INSTALL ?=
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
 LOCKING := build/lock
-EXTRAS := bench,dev,gguf,joblib,peft,ray,search,slurm,tensorboard,wandb,zh
+EXTRAS := bench,dev,docs,faiss,gguf,joblib,mlflow,onnx,peft,ray,search,serve,slurm,tensorboard,video,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
 WORKERS := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
