@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan import __version__
 from lushan.cli import (
     audit,
     compare,
@@ -34,6 +33,7 @@ from lushan.errors import RunFailed, of_path
 from lushan.run import remote_code
 from lushan.run.files import is_disk_full
 from lushan.run.surroundings import require_folder
+from lushan.version import VERSION
 
 app = typer.Typer(
     name="lushan",
@@ -121,7 +121,7 @@ def _executed(arguments: list[str]) -> int:
 def _version(*, wanted: bool) -> None:
     if not wanted:
         return
-    echo(f"lushan {__version__}")
+    echo(f"lushan {VERSION}")
     raise typer.Exit
 
 

@@ -16,7 +16,7 @@ from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages, in
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
-from lushan.inference.load import load, quiet
+from lushan.inference.load import Loaded, load, quiet
 from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
@@ -214,16 +214,23 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    generator = _of_run(Path(place).expanduser()) if is_ours(place) else _of_checkpoint(str(place))
+    if is_ours(place):
+        generator = of_loaded(load(Path(place).expanduser()))
+    else:
+        generator = _of_checkpoint(str(place))
     if dtype != "auto":
         generator.model.to(DTYPES[dtype])
     generator.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return generator
 
 
-def _of_run(folder: Path) -> TextGenerator:
-    loaded = load(folder)
-    task, whole = loaded.task, loaded.model
+def of_loaded(loaded: Loaded) -> TextGenerator:
+    """Make the generator of a run's model.
+
+    Raises:
+        UserError: It is one that only reads.
+    """
+    task, whole, folder = loaded.task, loaded.model, loaded.folder
     inner: Any = whole.encoder
     name, field = prompt_of(task.fields)
     if task.prompts({name: []}) is None:
