@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import LOSS, SHARE, difference, p_text
+from lushan.common.units import LOSS
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Number, Text
@@ -21,13 +21,11 @@ from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
-from lushan.metrics.scores.ratios import ratio
-from lushan.metrics.statistics import Statistics
-from lushan.metrics.stats.significance import randomisation
 from lushan.models import dropout
 from lushan.models.backbone import Backbone
 from lushan.models.embedding import EmbeddingModel, contrastive_losses
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.tasks import rankings
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from lushan.data.processing import Processor
     from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
-
-COMPARED = ("recall_1", "ndcg_10")
-"""Metrics that are computed of BM25, too."""
 
 
 @configurable
@@ -101,12 +96,7 @@ class Embedding(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        from lushan.metrics.families import retrieval
-
-        found = retrieval.metrics()
-        if node.get("baseline", "bm25"):
-            found |= {f"{name}_bm25": found[name] for name in COMPARED}
-        return found
+        return rankings.metrics(baseline=node.get("baseline", "bm25"))
 
     def prepare(self, corpus: Corpus) -> None:
         del corpus
@@ -305,8 +295,8 @@ class Embedding(Task):
                 documents, right = passages_of(table)
                 scores = bm25.fit(documents).scores(table.column("query").to_pylist())
                 found = self._measured(ranking(scores, right), full=True)
-                result.notes.append(_compared(result.statistics, found.statistics))
-                result.add(found.renamed({name: f"{name}_bm25" for name in COMPARED}))
+                result.notes.append(rankings.compared(result.statistics, found.statistics))
+                result.add(found.renamed({name: f"{name}_bm25" for name in rankings.COMPARED}))
             gold = table.column("positive").to_pylist()
             names = ("predicted", "rank", "score")
             result.records = [
@@ -352,13 +342,6 @@ class Embedding(Task):
         queries, positives = zip(*pairs, strict=True)
         columns = {"query": queries, "positive": positives}
         return demo_corpus({n: cls.fields[n] for n in columns}, columns)
-
-
-def _compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) -> str:
-    """Return the difference to BM25 in words, with a paired test over queries."""
-    test = randomisation(own["ndcg_10"].rows, other["ndcg_10"].rows, ratio)
-    shown = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
-    return f"ndcg_10 against BM25's: {shown} (randomisation over queries)"
 
 
 def _tokens(
