@@ -14,6 +14,7 @@ from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text
 from lushan.data.raw_columns import Columns, halves
 from lushan.data.stored_values import StoredNumber
+from lushan.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,3 +157,31 @@ def candidates_of(rows: Mapping[str, list[Any]]) -> list[tuple[list[str], list[f
         texts = list(dict.fromkeys([passage, *(several or [])]))
         found.append((texts, [right, *[0.0] * (len(texts) - 1)]))
     return found
+
+
+def require_scores(table: pa.Table, *, key: str) -> None:
+    """Refuse rows without a teacher's scores of their passages.
+
+    Args:
+        table: A split.
+        key: The config key that asks for them.
+
+    Raises:
+        UserError: There are none, or not one a passage.
+    """
+    if "scores" not in table.column_names:
+        raise UserError(
+            "a teacher's scores are learned, and the rows have none",
+            key=key,
+            hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4 --rerank RUN` "
+            "writes them.",
+        )
+    for row in table.to_pylist():
+        count = len(row.get("negatives") or ())
+        if not 1 < 1 + count == len(row["scores"]):
+            raise UserError(
+                f"{len(row['scores'])} scores of a right passage and {count} negatives",
+                file=row["file"],
+                line=row["line"],
+                hint="A teacher gives the passage and each negative a score, in this order.",
+            )
