@@ -88,6 +88,13 @@ def build(
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text, at most.", show_default=False, min=1)
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--index",
+            help="How vectors are searched: exact, or for very many hnsw or ivf, by faiss.",
+        ),
+    ] = "exact",
 ) -> None:
     """Write an index of the different texts of a corpus."""
     if pooling not in POOLINGS:
@@ -102,7 +109,7 @@ def build(
         "passage_prefix": passage_prefix,
         "max_length": max_length,
     }
-    index.build(ids, documents, output, model=model, options=options, notes=notes)
+    index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
     _print_notes(notes)
     echo(f"{output}: {len(documents):,} documents, {model}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
+from lushan.retrieval.approximate import Approximate
 from lushan.retrieval.index import DOCUMENTS, Index
 
 if TYPE_CHECKING:
@@ -61,15 +62,26 @@ def search(
     found = []
     for start in range(0, len(queries), _AT_ONCE):
         part = queries[start : start + _AT_ONCE]
-        scores = fused([index.scorer.scores(part) for index in indexes], fusion)
-        for query, row in zip(part, scores, strict=True):
-            best = _best(row)[:count]
-            own = row[best]
+        several = _first(indexes, part, count, fusion)
+        for query, (best, own) in zip(part, several, strict=True):
             if rerank is not None:
-                best, own = rerank.order(query, first.texts, best)
+                best, own = rerank.order(query, first.texts, best)  # noqa: PLW2901
             pairs = zip(best[:top_k], own[:top_k], strict=True)
             found.append([Hit(first.ids[i], float(score), first.texts[i]) for i, score in pairs])
     return found
+
+
+def _first(
+    indexes: Sequence[Index], queries: Sequence[str], count: int, fusion: Fusion
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Yield the numbers and scores of each query's best documents."""
+    scorer = indexes[0].scorer
+    if isinstance(scorer, Approximate):
+        yield from scorer.best(queries, count)
+        return
+    for row in fused([index.scorer.scores(queries) for index in indexes], fusion):
+        best = _best(row)[:count]
+        yield best, row[best]
 
 
 def _best(scores: NDArray[Any]) -> NDArray[np.int64]:
@@ -206,9 +218,16 @@ def require_same_documents(indexes: Sequence[Index]) -> None:
     """Refuse indexes whose scores cannot be joined.
 
     Raises:
-        UserError: They hold different documents.
+        UserError: They hold different documents, or not all documents have scores.
     """
     first = indexes[0]
+    for index in indexes if len(indexes) > 1 else ():
+        if not index.is_exact:
+            raise UserError(
+                "scores of all documents are joined, and this index gives those of a few",
+                file=index.folder,
+                hint="Build it with --index exact.",
+            )
     for other in indexes[1:]:
         if other.settings["files"][DOCUMENTS] != first.settings["files"][DOCUMENTS]:
             raise UserError(
