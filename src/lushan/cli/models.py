@@ -164,7 +164,7 @@ def generate(
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Of a run that sees images: one before each --prompt."),
+        typer.Option(help="Of a run that sees images: one, or a video, before each --prompt."),
     ] = None,
     input: Annotated[
         str | None,
