@@ -24,8 +24,10 @@ from lushan.data.raw_input import STDIN
 from lushan.data.source import SPLITS, Format, Source
 from lushan.data.unlabelled import Reading, format_for, reader_class
 from lushan.inference.load import columns_of
-from lushan.run.artifacts import TASK_STATE
+from lushan.run.artifacts import TASK_STATE, is_run
+from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
+from lushan.vision.video import Sampling
 
 _OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
 
@@ -124,6 +126,14 @@ def reader_for(
         name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, fields=fields
     )
     return Reader(how, changed)
+
+
+def sampling_of(place: str | Path) -> Sampling:
+    """Return which frames of a video a run reads; of what is no run, as by default."""
+    if not is_run(place):
+        return Sampling()
+    node = _one_node(read_config(place)["data"])[0]
+    return Sampling(**{name: node[name] for name in ("frames", "fps") if name in node})
 
 
 def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
