@@ -20,6 +20,7 @@ from lushan.cli import (
     models,
     options,
     overview,
+    recommend,
     report,
     score,
     study,
@@ -57,6 +58,7 @@ app = typer.Typer(
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
+    lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
@@ -209,6 +211,7 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+recommend.add_to(app)
 completion.add_to(app)
 
 
