@@ -23,6 +23,7 @@ from lushan.cli import (
     overview,
     report,
     score,
+    serve,
     study,
 )
 from lushan.cli.models import examples
@@ -209,6 +210,7 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+serve.add_to(app)
 completion.add_to(app)
 
 
