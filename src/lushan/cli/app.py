@@ -23,6 +23,7 @@ from lushan.cli import (
     recommend,
     report,
     score,
+    serve,
     study,
 )
 from lushan.cli.models import examples
@@ -212,6 +213,7 @@ report.add_to(app)
 score.add_to(app)
 index.add_to(app)
 recommend.add_to(app)
+serve.add_to(app)
 completion.add_to(app)
 
 

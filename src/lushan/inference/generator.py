@@ -225,21 +225,30 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
 
 
 def of_loaded(loaded: Loaded) -> TextGenerator:
-    """Make the generator of a run's model.
+    """Return the model of a run that writes.
 
     Raises:
-        UserError: It is one that only reads.
+        UserError: It only reads.
     """
-    task, whole, folder = loaded.task, loaded.model, loaded.folder
-    inner: Any = whole.encoder
-    name, field = prompt_of(task.fields)
-    if task.prompts({name: []}) is None:
+    found = generator_of(loaded)
+    if found is None:
+        task, folder = loaded.task, loaded.folder
         raise UserError(
             f"this run's model writes no text from a prompt: {type(task).__name__} reads "
             f"{', '.join(inputs(task.fields))}",
             file=folder,
             hint=f"Use it with: lushan predict {folder} --input FILE.",
         )
+    return found
+
+
+def generator_of(loaded: Loaded) -> TextGenerator | None:
+    """Return the model of a run that writes; None where it only reads."""
+    task, whole = loaded.task, loaded.model
+    inner: Any = whole.encoder
+    name, field = prompt_of(task.fields)
+    if task.prompts({name: []}) is None:
+        return None
 
     def rows(prompts: Sequence[Any]) -> dict[str, list[Any]]:
         several, tools = split(prompts) if isinstance(field, Messages) else (list(prompts), [])
@@ -257,7 +266,7 @@ def of_loaded(loaded: Loaded) -> TextGenerator:
     if decoding := getattr(task, "decoding", None):
         inner.model.generation_config.update(**decoding)
     return TextGenerator(
-        place=folder,
+        place=loaded.folder,
         model=inner.model,
         tokenizer=loaded.tokenizer,
         fields=task.fields,
