@@ -19,6 +19,7 @@ from lushan.cli import (
     completion,
     index,
     models,
+    monitor,
     options,
     overview,
     report,
@@ -58,6 +59,7 @@ app = typer.Typer(
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
     lushan export RUN FOLDER                               in Hugging Face format
+    lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
     and nowhere else. Each command's own --help says more. An error shows its traceback with
@@ -209,6 +211,7 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+monitor.add_to(app)
 completion.add_to(app)
 
 
