@@ -122,9 +122,9 @@ class Heads:
             alone: Whether no other run with a head is served, so that it need not be named.
         """
         title = "".join(part.capitalize() for part in self.name.replace("/", "-").split("-"))
-        example = create_model(f"{title}Example", __base__=Strict, **self._fields())
+        example: Any = create_model(f"{title}Example", __base__=Strict, **self._fields())
         examples = Annotated[list[example], Field(min_length=1, max_length=MOST_INPUTS)]
-        model: Any = Literal[self.name]  # type: ignore[name-defined]
+        model: Any = Literal[self.name]
         return create_model(
             f"{title}Request",
             __base__=Strict,
