@@ -16,12 +16,14 @@ from lushan.cli import (
     audit,
     compare,
     completion,
+    doctor,
     index,
     models,
     monitor,
     options,
     overview,
     recommend,
+    reference,
     report,
     score,
     serve,
@@ -217,6 +219,8 @@ index.add_to(app)
 recommend.add_to(app)
 serve.add_to(app)
 monitor.add_to(app)
+reference.add_to(app)
+doctor.add_to(app)
 completion.add_to(app)
 
 
