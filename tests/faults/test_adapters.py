@@ -19,7 +19,7 @@ ADALORA = ("peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2")
 LR = "optimizer.lr=0.01"
 PACKED = (
     *("task=causal_lm", "data=sample_text", "model=gpt2_tiny", "processor=bpe"),
-    *("data.max_length=64", "data.batch_examples=4"),
+    *("data.max_length=64", "data.batch_examples=4", "data.limit=60"),
 )
 
 
@@ -44,7 +44,7 @@ PLACES = {
     "while ranks go": (10, ADALORA),
     "when the last has gone": (17, ADALORA),
     "after that": (20, ADALORA),
-    "over several batches, averaged": (10, (*ADALORA, "callbacks=ema", "data.micro_tokens=40")),
+    "over several batches, averaged": (10, (*ADALORA, "callbacks=ema", "data.micro_tokens=24")),
     "dropout in the adapter": (10, ("peft=lora", "peft.config.lora_dropout=0.2")),
     "packed documents": (8, (*ADALORA, *PACKED)),
     "a prefix": (10, ("peft=prefix", "peft.config.num_virtual_tokens=4")),
