@@ -112,7 +112,7 @@ def test_the_run_is_read_again(tmp_path, left_alone):
 
     folder = jobs.run_folder(left_alone(LR, *ADALORA))
     loaded = load(folder)
-    assert str(loaded.model.encoder.adaptation) == "adalora on 4 modules"
+    assert str(loaded.model.encoder.adaptation) == "adalora on 2 modules"
     again = evaluate(folder, split="validation", overrides=[f"paths.cache_dir={tmp_path}"])
     result = numbers(left_alone(LR, *ADALORA))
     assert again["metrics"].items() <= result["metrics"].items()
