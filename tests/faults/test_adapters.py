@@ -93,7 +93,7 @@ def test_checkpoints_hold_the_adapter_and_the_head_alone(killed):
         assert any(".lora_A." in name for name in names)
         assert any(name.startswith(("head.", "model.head.")) for name in names)
         assert not [name for name in names if "base_layer" in name or "embeddings" in name]
-        # The model has half a million weights, 2 MB.
+        # The model has a third of a million weights, 1.3 MB.
         assert sum(path.stat().st_size for path in checkpoint.iterdir()) < 300_000
 
 
@@ -102,7 +102,7 @@ def test_its_memory_of_what_matters_is_part_of_the_state(killed):
     newest = sorted((jobs.run_folder(killed) / "checkpoints").glob("step-*"))[-1]
     state = torch.load(newest / STATE, weights_only=True)["adaptation"]
     assert state["ranks"]
-    assert sum(map(sum, state["ranks"].values())) == 2 * 4
+    assert sum(map(sum, state["ranks"].values())) == 2 * 2
 
 
 @pytest.mark.slow
