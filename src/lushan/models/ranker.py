@@ -45,7 +45,7 @@ class Ranker(PreTrainedModel):
     """Scores of candidates, each by itself."""
 
     config_class = RankerConfig
-    main_input_name = "features"
+    main_input_name: Any = None  # no processor makes its features: they come with the data
 
     def __init__(self, config: RankerConfig) -> None:
         super().__init__(config)
