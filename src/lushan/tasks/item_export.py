@@ -52,8 +52,8 @@ def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
         states, _ = trained.whole(read["input_ids"], read["attention_mask"])
         return states[:, -1] @ table.T
 
-    layer: Any = trained.plain.get_input_embeddings()
-    same = torch.equal(table, layer.weight)
+    own_table: Any = trained.plain.get_input_embeddings()
+    same = torch.equal(table, own_table.weight)
     with torch.no_grad():
         expected = [own(ids) for ids in examples]
     return ExportSpec(
