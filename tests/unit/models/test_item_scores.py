@@ -88,7 +88,7 @@ def test_markov_counts_what_followed_the_last_item():
     assert scores[1, 0] > scores[1, 2] > scores[1, 4] > 0
 
 
-def test_markov_looks_further_where_it_is_told_to():
+def test_markov_looks_further_when_it_is_set_to():
     scores = fitted(Markov(window=2, order=2, decay=0.5)).scores([[0, 1]])
     pairs = np.zeros((5, 5))
     for own in SEQUENCES:
@@ -99,7 +99,7 @@ def test_markov_looks_further_where_it_is_told_to():
     np.testing.assert_allclose(scores[0], 0.5 * pairs[0] + pairs[1], atol=2e-4)
 
 
-def test_content_scores_what_nobody_has_had():
+def test_content_scores_what_no_user_has_had():
     scores = fitted(Content(), [[0], [1]]).scores([[0]])
     assert scores[0].argmax() == 0
     assert scores[0, 1] > 0  # red, too
