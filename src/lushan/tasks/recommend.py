@@ -53,8 +53,8 @@ class Recommend(Task):
     """Learn which item comes next, by a causal transformer over a user's items.
 
     Each place of a training sequence is a target, by the softmax over all items. Evaluation ranks
-    all items that the user has not had. Items that no user had in training are scored by their texts
-    alone.
+    all items that the user has not had. Items that no user had in training are scored by their
+    texts alone.
 
     Args:
         by: What an item's vector is made of: its `id`, its `text`, or `both`.
