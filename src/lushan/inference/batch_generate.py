@@ -16,13 +16,14 @@ from lushan.errors import UserError
 from lushan.guard import Guard
 from lushan.inference import guarding, images_out
 from lushan.inference.dialogues import (
-    image_of,
+    images_of,
     read_tools,
     shown,
     tools_of,
     unseen_notes,
 )
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
+from lushan.inference.inputs import sampling_of
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, as_taken, read_prompts, stored
 from lushan.models.decoding import Settings, Written
@@ -59,7 +60,7 @@ def generate(
         run: A run folder, or a model in Hugging Face format.
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
-        images: Files, of a chat run that sees images: before each of `prompts`.
+        images: Files of images or videos, of a chat run that sees images: before each of `prompts`.
         system: Of a chat run, a system message before each prompt that is a text.
         tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
@@ -135,10 +136,11 @@ def generate(
 
 
 def _seen(names: Sequence[str], generator: TextGenerator) -> list[parts.Part]:
-    seen = [image_of(name, "--image") for name in names]
-    if seen:
-        generator.require_images("--image")
-    return seen
+    if not names:
+        return []
+    generator.require_images("--image")
+    sampling = sampling_of(generator.place)
+    return [part for name in names for part in images_of(name, "--image", sampling)]
 
 
 def _taken(
