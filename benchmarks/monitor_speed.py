@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import machine, table
+from common import machine
 
 HOUR = 3600
 
@@ -151,7 +151,8 @@ def main() -> None:
     else:
         rows = guard(args.run, args.input, args.label, args.rate)
     print(machine())
-    print(table(["what", "speed", "peak memory"], rows))
+    for row in rows:
+        print(" | ".join(cell for cell in row if cell))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """A stream counted in windows: once each, whatever happens, and alarms on a rise."""
 
+import dataclasses
 import json
 import random
 
 import numpy as np
 import pytest
-from tests.helpers.streams import HOUR, START, by_word, line, monitor, stream
+from tests.helpers.streams import HOUR, SETTINGS, START, by_word, line, monitor, stream
 
 from lushan.monitor.alarms import FILE, Recipients
 from lushan.monitor.service import Settings
@@ -81,6 +82,13 @@ def test_how_much_is_read_at_a_time_changes_nothing(tmp_path):
             found.append((mine.store.series("all", 0, 10**9), mine.store.alarms()))
     assert found[0] == found[1]
     assert found[0][1]
+
+
+def test_personal_data_are_removed_from_what_is_stored(tmp_path):
+    mine = monitor(tmp_path, dataclasses.replace(SETTINGS, redacts=True))
+    mine.take(Lines([line(START, "bad call 13800138000")], None))
+    (kept,) = mine.store.texts("all", 0, 10**9, 9)
+    assert kept["text"] == "bad call [phone]"
 
 
 def test_other_settings_need_another_folder(tmp_path):
