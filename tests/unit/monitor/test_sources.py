@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import io
 import json
+import os
 import threading
 from collections import Counter
 
@@ -62,6 +63,19 @@ def test_a_rotated_file_is_read_to_its_end(path, tmp_path):
     assert found == [b"c", b"d", b"e"]
     assert source.counts["file rotated"] == 1
     assert lines(source, position)[0] == []
+
+
+def test_a_file_that_was_rotated_twice_meanwhile(path, tmp_path):
+    path.write_bytes(b"a\n")
+    (tmp_path / "in.jsonl.9").write_bytes(b"older\n")
+    os.utime(tmp_path / "in.jsonl.9", (1, 1))
+    source = FileSource(path, whole=False)
+    _, position = lines(source)
+    path.rename(tmp_path / "in.jsonl.2")
+    for number, name in enumerate(("in.jsonl.1", "in.jsonl"), start=1):
+        (tmp_path / name).write_bytes(name.encode() + b"\n")
+        os.utime(tmp_path / name, (2**31, 2**31 + number))
+    assert lines(source, position)[0] == [b"in.jsonl.1", b"in.jsonl"]
 
 
 def test_a_file_rotated_while_it_is_open(path, tmp_path, monkeypatch):
