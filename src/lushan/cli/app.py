@@ -14,6 +14,7 @@ import typer
 
 from lushan import __version__
 from lushan.cli import (
+    assist,
     audit,
     compare,
     completion,
@@ -209,6 +210,7 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+assist.add_to(app)
 completion.add_to(app)
 
 
