@@ -130,6 +130,10 @@ def predict(
         int | None,
         typer.Option(help="Read long texts in windows that share so many tokens."),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a run that compares texts with images: which are chosen among."),
+    ] = None,
 ) -> None:
     """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
 
@@ -148,6 +152,7 @@ def predict(
         format=format,
         stride=stride,
         overrides=overrides or (),
+        labels=label or (),
         notes=notes,
     )
     sys.stdout.flush()
@@ -164,7 +169,7 @@ def generate(
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Of a run that sees images: one before each --prompt."),
+        typer.Option(help="Of a run that sees images: one, or a video, before each --prompt."),
     ] = None,
     input: Annotated[
         str | None,

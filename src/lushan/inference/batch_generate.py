@@ -17,7 +17,7 @@ from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference import images_out
 from lushan.inference.dialogues import (
-    image_of,
+    images_of,
     messages_of,
     read_tools,
     shown,
@@ -25,6 +25,7 @@ from lushan.inference.dialogues import (
     unseen_notes,
 )
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
+from lushan.inference.inputs import sampling_of
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, read_prompts
 from lushan.models.decoding import Settings, Written
@@ -61,7 +62,7 @@ def generate(
         run: A run folder, or a model in Hugging Face format.
         options: How texts are written, fields of `Settings`; see `settings_of`.
         prompts: Texts; of a chat run, what the user says.
-        images: Files, of a chat run that sees images: before each of `prompts`.
+        images: Files of images or videos, of a chat run that sees images: before each of `prompts`.
         system: Of a chat run, a system message before each prompt that is a text.
         tools: Of a chat run, a JSON file of tools for each prompt that has none of its own.
         input: A file of prompts, or `-`: a text a line, JSON lines or a table, of which a field
@@ -107,9 +108,11 @@ def generate(
         generator = generator.as_text()
     if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
-    seen = [image_of(name, "--image") for name in images]
-    if seen:
+    seen = []
+    if images:
         generator.require_images("--image")
+        sampling = sampling_of(generator.place)
+        seen = [part for name in images for part in images_of(name, "--image", sampling)]
     given = [
         Prompt(str(i), shown(text, seen), {"key": "--prompt"}) for i, text in enumerate(prompts)
     ]

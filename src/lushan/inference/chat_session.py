@@ -18,8 +18,9 @@ from lushan.common.terminal import console, echo
 from lushan.common.wording import plural
 from lushan.errors import RunFailed, UserError
 from lushan.inference.batch_generate import Shown, option, stored
-from lushan.inference.dialogues import asked, image_of, read_tools, shown, unseen_notes
+from lushan.inference.dialogues import asked, images_of, read_tools, shown, unseen_notes
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
+from lushan.inference.inputs import sampling_of
 from lushan.models.decoding import Settings, Written
 from lushan.run.files import atomic_write, json_line
 from lushan.text.parts import Part
@@ -28,7 +29,7 @@ HELP = """\
 /reset         start over
 /system TEXT   set the system message; without a text, remove it
 /tool TEXT     give the result of a tool that the model has called
-/image FILE    show an image with the next message
+/image FILE    show an image, or a video's frames, with the next message
 /save FILE     write the conversation as a line of JSON, as training reads it
 /help          this
 /exit          end; so does Ctrl-D. Ctrl-C stops an answer
@@ -332,8 +333,9 @@ class Terminal:
             self.note("which file? /image FILE")
             return
         try:
-            self.conversation.generator.require_images("/image")
-            self.images.append(image_of(name, "/image"))
+            generator = self.conversation.generator
+            generator.require_images("/image")
+            self.images += images_of(name, "/image", sampling_of(generator.place))
         except UserError as error:
             self.note(f"error: {error}")
             return
