@@ -23,7 +23,10 @@ def write(path, rows):
 def test_they_do_what_they_say(tmp_path, cli_inside, monkeypatch):
     entry = {"id": 1, "hotel": "Lake House", "question": "Is there parking?", "answer": "Yes."}
     write(tmp_path / "faq.jsonl", [entry])
-    write(tmp_path / "turns.jsonl", [{"text": t, "label": n} for t, n in TURNS * 10])
+    write(
+        tmp_path / "turns.jsonl",
+        [{"text": f"{t} {i}", "label": n} for i in range(10) for t, n in TURNS],
+    )
     rows = [
         {"turns": ["the lake house", t], "asks": n == "yes", "source": [{"id": 1}]}
         for t, n in TURNS
@@ -33,7 +36,7 @@ def test_they_do_what_they_say(tmp_path, cli_inside, monkeypatch):
     for line in COMMANDS:
         words = shlex.split(line.removeprefix("lushan "))
         if words[0] == "train":
-            words = [w for w in words if w != "model=minilm"] + command.SMALL
+            words = [w for w in words if w != "model=minilm"] + list(command.SMALL)
         elif words[0] == "assist":
             (run,) = (tmp_path / "outputs" / "gate").glob("??????????")
             config = CONFIG.replace("gate/RUN", f"gate/{run.name}")
