@@ -144,7 +144,7 @@ def _curve(
 
 
 def choose(
-    assistant: Assistant, found: Sequence[Found], expected: Sequence[Expected], risk: float
+    assistant: Assistant, found: Sequence[Found], expected: Sequence[Expected]
 ) -> tuple[Thresholds, list[str]]:
     """Choose thresholds on a validation set.
 
@@ -155,13 +155,13 @@ def choose(
         assistant: Whose parts have found it.
         found: What they have found about each turn.
         expected: What is right for each.
-        risk: Share of wrong answers that is allowed.
 
     Returns:
         The thresholds, and notes on how sure they are.
     """
     notes: list[str] = []
     gate = None
+    risk, confidence = assistant.settings.risk, assistant.settings.confidence
     if assistant.settings.gate is not None:
         gate = _best_gate([one.asks for one in found], [one.asks for one in expected])
     intent = None
@@ -172,9 +172,9 @@ def choose(
             for f, e in _pairs(found, expected)
             if f.intent in templates
         ]
-        intent = _within(rows, risk, "intent", notes)
+        intent = _within(rows, risk, confidence, "intent", notes)
     open_ = [gate is None or one.asks >= gate for one in found]
-    entry = _within(_ordered(found, expected, open_), risk, "entry", notes)
+    entry = _within(_ordered(found, expected, open_), risk, confidence, "entry", notes)
     return Thresholds(gate, intent, entry), notes
 
 
@@ -190,26 +190,43 @@ def _best_gate(scores: Sequence[float], asks: Sequence[bool]) -> float:
 
 
 def _within(
-    rows: Sequence[tuple[float, bool]], risk: float, name: str, notes: list[str]
+    rows: Sequence[tuple[float, bool]],
+    risk: float,
+    confidence: float | None,
+    name: str,
+    notes: list[str],
 ) -> float | None:
-    """Return the lowest threshold at which no more answers are wrong than the risk allows."""
-    from scipy import stats
+    """Return the lowest threshold at which no more answers are wrong than the risk allows.
 
+    Args:
+        rows: Score of each answer, and whether it is right.
+        risk: Share that may be wrong.
+        confidence: See `Settings`.
+        name: Of the threshold, for the note.
+        notes: Takes on how many answers it rests.
+    """
     order = sorted(rows, key=lambda row: -row[0])
     best: tuple[float, int, int] | None = None
     wrong = 0
     for number, (score, right) in enumerate(order, 1):
         wrong += not right
         is_last = number == len(order) or order[number][0] < score
-        if is_last and wrong <= risk * number:
+        found = wrong / number if confidence is None else _bound(wrong, number, confidence)
+        if is_last and found <= risk:
             best = (score, wrong, number)
     if best is None:
         notes.append(f"{name}: no threshold keeps a risk of {risk:.0%}: it never answers")
         return None
     score, wrong, number = best
-    bound = float(stats.beta.ppf(0.95, wrong + 1, number - wrong)) if wrong < number else 1.0
     notes.append(
         f"{name}: {wrong} of {number} answers are wrong from {score:.4g} on; with 95 % confidence "
-        f"at most {bound:.1%}, were the threshold fixed before"
+        f"at most {_bound(wrong, number, 0.95):.1%}, were the threshold fixed before"
     )
     return score
+
+
+def _bound(wrong: int, number: int, confidence: float) -> float:
+    """Return an upper bound of a share (Clopper and Pearson, 1934)."""
+    from scipy import stats
+
+    return float(stats.beta.ppf(confidence, wrong + 1, number - wrong)) if wrong < number else 1.0

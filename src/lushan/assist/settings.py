@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Settings(Part, frozen=True):
             is to be answered.
         mention: Share of an entity's name, rare words counting more, that a turn must hold.
         risk: Share of wrong answers that is allowed.
+        confidence: With which the risk of a validation set holds for others: its upper bound must
+            keep it; null takes the share of the validation set itself.
         thresholds: A file beside this one, which `--choose` writes.
         refusal: What is said where nothing can be answered.
         gold: Columns for evaluation.
@@ -84,7 +86,8 @@ class Settings(Part, frozen=True):
     candidates: int = 20
     turns: str = "turns"
     mention: float = 1.0
-    risk: float = 0.1
+    risk: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     gold: Gold = Gold()
 
 

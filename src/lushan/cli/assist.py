@@ -104,7 +104,7 @@ def _chosen(
 
     expected = [row.expected for row in rows if row.expected is not None]
     risk = assistant.settings.risk
-    thresholds, notes = evaluation.choose(assistant, found, expected, risk)
+    thresholds, notes = evaluation.choose(assistant, found, expected)
     content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
     files.write_json(place, content)
     _print_notes(notes)

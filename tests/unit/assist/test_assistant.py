@@ -148,11 +148,15 @@ def test_a_part_is_to_blame(entity, key, action, asks, expected):
 def test_a_threshold_keeps_the_risk_that_is_allowed():
     rows = [(9.0, True), (8.0, True), (7.0, False), (6.0, True), (5.0, True), (4.0, False)]
     notes = []
-    assert evaluation._within(rows, 0.2, "entry", notes) == 5.0
+    assert evaluation._within(rows, 0.2, None, "entry", notes) == 5.0
     assert "entry: 1 of 5 answers are wrong" in notes[0]
-    assert evaluation._within(rows, 0.0, "entry", notes) == 8.0
-    assert evaluation._within([(1.0, False), (1.0, True)], 0.4, "entry", notes) is None
+    assert evaluation._within(rows, 0.0, None, "entry", notes) == 8.0
+    assert evaluation._within([(1.0, False), (1.0, True)], 0.4, None, "entry", notes) is None
     assert "it never answers" in notes[-1]
+    sure = [(float(20 - i), i != 15) for i in range(20)]
+    assert evaluation._within(sure, 0.2, 0.95, "entry", notes) == 6.0, (
+        "one wrong of 20 may be 21.6 %"
+    )
     assert evaluation._best_gate([0.1, 0.4, 0.6, 0.9], [False, False, True, True]) == 0.6
 
 
