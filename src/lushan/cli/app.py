@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lushan.cli import (
+    assist,
     audit,
     compare,
     completion,
@@ -221,6 +222,7 @@ serve.add_to(app)
 monitor.add_to(app)
 reference.add_to(app)
 doctor.add_to(app)
+assist.add_to(app)
 completion.add_to(app)
 
 
