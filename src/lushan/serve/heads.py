@@ -77,7 +77,9 @@ class Heads:
         }
         fields = self.loaded.task.fields
         columns = Columns(values, range(len(rows)), PLACE)
-        reading = Reading(PLACE, "jsonl", reader_class("jsonl", fields)(), fields=fields)
+        source = reader_class("jsonl", fields)()
+        # Images are in the request: `media` is stated, so that no folder is searched for them.
+        reading = Reading(PLACE, "jsonl", source, stated=["media"], fields=fields)
         try:
             return reading.table(columns)
         except UserError as error:
@@ -123,8 +125,9 @@ class Heads:
         """
         title = "".join(part.capitalize() for part in self.name.replace("/", "-").split("-"))
         example = create_model(f"{title}Example", __base__=Strict, **self._fields())
-        examples = Annotated[list[example], Field(min_length=1, max_length=MOST_INPUTS)]
-        model: Any = Literal[self.name]  # type: ignore[name-defined]
+        several: Any = list[example]  # type: ignore[valid-type]
+        examples = Annotated[several, Field(min_length=1, max_length=MOST_INPUTS)]
+        model: Any = Literal[self.name]
         return create_model(
             f"{title}Request",
             __base__=Strict,
