@@ -172,8 +172,10 @@ def test_every_response_is_protected(http):
 
 
 def test_a_key_is_asked_for(lm_run):
-    with serving({"lm": lm_run}, keys=[KEY, "another" * 3]) as running:
-        with httpx.Client(base_url=running.url) as http:
+    with (
+        serving({"lm": lm_run}, keys=[KEY, "another" * 3]) as running,
+        httpx.Client(base_url=running.url) as http,
+    ):
             for path in ("/health", "/ready", "/"):
                 assert http.get(path).status_code == 200
             for headers in (
