@@ -214,18 +214,25 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    generator = _of_run(Path(place).expanduser()) if is_ours(place) else _of_checkpoint(str(place))
+    if is_ours(place):
+        generator = of_loaded(load(Path(place).expanduser()))
+    else:
+        generator = _of_checkpoint(str(place))
     if dtype != "auto":
         generator.model.to(DTYPES[dtype])
     generator.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return generator
 
 
-def _of_run(folder: Path) -> TextGenerator:
-    loaded = load(folder)
+def of_loaded(loaded: Loaded) -> TextGenerator:
+    """Return the model of a run that writes.
+
+    Raises:
+        UserError: It only reads.
+    """
     found = generator_of(loaded)
     if found is None:
-        task = loaded.task
+        task, folder = loaded.task, loaded.folder
         raise UserError(
             f"this run's model writes no text from a prompt: {type(task).__name__} reads "
             f"{', '.join(inputs(task.fields))}",

@@ -40,6 +40,7 @@ def predict(
     format: Format | None = None,
     stride: int | None = None,
     overrides: Sequence[str] = (),
+    labels: Sequence[str] = (),
     batch_tokens: int = 8192,
     notes: list[str] | None = None,
 ) -> int:
@@ -58,6 +59,7 @@ def predict(
         format: Of the input; by its ending when not given.
         stride: Read long texts in windows that share so many tokens; the run's own if None.
         overrides: Of the keys below `data` in the run's config, such as `data.text=body`.
+        labels: Among which a task that compares texts with its inputs chooses; none: as trained.
         batch_tokens: Padded tokens in a batch.
         notes: Gets how the input was read, and what was not.
 
@@ -72,10 +74,16 @@ def predict(
     remote_code.require(cfg)
     if stride is not None:
         overrides = [*overrides, f"++data.stride={stride}"]
-    fields = build(cfg["task"]).fields
+    task = build(cfg["task"])
+    if labels:
+        require_labels(labels)
+        task.choose_among(labels)
+    fields = task.fields
     found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
     notes += found.notes
     loaded = load(run, found.cfg)
+    if labels:
+        loaded.task.choose_among(labels)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded.model.to(device)
     truncated = 0
@@ -88,6 +96,21 @@ def predict(
     if truncated:
         notes.append(_of_truncated(loaded, found.table, truncated))
     return int(found.table.num_rows)
+
+
+def require_labels(labels: Sequence[str]) -> None:
+    """Make sure that there are two labels or more, each another one, and none is blank.
+
+    Raises:
+        UserError: There are not.
+    """
+    if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
+        raise UserError(
+            "two labels or more are needed, each another one",
+            key="--label",
+            value=", ".join(labels),
+            hint="--label 'a red circle' --label 'a blue circle'",
+        )
 
 
 def predict_rows(

@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from lushan import __version__
 from lushan.serve import head_routes, text_routes
 from lushan.serve.counts import Counts
 from lushan.serve.exchange import Gone, failed
@@ -20,6 +19,7 @@ from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
 from lushan.serve.schemas import ErrorResponse, ModelCard, ModelList, State
 from lushan.serve.served import CHAT, COMPLETIONS, Runs, Served
+from lushan.version import VERSION
 
 ERRORS: Mapping[int | str, Any] = {
     400: {"model": ErrorResponse, "description": "A field is not what it should be."},
@@ -53,7 +53,7 @@ def make_app(served: Sequence[Served], access: Access, bounds: Bounds) -> Front:
     runs = Runs(served)
     app = FastAPI(
         title="lushan",
-        version=__version__,
+        version=VERSION,
         docs_url=None,  # both would load scripts of another host
         redoc_url=None,
         redirect_slashes=False,

@@ -124,9 +124,8 @@ class Heads:
             alone: Whether no other run with a head is served, so that it need not be named.
         """
         title = "".join(part.capitalize() for part in self.name.replace("/", "-").split("-"))
-        example = create_model(f"{title}Example", __base__=Strict, **self._fields())
-        several: Any = list[example]  # type: ignore[valid-type]
-        examples = Annotated[several, Field(min_length=1, max_length=MOST_INPUTS)]
+        example: Any = create_model(f"{title}Example", __base__=Strict, **self._fields())
+        examples = Annotated[list[example], Field(min_length=1, max_length=MOST_INPUTS)]
         model: Any = Literal[self.name]
         return create_model(
             f"{title}Request",

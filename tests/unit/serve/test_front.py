@@ -176,21 +176,21 @@ def test_a_key_is_asked_for(lm_run):
         serving({"lm": lm_run}, keys=[KEY, "another" * 3]) as running,
         httpx.Client(base_url=running.url) as http,
     ):
-            for path in ("/health", "/ready", "/"):
-                assert http.get(path).status_code == 200
-            for headers in (
-                {},
-                {"Authorization": "Bearer " + KEY[:-1]},
-                {"Authorization": KEY},
-                {"Authorization": b"Bearer \xff\xfe"},
-            ):
-                for path in ("/v1/models", "/metrics", "/openapi.json"):
-                    refused = http.get(path, headers=headers)
-                    assert refused.status_code == 401
-                    assert refused.headers["www-authenticate"] == "Bearer"
-            assert http.get("/v1/models", headers=BEARER).status_code == 200
-            other = {"Authorization": "bearer " + "another" * 3, "Host": "some.name"}
-            assert http.get("/v1/models", headers=other).status_code == 200
+        for path in ("/health", "/ready", "/"):
+            assert http.get(path).status_code == 200
+        for headers in (
+            {},
+            {"Authorization": "Bearer " + KEY[:-1]},
+            {"Authorization": KEY},
+            {"Authorization": b"Bearer \xff\xfe"},
+        ):
+            for path in ("/v1/models", "/metrics", "/openapi.json"):
+                refused = http.get(path, headers=headers)
+                assert refused.status_code == 401
+                assert refused.headers["www-authenticate"] == "Bearer"
+        assert http.get("/v1/models", headers=BEARER).status_code == 200
+        other = {"Authorization": "bearer " + "another" * 3, "Host": "some.name"}
+        assert http.get("/v1/models", headers=other).status_code == 200
 
 
 @pytest.mark.fault(50)

@@ -17,6 +17,7 @@ from tests.unit.serve.conftest import serving
 
 from lushan.inference.prediction import predict
 from lushan.retrieval.embedder import embedder_of
+from lushan.retrieval.reranking import reranking
 from lushan.serve.heads import Heads
 
 IMAGES = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
@@ -39,8 +40,19 @@ def embedding_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(ner_run, reviews_run, image_run, embedding_run):
+def reranker_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranking")
+    rows = [{"query": f"what is {w}", "passage": f"{w} is it", "negatives": ["no"]} for w in "abcd"]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = [f"data.train={path}", f"data.validation={path}", f"data.test={path}"]
+    return trained(folder, "task=reranker", "data=jsonl", *files)
+
+
+@pytest.fixture(scope="module")
+def server(ner_run, reviews_run, image_run, embedding_run, reranker_run):
     runs = {"names": ner_run, "mood": reviews_run, "shapes": image_run, "near": embedding_run}
+    runs |= {"rank": reranker_run}
     with serving(runs) as running:
         yield running
 
@@ -189,6 +201,16 @@ def test_documents_are_ranked_by_their_vectors(http, embedding_run):
     assert [one["index"] for one in found] == np.argsort(-scores)[:2].tolist()
     assert found[0]["relevance_score"] == pytest.approx(max(scores), abs=1e-5)
     assert found[0]["document"]["text"] == TEXTS[found[0]["index"]]
+
+
+def test_documents_are_ranked_by_a_reranker(http, reranker_run):
+    scores = reranking(str(reranker_run), 3, []).scores("what is a", TEXTS)
+    body = {"model": "rank", "query": "what is a", "documents": TEXTS}
+    found = http.post("/v1/rerank", json=body).json()
+    assert [one["index"] for one in found["results"]] == np.argsort(-scores).tolist()
+    shown = [one["relevance_score"] for one in found["results"]]
+    assert shown == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+    assert found["usage"]["prompt_tokens"] > 0
 
 
 def test_a_model_that_answers_elsewhere_is_named(http):

@@ -33,6 +33,7 @@ function show() {
   const { endpoints } = model.lushan;
   if (endpoints.includes("/v1/completions")) at("main").replaceChildren(...writing(model, report));
   else if (endpoints.includes("/predict")) at("main").replaceChildren(...predicting(model, report));
+  else if (endpoints.includes("/v1/rerank") && !endpoints.includes("/v1/embeddings")) at("main").replaceChildren(element("p", {}, word("rerank")));
   else at("main").replaceChildren(element("p", {}, word("embeddings")));
 }
 

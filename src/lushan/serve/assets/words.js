@@ -6,6 +6,7 @@ const WORDS = {
     message: "Message", continue: "Text to continue", write: "Continue", predict: "Predict", image: "Image",
     temperature: "temperature", tokens: "tokens", stopped: "stopped", json: "Details", none: "nothing was found",
     embeddings: "This model gives vectors of texts: POST /v1/embeddings, and /v1/rerank.",
+    rerank: "This model orders documents by a query: POST /v1/rerank.",
     score: "score", long: "cut off: the most tokens are reached",
   },
   zh: {
@@ -14,6 +15,7 @@ const WORDS = {
     message: "消息", continue: "待续写的文本", write: "续写", predict: "预测", image: "图像",
     temperature: "温度", tokens: "词元", stopped: "已停止", json: "详情", none: "没有结果",
     embeddings: "此模型给出文本向量：POST /v1/embeddings 与 /v1/rerank。",
+    rerank: "此模型按查询对文档排序：POST /v1/rerank。",
     score: "得分", long: "已截断：达到词元上限",
   },
 };
