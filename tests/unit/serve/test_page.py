@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.conftest import trained
 from tests.helpers.browser import chromium
 from tests.unit.serve.conftest import serving
 from tests.unit.serve.test_heads import IMAGES, png
-
-from tests.conftest import trained
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 FILES = Path(__file__).parents[3] / "src/lushan/serve/assets"
