@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
-from lushan.models import activations, projected_loss
+from lushan.models import fused, projected_loss
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
 from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, bidirectional: bool = False) -> None:
         super().__init__()
-        activations.fuse(model)
+        fused.fuse(model)
         self.bidirectional = bidirectional
         self.model = model
         self.config = model.config
