@@ -8,6 +8,7 @@ seconds are those of `Clock`, or of `run`.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import platform
@@ -60,22 +61,26 @@ def run(command: Sequence[str], **options: Any) -> tuple[str, float]:
     return done.stdout, clock.wall
 
 
-def between(name: str, *args: object, steps: tuple[int, int]) -> dict[str, float]:
-    """Return what a training does between two of its steps, on one thread.
+def between(
+    name: str, *args: object, steps: tuple[int, int], one_thread: bool = True
+) -> dict[str, float]:
+    """Return what a training does between two of its steps.
 
     Args:
-        name: Of a program of `peers/`, which prints its marks last (`peers/counting.py`); on a
-            processor it has one thread.
+        name: Of a program of `peers/`, which prints its marks last (`peers/counting.py`).
         args: Of the program, which trains one step more than the second number.
         steps: The two, after so many.
+        one_thread: Whether it computes with one.
 
     Returns:
-        `examples`, `tokens`, and the seconds, `cpu` and `wall`.
+        `examples`, `tokens`, and the seconds, `cpu` and `wall`; the `memory` of a card, in bytes.
     """
     command = [sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, args)]
-    out, _ = run(command, env=os.environ | ONE_THREAD | {"MARKS": json.dumps(steps)})
-    first, last = json.loads(out.strip().splitlines()[-1])["marks"]
-    return {key: last[key] - first[key] for key in first}
+    marks = {"MARKS": json.dumps(steps)} | (ONE_THREAD if one_thread else {})
+    out, _ = run(command, env=os.environ | marks)
+    report = json.loads(out.strip().splitlines()[-1])
+    first, last = report["marks"]
+    return {key: last[key] - first[key] for key in first} | {"memory": report["memory"]}
 
 
 def cost(name: str, *args: object, units: str, steps: tuple[int, int]) -> float:
@@ -119,6 +124,14 @@ def table(numbers: Mapping[str, Sequence[float]], unit: str, ratio: Callable[[st
         times = "" if name == "lushan" else f"{ratio(name):.2f} ×"
         lines.append(f"| {name} | {statistics.median(values):.4g} | {each} | {times} |")
     return "\n".join(lines)
+
+
+def sample(source: Path, folder: Path, every: int) -> Path:
+    """Write one line of so many, from all parts of a file in which services lie together."""
+    target = folder / source.name
+    with gzip.open(source, "rb") as lines, gzip.open(target, "wb") as found:
+        found.writelines(list(lines)[::every])
+    return target
 
 
 def machine() -> str:

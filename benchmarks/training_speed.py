@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gzip
 import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common import DATA, LUSHAN, MINILM, alternate, cost, machine, run, table
+from common import DATA, LUSHAN, MINILM, alternate, cost, machine, run, sample, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,14 +149,6 @@ def compared(name: str, folder: Path, args: argparse.Namespace) -> str:
     unit = f"CPU s a 1,000 {work.units}"
     made = table(numbers, unit, lambda other: statistics.median(numbers[other]) / ours)
     return f"`{name}`, steps {steps[0]} to {steps[1]}:\n\n{made}\n"
-
-
-def sample(source: Path, folder: Path, every: int) -> Path:
-    """Write one line of so many, from all parts of a file in which services lie together."""
-    target = folder / source.name
-    with gzip.open(source, "rb") as lines, gzip.open(target, "wb") as found:
-        found.writelines(list(lines)[::every])
-    return target
 
 
 if __name__ == "__main__":

