@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan import __version__
 from lushan.cli import (
     audit,
     compare,
@@ -21,8 +20,10 @@ from lushan.cli import (
     models,
     options,
     overview,
+    recommend,
     report,
     score,
+    serve,
     study,
 )
 from lushan.cli.models import examples
@@ -34,6 +35,7 @@ from lushan.errors import RunFailed, of_path
 from lushan.run import remote_code
 from lushan.run.files import is_disk_full
 from lushan.run.surroundings import require_folder
+from lushan.version import VERSION
 
 app = typer.Typer(
     name="lushan",
@@ -57,6 +59,7 @@ app = typer.Typer(
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
+    lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
@@ -121,7 +124,7 @@ def _executed(arguments: list[str]) -> int:
 def _version(*, wanted: bool) -> None:
     if not wanted:
         return
-    echo(f"lushan {__version__}")
+    echo(f"lushan {VERSION}")
     raise typer.Exit
 
 
@@ -209,6 +212,8 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+recommend.add_to(app)
+serve.add_to(app)
 completion.add_to(app)
 
 

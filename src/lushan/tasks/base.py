@@ -71,6 +71,15 @@ class Task(TaskMetrics):
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""
 
     @property
+    def displays(self) -> Mapping[str, str]:
+        """Return how a page shows entries of `present`, by their names; others as JSON.
+
+        `spans` (of the entry `text`, each with `start`, `end` and `label`), `shares` (a share of 1
+        for each class), `text` or `number`.
+        """
+        return {}
+
+    @property
     def record_fields(self) -> Mapping[str, Entry]:
         """Return what the entries of a stored prediction are: field and role of each.
 

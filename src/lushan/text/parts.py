@@ -99,6 +99,33 @@ def read(content: Sequence[Part], resolve: Resolve) -> str | Parts:
     return Parts(found) if images_of(found) else text_of(found)
 
 
+def received(content: Sequence[object], decoded: Callable[[str], bytes]) -> list[object]:
+    """Return the parts of a request's content with their images: no name in it is looked up.
+
+    Args:
+        content: As OpenAI's clients send it.
+        decoded: From a URL to the image that it holds.
+
+    Raises:
+        BadPart: An image is named otherwise than by a URL, or a part holds a video.
+    """
+    found: list[object] = []
+    for part in content:
+        kind = _KINDS.get(part.get("type")) if isinstance(part, Mapping) else None
+        if kind == "video":
+            raise BadPart("a request holds texts and images, and no videos")
+        if kind is not None and isinstance(part, Mapping):
+            names = ("image", "bytes", "path", "url", "image_url")
+            named = next((part[name] for name in names if part.get(name)), None)
+            url = named.get("url") if isinstance(named, Mapping) else named
+            if not isinstance(url, str):
+                raise BadPart("a part of the type image has a URL")
+            found.append(image({"path": "", "bytes": decoded(url)}))
+        else:
+            found.append(part)
+    return found
+
+
 def _read(part: Part, resolve: Resolve) -> list[Part]:
     if isinstance(part, Found):
         return [part]
