@@ -6,7 +6,12 @@ from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_images import SampleImages, SampleScenes, SampleVQA
+from lushan.data.formats.sample_images import (
+    SampleImages,
+    SampleQuestions,
+    SampleScenes,
+    SampleVQA,
+)
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -30,6 +35,7 @@ __all__ = [
     "SampleImages",
     "SampleNER",
     "SamplePairs",
+    "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
     "SampleText",

@@ -1,0 +1,260 @@
+"""What a frozen vision tower makes of images: computed once, kept in files, shared by all runs.
+
+A file's name is a fingerprint of the images, of the processor that reads them and of the tower with
+its weights, so it is never stale. The states are those of evaluation, without dropout, in float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lushan.checkpoint.weights import weights_hash
+from lushan.common.wording import plural
+from lushan.data.encode.encoding import code_version, fingerprint_of
+from lushan.run.caches import provide, replacing
+
+if TYPE_CHECKING:
+    from lushan.vision.reader import Seen
+
+PIXELS = "pixel_values"
+"""What a tower reads; states of it stand in its place, with a dimension less."""
+AT_ONCE = 32
+"""Images that a tower reads at once."""
+LARGEST = 8 << 30
+"""Bytes of a file of states; of more images than have room, they are computed in each step."""
+_CLOSE = 1e-4
+"""By how much what a model makes of an image may differ."""
+
+Decode = Callable[[str], "Seen"]
+"""Gives what a model reads of an image, by its key."""
+
+
+class ImageStates:
+    """States of images by keys, in files that are mapped into memory."""
+
+    def __init__(self) -> None:
+        self._files: list[Any] = []
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def add(self, keys: Iterable[str], path: Path) -> None:
+        """Add a file with the states of images, in the order of their keys."""
+        self._files.append(np.load(path, mmap_mode="r"))
+        number = len(self._files) - 1
+        self._places |= {key: (number, row) for row, key in enumerate(keys)}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __getitem__(self, key: str) -> Seen:
+        """Return what stands for an image among a model's inputs: `pixel_values`, (1, L, C)."""
+        number, row = self._places[key]
+        return {PIXELS: torch.from_numpy(np.array(self._files[number][row : row + 1]))}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenTower:
+    """A vision tower of which nothing learns.
+
+    Attributes:
+        module: The tower.
+        call: Calls it with pixels as the model that it is part of does.
+        states: Takes what is read of its output.
+    """
+
+    module: nn.Module
+    call: Callable[[Tensor], Any]
+    states: Callable[[Any], Tensor]
+
+    @torch.no_grad()
+    def of(self, seen: Sequence[Seen], device: torch.device) -> Tensor:
+        """Return the states of some images, (N, L, C), computed on a device."""
+        pixels = torch.cat([one[PIXELS] for one in seen])
+        home, training = next(self.module.parameters()).device, self.module.training
+        self.module.to(device).eval()
+        try:
+            with torch.autocast(device.type, enabled=False):
+                return self.states(self.call(pixels.to(device))).float().to(home)
+        finally:
+            self.module.to(home).train(training)
+
+    def recall(self) -> None:
+        """Let the tower give states back that stand where pixels would."""
+        module: Any = self.module
+        module.forward = functools.partial(_recalled, module.forward)
+
+
+def _recalled(forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    pixels = given[0] if given else named[PIXELS]
+    if pixels.ndim != 3:
+        return forward(*given, **named)
+    layers: Any = _Every(pixels)
+    return BaseModelOutputWithPooling(last_hidden_state=pixels, hidden_states=layers)
+
+
+class _Every:
+    """States in the place of those of each layer: the others are not read."""
+
+    def __init__(self, states: Tensor) -> None:
+        self.states = states
+
+    def __getitem__(self, layer: int) -> Tensor:
+        return self.states
+
+
+def frozen_tower(model: Any, seen: Seen) -> FrozenTower | None:
+    """Return the frozen vision tower of a model; None where there is none, or it cannot be told.
+
+    The definition is the test: the model makes the same of an image, and of what the tower has
+    made of it.
+
+    Args:
+        model: Of transformers.
+        seen: What it reads of an image.
+    """
+    ask = getattr(model, "get_image_features", None)
+    frozen = list(_frozen(model))
+    if ask is None or not frozen or PIXELS not in seen or seen[PIXELS].ndim != 4:
+        return None
+    names = inspect.signature(ask).parameters
+    given = {name: value for name, value in seen.items() if name in names}
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return _told_apart(model, ask, given, frozen)
+    finally:
+        model.train(training)
+
+
+def _told_apart(
+    model: Any, ask: Callable[..., Any], given: Mapping[str, Tensor], frozen: list[nn.Module]
+) -> FrozenTower | None:
+    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], out: Any) -> None:
+        calls.append((module, args, named, out))
+
+    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in frozen]
+    try:
+        expected = _features(ask(**given))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(calls) != 1:
+        return None
+    module, args, named, out = calls[0]
+    call = functools.partial(_called, module, args, named)
+    for states in _entries(model.config, out):
+        found = FrozenTower(module, call, states)
+        before = module.__dict__.get("forward")
+        found.recall()
+        try:
+            again = _features(ask(**{**given, PIXELS: states(out)}))
+            if again.shape == expected.shape and torch.allclose(again, expected, atol=_CLOSE):
+                return found
+        except (AttributeError, RuntimeError, TypeError, ValueError):
+            continue
+        finally:
+            _restore(module, before)
+    return None
+
+
+def _called(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], pixels: Tensor) -> Any:
+    """Call a tower as it was called before, with other pixels."""
+    return module(pixels, *args[1:], **named) if args else module(**{**named, PIXELS: pixels})
+
+
+def _entries(config: Any, out: Any) -> Iterator[Callable[[Any], Tensor]]:
+    """Yield what may be read of a tower's output."""
+    if getattr(out, "last_hidden_state", None) is not None:
+        yield lambda made: made.last_hidden_state
+    layer = getattr(config, "vision_feature_layer", None)
+    if isinstance(layer, int) and getattr(out, "hidden_states", None) is not None:
+        yield lambda made: made.hidden_states[layer]
+
+
+def _restore(module: Any, forward: Any) -> None:
+    del module.forward
+    if forward is not None:
+        module.forward = forward
+
+
+def _features(out: Any) -> Tensor:
+    found = out.pooler_output
+    return torch.cat(list(found)) if isinstance(found, list | tuple) else found.flatten(0, 1)
+
+
+def _frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the outermost modules of which nothing learns."""
+    for child in model.children():
+        weights = list(child.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            yield child
+        else:
+            yield from _frozen(child)
+
+
+def provide_states(
+    tower: FrozenTower,
+    splits: Mapping[str, Sequence[str]],
+    decode: Decode,
+    *,
+    processor: str,
+    folder: Path,
+    device: torch.device,
+) -> tuple[ImageStates | None, str]:
+    """Return the states of all images, and a note; None where they are too large to keep.
+
+    Args:
+        tower: What makes them.
+        splits: Keys of the different images of each split.
+        decode: Reads an image.
+        processor: Fingerprint of the processor.
+        folder: Where the files are kept. One that is damaged is made again, with a warning.
+        device: Where they are computed.
+    """
+    every = sorted({key for keys in splits.values() for key in keys})
+    shape = tower.of([decode(every[0])], device).shape[1:]
+    count = plural(len(every), "image is", "images are")
+    size = len(every) * int(np.prod(shape)) * 4
+    if size > LARGEST:
+        return None, f"{count} encoded in each step: their states are {size >> 30} GB"
+    weights = weights_hash(tower.module.state_dict())
+    code = code_version(type(tower.module), ImageStates)
+    states = ImageStates()
+    for keys in splits.values():
+        if not keys:
+            continue
+        name = fingerprint_of(list(keys), processor, weights, code, torch.__version__, list(shape))
+        path = folder / f"{name}.npy"
+        provide(path, functools.partial(_write, path, keys, tower, decode, shape, device))
+        states.add(keys, path)
+    return states, f"{count} encoded once by the frozen vision tower, without dropout"
+
+
+def _write(
+    path: Path,
+    keys: Sequence[str],
+    tower: FrozenTower,
+    decode: Decode,
+    shape: Sequence[int],
+    device: torch.device,
+) -> None:
+    """Write the states of images, a few at a time."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(keys), *shape)}
+    with replacing(path) as sink:
+        np.lib.format.write_array_header_1_0(sink, header)
+        for start in range(0, len(keys), AT_ONCE):
+            seen = [decode(key) for key in keys[start : start + AT_ONCE]]
+            sink.write(tower.of(seen, device).contiguous().numpy().astype("<f4").tobytes())
