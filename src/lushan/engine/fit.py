@@ -263,6 +263,7 @@ def size_of_batches(cfg: Mapping[str, Any], source: Source) -> Batching:
         micro_tokens=source.micro_tokens,
         eval_tokens=source.eval_tokens,
         bucket=source.bucket,
+        by_group=source.batch_by_group,
     )
 
 

@@ -1,7 +1,8 @@
-"""What a frozen vision tower makes of images: computed once, kept in files, shared by all runs.
+"""What vision towers make of images: of a frozen one once, of one that learns once a batch.
 
-A file's name is a fingerprint of the images, of the processor that reads them and of the tower with
-its weights, so it is never stale. The states are those of evaluation, without dropout, in float32.
+The states of a frozen tower are kept in files, which all runs share. A file's name is a fingerprint
+of the images, of the processor that reads them and of the tower with its weights, so it is never
+stale. The states are those of evaluation, without dropout, in float32.
 """
 
 from __future__ import annotations
@@ -61,22 +62,28 @@ class ImageStates:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenTower:
-    """A vision tower of which nothing learns.
+class Tower:
+    """The vision tower of a model.
 
     Attributes:
         module: The tower.
         call: Calls it with pixels as the model that it is part of does.
-        states: Takes what is read of its output.
+        states: Takes what is read of its output, (N, L, C); None where that cannot be told.
     """
 
     module: nn.Module
     call: Callable[[Tensor], Any]
-    states: Callable[[Any], Tensor]
+    states: Callable[[Any], Tensor] | None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Return whether nothing of it learns."""
+        return not any(weight.requires_grad for weight in self.module.parameters())
 
     @torch.no_grad()
     def of(self, seen: Sequence[Seen], device: torch.device) -> Tensor:
         """Return the states of some images, (N, L, C), computed on a device."""
+        assert self.states is not None
         pixels = torch.cat([one[PIXELS] for one in seen])
         home, training = next(self.module.parameters()).device, self.module.training
         self.module.to(device).eval()
@@ -90,6 +97,11 @@ class FrozenTower:
         """Let the tower give states back that stand where pixels would."""
         module: Any = self.module
         module.forward = functools.partial(_recalled, module.forward)
+
+    def encode_once(self) -> None:
+        """Let the tower encode an image once that a batch has several times."""
+        module: Any = self.module
+        module.forward = functools.partial(_each_once, module.forward)
 
 
 def _recalled(forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:
@@ -112,19 +124,45 @@ class _Every:
         return self.states
 
 
-def frozen_tower(model: Any, seen: Seen) -> FrozenTower | None:
-    """Return the frozen vision tower of a model; None where there is none, or it cannot be told.
+def _each_once(forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:
+    pixels = given[0] if given else named[PIXELS]
+    first, places = different(pixels)
+    if len(first) == len(pixels):
+        return forward(*given, **named)
+    few = pixels[first]
+    out = forward(few, *given[1:], **named) if given else forward(**{**named, PIXELS: few})
+    return type(out)(**{name: _spread(value, places) for name, value in out.items()})
 
-    The definition is the test: the model makes the same of an image, and of what the tower has
-    made of it.
+
+def _spread(value: Any, places: Tensor) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_spread(each, places) for each in value)
+    return value[places] if isinstance(value, Tensor) else value
+
+
+def different(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the places of the different images among some, (M,), and which of them each is, (N,).
+
+    Args:
+        pixels: (N, C, H, W).
+    """
+    flat, every = pixels.flatten(1), torch.arange(len(pixels), device=pixels.device)
+    weights = torch.linspace(1, 2, flat.shape[1], device=flat.device, dtype=torch.float32)
+    sums, places = (flat * weights).sum(1).unique(return_inverse=True)
+    first = every.new_full((len(sums),), len(pixels)).scatter_reduce(0, places, every, "amin")
+    # Different ones may have the same sum.
+    return (first, places) if flat[first][places].equal(flat) else (every, every)
+
+
+def tower_of(model: Any, seen: Seen) -> Tower | None:
+    """Return the vision tower of a model; None where none reads images of one size.
 
     Args:
         model: Of transformers.
         seen: What it reads of an image.
     """
     ask = getattr(model, "get_image_features", None)
-    frozen = list(_frozen(model))
-    if ask is None or not frozen or PIXELS not in seen or seen[PIXELS].ndim != 4:
+    if ask is None or PIXELS not in seen or seen[PIXELS].ndim != 4:
         return None
     names = inspect.signature(ask).parameters
     given = {name: value for name, value in seen.items() if name in names}
@@ -132,42 +170,46 @@ def frozen_tower(model: Any, seen: Seen) -> FrozenTower | None:
     model.eval()
     try:
         with torch.no_grad():
-            return _told_apart(model, ask, given, frozen)
+            return _told_apart(model, functools.partial(ask, **given), given[PIXELS])
     finally:
         model.train(training)
 
 
-def _told_apart(
-    model: Any, ask: Callable[..., Any], given: Mapping[str, Tensor], frozen: list[nn.Module]
-) -> FrozenTower | None:
-    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any], Any]] = []
+def _told_apart(model: nn.Module, ask: Callable[..., Any], pixels: Tensor) -> Tower | None:
+    """Return the first module that is called with pixels, and what is read of its output.
 
-    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], out: Any) -> None:
-        calls.append((module, args, named, out))
+    The definition is the test: the model makes the same of an image, and of what the tower has
+    made of it.
+    """
+    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
 
-    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in frozen]
+    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        calls.append((module, args, named))
+
+    inside = [module for module in model.modules() if module is not model]
+    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in inside]
     try:
-        expected = _features(ask(**given))
+        expected = _features(ask())
     finally:
         for hook in hooks:
             hook.remove()
-    if len(calls) != 1:
+    module, args, named = calls[0]
+    if (args[:1] or [named.get(PIXELS)])[0].__class__ is not Tensor:
         return None
-    module, args, named, out = calls[0]
     call = functools.partial(_called, module, args, named)
+    out = call(pixels)
     for states in _entries(model.config, out):
-        found = FrozenTower(module, call, states)
-        before = module.__dict__.get("forward")
+        found = Tower(module, call, states)
         found.recall()
         try:
-            again = _features(ask(**{**given, PIXELS: states(out)}))
+            again = _features(ask(**{PIXELS: states(out)}))
             if again.shape == expected.shape and torch.allclose(again, expected, atol=_CLOSE):
                 return found
         except (AttributeError, RuntimeError, TypeError, ValueError):
             continue
         finally:
-            _restore(module, before)
-    return None
+            del module.forward  # type: ignore[misc]
+    return Tower(module, call, None)
 
 
 def _called(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], pixels: Tensor) -> Any:
@@ -184,29 +226,25 @@ def _entries(config: Any, out: Any) -> Iterator[Callable[[Any], Tensor]]:
         yield lambda made: made.hidden_states[layer]
 
 
-def _restore(module: Any, forward: Any) -> None:
-    del module.forward
-    if forward is not None:
-        module.forward = forward
-
-
 def _features(out: Any) -> Tensor:
     found = out.pooler_output
     return torch.cat(list(found)) if isinstance(found, list | tuple) else found.flatten(0, 1)
 
 
-def _frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost modules of which nothing learns."""
-    for child in model.children():
-        weights = list(child.parameters())
-        if weights and not any(weight.requires_grad for weight in weights):
-            yield child
-        else:
-            yield from _frozen(child)
+def is_random(tower: nn.Module) -> bool:
+    """Return whether a tower drops something in training, or normalises over the batch."""
+    config = getattr(tower, "config", None)
+    shares = [v for n, v in vars(config).items() if "drop" in n] if config is not None else []
+    drops = any(isinstance(share, float) and share > 0 for share in shares)
+    return drops or any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm)
+        or (isinstance(module, nn.Dropout) and module.p > 0)
+        for module in tower.modules()
+    )
 
 
 def provide_states(
-    tower: FrozenTower,
+    tower: Tower,
     splits: Mapping[str, Sequence[str]],
     decode: Decode,
     *,
@@ -246,7 +284,7 @@ def provide_states(
 def _write(
     path: Path,
     keys: Sequence[str],
-    tower: FrozenTower,
+    tower: Tower,
     decode: Decode,
     shape: Sequence[int],
     device: torch.device,

@@ -172,13 +172,7 @@ class Chat(LanguageTask):
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         del seed, training  # nothing is random
-        return [self._seen(shifted(row)) if "images" in row else shifted(row) for row in rows]
-
-    def _seen(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a feature with what the model reads of each image, `seen`, in their order."""
-        asked = np.array([np.sum(row["image_ends"] <= row["asked"])])
-        kept = {k: v for k, v in row.items() if k not in dialogue_images.NAMES}
-        return {**kept, "seen": self.sight.of_row(row), "images_asked": asked}
+        return [self.sight.drawn(shifted(row)) if "images" in row else shifted(row) for row in rows]
 
     def remember(
         self, model: nn.Module, encoded: Mapping[str, Encoded], folder: Path, device: torch.device

@@ -16,7 +16,7 @@ from lushan.data import references
 from lushan.data.encode.encoding import Encoded
 from lushan.data.processing import fingerprint
 from lushan.errors import UserError
-from lushan.models.image_states import ImageStates, frozen_tower, provide_states
+from lushan.models.image_states import ImageStates, is_random, provide_states, tower_of
 from lushan.tasks.batches import Batch, Features
 from lushan.text import parts
 from lushan.text.parts import TOKENS, Part
@@ -114,6 +114,15 @@ class Sight:
             self._known[key] = self.reader.tokens_of(_decoded(part, self.repairs))
         return {**part, TOKENS: self._known[key]}
 
+    def drawn(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a dialogue's feature with `seen`, what the model reads of each of its images.
+
+        `images_asked` is how many of them stand before the turn that is generated.
+        """
+        asked = np.array([np.sum(row["image_ends"] <= row["asked"])])
+        kept = {k: v for k, v in row.items() if k not in NAMES}
+        return {**kept, "seen": self.of_row(row), "images_asked": asked}
+
     def of_row(self, row: Mapping[str, Any]) -> list[Seen]:
         """Return what the model reads of each image of a feature, from `COLUMNS`.
 
@@ -150,8 +159,12 @@ class Sight:
             content, is_path = known[key]
             return self.inputs_of([parts.image(references.restored(content, is_path=is_path))])
 
-        tower = frozen_tower(model, decode(next(iter(known))))
+        tower = tower_of(model, decode(next(iter(known))))
         if tower is None:
+            return []
+        if tower.states is None or not tower.is_frozen:
+            if not is_random(tower.module):
+                tower.encode_once()
             return []
         self.states, note = provide_states(
             tower,

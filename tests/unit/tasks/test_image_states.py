@@ -15,7 +15,7 @@ from lushan.config.compose import compose
 from lushan.data.batch.loader import drawn
 from lushan.engine import components
 from lushan.models import image_states
-from lushan.models.image_states import FrozenTower
+from lushan.models.image_states import Tower
 from lushan.optim import freeze_weights
 from lushan.vision import images
 from lushan.vision.reader import Recent
@@ -30,7 +30,7 @@ SMALL = [
 FROZEN = "optimizer.freeze=[*vision_tower*]"
 MODELS = {
     "chat": ["task=chat", "data=sample_vqa", "model=llava_tiny"],
-    "visual_qa": ["task=visual_qa", "model=internvl_tiny"],
+    "visual_qa": ["task=visual_qa", "model=internvl_tiny", "task.head.dropout=0.0"],
 }
 
 
@@ -52,13 +52,13 @@ def batch_of(parts, split="train") -> Any:
 def towers(monkeypatch):
     """Count the images that towers encode for files."""
     found: list[int] = []
-    own = FrozenTower.of
+    own = Tower.of
 
     def counted(self, seen, device):
         found.append(len(seen))
         return own(self, seen, device)
 
-    monkeypatch.setattr(FrozenTower, "of", counted)
+    monkeypatch.setattr(Tower, "of", counted)
     return found
 
 
@@ -116,6 +116,38 @@ def test_a_tower_that_learns_encodes_each_time(tmp_path, towers):
     assert remembered(parts, tmp_path) == []
     assert batch_of(parts)["seen:pixel_values"].ndim == 4
     assert towers == []
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_a_batch_encodes_an_image_once_that_it_has_often(task, tmp_path):
+    parts = parts_of(tmp_path, task)
+    rows = drawn(parts.encoded["train"], np.arange(3), lambda r: parts.task.transform(r, 1))
+    many = [rows[0], rows[1], {**rows[2], "seen": rows[0]["seen"]}, rows[0]]
+    parts.model.train()
+
+    def learned() -> tuple[Any, Any]:
+        parts.model.zero_grad()
+        loss = parts.task.loss(parts.model, parts.task.collate(many))
+        loss.backward()
+        return loss.detach(), [p.grad for p in parts.model.parameters() if p.grad is not None]
+
+    before = learned()
+    remembered(parts, tmp_path)
+    patches = next(m for m in parts.model.modules() if isinstance(m, torch.nn.Conv2d))
+    counts: list[int] = []
+    patches.register_forward_hook(lambda *given: counts.append(len(given[2])))
+    torch.testing.assert_close(learned(), before)
+    assert counts == [2]
+
+
+def test_different_images_are_found_whatever_their_sums():
+    one = torch.rand(3, 4, 4)
+    first, places = image_states.different(torch.stack([one, one.flip(2), one, one * 0]))
+    assert sorted(first.tolist()) == [0, 1, 3]
+    assert first[places].tolist() == [0, 1, 0, 3]
+    same = torch.zeros(2, 1, 1, 3)
+    same[0, ..., 0], same[1, ..., 2] = 2.0, 1.0  # of one weighted sum
+    assert image_states.different(same)[0].tolist() == [0, 1]
 
 
 def test_in_the_blind_nothing_is_encoded(tmp_path, towers):
