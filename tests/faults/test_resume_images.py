@@ -11,6 +11,7 @@ from lushan.config.compose import compose
 from lushan.vision import images
 from tests.faults import jobs
 from tests.faults.test_resume import require_equal
+from tests.helpers.clips import clip
 
 SHORT = [
     *("data.limit=40", "data.batch_examples=8", "trainer=cpu", "trainer.precision=32-true"),
@@ -51,6 +52,30 @@ TASKS = {
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_among_images(task, tmp_path):
     given = [f"task={task}", *SHORT, *TASKS[task]]
+    killed, whole = (
+        check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
+    )
+    assert jobs.execute(killed, jobs.at_step(8)) == 137
+    assert jobs.execute(killed) == 0
+    assert jobs.execute(whole) == 0
+    require_equal(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.slow
+@pytest.mark.fault(6)
+def test_killed_among_videos(tmp_path):
+    media = tmp_path / "media"
+    media.mkdir()
+    (media / "a.mp4").write_bytes(clip(range(0, 200, 10)))
+    rows = [
+        {"messages": [f"<video>{number} and?", "brighter"], "videos": ["a.mp4"]}
+        for number in range(40)
+    ]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [f"data.{split}={data}" for split in ("train", "validation", "test")]
+    own = ["data=chat", *files, f"data.media={media}", "data.frames=3"]
+    given = ["task=chat", *SHORT, *TASKS["chat"], *own]
     killed, whole = (
         check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
     )

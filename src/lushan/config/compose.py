@@ -277,7 +277,14 @@ def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
 
 
 def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> DictConfig:
-    """The config of a job, without Hydra's own node.
+    """The config of a job, without Hydra's own node; see `composed`."""
+    return composed(overrides, config_dir=config_dir)[0]
+
+
+def composed(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None
+) -> tuple[DictConfig, dict[str, str | None]]:
+    """The config of a job, without Hydra's own node, and the chosen option of each group.
 
     Args:
         overrides: As on the command line: `["model=minilm", "optimizer.lr=3e-5"]`.
@@ -288,9 +295,10 @@ def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> 
     """
     lines = starting_from(overrides)
     cfg = Composer(config_dir).compose_config(PRIMARY, lines, RunMode.RUN)
+    chosen: dict[str, str | None] = dict(cfg.hydra.runtime.choices)
     with open_dict(cfg):
         del cfg["hydra"]
-    return cfg
+    return cfg, {name: option for name, option in chosen.items() if not name.startswith("hydra/")}
 
 
 def emptied(line: str) -> str:

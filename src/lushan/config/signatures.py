@@ -26,12 +26,12 @@ from typing import Any
 
 import msgspec
 
-import lushan
 from lushan.common import parsing
 from lushan.config.allow_list import Identity, identify, locate, require_allowed, rule_for
 from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import RunFailed, UserError
 from lushan.run.caches import read_note, write_note
+from lushan.version import VERSION
 
 FORMAT = 7
 """Version of the entries; a change makes old ones unread."""
@@ -238,7 +238,7 @@ def _modeling_files(thing: object) -> list[Path]:
 def cache_file() -> Path:
     """Return the file that signatures are kept in: below `$XDG_CACHE_HOME`, or `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    version = f"{lushan.__version__}-py{sys.version_info.major}{sys.version_info.minor}"
+    version = f"{VERSION}-py{sys.version_info.major}{sys.version_info.minor}"
     return Path(home).expanduser() / "lushan" / f"signatures-{version}-{FORMAT}.json"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -73,6 +73,15 @@ class Task(TaskMetrics):
 
     schema: pa.Schema
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""
+
+    @property
+    def displays(self) -> Mapping[str, str]:
+        """Return how a page shows entries of `present`, by their names; others as JSON.
+
+        `spans` (of the entry `text`, each with `start`, `end` and `label`), `shares` (a share of 1
+        for each class), `text` or `number`.
+        """
+        return {}
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
@@ -274,6 +283,22 @@ class Task(TaskMetrics):
         """
         del rows
         return None
+
+    def choose_among(self, labels: Sequence[str]) -> None:
+        """Predict one of some labels from now on, which are texts that training has not known.
+
+        Args:
+            labels: Two or more, each another one.
+
+        Raises:
+            UserError: The task cannot.
+        """
+        raise UserError(
+            "this run predicts what it was trained to, and no labels of your choice",
+            key="--label",
+            value=labels[0],
+            hint="A run of task=contrastive does.",
+        )
 
     def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
         """Return what a model reads besides the tokens of `prompts`; None where that is all."""

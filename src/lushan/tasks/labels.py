@@ -85,6 +85,12 @@ class LabelTask(Task):
         self.labels: list[str] = []
         self.weights: Tensor | None = None
 
+    @property
+    def displays(self) -> Mapping[str, str]:
+        if self.kind == "regression":
+            return {"predicted": "number"}
+        return {"probabilities": "shares", "predicted": "text"}
+
     @classmethod
     def monitored(cls, node: Mapping[str, Any]) -> str:
         return str(node.get("monitor") or MAIN_METRIC[node.get("kind", "single")])

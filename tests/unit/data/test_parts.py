@@ -133,7 +133,7 @@ def test_tables_with_and_without_images_have_the_same_columns(media: str, read_c
         ),
         ({"messages": asked({"type": "image", "path": "c.png"})}, "no image of this name"),
         ({"messages": asked({"type": "image", "path": "../rows.jsonl"})}, "no image of this name"),
-        ({"messages": asked({"type": "video", "path": "a.png"})}, "of the type 'video'"),
+        ({"messages": asked({"type": "audio", "path": "a.png"})}, "of the type 'audio'"),
         ({"messages": asked({"type": "text"})}, "holds no text"),
         (
             {"messages": [SAID | {"content": [{"type": "image", "path": "a.png"}]}]},

@@ -4,6 +4,7 @@ from lushan.data.formats.chat import Chat, ChatHub
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
+from lushan.data.formats.interactions import Interactions, SampleInteractions
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
 from lushan.data.formats.sample_images import (
@@ -29,10 +30,12 @@ __all__ = [
     "Conll",
     "Folder",
     "Hub",
+    "Interactions",
     "Jsonl",
     "Mixture",
     "SampleChat",
     "SampleImages",
+    "SampleInteractions",
     "SampleNER",
     "SamplePairs",
     "SampleQuestions",
