@@ -96,7 +96,7 @@ def internvl(
         image_token_id=image_token_id,
         downsample_ratio=1 / downsample,
         vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
+        vision_feature_select_strategy="default",  # without the place of the whole image
         **ids,
     )
 
