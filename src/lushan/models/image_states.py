@@ -96,7 +96,7 @@ class Tower:
     def recall(self) -> None:
         """Let the tower give states back that stand where pixels would."""
         module: Any = self.module
-        module.forward = functools.partial(_recalled, module.forward)
+        module.forward = functools.partial(_recalled, module, module.forward)
 
     def encode_once(self) -> None:
         """Let the tower encode an image once that a batch has several times."""
@@ -104,14 +104,15 @@ class Tower:
         module.forward = functools.partial(_each_once, module.forward)
 
 
-def _recalled(forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:
+def _recalled(module: nn.Module, forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
     pixels = given[0] if given else named[PIXELS]
     if pixels.ndim != 3:
         return forward(*given, **named)
-    layers: Any = _Every(pixels)
-    return BaseModelOutputWithPooling(last_hidden_state=pixels, hidden_states=layers)
+    states = pixels.to(next(module.parameters()).dtype)
+    layers: Any = _Every(states)
+    return BaseModelOutputWithPooling(last_hidden_state=states, hidden_states=layers)
 
 
 class _Every:
@@ -193,8 +194,11 @@ def _told_apart(model: nn.Module, ask: Callable[..., Any], pixels: Tensor) -> To
     finally:
         for hook in hooks:
             hook.remove()
+    if not calls:
+        return None
     module, args, named = calls[0]
-    if (args[:1] or [named.get(PIXELS)])[0].__class__ is not Tensor:
+    read = args[0] if args else named.get(PIXELS)
+    if not isinstance(read, Tensor) or read.shape != pixels.shape:
         return None
     call = functools.partial(_called, module, args, named)
     out = call(pixels)
@@ -237,7 +241,7 @@ def is_random(tower: nn.Module) -> bool:
     shares = [v for n, v in vars(config).items() if "drop" in n] if config is not None else []
     drops = any(isinstance(share, float) and share > 0 for share in shares)
     return drops or any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm)
+        getattr(module, "running_mean", None) is not None
         or (isinstance(module, nn.Dropout) and module.p > 0)
         for module in tower.modules()
     )
