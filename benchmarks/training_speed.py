@@ -88,6 +88,7 @@ WORKS = {
         "hf_ner",
         DATA / "wnut17" / "train.conll",
         reads_run=False,
+        bare="bare_ner",
     ),
     "classification": Work(
         "examples",
@@ -106,7 +107,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs=2, default=(5, 25), metavar=("FEW", "MANY"))
     parser.add_argument("--precision", default="auto", help="trainer.precision of lushan")
     parser.add_argument("--every", type=int, default=20, help="take one dialogue of so many")
-    parser.add_argument("--compile", action="store_true", help="lushan also with compiled layers")
     parser.add_argument("--short", action="store_true", help="leave out the loop by hand")
     args = parser.parse_args()
     print(f"{machine()}; one thread\n")
@@ -131,17 +131,15 @@ def compared(name: str, folder: Path, args: argparse.Namespace) -> str:
     asked = ["--train", file, *(["--run", made] if work.reads_run else []), *work.more]
     asked += ["--steps", steps[1] + 1]
 
-    def lushan(number: object, *more: str) -> float:
+    def lushan(number: int) -> float:
         # A folder of its own each round: a complete run would be answered, not trained.
         place = f"paths.output_dir={folder}/{number}"
-        return cost("lushan_train", *given, *length, *more, place, units=work.units, steps=steps)
+        return cost("lushan_train", *given, *length, place, units=work.units, steps=steps)
 
     systems: dict[str, Callable[[int], float]] = {
         "lushan": lushan,
         "HF Trainer, defaults": lambda _: cost(work.peer, *asked, units=work.units, steps=steps),
     }
-    if args.compile:
-        systems["lushan, compiled"] = lambda number: lushan(f"{number}-c", "trainer.compile=true")
     if work.bare and not args.short:
         bare = [*given, *length, f"paths.output_dir={folder}/bare"]
         systems["loop by hand, same rows"] = lambda _: cost(
