@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from common import between, machine, sample
+from common import LUSHAN, between, machine, run, sample
 from training_speed import WORKS
 
 
@@ -35,10 +35,12 @@ def line(name: str, folder: Path, steps: tuple[int, int]) -> str:
     file = sample(work.train, folder, 20) if name == "chat" else work.train
     given = [*work.overrides, f"data.train={file}", "data.validation=null", "test=false"]
     given += [f"paths.cache_dir={folder}/cache", "trainer.max_epochs=null"]
-    given += [f"trainer.max_steps={steps[1] + 1}"]
+    first = ("trainer.max_steps=1", f"paths.output_dir={folder}/first")
+    run([LUSHAN, "train", *given, *first])  # fills the cache
     found = {}
     for way in ("false", "true"):
-        more = (f"trainer.compile={way}", f"paths.output_dir={folder}/{way}")
+        more = (f"trainer.max_steps={steps[1] + 1}", f"trainer.compile={way}")
+        more += (f"paths.output_dir={folder}/{way}",)
         found[way] = between("lushan_train", *given, *more, steps=steps)
     plain, compiled = (done["cpu"] / (steps[1] - steps[0]) for done in found.values())
     made = found["true"]["before"] - found["false"]["before"]

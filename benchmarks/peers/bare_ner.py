@@ -10,6 +10,7 @@ import argparse
 import contextlib
 
 import torch
+from counting import Marks
 from torch import nn
 from transformers import AutoModel
 
