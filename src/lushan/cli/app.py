@@ -12,17 +12,22 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan import __version__
 from lushan.cli import (
+    assist,
     audit,
     compare,
     completion,
+    doctor,
     index,
     models,
+    monitor,
     options,
     overview,
+    recommend,
+    reference,
     report,
     score,
+    serve,
     study,
 )
 from lushan.cli.models import examples
@@ -34,6 +39,7 @@ from lushan.errors import RunFailed, of_path
 from lushan.run import remote_code
 from lushan.run.files import is_disk_full
 from lushan.run.surroundings import require_folder
+from lushan.version import VERSION
 
 app = typer.Typer(
     name="lushan",
@@ -57,7 +63,9 @@ app = typer.Typer(
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
+    lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
+    lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
     and nowhere else. Each command's own --help says more. An error shows its traceback with
@@ -121,7 +129,7 @@ def _executed(arguments: list[str]) -> int:
 def _version(*, wanted: bool) -> None:
     if not wanted:
         return
-    echo(f"lushan {__version__}")
+    echo(f"lushan {VERSION}")
     raise typer.Exit
 
 
@@ -209,6 +217,12 @@ study.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
+recommend.add_to(app)
+serve.add_to(app)
+monitor.add_to(app)
+reference.add_to(app)
+doctor.add_to(app)
+assist.add_to(app)
 completion.add_to(app)
 
 

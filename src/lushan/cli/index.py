@@ -19,6 +19,7 @@ from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
+    from lushan.retrieval.reranking import Reranking
     from lushan.retrieval.search import Hit
 
 FUSIONS = ("zscore", "rrf")
@@ -42,6 +43,7 @@ def add_to(other: typer.Typer) -> None:
             'lushan search faq "Is there parking?" --top-k 3',
             'lushan search bm25-index dense-index "Is there parking?" --fusion zscore',
             "lushan search faq --input questions.jsonl --relevant context",
+            'lushan search bm25-index "Is there parking?" --rerank outputs/rank/0a1b2c3d4e',
         ),
     )(search_in)
 
@@ -86,6 +88,13 @@ def build(
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text, at most.", show_default=False, min=1)
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--index",
+            help="How vectors are searched: exact, or for very many hnsw or ivf, by faiss.",
+        ),
+    ] = "exact",
 ) -> None:
     """Write an index of the different texts of a corpus."""
     if pooling not in POOLINGS:
@@ -100,7 +109,7 @@ def build(
         "passage_prefix": passage_prefix,
         "max_length": max_length,
     }
-    index.build(ids, documents, output, model=model, options=options, notes=notes)
+    index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
     _print_notes(notes)
     echo(f"{output}: {len(documents):,} documents, {model}")
 
@@ -147,6 +156,15 @@ def search_in(
         str | None,
         typer.Option(help="Where the index's model lies by now.", show_default=False),
     ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            help="A run of task=reranker, which orders the best documents.", show_default=False
+        ),
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(help="With --rerank: documents of each query that it reads.", min=1)
+    ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
 ) -> None:
     """Find the documents that answer a query, or evaluate indexes on many."""
@@ -167,11 +185,12 @@ def search_in(
     from lushan.retrieval import index, search, texts
 
     notes: list[str] = []
+    most = negatives or (0 if relevant else top_k)
     opened = [index.open_index(Path(place), notes, model=model) for place in places]
     search.require_same_documents(opened)
-    joined: Any = fusion
+    how: dict[str, Any] = {"fusion": fusion, "rerank": _reranking(rerank, candidates, most, notes)}
     if input is None:
-        (hits,) = search.search(opened, arguments[-1:], top_k=top_k, fusion=joined)
+        (hits,) = search.search(opened, arguments[-1:], top_k=top_k, **how)
         _print_notes(notes)
         _print_hits(hits, as_json=as_json)
         return
@@ -180,24 +199,37 @@ def search_in(
     queries = table.column("query").to_pylist()
     if relevant is None:
         names = table.column("id").to_pylist()
-        found = search.search(opened, queries, top_k=top_k, fusion=joined)
+        found = search.search(opened, queries, top_k=top_k, **how)
         _print_notes(notes)
         rows = zip(names, queries, found, strict=True)
         _write(output, [_found(name, text, hits) for name, text, hits in rows])
         return
     right = table.column("relevant").to_pylist()
     if negatives:
-        mined = search.mined(opened, queries, right, count=negatives, fusion=joined)
+        mined = search.mined(opened, queries, right, count=negatives, **how)
         _print_notes(notes)
         _write(output, mined)
         return
-    measured = search.evaluate(opened, queries, right, fusion=joined)
+    measured = search.evaluate(opened, queries, right, **how)
     _print_notes(notes)
     if as_json:
         values = {name: one.metrics for name, one in measured.items()}
         echo(json.dumps(values, ensure_ascii=False, indent=2))
     else:
         echo(_table(measured, len(queries), len(opened[0].texts)))
+
+
+def _reranking(run: str | None, candidates: int, most: int, notes: list[str]) -> Reranking | None:
+    """Load what orders documents once more, if anything does."""
+    if run is None:
+        return None
+    if candidates < most:
+        raise UserError(
+            f"{most} documents of a query are wanted", key="--candidates", value=candidates
+        )
+    from lushan.retrieval.reranking import reranking
+
+    return reranking(run, candidates, notes)
 
 
 def _print_hits(hits: Sequence[Hit], *, as_json: bool) -> None:

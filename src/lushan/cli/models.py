@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
 from lushan.errors import UserError, did_you_mean
@@ -130,6 +131,10 @@ def predict(
         int | None,
         typer.Option(help="Read long texts in windows that share so many tokens."),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a run that compares texts with images: which are chosen among."),
+    ] = None,
 ) -> None:
     """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
 
@@ -148,6 +153,7 @@ def predict(
         format=format,
         stride=stride,
         overrides=overrides or (),
+        labels=label or (),
         notes=notes,
     )
     sys.stdout.flush()
@@ -164,7 +170,7 @@ def generate(
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Of a run that sees images: one before each --prompt."),
+        typer.Option(help="Of a run that sees images: one, or a video, before each --prompt."),
     ] = None,
     input: Annotated[
         str | None,
@@ -209,6 +215,10 @@ def generate(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
     dtype: Dtype = "auto",
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
 ) -> None:
     """Let a language model continue prompts, or draw images of them.
 
@@ -235,6 +245,7 @@ def generate(
         early.require_input(input)
     from lushan.inference import batch_generate
 
+    checks = guard_of(guard, guard_label, guard_rate, redact)
     batch_generate.generate(
         run,
         {name: value for name, value in options.items() if value is not None},
@@ -250,6 +261,7 @@ def generate(
         dtype=_dtype(dtype),
         raw=raw,
         guidance=guidance,
+        guard=checks,
     )
 
 
@@ -270,6 +282,10 @@ def chat(
     stop: Stop = None,
     repetition_penalty: Penalty = 1.0,
     dtype: Dtype = "auto",
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
 ) -> None:
     """Talk to a model in the terminal; from a pipe, each line is a message."""
     from lushan.inference import early
@@ -289,7 +305,8 @@ def chat(
         stop=tuple(unescaped(text) for text in stop or ()),
     )
 
-    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype))
+    checks = guard_of(guard, guard_label, guard_rate, redact)
+    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype), guard=checks)
 
 
 def export(

@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import lushan
+from lushan.version import PACKAGE
 
 PRIMARY = "train"
 
 
 def built_in_conf() -> Path:
     """The `conf/` that comes with the package: in it when installed, beside `src/` in a clone."""
-    package = Path(lushan.__file__).parent
-    packed, source = package / "conf", package.parents[1] / "conf"
+    packed, source = PACKAGE / "conf", PACKAGE.parents[1] / "conf"
     return packed if packed.is_dir() else source
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 
+from lushan.configurable import Within
 from lushan.data import files
+from lushan.data.dialogue_media import with_images
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.groups import WithGroup
@@ -32,13 +34,15 @@ from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 from lushan.text import parts
 from lushan.text.weights import WEIGHT
+from lushan.vision.video import MOST_TAKEN, Sampling
 
 MESSAGES = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "log")
 INSTRUCTION = ("instruction", "prompt", "question")
 INPUT = ("input", "context")
 OUTPUT = ("output", "response", "completion", "answer")
 SCHEMAS = ("tools", "functions")
-IMAGES = ("images", "image")
+MEDIA = {"image": ("images", "image"), "video": ("videos", "video")}
+"""Names of the fields of images, and of videos."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -52,7 +56,8 @@ class Dialogues(WithMedia, WithGroup):
 
     A content may be a list of parts, `{"type": "text", "text": ...}` and `{"type": "image", "path":
     ...}`; or the images are in a field of the row, and stand where texts say `<image>`, those of an
-    instruction that does not say it before the instruction.
+    instruction that does not say it before the instruction. Likewise `video` and `<video>`: a video
+    is read as some of its frames, each an image.
 
     Args:
         messages: The field with the list of messages or turns; null finds it by its name.
@@ -62,6 +67,7 @@ class Dialogues(WithMedia, WithGroup):
             assistant's tool calls as JSON), before the usual ones: `{SYSTEM: assistant}`.
         first_role: Who begins, where turns are plain texts.
         instruction: The field with what the user wants, of a row without messages.
+        ask: What the user says in each row instead, such as `What is this?` of an image.
         input: The field with what it is about; it may be empty.
         output: The field with the answer.
         history: The field with earlier pairs of both, of a row with an instruction; null finds
@@ -70,6 +76,9 @@ class Dialogues(WithMedia, WithGroup):
         tools: The field with the tools that may be called, a list of schemas or one as JSON text;
             null finds `tools` or `functions`.
         images: The field with the image, or a list of them; null finds `images` or `image`.
+        videos: The field with the video, or a list of them; null finds `videos` or `video`.
+        frames: Frames that are read of a video, in the middle of as many equal parts.
+        fps: Frames of a second that are read instead, from the beginning; null reads `frames`.
         id: The field with the dialogues' names; null numbers them by their lines.
         longest_line: Bytes of the longest line, or of the longest message, that is read.
     """
@@ -80,12 +89,16 @@ class Dialogues(WithMedia, WithGroup):
     roles: dict[str, str] | None = None
     first_role: Literal["user", "assistant"] = "user"
     instruction: str | None = None
+    ask: str | None = None
     input: str | None = None
     output: str | None = None
     history: str | None = None
     system: str | None = None
     tools: str | None = None
     images: str | None = None
+    videos: str | None = None
+    frames: Annotated[int, Within(least=1, most=MOST_TAKEN)] = 8
+    fps: Annotated[float, Within(above=0)] | None = None
     id: str | None = "id"
     longest_line: int = files.LONGEST_LINE
 
@@ -99,7 +112,7 @@ class Dialogues(WithMedia, WithGroup):
         """
         del fields
         counts: Counter[str] = Counter()
-        columns = dataclasses.replace(columns, media=self.media_of(split))
+        columns = dataclasses.replace(columns, media=self.media_of(split), sampling=self.sampling)
         table, dialogues = self.dialogues_of(columns, counts)
         table = self.with_group(table, columns)
         kept = [row for row, messages in enumerate(dialogues) if _learned(messages)]
@@ -136,6 +149,11 @@ class Dialogues(WithMedia, WithGroup):
         read = self._read(columns, counts, answered=answered)
         dialogues = [_joined(messages, counts) for messages in read]
         return self._table(columns, dialogues), dialogues
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames of a video are read."""
+        return Sampling(frames=self.frames, fps=self.fps)
 
     @property
     def speakers(self) -> Speakers:
@@ -191,11 +209,12 @@ class Dialogues(WithMedia, WithGroup):
         else:
             read, values = self.speakers.read, enumerate(columns.values[field])
             rows = (read(columns, row, field, value, counts) for row, value in values)
-        images = self._images_field(columns)
+        media = {kind: self._media_field(columns, kind) for kind in MEDIA}
+        seen = {kind: name for kind, name in media.items() if name is not None}
         for row, given in enumerate(rows):
             messages = given
-            if images is not None:
-                messages = _with_images(columns, row, images, given, marked=field is not None)
+            if seen:
+                messages = with_images(columns, row, seen, given, marked=field is not None)
             counts["empty"] += sum(m.is_empty for m in messages)
             head = "" if system is None else columns.values[system][row] or ""
             if not isinstance(head, str):
@@ -207,7 +226,14 @@ class Dialogues(WithMedia, WithGroup):
         if self.messages is not None:
             require_column(self.messages, list(columns.values), "data.messages", columns.file)
             return self.messages
-        if self.instruction is not None or self.output is not None:
+        if self.ask is not None and self.instruction is not None:
+            raise UserError(
+                "the user says either what a field holds or the same in each row",
+                key="data.ask",
+                value=self.ask,
+                hint="Leave data.ask or data.instruction out.",
+            )
+        if any(option is not None for option in (self.instruction, self.ask, self.output)):
             return None
         before = remembered(self).get("messages")
         for name in (before, *MESSAGES) if before else MESSAGES:
@@ -224,10 +250,11 @@ class Dialogues(WithMedia, WithGroup):
             f"are: {', '.join(columns.values)}.",
         )
 
-    def _images_field(self, columns: Columns) -> str | None:
-        if self.images is not None:
-            require_column(self.images, list(columns.values), "data.images", columns.file)
-        return self.images or _first_of(IMAGES, columns.values)
+    def _media_field(self, columns: Columns, kind: str) -> str | None:
+        named: str | None = getattr(self, f"{kind}s")
+        if named is not None:
+            require_column(named, list(columns.values), f"data.{kind}s", columns.file)
+        return named or _first_of(MEDIA[kind], columns.values)
 
     def _system_field(self, columns: Columns) -> str | None:
         if self.system is not None:
@@ -240,9 +267,10 @@ class Dialogues(WithMedia, WithGroup):
 
     def _instructions(self, columns: Columns, *, answered: bool = True) -> Iterator[list[Message]]:
         text = self.speakers.text
-        fields = [self._field(columns, "instruction", INSTRUCTION)]
+        fields = [] if self.ask else [self._field(columns, "instruction", INSTRUCTION)]
         if answered:
             fields.append(self._field(columns, "output", OUTPUT))
+        before = [self.ask] if self.ask else []
         extra = self.input or _first_of(INPUT, columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
@@ -250,7 +278,8 @@ class Dialogues(WithMedia, WithGroup):
         if self.history is not None:
             require_column(self.history, list(columns.values), "data.history", columns.file)
         for row in range(len(columns.lines)):
-            wanted, *answer = (text(columns, row, f, columns.values[f][row]) for f in fields)
+            said = [*before, *(text(columns, row, f, columns.values[f][row]) for f in fields)]
+            wanted, *answer = said
             about = None if extra is None else columns.values[extra][row]
             if about is not None and (more := text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{more}"
@@ -346,45 +375,6 @@ def _as_one(first: Message, second: Message) -> Message | None:
 
 def _parts(message: Message) -> Sequence[parts.Part]:
     return message.parts or ([parts.text(message.content)] if message.content else [])
-
-
-def _with_images(
-    columns: Columns, row: int, field: str, messages: list[Message], *, marked: bool
-) -> list[Message]:
-    """Messages with the images of their row, where their texts have marks for them.
-
-    Args:
-        columns: For errors.
-        row: Likewise.
-        field: With the images.
-        messages: Of the row.
-        marked: Whether each image must have its mark; else they may stand before the first text.
-    """
-    value = columns.values[field][row]
-    if value is None:
-        value = []
-    several = value if isinstance(value, list | tuple) else [value]
-    images = [parts.image(columns.image(row, one)) for one in several]
-    if images and not marked and not any(parts.MARK in m.content for m in messages):
-        first = next(place for place, m in enumerate(messages) if m.role == "user")
-        content = parts.Parts([*images, parts.text(messages[first].content)])
-        before, (said, *after) = messages[:first], messages[first:]
-        return [*before, dataclasses.replace(said, parts=content), *after]
-    try:
-        if any(parts.MARK in m.content for m in messages if m.role == "assistant" and images):
-            raise parts.BadPart(f"the assistant says {parts.MARK}, and it writes texts alone")
-        contents = parts.placed([m.content for m in messages if not m.parts], images)
-    except parts.BadPart as error:
-        hint = f"In the texts {parts.MARK} stands for each image of {field}."
-        raise columns.fail(str(error), row, hint=hint) from None
-    given = iter(contents)
-    return [m if m.parts else _said(m, next(given)) for m in messages]
-
-
-def _said(message: Message, content: str | parts.Parts) -> Message:
-    if isinstance(content, str):
-        return message
-    return dataclasses.replace(message, content=parts.text_of(content), parts=content)
 
 
 def _first_of(names: Sequence[str], there: Mapping[str, Any]) -> str | None:

@@ -31,6 +31,7 @@ from lushan.data.stored_values import (
     StoredWords,
 )
 from lushan.text import tags
+from lushan.text.parts import received as received_parts
 from lushan.text.words import join_words
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class Field(Stored[Any], abc.ABC):
         "data=jsonl, data=table or data=hub with a column of this name or +data.fields.NAME=COLUMN."
     )
     """Which sources give it, for hints."""
+
+    json_type: ClassVar[object] = object
+    """Type of a value in a request, in JSON's types: `str`, `list[str]`."""
+
+    json_pattern: ClassVar[str | None] = None
+    """Regular expression that a value matches from its beginning, of a text."""
 
     class_name: ClassVar[str] = "class"
     """What one of its classes is called."""
@@ -119,6 +126,16 @@ class Field(Stored[Any], abc.ABC):
         """Return a value as a text for people."""
         return " | ".join(self.texts(value))
 
+    def received(self, value: Any) -> Any:
+        """Return a raw value, as a file holds it, from a request's in JSON's types.
+
+        Nothing that a value names is opened: a request knows no file of this machine.
+
+        Raises:
+            UserError: It is no such value.
+        """
+        return value
+
     @classmethod
     def is_column(cls) -> bool:
         """Return whether a field of a file can hold it, which `read` then reads."""
@@ -146,6 +163,7 @@ class Text(StoredText, Field):
     """A text."""
 
     what: ClassVar[str] = "text"
+    json_type: ClassVar[object] = str
 
     def texts(self, value: str) -> Sequence[str]:
         return (value,)
@@ -173,6 +191,7 @@ class Words(StoredWords, Field):
     """A text as a list of words."""
 
     what: ClassVar[str] = "list of words"
+    json_type: ClassVar[object] = list[str]
     sources: ClassVar[str] = "data=conll, or data=jsonl with tags or spans."
 
     def texts(self, value: Sequence[str]) -> Sequence[str]:
@@ -269,6 +288,7 @@ class Messages(StoredMessages, Field):
     """A dialogue: messages with roles, as a table keeps them (see `lushan.data.messages`)."""
 
     what: ClassVar[str] = "dialogue"
+    json_type: ClassVar[object] = list[dict[str, Any]]
     sources: ClassVar[str] = "data=chat with data.messages=NAME."
 
     def texts(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
@@ -279,6 +299,14 @@ class Messages(StoredMessages, Field):
             content, *others = message_texts(message)
             yield f"{message['role'].capitalize()}: {content}"
             yield from others
+
+    def received(self, value: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {**m, "content": received_parts(m["content"], references.of_data_url)}
+            if isinstance(m.get("content"), list)
+            else dict(m)
+            for m in value
+        ]
 
     def media_keys(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return [references.content_hash(i) for m in value for i in message_images(m)]
@@ -329,6 +357,8 @@ class Image(StoredImage, Field):
     """
 
     what: ClassVar[str] = "image"
+    json_type: ClassVar[object] = str
+    json_pattern: ClassVar[str | None] = references.DATA_URL
     sources: ClassVar[str] = (
         "data=folder, or data=jsonl with a column of their names and data.media=FOLDER."
     )
@@ -342,6 +372,9 @@ class Image(StoredImage, Field):
 
     def is_blank(self, value: Mapping[str, Any]) -> bool:
         return not value["bytes"] and not value["path"]
+
+    def received(self, value: str) -> bytes:
+        return references.of_data_url(value)
 
     def read(self, columns: Columns, name: str) -> pa.Array:
         return references.structs(

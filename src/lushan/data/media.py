@@ -22,6 +22,7 @@ from lushan.data import unpacking
 from lushan.data.references import Reference
 from lushan.errors import UserError, did_you_mean, first_line
 from lushan.run import hashes, inside
+from lushan.vision.video import Sampling
 
 KEY = "data.media"
 MOST_NAMES = 1000
@@ -227,10 +228,12 @@ class Beside:
     Attributes:
         media: The first one.
         other: Where it is looked for then; None: nowhere.
+        sampling: Which frames of a video are read.
     """
 
     media: Media
     other: Media | None = None
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
 
     @property
     def place(self) -> Path:
@@ -247,15 +250,19 @@ class Beside:
         return self.media.near(name)
 
 
-def beside(file: str | Path, other: Media | None = None) -> Beside:
+def beside(
+    file: str | Path, other: Media | None = None, sampling: Sampling | None = None
+) -> Beside:
     """Return where images lie that a file of new data names: beside it, or where others lie.
 
     Args:
         file: A file; what is none, such as the standard input, names files of the working folder.
         other: Where the images of a run lie.
+        sampling: Which frames of a video are read; None: as by default.
     """
     path = Path(file)
-    return Beside(Media(path.parent if path.is_file() else Path.cwd()), other)
+    place = path.parent if path.is_file() else Path.cwd()
+    return Beside(Media(place), other, sampling or Sampling())
 
 
 def _is_hidden(name: str) -> bool:

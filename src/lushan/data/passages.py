@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
-from typing import Any, ClassVar
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 
 from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text
 from lushan.data.raw_columns import Columns, halves
+from lushan.data.stored_values import StoredNumber
+from lushan.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +46,76 @@ def _texts(columns: Columns, row: int, value: Any) -> list[str]:
     return [text for text in found if text.strip()]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores(Field):
+    """Numbers of a teacher: of the right passage and of each negative; in a file a list."""
+
+    target: bool = True
+    optional: bool = True
+    names: Sequence[str] = ("teacher_scores",)
+    what: ClassVar[str] = "list of numbers"
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return lists of numbers."""
+        rows = [self._numbers(columns, row, value) for row, value in _values(columns, name)]
+        return pa.array(rows, pa.list_(pa.float32()))
+
+    def _numbers(self, columns: Columns, row: int, value: Any) -> list[float]:
+        if not isinstance(value, list) or not all(_is_finite(number) for number in value):
+            raise columns.fail("scores are a list of numbers", row, value=value)
+        return value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Relevance(StoredNumber, Field):
+    """How right a passage is for a query, from 0 to 1."""
+
+    target: bool = True
+    optional: bool = True
+    names: Sequence[str] = ("label",)
+    what: ClassVar[str] = "number from 0 to 1"
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the numbers; files of texts alone write them as such."""
+        rows = [self._number(columns, row, value) for row, value in _values(columns, name)]
+        return pa.array(rows, pa.float32())
+
+    def _number(self, columns: Columns, row: int, value: Any) -> float:
+        try:
+            found = float(value)
+        except (TypeError, ValueError):
+            found = math.nan
+        if not 0 <= found <= 1:
+            raise columns.fail("relevance is a number from 0 to 1", row, value=value)
+        return found
+
+
+def _values(columns: Columns, name: str) -> Iterator[tuple[int, Any]]:
+    return enumerate(columns.values[name])
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(cast(float, value))
+
+
 SEARCHED: Fields = {
     "query": Text(names=("question", "anchor", "source", "sentence1")),
     "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
     "negatives": Negatives(),
+    "scores": Scores(),
 }
 """Queries, the passage that each is to find, and others that it is not."""
+RANKED: Fields = {
+    "query": SEARCHED["query"],
+    "passage": Text(names=("positive", "context", "document", "answer", "sentence2")),
+    "negatives": Negatives(),
+    "relevance": Relevance(),
+}
+"""Queries with a passage that is right, or as right as the relevance says, and wrong ones."""
+
+
+RIGHT = 0.5
+"""Relevance from which a passage is a right one."""
 
 
 def key_of(text: str) -> int:
@@ -78,3 +145,43 @@ def passages_of(table: pa.Table) -> tuple[list[str], list[list[int]]]:
         for query, number in zip(queries, own, strict=True)
     ]
     return list(numbers), right
+
+
+def candidates_of(rows: Mapping[str, list[Any]]) -> list[tuple[list[str], list[float]]]:
+    """Return the different passages of each row, its own first, and how right each is."""
+    count = len(rows["query"])
+    relevance = rows.get("relevance") or [1.0] * count
+    others = rows.get("negatives") or [None] * count
+    found = []
+    for passage, right, several in zip(rows["passage"], relevance, others, strict=True):
+        texts = list(dict.fromkeys([passage, *(several or [])]))
+        found.append((texts, [right, *[0.0] * (len(texts) - 1)]))
+    return found
+
+
+def require_scores(table: pa.Table, *, key: str) -> None:
+    """Refuse rows without a teacher's scores of their passages.
+
+    Args:
+        table: A split.
+        key: The config key that asks for them.
+
+    Raises:
+        UserError: There are none, or not one a passage.
+    """
+    if "scores" not in table.column_names:
+        raise UserError(
+            "a teacher's scores are learned, and the rows have none",
+            key=key,
+            hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4 --rerank RUN` "
+            "writes them.",
+        )
+    for row in table.to_pylist():
+        count = len(row.get("negatives") or ())
+        if not 1 < 1 + count == len(row["scores"]):
+            raise UserError(
+                f"{len(row['scores'])} scores of a right passage and {count} negatives",
+                file=row["file"],
+                line=row["line"],
+                hint="A teacher gives the passage and each negative a score, in this order.",
+            )

@@ -15,6 +15,8 @@ from lushan.data.encode import arrow
 from lushan.data.media import Beside, Media
 from lushan.data.references import Reference
 from lushan.errors import UserError
+from lushan.vision import video
+from lushan.vision.video import Sampling
 
 
 @dataclasses.dataclass
@@ -27,7 +29,8 @@ class Columns:
         file: The file, as the user named it.
         classes: Of columns whose values were class numbers, these and their names.
         elements: The rows' numbers in a JSON array, where they are elements of one.
-        media: Where images lie that the rows name; None where that is not known.
+        media: Where images and videos lie that the rows name; None where that is not known.
+        sampling: Which frames of a video are read.
     """
 
     values: Mapping[str, Sequence[Any]]
@@ -36,9 +39,26 @@ class Columns:
     classes: Mapping[str, Classes] = dataclasses.field(default_factory=dict)
     elements: Sequence[int] | None = None
     media: Media | Beside | None = None
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
 
-    def image(self, row: int, value: object) -> Reference:
-        """Return the reference to an image that a row holds or names.
+    def images(self, row: int, value: object, kind: str) -> list[Reference]:
+        """Return the references to the images of an `image` or a `video`, which has its frames.
+
+        Raises:
+            UserError: There is none, or a video cannot be read; names file and line.
+        """
+        found = self.image(row, value, kind)
+        if kind != "video":
+            return [found]
+        name = found["path"] or (value if isinstance(value, str) else "")
+        try:
+            frames = video.frames_of(found["bytes"], name, self.sampling)
+        except UserError as error:
+            raise self.fail(error.problem, row, hint=error.hint) from error
+        return [{"path": "", "bytes": frame} for frame in frames]
+
+    def image(self, row: int, value: object, kind: str = "image") -> Reference:
+        """Return the reference to an image, or other medium, that a row holds or names.
 
         Raises:
             UserError: There is none; names file and line.
@@ -48,10 +68,10 @@ class Columns:
         if isinstance(value, bytes):
             return {"path": "", "bytes": value}
         if not isinstance(value, str) or not value:
-            raise self.fail("the image is missing", row, value=value)
+            raise self.fail(f"the {kind} is missing", row, value=value)
         if self.media is None:
             raise self.fail(
-                "the image is the name of a file, and where the files lie is not known",
+                f"the {kind} is the name of a file, and where the files lie is not known",
                 row,
                 value=value,
                 hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
@@ -60,7 +80,7 @@ class Columns:
         if found is None:
             hint = self.media.near(value)
             raise self.fail(
-                f"no image of this name in {self.media.place}", row, value=value, hint=hint
+                f"no {kind} of this name in {self.media.place}", row, value=value, hint=hint
             )
         return found
 

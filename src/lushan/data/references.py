@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,26 @@ Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
 Keep = Callable[[bytes, str], dict[str, str]]
 """Keeps the content of a file under a name with an ending, and returns `path`."""
+DATA_URL = r"data:image/[\w.+-]+;base64,"
+"""How an image begins that stands in a URL itself."""
 _ENTRIES = {"path", "bytes"}
+
+
+def of_data_url(url: str) -> bytes:
+    """Return the image that a data URL holds.
+
+    Raises:
+        UserError: It is another URL or a name, is no base64, or no image that can be decoded.
+    """
+    found = re.match(DATA_URL, url)
+    if found is None:
+        raise UserError("an image is a data URL in base64: data:image/png;base64,…")
+    try:
+        data = base64.b64decode(url[found.end() :], validate=True)
+    except binascii.Error as error:
+        raise UserError(f"this is no base64: {error}") from error
+    images.decode(data, "image")
+    return data
 
 
 def ending(data: bytes) -> str:
@@ -42,6 +64,11 @@ def kept(reference: Reference) -> bytes:
     if not reference["path"]:
         return bytes(reference["bytes"])
     return f"{content_hash(reference)} {_absolute(reference['path'])}".encode()
+
+
+def key_of(content: bytes, *, is_path: bool) -> str:
+    """Return the SHA-256 of an image, from what `kept` made of it: no file is read."""
+    return content[:64].decode() if is_path else hashlib.sha256(content).hexdigest()
 
 
 def restored(content: bytes, *, is_path: bool) -> Reference:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lushan.common.override_text import can_be_key, typed
-from lushan.data import files, references
+from lushan.data import files
+from lushan.data.dialogue_media import of_parts
 from lushan.data.messages import (
     CALLS,
     Malformed,
@@ -130,7 +131,7 @@ class Speakers:
         content_key = self.content or _first_of(CONTENT, turn)
         content = None if content_key is None else turn.get(content_key)
         if role != CALL and parts.are_parts(content, known=role == "tool"):
-            content = _of_parts(columns, row, number, content)
+            content = of_parts(columns, row, number, content)
         taken = (role_key, content_key, "role", "content")
         rest = {k: v for k, v in turn.items() if k not in taken and v is not None}
         try:
@@ -276,15 +277,3 @@ def _rows_of(columns: Columns, row: int, field: str, value: object) -> object:
             hint="Each message needs one value in each of them; null where it has none.",
         )
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
-
-
-def _of_parts(columns: Columns, row: int, number: int, content: Any) -> str | parts.Parts:
-    """A content that is written as a list of parts; a text where all are texts."""
-
-    def resolve(value: object) -> references.Reference:
-        return columns.image(row, value)
-
-    try:
-        return parts.read(content, resolve)
-    except parts.BadPart as error:
-        raise columns.fail(f"message {number}: {error}", row) from None

@@ -193,7 +193,8 @@ class Reading(Input):
     def beside(self) -> Beside:
         """Return where images lie that messages name: beside the input, or where the run's do."""
         other = self.source.elsewhere if isinstance(self.source, WithMedia) else None
-        return beside(self.name if self.name == STDIN else self.path(), other)
+        sampling = self.source.sampling if isinstance(self.source, Dialogues) else None
+        return beside(self.name if self.name == STDIN else self.path(), other, sampling)
 
     def _of_fields(self, columns: Columns) -> pa.Table:
         """Return rows with the inputs of a task, each from the field of its name."""
@@ -302,7 +303,7 @@ class Reading(Input):
         counts: Counter[str] = Counter()
         stated = "media" in self.stated
         media = plain.media_of("") if stated else self.beside()
-        columns = dataclasses.replace(columns, media=media)
+        columns = dataclasses.replace(columns, media=media, sampling=plain.sampling)
         table, _ = plain.dialogues_of(columns, counts, answered=False)
         return table.set_column(0, "id", self._ids(columns))
 

@@ -15,7 +15,8 @@ from lushan.data.raw_columns import Columns
 from lushan.data.speakers import Speakers
 from lushan.errors import UserError
 from lushan.text import parts
-from lushan.vision import images
+from lushan.vision import images, video
+from lushan.vision.video import Sampling
 
 
 def asked(messages: object, tools: object) -> object:
@@ -43,7 +44,8 @@ def messages_of(
         UserError: They are no messages.
     """
     file = place.get("file", "")
-    columns = Columns({}, [place.get("line", 1)], file, media=media or beside(file))
+    where = media or beside(file)
+    columns = Columns({}, [place.get("line", 1)], file, media=where, sampling=where.sampling)
     messages = Speakers().read(columns, 0, "messages", value, Counter())
     if not messages:
         raise UserError("there is no message", **place)
@@ -63,15 +65,18 @@ def tools_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]] | 
         raise UserError(str(error), value=value, **place, hint=hint) from None
 
 
-def image_of(name: str, key: str) -> parts.Part:
-    """Return a file as the image of a message.
+def images_of(name: str, key: str, sampling: Sampling) -> list[parts.Part]:
+    """Return a file as images of a message: the one that it is, or the frames of a video.
 
     Raises:
-        UserError: It is none.
+        UserError: It is neither.
     """
     path = files.find(name, None, key=key)
+    if path.suffix.lower() in video.ENDINGS:
+        frames = video.frames_of(b"", str(path), sampling)
+        return [parts.image({"path": "", "bytes": frame}) for frame in frames]
     images.decode(images.read_bytes(str(path)), str(path))
-    return parts.image({"path": str(path), "bytes": b""})
+    return [parts.image({"path": str(path), "bytes": b""})]
 
 
 def shown(text: str, several: Sequence[parts.Part]) -> str | parts.Parts:

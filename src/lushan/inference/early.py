@@ -5,6 +5,8 @@ Whatever is refused here is refused later, too, in the same words: then torch ha
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lushan.data import files
@@ -12,6 +14,7 @@ from lushan.run.artifacts import is_run
 from lushan.run.config_yaml import CONFIG, no_run
 from lushan.text import hub
 
+_NAMED = re.compile(r"(\w[\w.-]*)=(.+)")
 EXPORTED = "lushan.json"
 """File of lushan in an exported folder."""
 
@@ -44,6 +47,21 @@ def require_writer(place: str | Path) -> None:
         require_run(Path(place).expanduser())
     else:
         hub.find(str(place), key="RUN")
+
+
+def named_places(arguments: Sequence[str]) -> list[tuple[str | None, str]]:
+    """Return the name, where one is given, and the place of each model: `NAME=PLACE` or `PLACE`.
+
+    Raises:
+        UserError: There is no such folder, package or model of the hub.
+    """
+    found: list[tuple[str | None, str]] = []
+    for argument in arguments:
+        match = None if Path(argument).expanduser().exists() else _NAMED.fullmatch(argument)
+        name, place = (match[1], match[2]) if match else (None, argument)
+        require_writer(place)
+        found.append((name, place))
+    return found
 
 
 def require_input(path: str | Path) -> None:

@@ -16,7 +16,7 @@ from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages, in
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
-from lushan.inference.load import load, quiet
+from lushan.inference.load import Loaded, load, quiet
 from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
@@ -214,25 +214,41 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    generator = _of_run(Path(place).expanduser()) if is_ours(place) else _of_checkpoint(str(place))
+    if is_ours(place):
+        generator = of_loaded(load(Path(place).expanduser()))
+    else:
+        generator = _of_checkpoint(str(place))
     if dtype != "auto":
         generator.model.to(DTYPES[dtype])
     generator.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return generator
 
 
-def _of_run(folder: Path) -> TextGenerator:
-    loaded = load(folder)
-    task, whole = loaded.task, loaded.model
-    inner: Any = whole.encoder
-    name, field = prompt_of(task.fields)
-    if task.prompts({name: []}) is None:
+def of_loaded(loaded: Loaded) -> TextGenerator:
+    """Return the model of a run that writes.
+
+    Raises:
+        UserError: It only reads.
+    """
+    found = generator_of(loaded)
+    if found is None:
+        task, folder = loaded.task, loaded.folder
         raise UserError(
             f"this run's model writes no text from a prompt: {type(task).__name__} reads "
             f"{', '.join(inputs(task.fields))}",
             file=folder,
             hint=f"Use it with: lushan predict {folder} --input FILE.",
         )
+    return found
+
+
+def generator_of(loaded: Loaded) -> TextGenerator | None:
+    """Return the model of a run that writes; None where it only reads."""
+    task, whole = loaded.task, loaded.model
+    inner: Any = whole.encoder
+    name, field = prompt_of(task.fields)
+    if task.prompts({name: []}) is None:
+        return None
 
     def rows(prompts: Sequence[Any]) -> dict[str, list[Any]]:
         several, tools = split(prompts) if isinstance(field, Messages) else (list(prompts), [])
@@ -250,7 +266,7 @@ def _of_run(folder: Path) -> TextGenerator:
     if decoding := getattr(task, "decoding", None):
         inner.model.generation_config.update(**decoding)
     return TextGenerator(
-        place=folder,
+        place=loaded.folder,
         model=inner.model,
         tokenizer=loaded.tokenizer,
         fields=task.fields,

@@ -24,8 +24,10 @@ from lushan.data.raw_input import STDIN
 from lushan.data.source import SPLITS, Format, Source
 from lushan.data.unlabelled import Reading, format_for, reader_class
 from lushan.inference.load import columns_of
-from lushan.run.artifacts import TASK_STATE
+from lushan.run.artifacts import TASK_STATE, is_run
+from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
+from lushan.vision.video import Sampling
 
 _OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
 
@@ -53,6 +55,7 @@ def read_inputs(
     *,
     format: Format | None = None,
     overrides: Sequence[str] = (),
+    data: bytes | None = None,
 ) -> Inputs:
     """Read a file, the standard input, or images, for a run.
 
@@ -64,11 +67,12 @@ def read_inputs(
         format: By the file's ending when not given; files that end as the run's own do are read
             as these are.
         overrides: Of the keys below `data`.
+        data: Content of the input, where it is in hand; `path` names it in errors.
 
     Raises:
         UserError: It cannot be read; names file and line, or the key.
     """
-    reader = reader_for(run, cfg, fields, path, format=format, overrides=overrides)
+    reader = reader_for(run, cfg, fields, path, format=format, overrides=overrides, data=data)
     table = reader.reading.read()
     return Inputs(table, reader.cfg, reader.reading.notes)
 
@@ -94,14 +98,16 @@ def reader_for(
     *,
     format: Format | None = None,
     overrides: Sequence[str] = (),
+    data: bytes | None = None,
 ) -> Reader:
     """Return the reader of an input: the run's own source, or that of the input's format."""
     node, notes = _one_node(cfg["data"])
     own_class = locate(node[TARGET], "data")
     own: Format | None = own_class.input_format
     name = STDIN if str(path) == "-" else str(path)
+    if name == STDIN:
+        data = raw_input.standard_input()
     endings = {files.bare_suffix(v) for s in SPLITS if isinstance(v := node.get(s), str)}
-    data = raw_input.standard_input() if name == STDIN else None
     chosen = format or format_for(fields, name, own, endings, data)
     if chosen == own or issubclass(own_class, Text):
         target, target_name = own_class, node[TARGET]
@@ -120,6 +126,14 @@ def reader_for(
         name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, fields=fields
     )
     return Reader(how, changed)
+
+
+def sampling_of(place: str | Path) -> Sampling:
+    """Return which frames of a video a run reads; of what is no run, as by default."""
+    if not is_run(place):
+        return Sampling()
+    node = _one_node(read_config(place)["data"])[0]
+    return Sampling(**{name: node[name] for name in ("frames", "fps") if name in node})
 
 
 def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:

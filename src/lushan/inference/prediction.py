@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from lushan.models.precision import best_precision
 from lushan.run import remote_code
 from lushan.run.files import replacing
 from lushan.run.identity import RESOLVED
-from lushan.tasks.batches import Limits
+from lushan.tasks.batches import Features, Limits
 from lushan.tasks.evaluation import Records
 
 ROWS_AT_ONCE = 5000
@@ -39,6 +40,7 @@ def predict(
     format: Format | None = None,
     stride: int | None = None,
     overrides: Sequence[str] = (),
+    labels: Sequence[str] = (),
     batch_tokens: int = 8192,
     notes: list[str] | None = None,
 ) -> int:
@@ -57,6 +59,7 @@ def predict(
         format: Of the input; by its ending when not given.
         stride: Read long texts in windows that share so many tokens; the run's own if None.
         overrides: Of the keys below `data` in the run's config, such as `data.text=body`.
+        labels: Among which a task that compares texts with its inputs chooses; none: as trained.
         batch_tokens: Padded tokens in a batch.
         notes: Gets how the input was read, and what was not.
 
@@ -71,10 +74,16 @@ def predict(
     remote_code.require(cfg)
     if stride is not None:
         overrides = [*overrides, f"++data.stride={stride}"]
-    fields = build(cfg["task"]).fields
+    task = build(cfg["task"])
+    if labels:
+        require_labels(labels)
+        task.choose_among(labels)
+    fields = task.fields
     found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
     notes += found.notes
     loaded = load(run, found.cfg)
+    if labels:
+        loaded.task.choose_among(labels)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded.model.to(device)
     truncated = 0
@@ -89,6 +98,21 @@ def predict(
     return int(found.table.num_rows)
 
 
+def require_labels(labels: Sequence[str]) -> None:
+    """Make sure that there are two labels or more, each another one, and none is blank.
+
+    Raises:
+        UserError: There are not.
+    """
+    if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
+        raise UserError(
+            "two labels or more are needed, each another one",
+            key="--label",
+            value=", ".join(labels),
+            hint="--label 'a red circle' --label 'a blue circle'",
+        )
+
+
 def predict_rows(
     loaded: Loaded, table: pa.Table, *, batch_tokens: int = 8192, device: str = "cpu"
 ) -> Records:
@@ -100,26 +124,85 @@ def predict_rows(
         batch_tokens: Padded tokens in a batch.
         device: Where the model is.
     """
+    encoded = Encoded.of(loaded, table)
+    return predict_encoded(loaded, [encoded], batch_tokens=batch_tokens, device=device)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A table of examples, and their features.
+
+    Attributes:
+        table: The examples.
+        features: By name, a value a feature.
+    """
+
+    table: pa.Table
+    features: Features
+
+    @classmethod
+    def of(cls, loaded: Loaded, table: pa.Table) -> Encoded:
+        """Encode a table.
+
+        Raises:
+            UserError: The task refuses an example.
+        """
+        return cls(table, loaded.task.encode(table.to_pydict(), 0, loaded.processor, loaded.limits))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each feature, with its number."""
+        columns = {name: [np.asarray(v) for v in vs] for name, vs in self.features.items()}
+        count = len(self.features["length"])
+        return [{n: c[i] for n, c in columns.items()} | {"index": i} for i in range(count)]
+
+
+def predict_encoded(
+    loaded: Loaded,
+    several: Sequence[Encoded],
+    *,
+    batch_tokens: int = 8192,
+    device: str = "cpu",
+) -> list[Records]:
+    """Return the predictions of several tables, whose features share batches.
+
+    Args:
+        loaded: A run.
+        several: The tables; chance is each one's own.
+        batch_tokens: Padded tokens in a batch.
+        device: Where the model is.
+    """
     task = loaded.task
-    features = task.encode(table.to_pydict(), 0, loaded.processor, loaded.limits)
-    columns = {name: [np.asarray(v) for v in values] for name, values in features.items()}
-    lengths = np.asarray(features["length"], dtype=np.int64)
-    records: Records = []
+    rows = [(place, row) for place, encoded in enumerate(several) for row in encoded.rows]
+    lengths = np.asarray([row["length"] for _, row in rows], dtype=np.int64)
+    records: list[Records] = [[] for _ in several]
     with torch.inference_mode(), autocast(loaded, device):
         for indices in plan_evaluation(lengths, bound=batch_tokens):
-            rows = [{n: c[i] for n, c in columns.items()} | {"index": i} for i in indices.tolist()]
-            batch = task.collate(task.transform(rows, mix(0, EVALUATION)))
-            batch = {name: value.to(device) for name, value in batch.items() if name != "targets"}
-            _, found = task.predict(loaded.model, batch)
-            if task.generates or task.writes:
-                generated = task.generate(loaded.model, batch)
-                found = [{**row, **more} for row, more in zip(found, generated, strict=True)]
-            records += found
-    shown = task.present(table, task.join(table, records))
-    for example, lost in zip(features["example"], features.get("cut", ()), strict=False):
-        if lost:
-            shown[example]["truncated"] = True
-    return shown
+            chosen = [rows[i] for i in indices.tolist()]
+            found = _predicted(loaded, [row for _, row in chosen], device)
+            for (place, _), record in zip(chosen, found, strict=True):
+                records[place].append(record)
+    answers = []
+    for encoded, found in zip(several, records, strict=True):
+        shown = task.present(encoded.table, task.join(encoded.table, found))
+        lost = encoded.features.get("cut", ())
+        for example, cut in zip(encoded.features["example"], lost, strict=False):
+            if cut:
+                shown[example]["truncated"] = True
+        answers.append(shown)
+    return answers
+
+
+def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Records:
+    """Return a record for each feature of a batch."""
+    task = loaded.task
+    batch = task.collate(task.transform(rows, mix(0, EVALUATION)))
+    batch = {name: value.to(device) for name, value in batch.items() if name != "targets"}
+    _, found = task.predict(loaded.model, batch)
+    if not (task.generates or task.writes):
+        return found
+    generated = task.generate(loaded.model, batch)
+    return [{**row, **more} for row, more in zip(found, generated, strict=True)]
 
 
 def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Ids = Sequence[int]
-Finish = Literal["end", "stop", "length", "cancelled"]
+Finish = Literal["end", "stop", "length", "cancelled", "refused"]
 
 _SPARE = 64
 """A static cache's length is a multiple of it: each length is compiled again."""
@@ -115,7 +115,8 @@ class Written:
     Attributes:
         ids: Its tokens, with the one that ended it.
         text: Their text, up to a stop string.
-        finish: `end` (the model ended it), `stop` (a stop string), `length`, or `cancelled`.
+        finish: `end` (the model ended it), `stop` (a stop string), `length`, `cancelled`, or
+            `refused` by a guard.
     """
 
     ids: list[int]
@@ -210,7 +211,7 @@ def generate(
     start = 1 if is_whole else max(map(len, rows))  # of what is new in a row
     watch = _Watch(settings, tokenizer, befores, start, endings, show, cancelled)
     make: Any = GenerationConfig
-    given = _inputs(rows, tokenizer.pad_token_id, left=not is_whole, device=model.device)
+    given = padded(rows, tokenizer.pad_token_id, left=not is_whole, device=model.device)
     if media is not None:
         given |= _of_images(model, [seen for seen in media for _ in range(copies)], given)
     config = make(
@@ -227,7 +228,9 @@ def generate(
         found = model.generate(
             **given,
             generation_config=config,
-            logits_processor=_processors(settings, rows, copies, is_whole=is_whole),
+            logits_processor=processors(
+                settings, rows, [row % copies for row in range(len(rows))], is_whole=is_whole
+            ),
             stopping_criteria=watch.criteria,
             synced_gpus=False,  # to find out whether they are, FSDP is imported: a second
         )
@@ -314,10 +317,10 @@ class _Watch:
         return Written(ids[: reader.count], reader.text, finish)
 
 
-def _inputs(
+def padded(
     rows: Sequence[Ids], pad_id: int, *, left: bool, device: torch.device
 ) -> dict[str, Tensor]:
-    """`input_ids` and `attention_mask`, (B, L)."""
+    """Return `input_ids` and `attention_mask`, (B, L), with padding on one side."""
     width = max(map(len, rows))
     ids, mask = [], []
     for row in rows:
@@ -340,9 +343,17 @@ def _of_images(model: Any, media: Sequence[Seen], given: Mapping[str, Tensor]) -
     return found
 
 
-def _processors(
-    settings: Settings, rows: Sequence[Ids], copies: int, *, is_whole: bool
+def processors(
+    settings: Settings, rows: Sequence[Ids], samples: Sequence[int], *, is_whole: bool
 ) -> list[Any]:
+    """Return what changes the scores of some rows at each step.
+
+    Args:
+        settings: How texts are written.
+        rows: Tokens of each prompt.
+        samples: The number of each row among the texts of its prompt, which its chance depends on.
+        is_whole: Whether an encoder reads the prompts, so that rows begin without them.
+    """
     from lushan.models.sampling import RepetitionPenalty, Sampling
 
     made: list[Any] = []
@@ -351,7 +362,9 @@ def _processors(
         beams = [length for length in lengths for _ in range(settings.beams)]
         made.append(RepetitionPenalty(settings.repetition_penalty, beams))
     if settings.draws:
-        seeds = [mix(settings.seed, i % copies, *row) for i, row in enumerate(rows)]
+        seeds = [
+            mix(settings.seed, sample, *row) for sample, row in zip(samples, rows, strict=True)
+        ]
         made.append(
             Sampling(
                 seeds,

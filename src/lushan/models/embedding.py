@@ -1,8 +1,9 @@
-"""Vectors of texts, and the loss that brings those of a query and its passage together."""
+"""Vectors of texts, and the losses that bring those of a query and its passage together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,30 +33,113 @@ class EmbeddingModel(nn.Module):
         return wide(self.pooler(states, attention_mask))
 
 
-def contrastive_losses(
-    queries: Tensor,
-    candidates: Tensor,
-    hidden: Tensor,
-    *,
-    temperature: float,
-    dims: Sequence[int] = (),
-) -> Tensor:
-    """Return the cross-entropy of each query's own passage among all candidates, (N,).
+class Candidates(NamedTuple):
+    """What N queries are compared with.
 
-    InfoNCE (van den Oord et al., 2018, arXiv:1807.03748) over cosines; with several widths the mean
-    over them (Matryoshka: Kusupati et al., 2022, arXiv:2205.13147).
+    Attributes:
+        queries: (N, H).
+        passages: (C, H), whose first N are the queries' own.
+        hidden: (N, C), which are none for a query: further right ones.
+        taught: (N, C), which belong to the query's row; None without a teacher.
+        teacher: (C,), the teacher's score of each for the query of its row; likewise.
+    """
+
+    queries: Tensor
+    passages: Tensor
+    hidden: Tensor
+    taught: Tensor | None = None
+    teacher: Tensor | None = None
+
+
+def candidates_of(vectors: Mapping[str, Tensor]) -> Candidates:
+    """Return what queries are compared with; further right passages are hidden.
 
     Args:
-        queries: (N, H).
-        candidates: (C, H), whose first N are the queries' own passages.
-        hidden: (N, C), which candidates are none for a query: further right ones.
-        temperature: The cosines are divided by it.
-        dims: Widths; none is the whole.
+        vectors: `query`, (N, H), `positive`, (N, H), and `negative`, (M, H); `query_key`,
+            `positive_key` and `negative_key`, which the same texts share; with a teacher also
+            `positive_example` and `negative_example`, the row of each, and `positive_teacher` and
+            `negative_teacher`, its scores.
     """
-    targets = torch.arange(len(queries), device=queries.device)
-    losses = []
-    for width in dims or (queries.shape[1],):
-        one, other = (F.normalize(part[:, :width], dim=-1) for part in (queries, candidates))
-        scores = (one @ other.T / temperature).masked_fill(hidden, -torch.inf)  # (N, C)
-        losses.append(F.cross_entropy(scores, targets, reduction="none"))
-    return torch.stack(losses).mean(0)
+    asked, own = vectors["query_key"], vectors["positive_key"]
+    keys = torch.cat([own, vectors["negative_key"]])
+    hidden = keys == own[:, None]  # (N, C): the same text
+    hidden[:, : len(own)] |= asked == asked[:, None]  # an answer to the same query
+    hidden.fill_diagonal_(False)
+    passages = torch.cat([vectors["positive"], vectors["negative"]])
+    if "positive_teacher" not in vectors:
+        return Candidates(vectors["query"], passages, hidden)
+    rows = vectors["positive_example"]
+    owners = torch.cat([rows, vectors["negative_example"]])
+    teacher = torch.cat([vectors["positive_teacher"], vectors["negative_teacher"]])
+    return Candidates(vectors["query"], passages, hidden, owners == rows[:, None], teacher)
+
+
+Loss = Callable[[Tensor, Candidates], Tensor]
+"""From cosines (N, C) to the loss of each query, (N,)."""
+
+
+def losses_of(given: Candidates, loss: Loss, dims: Sequence[int] = ()) -> Tensor:
+    """Return the loss of each query, (N,).
+
+    Args:
+        given: Queries and passages.
+        loss: Of cosines.
+        dims: Widths at which vectors are cut, whose losses' mean counts (Matryoshka: Kusupati et
+            al., 2022, arXiv:2205.13147); none is the whole.
+    """
+    found = []
+    for width in dims or (given.queries.shape[1],):
+        pair = (given.queries, given.passages)
+        one, other = (F.normalize(part[:, :width], dim=-1) for part in pair)
+        found.append(loss(one @ other.T, given))
+    return torch.stack(found).mean(0)
+
+
+def contrastive(cosines: Tensor, given: Candidates, *, temperature: float) -> Tensor:
+    """Return the cross-entropy of each query's own passage among all candidates, (N,).
+
+    InfoNCE (van den Oord et al., 2018, arXiv:1807.03748).
+    """
+    targets = torch.arange(len(cosines), device=cosines.device)
+    scores = (cosines / temperature).masked_fill(given.hidden, -torch.inf)
+    return F.cross_entropy(scores, targets, reduction="none")
+
+
+def hinge(cosines: Tensor, given: Candidates, *, margin: float) -> Tensor:
+    """Return by how much wrong passages come within a margin of the own one, on average, (N,).
+
+    The triplet loss (Schroff et al., 2015, arXiv:1503.03832) over all negatives of the batch.
+    """
+    own = cosines.diagonal()[:, None]  # (N, 1)
+    wrong = (~given.hidden).fill_diagonal_(False)
+    near = (margin - own + cosines).clamp(min=0) * wrong
+    return near.sum(1) / wrong.sum(1).clamp(min=1)
+
+
+def margin_mse(cosines: Tensor, given: Candidates, *, temperature: float) -> Tensor:
+    """Return the squared errors of margins to a row's negatives, on average, (N,).
+
+    MarginMSE (Hofstätter et al., 2020, arXiv:2010.02666): the student's margins are those of
+    cosines over the temperature.
+    """
+    taught, teacher = _taught(given)
+    scores = cosines / temperature
+    errors = (scores.diagonal()[:, None] - scores) - (teacher[: len(scores), None] - teacher)
+    wrong = taught.clone().fill_diagonal_(False)
+    return (errors.square() * wrong).sum(1) / wrong.sum(1).clamp(min=1)
+
+
+def divergence(cosines: Tensor, given: Candidates, *, temperature: float) -> Tensor:
+    """Return the KL divergence from a teacher's distribution over a row's passages, (N,)."""
+    taught, teacher = _taught(given)
+    least = torch.finfo(cosines.dtype).min
+    found = (cosines / temperature).masked_fill(~taught, least).log_softmax(-1)
+    wanted = teacher.expand_as(cosines).masked_fill(~taught, least).log_softmax(-1)
+    terms = wanted.exp() * (wanted - found)
+    return terms.masked_fill(~taught, 0.0).sum(1)
+
+
+def _taught(given: Candidates) -> tuple[Tensor, Tensor]:
+    if given.taught is None or given.teacher is None:
+        raise AssertionError("a teacher's scores are needed")
+    return given.taught, given.teacher.to(given.queries.dtype).detach()

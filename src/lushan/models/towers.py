@@ -18,6 +18,7 @@ class Towers(nn.Module):
 
     Args:
         model: Of transformers.
+        bias: Begin of a learned bias of the products of vectors, for `sigmoid_losses`; None: none.
 
     Raises:
         UserError: It has not both towers.
@@ -25,7 +26,7 @@ class Towers(nn.Module):
 
     new_weights: Sequence[str] = ()
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, bias: float | None = None) -> None:
         super().__init__()
         if not all(hasattr(model, name) for name in ("text_projection", "visual_projection")):
             raise UserError(
@@ -34,6 +35,7 @@ class Towers(nn.Module):
                 hint="Write model=clip_tiny, or model=pretrained with the path of a CLIP.",
             )
         self.model, self.config = model, model.config
+        self.bias = None if bias is None else nn.Parameter(torch.tensor(float(bias)))
         self.width = int(model.config.projection_dim)
         self.max_length = int(model.config.text_config.max_position_embeddings)
 
@@ -74,3 +76,20 @@ def paired_losses(one: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
     targets = torch.arange(len(one), device=one.device)
     ways = [F.cross_entropy(s, targets, reduction="none") for s in (scores, scores.T)]
     return (ways[0] + ways[1]) / 2
+
+
+def sigmoid_losses(one: Tensor, other: Tensor, hidden: Tensor, bias: Tensor) -> Tensor:
+    """Return the loss of each pair, (N,): whether its text goes with each of the images.
+
+    A binary cross-entropy of each text with each image, summed over the images (SigLIP: Zhai et
+    al., 2023, arXiv:2303.15343, algorithm 1).
+
+    Args:
+        one: (N, H), scaled.
+        other: (N, H), of the same pairs.
+        hidden: (N, N), which pairs are no negatives of one another.
+        bias: (N,), added to the products of each row.
+    """
+    signs = 2 * torch.eye(len(one), device=one.device, dtype=one.dtype) - 1
+    scores = signs * (one @ other.T + bias[:, None])
+    return -F.logsigmoid(scores).masked_fill(hidden, 0).sum(1)

@@ -10,11 +10,11 @@ import base64
 import shlex
 from collections.abc import Iterator, Sequence
 
-import lushan
 from lushan.report.groups import Gathered
 from lushan.study.claims import FAILS, HOLDS, Answer
 from lushan.study.formats import as_html, to_html
 from lushan.study.study import Study
+from lushan.version import VERSION
 
 GENERATOR = '<meta name="generator" content="lushan report">'
 """Stands in the head of every report: by it another one knows that it may take its place."""
@@ -197,4 +197,4 @@ def _code(lines: Sequence[str]) -> str:
 
 def _footer(made: Gathered) -> str:
     where = f" of {as_html(made.plan.study.file)}" if made.plan else ""
-    return f"A report{where}, by lushan {as_html(lushan.__version__)}."
+    return f"A report{where}, by lushan {as_html(VERSION)}."

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lushan.data import processing
 from lushan.errors import UserError
 from lushan.inference import exported
-from lushan.inference.load import load, quiet
+from lushan.inference.load import Loaded, load, quiet
 from lushan.models import encoders
 from lushan.models.embedding import EmbeddingModel
 from lushan.run.artifacts import is_run
@@ -96,19 +96,10 @@ def embedder_of(
     folder = Path(place).expanduser()
     if is_run(folder) or exported.is_exported(folder):
         loaded = load(folder)
-        if not isinstance(loaded.model, EmbeddingModel):
-            raise UserError(
-                "this is a run of another task, and has no vectors of texts",
-                key="--model",
-                value=place,
-                hint="Train one with task=embedding, or name an encoder.",
-            )
         if named := [name for name, value in given.items() if value is not None]:
             option = f"--{named[0].replace('_', '-')}"
             raise UserError("the run has its own", key=option, value=given[named[0]])
-        task: Any = loaded.task
-        longest = max_length or loaded.limits.max_length
-        return Embedder(loaded.model, loaded.tokenizer, task.prefixes, longest)
+        return of_loaded(loaded, max_length)
     tokenizer = processing.require_tokenizer(processing.pretrained(place))
     encoder = encoders.pretrained(place, vocab_size=len(tokenizer))
     longest = max_length or min(encoder.max_length or 512, 512)
@@ -121,6 +112,27 @@ def embedder_of(
     prefixes = {"query": query_prefix or "", "passage": passage_prefix or ""}
     model = EmbeddingModel(encoder, pooling or "mean").eval()
     return Embedder(model, tokenizer, prefixes, longest)
+
+
+def of_loaded(loaded: Loaded, max_length: int | None = None) -> Embedder:
+    """Make the embedder of a run's model.
+
+    Args:
+        loaded: The run.
+        max_length: See `embedder_of`.
+
+    Raises:
+        UserError: It is a run of another task.
+    """
+    if not isinstance(loaded.model, EmbeddingModel):
+        raise UserError(
+            "this is a run of another task, and has no vectors of texts",
+            file=loaded.folder,
+            hint="Train one with task=embedding, or name an encoder.",
+        )
+    task: Any = loaded.task
+    longest = max_length or loaded.limits.max_length
+    return Embedder(loaded.model, loaded.tokenizer, task.prefixes, longest)
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

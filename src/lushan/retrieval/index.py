@@ -1,8 +1,8 @@
 """An index: a folder with documents and their vectors, or the weights of their words.
 
 `index.json` says how it was made, and holds the SHA-256 of the other files: `documents.jsonl`, and
-`vectors.npy` or `weights.npz` with `terms.json`. A search compares a query with all documents:
-nothing is approximated.
+`vectors.npy` or `weights.npz` with `terms.json`. A search compares a query with all documents,
+unless there is a `vectors.faiss` beside the vectors; see `lushan.retrieval.approximate`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from scipy import sparse
 
 from lushan.common import parsing
 from lushan.errors import UserError
+from lushan.retrieval import approximate
 from lushan.run import files, inside
 from lushan.text import bm25
 
@@ -49,6 +50,8 @@ class Settings(TypedDict):
     model: str
     options: Options
     count: int
+    kind: str
+    recall: float | None
     files: dict[str, str]
     sha256: str
 
@@ -90,6 +93,11 @@ class Index:
         """Return what distinguishes it from others, for tables."""
         return self.settings["model"]
 
+    @property
+    def is_exact(self) -> bool:
+        """Return whether a query is compared with all documents."""
+        return self.settings["kind"] == approximate.EXACT
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -117,6 +125,7 @@ def build(
     *,
     model: str,
     options: Mapping[str, Any],
+    kind: str = approximate.EXACT,
     notes: list[str],
 ) -> None:
     """Write an index of documents.
@@ -127,11 +136,13 @@ def build(
         output: A folder that does not exist, or holds an index and no more, which is replaced.
         model: `bm25`, or a model; see `embedder_of`.
         options: Of `embedder_of`.
+        kind: How vectors are searched: one of `approximate.KINDS`.
         notes: Takes what the reader must know.
 
     Raises:
         UserError: The folder holds something else, or the model cannot be used.
     """
+    approximate.require(kind, model)
     if (output.exists() or output.is_symlink()) and not _is_index(output):
         raise UserError(
             "this is there already, and not an index alone",
@@ -141,7 +152,7 @@ def build(
         )
     rows = zip(ids, texts, strict=True)
     lines = "".join(files.json_line({"id": name, "text": text}) for name, text in rows)
-    made = {DOCUMENTS: lines.encode()}
+    made, recall = {DOCUMENTS: lines.encode()}, None
     if model == BM25:
         if named := [name for name, value in options.items() if value is not None]:
             raise UserError("bm25 has none", key=f"--{named[0].replace('_', '-')}")
@@ -153,9 +164,19 @@ def build(
         from lushan.retrieval.embedder import embedder_of
 
         buffer = io.BytesIO()
-        np.save(buffer, embedder_of(model, **options).encode(texts, "passage", notes))
+        vectors = embedder_of(model, **options).encode(texts, "passage", notes)
+        np.save(buffer, vectors)
         made[VECTORS] = buffer.getvalue()
-    _write(output, made, {"model": _place(model), "options": dict(options), "count": len(texts)})
+        if kind != approximate.EXACT:
+            made[approximate.FILE] = approximate.build(vectors, kind).tobytes()
+            recall = approximate.recall(
+                approximate.read(made[approximate.FILE], vectors.shape), vectors
+            )
+            notes.append(
+                f"{kind}: {100 * recall:.1f} % of the exact ten nearest of documents are found"
+            )
+    facts = {"model": _place(model), "options": dict(options), "count": len(texts)}
+    _write(output, made, {**facts, "kind": kind, "recall": recall})
 
 
 def _is_index(folder: Path) -> bool:
@@ -182,7 +203,7 @@ def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) ->
         for name, content in made.items():
             files.atomic_write(new / name, content)
         sums = {name: files.sha256_file(new / name) for name in made}
-        files.write_json(new / FILE, files.proved({"format": 2, **facts, "files": sums}))
+        files.write_json(new / FILE, files.proved({"format": 3, **facts, "files": sums}))
         if output.exists():
             shutil.rmtree(output)
         new.rename(output)
@@ -214,6 +235,9 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
         if dict(settings) != files.proved(settings):
             raise UserError("this is not what was written", hint=_CHANGED)
     names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
+    if settings["kind"] != approximate.EXACT:
+        approximate.require(settings["kind"], settings["model"])
+        names = (*names, approximate.FILE)
     if settings["files"].keys() != {DOCUMENTS, *names}:
         raise UserError("an index has other files", file=folder / FILE, hint=_CHANGED)
     for name, expected in settings["files"].items():
@@ -250,7 +274,7 @@ def _words(folder: Path, count: int) -> bm25.BM25:
 
 def _dense(
     folder: Path, texts: Sequence[str], settings: Settings, notes: list[str], model: str | None
-) -> Dense:
+) -> Scorer:
     from lushan.retrieval.embedder import embedder_of
 
     with files.intact(folder / VECTORS) as path:
@@ -267,4 +291,8 @@ def _dense(
             file=folder,
             hint=_CHANGED,
         )
-    return Dense(vectors, embedder, notes)
+    if settings["kind"] == approximate.EXACT:
+        return Dense(vectors, embedder, notes)
+    with files.intact(folder / approximate.FILE) as path:
+        found = approximate.read(path.read_bytes(), vectors.shape)
+    return approximate.Approximate(found, embedder, notes)

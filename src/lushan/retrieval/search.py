@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
+from lushan.retrieval.approximate import Approximate
 from lushan.retrieval.index import DOCUMENTS, Index
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
+    from lushan.retrieval.reranking import Reranking
 
 Fusion = Literal["rrf", "zscore"]
 _AT_ONCE = 256
@@ -39,7 +41,12 @@ class Hit:
 
 
 def search(
-    indexes: Sequence[Index], queries: Sequence[str], *, top_k: int, fusion: Fusion
+    indexes: Sequence[Index],
+    queries: Sequence[str],
+    *,
+    top_k: int,
+    fusion: Fusion,
+    rerank: Reranking | None = None,
 ) -> list[list[Hit]]:
     """Return the best documents of each query, best first.
 
@@ -48,16 +55,38 @@ def search(
         queries: Texts.
         top_k: Documents of each.
         fusion: How scores of several indexes are joined.
+        rerank: Orders the best ones once more; the scores are then its own.
     """
     first = indexes[0]
+    count = top_k if rerank is None else rerank.candidates
     found = []
     for start in range(0, len(queries), _AT_ONCE):
         part = queries[start : start + _AT_ONCE]
-        scores = fused([index.scorer.scores(part) for index in indexes], fusion)
-        for row in scores:
-            best = np.lexsort((np.arange(len(row)), -row))[:top_k]
-            found.append([Hit(first.ids[i], float(row[i]), first.texts[i]) for i in best])
+        several = _first(indexes, part, count, fusion)
+        for query, (best, own) in zip(part, several, strict=True):
+            if rerank is not None:
+                best, own = rerank.order(query, first.texts, best)  # noqa: PLW2901
+            pairs = zip(best[:top_k], own[:top_k], strict=True)
+            found.append([Hit(first.ids[i], float(score), first.texts[i]) for i, score in pairs])
     return found
+
+
+def _first(
+    indexes: Sequence[Index], queries: Sequence[str], count: int, fusion: Fusion
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Yield the numbers and scores of each query's best documents."""
+    scorer = indexes[0].scorer
+    if isinstance(scorer, Approximate):
+        yield from scorer.best(queries, count)
+        return
+    for row in fused([index.scorer.scores(queries) for index in indexes], fusion):
+        best = _best(row)[:count]
+        yield best, row[best]
+
+
+def _best(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the numbers of all documents, the best first."""
+    return np.lexsort((np.arange(len(scores)), -scores))
 
 
 def fused(scores: Sequence[NDArray[Any]], how: Fusion) -> NDArray[Any]:
@@ -85,14 +114,16 @@ def evaluate(
     relevant: Sequence[str],
     *,
     fusion: Fusion,
+    rerank: Reranking | None = None,
 ) -> dict[str, Measured]:
-    """Return the metrics of each index by its name, and of `fused` where there are several.
+    """Return the metrics of each index by its name, of `fused` where there are several, and so on.
 
     Args:
         indexes: Of the same documents.
         queries: Texts.
         relevant: The right document of each: its text, or its id.
         fusion: See `fused`.
+        rerank: Orders the best of the last one once more.
 
     Raises:
         UserError: One is not in the index.
@@ -102,14 +133,30 @@ def evaluate(
 
     right = _right(indexes[0], queries, relevant)
     names = [index.name for index in indexes] + ["fused"] * (len(indexes) > 1)
+    names += [] if rerank is None else [rerank.name]
     ranks: dict[str, list[list[int]]] = {name: [] for name in names}
     for start in range(0, len(queries), _AT_ONCE):
         part = queries[start : start + _AT_ONCE]
         scores = [index.scorer.scores(part) for index in indexes]
         joined = [fused(scores, fusion)] if len(indexes) > 1 else []
-        for name, found in zip(names, [*scores, *joined], strict=True):
+        rows = [*scores, *joined]
+        if rerank is not None:
+            rows.append(_reranked(rows[-1], part, indexes[0].texts, rerank))
+        for name, found in zip(names, rows, strict=True):
             ranks[name] += ranking(found, right[start : start + _AT_ONCE])
     return {name: measured(metrics(), own, own, full=True) for name, own in ranks.items()}
+
+
+def _reranked(
+    scores: NDArray[Any], queries: Sequence[str], texts: Sequence[str], rerank: Reranking
+) -> NDArray[Any]:
+    """Return scores that say the order: less each place, (queries, documents)."""
+    found = np.zeros(scores.shape)
+    for row, query in enumerate(queries):
+        order = _best(scores[row])
+        order[: rerank.candidates], _ = rerank.order(query, texts, order[: rerank.candidates])
+        found[row, order] = -np.arange(len(order))
+    return found
 
 
 def mined(
@@ -119,6 +166,7 @@ def mined(
     *,
     count: int,
     fusion: Fusion,
+    rerank: Reranking | None = None,
 ) -> list[dict[str, Any]]:
     """Return rows with hard negatives: the best documents of a query that are no right ones.
 
@@ -128,20 +176,24 @@ def mined(
         relevant: See `evaluate`.
         count: Negatives of each.
         fusion: See `fused`.
+        rerank: Orders the best ones once more, and gives each row `scores`.
 
     Returns:
-        `query`, `positive` and `negatives`, as task=embedding reads them.
+        `query`, `positive` and `negatives`, as task=embedding reads them; `scores` of the positive
+        and each negative, where there is a teacher.
     """
     first, right = indexes[0], _right(indexes[0], queries, relevant)
     own = dict(zip(first.ids, first.texts, strict=True))
     most = max(map(len, right), default=0)
-    found = search(indexes, queries, top_k=count + most, fusion=fusion)
+    found = search(indexes, queries, top_k=count + most, fusion=fusion, rerank=rerank)
     rows = []
     for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
         never = {first.ids[number] for number in numbers}
-        others = [hit.text for hit in hits if hit.id not in never]
+        others = [hit.text for hit in hits if hit.id not in never][:count]
         positive = own.get(wanted, wanted)
-        rows.append({"query": query, "positive": positive, "negatives": others[:count]})
+        rows.append({"query": query, "positive": positive, "negatives": others})
+        if rerank is not None:
+            rows[-1]["scores"] = rerank.scores(query, [positive, *others]).tolist()
     return rows
 
 
@@ -166,9 +218,16 @@ def require_same_documents(indexes: Sequence[Index]) -> None:
     """Refuse indexes whose scores cannot be joined.
 
     Raises:
-        UserError: They hold different documents.
+        UserError: They hold different documents, or not all documents have scores.
     """
     first = indexes[0]
+    for index in indexes if len(indexes) > 1 else ():
+        if not index.is_exact:
+            raise UserError(
+                "scores of all documents are joined, and this index gives those of a few",
+                file=index.folder,
+                hint="Build it with --index exact.",
+            )
     for other in indexes[1:]:
         if other.settings["files"][DOCUMENTS] != first.settings["files"][DOCUMENTS]:
             raise UserError(

@@ -16,10 +16,10 @@ from typing import Any, TypedDict
 
 import psutil
 
-import lushan
 from lushan.run import checksums
 from lushan.run.files import atomic_write, read_json, write_json
 from lushan.run.redaction import redact, redact_arguments, secret_values
+from lushan.version import PACKAGE, VERSION
 
 DIFF_LIMIT = 10 * 2**20
 """Bytes of a diff that are kept; a cut is noted in the manifest."""
@@ -86,21 +86,20 @@ def write_manifest(
     command = sys.argv if command is None else command
     known = secret_values(config, command)
     git, diff = describe_git(Path.cwd())
-    own = Path(lushan.__file__).parent
     # An installed package may lie in an environment inside the user's own repository.
-    tracked = _git(own, "ls-files", "--error-unmatch", "__init__.py") is not None
+    tracked = _git(PACKAGE, "ls-files", "--error-unmatch", "__init__.py") is not None
     code, code_diff = None, ""
-    if tracked and git is not None and git["root"] == _root(own):
+    if tracked and git is not None and git["root"] == _root(PACKAGE):
         code = git
     elif tracked:
-        code, code_diff = describe_git(own)
+        code, code_diff = describe_git(PACKAGE)
     manifest: dict[str, Any] = {
         "started": started,
         "ended": None,
         "command": redact_arguments(command),
         "cwd": str(Path.cwd()),
         "python": sys.version.split()[0],
-        "lushan": {"version": lushan.__version__, "path": str(own), "git": code},
+        "lushan": {"version": VERSION, "path": str(PACKAGE), "git": code},
         "git": git,
         "fingerprints": dict(fingerprints),
         "machine": describe_machine(),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from lushan.common.parsing import require_shape
-from lushan.common.units import Measure, measure_of
+from lushan.common.units import Measure, head, interval, measure_of, number
 from lushan.errors import UserError, did_you_mean
 from lushan.run.files import read_json, write_json
 from lushan.run.redaction import redact_config
@@ -142,6 +143,20 @@ class RunResult:
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)
+
+    def _repr_html_(self) -> str:
+        """Return its metrics with their intervals as a table, for notebooks."""
+        lines = []
+        for row in summary(self):
+            cells = (
+                head(row.metric, row.measure),
+                number(row.value, row.measure),
+                interval(row.low, row.high, row.measure),
+            )
+            kind = "th" if row.is_main else "td"
+            lines.append("".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells))
+        rows = "".join(f"<tr>{line}</tr>" for line in ["<th>metric<th>value<th>95 %", *lines])
+        return f"<table>{rows}</table><p>{html.escape(str(self.folder))}</p>"
 
 
 def _measures(content: Mapping[str, Any]) -> dict[str, Measure]:

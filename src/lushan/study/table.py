@@ -49,14 +49,27 @@ def table(
             different data.
     """
     require_format(format)
-    if not rows:
-        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
     if test is not None and baseline is None:
         raise UserError(
             "a test of differences to what?", key="--test", value=test, hint="--baseline VALUE"
         )
-    grid = arrange(*collect.members(folders, where), rows, columns, over, metrics)
+    grid = grid_of(folders, rows=rows, columns=columns, over=over, metrics=metrics, where=where)
     return written(grid if baseline is None else compared(grid, baseline, test), format)
+
+
+def grid_of(
+    folders: Sequence[str | Path],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str] = (),
+    over: Sequence[str] = ("seed",),
+    metrics: Sequence[str] = (),
+    where: Sequence[Condition] = (),
+) -> Grid:
+    """Read the runs of a table into its cells; see `table`."""
+    if not rows:
+        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
+    return arrange(*collect.members(folders, where), rows, columns, over, metrics)
 
 
 def compared(

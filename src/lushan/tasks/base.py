@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 
 from lushan.common.wording import plural
@@ -26,8 +27,11 @@ from lushan.tasks.metrics import TaskMetrics
 from lushan.vision.reader import Seen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedModel
 
+    from lushan.data.encode.encoding import Encoded
     from lushan.data.processing import Processor
 
 
@@ -69,6 +73,15 @@ class Task(TaskMetrics):
 
     schema: pa.Schema
     """Columns of an encoded feature; always with `length`, `targets` and `example`."""
+
+    @property
+    def displays(self) -> Mapping[str, str]:
+        """Return how a page shows entries of `present`, by their names; others as JSON.
+
+        `spans` (of the entry `text`, each with `start`, `end` and `label`), `shares` (a share of 1
+        for each class), `text` or `number`.
+        """
+        return {}
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
@@ -186,6 +199,22 @@ class Task(TaskMetrics):
         del seed, training
         return rows
 
+    def remember(
+        self, model: nn.Module, encoded: Mapping[str, Encoded], folder: Path, device: torch.device
+    ) -> list[str]:
+        """Compute once what a frozen part of the model makes of examples; return notes on it.
+
+        Called once, before training, with the weights that it begins with.
+
+        Args:
+            model: From `build`.
+            encoded: Features of all splits.
+            folder: For files that all runs share.
+            device: Where it is computed.
+        """
+        del model, encoded, folder, device
+        return []
+
     counts_targets: bool = False
     """Whether `collate` gives in `targets` how many terms a batch's loss has."""
 
@@ -254,6 +283,22 @@ class Task(TaskMetrics):
         """
         del rows
         return None
+
+    def choose_among(self, labels: Sequence[str]) -> None:
+        """Predict one of some labels from now on, which are texts that training has not known.
+
+        Args:
+            labels: Two or more, each another one.
+
+        Raises:
+            UserError: The task cannot.
+        """
+        raise UserError(
+            "this run predicts what it was trained to, and no labels of your choice",
+            key="--label",
+            value=labels[0],
+            hint="A run of task=contrastive does.",
+        )
 
     def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
         """Return what a model reads besides the tokens of `prompts`; None where that is all."""

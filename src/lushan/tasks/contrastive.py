@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +23,14 @@ from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
 from lushan.models.backbone import Backbone
+from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import WholeModel
-from lushan.models.towers import Towers, paired_losses
-from lushan.tasks import pictures
+from lushan.models.towers import Towers, paired_losses, sigmoid_losses
+from lushan.tasks import pictures, towers_export
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.nearest_pairs import NearestPairs
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.vision import images
 from lushan.vision.augment import Augment
@@ -38,19 +40,27 @@ if TYPE_CHECKING:
 
 PAIRED: Fields = {"text": Text(), "image": Image()}
 KEYS = ("text", "image")
+INPUTS = ("input_ids", "attention_mask")
 AT_ONCE = 1024
 """Rows whose scores are held together."""
+BIAS = -10.0
+"""The bias of SigLIP's loss at first: nearly all pairs are negatives."""
 
 
 @configurable
 class Contrastive(Task):
     """Learn vectors of texts and images, so that those of a pair are close.
 
-    A pair's loss is the cross-entropy of its text among all texts of the global batch, and of its
-    image among all images, whatever the devices and micro-batches. What has the same text or the
-    same image is no negative. Metrics rank all different texts and images of a split.
+    A pair is compared with all others of the global batch, whatever the devices and micro-batches.
+    What has the same text or the same image is no negative. Metrics rank all different texts and
+    images of a split.
 
     Args:
+        loss: `clip`: the cross-entropy of a pair's text among all texts, and of its image among all
+            images; `siglip`: whether its text goes with each image.
+        baseline: Evaluate ranks without learning, too, `text_recall_1_nearest` and others: an
+            image is asked by the text of the training image whose pixels are nearest, and a text
+            by the image of the training text that BM25 finds; null does not.
         augment: How images are changed in training, anew in each epoch; null changes nothing.
         metrics: More metrics, by name: of one's own, which take an example's row with its ranks.
         monitor: The metric that chooses the best checkpoint.
@@ -74,11 +84,15 @@ class Contrastive(Task):
     def __init__(
         self,
         *,
+        loss: Literal["clip", "siglip"] = "clip",
+        baseline: Literal["nearest"] | None = None,
         augment: Augment | None = None,
         metrics: dict[str, Any] | None = None,
         monitor: str = "text_recall_1",
     ) -> None:
-        self.augment = augment
+        self.kind, self.baseline, self.augment = loss, baseline, augment
+        self.nearest = NearestPairs()
+        self.choices: list[str] = []
         self.added = metrics or {}
         self.main_metric = monitor
         self.labels: list[str] = []
@@ -87,10 +101,9 @@ class Contrastive(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        del node
         from lushan.metrics.families import pairs
 
-        return pairs.metrics()
+        return pairs.metrics(baseline=node.get("baseline"))
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
@@ -108,13 +121,18 @@ class Contrastive(Task):
         self.processor = require_image_processor(processor)
 
     def prepare(self, corpus: Corpus) -> None:
-        del corpus  # there are no labels to learn
+        if self.baseline:
+            self.nearest = NearestPairs.of(corpus.splits["train"])
 
     def state(self) -> dict[str, Any]:
-        return {}
+        return {"nearest": self.nearest.state()} if self.baseline else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        del state
+        self.nearest = NearestPairs.restored(state.get("nearest", {}))
+
+    def choose_among(self, labels: Sequence[str]) -> None:
+        """Predict the label whose vector is nearest to an image's (zero-shot), of images alone."""
+        self.choices, self.fields = list(labels), {"image": Image()}
 
     def options(self) -> dict[str, Any]:
         return {"task": "contrastive"}
@@ -124,7 +142,7 @@ class Contrastive(Task):
         return {"bos_token_id": begin, "eos_token_id": end}
 
     def wrap(self, model: Any) -> Backbone:
-        return Towers(model)
+        return Towers(model, BIAS if self.kind == "siglip" else None)
 
     def build(self, encoder: Backbone) -> nn.Module:
         return WholeModel(encoder)
@@ -135,6 +153,8 @@ class Contrastive(Task):
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
         del processor
+        if self.choices:  # its text is not asked for
+            rows = {**rows, "text": [""] * len(rows["image"])}
         if missing := [name for name in KEYS if name not in rows]:
             raise UserError(
                 f"a row has a text and an image, and here is no {missing[0]}",
@@ -176,7 +196,10 @@ class Contrastive(Task):
 
     def vectors(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         encoder: Any = model.encoder
+        count = len(batch["input_ids"])
+        bias = {} if encoder.bias is None else {"bias": encoder.bias.expand(count)}
         return {
+            **bias,
             "text": encoder.of_texts(batch["input_ids"], batch["attention_mask"]),
             "image": encoder.of_images(batch["pixel_values"]),
             **{f"{name}_key": batch[f"{name}_key"] for name in KEYS},
@@ -185,12 +208,17 @@ class Contrastive(Task):
     def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
         same = [vectors[f"{name}_key"] == vectors[f"{name}_key"][:, None] for name in KEYS]
         hidden = (same[0] | same[1]).fill_diagonal_(False)
-        return paired_losses(vectors["text"], vectors["image"], hidden)
+        one, other = vectors["text"], vectors["image"]
+        if self.kind == "siglip":
+            return sigmoid_losses(one, other, hidden, vectors["bias"])
+        return paired_losses(one, other, hidden)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self.joint_losses(self.vectors(model, batch)).sum()
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        if self.choices:
+            return self._chosen(model, batch)
         found = self.vectors(model, batch)
         columns = {name: value.cpu().numpy() for name, value in found.items()}
         records = [
@@ -200,13 +228,42 @@ class Contrastive(Task):
         # Among the batch alone: `evaluate` gives the loss among all of the split.
         return self.joint_losses(found).sum(), records
 
+    def _chosen(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        """Return the probability of each choice, by the products of its vector and the image's."""
+        encoder: Any = model.encoder
+        begin, end = borders(self.tokenizer)
+        ids = [[begin, *each.tolist(), end] for each in tokens_of(self.tokenizer, self.choices)]
+        if too_long := [len(each) for each in ids if len(each) > encoder.max_length]:
+            raise UserError(
+                f"a label of {max(too_long)} tokens is longer than the model's "
+                f"{encoder.max_length}",
+                key="--label",
+            )
+        padded = pad_inputs([{"input_ids": each, "example": 0} for each in ids], self.pad_id)
+        asked = [padded[name].to(batch["pixel_values"].device) for name in INPUTS]
+        scores = encoder.of_images(batch["pixel_values"]) @ encoder.of_texts(*asked).T
+        records = [
+            {"example": example, "scores": row}
+            for example, row in zip(
+                batch["example"].tolist(), scores.softmax(-1).tolist(), strict=True
+            )
+        ]
+        return scores.sum() * 0, records
+
     # Evaluation
 
     def join(self, table: pa.Table, records: Records) -> Records:
         rows = sorted(records, key=lambda record: record["example"])
-        ids, texts = table.column("id").to_pylist(), table.column("text").to_pylist()
+        ids = table.column("id").to_pylist()
+        texts = [] if self.choices else table.column("text").to_pylist()
         if not rows:
             return []
+        if self.choices:
+            return [
+                {"id": i, "predicted": self.choices[int(np.argmax(row["scores"]))]}
+                | {"probabilities": dict(zip(self.choices, row["scores"], strict=True))}
+                for row, i in zip(rows, ids, strict=True)
+            ]
         sides = {name: np.stack([row[name] for row in rows]) for name in KEYS}
         keys = {name: [int(row[f"{name}_key"]) for row in rows] for name in KEYS}
         found: Records = [
@@ -214,30 +271,43 @@ class Contrastive(Task):
             for row, i in enumerate(ids)
         ]
         for name, other in (KEYS, KEYS[::-1]):
-            firsts = list(dict.fromkeys(keys[name]))
-            place = {key: number for number, key in enumerate(firsts)}
-            row_of = {key: row for row, key in reversed(list(enumerate(keys[name])))}
-            candidates = sides[name][[row_of[key] for key in firsts]]
-            right = _right(keys[other], [place[key] for key in keys[name]])
+            firsts, right = _candidates(keys[name], keys[other])
             for start in range(0, len(rows), AT_ONCE):
-                scores = sides[other][start : start + AT_ONCE] @ candidates.T
+                scores = sides[other][start : start + AT_ONCE] @ sides[name][firsts].T
                 own = ranking(scores, right[start : start + AT_ONCE])
                 for row, ranks in enumerate(own, start):
                     found[row] |= {f"{name}_ranks": ranks, f"{name}_candidates": len(firsts)}
                     if name == "text":
-                        best = row_of[firsts[int(scores[row - start].argmax())]]
+                        best = firsts[int(scores[row - start].argmax())]
                         found[row]["predicted"] = texts[best]
         losses = self._losses(rows)
         return [{**record, "loss": loss} for record, loss in zip(found, losses, strict=True)]
 
     def _losses(self, rows: Records) -> list[float]:
         """Return the loss of each pair among all of a split."""
-        whole = {name: torch.from_numpy(np.stack([r[name] for r in rows])) for name in KEYS}
+        names = [name for name in (*KEYS, "bias") if name in rows[0]]
+        whole = {name: torch.from_numpy(np.stack([r[name] for r in rows])) for name in names}
         keys = {f"{n}_key": torch.tensor([int(r[f"{n}_key"]) for r in rows]) for n in KEYS}
         return self.joint_losses({**whole, **keys}).double().tolist()
 
+    def _by_nearest(self, table: pa.Table, records: Records) -> Records:
+        """Return the ranks that the baseline gives each row."""
+        rows = sorted(records, key=lambda record: record["example"])
+        keys = {name: [int(row[f"{name}_key"]) for row in rows] for name in KEYS}
+        found: Records = [{} for _ in rows]
+        for name, other in (KEYS, KEYS[::-1]):
+            firsts, right = _candidates(keys[name], keys[other])
+            asked = {"text": self.nearest.of_images, "image": self.nearest.of_texts}[name]
+            scores = asked(
+                table.column(other).to_pylist(), table.column(name).take(firsts).to_pylist()
+            )
+            for row, ranks in zip(found, ranking(scores, right), strict=True):
+                row[f"{name}_ranks"] = ranks
+        return found
+
     def present(self, table: pa.Table, joined: Records) -> Records:
-        names = ("id", "predicted", "text_vector", "image_vector")
+        more = ("probabilities",) if self.choices else ("text_vector", "image_vector")
+        names = ("id", "predicted", *more)
         shown = [{name: row[name] for name in names} for row in joined]
         return self.with_inputs(table, shown)
 
@@ -252,6 +322,11 @@ class Contrastive(Task):
         result.add(found)
         result.metrics["loss"] = float(np.mean([row["loss"] for row in joined]))
         result.measures["loss"] = LOSS
+        if full and self.baseline:
+            ranked = self._by_nearest(table, records)
+            names = pairs.recalls()
+            other = self.measured(names, ranked, ranked, full=True)
+            result.add(other.renamed({name: f"{name}_nearest" for name in names}))
         if full:
             kept = [
                 {
@@ -263,6 +338,9 @@ class Contrastive(Task):
             ]
             result.records = self.with_inputs(table, kept, result.add_file)
         return result
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        return towers_export.spec(trained)
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -280,9 +358,20 @@ def _units(sides: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _right(askers: Sequence[int], places: Sequence[int]) -> list[list[int]]:
-    """Return the candidates that are right for each row: those of all rows with its asker."""
+def _candidates(keys: Sequence[int], askers: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+    """Return the row of each different candidate, and for each row which of them are right.
+
+    Right are those of all rows with its asker.
+
+    Args:
+        keys: Of what is found, of each row.
+        askers: Of what is asked by.
+    """
+    firsts: dict[int, int] = {}
+    for row, key in enumerate(keys):
+        firsts.setdefault(key, row)
+    place = {key: number for number, key in enumerate(firsts)}
     known: dict[int, set[int]] = {}
-    for asker, place in zip(askers, places, strict=True):
-        known.setdefault(asker, set()).add(place)
-    return [sorted(known[asker]) for asker in askers]
+    for asker, key in zip(askers, keys, strict=True):
+        known.setdefault(asker, set()).add(place[key])
+    return list(firsts.values()), [sorted(known[asker]) for asker in askers]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,25 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import LOSS, SHARE, difference, p_text
-from lushan.configurable import configurable
+from lushan.common.units import LOSS
+from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Number, Text
-from lushan.data.passages import SEARCHED, key_of, passages_of
+from lushan.data.passages import SEARCHED, key_of, passages_of, require_scores
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
-from lushan.metrics.scores.ratios import ratio
-from lushan.metrics.statistics import Statistics
-from lushan.metrics.stats.significance import randomisation
 from lushan.models import dropout
+from lushan.models import embedding as losses
 from lushan.models.backbone import Backbone
-from lushan.models.embedding import EmbeddingModel, contrastive_losses
+from lushan.models.embedding import EmbeddingModel, candidates_of, losses_of
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.tasks import rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad
+from lushan.tasks.batches import Batch, Features, Limits, pad_ids, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.exporting import of_vectors
 from lushan.text import bm25
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
 
-COMPARED = ("recall_1", "ndcg_10")
-"""Metrics that are computed of BM25, too."""
-
 
 @configurable
 class Embedding(Task):
@@ -51,9 +48,14 @@ class Embedding(Task):
 
     A query's loss is the cross-entropy of its passage among all passages of the global batch and
     all hard negatives, whatever the devices and micro-batches. Passages that are a right one of the
-    query, in another row, are no negatives. Metrics rank all different passages of a split.
+    query, in another row, are no negatives. Metrics rank all different passages of a split; the
+    loss of an evaluation is this cross-entropy among all of them, whatever `loss` is.
 
     Args:
+        loss: `contrastive`, as above; `hinge`: wrong passages of the batch are kept `margin` away;
+            `margin_mse` or `kl`: the margins or the distribution of a teacher's `scores` of a row's
+            passages are learned.
+        margin: Of `hinge`, between cosines.
         pooling: How hidden states become a vector: their mean, or that of the first token.
         query_prefix: Written before each query, such as `query: ` for E5.
         passage_prefix: Written before each passage.
@@ -72,6 +74,7 @@ class Embedding(Task):
             ("passages", pa.list_(pa.int32())),
             ("sizes", pa.list_(pa.int32())),
             ("keys", pa.list_(pa.int64())),
+            ("scores", pa.list_(pa.float32())),
             ("length", pa.int32()),
             ("targets", pa.int32()),
             ("example", pa.int64()),
@@ -82,6 +85,8 @@ class Embedding(Task):
     def __init__(
         self,
         *,
+        loss: Literal["contrastive", "hinge", "margin_mse", "kl"] = "contrastive",
+        margin: Annotated[float, Within(least=0)] = 0.2,
         pooling: Literal["mean", "cls"] = "mean",
         query_prefix: str = "",
         passage_prefix: str = "",
@@ -94,6 +99,15 @@ class Embedding(Task):
         if not temperature > 0:
             raise UserError("must be above 0", key="task.temperature", value=temperature)
         self.added = metrics or {}
+        self.teaches = loss in ("margin_mse", "kl")
+        among = functools.partial(losses.contrastive, temperature=temperature)
+        self.among: losses.Loss = among
+        self.learned: losses.Loss = {
+            "contrastive": among,
+            "hinge": functools.partial(losses.hinge, margin=margin),
+            "margin_mse": functools.partial(losses.margin_mse, temperature=temperature),
+            "kl": functools.partial(losses.divergence, temperature=temperature),
+        }[loss]
         self.pooling, self.temperature, self.dims = pooling, temperature, dims or []
         self.prefixes = {"query": query_prefix, "passage": passage_prefix}
         self.baseline, self.main_metric = baseline, monitor
@@ -101,15 +115,11 @@ class Embedding(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        from lushan.metrics.families import retrieval
-
-        found = retrieval.metrics()
-        if node.get("baseline", "bm25"):
-            found |= {f"{name}_bm25": found[name] for name in COMPARED}
-        return found
+        return rankings.metrics(baseline=node.get("baseline", "bm25"))
 
     def prepare(self, corpus: Corpus) -> None:
-        del corpus
+        if self.teaches:
+            require_scores(corpus.splits["train"], key="task.loss")
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -138,6 +148,7 @@ class Embedding(Task):
         queries = rows["query"]
         positives = rows.get("positive") or [None] * len(queries)
         others = rows.get("negatives") or [[]] * len(queries)
+        taught = rows.get("scores") or [[]] * len(queries)
         passages = [
             [*([] if positive is None else [positive]), *(several or [])]
             for positive, several in zip(positives, others, strict=True)
@@ -155,6 +166,7 @@ class Embedding(Task):
             features["passages"].append([i for ids in found[start:end] for i in ids])
             features["sizes"].append(sizes)
             features["keys"].append([key_of(text) for text in (query, *several)])
+            features["scores"].append(taught[row])
             features["length"].append(len(asked[row]) + sum(sizes))
             features["targets"].append(1)
             features["example"].append(first + row)
@@ -171,14 +183,17 @@ class Embedding(Task):
         order = [(row, 0) for row, several in enumerate(parts) if several]
         order += [(row, i) for row, several in enumerate(parts) for i in range(1, len(several))]
         keys = [int(rows[row]["keys"][i + 1]) for row, i in order]
-        return {
-            **_padded([row["input_ids"] for row in rows], self.pad_id, ""),
-            **_padded([parts[row][i] for row, i in order], self.pad_id, "passage_"),
+        taught: Batch = {}
+        if self.teaches and all(len(row["scores"]) for row in rows):
+            scores = [float(rows[row]["scores"][i]) for row, i in order]
+            taught["teacher"] = torch.tensor(scores)
+        return taught | {
+            **pad_inputs(rows, self.pad_id),
+            **pad_ids([parts[row][i] for row, i in order], self.pad_id, "passage_"),
             "query_key": torch.tensor([int(row["keys"][0]) for row in rows]),
             "passage_key": torch.tensor(keys, dtype=torch.long),
             "owner": torch.tensor([row for row, _ in order], dtype=torch.long),
             "part": torch.tensor([i for _, i in order], dtype=torch.long),
-            "example": torch.tensor([int(row["example"]) for row in rows]),
         }
 
     # Model
@@ -204,7 +219,14 @@ class Embedding(Task):
 
     def _named(self, queries: Tensor, passages: Tensor, batch: Batch) -> dict[str, Tensor]:
         count, keys = len(queries), batch["passage_key"]
+        taught = {}
+        if "teacher" in batch:  # by example, for negatives of several batches are joined
+            owners = batch["example"][batch["owner"]]
+            for name, values in (("example", owners), ("teacher", batch["teacher"])):
+                taught[f"positive_{name}"] = values[:count]
+                taught[f"negative_{name}"] = values[count:]
         return {
+            **taught,
             "query": queries,
             "positive": passages[:count],
             "negative": passages[count:],
@@ -214,18 +236,7 @@ class Embedding(Task):
         }
 
     def joint_losses(self, vectors: dict[str, Tensor]) -> Tensor:
-        asked, own = vectors["query_key"], vectors["positive_key"]
-        keys = torch.cat([own, vectors["negative_key"]])
-        hidden = keys == own[:, None]  # (N, C): the same text
-        hidden[:, : len(own)] |= asked == asked[:, None]  # an answer to the same query
-        hidden.fill_diagonal_(False)
-        return contrastive_losses(
-            vectors["query"],
-            torch.cat([vectors["positive"], vectors["negative"]]),
-            hidden,
-            temperature=self.temperature,
-            dims=self.dims,
-        )
+        return losses_of(candidates_of(vectors), self.learned, self.dims)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self.joint_losses(self.vectors(model, batch)).sum()
@@ -243,7 +254,8 @@ class Embedding(Task):
         if not keys:
             return queries.new_zeros(()), records
         # Among the batch alone: `evaluate` gives the loss among all passages of the split.
-        return self.joint_losses(self._named(queries, passages, batch)).sum(), records
+        given = candidates_of(self._named(queries, passages, batch))
+        return losses_of(given, self.among, self.dims).sum(), records
 
     # Evaluation
 
@@ -305,8 +317,8 @@ class Embedding(Task):
                 documents, right = passages_of(table)
                 scores = bm25.fit(documents).scores(table.column("query").to_pylist())
                 found = self._measured(ranking(scores, right), full=True)
-                result.notes.append(_compared(result.statistics, found.statistics))
-                result.add(found.renamed({name: f"{name}_bm25" for name in COMPARED}))
+                result.notes.append(rankings.compared(result.statistics, found.statistics))
+                result.add(found.renamed({name: f"{name}_bm25" for name in rankings.COMPARED}))
             gold = table.column("positive").to_pylist()
             names = ("predicted", "rank", "score")
             result.records = [
@@ -354,13 +366,6 @@ class Embedding(Task):
         return demo_corpus({n: cls.fields[n] for n in columns}, columns)
 
 
-def _compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) -> str:
-    """Return the difference to BM25 in words, with a paired test over queries."""
-    test = randomisation(own["ndcg_10"].rows, other["ndcg_10"].rows, ratio)
-    shown = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
-    return f"ndcg_10 against BM25's: {shown} (randomisation over queries)"
-
-
 def _tokens(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], prefix: str, limits: Limits
 ) -> tuple[list[list[int]], list[int]]:
@@ -373,13 +378,6 @@ def _tokens(
         most = {"truncation": True, "max_length": limits.max_length}
         whole = tokenizer([prefix + text for text in texts], **most)["input_ids"]
     return whole, cut
-
-
-def _padded(rows: list[Any], pad_id: int, name: str) -> Batch:
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
-    ids = pad(rows, pad_id)
-    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-    return {f"{name}input_ids": ids, f"{name}attention_mask": mask}
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lushan.common.parsing import parse_json
 from lushan.data.processing import require_tokenizer
+from lushan.models.codec import BEGIN, CODE, Codec
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks.exporting import tokenizer_for
 from lushan.tasks.language import LanguageTask
@@ -244,3 +245,40 @@ def _target(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     return model(
         input_ids=given, attention_mask=torch.ones_like(given), decoder_input_ids=written
     ).logits[0]
+
+
+_WITH_IMAGES = """\
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForCausalLM.from_pretrained("DIR")
+# Codes of an image after <|image|>: `lushan generate RUN` draws images from them."""
+
+
+def with_images(task: LanguageTask, trained: TrainedModel, codec: Codec) -> ExportSpec:
+    """Describe a causal model of a vocabulary of texts and images.
+
+    Args:
+        task: The run's.
+        trained: Its model.
+        codec: Of its vocabulary.
+    """
+    whole = trained.whole
+    longest = whole.encoder.max_length or trained.max_length
+    trained.plain.generation_config.eos_token_id = borders(task.tokenizer)[1]
+    trained.plain.generation_config.pad_token_id = task.tokenizer.pad_token_id
+
+    def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"][:longest]
+        return model(input_ids=torch.tensor([ids])).logits[0]
+
+    codes = "".join(CODE.format(code) for code in range(min(4, codec.images.codes)))
+    examples = [*TEXTS, f"a circle{BEGIN}{codes}"]
+    return ExportSpec(
+        model=trained.plain,
+        processor=tokenizer_for(trained, longest),
+        auto_class="AutoModelForCausalLM",
+        usage=_WITH_IMAGES,
+        examples=examples,
+        ask=ask,
+        expected=[ask(whole.encoder.model, task.tokenizer, text) for text in examples],
+        notes=["It reads and writes images as tokens; the codec of these is lushan's."],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from lushan.common.units import Measure
 from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Image, Number, Text, Value
@@ -22,32 +23,26 @@ from lushan.models import image_codecs
 from lushan.models.backbone import Backbone
 from lushan.models.codec import Codec
 from lushan.models.decoding import Settings
-from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
+from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.image_codecs import ImageCodec, WithCodec
 from lushan.models.language import language_model
-from lushan.tasks import pictures
+from lushan.tasks import language_export, pictures
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
-from lushan.tasks.exporting import tokenizer_for
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import borders
 from lushan.vision import images as files
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
     from lushan.data.processing import Processor
     from lushan.metrics.metric import Metric
 
 SCENES: Fields = {"text": Text(optional=True), "image": Image(optional=True)}
 SUMS = ("loss", "tokens", "hits", "image_loss", "image_tokens", "text_loss", "text_tokens")
 WRITTEN = ("codes", "caption", "round_trip")
+ROUND_TRIP = "round_trip_match"
 MOST = 64
 """Tokens of a caption at most."""
-USAGE = """\
-tokenizer = AutoTokenizer.from_pretrained("DIR")
-model = AutoModelForCausalLM.from_pretrained("DIR")
-# Codes of an image after <|image|>: `lushan generate RUN` draws images from them."""
 
 
 @configurable
@@ -61,6 +56,8 @@ class MultimodalLM(LanguageTask):
         images: Makes the codec of images; see `lushan.models.image_codecs`.
         drop_prompt: Share of the texts that training drops, for guidance.
         guidance: How far drawing is led away from images without a text; 1 is not at all.
+        guidances: Others of which the final evaluation draws each text, too, with one training: the
+            metrics of what is drawn have names such as `round_trip_match_guidance_4`.
         temperature: Of drawing; 0 takes the likeliest code each time.
         top_k: Of drawing: only so many of the likeliest codes; 0 is all.
         generate: Whether the final evaluation draws each text, captions each image, and captions
@@ -92,6 +89,7 @@ class MultimodalLM(LanguageTask):
         images: image_codecs.Make,
         drop_prompt: Annotated[float, Within(least=0, below=1)] = 0.1,
         guidance: Annotated[float, Within(least=0)] = 2.0,
+        guidances: Sequence[float] = (),
         temperature: Annotated[float, Within(least=0)] = 1.0,
         top_k: Annotated[int, Within(least=0)] = 0,
         generate: bool = True,
@@ -101,6 +99,7 @@ class MultimodalLM(LanguageTask):
         super().__init__(metrics=metrics, monitor=monitor)
         self.make_images = images
         self.drop_prompt, self.guidance = drop_prompt, guidance
+        self.guidances = {_name(scale): float(scale) for scale in guidances}
         self.settings = Settings(max_new_tokens=MOST, temperature=temperature, top_k=top_k)
         self.generates = generate
         self.images: ImageCodec
@@ -119,6 +118,23 @@ class MultimodalLM(LanguageTask):
         return language.metrics() | drawn.metrics(generates=cls.generates_with(node))
 
     @classmethod
+    def measures(
+        cls, node: Mapping[str, Any], added: Mapping[str, Callable[..., Any]]
+    ) -> dict[str, Measure]:
+        found = super().measures(node, added)
+        known = [name for name in (ROUND_TRIP, *added) if name in found]
+        scales = map(_name, node.get("guidances") or ())
+        return found | {f"{name}_{scale}": found[name] for scale in scales for name in known}
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any]) -> None:
+        scales = cfg["task"].get("guidances") or ()
+        if any(scale < 0 for scale in scales) or len({*map(_name, scales)}) < len(scales):
+            raise UserError(
+                "must be 0 or more, each another one", key="task.guidances", value=scales
+            )
+
+    @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> dict[str, Any]:
         del node, classes
         return {}
@@ -132,6 +148,7 @@ class MultimodalLM(LanguageTask):
             "text": Entry(Text(optional=True), "input"),
             "image": Entry(Image(optional=True), "gold"),
             "predicted": Entry(Image(optional=True), "predicted"),
+            **{scale: Entry(Image(optional=True), "detail") for scale in self.guidances},
             "caption": Entry(Text(optional=True), "detail"),
             "round_trip": Entry(Text(optional=True), "detail"),
             "codes": Entry(Value(optional=True), "detail"),
@@ -252,9 +269,13 @@ class MultimodalLM(LanguageTask):
         if drawn:
             prompts = [[*ids[row][: skips[row]], self.codec.begin] for row in drawn]
             numbers = [int(batch["example"][row]) for row in drawn]
-            made = coding.draw(network, self.codec, prompts, self.settings, self.guidance, numbers)
-            for row, codes, text in zip(drawn, made, self._captions(network, made), strict=True):
-                found[row] |= {"codes": codes, "round_trip": text}
+            scales = {"": self.guidance, **self.guidances}
+            for name, scale in scales.items():
+                made = coding.draw(network, self.codec, prompts, self.settings, scale, numbers)
+                texts = self._captions(network, made)
+                for row, codes, text in zip(drawn, made, texts, strict=True):
+                    written = {"codes": codes, "round_trip": text}
+                    found[row] |= {name: written} if name else written
         shown = [row for row in range(len(found)) if row not in set(drawn)]
         if shown:
             given = [self.codec.codes(ids[row][: skips[row]]) for row in shown]
@@ -280,7 +301,8 @@ class MultimodalLM(LanguageTask):
         for record in records:
             row = found[record["example"]]
             row |= {name: row[name] + record[name] for name in SUMS}
-            row |= {name: record[name] for name in WRITTEN if name in record}
+            written = (*WRITTEN, *self.guidances)
+            row |= {name: record[name] for name in written if name in record}
         return found
 
     def present(self, table: pa.Table, joined: Records) -> Records:
@@ -301,38 +323,35 @@ class MultimodalLM(LanguageTask):
         result = Evaluation({})
         forms = dict if generated else None
         result.add(self.measured(metrics, rows, rows, full=full, records=rows, forms=forms))
+        if full and generated:
+            for name in self.guidances:
+                self._drawn_otherwise(rows, name, result)
         if full:
-            kept = self.with_inputs(table, rows, result.add_file)
+            places = {"predicted": "png", **{name: f"png_{name}" for name in self.guidances}}
+            hidden = {*places, *places.values()}
             result.records = [
-                {**{k: v for k, v in row.items() if k != "png"}, "predicted": _kept(row, result)}
-                for row in kept
+                {k: v for k, v in row.items() if k not in hidden}
+                | {name: _kept(row, key, result) for name, key in places.items()}
+                for row in self.with_inputs(table, rows, result.add_file)
             ]
         return result
+
+    def _drawn_otherwise(self, rows: Records, name: str, result: Evaluation) -> None:
+        """Add the metrics of what was drawn with another guidance, and give rows its images."""
+        from lushan.metrics.families import drawn
+
+        pngs = self.images.decode([row[name]["codes"] for row in rows])
+        others = [{**row, **row[name], "png": png} for row, png in zip(rows, pngs, strict=True)]
+        own = {ROUND_TRIP: drawn.Match("round_trip")}
+        found = self.measured(own, others, others, full=True, records=others, forms=dict)
+        result.add(found.renamed({metric: f"{metric}_{name}" for metric in (*own, *self.added)}))
+        for row, png in zip(rows, pngs, strict=True):
+            row[f"png_{name}"] = png
 
     # Export and demo
 
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
-        whole = trained.whole
-        longest = whole.encoder.max_length or trained.max_length
-        trained.plain.generation_config.eos_token_id = borders(self.tokenizer)[1]
-        trained.plain.generation_config.pad_token_id = self.tokenizer.pad_token_id
-
-        def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
-            ids = tokenizer(text, add_special_tokens=False)["input_ids"][:longest]
-            return model(input_ids=torch.tensor([ids])).logits[0]
-
-        codes = "".join(coding.CODE.format(code) for code in range(min(4, self.images.codes)))
-        examples = [*TEXTS, f"a circle{coding.BEGIN}{codes}"]
-        return ExportSpec(
-            model=trained.plain,
-            processor=tokenizer_for(trained, longest),
-            auto_class="AutoModelForCausalLM",
-            usage=USAGE,
-            examples=examples,
-            ask=ask,
-            expected=[ask(whole.encoder.model, self.tokenizer, text) for text in examples],
-            notes=["It reads and writes images as tokens; the codec of these is lushan's."],
-        )
+        return language_export.with_images(self, trained, self.codec)
 
     @classmethod
     def demo(cls) -> Corpus:
@@ -350,9 +369,14 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return rest | sums | {"loss": row["loss"] / row["tokens"]}
 
 
-def _kept(row: Mapping[str, Any], result: Evaluation) -> dict[str, str] | None:
-    """Keep the drawn image of a row beside the predictions."""
-    return result.add_file(row["png"], "png") if "png" in row else None
+def _name(scale: float) -> str:
+    """Return a guidance as a part of the names of metrics."""
+    return f"guidance_{scale:g}".replace(".", "_")
+
+
+def _kept(row: Mapping[str, Any], key: str, result: Evaluation) -> dict[str, str] | None:
+    """Keep a drawn image of a row beside the predictions."""
+    return result.add_file(row[key], "png") if key in row else None
 
 
 def _too_long(rows: Mapping[str, Any], number: int, tokens: int, limits: Limits) -> UserError:

@@ -262,6 +262,10 @@ class NER(Task):
             )
         return joined
 
+    @property
+    def displays(self) -> Mapping[str, str]:
+        return {"entities": "spans"}
+
     def present(self, table: pa.Table, joined: Records) -> Records:
         names = table.column_names
         texts = table.column("text").to_pylist() if "text" in names else None

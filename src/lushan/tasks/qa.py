@@ -282,6 +282,10 @@ class QuestionAnswering(Task):
         first = spans[0]
         return {"predicted": first["text"]} | {n: first[n] for n in ("start", "end", "score")}
 
+    @property
+    def displays(self) -> Mapping[str, str]:
+        return {"answer": "text", "score": "number"}
+
     def present(self, table: pa.Table, joined: Records) -> Records:
         questions = table.column("question").to_pylist()
         names = ("start", "end", "score")

@@ -2,7 +2,8 @@
 
 A part is `{"type": "text", "text": ...}` or `{"type": "image"}` with the image, an entry of
 `references`: `path` and `bytes`. Files name an image by `image`, `path` or `url`, or write a mark
-`<image>` in a text and the image beside the messages (ShareGPT).
+`<image>` in a text and the image beside the messages (ShareGPT). Likewise a video, which is read as
+several images, its frames.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-MARK = "<image>"
-"""What stands in a text for an image that is kept beside the messages."""
+MARKS = {"image": "<image>", "video": "<video>"}
+"""What stands in a text for an image or video that is kept beside the messages."""
 Part = Mapping[str, Any]
-Resolve = Callable[[object], Mapping[str, Any]]
-"""Gives `path` and `bytes` of an image that a file names."""
+Resolve = Callable[[object, str], Sequence[Mapping[str, Any]]]
+"""Gives `path` and `bytes` of each image of what a file names, an `image` or a `video`."""
 TOKENS = "tokens"
 """The entry of an image's part with the ids of the tokens that stand for it in a text."""
 _CONTENT = re.compile(r"(?:message|messages\[0\])\['content'\]")
-_IMAGES = ("image", "image_url")
-_NAMES = ("image", "bytes", "path", "url", "image_url")
+_KINDS = {"image": "image", "image_url": "image", "video": "video", "video_url": "video"}
+"""Types of parts to what they hold."""
 
 
 class Found(dict[str, Any]):
@@ -80,7 +81,7 @@ def are_parts(content: object, *, known: bool = False) -> bool:
         return False
     if not all(isinstance(part, Mapping) and "type" in part for part in content):
         return False
-    return not known or all(part["type"] in ("text", *_IMAGES) for part in content)
+    return not known or all(part["type"] in ("text", *_KINDS) for part in content)
 
 
 def read(content: Sequence[Part], resolve: Resolve) -> str | Parts:
@@ -88,37 +89,68 @@ def read(content: Sequence[Part], resolve: Resolve) -> str | Parts:
 
     Args:
         content: As `are_parts` knows it.
-        resolve: Finds images.
+        resolve: Finds images and videos.
 
     Raises:
-        BadPart: A part is neither a text nor an image.
-        UserError: An image is not there.
+        BadPart: A part is neither a text nor an image nor a video.
+        UserError: An image or a video is not there.
     """
-    found = [_read(part, resolve) for part in content]
+    found = [part for given in content for part in _read(given, resolve)]
     return Parts(found) if images_of(found) else text_of(found)
 
 
-def _read(part: Part, resolve: Resolve) -> Part:
+def received(content: Sequence[object], decoded: Callable[[str], bytes]) -> list[object]:
+    """Return the parts of a request's content with their images: no name in it is looked up.
+
+    Args:
+        content: As OpenAI's clients send it.
+        decoded: From a URL to the image that it holds.
+
+    Raises:
+        BadPart: An image is named otherwise than by a URL, or a part holds a video.
+    """
+    found: list[object] = []
+    for part in content:
+        kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+        if kind == "video":
+            raise BadPart("a request holds texts and images, and no videos")
+        if kind is not None and isinstance(part, Mapping):
+            names = ("image", "bytes", "path", "url", "image_url")
+            named = next((part[name] for name in names if part.get(name)), None)
+            url = named.get("url") if isinstance(named, Mapping) else named
+            if not isinstance(url, str):
+                raise BadPart("a part of the type image has a URL")
+            found.append(image({"path": "", "bytes": decoded(url)}))
+        else:
+            found.append(part)
+    return found
+
+
+def _read(part: Part, resolve: Resolve) -> list[Part]:
     if isinstance(part, Found):
-        return part
-    kind = part["type"]
-    if kind == "text":
+        return [part]
+    if part["type"] == "text":
         if not isinstance(part.get("text"), str):
             raise BadPart("a part of the type text holds no text")
-        return text(part["text"])
-    if kind not in _IMAGES:
-        raise BadPart(f"parts are texts and images, and this is of the type {kind!r}")
-    named = [name for name in _NAMES if part.get(name) not in (None, "")]
+        return [text(part["text"])]
+    kind = _KINDS.get(str(part["type"]))
+    if kind is None:
+        raise BadPart(
+            f"parts are texts, images and videos, and this is of the type {part['type']!r}"
+        )
+    names = (kind, "bytes", "path", "url", f"{kind}_url")
+    named = [name for name in names if part.get(name) not in (None, "")]
     if len(named) != 1:
         what = f"has {' and '.join(named)}" if named else "names no file"
-        raise BadPart(f"a part of the type image {what}: one of image, path or url names it")
+        raise BadPart(f"a part of the type {kind} {what}: one of {kind}, path or url names it")
     value = part[named[0]]
     if isinstance(value, Mapping) and isinstance(value.get("url"), str):  # as OpenAI's clients do
         value = value["url"]
-    return image(resolve(_local(value) if isinstance(value, str) else value))
+    local = _local(value, kind) if isinstance(value, str) else value
+    return [image(found) for found in resolve(local, kind)]
 
 
-def _local(name: str) -> str:
+def _local(name: str, kind: str) -> str:
     """Return the path of a file that a URL names.
 
     Raises:
@@ -128,7 +160,10 @@ def _local(name: str) -> str:
     if scheme == "file":
         return unquote(urlsplit(name).path)
     if scheme in ("http", "https", "ftp", "s3", "data"):
-        raise BadPart(f"an image is read from a file, and this is a URL of {scheme}: {name[:60]}")
+        raise BadPart(
+            f"{'an' if kind == 'image' else 'a'} {kind} is read from a file, and this is a URL of "
+            f"{scheme}: {name[:60]}"
+        )
     return name
 
 
@@ -148,28 +183,36 @@ def seeing(template: str, token: str) -> str:
     return macro + _CONTENT.sub(r"said(\g<0>)", template)
 
 
-def placed(texts: Sequence[str], images: Sequence[Part]) -> list[str | Parts]:
+def placed(
+    texts: Sequence[str], media: Mapping[str, Sequence[Sequence[Part]]]
+) -> list[str | Parts]:
     """Return contents with images where the marks are.
 
     Args:
         texts: Contents, with marks.
-        images: As many as marks.
+        media: Of each kind whose marks are read (`MARKS`), the images of each mark: as many as
+            marks.
 
     Raises:
         BadPart: They are more, or fewer.
     """
-    marks = sum(content.count(MARK) for content in texts)
-    if marks != len(images):
-        raise BadPart(f"there are {marks} marks {MARK} and {len(images)} images")
-    left = iter(images)
-    return [_at_marks(content, left) if MARK in content else content for content in texts]
+    for kind, several in media.items():
+        marks = sum(content.count(MARKS[kind]) for content in texts)
+        if marks != len(several):
+            raise BadPart(f"there are {marks} marks {MARKS[kind]} and {len(several)} {kind}s")
+    left = {MARKS[kind]: iter(several) for kind, several in media.items()}
+    pattern = re.compile(f"({'|'.join(map(re.escape, left))})")
+    return [_at_marks(pattern.split(content), left) for content in texts]
 
 
-def _at_marks(content: str, left: Iterator[Part]) -> Parts:
-    first, *rest = content.split(MARK)
-    found = [text(first)] if first else []
-    for piece in rest:
-        found.append(next(left))
-        if piece:
+def _at_marks(pieces: Sequence[str], left: Mapping[str, Iterator[Sequence[Part]]]) -> str | Parts:
+    """Return a content of texts and, at each second place, a mark; the text alone without any."""
+    if len(pieces) == 1:
+        return pieces[0]
+    found: list[Part] = []
+    for place, piece in enumerate(pieces):
+        if place % 2:
+            found += next(left[piece])
+        elif piece:
             found.append(text(piece))
     return Parts(found)

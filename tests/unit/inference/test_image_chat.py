@@ -13,11 +13,12 @@ from tests.helpers import quick
 
 from lushan.errors import UserError
 from lushan.inference.chat_session import Conversation, Terminal
-from lushan.inference.dialogues import image_of
+from lushan.inference.dialogues import images_of
 from lushan.inference.generator import TextGenerator, open_generator
 from lushan.inference.load import load
 from lushan.models.decoding import Settings
 from lushan.vision import images
+from lushan.vision.video import Sampling
 
 SIZES = [
     *("model=llava_tiny", "processor.image.size=16", "processor.tokenizer.vocab_size=400"),
@@ -92,11 +93,14 @@ def test_prompts_of_a_file_show_the_images_beside_it(run, picture, cli_inside, t
 
 def test_an_image_is_shown_in_a_chat(generator, picture):
     talk = Conversation(generator, GREEDY)
-    answer = talk.answer("what colour?", images=[image_of(str(picture), "/image")])
+    answer = talk.answer("what colour?", images=images_of(str(picture), "/image", Sampling()))
     assert answer.ids
     assert talk.messages[0]["content"][0]["path"] == str(picture)
     assert talk.messages[1] == {"role": "assistant", "content": answer.text.strip()}
-    content = [image_of(str(picture), "/image"), {"type": "text", "text": "what colour?"}]
+    content = [
+        *images_of(str(picture), "/image", Sampling()),
+        {"type": "text", "text": "what colour?"},
+    ]
     asked = [[{"role": "user", "content": content}]]
     (media,) = generator.media(asked)
     ((alone,),) = generator.write(generator.encode(asked), GREEDY, media=[media])

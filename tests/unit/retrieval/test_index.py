@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import trained
 
 from lushan.errors import UserError
-from lushan.retrieval import index, search
+from lushan.retrieval import approximate, index, search
 from lushan.run import files
 
 ROWS = [
@@ -108,6 +108,51 @@ def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, 
     assert opened.scorer.embedder.prefixes["query"] == "query: "
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_an_approximate_index_finds_nearly_what_an_exact_one_does(kind):
+    vectors = np.random.default_rng(1).normal(size=(2000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = approximate.read(approximate.build(vectors, kind).tobytes(), vectors.shape)
+    found = approximate.recall(made, vectors)
+    asked = vectors[np.random.default_rng(0).permutation(2000)[:200]]
+    _, numbers = made.search(asked, 10)
+    exact = np.argsort(-(asked @ vectors.T), axis=1)[:, :10]
+    expected = np.mean(
+        [np.isin(one, other).mean() for one, other in zip(numbers, exact, strict=True)]
+    )
+    assert found == pytest.approx(expected)
+    assert 0.5 < found <= 1
+    with pytest.raises(ValueError, match="faiss cannot"):
+        approximate.read(b"IxFI", vectors.shape)
+
+
+def test_an_approximate_index_is_searched_and_evaluated(corpus, built, tmp_path, cli_inside):
+    run = run_of(tmp_path)
+    make = ["index", "build", str(corpus), "--model", str(run)]
+    cli_inside(*make, "--output", "vectors")
+    done = cli_inside(*make, "--output", "graph", "--index", "hnsw")
+    assert done.code == 0, done.err
+    assert "hnsw: 100.0 % of the exact ten nearest of documents are found" in done.err
+    exact, near = (
+        json.loads(cli_inside("search", name, "what is red", "--json").out)
+        for name in ("vectors", "graph")
+    )
+    assert [hit["id"] for hit in near] == [hit["id"] for hit in exact]
+    corpus.write_text("".join(json.dumps(r) + "\n" for r in ROWS[:4]), encoding="utf-8")
+    options = ["--input", str(corpus), "--query", "asked", "--relevant", "text", "--json"]
+    one, other = (cli_inside("search", name, *options) for name in ("vectors", "graph"))
+    assert one.out == other.out
+    done = cli_inside("search", "words", "graph", "what is red")
+    assert (done.code, "scores of all documents are joined" in done.err) == (2, True)
+    for model, kind, problem in (("bm25", "hnsw", "searched exactly"), ("bm25", "x", "no such")):
+        done = cli_inside(
+            "index", "build", str(corpus), "--model", model, "--output", "o", "--index", kind
+        )
+        assert (done.code, problem in done.err) == (2, True)
+    (tmp_path / "graph" / "vectors.faiss").write_bytes(b"other")
+    assert "vectors.faiss: a file of the index is damaged" in cli_inside("search", "graph", "x").err
+
+
 def test_another_model_in_its_place_is_noticed(corpus, tmp_path, cli_inside):
     run = run_of(tmp_path)
     cli_inside("index", "build", str(corpus), "--model", str(run), "--output", "vectors")
@@ -120,7 +165,7 @@ def test_another_model_in_its_place_is_noticed(corpus, tmp_path, cli_inside):
             else _npy(-vectors)
             for name in (index.DOCUMENTS, index.VECTORS)
         },
-        {"model": str(run), "options": {}, "count": 3},
+        {"model": str(run), "options": {}, "count": 3, "kind": "exact", "recall": None},
     )
     done = cli_inside("search", "vectors", "x")
     assert done.code == 2

@@ -240,3 +240,28 @@ def test_features_of_one_side_have_no_targets():
     assert [int(row["targets"]) for row in rows] == [0] * 6
     batch = made.collate(made.transform(rows, 1))
     assert (batch["labels"] == IGNORED).all()
+
+
+def test_other_guidances_are_measured_with_one_training(tmp_path, run):
+    """Metrics and drawings of each; those of the run's own are what a run with it alone has."""
+    options = ["task=multimodal_lm", *TINY, "data.limit=6"]
+    both = trained(tmp_path, *options, "task.guidances=[1,3.5]", small=SMALL)
+    result = json.loads((both / "result.json").read_text())
+    names = ["round_trip_match", "round_trip_match_guidance_1", "round_trip_match_guidance_3_5"]
+    assert all(0 <= result["metrics"][f"test/{name}"] <= 1 for name in names)
+    (record, *_) = map(json.loads, (both / "predictions" / "test.jsonl").read_text().splitlines())
+    for name in ("predicted", "guidance_1", "guidance_3_5"):
+        assert (both / record[name]["path"]).is_file()
+    alone = trained(tmp_path, *options, "task.guidance=3.5", small=SMALL)
+    (other, *_) = map(json.loads, (alone / "predictions" / "test.jsonl").read_text().splitlines())
+    drawn = [
+        f / r[n]["path"] for f, r, n in ((both, record, names[2][17:]), (alone, other, "predicted"))
+    ]
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+
+
+@pytest.mark.parametrize("scales", ["[1,1.0]", "[-1]"])
+def test_guidances_that_are_none_are_refused(scales):
+    with pytest.raises(UserError, match="each another one") as refused:
+        check(compose(["task=multimodal_lm", f"task.guidances={scales}"]))
+    assert refused.value.key == "task.guidances"

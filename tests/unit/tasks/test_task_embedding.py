@@ -11,7 +11,6 @@ from tests.helpers import command
 from torch.nn import functional as F
 
 from lushan.data.passages import key_of, passages_of
-from lushan.models.embedding import contrastive_losses
 from lushan.tasks.embedding import Embedding
 
 
@@ -54,14 +53,66 @@ def test_what_is_right_for_a_query_is_no_negative_of_it():
 
 
 def test_vectors_are_learned_at_several_widths():
-    made = torch.Generator().manual_seed(1)
-    queries, passages = (torch.randn(3, 8, generator=made) for _ in range(2))
-    none = torch.zeros(3, 3, dtype=torch.bool)
-    losses = [
-        contrastive_losses(queries[:, :w], passages[:, :w], none, temperature=0.1) for w in (2, 8)
-    ]
-    both = contrastive_losses(queries, passages, none, temperature=0.1, dims=[2, 8])
+    found = vectors("abc", "xyz", width=8)
+    losses = [Embedding(dims=[width]).joint_losses(found) for width in (2, 8)]
+    both = Embedding(dims=[2, 8]).joint_losses(found)
     torch.testing.assert_close(both, torch.stack(losses).mean(0))
+    torch.testing.assert_close(losses[1], Embedding().joint_losses(found))
+
+
+def test_wrong_passages_are_kept_a_margin_away():
+    """Each query has its own margin: none is spread over those of others."""
+    found = vectors("abca", "xyzw", "vx")
+    losses = Embedding(loss="hinge", margin=0.5).joint_losses(found)
+    passages = [*found["positive"], *found["negative"]]
+    wrong = [
+        [1, 2, 4],
+        [0, 2, 3, 4, 5],
+        [0, 1, 3, 4, 5],
+        [1, 2, 4, 5],
+    ]  # no right one, nor its text
+    for row, numbers in enumerate(wrong):
+        query = found["query"][row]
+        own, *others = (
+            float(F.cosine_similarity(query, passages[n], dim=0)) for n in (row, *numbers)
+        )
+        expected = np.mean([max(0, 0.5 - own + other) for other in others])
+        assert float(losses[row]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["margin_mse", "kl"])
+def test_a_teachers_scores_of_a_rows_passages_are_learned(loss):
+    found = vectors("ab", "xy", "uvw")
+    found |= {
+        "positive_example": torch.tensor([7, 3]),
+        "negative_example": torch.tensor([3, 7, 3]),
+        "positive_teacher": torch.tensor([2.0, 1.0]),
+        "negative_teacher": torch.tensor([0.5, -1.0, 4.0]),
+    }
+    losses = Embedding(loss=loss, temperature=0.5).joint_losses(found)
+    for row, own in enumerate([[1], [0, 2]]):
+        texts = torch.stack([found["positive"][row], *found["negative"][own]])
+        student = F.cosine_similarity(found["query"][row], texts) / 0.5
+        teacher = torch.cat([found["positive_teacher"][row][None], found["negative_teacher"][own]])
+        if loss == "kl":
+            p, q = teacher.softmax(0), student.softmax(0)
+            expected = (p * (p / q).log()).sum()
+        else:
+            margins = (student[0] - student[1:]) - (teacher[0] - teacher[1:])
+            expected = margins.square().mean()
+        torch.testing.assert_close(losses[row], expected)
+
+
+def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
+    short = {"query": "a", "positive": "x", "negatives": ["y"], "scores": [1.0]}
+    (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")
+    words = ["task=embedding", "data=jsonl", "task.loss=kl"]
+    files = [f"data.{split}={tmp_path / 'train.jsonl'}" for split in ("train", "validation")]
+    done = cli_inside("train", *words, *files)
+    assert (done.code, "train.jsonl:1: 1 scores of a right" in done.err) == (2, True)
+    del short["scores"]
+    (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")
+    assert "the rows have none" in cli_inside("train", *words, *files).err
 
 
 def test_negatives_are_read_and_ranked():
@@ -94,12 +145,13 @@ def test_right_passages_are_all_those_of_a_query():
     assert right == [[0, 2], [1], [2, 0]]
 
 
-def write(path, count):
+def write(path, count, least=0):
     rows = [
         {
             "question": f"what is thing {i % 7}",
             "passage": f"thing {i % 7} is number {i}",
-            "negatives": [f"no thing has number {j}" for j in range(i % 3)],
+            "negatives": [f"no thing has number {j}" for j in range(least + i % 3)],
+            "scores": [2.0, *(i % 5 - j for j in range(least + i % 3))],
         }
         for i in range(count)
     ]
@@ -140,6 +192,16 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     assert any("test" in note and "train" in note for note in result["notes"]), (
         "queries of the test split stand in training, too"
     )
+
+
+@pytest.mark.parametrize("loss", ["hinge", "kl"])
+def test_no_loss_depends_on_micro_batches(loss, tmp_path):
+    same = [*lines(tmp_path), *EXACT, f"task.loss={loss}"]
+    write(tmp_path / "train.jsonl", 24, least=1)
+    one = trained(tmp_path, *same, "name=one", "data.micro_tokens=null")
+    two = trained(tmp_path, *same, "name=two", "data.micro_tokens=40")
+    first, second = weights_of(one), weights_of(two)
+    assert max(float((first[n].double() - second[n].double()).abs().max()) for n in first) < 1e-9
 
 
 @pytest.mark.slow

@@ -4,9 +4,16 @@ from lushan.data.formats.chat import Chat, ChatHub
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.folder import Folder
 from lushan.data.formats.hub import Hub
+from lushan.data.formats.interactions import Interactions, SampleInteractions
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_images import SampleImages, SampleScenes, SampleVQA
+from lushan.data.formats.sample_candidates import SampleCandidates
+from lushan.data.formats.sample_images import (
+    SampleImages,
+    SampleQuestions,
+    SampleScenes,
+    SampleVQA,
+)
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -24,12 +31,16 @@ __all__ = [
     "Conll",
     "Folder",
     "Hub",
+    "Interactions",
     "Jsonl",
     "Mixture",
+    "SampleCandidates",
     "SampleChat",
     "SampleImages",
+    "SampleInteractions",
     "SampleNER",
     "SamplePairs",
+    "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
     "SampleText",

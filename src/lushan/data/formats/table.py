@@ -62,18 +62,19 @@ class Table(Rows, WholeFiles):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one file."""
-        path = self.path_of(split, name)
+        columns = self.raw_columns(self.path_of(split, name), split, notes)
+        return self.table_of(columns, split, notes, fields)
+
+    def raw_columns(self, path: Path, split: str, notes: list[str]) -> Columns:
+        """Return the columns of a file, by its ending."""
         if files.bare_suffix(path) in PARQUET:
             columns = read_parquet(path, self.largest_file)
             require_short(columns, self.longest_line)
-            return self.table_of(columns, split, notes, fields)
+            return columns
         if files.bare_suffix(path) in SUFFIXES:
-            columns = columns_of(
-                unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
-            )
-            return self.table_of(columns, split, notes, fields)
-        rows = self.read_text(path, split, notes)
-        return self.table_of(rows, split, notes, fields)
+            pieces = unpacking.bounded(path, self.largest_file)
+            return columns_of(pieces, path, longest=self.longest_line)
+        return self.read_text(path, split, notes)
 
     def read_text(self, path: Path, split: str, notes: list[str]) -> Columns:
         """The columns of a CSV or TSV file.

@@ -14,6 +14,7 @@ from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
 
 CUTS = (1, 5, 10)
+FOUND = ("text", "image")
 
 
 class RecallOf(Recall):
@@ -55,10 +56,15 @@ class ByChance(Metric):
         return np.array([min(1.0, self.k / prediction[f"{self.found}_candidates"]), 1.0])
 
 
-def metrics() -> dict[str, Metric]:
-    """Return the metrics, by name: `text_recall_1` is how often an image's text comes first."""
-    found: dict[str, Metric] = {}
-    for what in ("text", "image"):
-        found |= {f"{what}_recall_{k}": RecallOf(what, k) for k in CUTS}
-        found[f"{what}_recall_1_random"] = ByChance(what, 1)
+def recalls() -> dict[str, Metric]:
+    """Return the recalls, by name: `text_recall_1` is how often an image's text comes first."""
+    return {f"{what}_recall_{k}": RecallOf(what, k) for what in FOUND for k in CUTS}
+
+
+def metrics(baseline: str | None = None) -> dict[str, Metric]:
+    """Return the metrics, by name: recalls, those of a random order, and those of a baseline."""
+    found = recalls()
+    found |= {f"{what}_recall_{k}_random": ByChance(what, k) for what in FOUND for k in CUTS}
+    if baseline:
+        found |= {f"{name}_{baseline}": metric for name, metric in recalls().items()}
     return found

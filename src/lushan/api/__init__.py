@@ -1,0 +1,1 @@
+"""Composition, training and use of runs from Python; `import lushan` gives its names."""

@@ -1,0 +1,85 @@
+"""The command `serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.errors import UserError
+
+_MEGABYTE = 1 << 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command(
+        epilog=examples(
+            "lushan serve outputs/sample_chat/0a1b2c3d4e",
+            "lushan serve names=outputs/wnut17/0a1b2c3d4e answers=outputs/xquad/5f6a7b8c9d",
+            "LUSHAN_KEY=... lushan serve RUN --host 0.0.0.0 --port 80",
+        )
+    )(serve)
+
+
+def serve(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders, or models in Hugging Face format; NAME=RUN names one.",
+            show_default=False,
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other machines reach 0.0.0.0 with a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes one that is free.", min=0, max=65535)] = 8000,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of keys, one a line; LUSHAN_KEY holds another.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Texts that a model writes at a time.")] = 16,
+    queue: Annotated[
+        int, typer.Option(help="Texts that may wait beside them; more are refused with 429.")
+    ] = 64,
+    timeout: Annotated[float, typer.Option(help="Seconds of a request; then 504.")] = 300,
+    max_body: Annotated[
+        float, typer.Option(help="Megabytes of a request; larger ones are refused with 413.")
+    ] = 4,
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens of a text, at most.")] = 4096,
+    check: Annotated[
+        bool, typer.Option("--check", help="Load the runs, say what would be served, and end.")
+    ] = False,
+) -> None:
+    """Serve runs: OpenAI's interface for those that write, /predict for others, and a page.
+
+    The page is at /, the document at /openapi.json, counts for Prometheus at /metrics. A first
+    SIGTERM or Ctrl-C ends the server after the requests that have begun, a second one at once.
+    """
+    from lushan.inference import early
+
+    places = early.named_places(runs)
+    try:
+        from lushan.serve import limits
+        from lushan.serve.front import Access
+    except ImportError as error:
+        raise UserError(
+            f"serving needs {error.name}", key="serve", hint="pip install 'lushan[serve]'"
+        ) from None
+    bounds = limits.Bounds(
+        batch=batch,
+        waiting=queue,
+        seconds=timeout,
+        body=int(max_body * _MEGABYTE),
+        new_tokens=max_new_tokens,
+    )
+    bounds.require_sound()
+    access = Access.of(host, key_file, os.environ)
+    from lushan.serve import process
+
+    process.serve(places, access, bounds, port=port, check=check)

@@ -1,0 +1,109 @@
+"""Metrics of recommendations. A prediction holds the ranks of a user's right items, and the top.
+
+All items are ranked that the user has not had: never a sample of them, which orders recommenders
+otherwise than their full ranking does (Krichene and Rendle, 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lushan.common.units import PERCENT, PLAIN
+from lushan.metrics.families.retrieval import NDCG, OfRankings, ReciprocalRank
+from lushan.metrics.metric import Array, Metric
+from lushan.metrics.scores.ratios import ratio
+from lushan.metrics.statistics import Rows
+
+CUTS = (1, 5, 10)
+AMONG = 10
+"""Items that a user is shown, of coverage and novelty."""
+Shown = Mapping[str, Any]
+
+
+class HitRate(ReciprocalRank):
+    """How often one of the first k is right."""
+
+    def gains(self, ranks: Array, order: NDArray[np.int64]) -> Array:
+        """Return 1 for the first right one."""
+        del ranks
+        return (order == 1).astype(float)
+
+
+class Of(Metric):
+    """A metric of rankings over the ranks of predictions.
+
+    Args:
+        metric: Of rankings.
+        ranks: The entry with them: `ranks`, or `cold_ranks` of items that no user had in training.
+            Users without any do not count.
+    """
+
+    higher_is_better = True
+    unit = PERCENT
+    formula = staticmethod(ratio)
+    has_interval = True
+
+    def __init__(self, metric: OfRankings | None = None, ranks: str = "ranks") -> None:
+        super().__init__()
+        self.metric, self.ranks = metric or NDCG(AMONG), ranks
+
+    def example_statistics(self, prediction: Shown, target: object) -> Array:
+        """Return (value, 1) of a user; (0, 0) where it does not count."""
+        return np.asarray(self.statistics([prediction], [target]))[0]
+
+    def statistics(self, predictions: Sequence[Shown], targets: Sequence[Any]) -> Rows:
+        """Return (value, 1) of each user, (N, 2)."""
+        ranks = [prediction[self.ranks] for prediction in predictions]
+        there = np.array([float(len(own) > 0) for own in ranks])
+        return np.asarray(self.metric.statistics(ranks, targets)) * there[:, None]
+
+
+class Coverage(Metric):
+    """The share of all items that stand among the first k of any user."""
+
+    higher_is_better = True
+    unit = PERCENT
+
+    def __init__(self, k: int = AMONG) -> None:
+        super().__init__()
+        self.k = k
+
+    def of_split(self, predictions: Sequence[Shown], targets: Sequence[Any]) -> float:
+        """Count the different ones."""
+        del targets
+        shown = {item for prediction in predictions for item in prediction["top"][: self.k]}
+        return len(shown) / max((p["items"] for p in predictions), default=1)
+
+
+class Novelty(Metric):
+    """Mean of -log2 of the share of users who have had an item (Vargas and Castells, 2011)."""
+
+    higher_is_better = None
+    unit = PLAIN
+    formula = staticmethod(ratio)
+
+    def __init__(self, k: int = AMONG) -> None:
+        super().__init__()
+        self.k = k
+
+    def example_statistics(self, prediction: Shown, target: object) -> Array:
+        """Return the mean over the first k, and 1."""
+        del target
+        bits = prediction["bits"][: self.k]
+        return np.array([float(np.mean(bits)), 1.0]) if len(bits) else np.zeros(2)
+
+
+def metrics(*, cold: bool = False) -> dict[str, Metric]:
+    """Return the metrics by name, with those of cold items apart where they are asked for."""
+    found: dict[str, Metric] = {f"hr_{k}": Of(HitRate(k)) for k in CUTS}
+    found |= {f"ndcg_{k}": Of(NDCG(k)) for k in CUTS[1:]}
+    found["mrr_10"] = Of(ReciprocalRank(10))
+    if cold:
+        found["hr_10_cold"] = Of(HitRate(10), "cold_ranks")
+        found["ndcg_10_cold"] = Of(NDCG(10), "cold_ranks")
+    found["coverage_10"], found["novelty_10"] = Coverage(10), Novelty(10)
+    return found

@@ -1,0 +1,100 @@
+"""A causal model over items, whose vectors are their ids', those of their texts, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from lushan.models import projected_loss
+from lushan.models.backbone import Backbone
+
+By = Literal["id", "text", "both"]
+
+
+class Recommender(nn.Module):
+    """A causal transformer over items; its output is compared with the items' vectors.
+
+    Args:
+        encoder: The transformer. Its own embeddings are those of the ids.
+        tokens: The token of each item, (I,).
+        by: What an item's vector is made of.
+        texts: Makes vectors of texts; None where `by` is `id`.
+        learned: Which items occur in training, (I,): the others have no vector of their id.
+    """
+
+    tokens: Tensor
+    learned: Tensor
+
+    def __init__(
+        self,
+        encoder: Backbone,
+        tokens: Tensor,
+        *,
+        by: By,
+        texts: nn.Module | None,
+        learned: Tensor,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.by, self.texts = by, texts
+        self.register_buffer("tokens", tokens, persistent=False)
+        self.register_buffer("learned", learned.float()[:, None], persistent=False)
+
+    def items(self) -> Tensor:
+        """Return the vectors of all items, (I, H)."""
+        if self.by == "text":
+            assert self.texts is not None
+            return cast(Tensor, self.texts())
+        ids = self._table()[self.tokens]
+        if self.texts is None:
+            return ids
+        return ids * self.learned + cast(Tensor, self.texts())
+
+    def embeddings(self) -> Tensor:
+        """Return the vectors of all tokens, (V, H): of items, and of what is special."""
+        return self._table().index_copy(0, self.tokens, self.items())
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states (B, L, H), each before the next item, and the items' vectors (I, H).
+
+        Args:
+            input_ids: Tokens, (B, L).
+            attention_mask: (B, L).
+        """
+        table = self.embeddings()
+        states = self.encoder(inputs_embeds=table[input_ids], attention_mask=attention_mask)
+        return states, table[self.tokens]
+
+    def loss(self, states: Tensor, items: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy among all items, summed over places with a label.
+
+        Args:
+            states: (B, L, H).
+            items: (I, H).
+            labels: Numbers of items, (B, L), or below 0 where nothing is learned.
+        """
+        there = labels >= 0
+        # In one type: under autocast states may be of another than the vectors.
+        kept = states[there].to(items.dtype)
+        return projected_loss.cross_entropy(kept, items, None, labels[there])
+
+    def _table(self) -> Tensor:
+        return cast(Tensor, self.encoder.model.get_input_embeddings().weight)
+
+
+def ranks_of(scores: Tensor, right: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the ranks of right items, from 1; of even scores the lower number is first.
+
+    Args:
+        scores: (B, I), -inf where an item does not compete.
+        right: Numbers of each row's right items.
+    """
+    found = []
+    numbers = torch.arange(scores.shape[1], device=scores.device)
+    for row, own in zip(scores, right, strict=True):
+        before = [(row > row[i]) | ((row == row[i]) & (numbers < i)) for i in own]
+        found.append(sorted(int(one.sum()) + 1 for one in before))
+    return found

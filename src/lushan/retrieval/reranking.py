@@ -1,0 +1,94 @@
+"""The best documents of a search, ordered once more by a run of task=reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lushan.errors import UserError
+from lushan.inference.load import Loaded, load
+from lushan.tasks.reranker import Reranker
+
+_TOKENS = 8192
+"""Padded tokens in a batch."""
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """A cross-encoder, and how many documents of a query it reads.
+
+    Attributes:
+        loaded: A run of task=reranker.
+        candidates: Documents of each query; those behind keep their order.
+        notes: Takes how many pairs were truncated.
+    """
+
+    loaded: Loaded
+    candidates: int
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """Return what distinguishes it from others, for tables."""
+        return f"reranked by {self.loaded.folder.name}"
+
+    def scores(self, query: str, passages: Sequence[str]) -> NDArray[np.float64]:
+        """Return the score of each passage, (P,)."""
+        task = cast(Reranker, self.loaded.task)
+        asked = {"query": [query] * len(passages), "passage": list(passages)}
+        features = task.encode(asked, 0, self.loaded.processor, self.loaded.limits)
+        if cut := sum(features["cut"]):
+            self.notes.append(f"{cut:,} pairs of a query were cut, by the run's data.max_length")
+        found = np.zeros(len(passages))
+        order = np.argsort(-np.array(features["length"]), kind="stable")
+        with torch.inference_mode():
+            while len(order):
+                count = max(1, _TOKENS // features["length"][order[0]])
+                rows, order = order[:count], order[count:]
+                batch = task.collate(
+                    [{n: np.asarray(v[row]) for n, v in features.items()} for row in rows]
+                )
+                found[rows] = task.scores(self.loaded.model, batch).numpy()
+        return found
+
+    def order(
+        self, query: str, texts: Sequence[str], best: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Order the numbers of documents by their scores, and return both.
+
+        Args:
+            query: The query.
+            texts: Of all documents.
+            best: Numbers of the candidates, in an order that equal scores keep.
+        """
+        scores = self.scores(query, [texts[number] for number in best])
+        order = np.argsort(-scores, kind="stable")
+        return best[order], scores[order]
+
+
+def reranking(run: str, candidates: int, notes: list[str]) -> Reranking:
+    """Load a run that orders the best documents of a search.
+
+    Args:
+        run: A run of task=reranker, or its exported folder.
+        candidates: See `Reranking`.
+        notes: Likewise.
+
+    Raises:
+        UserError: It is another one.
+    """
+    loaded = load(Path(run).expanduser())
+    if not isinstance(loaded.task, Reranker):
+        raise UserError(
+            "this is a run of another task",
+            key="--rerank",
+            value=run,
+            hint="lushan train task=reranker trains one.",
+        )
+    return Reranking(loaded, candidates, notes)

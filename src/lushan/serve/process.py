@@ -1,0 +1,128 @@
+"""The process of a server: it starts, drains at a first signal, and ends at a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+from lushan.serve.app import make_app
+from lushan.serve.front import Access, Front
+from lushan.serve.limits import Bounds
+from lushan.serve.served import Served, open_runs
+
+_CONNECTIONS = 64
+"""Connections that wait to be accepted."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which ends otherwise: requests that have begun are answered first.
+
+    Args:
+        config: Of uvicorn.
+        front: The application.
+    """
+
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        super().__init__(config)
+        self.front = front
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Drain at a first signal, and end at once at a second."""
+        if self.front.draining:
+            echo("ended at a second signal", err=True)
+            sys.stderr.flush()
+            # Threads that compute cannot be interrupted otherwise.
+            os._exit(128 + sig)
+        self.front.draining = True
+        echo(f"{signal.Signals(sig).name}: ending after {self.front.active} requests", err=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether all requests are answered."""
+        if self.front.draining and not self.front.active:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, before anything is loaded.
+
+    Raises:
+        UserError: The address is taken, or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(_CONNECTIONS)
+    except OSError as error:
+        made.close()
+        key = "--host" if isinstance(error, socket.gaierror) else "--port"
+        value: object = host if key == "--host" else port
+        text = f"no server can listen there: {error.strerror}"
+        raise UserError(text, key=key, value=value) from error
+    made.set_inheritable(True)
+    return made
+
+
+def serve(
+    places: Sequence[tuple[str | None, str]],
+    access: Access,
+    bounds: Bounds,
+    *,
+    port: int,
+    check: bool = False,
+) -> None:
+    """Serve runs until a signal ends it.
+
+    Args:
+        places: From `early.named_places`.
+        access: Who may ask; its host is listened at.
+        bounds: Of requests.
+        port: 0 for any that is free.
+        check: Load the runs, say what would be served, and return.
+
+    Raises:
+        UserError: A run cannot be served, or the address cannot be listened at.
+    """
+    listening = bound_socket(access.host, port)
+    try:
+        served = open_runs(places, bounds)
+        front = make_app(served, access, bounds)
+        for run in served:
+            echo(f"{run.name}: {', '.join(run.about.endpoints)}", err=True)
+        if not check:
+            _run(front, access.host, listening)
+        _close(served)
+    finally:
+        listening.close()
+
+
+def _run(front: Front, host: str, listening: socket.socket) -> None:
+    config = uvicorn.Config(
+        front,
+        log_config=None,  # its log lines hold paths and addresses
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+    )
+    shown = f"[{host}]" if ":" in host else host
+    echo(f"http://{shown}:{listening.getsockname()[1]}/", err=True)
+    Server(config, front).run(sockets=[listening])
+    echo("ended: every request that had begun was answered", err=True)
+
+
+def _close(served: Sequence[Served]) -> None:
+    for run in served:
+        for worker in run.workers:
+            worker.close()

@@ -1,0 +1,476 @@
+"""Recommendation: what a user has next, among all items, from what it had before."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lushan.common.units import LOSS, SHARE, difference, p_text
+from lushan.common.wording import plural
+from lushan.configurable import configurable
+from lushan.data import histories
+from lushan.data.catalogue import Catalogue, ItemCorpus
+from lushan.data.demo import demo_corpus
+from lushan.data.fields import Number, Text, Texts
+from lushan.data.item_fields import HISTORIES
+from lushan.data.processing import require_tokenizer
+from lushan.data.record_schema import Entry
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.metrics.scores.ratios import ratio
+from lushan.metrics.stats.significance import randomisation
+from lushan.models import item_texts
+from lushan.models.backbone import Backbone
+from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.models.item_scores import ItemScores, counts_of
+from lushan.models.losses import wide
+from lushan.models.recommender import By, Recommender, ranks_of
+from lushan.tasks import item_export
+from lushan.tasks.base import Task
+from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.evaluation import Evaluation, Records
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
+    from lushan.metrics.evaluation import Measured
+    from lushan.metrics.metric import Metric
+
+COMPARED = ("hr_10", "ndcg_10")
+"""Metrics that are computed of the baselines, too."""
+SHOWN = 10
+"""Items of a stored prediction, and the last ones of a history that it shows."""
+
+
+@configurable
+class Recommend(Task):
+    """Learn which item comes next, by a causal transformer over a user's items.
+
+    Each place of a training sequence is a target, by the softmax over all items. Evaluation ranks
+    all items that the user has not had. Items that no user had in training are scored by their
+    texts alone.
+
+    Args:
+        by: What an item's vector is made of: its `id`, its `text`, or `both`.
+        encoder: Of texts, which stays as it is: a folder, `pkg://package/inside`, a hub id. Null
+            learns vectors of words.
+        cold: Evaluate items apart that no user had in training: `ndcg_10_cold`.
+        baselines: Recommenders in the same table, by name: see `lushan.models.item_scores`.
+        metrics: More metrics, by name: of one's own, which take a user's row with its ranks.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    fields = HISTORIES
+    counts_targets = True
+    BUILT_LATER: ClassVar[tuple[str, ...]] = ("metrics", "baselines")
+    schema = pa.schema(
+        [
+            ("input_ids", pa.list_(pa.int32())),
+            ("labels", pa.list_(pa.int32())),
+            ("seen", pa.list_(pa.int32())),
+            ("right", pa.list_(pa.int32())),
+            ("last", pa.int8()),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+            ("cut", pa.int32()),
+            ("unknown", pa.int32()),
+        ]
+    )
+
+    def __init__(
+        self,
+        *,
+        by: By = "both",
+        encoder: str | None = None,
+        cold: bool = False,
+        baselines: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+        monitor: str = "ndcg_10",
+    ) -> None:
+        if encoder is not None and by == "id":
+            raise UserError(
+                "there are no texts to read", key="task.encoder", value=encoder, hint="task.by=both"
+            )
+        self.by, self.path, self.cold = by, encoder, cold
+        self.baselines = baselines or {}
+        self.added, self.main_metric = metrics or {}, monitor
+        self.labels: list[str] = []
+        self.items = Catalogue((), (), ())
+        self.known: dict[str, list[int]] = {}
+        self.vector_width: int | None = None
+
+    @classmethod
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import recommendation
+
+        found = recommendation.metrics(cold=bool(node.get("cold")))
+        names = node.get("baselines") or {}
+        return found | {f"{metric}_{name}": found[metric] for name in names for metric in COMPARED}
+
+    # What is learned of the data
+
+    def prepare(self, corpus: Corpus) -> None:
+        if not isinstance(corpus, ItemCorpus):
+            raise UserError(
+                "this task needs the items, with what is known of each",
+                key="data",
+                hint="data=interactions reads a table of interactions and one of items.",
+            )
+        self.items = corpus.items
+        if self.by != "id" and not any(self.items.texts):
+            raise UserError(
+                "the items have no texts",
+                key="task.by",
+                value=self.by,
+                hint="Write task.by=id, or data.items=FILE.",
+            )
+        table = corpus.splits["train"]
+        rows = zip(
+            self._users(table),
+            table.column("history").to_pylist(),
+            table.column("target").to_pylist(),
+            strict=True,
+        )
+        number = self._numbers
+        self.known = {u: [number[i] for i in (*had, *target)] for u, had, target in rows}
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return self.items.numbers()
+
+    @functools.cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many users have had each item in training, (I,)."""
+        return counts_of(list(self.known.values()), len(self.items))
+
+    def state(self) -> dict[str, Any]:
+        items = self.items.as_dict()
+        return {"items": items, "known": self.known, "vector_width": self.vector_width}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.items = Catalogue.from_dict(state["items"])
+        self.known = {user: list(items) for user, items in state["known"].items()}
+        self.vector_width = state["vector_width"]
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "recommend"}
+
+    def use(self, processor: Processor) -> None:
+        super().use(processor)
+        tokenizer = require_tokenizer(processor)
+        vocabulary = tokenizer.get_vocab()
+        if any(name not in vocabulary for name in self.items.ids) or tokenizer.cls_token_id is None:
+            raise UserError(
+                "each item has a token of its own", key="processor", hint="Write processor=items."
+            )
+        self.tokens = np.array([vocabulary[name] for name in self.items.ids], np.int64)
+        self.begin_id = int(tokenizer.cls_token_id)
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        return {
+            "user": Entry(Text(), "input"),
+            "history": Entry(Texts(target=False), "input"),
+            "gold": Entry(Texts(), "gold"),
+            "predicted": Entry(Text(), "predicted"),
+            "top": Entry(Texts(target=False), "detail"),
+            "rank": Entry(Number(), "detail"),
+        }
+
+    # Encoding
+
+    def limits(self, limits: Limits, split: str) -> Limits:
+        # What is before the last window is learned, too, and evaluated without.
+        return Limits(limits.max_length, 0 if split == "train" else None)
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
+    ) -> Features:
+        del processor
+        size = limits.max_length
+        nothing: list[list[str]] = [[] for _ in rows["history"]]
+        features: Features = {field.name: [] for field in self.schema}
+        for row, (had, target) in enumerate(
+            zip(rows["history"], rows.get("target") or nothing, strict=True)
+        ):
+            seen = [self._numbers[item] for item in had if item in self._numbers]
+            # What is not in the catalogue is never found: it is ranked behind all.
+            right = [self._numbers.get(item, len(self.items)) for item in target]
+            inputs = [self.begin_id, *self.tokens[seen].tolist()]
+            learned = right[0] if right and right[0] < len(self.items) else IGNORED
+            labels = [*seen, learned]
+            step = size if limits.stride is not None else len(inputs)
+            for end in reversed(range(len(inputs), 0, -step)):
+                start = max(0, end - size)
+                features["input_ids"].append(inputs[start:end])
+                features["labels"].append(labels[start:end])
+                features["seen"].append(seen)
+                features["right"].append(right)
+                features["last"].append(int(end == len(inputs)))
+                features["length"].append(end - start)
+                features["targets"].append(max(1, sum(n >= 0 for n in labels[start:end])))
+                features["example"].append(first + row)
+                features["cut"].append(int(limits.stride is None and start > 0))
+                features["unknown"].append(len(had) - len(seen) + right.count(len(self.items)))
+        return features
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        if cut := counts.get("cut"):
+            what = plural(cut, "history is", "histories are")
+            yield f"{split}: {what} read from the last max_length items only"
+        if unknown := counts.get("unknown"):
+            yield f"{split}: {unknown} items are not in the catalogue of the run"
+
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del seed
+        found = []
+        for row in rows:
+            labels = np.array(row["labels"], np.int64)
+            if not training:
+                labels[: len(labels) - int(row["last"])] = IGNORED
+            found.append({**row, "labels": labels, "targets": int((labels >= 0).sum())})
+        return found
+
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        ids = pad([row["input_ids"] for row in rows], self.pad_id)
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        return {
+            "input_ids": ids,
+            "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long(),
+            "labels": pad([row["labels"] for row in rows], IGNORED),
+            "seen": pad([row["seen"] for row in rows], len(self.items)),
+            "right": pad([row["right"] for row in rows], IGNORED),
+            "last": torch.tensor([int(row["last"]) for row in rows]),
+            "example": torch.tensor([int(row["example"]) for row in rows]),
+        }
+
+    # Model
+
+    def build(self, encoder: Backbone) -> nn.Module:
+        texts = None
+        if self.by != "id":
+            texts = item_texts.made(
+                self.items.texts, encoder.width, self.path, known=self.vector_width
+            )
+            if isinstance(texts, item_texts.FrozenTexts):
+                self.vector_width = texts.vectors.shape[1]
+        return Recommender(
+            encoder,
+            torch.from_numpy(self.tokens),
+            by=self.by,
+            texts=texts,
+            learned=torch.from_numpy(self.counts > 0),
+        )
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        states, items = model(batch["input_ids"], batch["attention_mask"])
+        whole: Any = model
+        found: Tensor = whole.loss(states, items, batch["labels"])
+        return found
+
+    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the scores of all items after each row of a batch, (B, I)."""
+        states, items = model(batch["input_ids"], batch["attention_mask"])
+        ends = batch["attention_mask"].sum(1) - 1
+        last = states[torch.arange(len(ends), device=ends.device), ends]
+        return wide(last) @ wide(items).T
+
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
+        scores = self.scores(model, batch)
+        count = scores.shape[1]
+        right = [[i for i in own if i >= 0] for own in batch["right"].tolist()]
+        losses = scores.new_zeros(len(scores))
+        for row, own in enumerate(right):
+            if own and own[0] < count:
+                losses[row] = scores[row].logsumexp(0) - scores[row, own[0]]
+        losses = losses * batch["last"]
+        left = _without(scores, batch["seen"], right)
+        ranks = ranks_of(left, [[i for i in own if i < count] for own in right])
+        top = left.topk(min(SHOWN, count), dim=1)
+        records: Records = [
+            {
+                "example": example,
+                "last": bool(last),
+                "right": own,
+                "ranks": [*places, *([count + 1] * (len(own) - len(places)))],
+                "top": [n for n, score in zip(best, found, strict=True) if score > -np.inf],
+                "scores": [score for score in found if score > -np.inf],
+                "loss": float(loss),
+            }
+            for example, last, own, places, best, found, loss in zip(
+                batch["example"].tolist(),
+                batch["last"].tolist(),
+                right,
+                ranks,
+                top.indices.tolist(),
+                top.values.tolist(),
+                losses.tolist(),
+                strict=True,
+            )
+        ]
+        return losses.sum(), records
+
+    # Evaluation
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        ids = table.column("id").to_pylist()
+        kept = sorted((r for r in records if r["last"]), key=lambda record: record["example"])
+        titles = self.items.titles
+        return [
+            {
+                "id": name,
+                **{k: row[k] for k in ("right", "ranks", "top", "scores", "loss")},
+                "predicted": titles[row["top"][0]] if row["top"] else "",
+            }
+            for name, row in zip(ids, kept, strict=True)
+        ]
+
+    def present(self, table: pa.Table, joined: Records) -> Records:
+        read = [name for name in ("user", "history") if name in table.column_names]
+        columns = [table.column(name).to_pylist() for name in read]
+        return [
+            {
+                "id": row["id"],
+                **dict(zip(read, values, strict=True)),
+                "predicted": row["predicted"],
+                "top": [
+                    {"item": self.items.ids[n], "title": self.items.titles[n], "score": score}
+                    for n, score in zip(row["top"], row["scores"], strict=True)
+                ],
+            }
+            for row, *values in zip(joined, *columns, strict=True)
+        ]
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        joined = self.join(table, records)
+        result = Evaluation({})
+        shown = [self._shown(row["right"], row["ranks"], row["top"]) for row in joined]
+        result.add(self._measured(shown, full=full, records=joined, forms=dict))
+        result.metrics["loss"] = float(np.mean([row["loss"] for row in joined]))
+        result.measures["loss"] = LOSS
+        if full:
+            self._compare(table, [row["right"] for row in joined], result)
+            result.records = self._records(table, joined)
+        return result
+
+    def _measured(self, shown: Sequence[Mapping[str, Any]], **options: Any) -> Measured:
+        from lushan.metrics.families import recommendation
+
+        return self.measured(recommendation.metrics(cold=self.cold), shown, shown, **options)
+
+    def _shown(
+        self, right: Sequence[int], ranks: Sequence[int], top: Sequence[int]
+    ) -> dict[str, Any]:
+        """Return a user's ranks, and what the metrics need besides."""
+        # Ranks are sorted, and of several right items not in their order.
+        is_cold = [n < len(self.items) and not self.counts[n] for n in right]
+        users = len(self.known)
+        return {
+            "ranks": ranks,
+            "cold_ranks": ranks if all(is_cold) else [],
+            "top": top,
+            "bits": [-np.log2((self.counts[n] + 1) / (users + 1)) for n in top],
+            "items": len(self.items),
+        }
+
+    def seen(self, table: pa.Table) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the histories of rows by items' numbers, and all that is known with them."""
+        rows = table.column("history").to_pylist()
+        had = [[self._numbers[i] for i in row if i in self._numbers] for row in rows]
+        return had, histories.known(self.known, dict(zip(self._users(table), had, strict=True)))
+
+    def _users(self, table: pa.Table) -> list[str]:
+        named = "user" if "user" in table.column_names else "id"
+        return [str(user) for user in table.column(named).to_pylist()]
+
+    def counted(self, table: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Yield each baseline's name and its scores (N, I), fitted to all that is known."""
+        had, known = self.seen(table)
+        for name, make in self.baselines.items():
+            one: ItemScores = make()
+            one.fit(known, self.items.texts)
+            yield name, one.scores(had)
+
+    def _compare(self, table: pa.Table, right: list[list[int]], result: Evaluation) -> None:
+        """Add the metrics of the baselines, and paired tests against them over users."""
+        had, _ = self.seen(table)
+        seen = pad([np.array(own, np.int64) for own in had], len(self.items))
+        for name, scores in self.counted(table):
+            left = _without(torch.from_numpy(scores), seen, right)
+            inside = [[i for i in own if i < len(self.items)] for own in right]
+            ranks = [
+                [*own, *([len(self.items) + 1] * (len(whole) - len(own)))]
+                for own, whole in zip(ranks_of(left, inside), right, strict=True)
+            ]
+            shown = [self._shown(r, places, []) for r, places in zip(right, ranks, strict=True)]
+            found = self._measured(shown, full=True)
+            pair = (result.statistics["ndcg_10"].rows, found.statistics["ndcg_10"].rows)
+            test = randomisation(*pair, ratio)
+            points = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
+            result.notes.append(f"ndcg_10 against {name}: {points} (randomisation over users)")
+            result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
+        if self.baselines:
+            result.notes.append(
+                "baselines count all interactions before those that are to be found, also those "
+                "that the model has not learned"
+            )
+
+    def _records(self, table: pa.Table, joined: Records) -> Records:
+        titles = [*self.items.titles, "(not in the catalogue)"]
+        number = self._numbers
+        rows = zip(joined, self._users(table), table.column("history").to_pylist(), strict=True)
+        return [
+            {
+                "id": row["id"],
+                "user": user,
+                "history": [titles[number.get(i, len(number))] for i in had[-SHOWN:]],
+                "gold": [titles[n] for n in row["right"]],
+                "predicted": row["predicted"],
+                "top": [titles[n] for n in row["top"]],
+                "rank": min(row["ranks"], default=0),
+            }
+            for row, user, had in rows
+        ]
+
+    # Export
+
+    def export_spec(self, trained: TrainedModel) -> ExportSpec:
+        return item_export.spec(trained, self.items)
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        titles = [f"{colour} {thing}" for colour in ("red", "blue") for thing in "abcdef"]
+        ids = [f"i{n}" for n in range(len(titles))]
+        orders = ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [5, 0, 1, 2, 3, 4], [11, 6, 7, 8, 9])
+        columns = {
+            "user": [f"u{n}" for n in range(len(orders))],
+            "history": [[ids[n] for n in order[:-1]] for order in orders],
+            "target": [[ids[order[-1]]] for order in orders],
+        }
+        made = demo_corpus(HISTORIES, columns)
+        return ItemCorpus(**vars(made), items=Catalogue(ids, titles, titles))
+
+
+def _without(scores: Tensor, seen: Tensor, right: Sequence[Sequence[int]]) -> Tensor:
+    """Return scores with -inf for what each user had, less what is right.
+
+    Args:
+        scores: (B, I).
+        seen: Numbers of items, (B, S), filled up with I.
+        right: Of each row.
+    """
+    wider = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
+    found = wider.scatter(1, seen.to(scores.device), -torch.inf)[:, :-1]
+    for row, own in enumerate(right):
+        kept = [i for i in own if i < scores.shape[1]]
+        found[row, kept] = scores[row, kept]
+    return found
