@@ -111,7 +111,7 @@ def received(content: Sequence[object], decoded: Callable[[str], bytes]) -> list
     """
     found: list[object] = []
     for part in content:
-        kind = _KINDS.get(part.get("type")) if isinstance(part, Mapping) else None
+        kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
         if kind == "video":
             raise BadPart("a request holds texts and images, and no videos")
         if kind is not None and isinstance(part, Mapping):
