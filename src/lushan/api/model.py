@@ -81,8 +81,8 @@ class Model:
         Raises:
             UserError: The model writes no text, or a prompt leaves no room for one.
         """
-        from lushan.inference.batch_generate import as_taken, settings_of
-        from lushan.inference.prompt_files import Prompt
+        from lushan.inference.batch_generate import settings_of
+        from lushan.inference.prompt_files import Prompt, as_taken
         from lushan.models.decoding import Settings
 
         _require_list("prompts", prompts)

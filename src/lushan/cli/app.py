@@ -17,11 +17,14 @@ from lushan.cli import (
     audit,
     compare,
     completion,
+    doctor,
     index,
     models,
+    monitor,
     options,
     overview,
     recommend,
+    reference,
     report,
     score,
     serve,
@@ -62,6 +65,7 @@ app = typer.Typer(
     lushan chat RUN                                        talk to it
     lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
+    lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
     and nowhere else. Each command's own --help says more. An error shows its traceback with
@@ -215,6 +219,9 @@ score.add_to(app)
 index.add_to(app)
 recommend.add_to(app)
 serve.add_to(app)
+monitor.add_to(app)
+reference.add_to(app)
+doctor.add_to(app)
 assist.add_to(app)
 completion.add_to(app)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
 from lushan.errors import UserError, did_you_mean
@@ -214,6 +215,10 @@ def generate(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
     dtype: Dtype = "auto",
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
 ) -> None:
     """Let a language model continue prompts, or draw images of them.
 
@@ -240,6 +245,7 @@ def generate(
         early.require_input(input)
     from lushan.inference import batch_generate
 
+    checks = guard_of(guard, guard_label, guard_rate, redact)
     batch_generate.generate(
         run,
         {name: value for name, value in options.items() if value is not None},
@@ -255,6 +261,7 @@ def generate(
         dtype=_dtype(dtype),
         raw=raw,
         guidance=guidance,
+        guard=checks,
     )
 
 
@@ -275,6 +282,10 @@ def chat(
     stop: Stop = None,
     repetition_penalty: Penalty = 1.0,
     dtype: Dtype = "auto",
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
 ) -> None:
     """Talk to a model in the terminal; from a pipe, each line is a message."""
     from lushan.inference import early
@@ -294,7 +305,8 @@ def chat(
         stop=tuple(unescaped(text) for text in stop or ()),
     )
 
-    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype))
+    checks = guard_of(guard, guard_label, guard_rate, redact)
+    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype), guard=checks)
 
 
 def export(

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.terminal import echo
-from lushan.data.fields import Fields, Messages, prompt_of, targets
-from lushan.data.messages import stored_message
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference import images_out
+from lushan.guard import Guard
+from lushan.inference import guarding, images_out
 from lushan.inference.dialogues import (
     images_of,
-    messages_of,
     read_tools,
     shown,
     tools_of,
@@ -27,12 +25,11 @@ from lushan.inference.dialogues import (
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.inference.inputs import sampling_of
 from lushan.inference.prediction import writing
-from lushan.inference.prompt_files import Prompt, read_prompts
+from lushan.inference.prompt_files import Prompt, as_taken, read_prompts, stored
 from lushan.models.decoding import Settings, Written
 from lushan.run.artifacts import is_run
 from lushan.run.files import json_line
 from lushan.text import parts
-from lushan.text.rendering import texts_in
 
 AT_ONCE = 512
 """Prompts that are read, sorted by length and written out together."""
@@ -55,6 +52,7 @@ def generate(
     dtype: Dtype = "auto",
     raw: bool = False,
     guidance: float | None = None,
+    guard: Guard | None = None,
 ) -> bool:
     """Generate text from prompts, or images where the run's task draws them.
 
@@ -75,6 +73,7 @@ def generate(
         dtype: See `open_generator`.
         raw: Continue from the prompt as plain text, although there is a chat template.
         guidance: Of images; see `images_out.generate`.
+        guard: Checks prompts and texts.
 
     Returns:
         Whether a text is read as the continuation of its prompt, and not as an answer to it.
@@ -86,7 +85,7 @@ def generate(
     _require_input(prompts, input, overrides, batch_size)
     if images_out.draws(run):
         images_out.require_no_dialogue(
-            system=system, tools=tools, raw=raw or None, image=images or None
+            system=system, tools=tools, raw=raw or None, image=images or None, guard=guard and True
         )
         images_out.generate(
             run,
@@ -108,11 +107,7 @@ def generate(
         generator = generator.as_text()
     if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
-    seen = []
-    if images:
-        generator.require_images("--image")
-        sampling = sampling_of(generator.place)
-        seen = [part for name in images for part in images_of(name, "--image", sampling)]
+    seen = _seen(images, generator)
     given = [
         Prompt(str(i), shown(text, seen), {"key": "--prompt"}) for i, text in enumerate(prompts)
     ]
@@ -122,26 +117,43 @@ def generate(
         given += read_prompts(
             input, generator.fields, format, run=own, overrides=overrides, notes=notes
         )
-    given = [
-        dataclasses.replace(
-            p,
-            value=as_taken(p, generator.fields, system),
-            tools=tools_of(p.tools, p.place) or schemas if generator.takes_messages else None,
-        )
-        for p in given
-    ]
+    given = [_taken(p, generator, system, schemas, guard) for p in given]
     settings = settings_of(options, generator)
     settings.require_sound(option)
-    job = _Job(generator, settings, batch_size)
+    if guard is not None:
+        values = [guarding.redacted_prompt(guard, p.value) for p in given]
+        given = [dataclasses.replace(p, value=v) for p, v in zip(given, values, strict=True)]
+    job = _Job(generator, settings, batch_size, guard)
     if output is not None or input is not None:
         _write_records(job, given, output)
     elif len(given) == 1 and settings.num_samples == 1 and settings.beams == 1:
         job.stream(given[0])
     else:
         job.show(given)
-    for note in [*notes, *job.notes]:
+    for note in [*notes, *job.notes, *guarding.notes_of(guard)]:
         _print_error(f"note: {note}")
     return job.is_continuation
+
+
+def _seen(names: Sequence[str], generator: TextGenerator) -> list[parts.Part]:
+    if not names:
+        return []
+    generator.require_images("--image")
+    sampling = sampling_of(generator.place)
+    return [part for name in names for part in images_of(name, "--image", sampling)]
+
+
+def _taken(
+    prompt: Prompt, generator: TextGenerator, system: str | None, schemas: Any, guard: Guard | None
+) -> Prompt:
+    """Return a prompt as a model takes it, redacted where that is asked for."""
+    value = as_taken(prompt, generator.fields, system)
+    tools = None
+    if generator.takes_messages:
+        tools = tools_of(prompt.tools, prompt.place) or schemas
+    if guard is not None:
+        value = guarding.redacted_prompt(guard, value)
+    return dataclasses.replace(prompt, value=value, tools=tools)
 
 
 def _require_input(
@@ -208,8 +220,15 @@ def _print_error(text: str) -> None:
 class _Job:
     """Prompts being answered."""
 
-    def __init__(self, generator: TextGenerator, settings: Settings, batch_size: int) -> None:
+    def __init__(
+        self,
+        generator: TextGenerator,
+        settings: Settings,
+        batch_size: int,
+        guard: Guard | None = None,
+    ) -> None:
         self.generator, self.settings, self.batch_size = generator, settings, batch_size
+        self.guard = guard
         self.counts: collections.Counter[str] = collections.Counter()
         self.unseen: collections.Counter[str] = collections.Counter()
         self.seconds = 0.0
@@ -233,9 +252,15 @@ class _Job:
     def stream(self, prompt: Prompt) -> None:
         """Write a single text to standard output while it comes."""
         shown = Shown(leading=not self.is_continuation)
+        guard = self.guard
+        if guard is not None and not guarding.prompt_passes(guard, prompt.value):
+            echo(guard.refusal)
+            return
         if self.is_continuation:
             shown(prompt.value)
-        self._written([prompt], show=shown)
+        guarding.write(
+            guard, lambda show, cancelled: self._generated([prompt], show, cancelled)[0][0], shown
+        )
         echo()
 
     def show(self, prompts: Sequence[Prompt]) -> None:
@@ -253,7 +278,28 @@ class _Job:
     def _text_of(self, written: Written) -> str:
         return written.text if self.is_continuation else written.text.strip()
 
-    def _written(self, prompts: Sequence[Prompt], show: Any = None) -> list[list[Written]]:
+    def _written(self, prompts: Sequence[Prompt]) -> list[list[Written]]:
+        """Return the texts of prompts, checked; of a prompt that is refused, the refusal."""
+        guard = self.guard
+        if guard is None:
+            return self._generated(prompts)
+        passing = [p for p in prompts if guarding.prompt_passes(guard, p.value)]
+        texts = self._generated(passing) if passing else []
+        by_prompt = {id(p): several for p, several in zip(passing, texts, strict=True)}
+        refused = [Written([], guard.refusal, "refused")] * self.settings.num_samples
+        return [
+            [guarding.checked(guard, w) for w in by_prompt[id(p)]]
+            if id(p) in by_prompt
+            else refused
+            for p in prompts
+        ]
+
+    def _generated(
+        self,
+        prompts: Sequence[Prompt],
+        show: guarding.Show | None = None,
+        cancelled: guarding.Cancelled | None = None,
+    ) -> list[list[Written]]:
         begun = time.perf_counter()
         given = [prompt.asked for prompt in prompts]
         ids = self.generator.encode(given)
@@ -261,7 +307,12 @@ class _Job:
         fitted, cut = self.generator.fitted(ids, [prompt.place for prompt in prompts])
         media = self.generator.media(given)
         found = self.generator.write(
-            fitted, self.settings, media=media, batch_size=self.batch_size, show=show
+            fitted,
+            self.settings,
+            media=media,
+            batch_size=self.batch_size,
+            show=show,
+            cancelled=cancelled,
         )
         self.seconds += time.perf_counter() - begun
         texts = [written for texts in found for written in texts]
@@ -324,48 +375,3 @@ class Shown:
             piece = piece.lstrip()
             self.leading = not piece
         echo(piece, end="")
-
-
-# Prompts
-
-
-def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> object:
-    """Return a prompt's value in the form that a model with these fields takes.
-
-    Raises:
-        UserError: It is neither a text nor, where those are read, a list of messages.
-    """
-    value, takes_messages = prompt.value, isinstance(prompt_of(fields)[1], Messages)
-    is_pair = bool(targets(fields))
-    if isinstance(value, list) and is_pair and all(isinstance(v, str) for v in value):
-        return " ".join(value)  # sentences
-    if isinstance(value, str):
-        _require_text(value, prompt)
-        if not takes_messages:
-            return value
-        before = [] if system is None else [{"role": "system", "content": system}]
-        return [*before, {"role": "user", "content": value}]
-    if isinstance(value, parts.Parts):
-        value = [{"role": "user", "content": list(value)}]
-    if not takes_messages or not isinstance(value, list):
-        raise UserError("a prompt must be a text", value=value, **prompt.place)
-    messages = messages_of(value, prompt.place, prompt.media)
-    if system is not None and isinstance(prompt.value, parts.Parts):
-        messages = [{"role": "system", "content": system}, *messages]
-    for text in texts_in(messages):
-        _require_text(text, prompt)
-    return messages
-
-
-def stored(value: object) -> Any:
-    """Return a prompt in JSON's types: images of messages by the paths of their files."""
-    return [stored_message(message) for message in value] if isinstance(value, list) else value
-
-
-def _require_text(text: str, prompt: Prompt) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"character {error.start + 1} is no text: it is not UTF-8", **prompt.place
-        ) from None

@@ -17,10 +17,13 @@ from typing import Any
 from lushan.common.terminal import console, echo
 from lushan.common.wording import plural
 from lushan.errors import RunFailed, UserError
-from lushan.inference.batch_generate import Shown, option, stored
+from lushan.guard import Guard
+from lushan.inference import guarding
+from lushan.inference.batch_generate import Shown, option
 from lushan.inference.dialogues import asked, images_of, read_tools, shown, unseen_notes
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.inference.inputs import sampling_of
+from lushan.inference.prompt_files import stored
 from lushan.models.decoding import Settings, Written
 from lushan.run.files import atomic_write, json_line
 from lushan.text.parts import Part
@@ -48,6 +51,7 @@ class Conversation:
         settings: How answers are written.
         system: What holds for the whole conversation.
         tools: Functions that the model may call, as JSON schemas.
+        guard: Checks messages and answers.
 
     Attributes:
         messages: The messages so far, without the system message.
@@ -60,9 +64,10 @@ class Conversation:
         settings: Settings,
         system: str | None = None,
         tools: object = None,
+        guard: Guard | None = None,
     ) -> None:
         self.generator, self.settings, self.system = generator, settings, system
-        self.tools = tools
+        self.tools, self.guard = tools, guard
         self.messages: list[dict[str, Any]] = []
         self.dropped = 0
 
@@ -102,20 +107,32 @@ class Conversation:
             TooLong: The message alone leaves no room.
             UserError: The chat template refuses the messages.
         """
+        guard = self.guard
+        if guard is not None:
+            message = guard.redacted(message)
+            if not guarding.prompt_passes(guard, message):
+                if show is not None:
+                    show(guard.refusal)
+                return Written([], guard.refusal, "refused")
         before = list(self.messages)
         self.messages.append({"role": role, "content": shown(message, images)})
         try:
             prompt, new_tokens = self._prompt()
             settings = self.settings.with_new_tokens(new_tokens)
             media = self.generator.media([self._asked(self.messages[self.dropped :])])
-            written = self.generator.write(
-                [prompt], settings, media=media, show=show, cancelled=cancelled
-            )[0][0]
+
+            def writing(shown: guarding.Show | None, over: guarding.Cancelled | None) -> Written:
+                texts = self.generator.write(
+                    [prompt], settings, media=media, show=shown, cancelled=over
+                )
+                return texts[0][0]
+
+            written = guarding.write(guard, writing, show, cancelled)
         except BaseException:
             self.messages = before
             raise
         text = written.text if not self.generator.takes_messages else written.text.strip()
-        if text or written.finish != "cancelled":
+        if written.finish != "refused" and (text or written.finish != "cancelled"):
             self.messages.append({"role": "assistant", "content": text})
         else:
             self.messages = before
@@ -158,6 +175,7 @@ def chat(
     system: str | None = None,
     tools: str | None = None,
     dtype: Dtype = "auto",
+    guard: Guard | None = None,
 ) -> None:
     """Talk until the input ends.
 
@@ -167,6 +185,7 @@ def chat(
         system: What holds for the whole conversation.
         tools: A JSON file of the tools that the model may call.
         dtype: See `open_generator`.
+        guard: Checks messages and answers.
 
     Raises:
         UserError: There is no model that could answer.
@@ -188,7 +207,7 @@ def chat(
     if tools is not None and not generator.takes_messages:
         raise UserError("without a chat template there are no tools", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
-        Terminal(Conversation(generator, settings, system, schemas)).talk()
+        Terminal(Conversation(generator, settings, system, schemas, guard)).talk()
 
 
 class Terminal:
@@ -281,7 +300,9 @@ class Terminal:
                 return
         echo()
         self._interrupted = stopped()
-        if written.finish == "cancelled":
+        if written.finish == "refused":
+            self.note("refused by the guard: neither the message nor an answer was kept")
+        elif written.finish == "cancelled":
             self.note("stopped; Ctrl-C once more, or Ctrl-D, ends")
         elif written.finish == "length" and self.is_terminal and not plain:
             self.note(f"cut off after {len(written.ids)} tokens")

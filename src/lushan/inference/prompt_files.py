@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from lushan.data.dialogues import SCHEMAS
-from lushan.data.fields import Fields, Messages, prompt_of
+from lushan.data.fields import Fields, Messages, prompt_of, targets
 from lushan.data.labelled import Labelled
 from lushan.data.media import Beside
-from lushan.data.messages import dialogues_of
+from lushan.data.messages import dialogues_of, stored_message
 from lushan.data.raw_columns import Columns
 from lushan.data.raw_input import STDIN, format_of, standard_input
 from lushan.data.source import Format
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError, did_you_mean
-from lushan.inference.dialogues import asked
+from lushan.inference.dialogues import asked, messages_of
 from lushan.inference.inputs import reader_for
 from lushan.run.config_yaml import read_config
+from lushan.text import parts
+from lushan.text.rendering import texts_in
 
 USUAL = ("prompt", "text")
 """Names of the column of the prompts in a file, behind that of the field that a run reads."""
@@ -143,3 +145,45 @@ def _require_field(columns: Columns, field: str | None, fields: Fields) -> str:
             or f"One of {', '.join(known)} is expected; there are: {', '.join(names)}.",
         )
     return field
+
+
+def as_taken(prompt: Prompt, fields: Fields, system: str | None = None) -> object:
+    """Return a prompt's value in the form that a model with these fields takes.
+
+    Raises:
+        UserError: It is neither a text nor, where those are read, a list of messages.
+    """
+    value, takes_messages = prompt.value, isinstance(prompt_of(fields)[1], Messages)
+    is_pair = bool(targets(fields))
+    if isinstance(value, list) and is_pair and all(isinstance(v, str) for v in value):
+        return " ".join(value)  # sentences
+    if isinstance(value, str):
+        _require_text(value, prompt)
+        if not takes_messages:
+            return value
+        before = [] if system is None else [{"role": "system", "content": system}]
+        return [*before, {"role": "user", "content": value}]
+    if isinstance(value, parts.Parts):
+        value = [{"role": "user", "content": list(value)}]
+    if not takes_messages or not isinstance(value, list):
+        raise UserError("a prompt must be a text", value=value, **prompt.place)
+    messages = messages_of(value, prompt.place, prompt.media)
+    if system is not None and isinstance(prompt.value, parts.Parts):
+        messages = [{"role": "system", "content": system}, *messages]
+    for text in texts_in(messages):
+        _require_text(text, prompt)
+    return messages
+
+
+def stored(value: object) -> Any:
+    """Return a prompt in JSON's types: images of messages by the paths of their files."""
+    return [stored_message(message) for message in value] if isinstance(value, list) else value
+
+
+def _require_text(text: str, prompt: Prompt) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character {error.start + 1} is no text: it is not UTF-8", **prompt.place
+        ) from None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Ids = Sequence[int]
-Finish = Literal["end", "stop", "length", "cancelled"]
+Finish = Literal["end", "stop", "length", "cancelled", "refused"]
 
 _SPARE = 64
 """A static cache's length is a multiple of it: each length is compiled again."""
@@ -115,7 +115,8 @@ class Written:
     Attributes:
         ids: Its tokens, with the one that ended it.
         text: Their text, up to a stop string.
-        finish: `end` (the model ended it), `stop` (a stop string), `length`, or `cancelled`.
+        finish: `end` (the model ended it), `stop` (a stop string), `length`, `cancelled`, or
+            `refused` by a guard.
     """
 
     ids: list[int]

@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from lushan import __version__
 from lushan.serve import head_routes, text_routes
 from lushan.serve.counts import Counts
 from lushan.serve.exchange import Gone, failed
@@ -20,6 +19,7 @@ from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
 from lushan.serve.schemas import ErrorResponse, ModelCard, ModelList, State
 from lushan.serve.served import CHAT, COMPLETIONS, Runs, Served
+from lushan.version import VERSION
 
 ERRORS: Mapping[int | str, Any] = {
     400: {"model": ErrorResponse, "description": "A field is not what it should be."},
@@ -53,7 +53,7 @@ def make_app(served: Sequence[Served], access: Access, bounds: Bounds) -> Front:
     runs = Runs(served)
     app = FastAPI(
         title="lushan",
-        version=__version__,
+        version=VERSION,
         docs_url=None,  # both would load scripts of another host
         redoc_url=None,
         redirect_slashes=False,
@@ -169,16 +169,23 @@ def _add_errors(app: FastAPI) -> None:
 def _invalid(error: RequestValidationError) -> Refused:
     """Return the refusal that the first of several mistakes is; its input is not repeated."""
     first = error.errors()[0]
-    place = [part for part in first["loc"] if part != "body"]
-    name = ""
-    for part in place:
-        if isinstance(part, int):
-            name += f"[{part}]"
-        elif part.isidentifier():
-            name += f".{part}" if name else part
+    name = _field(first["loc"], error.body, missing=first["type"] == "missing")
     if first["type"] == "json_invalid":
         return Refused(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
     return Refused(400, first["msg"], param=name or None, code=first["type"])
+
+
+def _field(place: Sequence[int | str], body: object, *, missing: bool) -> str:
+    """Return the place of a mistake in a body: pydantic's also names the types that were tried."""
+    name, value = "", body
+    for part in place:
+        if isinstance(value, dict) and (part in value or (missing and part == place[-1])):
+            name += f".{part}" if name else str(part)
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            name += f"[{part}]"
+            value = value[part]
+    return name
 
 
 def _state_truth(app: FastAPI, *, with_key: bool) -> None:

@@ -77,7 +77,9 @@ class Heads:
         }
         fields = self.loaded.task.fields
         columns = Columns(values, range(len(rows)), PLACE)
-        reading = Reading(PLACE, "jsonl", reader_class("jsonl", fields)(), fields=fields)
+        source = reader_class("jsonl", fields)()
+        # Images are in the request: `media` is stated, so that no folder is searched for them.
+        reading = Reading(PLACE, "jsonl", source, stated=["media"], fields=fields)
         try:
             return reading.table(columns)
         except UserError as error:
@@ -122,9 +124,9 @@ class Heads:
             alone: Whether no other run with a head is served, so that it need not be named.
         """
         title = "".join(part.capitalize() for part in self.name.replace("/", "-").split("-"))
-        example = create_model(f"{title}Example", __base__=Strict, **self._fields())
+        example: Any = create_model(f"{title}Example", __base__=Strict, **self._fields())
         examples = Annotated[list[example], Field(min_length=1, max_length=MOST_INPUTS)]
-        model: Any = Literal[self.name]  # type: ignore[name-defined]
+        model: Any = Literal[self.name]
         return create_model(
             f"{title}Request",
             __base__=Strict,

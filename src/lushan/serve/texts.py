@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.data import references
 from lushan.errors import UserError
-from lushan.inference.batch_generate import as_taken, settings_of
+from lushan.inference.batch_generate import settings_of
 from lushan.inference.generator import TextGenerator
-from lushan.inference.prompt_files import Prompt
+from lushan.inference.prompt_files import Prompt, as_taken
 from lushan.models.decoding import Settings
 from lushan.serve.failures import Refused, of_user
 from lushan.serve.schemas import ImagePart, Message, Writing

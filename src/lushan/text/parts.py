@@ -111,7 +111,7 @@ def received(content: Sequence[object], decoded: Callable[[str], bytes]) -> list
     """
     found: list[object] = []
     for part in content:
-        kind = _KINDS.get(part.get("type")) if isinstance(part, Mapping) else None
+        kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
         if kind == "video":
             raise BadPart("a request holds texts and images, and no videos")
         if kind is not None and isinstance(part, Mapping):
@@ -133,7 +133,7 @@ def _read(part: Part, resolve: Resolve) -> list[Part]:
         if not isinstance(part.get("text"), str):
             raise BadPart("a part of the type text holds no text")
         return [text(part["text"])]
-    kind = _KINDS.get(part["type"])
+    kind = _KINDS.get(str(part["type"]))
     if kind is None:
         raise BadPart(
             f"parts are texts, images and videos, and this is of the type {part['type']!r}"

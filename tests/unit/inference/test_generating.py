@@ -9,10 +9,9 @@ from lushan.cli.models import unescaped
 from lushan.common.terminal import visible
 from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS
 from lushan.errors import UserError
-from lushan.inference.batch_generate import as_taken
 from lushan.inference.dialogues import asked
 from lushan.inference.generator import open_generator
-from lushan.inference.prompt_files import Prompt, read_prompts
+from lushan.inference.prompt_files import Prompt, as_taken, read_prompts
 from lushan.models.decoding import Settings
 
 PROMPTS = ["the film", "明月", "two hours I will not get back", ""]

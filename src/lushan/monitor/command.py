@@ -1,0 +1,119 @@
+"""`lushan monitor`: a source read to its end, or followed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+from lushan.monitor import page
+from lushan.monitor.alarms import Recipients
+from lushan.monitor.classifier import Runs
+from lushan.monitor.correction import Correction
+from lushan.monitor.records import Parser, plural_counts
+from lushan.monitor.service import COUNTED, Monitor, Settings
+from lushan.monitor.sources import Source, source_of
+from lushan.run.lock import lock_run
+
+PAGE_EVERY = 10.0
+"""Seconds between two versions of the page while a source is followed."""
+
+
+def run(
+    runs: Sequence[Path],
+    source: str,
+    output: Path,
+    settings: Settings,
+    *,
+    fields: Mapping[str, str],
+    follow: bool,
+    every: float,
+    recipients: Mapping[str, str | None] | None,
+    is_corrected: bool,
+    changes: Path | None,
+) -> None:
+    """Read a source, count its texts and send alarms.
+
+    Args:
+        runs: Folders of runs.
+        source: A file, a folder, `-` or a URL.
+        output: Folder of the state.
+        settings: What is counted; the topics are added here.
+        fields: Names of the fields: `text`, `time` and `id`.
+        follow: Whether to wait for more.
+        every: Seconds between two requests of a URL.
+        recipients: Fields of `Recipients`; None evaluates on history and sends nothing.
+        is_corrected: Whether shares are corrected by the validation split.
+        changes: Of an evaluation: the file of the real changes.
+
+    Raises:
+        UserError: There is no such run or source, or the state is that of other settings.
+    """
+    from lushan.monitor import replay
+
+    sending = None if recipients is None else Recipients(**recipients)
+    if sending is not None:
+        sending.require_sound()
+    marked = None if changes is None else replay.read_changes(changes)
+    lines = source_of(source, follow=follow, every=every)
+    models = Runs(runs, settings.label)
+    if settings.entities and not models.finds_entities:
+        raise UserError("no run of task=ner finds entities", key="--entity")
+    correction = models.correction() if is_corrected else Correction.none()
+    settings = dataclasses.replace(settings, topics=tuple(models.topics))
+    for note in models.notes:
+        echo(f"note: {note}", err=True)
+    output.mkdir(parents=True, exist_ok=True)
+    with lock_run(output):
+        if sending is None and (output / "state.sqlite").exists():
+            raise UserError("an evaluation begins in a new folder", key="--output", value=output)
+        monitor = Monitor(
+            output,
+            settings,
+            models.classify,
+            correction,
+            Parser(fields["text"], fields["time"], fields["id"]),
+            sending,
+            facts={"runs": [str(run.resolve()) for run in runs], "source": source},
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            _read(monitor, lines, follow=follow)
+        if sending is None:
+            monitor.finish()
+        path = page.write(monitor)
+        _report(monitor, path)
+        if sending is None:
+            echo(replay.report(monitor, marked))
+
+
+def _read(monitor: Monitor, source: Source, *, follow: bool) -> None:
+    shown = time.monotonic()
+    position = monitor.position
+    for lines in source.follow(position) if follow else source.read(position):
+        monitor.counts.update(source.counts)
+        source.counts.clear()
+        if lines.lines or monitor.counts or lines.position != position:
+            monitor.take(lines)
+            position = lines.position
+        if follow and time.monotonic() - shown > PAGE_EVERY:
+            page.write(monitor)
+            shown = time.monotonic()
+
+
+def _report(monitor: Monitor, path: Path) -> None:
+    lines = dict(monitor.store.fact("lines", {}))
+    counted = lines.pop(COUNTED, 0)
+    others = plural_counts(lines)
+    echo(f"{counted:,} texts counted{f'; not counted: {others}' if others else ''}")
+    missing = [name for name in monitor.settings.series if name not in monitor.detectors]
+    if missing:
+        echo(
+            f"note: no alarms yet for {', '.join(missing)}: the baseline needs "
+            f"{monitor.settings.baseline} windows with texts, and 100 texts",
+            err=True,
+        )
+    echo(f"{len(monitor.store.alarms())} alarms: {path}")
