@@ -8,7 +8,12 @@ from lushan.data.formats.interactions import Interactions, SampleInteractions
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
 from lushan.data.formats.sample_candidates import SampleCandidates
-from lushan.data.formats.sample_images import SampleImages, SampleScenes, SampleVQA
+from lushan.data.formats.sample_images import (
+    SampleImages,
+    SampleQuestions,
+    SampleScenes,
+    SampleVQA,
+)
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -35,6 +40,7 @@ __all__ = [
     "SampleInteractions",
     "SampleNER",
     "SamplePairs",
+    "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
     "SampleText",
