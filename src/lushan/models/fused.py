@@ -36,7 +36,7 @@ class RMSNorm(nn.Module):
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.weight = norm.weight
+        self.weight: Tensor = norm.weight  # type: ignore[assignment]
         self.variance_epsilon = float(norm.variance_epsilon)  # type: ignore[arg-type]
 
     def forward(self, states: Tensor) -> Tensor:

@@ -149,7 +149,7 @@ def different(pixels: Tensor) -> tuple[Tensor, Tensor]:
     """
     flat, every = pixels.flatten(1), torch.arange(len(pixels), device=pixels.device)
     weights = torch.linspace(1, 2, flat.shape[1], device=flat.device, dtype=torch.float32)
-    sums, places = (flat * weights).sum(1).unique(return_inverse=True)
+    sums, places = (flat * weights).sum(1).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     first = every.new_full((len(sums),), len(pixels)).scatter_reduce(0, places, every, "amin")
     # Different ones may have the same sum.
     return (first, places) if flat[first][places].equal(flat) else (every, every)
@@ -212,7 +212,7 @@ def _told_apart(model: nn.Module, ask: Callable[..., Any], pixels: Tensor) -> To
         except (AttributeError, RuntimeError, TypeError, ValueError):
             continue
         finally:
-            del module.forward  # type: ignore[misc]
+            del module.forward
     return Tower(module, call, None)
 
 

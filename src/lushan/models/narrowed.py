@@ -41,7 +41,7 @@ def at(model: nn.Module, places: Tensor, width: int) -> Iterator[None]:
     Raises:
         AttributeError: Its last layer is not made of parts of which it is known.
     """
-    last = blocks(model)[-1]
+    last: Any = blocks(model)[-1]
     parts: dict[str, nn.Module]
     if hasattr(last, "mlp"):
         parts = {"mlp": _Whole(last.mlp, places)}

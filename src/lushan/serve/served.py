@@ -21,8 +21,8 @@ from lushan.run.folder import RunFolder
 from lushan.run.result import RunResult
 from lushan.serve.failures import Refused
 from lushan.serve.heads import Heads
-from lushan.serve.pairs import Pairs
 from lushan.serve.limits import Bounds
+from lushan.serve.pairs import Pairs
 from lushan.serve.schemas import About, Measured, ModelCard, Usage
 from lushan.serve.texts import Texts
 from lushan.serve.token_texts import TokenTexts

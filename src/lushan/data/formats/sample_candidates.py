@@ -28,11 +28,7 @@ class SampleCandidates(Sample):
     gives: ClassVar[Fields | None] = CANDIDATES
     name: ClassVar[str] = "sample_candidates"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(81 + list(SIZES).index(split))
         candidates, features, targets = [], [], []
         for _ in range(SIZES[split]):
@@ -43,11 +39,9 @@ class SampleCandidates(Sample):
             candidates.append(items)
             features.append(json.dumps(row, sort_keys=True))
             targets.append([items[total.index(max(total))]])
-        columns = {
-            "id": self._ids(split),
+        return {
             "user": arrow.texts([f"user {n}" for n in range(SIZES[split])]),
             "candidates": arrow.text_lists(candidates),
             "features": arrow.texts(features),
             "target": arrow.text_lists(targets),
         }
-        return pa.table({**columns, **self._places(split)})

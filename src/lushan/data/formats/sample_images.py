@@ -68,19 +68,14 @@ class SampleQuestions(_Drawn):
     gives: ClassVar[Fields | None] = {"image": Image(), "question": Text(), "label": Label()}
     name: ClassVar[str] = "sample_questions"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(71 + list(SIZES).index(split))
         asked = [_asked(chance) for _ in range(SIZES[split])]
-        columns = {
+        return {
             "image": structs([parts.images_of(message.parts)[0] for message, _ in asked]),
             "question": arrow.texts([message.content for message, _ in asked]),
             "label": arrow.texts([answer.content for _, answer in asked]),
         }
-        return pa.table({"id": self._ids(split), **columns, **self._places(split)})
 
 
 @configurable
