@@ -15,7 +15,7 @@ from PIL import Image
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
-from lushan.serve.process import bound_socket
+from lushan.serve.listening import bound_socket
 from lushan.serve.served import open_runs
 from tests.helpers import command
 

@@ -288,7 +288,9 @@ class InTurn(Worker[Asked], Writer):
 
 def writer_of(generator: TextGenerator, *, size: int, capacity: int) -> Writer:
     """Return the quicker writer of those that a model works with."""
-    if generator.media([]) is None and takes_rows(generator.model, generator.tokenizer.pad_token_id):
+    if generator.media([]) is None and takes_rows(
+        generator.model, generator.tokenizer.pad_token_id
+    ):
         return Together(generator, size=size, capacity=capacity)
     return InTurn(generator, capacity=capacity)
 
