@@ -39,7 +39,7 @@ def main() -> None:
     content = checksums.read(options.run, "predictions/test.jsonl")
     records = [parse_json(line) for line in content.splitlines()]
     lines = [
-        "| stated | safe validation texts above | safe test texts above | unsafe test texts found |",
+        "| stated | safe, validation | safe, test | unsafe, test |",
         "| --- | --- | --- | --- |",
     ]
     for rate in RATES:
