@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from lushan.common.parsing import parse_json
 from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text, Texts
 
@@ -103,7 +104,7 @@ def _problem(value: Any, count: int | None) -> str | None:
 
 def features_of(values: Sequence[str]) -> list[dict[str, list[float]]]:
     """Read what a column of `Features` keeps."""
-    return [json.loads(value) for value in values]
+    return [parse_json(value) for value in values]
 
 
 HISTORIES: Fields = {"user": Text(optional=True), "history": Items(), "target": Items(target=True)}

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.compat.transformers import not_wrapped
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export.adapters import write_adapter
@@ -77,8 +78,10 @@ def export(
             spec = spec_of(loaded)
             write(spec, temporary, dtype)
             lines = [prove(spec, temporary, dtype)]
-            _write_task(loaded, spec, temporary)
-            usage = f"{spec.usage}\n\n# The run's own predictions: lushan predict DIR --input FILE"
+            usage = spec.usage
+            if spec.reloads:
+                _write_task(loaded, spec, temporary)
+                usage += "\n\n# The run's own predictions: lushan predict DIR --input FILE"
             card = card_of(loaded, usage, spec.notes, pipeline=spec.pipeline, dtype=dtype)
         write_page(temporary / "README.md", card)
     return [*lines, f"exported: {folder}"]
@@ -152,7 +155,8 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
     spec.model.to(DTYPES[dtype])
     spec.model.config.dtype = DTYPES[dtype]
     try:
-        spec.model.save_pretrained(folder)
+        with not_wrapped():
+            spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
     spec.processor.save_pretrained(folder)

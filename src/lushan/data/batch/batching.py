@@ -28,6 +28,7 @@ def plan_epoch(
     batch_examples: int | None = None,
     batch_tokens: int | None = None,
     bucket: int = 50,
+    groups: Indices | None = None,
 ) -> list[Indices]:
     """The global batches of one epoch: every example exactly once.
 
@@ -43,10 +44,14 @@ def plan_epoch(
         batch_tokens: Upper bound on a batch's padded size, longest example × number of examples.
             An example longer than the bound makes a batch of its own.
         bucket: Batches in a pool; 0 shuffles without regard to length.
+        groups: Number of each example's group, shape (N,): a batch has whole groups, shuffled
+            without regard to length, or a single one that is larger. None has no groups.
     """
     if (batch_examples is None) == (batch_tokens is None):
         raise ValueError("exactly one of batch_examples and batch_tokens must be set")
     rng = np.random.default_rng([seed, epoch])
+    if groups is not None and len(groups):
+        return _whole_groups(lengths, groups, rng, batch_examples, batch_tokens)
     order: Indices = rng.permutation(len(lengths))
     if not len(order):
         return []
@@ -69,6 +74,29 @@ def plan_epoch(
         batches += _runs(members, begins.reshape(-1))
     rng.shuffle(batches)
     return batches
+
+
+def _whole_groups(
+    lengths: NDArray[np.integer],
+    groups: Indices,
+    rng: np.random.Generator,
+    examples: int | None,
+    tokens: int | None,
+) -> list[Indices]:
+    """Return batches of whole groups, within a number of examples or of padded tokens."""
+    place = rng.permutation(int(groups.max()) + 1)[groups]
+    members = np.argsort(place, kind="stable")
+    bounds = [*np.flatnonzero(np.diff(place[members], prepend=-1)).tolist(), len(members)]
+    batches: list[Indices] = []
+    first, longest = 0, 0
+    for start, end in itertools.pairwise(bounds):
+        own = int(lengths[members[start:end]].max())
+        longest = max(longest, own)
+        size = end - first if tokens is None else longest * (end - first)
+        if start > first and size > (examples or tokens or 0):
+            batches.append(members[first:start])
+            first, longest = start, own
+    return [*batches, members[first:]]
 
 
 def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
