@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import Number, Text, targets
+from lushan.data.field_roles import targets
+from lushan.data.fields import Number, Text
 from lushan.data.passages import RANKED, RIGHT, candidates_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
