@@ -1,7 +1,7 @@
 """Sources of examples: their common interface, and the rows they return.
 
 A source says cheaply what it would read (`fingerprint`), so that a finished run is answered without
-reading, and reads everything at once into Arrow tables, one a split, in one form whatever the format.
+reading, and reads everything at once into Arrow tables of one form, one a split.
 """
 
 from __future__ import annotations
