@@ -76,6 +76,7 @@ def test_paths_are_looked_at_before_torch_is_imported(tmp_path, ner_run):
         ["chat", str(tmp_path)],
         ["generate", str(ner_run), "--input", missing],
         ["serve", missing],
+        ["serve", "nowhere"],
         ["serve", f"name={missing}"],
         ["serve", str(ner_run), "--host", "0.0.0.0"],
     )

@@ -301,12 +301,11 @@ class Messages(StoredMessages, Field):
             yield from others
 
     def received(self, value: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {**m, "content": received_parts(m["content"], references.of_data_url)}
-            if isinstance(m.get("content"), list)
-            else dict(m)
-            for m in value
-        ]
+        found = [dict(message) for message in value]
+        for message in found:
+            if isinstance(content := message.get("content"), list):
+                message["content"] = received_parts(content, references.of_data_url)
+        return found
 
     def media_keys(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return [references.content_hash(i) for m in value for i in message_images(m)]

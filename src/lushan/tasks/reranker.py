@@ -125,10 +125,11 @@ class Reranker(Task):
         wrong = any(len(several) > 1 for several, _ in candidates_of(train.to_pydict()))
         rated = "relevance" in train.column_names
         if self.kind == "listwise" and (rated or not wrong):
+            reason = "a passage is compared with the negatives of its row, and there are none"
+            if rated:
+                reason = "rows with a relevance are learned one by one"
             raise UserError(
-                "rows with a relevance are learned one by one"
-                if rated
-                else "a passage is compared with the negatives of its row, and there are none",
+                reason,
                 key="task.loss",
                 value=self.kind,
                 hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4` writes "
