@@ -40,6 +40,13 @@ TASKS = {
         *("processor.size=16", "model.config.channels=[8,16]", "model.config.blocks=1"),
         "+task.augment._target_=lushan.vision.augment.Augment",
     ],
+    "visual_qa": [
+        *("processor.image.size=16", "processor.tokenizer.vocab_size=300"),
+        *("model.config.vision.hidden_size=16", "model.config.vision.intermediate_size=16"),
+        *("model.config.vision.num_attention_heads=2", "model.config.text.hidden_size=16"),
+        *("model.config.text.intermediate_size=16", "model.config.text.num_attention_heads=2"),
+        *("+model.config.text.attention_dropout=0.1", "optimizer.freeze=[*vision_tower*]"),
+    ],
     "multimodal_lm": [
         *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
         *("data.batch_examples=16", "task.drop_prompt=0.5"),
@@ -86,7 +93,8 @@ def test_killed_among_videos(tmp_path):
 
 
 @pytest.mark.slow
-def test_ranks_of_which_one_sees_no_image_learn_as_one_process(tmp_path):
+@pytest.mark.parametrize("frozen", [[], ["optimizer.freeze=[*vision_tower*]"]])
+def test_ranks_of_which_one_sees_no_image_learn_as_one_process(frozen, tmp_path):
     (tmp_path / "a.png").write_bytes(images.encoded("red"))
     asked = [{"type": "image", "path": "a.png"}, {"type": "text", "text": "what colour?"}]
     contents = [asked if number % 2 else f"say {number}" for number in range(16)]
@@ -99,7 +107,7 @@ def test_ranks_of_which_one_sees_no_image_learn_as_one_process(tmp_path):
     own = ["data=chat", *files, f"data.media={tmp_path}", "data.batch_examples=2"]
     losses = []
     for name, trainer in (("one", "cpu"), ("two", "ddp_sim")):
-        more = [f"trainer={trainer}", f"paths.output_dir={tmp_path / name}"]
+        more = [*frozen, f"trainer={trainer}", f"paths.output_dir={tmp_path / name}"]
         given = ["task=chat", *SHORT, *TASKS["chat"], *own, "trainer.max_epochs=1", *more]
         assert jobs.execute(check(compose(given))) == 0
         (result,) = (tmp_path / name).glob("*/*/result.json")

@@ -13,15 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from lushan.cli import (
+    assist,
     audit,
     compare,
     completion,
+    doctor,
     index,
     models,
     monitor,
     options,
     overview,
     recommend,
+    reference,
     report,
     score,
     serve,
@@ -60,6 +63,7 @@ app = typer.Typer(
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
+    lushan serve RUN RUN                                   answer requests, with a page
     lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
     lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
@@ -217,6 +221,9 @@ index.add_to(app)
 recommend.add_to(app)
 serve.add_to(app)
 monitor.add_to(app)
+reference.add_to(app)
+doctor.add_to(app)
+assist.add_to(app)
 completion.add_to(app)
 
 

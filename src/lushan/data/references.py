@@ -66,6 +66,11 @@ def kept(reference: Reference) -> bytes:
     return f"{content_hash(reference)} {_absolute(reference['path'])}".encode()
 
 
+def key_of(content: bytes, *, is_path: bool) -> str:
+    """Return the SHA-256 of an image, from what `kept` made of it: no file is read."""
+    return content[:64].decode() if is_path else hashlib.sha256(content).hexdigest()
+
+
 def restored(content: bytes, *, is_path: bool) -> Reference:
     """Return the image that `kept` stood for, with the bytes of its file.
 

@@ -42,7 +42,7 @@ _ELSEWHERE = {
     *("train", "validation", "test", "dir", "path", "longest_line", "largest_file", "cache_dir"),
     "media",
     *("max_length", "stride", "batch_tokens", "batch_examples"),
-    *("micro_tokens", "eval_tokens", "bucket", "packing"),
+    *("micro_tokens", "eval_tokens", "bucket", "batch_by_group", "packing"),
 }
 """Fields that do not decide what a row holds, or that the files' hashes or `Limits` stand for."""
 
@@ -128,6 +128,8 @@ class Source(abc.ABC):
         micro_tokens: What one device holds at a time; null is the whole batch.
         eval_tokens: Size of an evaluation batch.
         bucket: Batches in a pool that is sorted by length; 0 does not sort.
+        batch_by_group: Whether all examples of a group (`data.group`) share a batch, which then has
+            whole groups alone: an image that is asked ten questions is encoded once for them.
         packing: Whether rows of `max_length` tokens are filled with several examples, which do not
             see one another; by default the task says.
     """
@@ -145,6 +147,7 @@ class Source(abc.ABC):
     micro_tokens: int | None = None
     eval_tokens: int = 8192
     bucket: Annotated[int, Within(least=0)] = 50
+    batch_by_group: bool = False
     packing: bool | None = None
 
     input_format: ClassVar[Format | None] = None

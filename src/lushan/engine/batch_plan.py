@@ -13,6 +13,7 @@ from lushan.data.batch.batching import Indices, plan_epoch
 from lushan.data.batch.mixing import Mix
 from lushan.data.batch.packing import Rows, best_fit, single
 from lushan.data.encode.encoding import Encoded
+from lushan.data.splits import GROUP
 from lushan.engine.limits import TrainLimits
 from lushan.errors import UserError
 
@@ -31,6 +32,7 @@ class Batching:
         micro_tokens: Padded tokens one device holds at a time; None means all of its share.
         eval_tokens: Padded tokens in an evaluation batch.
         bucket: Batches among which examples are sorted by length.
+        by_group: Whether a batch has whole groups of examples.
         limits: How many epochs and steps are trained, and how many batches an epoch has.
         row_tokens: Tokens of a row that holds several features; None gives each one its own.
         mix: Which examples an epoch has; None where each has all of them.
@@ -42,6 +44,7 @@ class Batching:
     micro_tokens: int | None = None
     eval_tokens: int = 8192
     bucket: int = 50
+    by_group: bool = False
     limits: TrainLimits = dataclasses.field(default_factory=TrainLimits)
     row_tokens: int | None = None
     mix: Mix | None = None
@@ -112,11 +115,32 @@ class BatchPlan:
             batch_examples=b.batch_examples,
             batch_tokens=b.batch_tokens,
             bucket=b.bucket,
+            groups=self._groups(epoch) if b.by_group else None,
         )
         limit = b.limits.train_batches
         if limit is None:
             return plan
         return plan[: limit if isinstance(limit, int) else max(1, int(len(plan) * limit))]
+
+    def _groups(self, epoch: int) -> Indices:
+        """Return the number of each row's group.
+
+        Raises:
+            UserError: There are none, or a row holds several examples.
+        """
+        table, rows = self.table(epoch), self.rows_of(epoch)
+        if GROUP not in table.column_names or rows.capacity:
+            problem = (
+                "rows of several examples have no group" if rows.capacity else "there are no groups"
+            )
+            raise UserError(
+                problem,
+                key="data.batch_by_group",
+                value=True,
+                hint="Write data.packing=false, and data.group=COLUMN, whose rows belong together.",
+            )
+        _, numbers = np.unique(table.column(GROUP).to_pylist(), return_inverse=True)
+        return numbers[self.encoded.examples[rows.members]]
 
     @property
     def epochs(self) -> int | None:

@@ -169,6 +169,8 @@ def fit(
     quiet_lightning()
     limits = TrainLimits.of(cfg["trainer"])
     parts = build_components(cfg, source)
+    if cfg["ckpt_path"]:
+        start_from(Path(cfg["ckpt_path"]), parts.model)
     plan = plan_of(parts, batching_of(cfg, parts, limits))
     # The other ranks of a DDP run, started by the trainer, find their run by it.
     os.environ[RUN_FOLDER] = str(folder)
@@ -184,7 +186,7 @@ def fit(
         default_root_dir=str(folder),
     )
     module = make_module(cfg, parts, plan, observers)
-    notes = notes_before(cfg, choices or {}, parts, plan)
+    notes = notes_before(cfg, choices or {}, parts, plan) + remembered_once(cfg, trainer, parts)
     if trainer.is_global_zero:
         describe(parts, plan, notes)
         keep_for_later(parts, folder)
@@ -192,8 +194,6 @@ def fit(
         record_resolved(folder, found)
         checksums.add(folder, checksums.AT_START)
         log.info("resolved: %s", ", ".join(f"{k}={v}" for k, v in found.items()))
-    if cfg["ckpt_path"]:
-        start_from(Path(cfg["ckpt_path"]), parts.model)
     with others_named(trainer.strategy):
         if cfg["train"]:
             state = where_to_resume(folder, trainer, module)
@@ -203,6 +203,15 @@ def fit(
             write_state(parts, folder)
             checksums.add(folder, (), {TASK_STATE: sha256_file(folder / TASK_STATE)})
         return fitted
+
+
+def remembered_once(cfg: Mapping[str, Any], trainer: Trainer, parts: Components) -> list[str]:
+    """Have the task compute once what a frozen part of the model makes of examples."""
+    if parts.corpus.windows is not None:  # the examples of a stream are not known in advance
+        return []
+    folder = Path(cfg["paths"]["cache_dir"]) / "states"
+    device = trainer.strategy.root_device
+    return parts.task.remember(parts.model, parts.encoded, folder, device)
 
 
 def make_module(
@@ -254,6 +263,7 @@ def size_of_batches(cfg: Mapping[str, Any], source: Source) -> Batching:
         micro_tokens=source.micro_tokens,
         eval_tokens=source.eval_tokens,
         bucket=source.bucket,
+        by_group=source.batch_by_group,
     )
 
 

@@ -120,11 +120,8 @@ def _numbers(result: RunResult | None) -> str:
 
 def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
     node = cfg["data"]
-    kept = {
-        key: value
-        for key, value in node.items()
-        if value is not None and key not in ("batch_tokens", "batch_examples", "bucket")
-    }
+    sizes = ("batch_tokens", "batch_examples", "bucket", "batch_by_group")
+    kept = {key: value for key, value in node.items() if value is not None and key not in sizes}
     text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
     lines = ["## Data", "", _fenced(text.rstrip(), "yaml")]
     if result is not None and result.data_fingerprint:

@@ -7,14 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["cls", "mean", "max", "attention"]
+Kind = Literal["cls", "last", "mean", "max", "attention"]
 
 
 def pooler(kind: Kind, width: int) -> nn.Module:
     """A module (hidden (B, L, H), attention_mask (B, L)) -> (B, H); padding has no part in it."""
-    return (
-        Attention(width) if kind == "attention" else {"cls": Cls, "mean": Mean, "max": Max}[kind]()
-    )
+    plain = {"cls": Cls, "last": Last, "mean": Mean, "max": Max}
+    return Attention(width) if kind == "attention" else plain[kind]()
 
 
 class Cls(nn.Module):
@@ -23,6 +22,15 @@ class Cls(nn.Module):
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:  # noqa: ARG002
         """(B, L, H) -> (B, H)."""
         return hidden[:, 0]
+
+
+class Last(nn.Module):
+    """The last token, which a causal model reads all others before; padding follows it."""
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L, H) -> (B, H)."""
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return hidden[rows, attention_mask.sum(1) - 1]
 
 
 class Mean(nn.Module):

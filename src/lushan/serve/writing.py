@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -205,12 +204,6 @@ class Together(Worker[_Sample], Writer):
             found += self.take(1)
         return found
 
-    def peek(self) -> _Sample | None:
-        """Return what waits longest."""
-        with contextlib.suppress(IndexError):
-            return self._waiting[0]
-        return None
-
     def _take(self, sample: _Sample, scores: Tensor) -> None:
         token = sample.row.choose(scores)
         asked = sample.asked
@@ -237,8 +230,8 @@ class Together(Worker[_Sample], Writer):
 class InTurn(Worker[Asked], Writer):
     """Writes the texts of one request after the other, by transformers' own `generate`.
 
-    For models whose rows cannot join a batch: encoder-decoders, those with images or adapters, and
-    those that keep another state than keys and values.
+    For models whose rows cannot join a batch: encoder-decoders, those with images or learned
+    prompts, and those that keep another state than keys and values.
 
     Args:
         generator: Any.
@@ -295,8 +288,9 @@ class InTurn(Worker[Asked], Writer):
 
 def writer_of(generator: TextGenerator, *, size: int, capacity: int) -> Writer:
     """Return the quicker writer of those that a model works with."""
-    plain = generator.media([]) is None and not generator.needs_dynamic_cache
-    if plain and takes_rows(generator.model, generator.tokenizer.pad_token_id):
+    if generator.media([]) is None and takes_rows(
+        generator.model, generator.tokenizer.pad_token_id
+    ):
         return Together(generator, size=size, capacity=capacity)
     return InTurn(generator, capacity=capacity)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 
 from lushan.common.wording import plural
@@ -26,8 +27,11 @@ from lushan.tasks.metrics import TaskMetrics
 from lushan.vision.reader import Seen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedModel
 
+    from lushan.data.encode.encoding import Encoded
     from lushan.data.processing import Processor
 
 
@@ -194,6 +198,22 @@ class Task(TaskMetrics):
         """
         del seed, training
         return rows
+
+    def remember(
+        self, model: nn.Module, encoded: Mapping[str, Encoded], folder: Path, device: torch.device
+    ) -> list[str]:
+        """Compute once what a frozen part of the model makes of examples; return notes on it.
+
+        Called once, before training, with the weights that it begins with.
+
+        Args:
+            model: From `build`.
+            encoded: Features of all splits.
+            folder: For files that all runs share.
+            device: Where it is computed.
+        """
+        del model, encoded, folder, device
+        return []
 
     counts_targets: bool = False
     """Whether `collate` gives in `targets` how many terms a batch's loss has."""

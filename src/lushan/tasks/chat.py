@@ -36,8 +36,11 @@ from lushan.text.chat import ChatTemplate, choose
 from lushan.vision.reader import Seen, reader_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedModel
 
+    from lushan.data.encode.encoding import Encoded
     from lushan.data.processing import Processor
 
 
@@ -169,15 +172,12 @@ class Chat(LanguageTask):
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
         del seed, training  # nothing is random
-        return [self._seen(shifted(row)) if "images" in row else shifted(row) for row in rows]
+        return [self.sight.drawn(shifted(row)) if "images" in row else shifted(row) for row in rows]
 
-    def _seen(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a feature with what the model reads of each image, `seen`, in their order."""
-        several = dialogue_images.images_of(row)
-        asked = np.array([np.sum(row["image_ends"] <= row["asked"])])
-        kept = {k: v for k, v in row.items() if k not in dialogue_images.NAMES}
-        seen = [self.sight.inputs_of([image]) for image in several]
-        return {**kept, "seen": seen, "images_asked": asked}
+    def remember(
+        self, model: nn.Module, encoded: Mapping[str, Encoded], folder: Path, device: torch.device
+    ) -> list[str]:
+        return self.sight.remember(language_model(model).model, encoded, folder, device)
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = super().collate(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +13,17 @@ import pyarrow as pa
 import torch
 
 from lushan.data import references
+from lushan.data.encode.encoding import Encoded
+from lushan.data.processing import fingerprint
 from lushan.errors import UserError
+from lushan.models.image_states import ImageStates, is_random, provide_states, tower_of
 from lushan.tasks.batches import Batch, Features
 from lushan.text import parts
 from lushan.text.parts import TOKENS, Part
 from lushan.text.rendering import Messages
 from lushan.text.windows import Window
 from lushan.vision import images
-from lushan.vision.reader import ImageReader, Seen, joined
+from lushan.vision.reader import ImageReader, Recent, Seen, joined
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -40,6 +44,10 @@ REPAIRED = "repaired"
 """Counts of what was changed to read images: not stored, only reported."""
 
 
+MOST_DECODED = 256 << 20
+"""Bytes of decoded images that are held, those that were asked for last."""
+
+
 @dataclasses.dataclass
 class Sight:
     """What a language model is shown of the images in messages.
@@ -52,7 +60,9 @@ class Sight:
     reader: ImageReader | None = None
     blind: bool = False
     repairs: Counter[str] = dataclasses.field(default_factory=Counter)
+    states: ImageStates | None = None
     _known: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    _decoded: Recent = dataclasses.field(default_factory=lambda: Recent(MOST_DECODED))
 
     @property
     def sees(self) -> bool:
@@ -104,6 +114,70 @@ class Sight:
             self._known[key] = self.reader.tokens_of(_decoded(part, self.repairs))
         return {**part, TOKENS: self._known[key]}
 
+    def drawn(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a dialogue's feature with `seen`, what the model reads of each of its images.
+
+        `images_asked` is how many of them stand before the turn that is generated.
+        """
+        asked = np.array([np.sum(row["image_ends"] <= row["asked"])])
+        kept = {k: v for k, v in row.items() if k not in NAMES}
+        return {**kept, "seen": self.of_row(row), "images_asked": asked}
+
+    def of_row(self, row: Mapping[str, Any]) -> list[Seen]:
+        """Return what the model reads of each image of a feature, from `COLUMNS`.
+
+        Those that a frozen tower has encoded are states of it; see `remember`.
+        """
+        return [self._seen(content, is_path=is_path) for content, is_path in _stored(row)]
+
+    def _seen(self, content: bytes, *, is_path: bool) -> Seen:
+        key = references.key_of(content, is_path=is_path)
+        if self.states is not None:
+            return self.states[key]
+        if (found := self._decoded.get(key)) is None:
+            found = self.inputs_of([parts.image(references.restored(content, is_path=is_path))])
+            self._decoded.put(key, found)
+        return found
+
+    def remember(
+        self, model: Any, encoded: Mapping[str, Encoded], folder: Path, device: torch.device
+    ) -> list[str]:
+        """Have a frozen vision tower encode each image of a run once, and return a note.
+
+        Args:
+            model: Of transformers.
+            encoded: Features of all splits.
+            folder: Where what it makes of images is kept.
+            device: Where it is computed.
+        """
+        places = {split: _different(features) for split, features in encoded.items()}
+        known = {key: place for found in places.values() for key, place in found.items()}
+        if self.reader is None or not known:
+            return []
+
+        def decode(key: str) -> Seen:
+            content, is_path = known[key]
+            return self.inputs_of([parts.image(references.restored(content, is_path=is_path))])
+
+        tower = tower_of(model, decode(next(iter(known))))
+        if tower is None:
+            return []
+        if tower.states is None or not tower.is_frozen:
+            if not is_random(tower.module):
+                tower.encode_once()
+            return []
+        self.states, note = provide_states(
+            tower,
+            {split: sorted(found) for split, found in places.items()},
+            decode,
+            processor=fingerprint(self.reader.processor.image_processor),
+            folder=folder,
+            device=device,
+        )
+        if self.states is not None:
+            tower.recall()
+        return [note]
+
     def inputs_of(self, several: Sequence[Part]) -> Seen:
         """Return what the model reads of some images; nothing of none."""
         if self.reader is None or not several:
@@ -128,19 +202,24 @@ def columns_of(window: Window) -> dict[str, Any]:
     }
 
 
-def images_of(row: Mapping[str, Any]) -> list[Part]:
-    """Return the images of a feature, from `COLUMNS`.
-
-    Raises:
-        UserError: A file of one is gone, or has changed since.
-    """
+def _stored(row: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
+    """Yield what stands for each image of a feature, as `references.kept`, and whether by path."""
     content = row["images"].tobytes()
     ends = np.cumsum(row["image_sizes"]).tolist()
     pieces = [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    return [
-        parts.image(references.restored(piece, is_path=bool(is_path)))
-        for piece, is_path in zip(pieces, row["image_is_path"].tolist(), strict=True)
-    ]
+    yield from zip(pieces, map(bool, row["image_is_path"].tolist()), strict=True)
+
+
+def _different(encoded: Encoded) -> dict[str, tuple[bytes, bool]]:
+    """Return the different images of a split by their keys."""
+    columns = {name: encoded.columns[name] for name in NAMES if name in encoded.columns}
+    if len(columns) < len(NAMES):
+        return {}
+    found = {}
+    for number in range(len(encoded)):
+        for content, is_path in _stored({name: values[number] for name, values in columns.items()}):
+            found[references.key_of(content, is_path=is_path)] = content, is_path
+    return found
 
 
 def count(features: Features) -> dict[str, int]:

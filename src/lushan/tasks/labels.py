@@ -68,7 +68,7 @@ class LabelTask(Task):
         *,
         head: Callable[..., nn.Module],
         kind: Kind = "single",
-        pooling: Literal["cls", "mean", "max", "attention"] = "cls",
+        pooling: Literal["cls", "last", "mean", "max", "attention"] = "cls",
         class_weights: dict[str, float] | Literal["balanced"] | None = None,
         label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
         focal_gamma: Annotated[float, Within(least=0)] = 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,7 +59,7 @@ class ImageReader:
         read = self.processor.image_processor
         processors.require_fits(picture, read, "of a message")
         try:
-            return read(images=[picture], return_tensors="pt")
+            return processors.features_of(read, picture)
         except Exception as error:  # whatever settings of anybody make it raise
             raise processors.unusable(read, first_line(error)) from error
 
@@ -66,6 +67,35 @@ class ImageReader:
         """Return what the model reads of an image."""
         made = self._made(picture)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+
+
+class Recent:
+    """What was read of images, those that were asked for last, within a bound.
+
+    Args:
+        largest: Bytes of all of them.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest, self.size = largest, 0
+        self._held: OrderedDict[str, Seen] = OrderedDict()
+
+    def get(self, key: str) -> Seen | None:
+        """Return what was read of an image; None where it is not held."""
+        if key in self._held:
+            self._held.move_to_end(key)
+        return self._held.get(key)
+
+    def put(self, key: str, seen: Seen) -> None:
+        """Hold what was read of an image, and forget what was not asked for the longest."""
+        self._held[key] = seen
+        self.size += _bytes(seen)
+        while self.size > self.largest:
+            self.size -= _bytes(self._held.popitem(last=False)[1])
+
+
+def _bytes(seen: Seen) -> int:
+    return sum(value.nbytes for value in seen.values())
 
 
 def _is_own(kind: type) -> bool:

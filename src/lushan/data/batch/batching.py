@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+_AT_ONCE = 2**20
+"""Examples that are sorted together: what stays near a processor."""
+
 EVALUATION = -1
 """Stands for an epoch where evaluation draws: what is masked there is always the same."""
 
@@ -28,6 +31,7 @@ def plan_epoch(
     batch_examples: int | None = None,
     batch_tokens: int | None = None,
     bucket: int = 50,
+    groups: Indices | None = None,
 ) -> list[Indices]:
     """The global batches of one epoch: every example exactly once.
 
@@ -43,10 +47,14 @@ def plan_epoch(
         batch_tokens: Upper bound on a batch's padded size, longest example × number of examples.
             An example longer than the bound makes a batch of its own.
         bucket: Batches in a pool; 0 shuffles without regard to length.
+        groups: Number of each example's group, shape (N,): a batch has whole groups, shuffled
+            without regard to length, or a single one that is larger. None has no groups.
     """
     if (batch_examples is None) == (batch_tokens is None):
         raise ValueError("exactly one of batch_examples and batch_tokens must be set")
     rng = np.random.default_rng([seed, epoch])
+    if groups is not None and len(groups):
+        return _whole_groups(lengths, groups, rng, batch_examples, batch_tokens)
     order: Indices = rng.permutation(len(lengths))
     if not len(order):
         return []
@@ -58,10 +66,7 @@ def plan_epoch(
     for pools in (order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)):
         if not pools.size:
             continue
-        members, found = pools.reshape(-1), narrow[pools]
-        if bucket:
-            places, found = _by_length(found)
-            members = members[places]
+        members, found = _sorted(pools, narrow) if bucket else (pools.reshape(-1), narrow[pools])
         if batch_tokens is None:
             begins = np.broadcast_to(np.arange(pools.shape[1]) % per_batch == 0, pools.shape)
         else:
@@ -71,9 +76,48 @@ def plan_epoch(
     return batches
 
 
+def _whole_groups(
+    lengths: NDArray[np.integer],
+    groups: Indices,
+    rng: np.random.Generator,
+    examples: int | None,
+    tokens: int | None,
+) -> list[Indices]:
+    """Return batches of whole groups, within a number of examples or of padded tokens."""
+    place = rng.permutation(int(groups.max()) + 1)[groups]
+    members = np.argsort(place, kind="stable")
+    bounds = [*np.flatnonzero(np.diff(place[members], prepend=-1)).tolist(), len(members)]
+    batches: list[Indices] = []
+    first, longest = 0, 0
+    for start, end in itertools.pairwise(bounds):
+        own = int(lengths[members[start:end]].max())
+        longest = max(longest, own)
+        size = end - first if tokens is None else longest * (end - first)
+        if start > first and size > (examples or tokens or 0):
+            batches.append(members[first:start])
+            first, longest = start, own
+    return [*batches, members[first:]]
+
+
 def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
     """Lengths in 16 bits where they fit: NumPy sorts these by their digits, five times as fast."""
     return lengths.astype(np.uint16) if lengths.max() < 2**16 else lengths
+
+
+def _sorted(pools: Indices, lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
+    """Sort the examples of each pool, (P, N), by length.
+
+    Returns:
+        The examples, one pool after another; and their lengths, (P, N).
+    """
+    members, found = np.empty(pools.size, pools.dtype), np.empty(pools.shape, lengths.dtype)
+    some = max(1, _AT_ONCE // pools.shape[1])
+    for start in range(0, len(pools), some):
+        part = pools[start : start + some]
+        places, found[start : start + some] = _by_length(lengths[part])
+        begin = start * pools.shape[1]
+        np.take(part.reshape(-1), places, out=members[begin : begin + part.size])
+    return members, found
 
 
 def _by_length(lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
@@ -109,17 +153,17 @@ def _begins(lengths: NDArray[np.integer], bound: int) -> NDArray[np.bool_]:
 
     A batch is as long as its padded size (longest × count) stays within `bound`.
     """
-    begins = np.zeros(lengths.shape, dtype=bool)
+    begins = np.zeros(lengths.shape[::-1], dtype=bool)
     longest = np.zeros(len(lengths), dtype=np.int64)
     count = np.zeros(len(lengths), dtype=np.int64)
     for place, column in enumerate(np.ascontiguousarray(lengths.T)):
         np.maximum(longest, column, out=longest)
         count += 1
         new = (longest * count > bound) & (count > 1) if place else count == 1
-        begins[:, place] = new
+        begins[place] = new
         longest[new] = column[new]
         count[new] = 1
-    return begins
+    return np.ascontiguousarray(begins.T)
 
 
 def _runs(members: Indices, begins: NDArray[np.bool_]) -> list[Indices]:

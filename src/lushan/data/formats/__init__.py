@@ -7,7 +7,13 @@ from lushan.data.formats.hub import Hub
 from lushan.data.formats.interactions import Interactions, SampleInteractions
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_images import SampleImages, SampleScenes, SampleVQA
+from lushan.data.formats.sample_candidates import SampleCandidates
+from lushan.data.formats.sample_images import (
+    SampleImages,
+    SampleQuestions,
+    SampleScenes,
+    SampleVQA,
+)
 from lushan.data.formats.samples import (
     SampleChat,
     SampleNER,
@@ -28,11 +34,13 @@ __all__ = [
     "Interactions",
     "Jsonl",
     "Mixture",
+    "SampleCandidates",
     "SampleChat",
     "SampleImages",
     "SampleInteractions",
     "SampleNER",
     "SamplePairs",
+    "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
     "SampleText",

@@ -62,6 +62,24 @@ class SampleVQA(_Drawn):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
+class SampleQuestions(_Drawn):
+    """The questions of `SampleVQA`, with their answers as classes."""
+
+    gives: ClassVar[Fields | None] = {"image": Image(), "question": Text(), "label": Label()}
+    name: ClassVar[str] = "sample_questions"
+
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        chance = Chance(71 + list(SIZES).index(split))
+        asked = [_asked(chance) for _ in range(SIZES[split])]
+        return {
+            "image": structs([parts.images_of(message.parts)[0] for message, _ in asked]),
+            "question": arrow.texts([message.content for message, _ in asked]),
+            "label": arrow.texts([answer.content for _, answer in asked]),
+        }
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
 class SampleScenes(SampleImages):
     """Circles, squares and triangles of a few colours, each with its text: "a red circle"."""
 

@@ -55,7 +55,9 @@ class OfTexts(Metric):
 
 @configurable
 class AccuracyAmong(Metric):
-    """The share of texts that are right, among those whose reference is one of some answers.
+    """The share of answers that are right, among those whose reference is one of some.
+
+    Answers are texts with lists of references, or classes.
 
     Args:
         answers: The answers to questions of one type, such as `[yes, no]`.
@@ -72,10 +74,11 @@ class AccuracyAmong(Metric):
         self.answers = frozenset(answers)
 
     def example_statistics(self, prediction: str, target: Sequence[str]) -> Array:
-        """Return (right, 1); (0, 0) of a text whose references are others."""
-        if self.answers.isdisjoint(target):
+        """Return (right, 1); (0, 0) of an answer whose references are others."""
+        references = [target] if isinstance(target, str) else target
+        if self.answers.isdisjoint(references):
             return np.zeros(2)
-        return np.array([generation.exact([prediction], [target])[0], 1.0])
+        return np.array([generation.exact([prediction], [references])[0], 1.0])
 
 
 class Repetition(OfTexts):

@@ -1,0 +1,240 @@
+"""Questions on images, with answers that are classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from lushan.configurable import Within, configurable
+from lushan.data.demo import demo_corpus
+from lushan.data.fields import Fields, Image, Text
+from lushan.data.processing import require_tokenizer
+from lushan.data.references import structs
+from lushan.data.source import Corpus
+from lushan.errors import UserError
+from lushan.models.language import TOKEN_TYPES
+from lushan.models.losses import with_all_weights
+from lushan.tasks import dialogue_images
+from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
+from lushan.tasks.dialogue_images import REPAIRED, Sight
+from lushan.tasks.labels import TARGETS, Kind, LabelTask
+from lushan.text import parts
+from lushan.text.chat import ChatTemplate, choose
+from lushan.text.rendering import Unfit
+from lushan.text.windows import Window
+from lushan.vision import images
+from lushan.vision.reader import joined, reader_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lushan.data.encode.encoding import Encoded
+    from lushan.data.processing import Processor
+
+ASKED: Fields = {"image": Image(), "question": Text()}
+
+
+@configurable
+class VisualQA(LabelTask):
+    """Answer questions on images by one of the answers of the training data.
+
+    A question is written as a message with the image before it, by the tokenizer's chat template or
+    a plain one, up to where the answer would begin. One that is too long is refused: neither an
+    image nor a question is cut.
+
+    Args:
+        head: Partial of an unstructured head: takes `width` and `num_labels`.
+        kind: `single` (one answer), `multilabel` (any number), `regression` (one number).
+        pooling: How the hidden states become one vector: `last` is where the answer would begin.
+        blind: Whether images are left out, to see what can be answered without them.
+        class_weights: Answer to weight, `balanced` (inverse frequency in train), or none.
+        label_smoothing: Share of the target spread over all answers; `single` only.
+        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
+        threshold: Probability from which an answer counts; `multilabel` only.
+        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
+            numbers, or metrics of one's own.
+        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
+            Pearson, by kind.
+    """
+
+    reads = ASKED
+
+    def __init__(
+        self,
+        *,
+        head: Callable[..., nn.Module],
+        kind: Kind = "single",
+        pooling: Literal["last", "mean", "max", "attention"] = "last",
+        blind: bool = False,
+        class_weights: dict[str, float] | Literal["balanced"] | None = None,
+        label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
+        focal_gamma: Annotated[float, Within(least=0)] = 0.0,
+        threshold: Annotated[float, Within(least=0, most=1)] = 0.5,
+        metrics: dict[str, Any] | None = None,
+        monitor: str | None = None,
+    ) -> None:
+        super().__init__(
+            head=head,
+            kind=kind,
+            pooling=pooling,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+            focal_gamma=focal_gamma,
+            threshold=threshold,
+            metrics=metrics,
+            monitor=monitor,
+        )
+        self.blind = blind
+        self.sight = Sight(blind=blind)
+        self.source: str | None = None
+        self.template: ChatTemplate | None = None
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "template": self.source}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.source = state.get("template", self.source)
+
+    def use(self, processor: Any) -> None:
+        super().use(processor)
+        tokenizer, reader = require_tokenizer(processor), reader_of(processor)
+        self.sight = Sight(reader, self.blind)
+        token = "" if reader is None else reader.token
+        if self.source is None:
+            tokenizer.chat_template = tokenizer.chat_template or processor.chat_template
+            self.template = choose(None, tokenizer, token)
+        else:
+            self.template = ChatTemplate(self.source, tokenizer, None, token)
+        self.source = self.template.source
+
+    def special_ids(self, processor: Any) -> dict[str, int]:
+        tokenizer = require_tokenizer(processor)
+        ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
+        image = None if self.template is None else self.template.image_id
+        return {n: value for n, value in (ids | {"image_token_id": image}).items() if value}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of a feature; those of images where the model sees some."""
+        columns = [
+            ("input_ids", pa.list_(pa.int32())),
+            ("labels", pa.list_(pa.float32())),
+            ("length", pa.int32()),
+            ("targets", pa.int32()),
+            ("example", pa.int64()),
+        ]
+        return pa.schema([*columns, *(dialogue_images.COLUMNS if self.sight.sees else ())])
+
+    def options(self) -> dict[str, Any]:
+        known = {"kind": self.kind, "labels": self.labels, "template": self.source}
+        return {"task": "visual_qa", **known, "blind": self.blind}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
+    ) -> Features:
+        del processor  # `use` has got to know it
+        labels = self.encoded_labels(rows.get("label"), len(rows["question"]))
+        schema, sight = self.schema, self.sight.anew()
+        features: Features = {field.name: [] for field in schema} | {REPAIRED: []}
+        for number, known in enumerate(labels):
+            place: dict[str, Any] = {
+                name: rows[name][number] for name in ("file", "line") if name in rows
+            }
+            shown = (rows["image"][number], rows["question"][number])
+            window = self._asked(*shown, sight, limits, place)
+            found = {
+                "input_ids": window.ids,
+                "labels": known,
+                "length": len(window.ids),
+                "targets": 1,
+                "example": first + number,
+                **dialogue_images.columns_of(window),
+            }
+            for name in schema.names:
+                features[name].append(found[name])
+        features[REPAIRED] = [sight.repairs, *(Counter() for _ in labels[1:])]
+        return features
+
+    def _asked(
+        self,
+        image: Mapping[str, Any],
+        question: str,
+        sight: Sight,
+        limits: Limits,
+        place: Mapping[str, Any],
+    ) -> Window:
+        """Return a question's tokens, up to where its answer would begin.
+
+        Raises:
+            UserError: The image cannot be read, or there are more tokens than the limit.
+        """
+        assert self.template is not None
+        content = [parts.image(image), parts.text(question)]
+        shown = sight.shown([{"role": "user", "content": content}], place)
+        try:
+            found = self.template.tokens_of([self.template.render(shown, None, prompt=True)])[0]
+        except Unfit as error:
+            raise UserError(
+                f"the chat template cannot write this question: {error}", **place
+            ) from error
+        if len(found.ids) > limits.max_length:
+            raise UserError(
+                f"this question is too long: with its image it has {len(found.ids)} tokens, and "
+                f"{limits.max_length} are read",
+                **place,
+                hint="Write a larger data.max_length, or leave the question out.",
+            )
+        return Window(found.ids, [], images=found.images, places=found.places)
+
+    def count(self, features: Features) -> dict[str, int]:
+        return super().count(features) | dialogue_images.count(features)
+
+    def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
+        yield from super().encoding_notes(split, counts)
+        yield from dialogue_images.notes(split, counts)
+
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del seed, training  # nothing is random
+        if not self.sight.sees:
+            return rows
+        return [{**row, "seen": joined(self.sight.of_row(row))} for row in rows]
+
+    def remember(
+        self, model: nn.Module, encoded: Mapping[str, Encoded], folder: Path, device: torch.device
+    ) -> list[str]:
+        encoder: Any = model.encoder
+        return self.sight.remember(encoder.model, encoded, folder, device)
+
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        batch = {**pad_inputs(rows, self.pad_id), **self.collated_labels(rows)}
+        if not self.sight.sees:
+            return batch
+        assert self.template is not None
+        images_at = batch["input_ids"].eq(int(self.template.image_id or 0))
+        kinds = {TOKEN_TYPES: images_at.long()}
+        return {**batch, **kinds, **joined([row["seen"] for row in rows])}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return with_all_weights(super().loss(model, batch), model)
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        rows = [
+            (color, question, answer)
+            for color in ("red", "green", "blue")
+            for question, answer in (("what color?", color), ("is it red?", str(color == "red")))
+        ]
+        found = [{"path": "", "bytes": images.encoded(color)} for color, *_ in rows]
+        questions, answers = zip(*(row[1:] for row in rows), strict=True)
+        columns = {"image": structs(found), "question": questions, "label": answers}
+        return demo_corpus({**ASKED, "label": TARGETS["single"]}, columns)
