@@ -57,8 +57,8 @@ QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()
 class QuestionAnswering(Task):
     """Answer questions with spans of their contexts.
 
-    Long contexts are read in windows, whose best spans compete. Where training has questions without
-    answers, the first token stands for none, which is chosen where it scores higher than the best
+    Long contexts are read in windows, whose best spans compete. Where questions of training lack an
+    answer, the first token stands for none, which is chosen where it scores higher than the best
     span by the threshold with the best F1 on validation (arXiv:1806.03822).
 
     Args:
