@@ -3,6 +3,7 @@
 Commands come from the application and tasks from `conf/task`, so that new ones are tested too.
 """
 
+import asyncio
 import functools
 import io
 import json
@@ -17,8 +18,15 @@ from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.fields import Image, inputs
+from lushan.data.item_fields import Items
+from lushan.inference.generator import generator_of
+from lushan.inference.load import load
+from lushan.run.files import jsonable
+from lushan.serve.heads import Heads
+from lushan.serve.limits import Bounds
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
+from tests.helpers.served import data_url
 
 SAMPLES = {
     "tokens": "sample_ner",
@@ -48,6 +56,8 @@ INPUTS = {
         + "\n",
     ),
 }
+OF_THEIR_OWN = (Image, Items)
+"""Fields of tasks whose configs choose a model and data that go with them."""
 TEXTS = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
 VARIANTS = {
     "ner with an adapter": ["task=ner", "data=sample_ner", "peft=lora"],
@@ -111,7 +121,7 @@ def a_run(tmp_path_factory):
             overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
-        if any(isinstance(field, Image) for field in task.fields.values()):
+        if any(isinstance(field, OF_THEIR_OWN) for field in task.fields.values()):
             model, small = [], IMAGES
         else:
             model, small = MODELS[task.auto_class], command.SMALL
@@ -198,6 +208,36 @@ def test_every_command_on_every_kind_of_run(kind, a_run, tmp_path, monkeypatch):
     run = a_run(kind)
     names = [name for name in COMMANDS if name not in HEAVY or kind in TASKS]
     try_all(names, run, tmp_path, monkeypatch, content_of(run))
+
+
+def sent(field, value):
+    """A value of a corpus as a request holds it."""
+    if not isinstance(field, Image):
+        return value
+    return data_url(value["bytes"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_run_with_a_head_answers_requests(kind, a_run):
+    loaded = load(a_run(kind))
+    if generator_of(loaded) is not None:
+        pytest.skip("it writes")
+    task = loaded.task
+    heads = Heads("run", loaded, Bounds())
+    fields = inputs(task.fields)
+    table = type(task).demo().splits["train"]
+    rows = table.select([name for name in fields if name in table.column_names]).to_pylist()[:2]
+    rows = [{n: sent(fields[n], v) for n, v in row.items() if v is not None} for row in rows]
+    if kind == "pairs of texts":
+        rows = [row | {"text_pair": "b"} for row in rows]
+    body = heads.request(alone=True).model_validate({"inputs": rows})
+    given = [row.model_dump(exclude_none=True) for row in body.inputs]
+    found = asyncio.run(heads.worker.ask(heads.encoded(given), len(given), 60))
+    heads.worker.close()
+    assert len(found) == len(rows)
+    json.dumps(jsonable(found), allow_nan=False)
+    assert set(task.displays) <= set(found[0])
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_a_server_that_others_could_reach_needs_a_key(lm_run, tmp_path, cli_insi
 
 
 def test_a_taken_port_is_said_before_a_model_is_loaded(lm_run, cli_inside):
-    from lushan.serve.process import bound_socket
+    from lushan.serve.listening import bound_socket
 
     with bound_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

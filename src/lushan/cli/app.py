@@ -63,6 +63,7 @@ app = typer.Typer(
     lushan predict RUN --input new.txt --output out.jsonl  use what was trained
     lushan generate RUN --prompt "Once upon"               let a language model continue it
     lushan chat RUN                                        talk to it
+    lushan serve RUN RUN                                   answer requests, with a page
     lushan recommend RUN --user ID                         what it may like next
     lushan export RUN FOLDER                               in Hugging Face format
     lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts

@@ -80,6 +80,9 @@ def serve(
     )
     bounds.require_sound()
     access = Access.of(host, key_file, os.environ)
+    from lushan.serve.listening import bound_socket
+
+    listening = bound_socket(host, port)
     from lushan.serve import process
 
-    process.serve(places, access, bounds, port=port, check=check)
+    process.serve(places, access, bounds, listening=listening, check=check)

@@ -46,7 +46,7 @@ def require_writer(place: str | Path) -> None:
     if is_ours(place):
         require_run(Path(place).expanduser())
     else:
-        hub.find(str(place), key="RUN")
+        hub.require_known(hub.find(str(place), key="RUN"), key="RUN", what="model")
 
 
 def named_places(arguments: Sequence[str]) -> list[tuple[str | None, str]]:

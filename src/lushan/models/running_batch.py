@@ -190,7 +190,8 @@ def takes_rows(model: Any, pad_id: int) -> bool:
     """
     from transformers.cache_utils import DynamicLayer
 
-    if model.config.is_encoder_decoder:
+    # An adapter of prompts has taken the place of `forward`, and puts more into the cache than ids.
+    if model.config.is_encoder_decoder or "forward" in vars(model):
         return False
     layers = empty_cache(model).layers
     if not layers or any(type(layer) is not DynamicLayer for layer in layers):

@@ -12,14 +12,10 @@ from types import FrameType
 import uvicorn
 
 from lushan.common.terminal import echo
-from lushan.errors import UserError
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
 from lushan.serve.served import Served, open_runs
-
-_CONNECTIONS = 64
-"""Connections that wait to be accepted."""
 
 
 class Server(uvicorn.Server):
@@ -51,49 +47,26 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, before anything is loaded.
-
-    Raises:
-        UserError: The address is taken, or is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-        made.listen(_CONNECTIONS)
-    except OSError as error:
-        made.close()
-        key = "--host" if isinstance(error, socket.gaierror) else "--port"
-        value: object = host if key == "--host" else port
-        text = f"no server can listen there: {error.strerror}"
-        raise UserError(text, key=key, value=value) from error
-    made.set_inheritable(True)
-    return made
-
-
 def serve(
     places: Sequence[tuple[str | None, str]],
     access: Access,
     bounds: Bounds,
     *,
-    port: int,
+    listening: socket.socket,
     check: bool = False,
 ) -> None:
     """Serve runs until a signal ends it.
 
     Args:
         places: From `early.named_places`.
-        access: Who may ask; its host is listened at.
+        access: Who may ask.
         bounds: Of requests.
-        port: 0 for any that is free.
+        listening: A socket that listens; it is closed at the end.
         check: Load the runs, say what would be served, and return.
 
     Raises:
-        UserError: A run cannot be served, or the address cannot be listened at.
+        UserError: A run cannot be served.
     """
-    listening = bound_socket(access.host, port)
     try:
         served = open_runs(places, bounds)
         front = make_app(served, access, bounds)

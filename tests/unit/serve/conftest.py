@@ -1,57 +1,10 @@
-"""Servers of small runs, as threads of the test's process."""
+"""What tests of servers share."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
-
-from lushan.serve.app import make_app
-from lushan.serve.front import Access, Front
-from lushan.serve.limits import Bounds
-from lushan.serve.process import bound_socket
-from lushan.serve.served import open_runs
-
-
-class Running:
-    """A server in a thread.
-
-    Attributes:
-        url: Where it answers.
-        front: Its application.
-    """
-
-    def __init__(self, url: str, front: Front, served: Sequence) -> None:
-        self.url, self.front, self.served = url, front, served
-
-
-@contextlib.contextmanager
-def serving(
-    places: dict[str, object], bounds: Bounds | None = None, keys: Sequence[str] = ()
-) -> Iterator[Running]:
-    """Serve runs by their names at a free port."""
-    bounds = bounds or Bounds(new_tokens=256)
-    served = open_runs([(name, str(place)) for name, place in places.items()], bounds)
-    front = make_app(served, Access("127.0.0.1", tuple(keys)), bounds)
-    listening = bound_socket("127.0.0.1", 0)
-    config = uvicorn.Config(front, log_config=None, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}", front, served)
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        for run in served:
-            for worker in run.workers:
-                worker.close()
 
 
 @pytest.fixture(scope="module")

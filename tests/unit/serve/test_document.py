@@ -6,7 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from tests.unit.serve.conftest import serving
+from tests.helpers.served import serving
 
 
 @pytest.fixture(scope="module")

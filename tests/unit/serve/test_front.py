@@ -10,7 +10,7 @@ import time
 
 import httpx
 import pytest
-from tests.unit.serve.conftest import serving
+from tests.helpers.served import serving
 
 from lushan.serve.front import Access
 from lushan.serve.limits import Bounds

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
-import io
 import json
 
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 from tests.conftest import trained
-from tests.helpers import command
-from tests.unit.serve.conftest import serving
+from tests.helpers.served import IMAGES, data_url, png, serving
 
 from lushan.inference.prediction import predict
 from lushan.retrieval.embedder import embedder_of
 from lushan.retrieval.reranking import reranking
 from lushan.serve.heads import Heads
-
-IMAGES = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +95,6 @@ def test_labels_are_those_of_predict(http, reviews_run, tmp_path):
     found = asked(http, "mood", [{"text": text} for text in TEXTS])
     assert close(found, predictions(reviews_run, tmp_path, [{"sentence": t} for t in TEXTS]))
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
-
-
-def png(color, size=32):
-    file = io.BytesIO()
-    Image.new("RGB", (size, size), color).save(file, "png")
-    return file.getvalue()
-
-
-def data_url(data):
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def test_an_image_is_sent_and_classified(http, image_run, tmp_path):

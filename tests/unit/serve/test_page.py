@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import trained
 from tests.helpers.browser import chromium
-from tests.unit.serve.conftest import serving
-from tests.unit.serve.test_heads import IMAGES, png
+from tests.helpers.served import IMAGES, png, serving
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 FILES = Path(__file__).parents[3] / "src/lushan/serve/assets"

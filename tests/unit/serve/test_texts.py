@@ -7,10 +7,13 @@ import math
 import openai
 import pytest
 import torch
-from tests.unit.serve.conftest import serving
+from tests.conftest import trained
+from tests.helpers.served import data_url, png, serving
+from tests.unit.inference.test_image_chat import DATA, SIZES
 
 from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
+from lushan.text import parts
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +200,33 @@ def test_an_image_is_refused_where_none_is_seen(client):
             model="talk", messages=[{"role": "user", "content": content}]
         )
     assert refused.value.param == "messages[0].content[1].image_url.url"
+
+
+@pytest.mark.slow(15)
+def test_an_image_in_a_message_is_answered_as_by_generate(tmp_path_factory, client_of):
+    folder = tmp_path_factory.mktemp("vqa")
+    run = trained(folder, *SIZES, small=DATA)
+    picture = folder / "red.png"
+    picture.write_bytes(png("red"))
+    generator = open_generator(run)
+    text = {"type": "text", "text": "what colour?"}
+    own = [{"role": "user", "content": [parts.image({"path": str(picture), "bytes": b""}), text]}]
+    media = generator.media([own])
+    settings = Settings(max_new_tokens=5, greedy=True)
+    written = generator.write(generator.encode([own]), settings, media=media)[0][0]
+    url = data_url(picture.read_bytes())
+    content = [{"type": "image_url", "image_url": {"url": url}}, text]
+    with serving({"see": run}) as running:
+        client = client_of(running.url)
+        assert next(iter(client.models.list())).lushan["sees_images"] is True
+        found = client.chat.completions.create(
+            model="see",
+            messages=[{"role": "user", "content": content}],
+            max_tokens=5,
+            temperature=0,
+        )
+        assert found.choices[0].message.content == written.text.strip()
+        with pytest.raises(openai.BadRequestError, match="log probabilities"):
+            client.chat.completions.create(
+                model="see", messages=[{"role": "user", "content": "x"}], logprobs=True
+            )
