@@ -18,6 +18,7 @@ from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.fields import Image, inputs
+from lushan.data.item_fields import Items
 from lushan.inference.generator import generator_of
 from lushan.inference.load import load
 from lushan.run.files import jsonable
@@ -55,6 +56,8 @@ INPUTS = {
         + "\n",
     ),
 }
+OF_THEIR_OWN = (Image, Items)
+"""Fields of tasks whose configs choose a model and data that go with them."""
 TEXTS = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
 VARIANTS = {
     "ner with an adapter": ["task=ner", "data=sample_ner", "peft=lora"],
@@ -118,7 +121,7 @@ def a_run(tmp_path_factory):
             overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
-        if any(isinstance(field, Image) for field in task.fields.values()):
+        if any(isinstance(field, OF_THEIR_OWN) for field in task.fields.values()):
             model, small = [], IMAGES
         else:
             model, small = MODELS[task.auto_class], command.SMALL

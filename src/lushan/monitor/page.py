@@ -77,7 +77,7 @@ def _parts(monitor: Monitor) -> Iterator[str]:
 
 
 def _series(monitor: Monitor, name: str, alarms: Sequence[int]) -> Iterator[str]:
-    rows = monitor.store.series(name, 0, monitor.closed)[-SHOWN:]
+    rows = monitor.store.recent(name, monitor.closed, SHOWN)
     yield f"<h2>{as_html(name)}</h2>\n"
     detector = monitor.detectors.get(name)
     if detector is None:
@@ -133,7 +133,7 @@ def _drawn(
 
 
 def _sum(monitor: Monitor, name: str, first: int, x: Callable[[int], float]) -> Iterator[str]:
-    sums = [row for row in monitor.store.sums(name) if row[0] >= first]
+    sums = monitor.store.sums(name, first)
     if not sums:
         return
     top = max(*(value for _, value, _ in sums), sums[-1][2]) * 1.05

@@ -257,8 +257,7 @@ class Monitor:
         """Design the detectors of those series that have a baseline after a window."""
         waited = int(self.store.fact("waited", 0)) + 1
         if waited == self.settings.baseline:
-            windows = [w for w, _, _ in self.store.series(ALL, 0, window)]
-            windows = windows[-self.settings.baseline :]
+            windows = [w for w, _, _ in self.store.recent(ALL, window, self.settings.baseline)]
             for name in self.settings.series:
                 if name not in self.detectors:
                     self._design(name, windows)

@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS sums (
 CREATE TABLE IF NOT EXISTS entities (
     window INTEGER, name TEXT, texts INTEGER, found INTEGER, PRIMARY KEY (window, name)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS counts_series ON counts (series, window);
+CREATE INDEX IF NOT EXISTS sums_series ON sums (series, window);
 CREATE TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY, window INTEGER);
 CREATE INDEX IF NOT EXISTS seen_windows ON seen (window);
 CREATE TABLE IF NOT EXISTS texts (
@@ -173,16 +175,27 @@ class Store:
         )
         return list(rows)
 
+    def recent(self, name: str, last: int, most: int) -> list[tuple[int, int, int]]:
+        """Return the same of the last windows up to one."""
+        rows = self.database.execute(
+            "SELECT window, texts, found FROM counts WHERE series = ? AND window <= ? "
+            "ORDER BY window DESC LIMIT ?",
+            (name, last, most),
+        )
+        return list(rows)[::-1]
+
     def keep_sum(self, window: int, series: str, value: float, threshold: float) -> None:
         """Keep a cumulative sum as it was after a window."""
         self.database.execute(
             "INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?)", (window, series, value, threshold)
         )
 
-    def sums(self, name: str) -> list[tuple[int, float, float]]:
-        """Return (window, sum, threshold) of a series."""
+    def sums(self, name: str, first: int = 0) -> list[tuple[int, float, float]]:
+        """Return (window, sum, threshold) of a series, from a window on."""
         rows = self.database.execute(
-            "SELECT window, value, threshold FROM sums WHERE series = ? ORDER BY window", (name,)
+            "SELECT window, value, threshold FROM sums WHERE series = ? AND window >= ? "
+            "ORDER BY window",
+            (name, first),
         )
         return list(rows)
 

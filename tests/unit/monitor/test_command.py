@@ -1,12 +1,16 @@
 """`lushan monitor` from a command to a page, with a run of other tests."""
 
+import contextlib
 import json
 import multiprocessing
 import random
+import signal
+import sqlite3
 import sys
 import time
 
 import pytest
+from tests.helpers import command
 from tests.helpers.streams import HOUR, SETTINGS, START, monitor, stream
 
 from lushan.monitor import page, replay, sources
@@ -206,3 +210,30 @@ def test_each_text_is_counted_once_whenever_it_is_killed(tmp_path):
     assert mine.store.series("all", 0, 10**9) == whole.store.series("all", 0, 10**9)
     assert mine.store.alarms() == whole.store.alarms()
     assert mine.store.fact("lines") == {"counted": len(lines)}
+
+
+@pytest.mark.slow(20)
+def test_a_file_is_followed_until_ctrl_c(reviews_run, label, tmp_path):
+    lines = list(stream(windows=4, each=10))
+    write(tmp_path / "in.jsonl", lines[:15])
+    ways = ("--watch", label, "--source", "in.jsonl", "--output", "out", "--uncorrected")
+    process = command.started("monitor", reviews_run, *ways, "--follow", cwd=tmp_path)
+    counted = []
+    for number in (15, 40):
+        for _ in range(600):
+            with contextlib.suppress(sqlite3.Error):
+                database = sqlite3.connect(f"file:{tmp_path}/out/state.sqlite?mode=ro", uri=True)
+                rows = database.execute("SELECT SUM(texts) FROM counts WHERE series = 'all'")
+                counted = [row[0] for row in rows]
+                database.close()
+            if counted == [number]:
+                break
+            time.sleep(0.2)
+        assert counted == [number]
+        with (tmp_path / "in.jsonl").open("ab") as file:
+            file.writelines(line + b"\n" for line in lines[15:])
+            lines = lines[:15]
+    process.send_signal(signal.SIGINT)
+    done = command.ended(process, tmp_path)
+    assert done.code == 0, done.err
+    assert "40 texts counted" in done.out
