@@ -20,7 +20,7 @@ from lushan.run.files import read_json
 from lushan.vision import images
 
 NARROW = [
-    *("model.config.vision.hidden_size=32", "model.config.vision.intermediate_size=32"),
+    "model.config.vision.hidden_sizes=[8,16,32]",
     *("model.config.text.hidden_size=32", "model.config.text.intermediate_size=64"),
     *("processor.tokenizer.vocab_size=400", "trainer=cpu"),
 ]
