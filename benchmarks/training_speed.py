@@ -1,8 +1,7 @@
 """What training costs: lushan, Hugging Face's Trainer with its defaults, and a loop by hand.
 
 Seconds of the processor for a thousand units, on one thread: tokens that are no padding, or
-examples. A short training is taken off a longer one, so that start-up does not count
-(`common.cost`).
+examples, between two steps of one training, so that start-up does not count (`common.cost`).
 
     python benchmarks/training_speed.py causal chat --rounds 3 --steps 4 16
 """
@@ -11,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gzip
 import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from common import DATA, MINILM, alternate, cost, machine, table, trained, trained_by
+from common import DATA, LUSHAN, MINILM, alternate, cost, machine, run, sample, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +88,7 @@ WORKS = {
         "hf_ner",
         DATA / "wnut17" / "train.conll",
         reads_run=False,
+        bare="bare_ner",
     ),
     "classification": Work(
         "examples",
@@ -125,47 +123,33 @@ def compared(name: str, folder: Path, args: argparse.Namespace) -> str:
     given += [f"data.train={file}"] if name == "chat" else []
     given += [f"paths.cache_dir={folder}/cache", f"trainer.precision={args.precision}"]
 
-    def lushan(number: Any) -> Callable[[int], Any]:
-        # A folder of its own each round: a complete run would be answered, not trained.
-        return lambda steps: trained(
-            *given,
-            f"trainer.max_steps={steps}",
-            "trainer.max_epochs=null",
-            f"paths.output_dir={folder}/{number}",
-            units=work.units,
-        )
-
-    lushan("first")(1)  # fills the cache, and leaves the tokenizer for the peer
-    (run,) = Path(folder, "first", "speed").iterdir()
-    asked = ["--train", file, *(["--run", run] if work.reads_run else []), *work.more]
-
-    def trainer(steps: int) -> Any:
-        return trained_by(work.peer, *asked, "--steps", steps, units=work.units)
-
-    def bare(steps: int) -> Any:
-        more = (f"trainer.max_steps={steps}", f"paths.output_dir={folder}/bare")
-        return trained_by(str(work.bare), *given, *more, units=work.units)
-
     steps = tuple(args.steps)
+    length = (f"trainer.max_steps={steps[1] + 1}", "trainer.max_epochs=null")
+    first = ["trainer.max_steps=1", "trainer.max_epochs=null", f"paths.output_dir={folder}/first"]
+    run([LUSHAN, "train", *given, *first])  # fills the cache, and leaves the tokenizer for the peer
+    (made,) = Path(folder, "first", "speed").iterdir()
+    asked = ["--train", file, *(["--run", made] if work.reads_run else []), *work.more]
+    asked += ["--steps", steps[1] + 1]
+
+    def lushan(number: int) -> float:
+        # A folder of its own each round: a complete run would be answered, not trained.
+        place = f"paths.output_dir={folder}/{number}"
+        return cost("lushan_train", *given, *length, place, units=work.units, steps=steps)
+
     systems: dict[str, Callable[[int], float]] = {
-        "lushan": lambda number: cost(lushan(number), steps),
-        "HF Trainer, defaults": lambda _: cost(trainer, steps),
+        "lushan": lushan,
+        "HF Trainer, defaults": lambda _: cost(work.peer, *asked, units=work.units, steps=steps),
     }
     if work.bare and not args.short:
-        systems["loop by hand, same rows"] = lambda _: cost(bare, steps)
+        bare = [*given, *length, f"paths.output_dir={folder}/bare"]
+        systems["loop by hand, same rows"] = lambda _: cost(
+            str(work.bare), *bare, units=work.units, steps=steps
+        )
     numbers = alternate(systems, args.rounds)
     ours = statistics.median(numbers["lushan"])
     unit = f"CPU s a 1,000 {work.units}"
     made = table(numbers, unit, lambda other: statistics.median(numbers[other]) / ours)
     return f"`{name}`, steps {steps[0]} to {steps[1]}:\n\n{made}\n"
-
-
-def sample(source: Path, folder: Path, every: int) -> Path:
-    """Write one line of so many, from all parts of a file in which services lie together."""
-    target = folder / source.name
-    with gzip.open(source, "rb") as lines, gzip.open(target, "wb") as found:
-        found.writelines(list(lines)[::every])
-    return target
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """Causal pretraining by hand, in plain PyTorch: the rows, kernels and optimizer of lushan.
 
 Data is read, encoded and packed by lushan beforehand; batches and loop are written out here.
-Prints one line of JSON: tokens trained on, and seconds of the loop.
+Prints one line of JSON: what was trained on.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import time
 
 import numpy as np
 import torch
+from counting import Marks
 from torch import nn
 
 from lushan.config.build import source_of
@@ -64,8 +63,9 @@ def main() -> None:
     in_bf16 = best_precision("cpu") == "bf16-mixed"
     precision = torch.autocast("cpu", torch.bfloat16) if in_bf16 else contextlib.nullcontext()
 
-    tokens, begun = 0, time.perf_counter()
+    marks = Marks()
     for batch in plan:
+        marks.add(sum(len(rows[int(r)]) for r in batch), int(sizes[batch].sum()))
         members = [[train.columns["tokens"][int(i)] for i in rows[int(r)]] for r in batch]
         ids, labels, places = collate(members, pad_id, int(sizes[batch].max()))
         with precision:
@@ -75,8 +75,7 @@ def main() -> None:
         nn.utils.clip_grad_norm_(model.parameters(), cfg["trainer"]["gradient_clip_val"])
         optimizer.step()
         optimizer.zero_grad()
-        tokens += int(sizes[batch].sum())
-    print(json.dumps({"tokens": tokens, "seconds": time.perf_counter() - begun}))
+    print(marks.report())
 
 
 if __name__ == "__main__":

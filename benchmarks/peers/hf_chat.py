@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--steps", type=int, default=-1, help="instead of an epoch")
     parser.add_argument("--batch", type=int, default=8, help="8 is the Trainer's default")
+    parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
 
     set_seed(1)
@@ -73,6 +74,7 @@ def main() -> None:
                 num_train_epochs=1,
                 max_steps=args.steps,
                 per_device_train_batch_size=args.batch,
+                bf16=args.bf16,
                 use_cpu=not torch.cuda.is_available(),
                 save_strategy="no",  # in its favour: only the training is timed
                 report_to="none",

@@ -1,18 +1,17 @@
 """Causal pretraining as transformers' example does it: `Trainer`, texts joined and cut in blocks.
 
-Prints one line of JSON: tokens trained on, and seconds of `train()`.
+Prints one line of JSON: what was trained on.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import time
 from itertools import chain
 from pathlib import Path
 
 import torch
+from counting import Counting
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -48,8 +47,9 @@ def main() -> None:
     set_seed(1)
     tokenizer = AutoTokenizer.from_pretrained(args.run / "processor")
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(args.run / "encoder"))
+    collator = Counting(default_data_collator)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
+        Trainer(
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
@@ -62,14 +62,9 @@ def main() -> None:
                 disable_tqdm=True,
             ),
             train_dataset=blocks(args.train.read_text(encoding="utf-8"), tokenizer, args.length),
-            data_collator=default_data_collator,
-        )
-        begun = time.perf_counter()
-        trainer.train()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - begun
-    print(json.dumps({"tokens": args.steps * args.batch * args.length, "seconds": seconds}))
+            data_collator=collator,
+        ).train()
+    print(collator.report())
 
 
 if __name__ == "__main__":

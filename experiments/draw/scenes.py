@@ -1,11 +1,12 @@
-"""Captions of easy-VQA's images, and metrics that read a scene's colour and shape from its pixels.
+"""Captions of easy-VQA's images, and metrics that see a scene's colour and shape.
 
-`python experiments/draw/scenes.py DATA/easy_vqa FOLDER` writes the captions. The metrics are found
-with PYTHONPATH=experiments/draw LUSHAN_TARGETS=scenes.
+They read pixels, or ask a classifier. `python experiments/draw/scenes.py DATA/easy_vqa FOLDER`
+writes the captions. The metrics are found with PYTHONPATH=experiments/draw LUSHAN_TARGETS=scenes.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from lushan.common.units import PERCENT
+from lushan.data.references import structs
 from lushan.metrics.metric import Metric
 from lushan.metrics.scores.ratios import ratio
 
@@ -78,6 +81,49 @@ class Scene(Metric):
         found = {"color": color in words, "shape": shape in words}
         right = all(found.values()) if self.part == "both" else found[self.part]
         return np.array([right, 1.0])
+
+
+class Classified(Metric):
+    """The share of drawn images in which a classifier, trained apart, sees a part of the text.
+
+    Args:
+        run: A run of task=image_classification whose labels are texts, `a red circle`.
+        part: See `Scene`.
+    """
+
+    higher_is_better = True
+    unit = PERCENT
+    formula = staticmethod(ratio)
+    has_interval = True
+
+    def __init__(self, run: str, part: str = "both", **_: Any) -> None:
+        super().__init__()
+        self.run, self.part = run, part
+
+    def example_statistics(self, prediction: Any, target: Any) -> Any:
+        """Return (whether it is seen, 1)."""
+        return self.statistics([prediction], [target])[0]
+
+    def statistics(self, predictions: Any, targets: Any) -> Any:
+        """Return the same of many drawings."""
+        del targets
+        from lushan.inference.prediction import predict_rows
+
+        images = structs([{"path": "", "bytes": row["png"]} for row in predictions])
+        ids = [str(number) for number in range(len(predictions))]
+        found = predict_rows(_loaded(self.run), pa.table({"id": ids, "image": images}))
+        seen = [str(row["predicted"]).split() for row in found]
+        parts = {"color": slice(1, 2), "shape": slice(2, 3), "both": slice(1, 3)}[self.part]
+        words = [row["text"].split() for row in predictions]
+        right = [a[parts] == b[parts] for a, b in zip(seen, words, strict=True)]
+        return np.array([[float(each), 1.0] for each in right]).reshape(-1, 2)
+
+
+@functools.cache
+def _loaded(run: str) -> Any:
+    from lushan.inference.load import load
+
+    return load(run)
 
 
 def captions(questions: Path, folder: str) -> list[dict[str, str]]:

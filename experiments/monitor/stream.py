@@ -86,7 +86,7 @@ def main() -> None:
     for name, kind, default in (
         ("seed", int, 1),
         ("days", int, 90),
-        ("texts", float, 12.0),
+        ("texts", float, 30.0),
         ("share", float, 0.12),
         ("rho", float, 0.02),
         ("changes", int, 6),

@@ -236,8 +236,8 @@ def _with_own_steps(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     return state | {"param_groups": groups}
 
 
-# Schedules: the factor on every learning rate at a step, counted from 0. No step is lost: the
-# first one of a warm-up of w steps has 1 / (w + 1), the last one before zero is not zero.
+# Schedules: the factor on every learning rate at a step from 0. No step is lost: the first one of a
+# warm-up of w steps has 1 / (w + 1), the last one before zero is not zero.
 
 
 @configurable
@@ -247,19 +247,21 @@ def linear(
     total_steps: int,
     warmup: int | float = 0,
     final: Annotated[float, Within(least=0, most=1)] = 0.0,
+    power: Annotated[float, Within(above=0)] = 1.0,
 ) -> float:
-    """Rise over the warm-up, then fall linearly to `final`.
+    """Rise over the warm-up, then fall to `final`: linearly, or as a power of what is left.
 
     Args:
         step: From 0.
         total_steps: Of the training.
         warmup: Steps, or as a number with a point, the share of all steps.
         final: What is left of the rate after the last step.
+        power: Above 1 falls fast at first; 1 is a line.
     """
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
         return _rise(step, steps)
-    return final + (1 - final) * _left(step, steps, total_steps)
+    return final + (1 - final) * _left(step, steps, total_steps) ** power
 
 
 @configurable
@@ -269,12 +271,22 @@ def cosine(
     total_steps: int,
     warmup: int | float = 0,
     final: Annotated[float, Within(least=0, most=1)] = 0.0,
+    cycles: Annotated[int, Within(least=1)] = 1,
 ) -> float:
-    """Rise over the warm-up, then fall along half a cosine to `final`; see `linear`."""
+    """Rise over the warm-up, then fall along half a cosine to `final`, once or several times.
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps, or as a number with a point, the share of all steps.
+        final: What is left of the rate at the end of each fall.
+        cycles: Falls of the same length, each from the whole rate (SGDR, arXiv:1608.03983).
+    """
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
         return _rise(step, steps)
     done = 1 - _left(step, steps, total_steps)
+    done = 1.0 if done == 1 else done * cycles % 1
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -310,8 +322,52 @@ def wsd(
 
 
 @configurable
+def one_cycle(
+    step: int,
+    *,
+    total_steps: int,
+    warmup: int | float = 0.3,
+    start: Annotated[float, Within(above=0, most=1)] = 0.04,
+    final: Annotated[float, Within(least=0, most=1)] = 4e-6,
+) -> float:
+    """Rise and fall along half a cosine each (one cycle, arXiv:1708.07120).
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps of the rise, or as a number with a point, the share of all steps.
+        start: Share of the rate at the first step.
+        final: What is left of the rate at the last step.
+    """
+    top = max(_count(warmup, total_steps, "warmup") - 1, 0)
+    low, left = start, _left(step, 0, top)
+    if step >= top:
+        low, left = final, 1 - _left(step, top, total_steps - 1)
+    return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * left))
+
+
+@configurable
+def inverse_sqrt(step: int, *, total_steps: int, warmup: int | float = 0.1) -> float:
+    """Rise over the warm-up, then fall as one over the root of the steps (arXiv:1706.03762).
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps, or as a number with a point, the share of all steps.
+    """
+    steps = _count(warmup, total_steps, "warmup")
+    return _rise(step, steps) if step < steps else (1 + (step - steps) / max(1, steps)) ** -0.5
+
+
+@configurable
 def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
-    """Rise over the warm-up, then stay level; see `linear`."""
+    """Rise over the warm-up, then stay level.
+
+    Args:
+        step: From 0.
+        total_steps: Of the training.
+        warmup: Steps, or a share of all steps as in `linear`.
+    """
     steps = _count(warmup, total_steps, "warmup")
     return _rise(step, steps) if step < steps else 1.0
 
@@ -321,7 +377,7 @@ def _rise(step: int, steps: int) -> float:
 
 
 def _left(step: int, start: int, end: int) -> float:
-    """Share of the way from `start` to `end` that is still to go."""
+    """Return the share of the way from `start` to `end` that is still to go."""
     return max(0, end - step) / max(1, end - start)
 
 

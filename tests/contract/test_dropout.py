@@ -16,9 +16,11 @@ SHORT = (
     "optimizer.lr=1e-3",
     "scheduler=constant",
     "trainer=cpu",
+    "test=false",
 )
+WORDS = "processor.vocab_size=300"
 BY_EXAMPLES = ("data.limit=40", "data.batch_tokens=null", "data.batch_examples=10")
-BY_TOKENS = ("data.limit=60", "data.batch_tokens=256", "data.max_length=64")
+BY_TOKENS = ("data.limit=60", "data.batch_tokens=256", "data.max_length=64", WORDS)
 CASES = {
     "ner": ["experiment=sample/ner", *BY_EXAMPLES],
     "ner crf deberta": [
@@ -45,10 +47,10 @@ CASES = {
         *("task=masked_lm", "data=sample_text", "model=bert_tiny", "data.packing=true"),
         *BY_TOKENS,
     ],
-    "seq2seq": ["task=seq2seq", "data=sample_pairs", "model=t5_tiny", *BY_EXAMPLES],
+    "seq2seq": ["task=seq2seq", "data=sample_pairs", "model=t5_tiny", *BY_EXAMPLES, WORDS],
     "chat": [
         *("task=chat", "data=sample_chat", "model=llama_tiny", "data.batch_tokens=512"),
-        *("model.config.attention_dropout=0.1", "data.limit=40"),
+        *("model.config.attention_dropout=0.1", "data.limit=40", WORDS),
     ],
     "images": [
         *("task=image_classification", "data=sample_images", "model=vit_tiny", *BY_EXAMPLES),

@@ -75,6 +75,9 @@ def test_paths_are_looked_at_before_torch_is_imported(tmp_path, ner_run):
         ["generate", str(tmp_path), "--prompt", "x"],
         ["chat", str(tmp_path)],
         ["generate", str(ner_run), "--input", missing],
+        ["serve", missing],
+        ["serve", f"name={missing}"],
+        ["serve", str(ner_run), "--host", "0.0.0.0"],
     )
     for code, modules, err in found:
         assert code == 2, err
@@ -91,6 +94,7 @@ def test_what_only_predicts_imports_neither_lightning_nor_metrics(
         ["predict", str(ner_run), "--input", str(text)],
         ["generate", str(lm_run), "--prompt", "hi", "-n", "3"],
         ["chat", str(chat_run)],
+        ["serve", f"a={ner_run}", f"b={lm_run}", "--port", "0", "--check"],
         ["export", str(ner_run), str(tmp_path / "out")],
     )
     for code, modules, err in light:

@@ -19,8 +19,8 @@ from tests.helpers.narrow import narrowed
 SMALL = [
     "data=sample_ner",
     "data.batch_tokens=null",
-    "data.batch_examples=8",
-    "data.limit=60",
+    "data.batch_examples=4",
+    "data.limit=32",
     "model=bert_tiny",
     "processor.vocab_size=300",
     "trainer=cpu",

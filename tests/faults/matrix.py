@@ -59,6 +59,10 @@ ROWS = {
     44: "a rank stopped (SIGSTOP)",
     45: "SIGTERM to rank 1",
     46: "thirteen examples on two ranks",
+    47: "a request of ten megabytes",
+    48: "requests that are malformed",
+    49: "a burst of requests beyond the queue",
+    50: "no key where other machines reach a server",
     51: "a rank raises",
     52: "random death, anywhere in a run's life",
     53: "a launcher's worker killed",
@@ -92,7 +96,7 @@ ROWS = {
     81: "exported folders to which files were added",
     82: "indexes of others, and folders that are taken for one",
 }
-"""Number to fault; 47 to 50 are of a server."""
+"""Number to fault."""
 
 
 @pytest.hookimpl(tryfirst=True)

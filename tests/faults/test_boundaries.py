@@ -43,6 +43,7 @@ TINY = [
     *command.SMALL,
     *("task=ner", "data=sample_ner", "data.limit=20", "trainer.max_epochs=4"),
     *("model.config.hidden_size=32", "model.config.intermediate_size=32"),
+    "model.config.num_hidden_layers=1",
     *("trainer.log_every_n_steps=1", "test=false"),
 ]
 """Three steps an epoch."""
@@ -50,6 +51,7 @@ LANGUAGE = [
     *("task=causal_lm", "model=gpt2_tiny", "model.config.n_embd=32", "data=sample_text"),
     *("data.max_length=32", "data.batch_examples=4", "trainer.max_epochs=2"),
     *("~model.config.hidden_size", "~model.config.intermediate_size"),
+    "~model.config.num_hidden_layers",
 ]
 STOP = ["callbacks.early_stopping.min_delta=10", "callbacks.early_stopping.patience=2"]
 MORE = {

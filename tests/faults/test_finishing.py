@@ -13,7 +13,7 @@ from lushan.engine import artifacts, lifecycle
 from lushan.run.folder import RunFolder
 from lushan.run.status import COMPLETE
 from tests.faults import jobs
-from tests.helpers import command, corpora, deaths
+from tests.helpers import command, corpora, deaths, narrow, plots
 
 TIMES = {"started", "seconds", "train_seconds"}
 CHANGES = ("rename", "replace", "unlink", "rmdir")
@@ -45,7 +45,8 @@ def before(function, act):
 def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monkeypatch):
     places = [f"paths.output_dir={tmp_path}/out", f"paths.cache_dir={tmp_path}/cache"]
     files = corpora.overrides(corpora.conll(tmp_path))
-    cfg = check(compose([*command.SMALL, *places, "task=ner", "data=conll", *files]))
+    words = [*command.SMALL, *places, "task=ner", "data=conll", *files]
+    cfg = check(compose(narrow.narrowed(words)))
     copies = deaths.Copies(tmp_path / "copies")
 
     def begin():
@@ -55,7 +56,8 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
             monkeypatch.setattr(os, name, before(getattr(os, name), take))
 
     monkeypatch.setattr(artifacts, "keep", before(artifacts.keep, begin))
-    run = lifecycle.run(cfg).folder
+    with plots.undrawn():
+        run = lifecycle.run(cfg).folder
     monkeypatch.undo()
     wanted, names = result_of(run), files_of(run)
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["best"]
@@ -64,7 +66,8 @@ def test_a_death_between_any_two_changes_of_files_while_finishing(tmp_path, monk
         shutil.rmtree(run)
         shutil.copytree(copy, run)
         shutil.rmtree(run / ".owner")  # the owner is dead
-        lifecycle.run(cfg)
+        with plots.undrawn():
+            lifecycle.run(cfg)
         assert result_of(run) == wanted, copy
         assert files_of(run) == names, copy
         assert RunFolder(run).state == COMPLETE

@@ -16,14 +16,14 @@ import pytest
 import torch.distributed.run
 
 from lushan.run.folder import RunFolder
-from tests.helpers import command, forked
+from tests.helpers import command, forked, narrow
 
 pytestmark = pytest.mark.slow
 
 RUN = (
     "data=sample_ner",
     "data.limit=40",
-    *command.SMALL,
+    *narrow.narrowed(command.SMALL),
     "trainer.max_steps=4",
     "trainer.max_epochs=null",
     "name=several",
@@ -98,7 +98,7 @@ def test_torchrun_on_two_agents(tmp_path):
 
 @pytest.mark.slow(30)
 def test_torchrun_starts_again_what_was_killed(tmp_path):
-    longer = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=3"]
+    longer = ["trainer.max_steps=24", "callbacks.checkpoints.every_n_steps=3"]
     options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
     options += ["--rdzv-endpoint", f"localhost:{free_port()}"]
     agent = torchrun(*options, more=[*longer, "trainer=fsdp_sim"], cwd=tmp_path, ranks=4)
@@ -111,7 +111,7 @@ def test_torchrun_starts_again_what_was_killed(tmp_path):
     (text,) = ended([agent])
     assert "resuming from" in text
     (folder,) = tmp_path.glob("outputs/several/*")
-    assert RunFolder(folder).result().extra["steps"] == 40
+    assert RunFolder(folder).result().extra["steps"] == 24
 
 
 def test_srun_with_two_tasks(tmp_path):
@@ -137,8 +137,9 @@ def test_srun_with_two_tasks(tmp_path):
 
 
 @pytest.mark.slow(25)
+@pytest.mark.long
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make network namespaces")
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.long)])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_hosts(strategy, tmp_path):
     probe = subprocess.run(["ip", "netns", "add", "lushan-probe"], check=False, capture_output=True)
     if probe.returncode:

@@ -49,8 +49,7 @@ def test_nothing_planted_is_written(fails, tmp_path):
         (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
         env |= command.searched_first(tmp_path / "broken")
     quoted = ", ".join(f"'{tag}'" for tag in TAGS)
-    run = command.executed if fails else command.cli  # only an interpreter reads sitecustomize
-    done = run(
+    done = command.cli(
         *("train", "data=sample_ner", "data.limit=40", *command.SMALL),
         *(
             "logger=wandb",
@@ -76,13 +75,14 @@ def test_nothing_planted_is_written(fails, tmp_path):
 
 
 BROKEN = """\
-import os, sys
+import os
 
-if any(word.endswith("lushan") for word in sys.orig_argv[:2]):
-    import lushan.engine.fit
+import lushan.engine.fit
 
-    def fit(*_, **__):
-        raise RuntimeError(f"no luck with {dict(os.environ)}")
 
-    lushan.engine.fit.fit = fit
+def fit(*_, **__):
+    raise RuntimeError(f"no luck with {dict(os.environ)}")
+
+
+lushan.engine.fit.fit = fit
 """

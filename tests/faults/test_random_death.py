@@ -24,12 +24,12 @@ MOMENTS = int(os.environ.get("LUSHAN_DEATHS", "1"))
 SEED = int(os.environ.get("LUSHAN_DEATH_SEED") or random.SystemRandom().randrange(10**6))
 IMPORT = 4.0
 """Seconds within which a fresh interpreter is killed: it imports, composes and begins."""
-SHORT = ("data.limit=32", "trainer.max_epochs=2")
+SHORT = ("data.limit=24", "trainer.max_epochs=2")
 """Few steps; a state is saved after each third, and where an epoch ends."""
-TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
+TEXT = ("data=sample_text", "data.max_length=64")
 CHAT = (
     *("task=chat", "task.generate_examples=4", "task.max_new_tokens=4", "data=sample_chat"),
-    *("model=gpt2_tiny", "data.limit=24"),
+    *("model=gpt2_tiny"),
 )
 TASKS = {
     "ner": (),
@@ -38,7 +38,7 @@ TASKS = {
     "masked": ("task=masked_lm", *TEXT),
     "seq2seq": (
         *("task=seq2seq", "model=t5_tiny", "data=sample_pairs"),
-        *("data.limit=24", "task.decoding.max_new_tokens=4"),
+        "task.decoding.max_new_tokens=4",
     ),
     "chat, LoRA": (*CHAT, "peft=lora"),
     "chat, AdaLoRA": (*CHAT, "peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2"),

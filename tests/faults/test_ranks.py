@@ -1,7 +1,6 @@
 """Several processes of which one is killed, stopped, signalled, or raises: all of them end."""
 
 import signal
-import subprocess
 import time
 
 import psutil
@@ -104,16 +103,13 @@ else:
 def test_a_rank_that_raises_is_heard_first(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
-    process = command.popen(
-        *("train", "data=sample_ner", *command.SMALL, "trainer=ddp_sim"),
+    done = command.cli(
+        *("train", "data=sample_ner", "data.limit=40", *command.SMALL, "trainer=ddp_sim"),
         cwd=tmp_path,
         env={**command.searched_first(tmp_path / "broken"), "OMP_NUM_THREADS": "1"},
+        timeout=120,
+        ranks=1,
     )
-    try:
-        done = command.ended(process, tmp_path, timeout=120)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
     assert done.code == 1
     assert done.err.count("Traceback") == 1
     own = done.err.index("ZeroDivisionError: the other rank is broken")

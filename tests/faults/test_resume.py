@@ -37,10 +37,10 @@ def require_equal(folder, alone):
 
 
 EMA = "callbacks=ema"
-ACCUMULATE = "data.micro_tokens=40"
+ACCUMULATE = "data.micro_tokens=24"
 VALIDATION = "lushan.engine.lit_module:LitModule.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
-TEXT = ("data=sample_text", "data.max_length=64", "data.batch_examples=4")
+TEXT = ("data=sample_text", "data.limit=60", "data.max_length=64")
 PLACES = {
     "mid-epoch": (jobs.at_step(5), ()),
     "first step": (jobs.at_step(0), ()),
@@ -227,7 +227,7 @@ def documents(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [3, 8, 13])
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.long), 8, 13])
 def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path, left_alone):
     """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""
     file = shared.once("documents", documents) / "documents.jsonl"

@@ -9,14 +9,13 @@ import time
 
 import pytest
 
-from tests.helpers import command
+from tests.helpers import command, narrow
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
 
 TINY = [
-    *("data=sample_ner", "data.limit=40", "data.batch_tokens=null", "data.batch_examples=8"),
-    *("model=bert_tiny", "processor.vocab_size=300", "trainer=cpu", "trainer.precision=32-true"),
+    *narrow.narrowed(["data=sample_ner", "data.limit=40", *command.SMALL]),
     *("trainer.max_epochs=2", "name=shared", "optimized_metric=val/loss"),
 ]
 SEARCH = ["train", "-m", "hparams_search=optuna", *TINY]

@@ -14,7 +14,10 @@ from tests.faults import jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharded")]
 
-SHARDED = ("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_steps=3")
+SHARDED = (
+    *("trainer=fsdp_sim", "callbacks=ema", "callbacks.checkpoints.every_n_steps=3"),
+    "model.config.num_hidden_layers=2",
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,13 @@ import time
 
 import pytest
 
-from tests.helpers import command
+from tests.helpers import command, narrow
 
 pytestmark = pytest.mark.slow
 
+SMALL = ", ".join(narrow.narrowed(command.SMALL))
 STUDY = """\
-base: [data=sample_ner, data.limit=60, data.batch_tokens=null, data.batch_examples=8,
-  model=bert_tiny, processor.vocab_size=300, trainer=cpu, trainer.precision=32-true,
-  trainer.max_epochs=1, name=shared]
+base: [data=sample_ner, data.limit=40, {small}, name=shared]
 axes:
   head: {linear: [task/head=linear], mlp: [task/head=mlp]}
 seeds: [1, 2]
@@ -26,7 +25,7 @@ tables:
 
 def begun(folder):
     folder.mkdir(exist_ok=True)
-    (folder / "study.yaml").write_text(STUDY, encoding="utf-8")
+    (folder / "study.yaml").write_text(STUDY.replace("{small}", SMALL), encoding="utf-8")
     return command.begun("study", "run", "study.yaml", cwd=folder)
 
 

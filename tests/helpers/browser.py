@@ -74,6 +74,10 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Load a page of the disk, and wait until it says that all is drawn."""
+        self.visit(page.as_uri(), width=width, height=height, dark=dark)
+
+    def visit(self, url: str, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+        """Load a page of this machine, and wait until it says that all is drawn."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -83,7 +87,7 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=url)
         self.until("document.documentElement?.dataset.drawn === 'yes'")
 
     def do(self, expression: str) -> Any:

@@ -162,7 +162,10 @@ def _main_of(program: Path) -> int:
 
 
 def _take_over(env: Mapping[str, str]) -> None:
-    """Have the variables of whoever asked for this process, not those of the server."""
+    """Have the variables of whoever asked for this process, not those of the server.
+
+    As an interpreter does, it runs the `sitecustomize` of a folder that is searched first.
+    """
     import torch
     from transformers import dynamic_module_utils
     from transformers.utils import hub
@@ -172,6 +175,9 @@ def _take_over(env: Mapping[str, str]) -> None:
     torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
     if "HF_MODULES_CACHE" in env:  # the server's imports have read it
         hub.HF_MODULES_CACHE = dynamic_module_utils.HF_MODULES_CACHE = env["HF_MODULES_CACHE"]
+    own = Path(env.get("PYTHONPATH", "").partition(os.pathsep)[0], "sitecustomize.py")
+    if own.is_file():
+        runpy.run_path(str(own))
 
 
 def prepare(ranks: int) -> None:

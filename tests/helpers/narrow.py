@@ -1,4 +1,4 @@
-"""Fresh models that are narrower than their presets: half of a small run's time is their products.
+"""Fresh models that are smaller than their presets: half of a small run's time is their products.
 
 How wide a model is decides nothing of when a run saves, dies, resumes or is refused.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 WIDTHS = {
-    "bert_tiny": {"hidden_size": 32, "intermediate_size": 32},
+    "bert_tiny": {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1},
+    "deberta_tiny": {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1},
     "gpt2_tiny": {"n_embd": 32},
+    "llama_tiny": {"hidden_size": 32, "head_dim": 8, "intermediate_size": 32},
     "qwen_tiny": {"hidden_size": 32, "head_dim": 8, "intermediate_size": 32},
     "t5_tiny": {"d_model": 32, "d_kv": 8, "d_ff": 32},
 }

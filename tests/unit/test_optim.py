@@ -339,3 +339,41 @@ def test_rates_of_modules_that_cannot_be(given, problem):
     with pytest.raises(UserError, match=problem) as caught:
         optim.grouped(ADAMW, 1.0, module_lr=given, model=Model())
     assert caught.value.key == f"optimizer.module_lr.{next(iter(given))}"
+
+
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_schedules_are_those_of_the_libraries(warmup):
+    """transformers' first warm-up step has rate 0 and lushan's has not: compared behind it."""
+    from transformers import optimization
+
+    made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    total, known = 50, {"total_steps": 50, "warmup": warmup}
+    theirs = {
+        "polynomial": optimization.get_polynomial_decay_schedule_with_warmup(
+            made, warmup, total, lr_end=0.0, power=2.0
+        ),
+        "restarts": optimization.get_cosine_with_hard_restarts_schedule_with_warmup(
+            made, warmup, total, num_cycles=4
+        ),
+        "inverse": optimization.get_inverse_sqrt_schedule(made, warmup, timescale=max(1, warmup)),
+    }
+    for step in range(max(1, warmup), total):
+        ours = {
+            "polynomial": optim.linear(step, power=2.0, **known),
+            "restarts": optim.cosine(step, cycles=4, **known),
+            "inverse": optim.inverse_sqrt(step, **known),
+        }
+        for name, value in ours.items():
+            assert value == pytest.approx(theirs[name].lr_lambdas[0](step)), (name, step)
+    assert optim.cosine(total, cycles=4, **known) == pytest.approx(0)
+
+
+def test_one_cycle_is_that_of_torch():
+    made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(made, 1.0, total_steps=40, cycle_momentum=False)
+    for step in range(40):
+        rate = made.param_groups[0]["lr"]
+        assert optim.one_cycle(step, total_steps=40) == pytest.approx(rate), step
+        made.step()
+        if step < 39:
+            theirs.step()

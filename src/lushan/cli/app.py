@@ -13,15 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from lushan.cli import (
+    assist,
     audit,
     compare,
     completion,
+    doctor,
     index,
     models,
     monitor,
     options,
     overview,
     recommend,
+    reference,
     report,
     score,
     serve,
@@ -217,6 +220,9 @@ index.add_to(app)
 recommend.add_to(app)
 serve.add_to(app)
 monitor.add_to(app)
+reference.add_to(app)
+doctor.add_to(app)
+assist.add_to(app)
 completion.add_to(app)
 
 

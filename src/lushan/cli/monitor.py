@@ -81,6 +81,10 @@ def monitor(
     uncorrected: Annotated[
         bool, typer.Option("--uncorrected", help="Plain shares: the run has no validation split.")
     ] = False,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="Remove personal data from texts before they are stored."),
+    ] = False,
     replay: Annotated[
         bool, typer.Option("--replay", help="Evaluate on history; nothing is sent.")
     ] = False,
@@ -121,6 +125,7 @@ def monitor(
         baseline=baseline,
         lateness=length("--lateness", lateness),
         entities=tuple(entity or ()),
+        redacts=redact,
     )
     settings.require_sound()
     waiting = length("--every", every)

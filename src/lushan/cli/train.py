@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lushan.cli import reference
 from lushan.common.terminal import console, echo
 from lushan.engine.job import Job, gave_up
 from lushan.errors import Interrupted
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 def train(args: Sequence[str]) -> int:
     """`lushan train ARGS...`; the exit code."""
     if "--help" in args or "-h" in args:
-        from lushan.config import usage
-
-        echo(usage.text())
+        _help(args)
         return 0
     from lushan.config import train_command
     from lushan.launch import job_status
@@ -58,6 +57,19 @@ def train(args: Sequence[str]) -> int:
     apart = set_apart([job.overrides or () for job in done])
     named = [dataclasses.replace(job, overrides=o) for job, o in zip(jobs, apart, strict=True)]
     return _close_sweep(named or job_status.collected())
+
+
+def _help(args: Sequence[str]) -> None:
+    """Print the help of the options of groups that are chosen, else the command's own."""
+    from lushan.config import usage
+    from lushan.config.search_path import conf_folders
+
+    groups = usage.options_by_group(conf_folders())
+    chosen = [arg.partition("=")[::2] for arg in args if arg.partition("=")[0] in groups]
+    if not chosen:
+        echo(usage.text())
+    for group, name in chosen:
+        reference.show_option(group, name)
 
 
 def _close_run(job: JobStatus) -> int:

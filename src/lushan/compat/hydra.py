@@ -8,6 +8,7 @@ line, needs the classes behind them, all of which stand in `hydra._internal`.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.importlib_resources_config_source import (
+    ImportlibResourcesConfigSource,
+)
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader as PublicLoader
@@ -80,6 +84,25 @@ class ConfigRepository(config_repository.ConfigRepository):
     def source_of(self, config_path: str) -> ConfigSource | None:
         """Return the first place that holds a config."""
         return self._find_object_source(config_path, ObjectType.CONFIG)
+
+    def _find_object_source(
+        self, config_path: str, object_type: ObjectType | None
+    ) -> ConfigSource | None:
+        """Find as Hydra's does, which asks its own package first, a fifth of a millisecond each."""
+        is_group = object_type is ObjectType.GROUP
+        return next((s for s in self.sources if _holds(s, config_path, is_group)), None)
+
+
+def _holds(source: ConfigSource, path: str, is_group: bool) -> bool:
+    if source.provider == "hydra":
+        return _is_hydras(source.path, path, is_group)
+    return source.is_group(path) if is_group else source.is_config(path)
+
+
+@functools.cache
+def _is_hydras(package: str, path: str, is_group: bool) -> bool:
+    source = ImportlibResourcesConfigSource("hydra", f"pkg://{package}")
+    return source.is_group(path) if is_group else source.is_config(path)
 
 
 def file_of(source: FileConfigSource, config_path: str) -> Path:

@@ -40,6 +40,9 @@ from lushan.launch.fork import ForkLauncher
 if TYPE_CHECKING:
     from lushan.compat.hydra import CachingConfigRepository
 
+_of_signatures: set[str] = set()
+"""Keys of which this process has seen that no file holds them; see `Composer.compose_config`."""
+
 environment.register()  # in each process that composes or resolves
 
 
@@ -136,16 +139,10 @@ class Composer(Hydra):
         options["with_log_configuration"] = False
         with self.as_user_errors(config_name, overrides):
             given = parsed_overrides or self.parse(overrides)
-            parsed = self.parse([emptied(str(override.input_line)) for override in given])
+            parsed = [self._emptied(override) for override in given]
             if run_mode is RunMode.MULTIRUN:
                 parsed = self._spelled_out(config_name, parsed)
-            try:
-                cfg = self._compose(config_name, parsed, run_mode, options)
-            except Exception:
-                again = self._spelled_out(config_name, parsed)
-                if again == parsed:
-                    raise
-                cfg = self._compose(config_name, again, run_mode, options)
+            cfg = self._composed(config_name, parsed, run_mode, options)
             expansion.require_bounded(OmegaConf.to_container(cfg, resolve=False))
             provenance.remember(provenance.Composition(self, config_name, tuple(parsed)))
             if config_name is not None:  # else it is Hydra's own, and only shown
@@ -159,6 +156,25 @@ class Composer(Hydra):
                 require_own_sweep(hydra)
         except UserError as error:
             raise explain.with_provenance(error) from error.__cause__
+
+    def _composed(
+        self,
+        config_name: str | None,
+        parsed: list[Override],
+        run_mode: RunMode,
+        options: dict[str, Any],
+    ) -> DictConfig:
+        """Compose, with `++` before keys of signatures where a key is, or turns out to be, one."""
+        lines = parsed
+        if any(override.key_or_group in _of_signatures for override in parsed):
+            lines = self._spelled_out(config_name, parsed)
+        try:
+            return self._compose(config_name, lines, run_mode, options)
+        except Exception:
+            again = self._spelled_out(config_name, parsed)
+            if again == lines:
+                raise
+            return self._compose(config_name, again, run_mode, options)
 
     def _compose(
         self,
@@ -202,6 +218,8 @@ class Composer(Hydra):
         result: list[Override] = []
         for override in parsed:
             added = override in plain and _only_in_a_signature(base, override)
+            if added:
+                _of_signatures.add(override.key_or_group)
             result += self.parse([f"++{override.input_line}"]) if added else [override]
         return result
 
@@ -209,7 +227,7 @@ class Composer(Hydra):
         """The config as its groups make it, before single keys are set; None if that fails too."""
         groups = [o for o in parsed if "." not in o.key_or_group and not o.is_sweep_override()]
         # A key at the top (`sed=1`) is no group, and may be the mistake.
-        groups = [o for o in groups if self.config_loader.list_groups("") and self.is_group(o)]
+        groups = [o for o in groups if self.is_group(o)]
         try:
             return self._compose(config_name, groups, RunMode.RUN, {"skip_missing_defaults": True})
         except Exception:  # noqa: BLE001 - only a help in saying what is wrong
@@ -238,6 +256,12 @@ class Composer(Hydra):
                 hint=f"There are: {', '.join(options)}." if options else None,
             )
         return f"{line.partition('=')[0]}={','.join(chosen)}"
+
+    @classmethod
+    def _emptied(cls, override: Override) -> Override:
+        line = str(override.input_line)
+        changed = emptied(line)
+        return override if changed == line else cls.parse([changed])[0]
 
     def is_group(self, override: Override) -> bool:
         """Return whether an override chooses a group's option."""

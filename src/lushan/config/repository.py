@@ -60,33 +60,37 @@ class Repository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Load a config as Hydra's does: the result belongs to the caller, who may change it."""
-        self._require_bounded(config_path)
+        source = self.source_of(config_path)
+        _require_bounded(source, config_path)
         load = super().load_config
-        file = self.file(config_path)  # before it is read: what changes meanwhile is read again
+        file = _file(source, config_path)  # before it is read: what changes meanwhile is read again
         if file is None:
             return load(config_path)
         return cast(ConfigResult, _read.get(file, lambda: load(config_path)))
 
-    def _require_bounded(self, config_path: str) -> None:
-        """Refuse a file that Hydra, whose reader is OmegaConf's, could not read within bounds."""
-        source = self.source_of(config_path)
-        if not isinstance(source, FileConfigSource) or source.path == str(built_in_conf()):
-            return
-        path = file_of(source, config_path)
-        try:
-            parsing.require_bounded(parsing.read_bounded(path, parsing.MOST_YAML_BYTES))
-        except parsing.OutOfBounds as error:
-            raise UserError(f"not a config: {error}", file=path, line=error.line) from error
-        except ValueError:
-            return  # Hydra says what is wrong with it
-
     def file(self, config_path: str) -> Hashable:
         """Return a key of a file's content; None where its next change may not show."""
-        source = self.source_of(config_path)
-        if source is None:
-            return None
-        stamp = _stamp(source, config_path)
-        return None if stamp is None else (source.provider, source.path, config_path, *stamp)
+        return _file(self.source_of(config_path), config_path)
+
+
+def _file(source: ConfigSource | None, config_path: str) -> Hashable:
+    stamp = None if source is None else _stamp(source, config_path)
+    if source is None or stamp is None:
+        return None
+    return (source.provider, source.path, config_path, *stamp)
+
+
+def _require_bounded(source: ConfigSource | None, config_path: str) -> None:
+    """Refuse a file that Hydra, whose reader is OmegaConf's, could not read within bounds."""
+    if not isinstance(source, FileConfigSource) or source.path == str(built_in_conf()):
+        return
+    path = file_of(source, config_path)
+    try:
+        parsing.require_bounded(parsing.read_bounded(path, parsing.MOST_YAML_BYTES))
+    except parsing.OutOfBounds as error:
+        raise UserError(f"not a config: {error}", file=path, line=error.line) from error
+    except ValueError:
+        return  # Hydra says what is wrong with it
 
 
 def merged(

@@ -120,8 +120,8 @@ def read(thing: Callable[..., Any]) -> Signature:
     parameters: dict[str, Parameter] = {}
     given: set[str] = set()
     open_ = False
-    for layer in _layers(thing):
-        own = _signature(layer)
+    for layer in layers(thing):
+        own = own_signature(layer)
         if own is None:
             open_ = True
             break
@@ -168,7 +168,7 @@ def _kind(annotation: object, default: object) -> Kind:
     return ["union", kind, ["none"]] if default is None and kind != ANY else kind
 
 
-def _layers(thing: object) -> Iterable[Any]:
+def layers(thing: object) -> list[Any]:
     """The callables whose signatures make up that of `thing`, the outermost first."""
     if not isinstance(thing, type):
         return [thing]
@@ -179,7 +179,8 @@ def _layers(thing: object) -> Iterable[Any]:
     return [thing, *above]
 
 
-def _signature(layer: Any) -> inspect.Signature | None:
+def own_signature(layer: Any) -> inspect.Signature | None:
+    """Return a callable's own signature; None of what was written in C without one."""
     try:
         return inspect.signature(layer)
     except (ValueError, TypeError):  # written in C, without a signature
@@ -195,7 +196,7 @@ def _hints(layer: object, thing: object) -> dict[str, Any]:
         if isinstance(bare, types.FunctionType):
             spaces.append(bare.__globals__)
     spaces += [vars(sys.modules[c.__module__]) for c in classes if c.__module__ in sys.modules]
-    own = _signature(layer)
+    own = own_signature(layer)
     hints = {}
     for name, p in own.parameters.items() if own else ():
         if p.annotation is not p.empty:

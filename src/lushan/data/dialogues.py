@@ -67,6 +67,7 @@ class Dialogues(WithMedia, WithGroup):
             assistant's tool calls as JSON), before the usual ones: `{SYSTEM: assistant}`.
         first_role: Who begins, where turns are plain texts.
         instruction: The field with what the user wants, of a row without messages.
+        ask: What the user says in each row instead, such as `What is this?` of an image.
         input: The field with what it is about; it may be empty.
         output: The field with the answer.
         history: The field with earlier pairs of both, of a row with an instruction; null finds
@@ -88,6 +89,7 @@ class Dialogues(WithMedia, WithGroup):
     roles: dict[str, str] | None = None
     first_role: Literal["user", "assistant"] = "user"
     instruction: str | None = None
+    ask: str | None = None
     input: str | None = None
     output: str | None = None
     history: str | None = None
@@ -224,7 +226,14 @@ class Dialogues(WithMedia, WithGroup):
         if self.messages is not None:
             require_column(self.messages, list(columns.values), "data.messages", columns.file)
             return self.messages
-        if self.instruction is not None or self.output is not None:
+        if self.ask is not None and self.instruction is not None:
+            raise UserError(
+                "the user says either what a field holds or the same in each row",
+                key="data.ask",
+                value=self.ask,
+                hint="Leave data.ask or data.instruction out.",
+            )
+        if any(option is not None for option in (self.instruction, self.ask, self.output)):
             return None
         before = remembered(self).get("messages")
         for name in (before, *MESSAGES) if before else MESSAGES:
@@ -258,9 +267,10 @@ class Dialogues(WithMedia, WithGroup):
 
     def _instructions(self, columns: Columns, *, answered: bool = True) -> Iterator[list[Message]]:
         text = self.speakers.text
-        fields = [self._field(columns, "instruction", INSTRUCTION)]
+        fields = [] if self.ask else [self._field(columns, "instruction", INSTRUCTION)]
         if answered:
             fields.append(self._field(columns, "output", OUTPUT))
+        before = [self.ask] if self.ask else []
         extra = self.input or _first_of(INPUT, columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
@@ -268,7 +278,8 @@ class Dialogues(WithMedia, WithGroup):
         if self.history is not None:
             require_column(self.history, list(columns.values), "data.history", columns.file)
         for row in range(len(columns.lines)):
-            wanted, *answer = (text(columns, row, f, columns.values[f][row]) for f in fields)
+            said = [*before, *(text(columns, row, f, columns.values[f][row]) for f in fields)]
+            wanted, *answer = said
             about = None if extra is None else columns.values[extra][row]
             if about is not None and (more := text(columns, row, str(extra), about)).strip():
                 wanted = f"{wanted}\n\n{more}"

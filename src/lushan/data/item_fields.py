@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from lushan.common.parsing import parse_json
 from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text, Texts
 
@@ -75,7 +76,7 @@ class Features(Field):
         beside = columns.values.get(self.candidates)
         found: list[str] = []
         first: list[str] | None = None
-        for row, value in enumerate(columns.values[name]):
+        for row, value in enumerate(map(_unpacked, columns.values[name])):
             count = len(beside[row]) if beside and isinstance(beside[row], list | tuple) else None
             if (problem := _problem(value, count)) is not None:
                 raise columns.fail(f"{name} {problem}", row)
@@ -87,6 +88,16 @@ class Features(Field):
             first = names
             found.append(json.dumps(value, sort_keys=True))
         return arrow.texts(found)
+
+
+def _unpacked(value: Any) -> Any:
+    """Return what a value holds, which a table keeps as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value)
+    except ValueError:
+        return None
 
 
 def _problem(value: Any, count: int | None) -> str | None:
@@ -103,7 +114,7 @@ def _problem(value: Any, count: int | None) -> str | None:
 
 def features_of(values: Sequence[str]) -> list[dict[str, list[float]]]:
     """Read what a column of `Features` keeps."""
-    return [json.loads(value) for value in values]
+    return [parse_json(value) for value in values]
 
 
 HISTORIES: Fields = {"user": Text(optional=True), "history": Items(), "target": Items(target=True)}

@@ -77,8 +77,10 @@ def export(
             spec = spec_of(loaded)
             write(spec, temporary, dtype)
             lines = [prove(spec, temporary, dtype)]
-            _write_task(loaded, spec, temporary)
-            usage = f"{spec.usage}\n\n# The run's own predictions: lushan predict DIR --input FILE"
+            usage = spec.usage
+            if spec.reloads:
+                _write_task(loaded, spec, temporary)
+                usage += "\n\n# The run's own predictions: lushan predict DIR --input FILE"
             card = card_of(loaded, usage, spec.notes, pipeline=spec.pipeline, dtype=dtype)
         write_page(temporary / "README.md", card)
     return [*lines, f"exported: {folder}"]

@@ -119,8 +119,17 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     remote_code.require(cfg)
-    if exported.is_exported(folder):
-        return _load_exported(folder, cfg)
+    read = _read_exported if exported.is_exported(folder) else _read_run
+    task, processor, model, trained, columns, notes = read(folder, cfg)
+    limits = _limits(cfg, trained, model, processor)
+    return Loaded(folder, cfg, task, processor, model.eval(), limits, columns, notes)
+
+
+_Parts = tuple[Task, "Processor", Any, Limits, dict[str, Any], list[str]]
+"""Task, processor, model, limits in training, columns, notes."""
+
+
+def _read_run(folder: Path, cfg: dict[str, Any]) -> _Parts:
     notes = code.require_same(folder, cfg)
     weights = best_weights(folder)
     shape = checksums.verified(folder, ENCODER)
@@ -140,19 +149,10 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
         encoder = encoders.load(shape, task.auto_class, task.wrap)
     model = task.build(encoder)
     give_weights(model, weights)
-    return Loaded(
-        folder=folder,
-        cfg=cfg,
-        task=task,
-        processor=processor,
-        model=model.eval(),
-        limits=_limits(cfg, trained, model, processor),
-        columns=columns,
-        notes=notes,
-    )
+    return task, processor, model, trained, columns, notes
 
 
-def _load_exported(folder: Path, cfg: dict[str, Any]) -> Loaded:
+def _read_exported(folder: Path, cfg: dict[str, Any]) -> _Parts:
     stored = exported.read(folder)
     notes = code.require_unchanged(stored["code"], folder, cfg)
     exported.require_unchanged(folder, stored)
@@ -162,16 +162,7 @@ def _load_exported(folder: Path, cfg: dict[str, Any]) -> Loaded:
         task.restore(stored["state"])
         task.use(processor)
     model = exported.model_of(folder, task, stored["auto_class"])
-    return Loaded(
-        folder=folder,
-        cfg=cfg,
-        task=task,
-        processor=processor,
-        model=model.eval(),
-        limits=_limits(cfg, stored["limits"], model, processor),
-        columns=stored["columns"],
-        notes=notes,
-    )
+    return task, processor, model, stored["limits"], stored["columns"], notes
 
 
 def columns_of(folder: Path) -> dict[str, Any]:

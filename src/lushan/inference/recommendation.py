@@ -166,7 +166,7 @@ def _lists(
             "user": example["user"],
             "candidates": [ids[n] for n in places],
             "features": {
-                name: [float(f"{v:.6g}") for v in own[row][places].tolist()]
+                name: [float(f"{v:.9g}") for v in own[row][places].tolist()]
                 for name, own in scores.items()
             },
             "target": example["target"],

@@ -49,11 +49,17 @@ class Masks:
         pieces: The features in the rows of the micro-batch.
         device: Of its states.
         share: Which part of an attention's heads this process has.
+
+    Attributes:
+        layer: Layers so far.
+        narrowed: Places that some layers are computed at, (T,), and the width of a row; see
+            `at_places`.
     """
 
     def __init__(self, seed: int, pieces: Pieces, device: torch.device, *, share: int = 0) -> None:
         self.seed, self.pieces, self.device, self.share = seed, pieces, device, share
         self.layer = 0
+        self.narrowed: tuple[Tensor, int] | None = None
         self._keys: dict[tuple[int, int, bool], Tensor] = {}
 
     def next_keys(self, width: int, *, shared: bool = False) -> Tensor:
@@ -83,6 +89,10 @@ class Masks:
             p: Share.
         """
         rows, shape = len(self.pieces.counts), states.shape
+        if self.narrowed is not None and shape[:-1] == (1, len(self.narrowed[0])):
+            places, width = self.narrowed
+            keys = self.next_keys(width).flatten().index_select(0, places)
+            return dropped(states, drawn(keys[None], 1, shape[-1])[:, 0], p)
         if states.ndim == 1 or shape[0] % rows or (states.ndim == 2 and shape[0] != rows):
             flat = states.reshape(1, 1, -1, shape[-1])
             bits = drawn(self.next_keys(flat.shape[2], shared=True), 1, shape[-1])
@@ -260,6 +270,25 @@ def of_parts(rows: Sequence[int], parts: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         masks.pieces, masks._keys = pieces, keys
+
+
+@contextlib.contextmanager
+def at_places(places: Tensor, width: int) -> Iterator[None]:
+    """Have states (1, T, H) be those of some places of the rows, with the masks of these.
+
+    Args:
+        places: Numbers in all rows, end to end, (T,).
+        width: Places of a row.
+    """
+    masks = active()
+    if masks is None:
+        yield
+        return
+    masks.narrowed = places, width
+    try:
+        yield
+    finally:
+        masks.narrowed = None
 
 
 def recomputed() -> tuple[contextlib.AbstractContextManager[None], Any]:

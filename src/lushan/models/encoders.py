@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lushan.configurable import configurable
 from lushan.errors import UserError
-from lushan.models import activations, dropout, pretrained_weights
+from lushan.models import dropout, fused, pretrained_weights
 from lushan.models.architectures import auto, class_of, longest, options_of
 from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        activations.fuse(model)
+        fused.fuse(model)
         self.model = model
         self.config = model.config
         self.width = width_of(self.config)

@@ -74,6 +74,7 @@ class ExportSpec:
         expected: The output of the run's own model for each example.
         pipeline: transformers' pipeline for it; None where there is none.
         notes: What its user must know.
+        reloads: Whether the weights are the run's, so that `lushan predict` uses the folder, too.
     """
 
     model: PreTrainedModel
@@ -85,6 +86,7 @@ class ExportSpec:
     expected: Sequence[Tensor]
     pipeline: str | None = None
     notes: Sequence[str] = ()
+    reloads: bool = True
 
     def outputs(self, model: PreTrainedModel, processor: Processor) -> list[Tensor]:
         """Compute the outputs of a model for all examples."""

@@ -184,7 +184,7 @@ class Markov(ItemScores):
         scale = sparse.diags(1 / np.maximum(counts, 1) ** self.power)
         self.pairs = (scale @ total @ scale).tocsr()
         # Below any count: it orders what the pairs leave even.
-        self.rest = (counts * (1e-6 / max(1, counts.max(initial=0)))).astype(np.float32)
+        self.rest = (counts * (1e-4 / max(1, counts.max(initial=0)))).astype(np.float32)
 
     def scores(self, histories: Sequences) -> Scores:
         """Return the weighted counts behind the last items."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
-from lushan.models import activations, projected_loss
+from lushan.models import fused, narrowed, projected_loss
 from lushan.models.architectures import first_position, longest
 from lushan.models.attention import packed_mask, varlen
 from lushan.models.backbone import Backbone, accepted, text_config_of, width_of
@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, bidirectional: bool = False) -> None:
         super().__init__()
-        activations.fuse(model)
+        fused.fuse(model)
         self.bidirectional = bidirectional
         self.model = model
         self.config = model.config
@@ -72,6 +72,7 @@ class LanguageModel(nn.Module):
         self.first_position = first_position(model)
         self.compiled = False
         self._by_document: bool | None = None
+        self._can_narrow: bool | None = None
         self._accepted = accepted(model)
         self.projects = _is_projection(model)
 
@@ -115,16 +116,53 @@ class LanguageModel(nn.Module):
             how = "sum" if weights is None else "none"
             loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction=how)
             return loss if weights is None else (loss * weights.flatten()).sum()
-        learned = labels != IGNORED
-        hidden = self.hidden(**inputs)[learned]  # (T, H)
+        places = (labels.flatten() != IGNORED).nonzero()[:, 0]  # (T,); the one wait for a card
         layer = self.model.get_output_embeddings()
         return projected_loss.cross_entropy(
-            in_autocast(hidden),  # a last norm hands float32 on
+            in_autocast(self._hidden_at(places, inputs, labels)),  # a last norm hands float32 on
             layer.weight,
             layer.bias,
-            labels[learned],
-            None if weights is None else weights[learned],
+            labels.flatten()[places],
+            None if weights is None else weights.flatten()[places],
         )
+
+    def _hidden_at(self, places: Tensor, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        """Return the hidden states at some places of the labels (B, L), (T, H)."""
+        hidden = None
+        if narrowed.worth(places, labels) and self._narrows():
+            with narrowed.at(self.model, places, labels.shape[1]):
+                hidden = self.hidden(**inputs)
+            if hidden.shape[:-1] == (1, len(places)):
+                return hidden[0]
+        hidden = self.hidden(**inputs) if hidden is None else hidden
+        return hidden.flatten(0, 1).index_select(0, places)
+
+    def _narrows(self) -> bool:
+        """Return whether the last layer may be computed at the learned places alone, now."""
+        again = getattr(self.model, "is_activation_checkpointing", False)  # in the backward pass
+        if self.compiled or again or self.writes_apart or self.text_config is not self.config:
+            return False
+        if self._can_narrow is None:
+            self._can_narrow = self._is_the_same_narrowed()
+        return self._can_narrow
+
+    @torch.no_grad()
+    def _is_the_same_narrowed(self) -> bool:
+        """Return whether what is computed at some places alone is what it is among all."""
+        alone, _ = self._two_documents()
+        places = torch.tensor([1, _PROBE + 2], device=alone["input_ids"].device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            whole = self.hidden(**alone).flatten(0, 1)[places]
+            with narrowed.at(self.model, places, _PROBE):
+                found = self.hidden(**alone)
+            found = found[0] if found.shape[0] == 1 else found.flatten(0, 1)[places]
+            return found.shape == whole.shape and torch.allclose(found, whole, atol=_CLOSE)
+        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+            return False  # of other parts, or with more than one result
+        finally:
+            self.model.train(training)
 
     @torch.no_grad()
     def token_losses(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 20_000
 """Of a text that is classified; what is beyond is no part of a short text."""
+KNOWN, _SHORT = 20_000, 1000
+"""Texts whose labels are kept, the last ones, and characters of such a text."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Runs:
         from lushan.inference.load import load
 
         self.label = label
+        self._known: OrderedDict[str, Finding] = OrderedDict()
         self.loaded: list[Loaded] = [load(Path(folder).expanduser()) for folder in folders]
         for one in self.loaded:
             _require_texts(one)
@@ -95,7 +99,16 @@ class Runs:
         return Correction.of(((r["gold"], r["predicted"]) for r in records), self.label)
 
     def classify(self, texts: Sequence[str]) -> list[Finding]:
-        """Return what was found in each text."""
+        """Return what was found in each text; one that is posted again is not labelled again."""
+        found = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in dict.fromkeys(texts) if text not in found]
+        found |= zip(new, self._labelled(new) if new else (), strict=True)
+        self._known |= {text: found[text] for text in new if len(text) <= _SHORT}
+        while len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+        return [found[text] for text in texts]
+
+    def _labelled(self, texts: Sequence[str]) -> list[Finding]:
         from lushan.inference.prediction import predict_rows
 
         cut = [text[:MOST_CHARACTERS] for text in texts]

@@ -11,6 +11,7 @@ from typing import Any
 
 from lushan.common.terminal import echo
 from lushan.errors import UserError
+from lushan.guard import redact
 from lushan.monitor import cusum
 from lushan.monitor.alarms import Recipients
 from lushan.monitor.classifier import Classify, Finding
@@ -62,6 +63,7 @@ class Settings:
         lateness: Seconds by which a text may arrive behind a later one.
         topics: Labels of other runs; each has a series of its own.
         entities: Names of entities that have series of their own.
+        redacts: Whether personal data are removed from texts that are stored.
     """
 
     label: str
@@ -72,6 +74,7 @@ class Settings:
     lateness: float = 0.0
     topics: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
+    redacts: bool = False
 
     def require_sound(self) -> None:
         """Refuse what has no meaning.
@@ -180,7 +183,7 @@ class Monitor:
                 row[0] += 1
                 row[1] += one.watched
                 if one.watched:
-                    samples.append((window, name, one.score, record.time, record.text[:1000]))
+                    samples.append((window, name, one.score, record.time, self._kept(record.text)))
             for name in one.entities:
                 row = entities[window, name[:200]]
                 row[0] += 1
@@ -190,6 +193,9 @@ class Monitor:
         self.counts[COUNTED] += len(new)
         self._close(self._window(self.latest - self.settings.lateness) - 1)
         self.store.set_fact("latest", self.latest)
+
+    def _kept(self, text: str) -> str:
+        return (redact(text) if self.settings.redacts else text)[:1000]
 
     def _series(self, one: Finding) -> Iterable[str]:
         yield ALL

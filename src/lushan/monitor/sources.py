@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import glob
 import hashlib
 import os
 import sys
@@ -118,10 +119,11 @@ class FileSource(Source):
         self.counts = Counter()
 
     def read(self, position: Any) -> Iterator[Lines]:
-        """Yield the lines after a position: of the file that it is of, then of its successor."""
+        """Yield the lines after a position: of the file that it is of, then of its successors."""
+        path = self._place(position)
         while True:
             try:
-                file = self._opened(position)
+                file = path.open("rb")
             except FileNotFoundError:
                 return
             with file:
@@ -132,23 +134,35 @@ class FileSource(Source):
                 for lines in self._rest(file, start, position):
                     position = lines.position
                     yield lines
-                is_current = self._is_current(file)
-                size = os.fstat(file.fileno()).st_size
-                if is_current or (position is not None and position["offset"] < size):
+                if self._is_current(file):
                     return
-            position = None  # the rotated file has been read to its end: its successor follows
+                path, position = self._successor(file), None
 
-    def _opened(self, position: Any) -> IO[bytes]:
-        """Open the file of a position: under its name, or under the one a rotation gave it."""
-        file = self.path.open("rb")
-        if position is None or os.fstat(file.fileno()).st_ino == position["inode"]:
-            return file
-        for other in sorted(self.path.parent.glob(f"{self.path.name}*")):
-            if other.is_file() and other.stat().st_ino == position["inode"]:
-                file.close()
-                self.counts["file rotated"] += 1
-                return other.open("rb")
-        return file
+    def _place(self, position: Any) -> Path:
+        """Return where the file of a position lies: a rotation may have given it another name."""
+        if position is None or not self.path.exists():
+            return self.path
+        for path in [self.path, *self._siblings()]:
+            if path.stat().st_ino == position["inode"]:
+                self.counts["file rotated"] += path != self.path
+                return path
+        return self.path
+
+    def _siblings(self) -> list[Path]:
+        """Return what rotations may have made of earlier files."""
+        found = self.path.parent.glob(f"{glob.escape(self.path.name)}?*")
+        return sorted(path for path in found if path.is_file())
+
+    def _successor(self, file: IO[bytes]) -> Path:
+        """Return the file that was written after a rotated one: another one, or the present."""
+        known = os.fstat(file.fileno())
+        stats = [(path, path.stat()) for path in self._siblings()]
+        later = [
+            (stat.st_mtime_ns, path)
+            for path, stat in stats
+            if stat.st_mtime_ns >= known.st_mtime_ns and stat.st_ino != known.st_ino
+        ]
+        return min(later)[1] if later else self.path
 
     def _is_current(self, file: IO[bytes]) -> bool:
         try:

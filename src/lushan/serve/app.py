@@ -169,16 +169,23 @@ def _add_errors(app: FastAPI) -> None:
 def _invalid(error: RequestValidationError) -> Refused:
     """Return the refusal that the first of several mistakes is; its input is not repeated."""
     first = error.errors()[0]
-    place = [part for part in first["loc"] if part != "body"]
-    name = ""
-    for part in place:
-        if isinstance(part, int):
-            name += f"[{part}]"
-        elif part.isidentifier():
-            name += f".{part}" if name else part
+    name = _field(first["loc"], error.body, missing=first["type"] == "missing")
     if first["type"] == "json_invalid":
         return Refused(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
     return Refused(400, first["msg"], param=name or None, code=first["type"])
+
+
+def _field(place: Sequence[int | str], body: object, *, missing: bool) -> str:
+    """Return the place of a mistake in a body: pydantic's also names the types that were tried."""
+    name, value = "", body
+    for part in place:
+        if isinstance(value, dict) and (part in value or (missing and part == place[-1])):
+            name += f".{part}" if name else str(part)
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            name += f"[{part}]"
+            value = value[part]
+    return name
 
 
 def _state_truth(app: FastAPI, *, with_key: bool) -> None:

@@ -57,5 +57,5 @@ class Refused(Exception):
 
 def of_user(error: UserError, param: str, *, code: str | None = None) -> Refused:
     """Return the refusal that a user's mistake is, named by the field of the request."""
-    text = error.problem if error.hint is None else f"{error.problem}. {error.hint}"
-    return Refused(400, text, param=param, code=code)
+    # A hint is for the command line, and may name files of this machine.
+    return Refused(400, error.problem, param=param, code=code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from lushan.run.files import jsonable
 from lushan.serve.exchange import unless_gone
 from lushan.serve.failures import Refused
 from lushan.serve.limits import Bounds
+from lushan.serve.pairs import Candidates, Scored
 from lushan.serve.schemas import (
     Document,
     Embedding,
@@ -47,6 +48,8 @@ def routes(runs: Runs, bounds: Bounds, errors: Mapping[int | str, Any]) -> APIRo
         _add_predict(router, runs, heads, bounds, errors)
     if runs.all(EMBEDDINGS):
         _add_vectors(router, runs, bounds, errors)
+    if runs.all(RERANK):
+        _add_rerank(router, runs, bounds, errors)
     return router
 
 
@@ -104,20 +107,20 @@ def _add_vectors(
         )
         return JSONResponse(response.model_dump(mode="json"))
 
+
+def _add_rerank(
+    router: APIRouter, runs: Runs, bounds: Bounds, errors: Mapping[int | str, Any]
+) -> None:
     @router.post(RERANK, response_model=RerankResponse, responses=dict(errors))
     async def rerank(request: Request, body: RerankRequest) -> Response:
-        """Order documents by how near their vectors are to a query's (cosine)."""
+        """Order documents by a query: by a reranker's scores, or the cosine of vectors."""
         run = runs.find(body.model, RERANK)
-        assert run.vectors is not None
-        roles: list[Role] = ["query", *cast("list[Role]", ["passage"] * len(body.documents))]
-        several = Several([body.query, *body.documents], roles)
-        found = await _embedded(request, run.vectors, several, bounds, "documents")
-        scores = found.vectors[1:] @ found.vectors[0]
-        order = np.argsort(-scores, kind="stable")[: body.top_n]
+        found = await _scored(request, run, body, bounds)
+        order = np.argsort(-found.scores, kind="stable")[: body.top_n]
         results = [
             Ranked(
                 index=int(i),
-                relevance_score=float(scores[i]),
+                relevance_score=float(found.scores[i]),
                 document=Document(text=body.documents[i]) if body.return_documents else None,
             )
             for i in order
@@ -126,22 +129,40 @@ def _add_vectors(
             id=f"rerank-{secrets.token_hex(12)}",
             model=run.name,
             results=results,
-            usage=_usage(found),
+            usage=InputUsage(prompt_tokens=found.tokens, total_tokens=found.tokens),
             notes=found.notes,
         )
         return JSONResponse(response.model_dump(mode="json"))
 
 
+async def _scored(request: Request, run: Served, body: RerankRequest, bounds: Bounds) -> Scored:
+    _require_text([body.query], "query")
+    _require_text(body.documents, "documents")
+    if run.pairs is not None:
+        candidates = Candidates(body.query, body.documents)
+        work = run.pairs.worker.ask(candidates, len(body.documents), bounds.seconds)
+        return await unless_gone(request, work)
+    assert run.vectors is not None
+    roles: list[Role] = ["query", *cast("list[Role]", ["passage"] * len(body.documents))]
+    several = Several([body.query, *body.documents], roles)
+    found = await _embedded(request, run.vectors, several, bounds, "documents")
+    return Scored(found.vectors[1:] @ found.vectors[0], found.tokens, found.notes)
+
+
 async def _embedded(
     request: Request, vectors: Vectors, several: Several, bounds: Bounds, param: str
 ) -> Embedded:
-    for text in several.texts:
+    _require_text(several.texts, param)
+    work = vectors.worker.ask(several, len(several.texts), bounds.seconds)
+    return await unless_gone(request, work)
+
+
+def _require_text(texts: Sequence[str], param: str) -> None:
+    for text in texts:
         try:
             text.encode()
         except UnicodeEncodeError:
             raise Refused(400, "a text holds half of a surrogate pair", param=param) from None
-    work = vectors.worker.ask(several, len(several.texts), bounds.seconds)
-    return await unless_gone(request, work)
 
 
 def _usage(found: Embedded) -> InputUsage:

@@ -77,7 +77,9 @@ class Heads:
         }
         fields = self.loaded.task.fields
         columns = Columns(values, range(len(rows)), PLACE)
-        reading = Reading(PLACE, "jsonl", reader_class("jsonl", fields)(), fields=fields)
+        source = reader_class("jsonl", fields)()
+        # Images are in the request: `media` is stated, so that no folder is searched for them.
+        reading = Reading(PLACE, "jsonl", source, stated=["media"], fields=fields)
         try:
             return reading.table(columns)
         except UserError as error:

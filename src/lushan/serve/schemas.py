@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 MOST_STOPS = 16
 MOST_INPUTS = 2048
 Text = Annotated[str, StringConstraints(strict=True)]
-Probability = Annotated[float, Field(gt=0, le=1)]
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Probability = Annotated[float, Field(gt=0, le=1, strict=True)]
 Tokens = Annotated[int, Field(ge=1, strict=True)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)]
 Model = Annotated[
@@ -30,7 +32,7 @@ class Strict(BaseModel):
 class StreamOptions(Strict):
     """Of a streamed response."""
 
-    include_usage: bool = Field(False, description="A last chunk counts the tokens.")
+    include_usage: Flag = Field(False, description="A last chunk counts the tokens.")
     include_obfuscation: Literal[False] = False
 
 
@@ -38,19 +40,19 @@ class Writing(Strict):
     """How texts are written."""
 
     model: Model = None
-    temperature: float | None = Field(None, ge=0, le=100, description="0 is greedy; 1 by default.")
+    temperature: Number | None = Field(None, ge=0, le=100, description="0 is greedy; 1 by default.")
     top_p: Probability | None = Field(None, description="1 by default.")
     n: Tokens | None = Field(None, description="Texts for each prompt; 1 by default.")
     seed: Seed | None = Field(None, description="The same seed, the same text; drawn if null.")
     stop: Text | Annotated[list[Text], Field(max_length=MOST_STOPS)] | None = None
-    stream: bool | None = None
+    stream: Flag | None = None
     stream_options: StreamOptions | None = None
     top_k: int | None = Field(None, ge=0, strict=True, description="Of lushan: 0 is all.")
-    repetition_penalty: float | None = Field(None, gt=0, le=100, description="Of lushan.")
+    repetition_penalty: Number | None = Field(None, gt=0, le=100, description="Of lushan.")
     # Accepted where they say what holds anyway, as many clients send them.
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    logit_bias: Annotated[dict[str, Number], Field(max_length=0)] | None = None
     user: str | None = Field(None, description="Has no effect.")
 
 
@@ -88,7 +90,7 @@ class ChatRequest(Writing):
     messages: Annotated[list[Message], Field(min_length=1)]
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = None
-    logprobs: bool | None = None
+    logprobs: Flag | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20, strict=True)
     response_format: dict[Literal["type"], Literal["text"]] | None = None
 
@@ -123,7 +125,7 @@ class RerankRequest(Strict):
     query: Text
     documents: Annotated[list[Text], Field(min_length=1, max_length=MOST_INPUTS)]
     top_n: Tokens | None = Field(None, description="All if null.")
-    return_documents: bool = False
+    return_documents: Flag = False
 
 
 # Responses

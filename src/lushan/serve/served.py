@@ -22,11 +22,13 @@ from lushan.run.result import RunResult
 from lushan.serve.failures import Refused
 from lushan.serve.heads import Heads
 from lushan.serve.limits import Bounds
+from lushan.serve.pairs import Pairs
 from lushan.serve.schemas import About, Measured, ModelCard, Usage
 from lushan.serve.texts import Texts
 from lushan.serve.token_texts import TokenTexts
 from lushan.serve.vectors import Vectors
 from lushan.serve.writing import writer_of
+from lushan.tasks.reranker import Reranker
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 PREDICT, EMBEDDINGS, RERANK = "/predict", "/v1/embeddings", "/v1/rerank"
@@ -41,7 +43,8 @@ class Served:
         about: What is known of it.
         writes: The model, where it writes.
         heads: The same of `/predict`.
-        vectors: The same of `/v1/embeddings`.
+        vectors: The same of `/v1/embeddings`, and of `/v1/rerank`.
+        pairs: A cross-encoder, for `/v1/rerank`.
         created: When it was trained, in seconds since 1970.
     """
 
@@ -50,6 +53,7 @@ class Served:
     writes: Texts | None = None
     heads: Heads | None = None
     vectors: Vectors | None = None
+    pairs: Pairs | None = None
     created: int = 0
 
     @property
@@ -66,7 +70,7 @@ class Served:
     @property
     def workers(self) -> Sequence[Any]:
         """Its threads: each has `waiting`, `running` and `close`."""
-        owners = (self.heads, self.vectors)
+        owners = (self.heads, self.vectors, self.pairs)
         found = [] if self.writes is None else [self.writes.writer]
         return [*found, *(owner.worker for owner in owners if owner is not None)]
 
@@ -173,6 +177,10 @@ def _open(name: str, place: str, bounds: Bounds) -> Served:
     loaded = load(folder)
     if isinstance(loaded.model, EmbeddingModel):
         return _with_vectors(name, place, loaded, bounds)
+    if isinstance(loaded.task, Reranker):
+        about = _about(loaded, [RERANK], most=loaded.limits.max_length)
+        pairs = Pairs(name, loaded, bounds)
+        return Served(name, about, pairs=pairs, created=_created(loaded))
     generator = generator_of(loaded)
     if generator is None:
         return _with_heads(name, loaded, bounds)

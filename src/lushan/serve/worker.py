@@ -96,6 +96,11 @@ class Worker(abc.ABC, Generic[J]):
                     found.append(job)
         return found
 
+    def peek(self) -> J | None:
+        """Return what waits longest; None where nothing waits."""
+        with self._changed:
+            return self._waiting[0] if self._waiting else None
+
     def done(self, jobs: int) -> None:
         """Note that some jobs have ended, by which the wait of others is estimated."""
         now = time.monotonic()

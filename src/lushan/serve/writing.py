@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -204,12 +203,6 @@ class Together(Worker[_Sample], Writer):
                 break
             found += self.take(1)
         return found
-
-    def peek(self) -> _Sample | None:
-        """Return what waits longest."""
-        with contextlib.suppress(IndexError):
-            return self._waiting[0]
-        return None
 
     def _take(self, sample: _Sample, scores: Tensor) -> None:
         token = sample.row.choose(scores)

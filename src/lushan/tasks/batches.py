@@ -40,15 +40,18 @@ def pad(rows: Sequence[NDArray[Any]], value: int, dtype: Any = np.int64) -> Tens
     return torch.from_numpy(out)
 
 
+def pad_ids(rows: list[Any], pad_id: int, prefix: str = "") -> Batch:
+    """Return `input_ids` and `attention_mask` (B, L) of rows of ids, under names with a prefix."""
+    ids = pad(rows, pad_id)
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    return {f"{prefix}input_ids": ids, f"{prefix}attention_mask": mask}
+
+
 def pad_inputs(rows: list[dict[str, Any]], pad_id: int) -> Batch:
     """`input_ids` and `attention_mask` (B, L), and `token_type_ids` where the rows have them."""
-    ids = pad([row["input_ids"] for row in rows], pad_id)
-    lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
-    batch = {
-        "input_ids": ids,
-        "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths).long(),
-        "example": torch.tensor([int(row["example"]) for row in rows]),
-    }
+    batch = pad_ids([row["input_ids"] for row in rows], pad_id)
+    batch["example"] = torch.tensor([int(row["example"]) for row in rows])
     if "token_type_ids" in rows[0]:
         batch["token_type_ids"] = pad([row["token_type_ids"] for row in rows], 0)
     return batch

@@ -18,6 +18,7 @@ from lushan.tasks import dialogue_images
 from lushan.tasks.batches import IGNORED, Features, Limits
 from lushan.tasks.dialogue_images import REPAIRED, Sight
 from lushan.text.chat import ChatTemplate
+from lushan.text.incremental import decode
 from lushan.text.rendering import Messages, Tools, Unfit
 from lushan.text.weights import WEIGHT, is_learned, weight_of
 from lushan.text.windows import TooLong, Window, windows
@@ -178,7 +179,7 @@ class DialogueEncoder:
         return round(size)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        return decode(self.tokenizer, ids).strip()
 
     def asked_place(self, messages: Messages, example: int) -> int:
         """Return which message of a dialogue is generated; see `asked_text`."""

@@ -29,7 +29,7 @@ from lushan.models.embedding import EmbeddingModel, candidates_of, losses_of
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks import rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad
+from lushan.tasks.batches import Batch, Features, Limits, pad_ids, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.exporting import of_vectors
 from lushan.text import bm25
@@ -188,13 +188,12 @@ class Embedding(Task):
             scores = [float(rows[row]["scores"][i]) for row, i in order]
             taught["teacher"] = torch.tensor(scores)
         return taught | {
-            **_padded([row["input_ids"] for row in rows], self.pad_id, ""),
-            **_padded([parts[row][i] for row, i in order], self.pad_id, "passage_"),
+            **pad_inputs(rows, self.pad_id),
+            **pad_ids([parts[row][i] for row, i in order], self.pad_id, "passage_"),
             "query_key": torch.tensor([int(row["keys"][0]) for row in rows]),
             "passage_key": torch.tensor(keys, dtype=torch.long),
             "owner": torch.tensor([row for row, _ in order], dtype=torch.long),
             "part": torch.tensor([i for _, i in order], dtype=torch.long),
-            "example": torch.tensor([int(row["example"]) for row in rows]),
         }
 
     # Model
@@ -379,13 +378,6 @@ def _tokens(
         most = {"truncation": True, "max_length": limits.max_length}
         whole = tokenizer([prefix + text for text in texts], **most)["input_ids"]
     return whole, cut
-
-
-def _padded(rows: list[Any], pad_id: int, name: str) -> Batch:
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
-    ids = pad(rows, pad_id)
-    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-    return {f"{name}input_ids": ids, f"{name}attention_mask": mask}
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

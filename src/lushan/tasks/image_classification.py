@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor, nn
 
 from lushan.configurable import Within, configurable
@@ -132,8 +130,7 @@ class ImageClassification(LabelTask):
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         return {
-            "pixel_values": torch.from_numpy(np.stack([row["pixels"] for row in rows])),
-            "example": torch.tensor([int(row["example"]) for row in rows]),
+            **pictures.collated(rows),
             **self.collated_labels(rows),
         }
 

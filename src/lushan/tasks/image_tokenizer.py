@@ -159,10 +159,7 @@ class ImageTokenizer(Task):
         return pictures.drawn(rows, seed, self.processor, self.augment if training else None)
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
-        return {
-            "pixel_values": torch.from_numpy(np.stack([row["pixels"] for row in rows])),
-            "example": torch.tensor([int(row["example"]) for row in rows]),
-        }
+        return pictures.collated(rows)
 
     # Learning and predicting
 

@@ -52,6 +52,8 @@ def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
         states, _ = trained.whole(read["input_ids"], read["attention_mask"])
         return states[:, -1] @ table.T
 
+    own_table: Any = trained.plain.get_input_embeddings()
+    same = torch.equal(table, own_table.weight)
     with torch.no_grad():
         expected = [own(ids) for ids in examples]
     return ExportSpec(
@@ -62,9 +64,11 @@ def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
         examples=examples,
         ask=ask,
         expected=expected,
+        reloads=same,
         notes=[
             "A token is an item; the logits are its scores as the next one. Remove what a user has "
             "had, and special tokens.",
+            *(() if same else ("`lushan predict` takes the run: texts are computed here.",)),
             f"The last {trained.max_length - 1} items of a history are read.",
         ],
     )

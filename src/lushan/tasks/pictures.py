@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from lushan.data.references import kept, restored
-from lushan.tasks.batches import Features
+from lushan.tasks.batches import Batch, Features
 from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
@@ -73,3 +74,11 @@ def drawn(
         found.append(picture)
     values = processors.pixels_of(processor, found)
     return [{**row, "pixels": each} for row, each in zip(rows, values, strict=True)]
+
+
+def collated(rows: Sequence[Mapping[str, Any]]) -> Batch:
+    """Return `pixel_values` (B, C, H, W) of features that were `drawn`, and their examples."""
+    return {
+        "pixel_values": torch.from_numpy(np.stack([row["pixels"] for row in rows])),
+        "example": torch.tensor([int(row["example"]) for row in rows]),
+    }

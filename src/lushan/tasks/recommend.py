@@ -53,14 +53,14 @@ class Recommend(Task):
     """Learn which item comes next, by a causal transformer over a user's items.
 
     Each place of a training sequence is a target, by the softmax over all items. Evaluation ranks
-    all items that the user has not had. Items that nobody had in training are scored by their texts
-    alone.
+    all items that the user has not had. Items that no user had in training are scored by their
+    texts alone.
 
     Args:
         by: What an item's vector is made of: its `id`, its `text`, or `both`.
         encoder: Of texts, which stays as it is: a folder, `pkg://package/inside`, a hub id. Null
             learns vectors of words.
-        cold: Evaluate items apart that nobody had in training: `ndcg_10_cold`.
+        cold: Evaluate items apart that no user had in training: `ndcg_10_cold`.
         baselines: Recommenders in the same table, by name: see `lushan.models.item_scores`.
         metrics: More metrics, by name: of one's own, which take a user's row with its ranks.
         monitor: The metric that chooses the best checkpoint.
@@ -201,7 +201,7 @@ class Recommend(Task):
             zip(rows["history"], rows.get("target") or nothing, strict=True)
         ):
             seen = [self._numbers[item] for item in had if item in self._numbers]
-            # What is not in the catalogue is found by nobody: it is ranked behind all.
+            # What is not in the catalogue is never found: it is ranked behind all.
             right = [self._numbers.get(item, len(self.items)) for item in target]
             inputs = [self.begin_id, *self.tokens[seen].tolist()]
             learned = right[0] if right and right[0] < len(self.items) else IGNORED

@@ -33,6 +33,7 @@ from lushan.tasks.language import LanguageTask
 from lushan.tasks.seq2seq_features import SCHEMA, encode_pairs, encode_pieces
 from lushan.text.denoising import Spans, sentinels_of
 from lushan.text.document_tokens import borders, tokens_of
+from lushan.text.incremental import decode
 from lushan.text.sentences import first_sentence
 from lushan.text.words import join_words
 
@@ -272,9 +273,7 @@ class Seq2Seq(LanguageTask):
         return generated
 
     def _text(self, ids: list[int]) -> str:
-        text = self.tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text = decode(self.tokenizer, ids)
         # It writes a blank before each Chinese character.
         if isinstance(self.tokenizer.backend_tokenizer.decoder, WordPiece):
             text = join_words(text.split())[0]

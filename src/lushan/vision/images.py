@@ -62,7 +62,8 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
             picture.load()
             if repairs is not None:
                 repairs.update(_oddities(picture, name))
-            return _on_white(_shallow(ImageOps.exif_transpose(picture)))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return _on_white(_shallow(picture))
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -128,7 +129,7 @@ def _on_white(picture: Picture) -> Picture:
         layer = picture.convert("RGBA")
         ground = Image.new("RGBA", layer.size, "white")
         picture = Image.alpha_composite(ground, layer)
-    found: Picture = picture.convert("RGB")
+    found: Picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     return found
 
 

@@ -16,13 +16,14 @@ from lushan.vision import images
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
-    from transformers import BaseImageProcessor, ProcessorMixin
+    from transformers import BaseImageProcessor, BatchFeature, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 CHANNELS = 3
 MOST_SIDE = 4096
 """Pixels of the longest side that a processor may scale, crop or pad images to."""
+_SCALING = ("resize", "rescale", "normalize")
 _SIZES = ("size", "crop_size", "pad_size")
 """Settings of a processor that say how large an image becomes."""
 
@@ -123,8 +124,63 @@ def unscaled(processor: Any, pixels: Tensor) -> Tensor:
 def pixels_of(processor: BaseImageProcessor, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     """Return what a model reads of images, (N, C, H, W)."""
     found: NDArray[np.float32]
+    if _only_scales(processor) and all(picture.mode == "RGB" for picture in pictures):
+        return _scaled(processor, pictures)
     found = processor(images=list(pictures), return_tensors="np")["pixel_values"]
     return found
+
+
+def _only_scales(processor: Any) -> bool:
+    """Return whether a processor scales images to one size and their values, and no more."""
+    size = _sizes(processor)
+    return (
+        type(processor).__name__ == "ViTImageProcessorPil"
+        and all(getattr(processor, f"do_{what}", None) is True for what in _SCALING)
+        and not any(getattr(processor, f"do_{what}", None) for what in ("center_crop", "pad"))
+        and {*size.get("size", ())} == {"height", "width"}
+        and all(type(side) is int and side > 0 for side in size["size"].values())
+        and processor.resample in range(6)
+    )
+
+
+def _scaled(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Do what a processor does that `_only_scales`, in a third of the time.
+
+    Images are scaled by Pillow, as it does; what it makes of values it is asked once, of all 256.
+    """
+    height, width = processor.size["height"], processor.size["width"]
+    table = _table_of(processor)
+    found = np.empty((len(pictures), CHANNELS, height, width), np.float32)
+    for place, picture in enumerate(pictures):
+        small = np.asarray(picture.resize((width, height), processor.resample))
+        for channel in range(CHANNELS):
+            np.take(table[channel], small[..., channel], out=found[place, channel])
+    return found
+
+
+_TABLES: dict[str, NDArray[np.float32]] = {}
+"""What is made of each of 256 values in each channel, (3, 256), by what decides it."""
+
+
+def _table_of(processor: Any) -> NDArray[np.float32]:
+    from PIL import Image
+
+    settings = (processor.image_mean, processor.image_std, processor.rescale_factor)
+    if (key := repr(settings)) not in _TABLES:
+        ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+        asked = processor(images=[Image.fromarray(ramp)], do_resize=False, return_tensors="np")
+        _TABLES[key] = asked["pixel_values"][0].reshape(CHANNELS, 256)
+    return _TABLES[key]
+
+
+def features_of(processor: Any, picture: Picture) -> BatchFeature:
+    """Return all that a model reads of an image, as tensors."""
+    if _only_scales(processor) and picture.mode == "RGB":
+        import torch
+        from transformers import BatchFeature
+
+        return BatchFeature({"pixel_values": torch.from_numpy(_scaled(processor, [picture]))})
+    return processor(images=[picture], return_tensors="pt")
 
 
 def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:

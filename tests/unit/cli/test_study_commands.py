@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from tests.helpers import quick
+from tests.helpers import command, narrow, quick
 from tests.helpers.runs import finished, listed_anew
 
 STUDY = """\
 title: Does a CRF help?
-base: [data=sample_ner, data.limit=40, data.batch_tokens=null, data.batch_examples=8,
-  model=bert_tiny, processor.vocab_size=300, trainer=cpu, trainer.precision=32-true,
-  trainer.max_epochs=1, name=crf]
+base: [data=sample_ner, data.limit=40,
+  SMALL,
+  name=crf]
 axes:
   head: {linear: [task/head=linear], crf: [task/head=crf]}
 seeds: [1, 2]
@@ -23,7 +23,7 @@ remarks:
 claims:
   - "head=crf: val/loss < 100"
   - crf beats linear on val/entity_f1
-"""
+""".replace("SMALL", ", ".join(narrow.narrowed(command.SMALL)))
 
 
 @pytest.fixture

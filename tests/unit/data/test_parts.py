@@ -166,3 +166,16 @@ def test_without_a_place_for_images_the_key_is_named(read_chat: Any) -> None:
 
 def _text(content: str) -> dict[str, str]:
     return {"type": "text", "text": content}
+
+
+def test_the_same_is_asked_of_each_image(media: str, read_chat: Any) -> None:
+    rows = [
+        {"image": f"{name}.png", "name": color} for name, color in (("a", "red"), ("b", "blue"))
+    ]
+    corpus = read_chat(*rows, media=media, ask="What is this?", output="name")
+    assert [shown(corpus, row) for row in (0, 1)] == [
+        [["[a]", "What is this?"], "red"],
+        [["[b]", "What is this?"], "blue"],
+    ]
+    with pytest.raises(UserError, match="either what a field holds"):
+        read_chat(*rows, media=media, ask="What is this?", instruction="name")

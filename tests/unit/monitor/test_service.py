@@ -1,42 +1,16 @@
 """A stream counted in windows: once each, whatever happens, and alarms on a rise."""
 
+import dataclasses
 import json
 import random
 
 import numpy as np
 import pytest
+from tests.helpers.streams import HOUR, SETTINGS, START, by_word, line, monitor, stream
 
 from lushan.monitor.alarms import FILE, Recipients
-from lushan.monitor.classifier import Finding
-from lushan.monitor.correction import Correction
-from lushan.monitor.records import Parser
-from lushan.monitor.service import Monitor, Settings
+from lushan.monitor.service import Settings
 from lushan.monitor.sources import FileSource, Lines
-
-HOUR = 3600
-START = 470_000 * HOUR
-SETTINGS = Settings("bad", baseline=60, rise=2.0)
-
-
-def by_word(texts):
-    return [Finding("bad" in t.split(), 0.9 if "bad" in t else 0.1) for t in texts]
-
-
-def line(moment, text, **more):
-    return json.dumps({"time": moment, "text": text, **more}).encode()
-
-
-def monitor(folder, settings=SETTINGS, recipients=None, parser=None):
-    return Monitor(folder, settings, by_word, Correction.none(), parser or Parser(), recipients)
-
-
-def stream(windows=200, each=30, raised=(), seed=1, usual=0.1, high=0.4):
-    rng = random.Random(seed)
-    for window in range(windows):
-        share = high if window in raised else usual
-        for i in range(each):
-            word = "bad" if rng.random() < share else "good"
-            yield line(START + window * HOUR + i * HOUR / each, f"{word} text {window} {i}")
 
 
 def test_a_rise_is_an_alarm_with_the_texts_behind_it(tmp_path):
@@ -108,6 +82,13 @@ def test_how_much_is_read_at_a_time_changes_nothing(tmp_path):
             found.append((mine.store.series("all", 0, 10**9), mine.store.alarms()))
     assert found[0] == found[1]
     assert found[0][1]
+
+
+def test_personal_data_are_removed_from_what_is_stored(tmp_path):
+    mine = monitor(tmp_path, dataclasses.replace(SETTINGS, redacts=True))
+    mine.take(Lines([line(START, "bad call 13800138000")], None))
+    (kept,) = mine.store.texts("all", 0, 10**9, 9)
+    assert kept["text"] == "bad call [phone]"
 
 
 def test_other_settings_need_another_folder(tmp_path):

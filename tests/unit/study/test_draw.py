@@ -53,6 +53,26 @@ def test_a_part_of_a_text_is_seen_or_not(scenes):
     assert scenes.Scene().statistics([row], [row])[0].tolist() == [0, 1]
 
 
+def test_a_classifier_sees_parts_of_a_text_in_what_was_drawn(scenes, monkeypatch):
+    from lushan.inference import prediction
+
+    def predict(run, table):
+        assert run == "the run"
+        return [{"predicted": "a red circle"} for _ in range(table.num_rows)]
+
+    monkeypatch.setattr(scenes, "_loaded", lambda run: run)
+    monkeypatch.setattr(prediction, "predict_rows", predict)
+    rows = [
+        {"text": text, "png": painted("circle", (255, 0, 0))}
+        for text in ("a red circle", "a red triangle", "a blue circle")
+    ]
+    found = [
+        scenes.Classified("the run", part).statistics(rows, rows)[:, 0].tolist()
+        for part in ("color", "shape", "both")
+    ]
+    assert found == [[1, 1, 0], [1, 0, 1], [1, 0, 0]]
+
+
 def test_captions_are_what_questions_tell(scenes, tmp_path):
     asked = [
         ("0.png", "what is the blue shape?", "rectangle"),
@@ -74,4 +94,4 @@ def test_captions_are_what_questions_tell(scenes, tmp_path):
 def test_its_runs_compose(scenes, cli_inside):
     done = cli_inside("study", "status", FOLDER / "study.yaml")
     assert done.code == 0, done.err
-    assert "27 runs: 27 missing" in done.out
+    assert "9 runs: 9 missing" in done.out

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lushan.errors import UserError
-from lushan.vision import images
+from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
 
@@ -154,3 +154,14 @@ def test_16_bits_are_scaled_and_not_cut_off(kind):
 def test_pixels_of_no_known_range_are_refused():
     with pytest.raises(UserError, match="whose range is not known"):
         images.decode(saved(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), "x")
+
+
+@pytest.mark.parametrize("resample", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_images_are_scaled_as_by_the_processor_itself(resample):
+    read = processors.fresh(24, mean=(0.1, 0.4, 0.5), std=(0.2, 0.3, 0.5), resample=resample)
+    pictures = [images.noise(seed) for seed in range(3)]
+    assert processors._only_scales(read)
+    found = processors.pixels_of(read, pictures)
+    assert np.array_equal(found, read(images=pictures, return_tensors="np")["pixel_values"])
+    read.do_center_crop = True
+    assert not processors._only_scales(read)

@@ -7,6 +7,7 @@ from lushan.data.formats.hub import Hub
 from lushan.data.formats.interactions import Interactions, SampleInteractions
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
+from lushan.data.formats.sample_candidates import SampleCandidates
 from lushan.data.formats.sample_images import (
     SampleImages,
     SampleQuestions,
@@ -33,6 +34,7 @@ __all__ = [
     "Interactions",
     "Jsonl",
     "Mixture",
+    "SampleCandidates",
     "SampleChat",
     "SampleImages",
     "SampleInteractions",

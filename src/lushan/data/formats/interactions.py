@@ -131,7 +131,7 @@ class Interactions(WholeFiles, _WithItems):
         ]
 
     def catalogue(self) -> Catalogue:
-        """Return all items, those that nobody has had too."""
+        """Return all items, those that no user has had, too."""
         return self._read[1]
 
     @functools.cached_property
@@ -325,7 +325,7 @@ class SampleInteractions(Sample, _WithItems):
         return hash_json([rows, self.catalogue().as_dict()])
 
     def catalogue(self) -> Catalogue:
-        """Return the books; the last of each series is new, and nobody has read it."""
+        """Return the books; the last of each series is new, and has no reader yet."""
         titles = [f"{name} {part}" for name in _SERIES.split("|") for part in range(1, _PARTS + 2)]
         texts = [f"{title} {'new ' * title.endswith(str(_PARTS + 1))}book" for title in titles]
         return Catalogue([f"b{n}" for n in range(len(titles))], titles, texts)

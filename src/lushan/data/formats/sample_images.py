@@ -11,7 +11,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import DIALOGUES, Fields, Image, Label, Text
-from lushan.data.formats.samples import SIZES, Chance, Sample
+from lushan.data.formats.samples import SIZES, Chance, SampleTable
 from lushan.data.messages import Message, message_lists
 from lushan.data.references import structs
 from lushan.data.source import hash_json
@@ -23,7 +23,7 @@ SHAPES = ("circle", "square", "triangle")
 COLORS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220)}
 
 
-class _Drawn(Sample):
+class _Drawn(SampleTable):
     """A set whose images are drawn."""
 
     def hash_of(self, split: str, name: str) -> str:
@@ -40,16 +40,11 @@ class SampleImages(_Drawn):
     gives: ClassVar[Fields | None] = {"image": Image(), "label": Label()}
     name: ClassVar[str] = "sample_images"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(51 + list(SIZES).index(split))
         labels = [chance.pick(SHAPES) for _ in range(SIZES[split])]
         images = [{"path": "", "bytes": _drawn(label, chance)} for label in labels]
-        columns = {"image": structs(images), "label": arrow.texts(labels)}
-        return pa.table({"id": self._ids(split), **columns, **self._places(split)})
+        return {"image": structs(images), "label": arrow.texts(labels)}
 
 
 @configurable
@@ -60,14 +55,9 @@ class SampleVQA(_Drawn):
     gives: ClassVar[Fields | None] = DIALOGUES
     name: ClassVar[str] = "sample_vqa"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(71 + list(SIZES).index(split))
-        messages = message_lists([_asked(chance) for _ in range(SIZES[split])])
-        return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
+        return {"messages": message_lists([_asked(chance) for _ in range(SIZES[split])])}
 
 
 @configurable
@@ -78,19 +68,14 @@ class SampleQuestions(_Drawn):
     gives: ClassVar[Fields | None] = {"image": Image(), "question": Text(), "label": Label()}
     name: ClassVar[str] = "sample_questions"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(71 + list(SIZES).index(split))
         asked = [_asked(chance) for _ in range(SIZES[split])]
-        columns = {
+        return {
             "image": structs([parts.images_of(message.parts)[0] for message, _ in asked]),
             "question": arrow.texts([message.content for message, _ in asked]),
             "label": arrow.texts([answer.content for _, answer in asked]),
         }
-        return pa.table({"id": self._ids(split), **columns, **self._places(split)})
 
 
 @configurable
@@ -101,11 +86,7 @@ class SampleScenes(SampleImages):
     gives: ClassVar[Fields | None] = {"text": Text(), "image": Image()}
     name: ClassVar[str] = "sample_scenes"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         chance = Chance(61 + list(SIZES).index(split))
         things = [(chance.pick(sorted(COLORS)), chance.pick(SHAPES)) for _ in range(SIZES[split])]
         images = [
@@ -113,8 +94,7 @@ class SampleScenes(SampleImages):
             for color, shape in things
         ]
         texts = arrow.texts([f"a {color} {shape}" for color, shape in things])
-        columns = {"text": texts, "image": structs(images)}
-        return pa.table({"id": self._ids(split), **columns, **self._places(split)})
+        return {"text": texts, "image": structs(images)}
 
 
 def _asked(chance: Chance) -> list[Message]:

@@ -6,6 +6,7 @@ are the same in every version of Python. Evaluation has names and words that tra
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import re
@@ -207,75 +208,70 @@ class Sample(Source):
         rows = self.load(split, name, []).select([0, 1, 2]).to_pylist()
         return hash_json(rows)
 
-    def _places(self, split: str) -> dict[str, pa.Array]:
-        lines = range(1, SIZES[split] + 1)
-        return {
-            "line": arrow.numbers(lines, pa.int64()),
-            "file": arrow.texts([f"{self.name}/{split}"] * len(lines)),
-        }
 
-    def _ids(self, split: str) -> pa.Array:
-        return arrow.texts([f"{split}:{n}" for n in range(1, SIZES[split] + 1)])
+@dataclasses.dataclass(kw_only=True)
+class SampleTable(Sample):
+    """A built-in set of which each split has as many rows as `SIZES` says."""
+
+    @abc.abstractmethod
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        """Make the columns of a split that fields describe."""
+
+    def load(
+        self, split: str, name: str, notes: list[str], fields: Fields | None = None
+    ) -> pa.Table:
+        """Make one split."""
+        del name, notes, fields
+        lines = range(1, SIZES[split] + 1)
+        return pa.table(
+            {
+                "id": arrow.texts([f"{split}:{n}" for n in lines]),
+                **self._columns(split),
+                "line": arrow.numbers(lines, pa.int64()),
+                "file": arrow.texts([f"{self.name}/{split}"] * len(lines)),
+            }
+        )
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleNER(Sample):
+class SampleNER(SampleTable):
     """Sentences in English and Chinese with people, places and organisations."""
 
     gives: ClassVar[Fields | None] = WORDS
 
     name: ClassVar[str] = "sample_ner"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         tokens, tags = zip(*_fresh(_sentences, split), strict=True)
-        words = {
-            "id": self._ids(split),
-            "tokens": arrow.text_lists(tokens),
-            "tags": arrow.text_lists(tags),
-        }
-        return pa.table({**words, **self._places(split)})
+        return {"tokens": arrow.text_lists(tokens), "tags": arrow.text_lists(tags)}
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleReviews(Sample):
+class SampleReviews(SampleTable):
     """Reviews in English and Chinese: positive, negative or neutral."""
 
     gives: ClassVar[Fields | None] = LABELLED
 
     name: ClassVar[str] = "sample_reviews"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         texts, labels = zip(*_fresh(_reviews, split), strict=True)
-        words = {"id": self._ids(split), "text": arrow.texts(texts), "label": arrow.texts(labels)}
-        return pa.table({**words, **self._places(split)})
+        return {"text": arrow.texts(texts), "label": arrow.texts(labels)}
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleText(Sample):
+class SampleText(SampleTable):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
 
     gives: ClassVar[Fields | None] = DOCUMENTS
 
     name: ClassVar[str] = "sample_text"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
-        texts = {"id": self._ids(split), "text": arrow.texts(_fresh(_documents, split))}
-        return pa.table({**texts, **self._places(split)})
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        return {"text": arrow.texts(_fresh(_documents, split))}
 
 
 def _documents(split: str) -> Iterator[str]:
@@ -299,20 +295,15 @@ Thank you .	You are welcome .
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleChat(Sample):
+class SampleChat(SampleTable):
     """Dialogues in English and Chinese: sums, counting and good manners."""
 
     gives: ClassVar[Fields | None] = DIALOGUES
 
     name: ClassVar[str] = "sample_chat"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
-        messages = arrow.record_lists(_fresh(_dialogues, split), ("role", "content"))
-        return pa.table({"id": self._ids(split), "messages": messages, **self._places(split)})
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        return {"messages": arrow.record_lists(_fresh(_dialogues, split), ("role", "content"))}
 
 
 def _dialogues(split: str) -> Iterator[list[tuple[str, str]]]:
@@ -347,27 +338,21 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SamplePairs(Sample):
+class SamplePairs(SampleTable):
     """News in English and Chinese with their headlines; in evaluation two of each."""
 
     gives: ClassVar[Fields | None] = PAIRS
 
     name: ClassVar[str] = "sample_pairs"
 
-    def load(
-        self, split: str, name: str, notes: list[str], fields: Fields | None = None
-    ) -> pa.Table:
-        """Make one split."""
-        del name, notes, fields
+    def _columns(self, split: str) -> dict[str, pa.Array]:
         news = _fresh(_news, split)
         most = 1 if split == "train" else 2
-        pairs = {
-            "id": self._ids(split),
+        return {
             "source": arrow.texts([join_words(sentences)[0] for sentences, _ in news]),
             "targets": arrow.text_lists([headlines[:most] for _, headlines in news]),
             "lead": arrow.texts([sentences[0] for sentences, _ in news]),
         }
-        return pa.table({**pairs, **self._places(split)})
 
 
 def _news(split: str) -> Iterator[tuple[list[str], list[str]]]:

@@ -38,7 +38,7 @@ class Of(Metric):
 
     Args:
         metric: Of rankings.
-        ranks: The entry with them: `ranks`, or `cold_ranks` of items that nobody had in training.
+        ranks: The entry with them: `ranks`, or `cold_ranks` of items that no user had in training.
             Users without any do not count.
     """
 

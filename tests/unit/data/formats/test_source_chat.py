@@ -266,6 +266,7 @@ def test_sgd(data_root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sgd_train(data_root: Path) -> None:
     corpus = Chat(
         dir=str(data_root / "sgd"),

@@ -1,0 +1,194 @@
+"""Images: read for training, learned from, and drawn; each beside its peer.
+
+    python benchmarks/image_speed.py read draw learn --rounds 3
+
+Seconds of the processor, on one thread. Built-in images of 32 x 32 pixels and their questions,
+which are written into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import alternate, cost, machine, table, trained, trained_by
+from peers import pil_loop
+from PIL import Image
+
+from lushan.data.batch.batching import plan_evaluation
+from lushan.data.batch.loader import drawn
+from lushan.data.encode.encoding import encode
+from lushan.data.formats.sample_images import SampleVQA
+from lushan.data.messages import dialogues_of
+from lushan.models import codec as coding
+from lushan.models.codec import Codec
+from lushan.models.decoding import Settings
+from lushan.models.image_codecs import PixelCodec
+from lushan.tasks.batches import Limits
+from lushan.tasks.image_tokenizer import ImageTokenizer
+from lushan.text import tokenizers
+from lushan.vision import processors
+
+Systems = dict[str, Callable[[int], float]]
+SIDE, DRAWN, TOKENS = 32, 64, 64
+"""Pixels of a side; images that are drawn, and codes of each."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("works", nargs="*", choices=[*WORKS, []], help="all if none is named")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, nargs=2, default=(5, 25), metavar=("FEW", "MANY"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{machine()}; one thread\n")
+    for name in args.works or WORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            numbers = alternate(WORKS[name](Path(folder), args), args.rounds)
+        ours = statistics.median(numbers["lushan"])
+        unit = "processor s a thousand images"
+        print(f"{name}:\n")
+        print(table(numbers, unit, lambda n: statistics.median(numbers[n]) / ours))  # noqa: B023
+        print()
+
+
+def read(folder: Path, args: argparse.Namespace) -> Systems:
+    """Decode, scale and normalise images of 64 x 64 pixels, in batches of 16."""
+    del args
+    files = [folder / f"{number}.png" for number in range(1000)]
+    chance = np.random.default_rng(1)
+    for file in files:
+        small = chance.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(small).resize((64, 64), Image.Resampling.BICUBIC).save(file)
+    task = ImageTokenizer()
+    processor = processors.fresh(SIDE)
+    task.use(processor)
+    rows = {
+        "id": [file.name for file in files],
+        "image": [{"path": str(file), "bytes": b""} for file in files],
+    }
+
+    def columns(part: dict[str, list[Any]], first: int) -> Any:
+        return task.encode(part, first, processor, Limits(1))
+
+    import pyarrow as pa
+
+    encoded = encode(
+        pa.table(rows),
+        columns,
+        task.schema,
+        fingerprint="images",
+        cache_dir=folder,
+        count=task.count,
+    )
+
+    def lushan(_: int) -> float:
+        begun = time.process_time()
+        for indices in plan_evaluation(np.ones(len(files)), bound=16):
+            task.collate(drawn(encoded, indices, lambda part: task.transform(part, 1)))
+        return time.process_time() - begun
+
+    def plain(_: int) -> float:
+        begun = time.process_time()
+        for batch in pil_loop.batches(files, SIDE, 16, workers=0):
+            assert batch.shape[1:] == (3, SIDE, SIDE)
+        return time.process_time() - begun
+
+    lushan(-1), plain(-1)
+    return {"lushan": lushan, "Pillow in a DataLoader": plain}
+
+
+def draw(folder: Path, args: argparse.Namespace) -> Systems:
+    """Draw 64 images of 64 codes by a GPT-2 of 4 layers x 256: together, and one by one."""
+    del args
+    from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+    texts = ["a red circle", "a blue square"]
+    tokenizer = tokenizers.train("bpe", 300, min_frequency=1, texts=lambda: texts, cache_dir=folder)
+    codec = Codec.of(tokenizer, PixelCodec(8, 4))
+    torch.manual_seed(1)
+    model: Any = GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(tokenizer), n_embd=256, n_layer=4, n_head=4, n_positions=128)
+    ).eval()
+    prompts = [codec.drawing_prompt(ids) for ids in codec.text_ids(texts)] * (DRAWN // 2)
+
+    def lushan(_: int) -> float:
+        begun = time.process_time()
+        found = coding.draw(model, codec, prompts, Settings(), 1.0, range(DRAWN))
+        codec.images.decode(found)
+        return 1000 * (time.process_time() - begun) / DRAWN
+
+    def one_by_one(_: int) -> float:
+        options = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": True}
+        config: Any = GenerationConfig(**options, top_k=0, pad_token_id=0)
+        begun = time.process_time()
+        for prompt in prompts:
+            ids = torch.tensor([prompt])
+            with torch.inference_mode():
+                model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    generation_config=config,
+                )
+        return 1000 * (time.process_time() - begun) / DRAWN
+
+    return {"lushan": lushan, "HF generate, one by one": one_by_one}
+
+
+def learn(folder: Path, args: argparse.Namespace) -> Systems:
+    """Learn to answer questions on images with a fresh Llava, its tower trained, too."""
+    rows = dialogues_of(SampleVQA().read().splits["train"].to_pydict())[0]
+    lines = []
+    for number, (asked, answered) in enumerate(rows):
+        image, question = asked["content"]
+        Image.open(io.BytesIO(image["bytes"])).save(folder / f"{number}.png")
+        row = {"question": question["text"], "answer": answered["content"]}
+        lines.append({**row, "image": f"{number}.png"})
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    given = [
+        *("task=chat", "data=chat", f"data.train={file}", f"data.media={folder}", "test=false"),
+        *("model=llava_tiny", "processor.tokenizer.vocab_size=400", "data.batch_examples=8"),
+        *("task.generate_examples=0", "logger=none", "name=speed", f"paths.cache_dir={folder}/c"),
+    ]
+
+    def run(number: Any) -> Callable[[int], Any]:
+        return lambda steps: trained(
+            *given,
+            *(f"trainer.max_steps={steps}", "trainer.max_epochs=null"),
+            f"paths.output_dir={folder.parent}/{folder.name}-runs/{number}",
+            units="examples",
+        )
+
+    run("first")(1)
+    (shape,) = Path(f"{folder}-runs", "first", "speed").glob("[0-9a-f]*")
+    asked = ["--train", file, "--images", folder, "--run", shape]
+
+    def trainer(steps: int) -> Any:
+        return trained_by("hf_vqa", *asked, "--steps", steps, units="examples")
+
+    steps = tuple(args.steps)
+    return {
+        "lushan": lambda number: cost(run(number), steps),
+        "HF Trainer": lambda _: cost(trainer, steps),
+    }
+
+
+WORKS: dict[str, Callable[[Path, argparse.Namespace], Systems]] = {
+    "read": read,
+    "draw": draw,
+    "learn": learn,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The config of an assistant: a YAML file that names runs, indexes and a knowledge base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from lushan.common import parsing
+from lushan.errors import UserError
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the parts of the file: a key that is not known is refused."""
+
+
+class Knowledge(Part, frozen=True):
+    """Entries of a knowledge base.
+
+    Args:
+        file: JSON, an entry a row.
+        question: Its question, of which the indexes are.
+        answer: What is answered.
+        key: Keys that name an entry, and are given as its source.
+        entity: What it is about, such as a hotel; entries without one hold for all.
+    """
+
+    file: str
+    question: str
+    answer: str
+    key: list[str]
+    entity: str | None = None
+
+
+class Gate(Part, frozen=True):
+    """A run that labels turns, and the label of those that ask for knowledge."""
+
+    run: str
+    label: str
+
+
+class Intents(Part, frozen=True):
+    """A run that labels turns, and what is answered to some labels; `{entity}` is filled in."""
+
+    run: str
+    templates: dict[str, str]
+
+
+class Gold(Part, frozen=True):
+    """Columns of what is right: whether knowledge is asked for, its entries, the intent."""
+
+    asks: str = "asks"
+    source: str = "source"
+    intent: str | None = None
+
+
+class Settings(Part, frozen=True):
+    """Content of the file; its paths are relative to it.
+
+    Args:
+        knowledge: The entries.
+        indexes: Of the entries' questions; their scores are joined by `fusion`.
+        gate: Without one every turn asks for knowledge.
+        intents: Without them there are no templates.
+        rerank: A run of task=reranker, which reads `candidates` questions.
+        turns: The column of a dialogue: a list of texts, or of objects with a `text`; the last one
+            is to be answered.
+        mention: Share of an entity's name, rare words counting more, that a turn must hold.
+        risk: Share of wrong answers that is allowed.
+        confidence: Of the upper bound of a validation set's share, which must keep the risk; None
+            takes the share itself.
+        thresholds: A file beside this one, which `--choose` writes.
+        refusal: What is said where nothing can be answered.
+        gold: Columns for evaluation.
+    """
+
+    knowledge: Knowledge
+    indexes: list[str]
+    thresholds: str
+    refusal: str
+    gate: Gate | None = None
+    intents: Intents | None = None
+    fusion: Literal["zscore", "rrf"] = "zscore"
+    rerank: str | None = None
+    candidates: int = 20
+    turns: str = "turns"
+    mention: float = 1.0
+    risk: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    gold: Gold = Gold()
+
+
+class Thresholds(Part, frozen=True):
+    """From which numbers on something is done; None is never."""
+
+    gate: float | None = None
+    intent: float | None = None
+    entry: float | None = None
+
+
+def read_settings(file: Path) -> Settings:
+    """Read an assistant's config.
+
+    Raises:
+        UserError: It is none; names the key.
+    """
+    try:
+        return msgspec.convert(parsing.read_yaml(file), Settings)
+    except FileNotFoundError:
+        raise UserError("there is no such file", key="CONFIG", value=str(file)) from None
+    except msgspec.ValidationError as error:
+        raise UserError(f"this is no assistant: {error}", file=file) from error
+
+
+def read_thresholds(file: Path) -> Thresholds:
+    """Read what `--choose` has written.
+
+    Raises:
+        UserError: There is no such file, or it is another.
+    """
+    try:
+        content: Any = parsing.read_json(file)
+        return msgspec.convert(content["thresholds"], Thresholds)
+    except FileNotFoundError:
+        raise UserError(
+            "no thresholds have been chosen yet",
+            file=file,
+            hint="lushan assist CONFIG --input VALIDATION.jsonl --choose",
+        ) from None
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise UserError(f"these are no thresholds: {error}", file=file) from error

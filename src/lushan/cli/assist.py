@@ -1,0 +1,205 @@
+"""`lushan assist`: customers are answered from templates and a knowledge base.
+
+What takes time to import is imported inside, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.assist.assistant import Assistant, Found, Reply
+    from lushan.assist.rows import Dialogue
+    from lushan.assist.settings import Thresholds
+
+
+def add_to(other: typer.Typer) -> None:
+    """Give an application this command."""
+    other.command(
+        "assist",
+        epilog=examples(
+            "lushan assist hotels.yaml --input validation.jsonl --choose",
+            "lushan assist hotels.yaml --input test.jsonl --output replies.jsonl",
+            "lushan assist hotels.yaml",
+        ),
+    )(assist)
+
+
+def assist(
+    config: Annotated[
+        Path,
+        typer.Argument(help="The assistant: a YAML file; see docs/assist.md.", show_default=False),
+    ],
+    input: Annotated[
+        Path | None,
+        typer.Option(help="Dialogues, a JSON object a line; else it asks.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="A file for the replies, a JSON line a dialogue.", show_default=False),
+    ] = None,
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Choose the thresholds by the input.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The evaluation in JSON.")] = False,
+) -> None:
+    """Answer customers, or refuse and hand over; evaluate the answers, and say what is to blame."""
+    if input is None and (output or choose or as_json):
+        option = "--choose" if choose else "--output" if output else "--json"
+        raise UserError("goes with --input", key=option, value=output)
+    from lushan.assist.assistant import Assistant
+    from lushan.assist.rows import dialogues_of
+    from lushan.assist.settings import read_settings, read_thresholds
+
+    settings, folder = read_settings(config), config.parent
+    place = folder / settings.thresholds
+    thresholds = None if choose else read_thresholds(place)
+    rows: list[Dialogue] = []
+    if input is not None:
+        rows = dialogues_of(input, settings.turns, settings.gold, settings.knowledge.key)
+        known = sum(row.expected is not None for row in rows)
+        if known not in (0, len(rows)) or (choose and not known):
+            raise UserError(
+                f"{known:,} of {len(rows):,} rows say what is right",
+                key="gold.asks",
+                file=input,
+                value=settings.gold.asks,
+            )
+    notes: list[str] = []
+    assistant = Assistant(settings, folder, notes)
+    if input is None or thresholds is None:
+        if thresholds is not None:
+            _talk(assistant, thresholds)
+            return
+        found = assistant.find([row.turns for row in rows])
+        thresholds = _chosen(assistant, rows, found, place)
+    else:
+        found = assistant.find([row.turns for row in rows])
+    _print_notes(notes)
+    replies = [assistant.reply(one, thresholds) for one in found]
+    if output is not None:
+        _write(output, found, replies)
+    if rows and rows[0].expected is not None:
+        _print_evaluation(assistant, rows, found, thresholds, as_json=as_json)
+
+
+def _chosen(
+    assistant: Assistant, rows: Sequence[Dialogue], found: Sequence[Found], place: Path
+) -> Thresholds:
+    """Choose thresholds and write them beside the config."""
+    import msgspec
+
+    from lushan.assist import evaluation
+    from lushan.run import files
+
+    expected = [row.expected for row in rows if row.expected is not None]
+    risk = assistant.settings.risk
+    thresholds, notes = evaluation.choose(assistant, found, expected)
+    content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
+    files.write_json(place, content)
+    _print_notes(notes)
+    echo(f"{place}: thresholds for a risk of {risk:.0%}, by {len(rows):,} dialogues")
+    return thresholds
+
+
+def _talk(assistant: Assistant, thresholds: Thresholds) -> None:
+    """Answer lines of standard input until it ends."""
+    turns: list[str] = []
+    if sys.stdin.isatty():
+        echo("Ask; an empty line ends it.")
+    for line in sys.stdin:
+        text = line.strip()
+        if not text:
+            return
+        turns.append(text)
+        (found,) = assistant.find([turns])
+        reply = assistant.reply(found, thresholds)
+        if reply.action == "pass":
+            echo("(not a question for the knowledge base)")
+            continue
+        echo(reply.text)
+        _print_source(found, reply)
+        turns.append(reply.text)
+
+
+def _print_source(found: Found, reply: Reply) -> None:
+    source = ", ".join(reply.source)
+    if reply.action == "refuse":
+        echo("[handed over]")
+    elif reply.action == "template":
+        echo(f"[template: {source}]")
+    else:
+        about = found.entry.entity if found.entry is not None else None
+        echo(f"[source: {source}{'' if about is None else f'; {about}'}]")
+
+
+def _write(output: str, found: Sequence[Found], replies: Sequence[Reply]) -> None:
+    from lushan.inference.prediction import writing
+
+    with writing(output) as sink:
+        for one, reply in zip(found, replies, strict=True):
+            row = {
+                "action": reply.action,
+                "answer": reply.text,
+                "source": list(reply.source),
+                "hand_over": reply.action == "refuse",
+                "asks": one.asks,
+                "intent": one.intent,
+                "certainty": one.certainty,
+                "entity": one.entity,
+                "entry": None if one.entry is None else list(one.entry.key),
+                "score": None if one.entry is None else one.score,
+            }
+            sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _print_evaluation(
+    assistant: Assistant,
+    rows: Sequence[Dialogue],
+    found: Sequence[Found],
+    thresholds: Thresholds,
+    *,
+    as_json: bool,
+) -> None:
+    from lushan.assist import evaluation
+
+    expected = [row.expected for row in rows if row.expected is not None]
+    _, summary = evaluation.evaluate(assistant, found, expected, thresholds)
+    if as_json:
+        echo(json.dumps(summary, ensure_ascii=False, indent=2))
+        return
+    echo(f"{summary['turns']:,} turns, {summary['asking']:,} ask for knowledge; 95 % intervals")
+    for name in ("right", "answered", "wrong_of_answered"):
+        echo(_line(name.replace("_", " "), summary[name]))
+    echo("by part")
+    for name, share in summary["parts"].items():
+        echo(_line(f"  {name.replace('_', ' ')}", share))
+    for name in ("actions", "blame"):
+        counts = sorted(summary[name].items(), key=lambda pair: -pair[1])
+        echo(f"{name}: " + (", ".join(f"{part} {count:,}" for part, count in counts) or "none"))
+    curve = summary["risk_coverage"]
+    if curve["points"]:
+        shown = ", ".join(f"{risk:.1%} at {where}" for where, risk in curve["at"].items())
+        echo(f"wrong entries by coverage behind the gate: {shown}; area {curve['area']:.3f}")
+
+
+def _line(name: str, share: Mapping[str, Any]) -> str:
+    if share["value"] is None:
+        return f"{name:<26}-"
+    value, low, high = (100 * share[part] for part in ("value", "low", "high"))
+    return f"{name:<26}{value:5.1f} % [{low:.1f}, {high:.1f}] of {share['count']:,}"
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in dict.fromkeys(notes):
+        echo(f"note: {note}", err=True)

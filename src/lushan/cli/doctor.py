@@ -1,0 +1,121 @@
+"""The command `doctor`: what this machine and this environment have, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.version import VERSION
+
+HOSTS = {"models and data sets": "huggingface.co", "W&B": "api.wandb.ai"}
+"""What is reached through the network, by what it is needed for."""
+SECONDS = 2.0
+"""Time that a host has to answer."""
+_SHOWN = ("torch", "pytorch-lightning", "transformers", "hydra-core", "datasets")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command(epilog=examples("lushan doctor", "lushan doctor --offline --json"))(doctor)
+
+
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Reach for no host.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+) -> None:
+    """Report versions, devices, precision, free disk, reachable hosts, and missing extras."""
+    found = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "disk free": {str(place): _free(place) for place in _places()},
+        "hosts": {} if offline else {f"{what} ({h})": _answer(h) for what, h in HOSTS.items()},
+        "extras": extras(),
+    }
+    if as_json:
+        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for part, lines in found.items():
+        if lines:
+            echo(part)
+        width = max(map(len, lines), default=0)
+        for name, value in lines.items():
+            echo(f"  {name:<{width}}  {value}")
+
+
+def _versions() -> dict[str, str]:
+    found = {"lushan": VERSION, "python": sys.version.split()[0]}
+    return found | {name: _version(name) or "not installed" for name in _SHOWN}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, str]:
+    import torch
+
+    from lushan.models.precision import best_precision
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"CPU": f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}"}
+    kind = "cpu"
+    if torch.cuda.is_available():
+        kind = "gpu"
+        for index in range(torch.cuda.device_count()):
+            what: Any = torch.cuda.get_device_properties(index)
+            found[f"GPU {index}"] = f"{what.name}, {what.total_memory / 2**30:.0f} GiB"
+    elif torch.backends.mps.is_available():
+        kind = "mps"
+        found["GPU"] = "Apple's, trainer=mps"
+    else:
+        found["GPU"] = "none that this torch can use"
+    return found | {"precision": f"{best_precision(kind)} (trainer.precision=auto)"}
+
+
+def _places() -> list[Path]:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return [Path.cwd(), Path(cache).expanduser()]
+
+
+def _free(place: Path) -> str:
+    while not place.exists():
+        place = place.parent
+    writable = "" if os.access(place, os.W_OK) else ", and it cannot be written to"
+    return f"{shutil.disk_usage(place).free / 2**30:.1f} GiB{writable}"
+
+
+def _answer(host: str) -> str:
+    try:
+        with socket.create_connection((host, 443), timeout=SECONDS):
+            return "reached"
+    except OSError as error:
+        return f"not reached: {error.strerror or error}"
+
+
+def extras() -> dict[str, str]:
+    """Return each extra of the package, and whether all that it needs is installed."""
+    needed: dict[str, list[str]] = {}
+    for line in metadata.requires("lushan") or ():
+        if (match := re.search(r"extra == ['\"](\w+)['\"]", line)) is not None:
+            needed.setdefault(match[1], []).append(re.split(r"[ ;<>=!~\[]", line)[0])
+    found = {}
+    for extra, names in sorted(needed.items()):
+        missing = [name for name in names if _version(name) is None]
+        found[extra] = (
+            f"pip install 'lushan[{extra}]': {', '.join(missing)} missing" if missing else "there"
+        )
+    return found

@@ -1,0 +1,165 @@
+"""The commands that say what can be configured: `options` and `explain`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lushan.cli.models import examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.config.reference import Argument, Option
+
+AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    app.command(
+        epilog=examples(
+            "lushan options",
+            "lushan options optimizer",
+            "lushan options optimizer/adamw",
+            "lushan options experiment/sample/ner",
+        )
+    )(options)
+    app.command(
+        epilog=examples(
+            "lushan explain optimizer.lr",
+            "lushan explain data.max_length experiment=sample/ner",
+        )
+    )(explain)
+
+
+def options(
+    name: Annotated[
+        str, typer.Argument(help="GROUP or GROUP/NAME.", metavar="[GROUP[/NAME]]")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List config groups, the options of one, or the arguments of an option."""
+    from lushan.config.search_path import conf_folders
+    from lushan.config.usage import options_by_group
+
+    known = options_by_group(conf_folders())
+    if not name or name in known:
+        shown = {group: known[group] for group in known if group == name or not name}
+        summaries = {
+            group: {option: _summary(group, option) for option in several}
+            for group, several in shown.items()
+        }
+        if as_json:
+            echo(json.dumps(summaries, ensure_ascii=False, indent=2))
+        elif name:
+            _print_options(name, summaries[name])
+        else:
+            echo("\n".join(f"{group}: {', '.join(several)}" for group, several in shown.items()))
+        return
+    group = next((g for g in sorted(known, key=len, reverse=True) if name.startswith(f"{g}/")), "")
+    group, option = (group, name.removeprefix(f"{group}/")) if group else _parts(name)
+    show_option(group, option, as_json=as_json)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    group, _, option = name.partition("/")
+    return group, option
+
+
+def _summary(group: str, option: str) -> str:
+    from lushan.config.reference import file_of, summary
+
+    return summary(file_of(group, option))
+
+
+def _print_options(group: str, summaries: dict[str, str]) -> None:
+    width = max(map(len, summaries))
+    for option, text in summaries.items():
+        echo(_wrapped(f"{option:<{width}}  {text}".rstrip(), width + 2))
+    echo(f"\nChoose with {group}=NAME; `lushan options {group}/NAME` lists the keys of one.")
+
+
+def show_option(group: str, name: str, *, as_json: bool = False) -> None:
+    """Print an option of a group with the arguments of what it calls."""
+    from lushan.config import reference
+
+    found = reference.option(group, name)
+    if as_json:
+        rows = [one.as_dict() for one in found.arguments]
+        content = {
+            "choice": found.choice,
+            "summary": found.summary,
+            "target": found.target,
+            "arguments": rows,
+        }
+        echo(json.dumps(content, ensure_ascii=False, indent=2, default=str))
+        return
+    _print_option(found)
+
+
+def _print_option(found: Option) -> None:
+    echo(_wrapped(f"{found.choice}  {found.summary}", 2))
+    if found.target is not None:
+        echo(f"  calls {found.target}")
+    if not found.arguments:
+        echo(f"  {found.file}:\n")
+        echo(textwrap.indent(found.file.read_text(encoding="utf-8").strip(), "    "))
+    for one in found.arguments:
+        echo()
+        echo(_wrapped(f"{one.key}  {_value(one)}  ({one.type})", 4))
+        if one.meaning:
+            echo(_wrapped(f"    {one.meaning}", 4))
+
+
+def _value(one: Argument) -> str:
+    from lushan.config.reference import NOTHING, written
+
+    if one.current is NOTHING or one.current == "???":
+        return "required"
+    return f"= {written(one.current) or repr('')}"
+
+
+def explain(
+    key: Annotated[str, typer.Argument(help="A key, such as optimizer.lr.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Overrides, as of `lushan train`.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a key: value and where it is set, type, default, meaning, an example."""
+    from lushan.config.reference import NOTHING, argument, written
+
+    if "=" in key:
+        raise UserError("this is an override, and no key", value=key, hint=key.partition("=")[0])
+    found, place = argument(key, overrides or ())
+    where = None if place is None else place.file + (f":{place.line}" if place.line else "")
+    if as_json:
+        content = found.as_dict() | {"place": where}
+        echo(json.dumps(content, ensure_ascii=False, indent=2, default=str))
+        return
+    default = "there is none"
+    if found.default is not NOTHING:
+        default = written(found.default) or repr("")
+    lines = {
+        "value": _value(found).removeprefix("= ") + (f"   {where}" if where else "   by default"),
+        "type": found.type,
+        "default": default,
+        "meaning": found.meaning or "not documented",
+        "example": f"lushan train {' '.join([*(overrides or ()), found.example])}",
+    }
+    echo(found.key)
+    for name, text in lines.items():
+        echo(_wrapped(f"  {name:<8} {text}", 11))
+
+
+def _wrapped(text: str, indent: int) -> str:
+    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    return textwrap.fill(
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )

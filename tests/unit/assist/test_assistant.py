@@ -1,0 +1,188 @@
+"""An assistant: entities, replies by thresholds, blame, chosen thresholds, and the command."""
+
+import json
+
+import pytest
+from tests.conftest import trained
+
+from lushan.assist import evaluation
+from lushan.assist.assistant import Assistant, Entry, Found, Reply
+from lushan.assist.entities import Entities
+from lushan.assist.rows import Expected
+from lushan.assist.settings import Thresholds
+
+HOTELS = ["Lake House", "Red Barn", "Red Mill", "庐山酒店"]
+ENTRIES = [
+    {"of": name, "nr": f"{i}-{j}", "q": question, "a": f"{answer} {name}."}
+    for i, name in enumerate(HOTELS)
+    for j, (question, answer) in enumerate(
+        [("Is there parking?", "Yes, cars park at"), ("Are dogs allowed?", "No dogs at")]
+    )
+] + [{"of": None, "nr": "g", "q": "How do I pay the taxi?", "a": "By card."}]
+ASKED = ["is there parking", "are dogs allowed", "how do i pay the taxi"]
+OTHER = ["book a table for two", "i need a train", "find me a museum"]
+CONFIG = """\
+knowledge: {file: faq.jsonl, question: q, answer: a, entity: of, key: [nr]}
+indexes: [words]
+gate: {run: RUN, label: "yes"}
+intents: {run: RUN, templates: {"hello": "Welcome to {entity}."}}
+thresholds: chosen.json
+refusal: A colleague will help you.
+risk: 0.2
+"""
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("assist")
+    rows = [(t, "yes") for t in ASKED] + [(t, "no") for t in OTHER]
+    rows += [("good morning", "hello"), ("hello there", "hello")]
+    file = write(folder / "gate.jsonl", [{"text": t, "label": n} for t, n in rows * 6])
+    names = [f"data.{split}={file}" for split in ("train", "validation", "test")]
+    more = ["optimizer.lr=3e-3", "trainer.max_epochs=8"]
+    run = trained(folder, "task=classification", "data=jsonl", *names, *more)
+    write(folder / "faq.jsonl", ENTRIES)
+    (folder / "hotels.yaml").write_text(CONFIG.replace("RUN", str(run)), encoding="utf-8")
+    dialogues = [
+        {
+            "turns": [f"tell me of the {HOTELS[i % 4].lower()}", {"speaker": "S", "text": "ok"}, t],
+            "asks": t in ASKED,
+            "source": [{"nr": f"{i % 4}-{ASKED.index(t)}" if t != ASKED[2] else "g"}]
+            if t in ASKED
+            else None,
+        }
+        for i, t in enumerate([*ASKED, *OTHER] * 4)
+    ]
+    write(folder / "dialogues.jsonl", dialogues)
+    return folder
+
+
+@pytest.fixture
+def cli(folder, cli_inside):
+    def call(*words):
+        return cli_inside(*words, cwd=folder)
+
+    assert (
+        call(
+            "index", "build", "faq.jsonl", "--text", "q", "--model", "bm25", "--output", "words"
+        ).code
+        == 0
+    )
+    return call
+
+
+def test_the_entity_that_was_named_last_is_found():
+    entities = Entities(HOTELS, 1.0)
+    assert entities.last(["the lake house please", "or the red barn", "is it dear"]) == "Red Barn"
+    assert entities.last(["庐山酒店可以停车吗"]) == "庐山酒店"
+    assert entities.last(["something red"]) is None
+    assert Entities(HOTELS, 0.3).last(["something red"]) in ("Red Barn", "Red Mill")
+
+
+def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
+    none = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl")
+    assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
+    done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")
+    assert done.code == 0, done.err
+    assert "chosen.json: thresholds for a risk of 20%, by 24 dialogues" in done.out
+    assert "answers are wrong from" in done.err
+    options = ["--input", "dialogues.jsonl", "--output", "replies.jsonl"]
+    done = cli("assist", "hotels.yaml", *options, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["right"]["value"] > 0.9
+    assert found["parts"]["entity"]["count"] == 12
+    assert found["wrong_of_answered"]["value"] <= 0.2
+    rows = [json.loads(line) for line in (folder / "replies.jsonl").read_text().splitlines()]
+    assert rows[0]["answer"] == "Yes, cars park at Lake House."
+    assert (rows[0]["source"], rows[0]["entity"]) == (["0-0"], "Lake House")
+    assert rows[2]["answer"] == "By card.", "it holds for all"
+    assert rows[3]["action"] == "pass"
+    shown = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl").out
+    assert "entry of right entity" in shown
+    assert "wrong entries by coverage behind the gate" in shown
+
+
+def test_it_answers_in_the_terminal_and_hands_over(cli, folder, monkeypatch):
+    import io
+
+    (folder / "chosen.json").write_text(
+        json.dumps({"thresholds": {"gate": 0.5, "intent": 0.5, "entry": 0.5}})
+    )
+    asked = ["hello there", "is there parking", "the red barn", "is there parking", "good morning"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(asked)))
+    lines = cli("assist", "hotels.yaml").out.splitlines()
+    assert lines[:4] == ["A colleague will help you.", "[handed over]"] * 2, "of which house?"
+    assert "Yes, cars park at Red Barn." in lines
+    assert "[source: 1-0; Red Barn]" in lines
+    assert lines[-2:] == ["Welcome to Red Barn.", "[template: hello]"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "key", "action", "asks", "expected"),
+    [
+        ("A", "1", "answer", True, (True, True, None)),
+        ("A", "2", "answer", True, (False, True, "retrieval")),
+        ("B", "2", "answer", True, (False, True, "entity")),
+        ("A", "1", "refuse", True, (False, False, "threshold")),
+        ("B", None, "refuse", True, (False, False, "entity")),
+        ("A", "1", "pass", True, (False, False, "gate")),
+        ("A", "1", "pass", False, (True, False, None)),
+        ("A", "1", "answer", False, (False, True, "gate")),
+        ("A", "1", "template", False, (False, True, "intent")),
+    ],
+)
+def test_a_part_is_to_blame(entity, key, action, asks, expected):
+    entry = None if key is None else Entry((key,), "q", "a", entity)
+    found = Found(0.5, "x", 0.5, entity, entry, 1.0)
+    right = Expected(asks, frozenset({("1",)} if asks else ()), None)
+    one = evaluation.outcome(found, Reply(action, ""), right, "A")
+    assert (one.right, one.answered, one.blame) == expected
+
+
+def test_a_threshold_keeps_the_risk_that_is_allowed():
+    rows = [(9.0, True), (8.0, True), (7.0, False), (6.0, True), (5.0, True), (4.0, False)]
+    notes = []
+    assert evaluation._within(rows, 0.2, None, "entry", notes) == 5.0
+    assert "entry: 1 of 5 answers are wrong" in notes[0]
+    assert evaluation._within(rows, 0.0, None, "entry", notes) == 8.0
+    assert evaluation._within([(1.0, False), (1.0, True)], 0.4, None, "entry", notes) is None
+    assert "it never answers" in notes[-1]
+    sure = [(float(20 - i), i != 15) for i in range(20)]
+    assert evaluation._within(sure, 0.2, 0.95, "entry", notes) == 6.0, (
+        "one wrong of 20 may be 21.6 %"
+    )
+    assert evaluation._best_gate([0.1, 0.4, 0.6, 0.9], [False, False, True, True]) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("risk", "rsk", "rsk"),
+        ("{entity}", "{name}", "and no other"),
+        ('label: "yes"', "label: perhaps", "no such label"),
+        ("question: q", "question: a", "is not in the index"),
+        ("answer: a", "answer: b", "faq.jsonl:1: there is no text at b"),
+        ("key: [nr]", "key: [id]", "an entry is named by id"),
+        ("indexes: [words]", "indexes: [none]", "this is no index"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(old, new, problem, cli, folder):
+    (folder / "other.yaml").write_text((folder / "hotels.yaml").read_text().replace(old, new))
+    (folder / "chosen.json").write_text(json.dumps({"thresholds": {}}))
+    done = cli("assist", "other.yaml")
+    assert (done.code, problem in done.err) == (2, True), done.err
+
+
+def test_without_thresholds_it_never_answers():
+    settings = type("S", (), {"intents": None, "gate": None, "refusal": "no"})()
+    assistant = Assistant.__new__(Assistant)
+    assistant.settings = settings
+    found = Found(1.0, None, 0.0, None, Entry(("1",), "q", "a", None), 5.0)
+    assert assistant.reply(found, Thresholds()).action == "refuse"
+    assert assistant.reply(found, Thresholds(entry=5.0)).action == "answer"

@@ -1,0 +1,230 @@
+"""The page in a real browser: it talks, marks, draws, and takes every text for text."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.conftest import trained
+from tests.helpers.browser import chromium
+from tests.unit.serve.conftest import serving
+from tests.unit.serve.test_heads import IMAGES, png
+
+EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
+FILES = Path(__file__).parents[3] / "src/lushan/serve/assets"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, chat_run, ner_run, reviews_run, lm_run):
+    folder = tmp_path_factory.mktemp("images")
+    shapes = trained(folder, "task=image_classification", "data.limit=16", small=IMAGES)
+    runs = {
+        "talk": chat_run,
+        "lm": lm_run,
+        "names": ner_run,
+        "mood": reviews_run,
+        "shapes": shapes,
+    }
+    with serving(runs) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser, server):
+    """Open the page with a model, in a size and in light or dark."""
+
+    def opened(model="talk", **how):
+        browser.printed.clear()
+        browser.visit(f"{server.url}/", **how)
+        browser.do("localStorage.setItem('language', 'en')")
+        browser.visit(f"{server.url}/", **how)
+        choose(browser, model)
+        return browser
+
+    yield opened
+    assert browser.printed == []
+    assert browser.do("document.title") == "lushan"
+
+
+def choose(browser, model):
+    browser.do(
+        f"(() => {{ const box = document.getElementById('model'); box.value = '{model}';"
+        " box.dispatchEvent(new Event('change')); })()"
+    )
+
+
+def write(browser, box, text):
+    browser.do(f"document.getElementById('{box}').value = {text!r}; 0")
+
+
+def click(browser, name):
+    browser.do(f"document.getElementById('{name}').click(); 0")
+
+
+def done(browser):
+    browser.until("document.documentElement.dataset.busy === 'no'")
+
+
+def turns(browser):
+    return browser.do("[...document.querySelectorAll('.turn')].map((turn) => turn.textContent)")
+
+
+def kept(browser, name):
+    """Save a picture where LUSHAN_PICTURES names a folder, to be looked through."""
+    if folder := os.environ.get("LUSHAN_PICTURES"):
+        browser.picture(Path(folder) / f"{name}.png")
+
+
+def fits(browser):
+    return browser.do("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_chat_is_streamed_and_written_again(page):
+    browser = page()
+    assert "val/" in browser.do("document.getElementById('about').textContent")
+    write(browser, "text", f"{EVIL} 明月几时有?")
+    click(browser, "send")
+    browser.until("document.querySelectorAll('.turn').length === 2")
+    done(browser)
+    first = turns(browser)
+    assert first[0] == f"{EVIL} 明月几时有?"
+    assert browser.do("document.querySelectorAll('.turn script, .turn img').length") == 0
+    kept(browser, "chat")
+    click(browser, "again")
+    browser.until("document.documentElement.dataset.busy === 'yes' || true")
+    done(browser)
+    second = turns(browser)
+    assert len(second) == 2
+    assert second[1] != first[1]
+    click(browser, "clear")
+    assert turns(browser) == []
+
+
+def test_an_answer_is_stopped(page, server):
+    browser = page("lm")
+    worker = server.served[1].writes.writer
+    work = worker.work
+    import time
+
+    worker.work = lambda: (time.sleep(0.05), work())
+    try:
+        write(browser, "text", "the")
+        browser.do("document.getElementById('tokens').value = 200; 0")
+        click(browser, "send")
+        browser.until("(document.querySelectorAll('.turn')[1]?.textContent ?? '').length > 3")
+        click(browser, "stop")
+        done(browser)
+        browser.until("document.getElementById('problem').textContent === 'stopped'")
+        while worker.running:
+            time.sleep(0.02)
+    finally:
+        worker.work = work
+    assert len(turns(browser)[1]) < 190
+
+
+def test_entities_are_marked_in_their_places(page, monkeypatch, server):
+    browser = page("names")
+    heads = server.served[2].heads
+    text = f"🌕 Anna lives in Paris {EVIL}"
+    spans = [
+        {"start": 2, "end": 6, "text": "Anna", "label": "PER", "score": 0.9},
+        {"start": 16, "end": 21, "text": "Paris", "label": "LOC<b>", "score": 0.5},
+    ]
+    answer = {"id": "0", "text": text, "entities": spans}
+    monkeypatch.setattr(heads.worker, "run", lambda several: [[answer]] * len(several))
+    write(browser, "field-text", text)
+    click(browser, "send")
+    browser.until("document.querySelectorAll('mark').length === 2")
+    marks = browser.do("[...document.querySelectorAll('mark')].map((m) => m.firstChild.data)")
+    assert marks == ["Anna", "Paris"]
+    whole = browser.do("document.querySelector('.marked').textContent")
+    assert whole == text.replace("Anna", "AnnaPER").replace("Paris", "ParisLOC<b>")
+    kept(browser, "names")
+
+
+def test_labels_have_bars(page):
+    browser = page("mood", dark=True)
+    write(browser, "field-text", "a clever film")
+    click(browser, "send")
+    browser.until("document.querySelectorAll('meter').length === 2")
+    shares = browser.do("[...document.querySelectorAll('meter')].map((meter) => meter.value)")
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    kept(browser, "mood-dark")
+
+
+def test_an_image_is_chosen_and_answered_on(page, tmp_path):
+    browser = page("shapes", width=390, height=844)
+    (tmp_path / "red.png").write_bytes(png("red"))
+    root = browser.call("DOM.getDocument")["root"]["nodeId"]
+    node = browser.call("DOM.querySelector", nodeId=root, selector="#field-image")["nodeId"]
+    browser.call("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "red.png")])
+    click(browser, "send")
+    browser.until("document.querySelector('.preview')?.naturalWidth === 32")
+    assert browser.do("document.querySelectorAll('meter').length") > 1
+    assert fits(browser)
+    kept(browser, "shapes-phone")
+
+
+def test_it_speaks_chinese_and_fits_a_phone(page):
+    browser = page(width=390, height=844, dark=True)
+    click(browser, "language")
+    assert browser.do("document.documentElement.lang") == "zh"
+    assert browser.do("document.getElementById('send').textContent") == "发送"
+    write(browser, "text", "你好" * 30)
+    click(browser, "send")
+    browser.until("document.querySelectorAll('.turn').length === 2")
+    done(browser)
+    assert fits(browser)
+    kept(browser, "chat-phone-zh-dark")
+    click(browser, "language")
+
+
+def test_a_refusal_is_shown(page):
+    browser = page()
+    write(browser, "text", "x")
+    browser.do("document.getElementById('tokens').value = 100000; 0")
+    click(browser, "send")
+    browser.until("document.getElementById('problem').textContent.startsWith('max_tokens: ')")
+    done(browser)
+    browser.printed = [line for line in browser.printed if "400 (Bad Request)" not in line]
+
+
+def test_a_key_is_asked_for_once(browser, lm_run):
+    key = "a-key-of-more-than-16-letters"
+    with serving({"lm": lm_run}, keys=[key]) as running:
+        browser.visit(f"{running.url}/")
+        assert browser.do("document.getElementById('key').hidden") is False
+        write(browser, "key-value", key)
+        browser.do("document.querySelector('#key button').click(); 0")
+        browser.until("document.getElementById('model').value === 'lm'")
+        browser.visit(f"{running.url}/")
+        assert browser.do("document.getElementById('key').hidden") is True
+    browser.printed.clear()
+
+
+def test_words_have_both_languages():
+    text = (FILES / "words.js").read_text("utf-8")
+    import re
+
+    english, chinese = re.findall(r"(?:en|zh): \{(.*?)\n  \}", text, re.S)
+    names = [re.findall(r"(\w+): \"", part) for part in (english, chinese)]
+    assert names[0] == names[1]
+    used = "".join(f.read_text("utf-8") for f in FILES.glob("*.js"))
+    used += (FILES / "page.html").read_text("utf-8")
+    assert all(f'"{name}"' in used or f"{name}:" in used for name in names[0])
+
+
+def test_files_name_no_other_host_and_write_no_html():
+    for file in FILES.iterdir():
+        text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text, file
+        assert not any(
+            word in text for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(")
+        )
