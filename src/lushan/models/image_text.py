@@ -40,15 +40,16 @@ def llava(
     """
     from transformers import LlavaConfig
 
-    if not hasattr(vision, "hidden_size"):  # a tower of stages, such as SegFormer's
-        vision.hidden_size = vision.hidden_sizes[-1]
+    tower: Any = vision
+    if not hasattr(tower, "hidden_size"):  # a tower of stages, such as SegFormer's
+        tower.hidden_size = tower.hidden_sizes[-1]
     ids: dict[str, Any] = {
         "pad_token_id": pad_token_id,
         "bos_token_id": bos_token_id,
         "eos_token_id": eos_token_id,
     }
     return LlavaConfig(
-        vision_config=vision,
+        vision_config=tower,
         text_config=text(vocab_size=vocab_size, **ids),
         image_token_index=image_token_id,
         vision_feature_layer=feature_layer,
