@@ -104,9 +104,7 @@ def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
     return lengths.astype(np.uint16) if lengths.max() < 2**16 else lengths
 
 
-def _sorted(
-    pools: Indices, lengths: NDArray[np.integer]
-) -> tuple[Indices, NDArray[np.integer]]:
+def _sorted(pools: Indices, lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
     """Sort the examples of each pool, (P, N), by length.
 
     Returns:
