@@ -128,7 +128,7 @@ class LanguageModel(nn.Module):
 
     def _hidden_at(self, places: Tensor, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
         """Return the hidden states at some places of the labels (B, L), (T, H)."""
-        hidden = None
+        hidden: Tensor | None = None
         if narrowed.worth(places, labels) and self._narrows():
             with narrowed.at(self.model, places, labels.shape[1]):
                 hidden = self.hidden(**inputs)
