@@ -68,7 +68,7 @@ class Tower:
     Attributes:
         module: The tower.
         call: Calls it with pixels as the model that it is part of does.
-        states: Takes what is read of its output, (N, L, C); None where that cannot be told.
+        states: Takes what is read of its output, (N, L, C); None where that is not known.
     """
 
     module: nn.Module
