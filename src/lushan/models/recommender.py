@@ -98,3 +98,19 @@ def ranks_of(scores: Tensor, right: Sequence[Sequence[int]]) -> list[list[int]]:
         before = [(row > row[i]) | ((row == row[i]) & (numbers < i)) for i in own]
         found.append(sorted(int(one.sum()) + 1 for one in before))
     return found
+
+
+def without(scores: Tensor, seen: Tensor, right: Sequence[Sequence[int]]) -> Tensor:
+    """Return scores with -inf for what each user had, less what is right.
+
+    Args:
+        scores: (B, I).
+        seen: Numbers of items, (B, S), filled up with I.
+        right: Of each row.
+    """
+    wider = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
+    found = wider.scatter(1, seen.to(scores.device), -torch.inf)[:, :-1]
+    for row, own in enumerate(right):
+        kept = [i for i in own if i < scores.shape[1]]
+        found[row, kept] = scores[row, kept]
+    return found

@@ -17,7 +17,6 @@ from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data import histories
 from lushan.data.catalogue import Catalogue, ItemCorpus
-from lushan.data.demo import demo_corpus
 from lushan.data.fields import Number, Text, Texts
 from lushan.data.item_fields import HISTORIES
 from lushan.data.processing import require_tokenizer
@@ -31,8 +30,8 @@ from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.item_scores import ItemScores, counts_of
 from lushan.models.losses import wide
-from lushan.models.recommender import By, Recommender, ranks_of
-from lushan.tasks import item_export
+from lushan.models.recommender import By, Recommender, ranks_of, without
+from lushan.tasks import item_export, item_features
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -194,31 +193,12 @@ class Recommend(Task):
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
         del processor
-        size = limits.max_length
-        nothing: list[list[str]] = [[] for _ in rows["history"]]
+        found = item_features.encoded(rows, self._numbers, self.tokens, self.begin_id, limits)
         features: Features = {field.name: [] for field in self.schema}
-        for row, (had, target) in enumerate(
-            zip(rows["history"], rows.get("target") or nothing, strict=True)
-        ):
-            seen = [self._numbers[item] for item in had if item in self._numbers]
-            # What is not in the catalogue is never found: it is ranked behind all.
-            right = [self._numbers.get(item, len(self.items)) for item in target]
-            inputs = [self.begin_id, *self.tokens[seen].tolist()]
-            learned = right[0] if right and right[0] < len(self.items) else IGNORED
-            labels = [*seen, learned]
-            step = size if limits.stride is not None else len(inputs)
-            for end in reversed(range(len(inputs), 0, -step)):
-                start = max(0, end - size)
-                features["input_ids"].append(inputs[start:end])
-                features["labels"].append(labels[start:end])
-                features["seen"].append(seen)
-                features["right"].append(right)
-                features["last"].append(int(end == len(inputs)))
-                features["length"].append(end - start)
-                features["targets"].append(max(1, sum(n >= 0 for n in labels[start:end])))
-                features["example"].append(first + row)
-                features["cut"].append(int(limits.stride is None and start > 0))
-                features["unknown"].append(len(had) - len(seen) + right.count(len(self.items)))
+        for row in found:
+            features["example"].append(first + row.pop("row"))
+            for name, value in row.items():
+                features[name].append(value)
         return features
 
     def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
@@ -293,7 +273,7 @@ class Recommend(Task):
             if own and own[0] < count:
                 losses[row] = scores[row].logsumexp(0) - scores[row, own[0]]
         losses = losses * batch["last"]
-        left = _without(scores, batch["seen"], right)
+        left = without(scores, batch["seen"], right)
         ranks = ranks_of(left, [[i for i in own if i < count] for own in right])
         top = left.topk(min(SHOWN, count), dim=1)
         records: Records = [
@@ -405,7 +385,7 @@ class Recommend(Task):
         had, _ = self.seen(table)
         seen = pad([np.array(own, np.int64) for own in had], len(self.items))
         for name, scores in self.counted(table):
-            left = _without(torch.from_numpy(scores), seen, right)
+            left = without(torch.from_numpy(scores), seen, right)
             inside = [[i for i in own if i < len(self.items)] for own in right]
             ranks = [
                 [*own, *([len(self.items) + 1] * (len(whole) - len(own)))]
@@ -448,29 +428,4 @@ class Recommend(Task):
 
     @classmethod
     def demo(cls) -> Corpus:
-        titles = [f"{colour} {thing}" for colour in ("red", "blue") for thing in "abcdef"]
-        ids = [f"i{n}" for n in range(len(titles))]
-        orders = ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [5, 0, 1, 2, 3, 4], [11, 6, 7, 8, 9])
-        columns = {
-            "user": [f"u{n}" for n in range(len(orders))],
-            "history": [[ids[n] for n in order[:-1]] for order in orders],
-            "target": [[ids[order[-1]]] for order in orders],
-        }
-        made = demo_corpus(HISTORIES, columns)
-        return ItemCorpus(**vars(made), items=Catalogue(ids, titles, titles))
-
-
-def _without(scores: Tensor, seen: Tensor, right: Sequence[Sequence[int]]) -> Tensor:
-    """Return scores with -inf for what each user had, less what is right.
-
-    Args:
-        scores: (B, I).
-        seen: Numbers of items, (B, S), filled up with I.
-        right: Of each row.
-    """
-    wider = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
-    found = wider.scatter(1, seen.to(scores.device), -torch.inf)[:, :-1]
-    for row, own in enumerate(right):
-        kept = [i for i in own if i < scores.shape[1]]
-        found[row, kept] = scores[row, kept]
-    return found
+        return item_features.demo()
