@@ -29,7 +29,7 @@ SHORT = ("data.limit=24", "trainer.max_epochs=2")
 TEXT = ("data=sample_text", "data.max_length=64")
 CHAT = (
     *("task=chat", "task.generate_examples=4", "task.max_new_tokens=4", "data=sample_chat"),
-    *("model=gpt2_tiny"),
+    "model=gpt2_tiny",
 )
 TASKS = {
     "ner": (),
