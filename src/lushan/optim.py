@@ -1,7 +1,6 @@
 """Optimizers and learning-rate schedules: which weights learn how fast, and when.
 
-An optimizer's groups: vectors (norms and biases) do not decay; lower layers may learn more slowly
-(Sun et al., 2019), the head faster, some not at all. A schedule is a function of the step.
+Vectors (norms and biases) do not decay; lower layers may learn more slowly (Sun et al., 2019).
 """
 
 from __future__ import annotations

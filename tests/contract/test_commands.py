@@ -17,7 +17,8 @@ from lushan.cli import app
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
-from lushan.data.fields import Image, inputs
+from lushan.data.field_roles import inputs
+from lushan.data.fields import Image
 from lushan.data.item_fields import Items
 from lushan.inference.generator import generator_of
 from lushan.inference.load import load
@@ -74,13 +75,17 @@ FIXTURES = ["ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"]
 ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "missing"]
 
 
+OF_NO_RUN = [("train",), ("options",), ("doctor",)]
+"""Commands of configs and machines; the words of `train` are Hydra's."""
+
+
 def all_commands(group=None, before=()):
-    """(its words, what it takes) of every command but `train`, whose words are Hydra's."""
+    """(its words, what it takes) of every command that may be pointed at a run."""
     group = typer.main.get_command(app.app) if group is None else group
     for name, found in group.commands.items():
         if hasattr(found, "commands"):
             yield from all_commands(found, (*before, name))
-        elif (*before, name) != ("train",):
+        elif (*before, name) not in OF_NO_RUN:
             yield (*before, name), found.params
 
 

@@ -18,8 +18,8 @@ from lushan.config.compose import built_in_conf, compose
 from lushan.data import processing
 from lushan.data.batch.loader import drawn
 from lushan.data.encode.encoding import Encoded, encode
+from lushan.data.field_roles import inputs, targets
 from lushan.data.field_tables import present
-from lushan.data.fields import inputs, targets
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
 from lushan.tasks.base import Task

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lushan.data.fields import inputs
+from lushan.data.field_roles import inputs
 from lushan.errors import UserError
 from lushan.inference.inputs import read_inputs
 from lushan.inference.load import Loaded

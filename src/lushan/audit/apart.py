@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.audit.entities import Entity, entities_of, entity_of
-from lushan.data.fields import Fields, tagged
+from lushan.data.field_roles import tagged
+from lushan.data.fields import Fields
 from lushan.errors import UserError
 from lushan.metrics.prf import Scores, report
 from lushan.text.tags import Span, spans

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from lushan.data.fields import Fields, tagged
+from lushan.data.field_roles import tagged
+from lushan.data.fields import Fields
 from lushan.text.tags import Span, spans
 from lushan.text.words import join_words
 

@@ -16,7 +16,8 @@ from lushan.audit.entities import Unseen
 from lushan.audit.labels import Contradiction, Drift, Labels
 from lushan.audit.lengths import Lengths, Unknown
 from lushan.common.wording import plural
-from lushan.data.fields import Fields, required
+from lushan.data.field_roles import required
+from lushan.data.fields import Fields
 from lushan.errors import UserError
 
 MOST_BYTES = 1 << 30

@@ -16,8 +16,9 @@ from lushan.audit import texts
 from lushan.audit.duplicates import Forms
 from lushan.audit.texts import Place
 from lushan.data import fields as fields_of
+from lushan.data.field_roles import tagged, targets
 from lushan.data.field_tables import classes
-from lushan.data.fields import Field, Fields, Number, tagged, targets
+from lushan.data.fields import Field, Fields, Number
 from lushan.text.tags import spans
 from lushan.text.words import join_words
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from lushan.data.field_roles import inputs
 from lushan.data.field_tables import present
-from lushan.data.fields import Fields, inputs
+from lushan.data.fields import Fields
 
 FORM = "NFC, each run of white space as one blank"
 SNIPPET = 80

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytorch_lightning as pl
 
 from lushan.configurable import Within, configurable
-from lushan.models.decoding import Settings, Written, generate, grouped
+from lushan.models.decoding import Settings, Written, generate
+from lushan.models.prompt_groups import grouped
 from lushan.run.files import appending, atomic_write, json_line
 from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.text.incremental import BROKEN, decode

@@ -54,9 +54,9 @@ def assist(
     as_json: Annotated[bool, typer.Option("--json", help="The evaluation in JSON.")] = False,
 ) -> None:
     """Answer customers, or refuse and hand over; evaluate the answers, and say what is to blame."""
-    if input is None and (output or choose or as_json):
-        option = "--choose" if choose else "--output" if output else "--json"
-        raise UserError("goes with --input", key=option, value=output)
+    needing = {"--choose": choose, "--output": output, "--json": as_json}
+    if input is None and (given := [option for option, value in needing.items() if value]):
+        raise UserError("goes with --input", key=given[0], value=output)
     from lushan.assist.assistant import Assistant
     from lushan.assist.rows import dialogues_of
     from lushan.assist.settings import read_settings, read_thresholds

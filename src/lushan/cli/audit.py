@@ -127,7 +127,8 @@ def entity_scores_of(run: Path) -> list[Apart]:
     """
     from lushan.audit.apart import scores_apart
     from lushan.config.build import build, source_of
-    from lushan.data.fields import Tags, tagged
+    from lushan.data.field_roles import tagged
+    from lushan.data.fields import Tags
     from lushan.run import checksums
     from lushan.run.config_yaml import read_config
     from lushan.run.folder import RunFolder

@@ -107,9 +107,9 @@ def monitor(
 
     if changes is not None and not replay:
         raise UserError("goes with --replay", key="--changes", value=str(changes))
-    if replay and (follow or webhook or command):
-        key = "--follow" if follow else ("--webhook" if webhook else "--command")
-        raise UserError("--replay reads to the end and sends nothing", key=key)
+    excluded = {"--follow": follow, "--webhook": webhook, "--command": command}
+    if replay and (given := [option for option, value in excluded.items() if value]):
+        raise UserError("--replay reads to the end and sends nothing", key=given[0])
 
     def length(key: str, value: str) -> float:
         try:

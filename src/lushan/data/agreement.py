@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from lushan.data.field_roles import required
 from lushan.data.field_tables import keys, present, usual
-from lushan.data.fields import Field, Fields, required
+from lushan.data.fields import Field, Fields
 from lushan.errors import UserError
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lushan.data.fields import Fields, tagged
+from lushan.data.field_roles import tagged
+from lushan.data.fields import Fields
 from lushan.data.source import SPLITS, Corpus
 
 

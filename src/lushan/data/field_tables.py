@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lushan.data.field_roles import inputs, targets
 from lushan.data.fields import (
     Field,
     Fields,
@@ -19,8 +20,6 @@ from lushan.data.fields import (
     Text,
     Texts,
     Words,
-    inputs,
-    targets,
 )
 
 

@@ -1,8 +1,7 @@
 """Fields: what a column of a corpus, or an entry of a stored prediction, holds.
 
-A task states the fields that it reads by the names of their columns. Everything else asks a field,
-never a column's name: which texts and classes it holds, when two values are copies, when one is
-blank, how it is read from a file and shown. A new modality is a new class, here or elsewhere.
+A task states the fields that it reads by the names of their columns. Everything else asks a field:
+which texts and classes it holds, when two values are copies, when one is blank, how it is shown.
 """
 
 from __future__ import annotations
@@ -127,13 +126,7 @@ class Field(Stored[Any], abc.ABC):
         return " | ".join(self.texts(value))
 
     def received(self, value: Any) -> Any:
-        """Return a raw value, as a file holds it, from a request's in JSON's types.
-
-        Nothing that a value names is opened: a request knows no file of this machine.
-
-        Raises:
-            UserError: It is no such value.
-        """
+        """Return a raw value from a request's; no file that it names is opened."""
         return value
 
     @classmethod
@@ -301,12 +294,11 @@ class Messages(StoredMessages, Field):
             yield from others
 
     def received(self, value: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {**m, "content": received_parts(m["content"], references.of_data_url)}
-            if isinstance(m.get("content"), list)
-            else dict(m)
-            for m in value
-        ]
+        found = [dict(message) for message in value]
+        for message in found:
+            if isinstance(content := message.get("content"), list):
+                message["content"] = received_parts(content, references.of_data_url)
+        return found
 
     def media_keys(self, value: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return [references.content_hash(i) for m in value for i in message_images(m)]
@@ -405,29 +397,3 @@ DOCUMENTS: Fields = {"text": Text()}
 """Texts without more."""
 DIALOGUES: Fields = {"messages": Messages(), "tools": Json(optional=True)}
 """Dialogues, and the tools that may be called in them."""
-
-
-def inputs(fields: Fields) -> dict[str, Field]:
-    """Return the fields that a model is given."""
-    return {name: field for name, field in fields.items() if not field.target}
-
-
-def prompt_of(fields: Fields) -> tuple[str, Field]:
-    """Return the field that a text is written from, the first input, and the name of its column."""
-    return next(iter(inputs(fields).items()))
-
-
-def required(fields: Fields) -> list[str]:
-    """Return the names of the fields that a corpus must have."""
-    return [name for name, field in fields.items() if not field.optional]
-
-
-def targets(fields: Fields) -> dict[str, Field]:
-    """Return the fields that a model is to predict."""
-    return {name: field for name, field in fields.items() if field.target}
-
-
-def tagged(fields: Fields) -> tuple[str, Tags] | None:
-    """Return the field of tags and the name of its column; None where there is none."""
-    found = ((name, field) for name, field in fields.items() if isinstance(field, Tags))
-    return next(found, None)

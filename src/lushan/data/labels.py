@@ -7,8 +7,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, distinct_classes
-from lushan.data.fields import Fields, targets
+from lushan.data.fields import Fields
 from lushan.errors import UserError, did_you_mean
 
 

@@ -1,8 +1,7 @@
 """Sources of examples: their common interface, and the rows they return.
 
-A source is a config group's target; its fields are the keys. It says cheaply what it would read
-(`fingerprint`), so that a finished run is answered without reading, and reads everything at once
-into Arrow tables, one a split, in one form whatever the format was.
+A source says cheaply what it would read (`fingerprint`), so that a finished run is answered without
+reading, and reads everything at once into Arrow tables of one form, one a split.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ from lushan.configurable import Within
 from lushan.data import files, unpacking
 from lushan.data.agreement import remarks, require_alike, require_fields
 from lushan.data.batch.mixing import Mix
+from lushan.data.field_roles import tagged
 from lushan.data.field_tables import present, training_texts, usual
-from lushan.data.fields import Fields, tagged
+from lushan.data.fields import Fields
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, sample

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from lushan.data.encode import arrow
+from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, keys, present
-from lushan.data.fields import Fields, Number, targets
+from lushan.data.fields import Fields, Number
 from lushan.errors import UserError
 
 GROUP = "group"

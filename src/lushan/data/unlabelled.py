@@ -18,18 +18,8 @@ import pyarrow as pa
 from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
 from lushan.data.encode import arrow
-from lushan.data.fields import (
-    DOCUMENTS,
-    LABELLED,
-    PAIRS,
-    Field,
-    Fields,
-    Image,
-    Messages,
-    Words,
-    inputs,
-    required,
-)
+from lushan.data.field_roles import inputs, required
+from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Field, Fields, Image, Messages, Words
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.folder import ARCHIVES, ENDINGS, Folder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from lushan.common.terminal import console, echo
+from lushan.data.field_roles import inputs
 from lushan.data.field_tables import present
-from lushan.data.fields import inputs
 from lushan.data.source import Source
 from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import Components, build_components

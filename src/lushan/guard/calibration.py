@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from lushan.errors import UserError
@@ -27,6 +26,7 @@ def temperature(probabilities: Floats, gold: NDArray[np.int64]) -> float:
         probabilities: (N, C).
         gold: (N,) numbers of the right classes.
     """
+    from scipy.optimize import minimize_scalar  # what only predicts does not wait for it
 
     def loss(log: float) -> float:
         right = scaled(probabilities, float(np.exp(log)))[np.arange(len(gold)), gold]

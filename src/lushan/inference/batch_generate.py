@@ -285,14 +285,12 @@ class _Job:
             return self._generated(prompts)
         passing = [p for p in prompts if guarding.prompt_passes(guard, p.value)]
         texts = self._generated(passing) if passing else []
-        by_prompt = {id(p): several for p, several in zip(passing, texts, strict=True)}
+        checked = {
+            id(p): [guarding.checked(guard, w) for w in several]
+            for p, several in zip(passing, texts, strict=True)
+        }
         refused = [Written([], guard.refusal, "refused")] * self.settings.num_samples
-        return [
-            [guarding.checked(guard, w) for w in by_prompt[id(p)]]
-            if id(p) in by_prompt
-            else refused
-            for p in prompts
-        ]
+        return [checked.get(id(p), refused) for p in prompts]
 
     def _generated(
         self,

@@ -1,8 +1,4 @@
-"""A conversation in the terminal, or over a pipe: one line a message.
-
-The history is kept, and cut at its front when it no longer fits. Ctrl-C stops an answer; a second
-one, or Ctrl-D, ends the program.
-"""
+"""A conversation, one line a message; its history is cut at its front when it no longer fits."""
 
 from __future__ import annotations
 

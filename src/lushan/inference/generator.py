@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from lushan.compat.transformers import compiles_whole
-from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages, inputs, prompt_of
+from lushan.data.field_roles import inputs, prompt_of
+from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
 from lushan.inference.load import Loaded, load, quiet
-from lushan.models.decoding import Group, Settings, Written, endings_of, generate, grouped
+from lushan.models.decoding import Settings, Written, endings_of, generate
+from lushan.models.prompt_groups import Group, grouped
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
 from lushan.text.document_tokens import borders, tokens_of

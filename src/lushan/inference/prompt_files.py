@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lushan.data.dialogues import SCHEMAS
-from lushan.data.fields import Fields, Messages, prompt_of, targets
+from lushan.data.field_roles import prompt_of, targets
+from lushan.data.fields import Fields, Messages
 from lushan.data.labelled import Labelled
 from lushan.data.media import Beside
 from lushan.data.messages import dialogues_of, stored_message

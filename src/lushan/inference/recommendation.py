@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lushan.config.build import source_of
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import Loaded, load
-from lushan.inference.prediction import writing
+from lushan.inference.prediction import autocast, writing
 from lushan.tasks.recommend import Recommend
 
 AT_ONCE = 256
@@ -109,7 +109,8 @@ def scores_of(loaded: Loaded, task: Recommend, histories: Sequence[Sequence[str]
         count = len(features["length"])
         batch = [{n: np.asarray(v[row]) for n, v in features.items()} for row in range(count)]
         collated = task.collate(task.transform(batch, 0))
-        found.append(task.scores(loaded.model, collated).numpy())
+        with autocast(loaded, "cpu"):  # as the run has evaluated
+            found.append(task.scores(loaded.model, collated).numpy())
     return np.concatenate(found)
 
 

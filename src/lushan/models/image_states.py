@@ -68,7 +68,7 @@ class Tower:
     Attributes:
         module: The tower.
         call: Calls it with pixels as the model that it is part of does.
-        states: Takes what is read of its output, (N, L, C); None where that is not known.
+        states: Takes what is read of its output, (N, L, C); None where it is not known.
     """
 
     module: nn.Module
@@ -174,12 +174,12 @@ def tower_of(model: Any, seen: Seen) -> Tower | None:
     model.eval()
     try:
         with torch.no_grad():
-            return _told_apart(model, functools.partial(ask, **given), given[PIXELS])
+            return _found(model, functools.partial(ask, **given), given[PIXELS])
     finally:
         model.train(training)
 
 
-def _told_apart(model: nn.Module, ask: Callable[..., Any], pixels: Tensor) -> Tower | None:
+def _found(model: nn.Module, ask: Callable[..., Any], pixels: Tensor) -> Tower | None:
     """Return the first module that is called with pixels, and what is read of its output.
 
     The definition is the test: the model makes the same of an image, and of what the tower has

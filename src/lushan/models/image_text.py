@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lushan.configurable import configurable
 
@@ -40,63 +40,20 @@ def llava(
     """
     from transformers import LlavaConfig
 
+    tower: Any = vision
+    if not hasattr(tower, "hidden_size"):  # a tower of stages, such as SegFormer's
+        tower.hidden_size = tower.hidden_sizes[-1]
     ids: dict[str, Any] = {
         "pad_token_id": pad_token_id,
         "bos_token_id": bos_token_id,
         "eos_token_id": eos_token_id,
     }
     return LlavaConfig(
-        vision_config=vision,
+        vision_config=tower,
         text_config=text(vocab_size=vocab_size, **ids),
         image_token_index=image_token_id,
         vision_feature_layer=feature_layer,
         vision_feature_select_strategy="full",
-        **ids,
-    )
-
-
-@configurable
-def internvl(
-    vision: PreTrainedConfig,
-    text: Callable[..., Any],
-    downsample: Literal[1, 2, 4] = 2,
-    *,
-    vocab_size: int,
-    pad_token_id: int | None = None,
-    image_token_id: int = 0,
-    bos_token_id: int | None = None,
-    eos_token_id: int | None = None,
-) -> PreTrainedConfig:
-    """Make the config of an InternVL (Chen et al., 2024, arXiv:2404.16821).
-
-    As a Llava, but that the tower's states are normalised, and those of neighbouring patches are
-    one token. A fresh model needs the former: what its tower gives is so small beside the tokens of
-    text that nothing is learned of it for long.
-
-    Args:
-        vision: Config of the vision tower, of whose last states all are read.
-        text: Makes the config of the language model.
-        downsample: Places of a side that are one token: with 2, four patches are.
-        vocab_size: Of the tokenizer.
-        pad_token_id: Likewise.
-        image_token_id: What stands for such a token of an image in a text.
-        bos_token_id: What begins a text.
-        eos_token_id: What ends one.
-    """
-    from transformers import InternVLConfig
-
-    ids: dict[str, Any] = {
-        "pad_token_id": pad_token_id,
-        "bos_token_id": bos_token_id,
-        "eos_token_id": eos_token_id,
-    }
-    return InternVLConfig(
-        vision_config=vision,
-        text_config=text(vocab_size=vocab_size, **ids),
-        image_token_id=image_token_id,
-        downsample_ratio=1 / downsample,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="default",  # without the place of the whole image
         **ids,
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from lushan.compat.torch import replace_child
 from lushan.errors import UserError
@@ -142,6 +142,8 @@ class LanguageModel(nn.Module):
         again = getattr(self.model, "is_activation_checkpointing", False)  # in the backward pass
         if self.compiled or again or self.writes_apart or self.text_config is not self.config:
             return False
+        if distributed.is_available() and distributed.is_initialized():
+            return False  # each process has places of its own, and all pass by the layers together
         if self._can_narrow is None:
             self._can_narrow = self._is_the_same_narrowed()
         return self._can_narrow

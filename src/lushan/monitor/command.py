@@ -14,9 +14,10 @@ from lushan.monitor import page
 from lushan.monitor.alarms import Recipients
 from lushan.monitor.classifier import Runs
 from lushan.monitor.correction import Correction
+from lushan.monitor.opening import source_of
 from lushan.monitor.records import Parser, plural_counts
 from lushan.monitor.service import COUNTED, Monitor, Settings
-from lushan.monitor.sources import Source, source_of
+from lushan.monitor.sources import Source
 from lushan.run.lock import lock_run
 
 PAGE_EVERY = 10.0

@@ -13,7 +13,7 @@ from typing import Any
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
 from lushan.errors import RunFailed, UserError, in_a_line
-from lushan.monitor.sources import Lines, Source
+from lushan.monitor.sources import Lines, Position, Source
 from lushan.run.files import json_line
 from lushan.run.redaction import redact
 
@@ -57,7 +57,7 @@ class HttpSource(Source):
         # No proxy, no file: nothing but this host.
         self._opener = urllib.request.build_opener(_SameHost)
 
-    def read(self, position: Any) -> Iterator[Lines]:
+    def read(self, position: Position) -> Iterator[Lines]:
         """Yield the lines of one answer.
 
         Raises:
@@ -70,7 +70,7 @@ class HttpSource(Source):
             raise RunFailed(f"{redact(self.url)}: {redact(in_a_line(error))}") from error
         yield Lines(_lines(content), None)
 
-    def follow(self, position: Any, wait: float = 0.0) -> Iterator[Lines]:
+    def follow(self, position: Position, wait: float = 0.0) -> Iterator[Lines]:
         """Yield the lines of one answer after another; one that fails is counted and reported."""
         del wait
         while True:

@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from lushan.errors import UserError
-
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 MOST = 1 << 20
@@ -32,6 +30,8 @@ WAIT = 0.5
 """Seconds between two looks at what may have grown."""
 HUGE = f"longer than {MOST >> 20} MiB"
 ENDINGS = (".jsonl", ".ndjson")
+Position = Any
+"""How far a source was read, in JSON's types; None at its start. Each source has its own form."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Lines:
     """
 
     lines: list[bytes]
-    position: Any
+    position: Position
 
 
 class Source(abc.ABC):
@@ -57,10 +57,10 @@ class Source(abc.ABC):
     counts: Counter[str]
 
     @abc.abstractmethod
-    def read(self, position: Any) -> Iterator[Lines]:
+    def read(self, position: Position) -> Iterator[Lines]:
         """Yield lines after a position (None is the start) until there are no more by now."""
 
-    def follow(self, position: Any, wait: float = WAIT) -> Iterator[Lines]:
+    def follow(self, position: Position, wait: float = WAIT) -> Iterator[Lines]:
         """Yield lines after a position, and those that are added, without an end.
 
         An empty `Lines` is yielded each time there are none.
@@ -118,7 +118,7 @@ class FileSource(Source):
         self.path, self.whole = path, whole
         self.counts = Counter()
 
-    def read(self, position: Any) -> Iterator[Lines]:
+    def read(self, position: Position) -> Iterator[Lines]:
         """Yield the lines after a position: of the file that it is of, then of its successors."""
         path = self._place(position)
         while True:
@@ -138,7 +138,7 @@ class FileSource(Source):
                     return
                 path, position = self._successor(file), None
 
-    def _place(self, position: Any) -> Path:
+    def _place(self, position: Position) -> Path:
         """Return where the file of a position lies: a rotation may have given it another name."""
         if position is None or not self.path.exists():
             return self.path
@@ -170,7 +170,7 @@ class FileSource(Source):
         except FileNotFoundError:
             return True  # its successor is not there yet
 
-    def _rest(self, file: IO[bytes], start: int, position: Any) -> Iterator[Lines]:
+    def _rest(self, file: IO[bytes], start: int, position: Position) -> Iterator[Lines]:
         skipping = bool(position and position.get("skipping"))
         splitter = _Splitter(start, self.counts, skipping=skipping)
         file.seek(start)
@@ -184,7 +184,7 @@ class FileSource(Source):
             yield Lines(lines, _position(file, splitter, known))
 
 
-def _start(file: IO[bytes], position: Any) -> int | None:
+def _start(file: IO[bytes], position: Position) -> int | None:
     """Return where a file continues; None where it is not the one of the position any more."""
     if position is None:
         return 0
@@ -194,7 +194,7 @@ def _start(file: IO[bytes], position: Any) -> int | None:
     return int(position["offset"])
 
 
-def _position(file: IO[bytes], splitter: _Splitter, before: Any) -> dict[str, Any]:
+def _position(file: IO[bytes], splitter: _Splitter, before: Position) -> dict[str, Any]:
     inode, length = os.fstat(file.fileno()).st_ino, min(HEAD, splitter.offset)
     same = before and before["inode"] == inode and before["head_bytes"] == length
     return {
@@ -222,7 +222,7 @@ class FolderSource(Source):
         self.folder, self.whole = folder, whole
         self.counts = Counter()
 
-    def read(self, position: Any) -> Iterator[Lines]:
+    def read(self, position: Position) -> Iterator[Lines]:
         """Yield the lines of each file after its position."""
         position = dict(position or {})
         for path in sorted(p for p in self.folder.iterdir() if p.suffix in ENDINGS):
@@ -240,11 +240,11 @@ class PipeSource(Source):
         file: The pipe.
     """
 
-    def __init__(self, file: Any = None) -> None:
+    def __init__(self, file: IO[bytes] | None = None) -> None:
         self.file = sys.stdin.buffer if file is None else file
         self.counts = Counter()
 
-    def read(self, position: Any) -> Iterator[Lines]:
+    def read(self, position: Position) -> Iterator[Lines]:
         """Yield lines as they arrive, until the pipe is closed."""
         del position
         splitter = _Splitter(0, self.counts)
@@ -254,38 +254,7 @@ class PipeSource(Source):
             yield Lines(splitter.push(piece), None)
         yield Lines(splitter.close(), None)
 
-    def follow(self, position: Any, wait: float = WAIT) -> Iterator[Lines]:
+    def follow(self, position: Position, wait: float = WAIT) -> Iterator[Lines]:
         """Yield the same: a pipe ends when its writer does."""
         del wait
         return self.read(position)
-
-
-def source_of(name: str, *, follow: bool, every: float) -> Source:
-    """Return the source that a user names.
-
-    Args:
-        name: A file, a folder, `-` or a URL.
-        follow: Whether it is read beyond its present end.
-        every: Seconds between two requests of a URL.
-
-    Raises:
-        UserError: There is none.
-    """
-    if name == "-":
-        return PipeSource()
-    if "://" in name:
-        from lushan.monitor.poll import HttpSource
-
-        return HttpSource(name, every=every)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not follow and not any(p.suffix in ENDINGS for p in path.iterdir()):
-            raise UserError(
-                "no file in this folder ends in .jsonl or .ndjson", key="--source", value=name
-            )
-        return FolderSource(path, whole=not follow)
-    if path.exists() and not path.is_file():
-        raise UserError("neither a file nor a folder", key="--source", value=name)
-    if not path.exists() and not (follow and path.parent.is_dir()):
-        raise UserError("there is no such file or folder", key="--source", value=name)
-    return FileSource(path, whole=not follow)

@@ -11,7 +11,8 @@ import torch
 from pydantic import BaseModel, Field, create_model
 
 from lushan.data import fields as data_fields
-from lushan.data.fields import Words, inputs
+from lushan.data.field_roles import inputs
+from lushan.data.fields import Words
 from lushan.data.raw_columns import Columns
 from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError

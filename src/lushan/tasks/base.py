@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lushan.common.wording import plural
 from lushan.data import processing
+from lushan.data.field_roles import inputs
 from lushan.data.field_tables import present
-from lushan.data.fields import Fields, inputs
+from lushan.data.fields import Fields
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
 from lushan.data.references import Keep
 from lushan.data.source import Corpus

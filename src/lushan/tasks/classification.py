@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import LABELLED, inputs
+from lushan.data.field_roles import inputs
+from lushan.data.fields import LABELLED
 from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.errors import UserError

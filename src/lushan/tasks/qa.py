@@ -57,10 +57,9 @@ QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()
 class QuestionAnswering(Task):
     """Answer questions with spans of their contexts.
 
-    A context that is too long is read in windows, whose best spans compete. Where the training
-    split has questions without an answer, the first token stands for "no answer", and `no answer`
-    is chosen where it scores higher than the best span by `threshold`, which is the one with the
-    best F1 on the validation split (Rajpurkar et al., 2018, arXiv:1806.03822).
+    Long contexts are read in windows, whose best spans compete. Where questions of training lack an
+    answer, the first token stands for none, which is chosen where it scores higher than the best
+    span by the threshold with the best F1 on validation (arXiv:1806.03822).
 
     Args:
         head: Partial of a head: takes `width` and `num_labels`.
@@ -391,13 +390,11 @@ class QuestionAnswering(Task):
 
 def _span(window: Window, context: str, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Return the tokens of the first answer in a window, or (0, 0) where it does not lie there."""
-    for answer in answers[:1]:
-        start = answer["start"]
-        place = trimmed(context, start, start + len(answer["text"]))
-        return window.tokens_of(*place) or (0, 0)
-    return 0, 0
+    if not answers:
+        return 0, 0
+    start, text = answers[0]["start"], answers[0]["text"]
+    return window.tokens_of(*trimmed(context, start, start + len(text))) or (0, 0)
 
 
 def _texts(table: pa.Table) -> list[list[str]]:
-    """Return the texts of each row's gold answers."""
     return [[a["text"] for a in answers] for answers in table.column("answers").to_pylist()]

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import Number, Text, targets
+from lushan.data.field_roles import targets
+from lushan.data.fields import Number, Text
 from lushan.data.passages import RANKED, RIGHT, candidates_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
@@ -125,10 +126,11 @@ class Reranker(Task):
         wrong = any(len(several) > 1 for several, _ in candidates_of(train.to_pydict()))
         rated = "relevance" in train.column_names
         if self.kind == "listwise" and (rated or not wrong):
+            reason = "a passage is compared with the negatives of its row, and there are none"
+            if rated:
+                reason = "rows with a relevance are learned one by one"
             raise UserError(
-                "rows with a relevance are learned one by one"
-                if rated
-                else "a passage is compared with the negatives of its row, and there are none",
+                reason,
                 key="task.loss",
                 value=self.kind,
                 hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4` writes "

@@ -13,7 +13,8 @@ from transformers import (
 )
 
 from lushan.errors import UserError
-from lushan.models.decoding import Settings, endings_of, generate, grouped
+from lushan.models.decoding import Settings, endings_of, generate
+from lushan.models.prompt_groups import grouped
 from lushan.models.sampling import Reading, Sampling, gumbel
 from lushan.text import tokenizers
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from lushan.errors import RunFailed, UserError
 from lushan.monitor import sources
+from lushan.monitor.opening import source_of
 from lushan.monitor.poll import HttpSource
 from lushan.monitor.records import Parser, iso, moment_of, seconds
-from lushan.monitor.sources import FileSource, FolderSource, PipeSource, source_of
+from lushan.monitor.sources import FileSource, FolderSource, PipeSource
 
 
 def lines(source, position=None):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from tests.helpers.served import serving
 
+from lushan.models.running_batch import RunningBatch
 from lushan.serve.front import Access
 from lushan.serve.limits import Bounds
 
@@ -228,3 +229,20 @@ def test_counts_are_prometheus_text(server, http):
     assert found["lushan_tokens_total", ("kind", "written"), ("model", "lm")] >= 4
     assert found["lushan_running", ("model", "lm")] == 0
     assert "/there/is/none" not in text
+
+
+def test_a_failure_is_said_without_a_users_text(server, http, monkeypatch, capsys):
+    secret = "a private sentence"
+
+    def broken(self, newcomers=()):
+        raise ValueError(f"cannot read {secret}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunningBatch, "advance", broken)
+        response = http.post("/v1/completions", json={**BODY, "prompt": secret})
+    assert response.status_code == 500
+    assert error(response)["message"] == "the model failed: ValueError"
+    printed = capsys.readouterr().err
+    assert "a request failed: ValueError (test_front.py:" in printed
+    assert secret not in printed
+    assert http.post("/v1/completions", json=BODY).status_code == 200

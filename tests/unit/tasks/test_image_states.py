@@ -22,15 +22,20 @@ from lushan.vision.reader import Recent
 
 SMALL = [
     *("processor.image.size=16", "processor.tokenizer.vocab_size=300", "data.limit=12"),
-    *("model.config.vision.hidden_size=16", "model.config.vision.intermediate_size=16"),
-    *("model.config.vision.num_attention_heads=2", "model.config.text.hidden_size=16"),
-    *("model.config.text.intermediate_size=16", "model.config.text.num_attention_heads=2"),
+    *("model.config.text.hidden_size=16", "model.config.text.intermediate_size=16"),
+    "model.config.text.num_attention_heads=2",
     "trainer=cpu",
 ]
 FROZEN = "optimizer.freeze=[*vision_tower*]"
 MODELS = {
-    "chat": ["task=chat", "data=sample_vqa", "model=llava_tiny"],
-    "visual_qa": ["task=visual_qa", "model=internvl_tiny", "task.head.dropout=0.0"],
+    "chat": [
+        *("task=chat", "data=sample_vqa", "model=llava_tiny", "model.config.vision.hidden_size=16"),
+        *("model.config.vision.intermediate_size=16", "model.config.vision.num_attention_heads=2"),
+    ],
+    "visual_qa": [
+        *("task=visual_qa", "task.head.dropout=0.0", "model.config.vision.hidden_sizes=[8,8,16]"),
+        "model.config.vision.num_attention_heads=[1,1,2]",
+    ],
 }
 
 

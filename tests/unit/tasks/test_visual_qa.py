@@ -20,7 +20,7 @@ from lushan.run.files import read_json
 from lushan.vision import images
 
 NARROW = [
-    *("model.config.vision.hidden_size=32", "model.config.vision.intermediate_size=32"),
+    "model.config.vision.hidden_sizes=[8,16,32]",
     *("model.config.text.hidden_size=32", "model.config.text.intermediate_size=64"),
     *("processor.tokenizer.vocab_size=400", "trainer=cpu"),
 ]
@@ -113,8 +113,12 @@ def test_a_fresh_model_uses_the_image(tmp_path):
     for blind in ("false", "true"):
         run = trained(
             tmp_path,
-            *("task=visual_qa", *NARROW, f"task.blind={blind}", "trainer.max_epochs=30"),
+            *("task=visual_qa", *NARROW, f"task.blind={blind}", "trainer.max_epochs=20"),
             *("optimizer.lr=3e-3", "scheduler.warmup=0.1", "data.batch_examples=10"),
+            *(
+                "model.config.text.initializer_range=0.15",
+                "model.config.vision.initializer_range=0.15",
+            ),
             small=(),
         )
         found[blind] = read_json(run / "result.json")["metrics"]["test/accuracy"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
-from lushan.data.formats.samples import SIZES, Chance, Sample
+from lushan.data.formats.samples import SIZES, Chance, SampleTable
 from lushan.data.item_fields import CANDIDATES
 
 _COUNT, _LEVELS = 8, range(100)
@@ -19,7 +19,7 @@ _COUNT, _LEVELS = 8, range(100)
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleCandidates(Sample):
+class SampleCandidates(SampleTable):
     """Invented candidates with the scores `model` and `popularity`, and `noise` that says nothing.
 
     Right is the one whose scores together are the highest.

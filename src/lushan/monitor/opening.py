@@ -1,0 +1,38 @@
+"""Choice of a source by what a user names: a file, a folder, standard input or a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lushan.errors import UserError
+from lushan.monitor.poll import HttpSource
+from lushan.monitor.sources import ENDINGS, FileSource, FolderSource, PipeSource, Source
+
+
+def source_of(name: str, *, follow: bool, every: float) -> Source:
+    """Return the source that a user names.
+
+    Args:
+        name: A file, a folder, `-` or a URL.
+        follow: Whether it is read beyond its present end.
+        every: Seconds between two requests of a URL.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name == "-":
+        return PipeSource()
+    if "://" in name:
+        return HttpSource(name, every=every)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not follow and not any(p.suffix in ENDINGS for p in path.iterdir()):
+            raise UserError(
+                "no file in this folder ends in .jsonl or .ndjson", key="--source", value=name
+            )
+        return FolderSource(path, whole=not follow)
+    if path.exists() and not path.is_file():
+        raise UserError("neither a file nor a folder", key="--source", value=name)
+    if not path.exists() and not (follow and path.parent.is_dir()):
+        raise UserError("there is no such file or folder", key="--source", value=name)
+    return FileSource(path, whole=not follow)
