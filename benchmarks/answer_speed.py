@@ -12,14 +12,13 @@ import argparse
 import functools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from common import LUSHAN, alternate, machine, run
+from common import LUSHAN, Clock, alternate, machine, run
 
 HEAVY = ("torch", "transformers", "pytorch_lightning")
 SHORT = 2
@@ -155,10 +154,9 @@ sys.exit(main())
 
 def processor_seconds(command: list[str]) -> float:
     """Seconds of the processor that a program takes; its standard input is empty."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    with Clock(children=True) as clock:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return clock.cpu
 
 
 def numbers(count: int) -> str:

@@ -73,14 +73,16 @@ def between(
         one_thread: Whether it computes with one.
 
     Returns:
-        `examples`, `tokens`, and the seconds, `cpu` and `wall`; the `memory` of a card, in bytes.
+        `examples`, `tokens`, and the seconds, `cpu` and `wall`; the processor's seconds `before`
+        the first of the two; the `memory` of a card, in bytes.
     """
     command = [sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, args)]
     marks = {"MARKS": json.dumps(steps)} | (ONE_THREAD if one_thread else {})
     out, _ = run(command, env=os.environ | marks)
     report = json.loads(out.strip().splitlines()[-1])
     first, last = report["marks"]
-    return {key: last[key] - first[key] for key in first} | {"memory": report["memory"]}
+    more = {"before": first["cpu"], "memory": report["memory"]}
+    return {key: last[key] - first[key] for key in first} | more
 
 
 def cost(name: str, *args: object, units: str, steps: tuple[int, int]) -> float:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from common import machine
+from common import Clock, machine
 
 from lushan.data.batch.batching import plan_epoch, plan_evaluation
 from lushan.data.batch.packing import best_fit
@@ -42,10 +41,9 @@ def planning(count: int) -> None:
     }
     print(f"\n| plan for {count:,} examples | processor s | peak memory, MB |\n| --- | --: | --: |")
     for name, plan in plans.items():
-        begun = time.process_time()
-        plan()
-        seconds = time.process_time() - begun
-        print(f"| {name} | {seconds:.2f} | {peak()} |", flush=True)
+        with Clock() as clock:
+            plan()
+        print(f"| {name} | {clock.cpu:.2f} | {peak()} |", flush=True)
 
 
 def peak() -> int:
@@ -63,15 +61,12 @@ def share(steps: int) -> None:
     from lushan.engine import lifecycle
     from lushan.engine.lit_module import LitModule
 
-    spent = {"loader": 0.0, "step": 0.0}
+    spent = {"loader": Clock(), "step": Clock()}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*values: Any, **options: Any) -> Any:
-            begun = time.process_time()
-            try:
+            with spent[name]:
                 return function(*values, **options)
-            finally:
-                spent[name] += time.process_time() - begun
 
         return timed
 
@@ -92,11 +87,11 @@ def share(steps: int) -> None:
     }
     print("\n| training | loader, ms a step | step, ms | share |\n| --- | --: | --: | --: |")
     for name, overrides in trainings.items():
-        spent |= dict.fromkeys(spent, 0.0)
+        spent |= {key: Clock() for key in spent}
         with tempfile.TemporaryDirectory() as folder:
             more = [f"paths.output_dir={folder}", "test=false", f"trainer.max_steps={steps}"]
             lifecycle.run(check(compose([*overrides, "trainer=cpu", *more])))
-        each = {key: 1000 * value / steps for key, value in spent.items()}
+        each = {key: 1000 * clock.cpu / steps for key, clock in spent.items()}
         part = 100 * each["loader"] / (each["loader"] + each["step"])
         print(f"| {name} | {each['loader']:.2f} | {each['step']:.1f} | {part:.1f} % |", flush=True)
 

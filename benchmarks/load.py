@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common import Clock
 from omegaconf import DictConfig
 
 from lushan.engine.job import Job
@@ -93,27 +94,26 @@ def listing(count: int) -> list[str]:
     base = composed()
     with tempfile.TemporaryDirectory() as place:
         output = Path(place)
-        begun = time.perf_counter()
         workers = os.cpu_count() or 1
         parts = [range(i, count, workers) for i in range(workers)]
         spawned = multiprocessing.get_context("fork")
         children = [spawned.Process(target=make_some, args=(base, output, part)) for part in parts]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join()
-        made = time.perf_counter()
-        found = list_runs(output)
-        listed = time.perf_counter()
-        text = table([output], rows=["optimizer.lr"], over=["seed"]).text
-        ended = time.perf_counter()
+        with Clock() as made:
+            for child in children:
+                child.start()
+            for child in children:
+                child.join()
+        with Clock() as listing:
+            found = list_runs(output)
+        with Clock() as tabled:
+            text = table([output], rows=["optimizer.lr"], over=["seed"]).text
     states = collections.Counter(run.state for run in found)
     if states != {COMPLETE: count} or text.count(f" {count // 10} |") != 10:
         raise SystemExit(f"wrong: {states}\n{text}")
     return [
-        f"{count:,} folders made in {made - begun:.1f} s by {workers} processes",
-        f"{count:,} folders listed in {listed - made:.2f} s",
-        f"{count:,} folders in a table in {ended - listed:.2f} s",
+        f"{count:,} folders made in {made.wall:.1f} s by {workers} processes",
+        f"{count:,} folders listed in {listing.wall:.2f} s",
+        f"{count:,} folders in a table in {tabled.wall:.2f} s",
     ]
 
 
@@ -140,16 +140,15 @@ def sweep(count: int, jobs: int) -> list[str]:
 
     with tempfile.TemporaryDirectory() as place:
         words = ["-m", *OVERRIDES, f"paths.output_dir={place}", f"hydra.launcher.jobs={jobs}"]
-        begun = time.perf_counter()
-        done = train_command.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
-        seconds = time.perf_counter() - begun
+        with Clock() as clock:
+            done = train_command.main([*words, f"seed=range(1,{count + 1})"], Stub()) or []
         runs = list(Path(place).glob("load/*/result.json"))
     states = collections.Counter(job.return_value.state for job in done)
     if len(runs) != count or states != {COMPLETE: count}:
         raise SystemExit(f"wrong: {len(runs)} runs, {states}")
     return [
-        f"{count:,} jobs, {jobs} at a time, in {seconds:.1f} s: "
-        f"{1000 * seconds / count:.0f} ms each"
+        f"{count:,} jobs, {jobs} at a time, in {clock.wall:.1f} s: "
+        f"{1000 * clock.wall / count:.0f} ms each"
     ]
 
 
@@ -178,26 +177,27 @@ def owners(count: int, processes: int) -> list[str]:
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as place:
         done = context.SimpleQueue()
-        begun = time.perf_counter()
         children = [
             context.Process(target=contend, args=(base, Path(place), count, seed, done))
             for seed in range(processes)
         ]
-        for child in children:
-            child.start()
         counts: collections.Counter[int] = collections.Counter()
-        while any(child.is_alive() for child in children) or not done.empty():
-            if done.empty():
-                time.sleep(0.01)
-            else:
-                counts[done.get()] += 1
-        seconds = time.perf_counter() - begun
+        with Clock() as clock:
+            for child in children:
+                child.start()
+            while any(child.is_alive() for child in children) or not done.empty():
+                if done.empty():
+                    time.sleep(0.01)
+                else:
+                    counts[done.get()] += 1
         states = collections.Counter(
             RunFolder.of(one_of_many(base, Path(place), number)).state for number in range(count)
         )
     if set(counts.values()) != {1} or len(counts) != count or states != {COMPLETE: count}:
         raise SystemExit(f"wrong: {len(counts)} of {count}, {max(counts.values())} times, {states}")
-    return [f"{count} runs, {processes} processes contending: each done once, in {seconds:.1f} s"]
+    return [
+        f"{count} runs, {processes} processes contending: each done once, in {clock.wall:.1f} s"
+    ]
 
 
 def main() -> None:

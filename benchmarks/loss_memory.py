@@ -11,8 +11,9 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
+
+from common import Clock
 
 PLACES, WIDTH = 2048, 256
 
@@ -44,17 +45,21 @@ def step(way: str, vocabulary: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     before = resident()
     watcher.start()
-    begun = time.perf_counter()
-    if way == "pieces":
-        loss = cross_entropy(hidden, weight, None, labels)
-    else:
-        loss = F.cross_entropy(F.linear(hidden, weight), labels, reduction="sum")
-    loss.backward()
-    seconds = time.perf_counter() - begun
+    with Clock() as clock:
+        if way == "pieces":
+            loss = cross_entropy(hidden, weight, None, labels)
+        else:
+            loss = F.cross_entropy(F.linear(hidden, weight), labels, reduction="sum")
+        loss.backward()
     done.set()
     watcher.join()
     gradient = float(weight.grad.double().norm())
-    return {"mib": peak[0] - before, "seconds": seconds, "loss": loss.item(), "gradient": gradient}
+    return {
+        "mib": peak[0] - before,
+        "seconds": clock.wall,
+        "loss": loss.item(),
+        "gradient": gradient,
+    }
 
 
 def main() -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import transformers
-from common import machine
+from common import Clock, machine
 
 from lushan.data.batch.packing import joined
 from lushan.models import encoders
@@ -60,12 +59,12 @@ def seconds(name: str, length: int, document: int, rounds: int) -> tuple[float, 
     times: dict[bool, list[float]] = {False: [], True: []}
     for number in range(rounds + 1):
         for divides, found in times.items():
-            model._divides = divides
-            begun = time.perf_counter()
-            whole.zero_grad()
-            task.loss(whole, batch).backward()
+            model._by_document = divides
+            with Clock() as clock:
+                whole.zero_grad()
+                task.loss(whole, batch).backward()
             if number:  # the first is for what is made once
-                found.append(time.perf_counter() - begun)
+                found.append(clock.wall)
     return statistics.median(times[False]), statistics.median(times[True])
 
 

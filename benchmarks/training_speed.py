@@ -88,6 +88,7 @@ WORKS = {
         "hf_ner",
         DATA / "wnut17" / "train.conll",
         reads_run=False,
+        bare="bare_ner",
     ),
     "classification": Work(
         "examples",

@@ -1,17 +1,16 @@
 """NER fine-tuning by hand, in plain PyTorch: the batches, precision and optimizer of lushan.
 
 Data is read and encoded by lushan beforehand; model, collation and loop are written out here.
-Prints one line of JSON: examples trained on, and seconds of the loop.
+Prints one line of JSON: what was trained on.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import time
 
 import torch
+from counting import Marks
 from torch import nn
 from transformers import AutoModel
 
@@ -60,19 +59,17 @@ def main() -> None:
     torch.manual_seed(cfg["seed"])
     model = Tagger(str(find(cfg["model"]["path"], key="model.path").path), len(ready.task.tags))
     model.train()
-    train, source, epochs = ready.encoded["train"], ready.source, cfg["trainer"]["max_epochs"]
-    plans = [
-        plan_epoch(
-            train.lengths,
-            seed=cfg["seed"],
-            epoch=epoch,
-            batch_examples=source.batch_examples,
-            batch_tokens=source.batch_tokens,
-            bucket=source.bucket,
-        )
-        for epoch in range(epochs)
-    ]
-    total = sum(map(len, plans))
+    train, source = ready.encoded["train"], ready.source
+    plan = plan_epoch(
+        train.lengths,
+        seed=cfg["seed"],
+        epoch=0,
+        batch_examples=source.batch_examples,
+        batch_tokens=source.batch_tokens,
+        bucket=source.bucket,
+    )
+    plan = plan[: cfg["trainer"]["max_steps"]]
+    total = len(plan)
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
@@ -88,21 +85,19 @@ def main() -> None:
     precision = torch.autocast("cpu", torch.bfloat16) if in_bf16 else contextlib.nullcontext()
     pad_id = ready.tokenizer.pad_token_id
 
-    examples, begun = 0, time.perf_counter()
-    for plan in plans:
-        for batch in plan:
-            ids, mask, positions, labels = collate(train.rows(batch.tolist()), pad_id)
-            with precision:
-                scores = model(ids, mask, positions)
-            loss = nn.functional.cross_entropy(scores.float().flatten(0, 1), labels.flatten())
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), cfg["trainer"]["gradient_clip_val"])
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            examples += len(batch)
-    seconds = time.perf_counter() - begun
-    print(json.dumps({"examples": examples, "seconds": seconds, "steps": total}))
+    marks = Marks()
+    for batch in plan:
+        marks.add(len(batch), int(train.lengths[batch].sum()))
+        ids, mask, positions, labels = collate(train.rows(batch.tolist()), pad_id)
+        with precision:
+            scores = model(ids, mask, positions)
+        loss = nn.functional.cross_entropy(scores.float().flatten(0, 1), labels.flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), cfg["trainer"]["gradient_clip_val"])
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    print(marks.report())
 
 
 if __name__ == "__main__":

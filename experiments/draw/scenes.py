@@ -83,7 +83,7 @@ class Scene(Metric):
         return np.array([right, 1.0])
 
 
-class Judged(Metric):
+class Classified(Metric):
     """The share of drawn images in which a classifier, trained apart, sees a part of the text.
 
     Args:

@@ -17,6 +17,7 @@ from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.fields import Image, inputs
+from lushan.data.item_fields import Items
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
 
@@ -48,6 +49,8 @@ INPUTS = {
         + "\n",
     ),
 }
+OF_THEIR_OWN = (Image, Items)
+"""Fields of tasks whose configs choose a model and data that go with them."""
 TEXTS = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
 VARIANTS = {
     "ner with an adapter": ["task=ner", "data=sample_ner", "peft=lora"],
@@ -111,7 +114,7 @@ def a_run(tmp_path_factory):
             overrides = [*overrides, f"data.train={path}", "data.validation=0.2", "data.test=0.2"]
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
-        if any(isinstance(field, Image) for field in task.fields.values()):
+        if any(isinstance(field, OF_THEIR_OWN) for field in task.fields.values()):
             model, small = [], IMAGES
         else:
             model, small = MODELS[task.auto_class], command.SMALL

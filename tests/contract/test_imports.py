@@ -90,16 +90,18 @@ def test_what_only_predicts_imports_neither_lightning_nor_metrics(
 ):
     text = tmp_path / "x.txt"
     text.write_text("Anna lives in Paris .\n")
-    found = carried_out(
+    *light, export = carried_out(
         ["predict", str(ner_run), "--input", str(text)],
         ["generate", str(lm_run), "--prompt", "hi", "-n", "3"],
         ["chat", str(chat_run)],
         ["serve", f"a={ner_run}", f"b={lm_run}", "--port", "0", "--check"],
         ["export", str(ner_run), str(tmp_path / "out")],
     )
-    for code, modules, err in found:
+    for code, modules, err in light:
         assert code == 0, err
         assert not modules & WAITING
+    assert export[0] == 0, export[2]
+    assert not export[1] & {"pytorch_lightning", "torchmetrics", "matplotlib", "pandas"}
 
 
 @pytest.mark.slow

@@ -68,8 +68,8 @@ class Settings(Part, frozen=True):
             is to be answered.
         mention: Share of an entity's name, rare words counting more, that a turn must hold.
         risk: Share of wrong answers that is allowed.
-        confidence: With which the risk of a validation set holds for others: its upper bound must
-            keep it; null takes the share of the validation set itself.
+        confidence: Of the upper bound of a validation set's share, which must keep the risk; None
+            takes the share itself.
         thresholds: A file beside this one, which `--choose` writes.
         refusal: What is said where nothing can be answered.
         gold: Columns for evaluation.

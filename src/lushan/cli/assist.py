@@ -128,13 +128,19 @@ def _talk(assistant: Assistant, thresholds: Thresholds) -> None:
             echo("(not a question for the knowledge base)")
             continue
         echo(reply.text)
-        source = ", ".join(reply.source)
-        if reply.action == "refuse":
-            echo("[handed over]")
-        else:
-            of = "template" if reply.action == "template" else "source"
-            echo(f"[{of}: {source}{f'; {found.entity}' if found.entity else ''}]")
+        _print_source(found, reply)
         turns.append(reply.text)
+
+
+def _print_source(found: Found, reply: Reply) -> None:
+    source = ", ".join(reply.source)
+    if reply.action == "refuse":
+        echo("[handed over]")
+    elif reply.action == "template":
+        echo(f"[template: {source}]")
+    else:
+        about = found.entry.entity if found.entry is not None else None
+        echo(f"[source: {source}{'' if about is None else f'; {about}'}]")
 
 
 def _write(output: str, found: Sequence[Found], replies: Sequence[Reply]) -> None:

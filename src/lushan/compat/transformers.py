@@ -65,23 +65,6 @@ def leave_generation_alone(model: Any) -> None:
 
 
 @contextmanager
-def not_wrapped() -> Iterator[None]:
-    """Have `save_pretrained` take a model as what it is.
-
-    It looks for wrappers such as DDP's by a function of accelerate, whose import, with torch's
-    compiler, takes longer than all else that saving does; there is no switch for it.
-    """
-    from transformers import modeling_utils
-
-    before = modeling_utils.unwrap_model
-    modeling_utils.unwrap_model = lambda model, recursive=False: model  # noqa: ARG005
-    try:
-        yield
-    finally:
-        modeling_utils.unwrap_model = before
-
-
-@contextmanager
 def silenced() -> Iterator[None]:
     """Hide the progress bar, and the report of weights that a model has no use for."""
     from transformers import utils

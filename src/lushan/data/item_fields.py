@@ -76,7 +76,7 @@ class Features(Field):
         beside = columns.values.get(self.candidates)
         found: list[str] = []
         first: list[str] | None = None
-        for row, value in enumerate(columns.values[name]):
+        for row, value in enumerate(map(_unpacked, columns.values[name])):
             count = len(beside[row]) if beside and isinstance(beside[row], list | tuple) else None
             if (problem := _problem(value, count)) is not None:
                 raise columns.fail(f"{name} {problem}", row)
@@ -88,6 +88,16 @@ class Features(Field):
             first = names
             found.append(json.dumps(value, sort_keys=True))
         return arrow.texts(found)
+
+
+def _unpacked(value: Any) -> Any:
+    """Return what a value holds, which a table keeps as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value)
+    except ValueError:
+        return None
 
 
 def _problem(value: Any, count: int | None) -> str | None:

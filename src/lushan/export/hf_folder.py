@@ -18,7 +18,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lushan.compat.transformers import not_wrapped
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export.adapters import write_adapter
@@ -155,8 +154,7 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
     spec.model.to(DTYPES[dtype])
     spec.model.config.dtype = DTYPES[dtype]
     try:
-        with not_wrapped():
-            spec.model.save_pretrained(folder)
+        spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
     spec.processor.save_pretrained(folder)

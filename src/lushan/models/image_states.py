@@ -149,8 +149,11 @@ def different(pixels: Tensor) -> tuple[Tensor, Tensor]:
     """
     flat, every = pixels.flatten(1), torch.arange(len(pixels), device=pixels.device)
     weights = torch.linspace(1, 2, flat.shape[1], device=flat.device, dtype=torch.float32)
-    sums, places = (flat * weights).sum(1).unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    first = every.new_full((len(sums),), len(pixels)).scatter_reduce(0, places, every, "amin")
+    sums, order = (flat * weights).sum(1).sort(stable=True)
+    begins = torch.cat([torch.ones_like(order[:1], dtype=torch.bool), sums[1:] != sums[:-1]])
+    places = torch.empty_like(order)
+    places[order] = begins.cumsum(0) - 1
+    first = order[begins]
     # Different ones may have the same sum.
     return (first, places) if flat[first][places].equal(flat) else (every, every)
 

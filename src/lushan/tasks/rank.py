@@ -55,6 +55,7 @@ class Rank(Task):
     Args:
         objective: `listwise`, the cross-entropy of what is right among all candidates, or
             `pairwise`.
+        features: Those that are learned from; null is all that the data hold.
         baselines: Features by which alone lists are ranked in the same table: `ndcg_10_model`.
         metrics: More metrics, by name: of one's own, which take a list's row with its ranks.
         monitor: The metric that chooses the best checkpoint.
@@ -76,11 +77,13 @@ class Rank(Task):
         self,
         *,
         objective: Objective = "listwise",
+        features: list[str] | None = None,
         baselines: list[str] | None = None,
         metrics: dict[str, Any] | None = None,
         monitor: str = "ndcg_10",
     ) -> None:
         self.objective, self.baselines = objective, baselines or []
+        self.chosen = features
         self.added, self.main_metric = metrics or {}, monitor
         self.labels: list[str] = []
         self.names: list[str] = []
@@ -97,15 +100,16 @@ class Rank(Task):
 
     def prepare(self, corpus: Corpus) -> None:
         rows = features_of(corpus.splits["train"].column("features").to_pylist())
-        self.names = sorted(rows[0])
-        for name in self.baselines:
-            if name not in self.names:
+        there = sorted(rows[0])
+        for key, names in (("baselines", self.baselines), ("features", self.chosen or [])):
+            if (name := next((name for name in names if name not in there), None)) is not None:
                 raise UserError(
-                    f"no such feature; there are {', '.join(self.names)}",
-                    key="task.baselines",
+                    f"no such feature; there are {', '.join(there)}",
+                    key=f"task.{key}",
                     value=name,
-                    hint=did_you_mean(name, self.names),
+                    hint=did_you_mean(name, there),
                 )
+        self.names = sorted(self.chosen) if self.chosen else there
         values = np.concatenate([self._matrix(row) for row in rows])
         self.means = values.mean(0).tolist()
         self.deviations = np.maximum(values.std(0), 1e-6).tolist()
@@ -163,7 +167,7 @@ class Rank(Task):
         for number, (items, row, target) in enumerate(
             zip(rows["candidates"], found, targets, strict=True)
         ):
-            if sorted(row) != self.names:
+            if not set(self.names) <= set(row):
                 raise UserError(
                     f"the features are {', '.join(sorted(row))}, and the run has learned from "
                     f"{', '.join(self.names)}",

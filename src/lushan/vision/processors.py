@@ -16,7 +16,7 @@ from lushan.vision import images
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
-    from transformers import BaseImageProcessor, ProcessorMixin
+    from transformers import BaseImageProcessor, BatchFeature, ProcessorMixin
 
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -148,18 +148,39 @@ def _scaled(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
 
     Images are scaled by Pillow, as it does; what it makes of values it is asked once, of all 256.
     """
-    from PIL import Image
-
     height, width = processor.size["height"], processor.size["width"]
-    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    asked = processor(images=[Image.fromarray(ramp)], do_resize=False, return_tensors="np")
-    table = asked["pixel_values"][0].reshape(CHANNELS, 256)
+    table = _table_of(processor)
     found = np.empty((len(pictures), CHANNELS, height, width), np.float32)
     for place, picture in enumerate(pictures):
         small = np.asarray(picture.resize((width, height), processor.resample))
         for channel in range(CHANNELS):
             np.take(table[channel], small[..., channel], out=found[place, channel])
     return found
+
+
+_TABLES: dict[str, NDArray[np.float32]] = {}
+"""What is made of each of 256 values in each channel, (3, 256), by what decides it."""
+
+
+def _table_of(processor: Any) -> NDArray[np.float32]:
+    from PIL import Image
+
+    settings = (processor.image_mean, processor.image_std, processor.rescale_factor)
+    if (key := repr(settings)) not in _TABLES:
+        ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+        asked = processor(images=[Image.fromarray(ramp)], do_resize=False, return_tensors="np")
+        _TABLES[key] = asked["pixel_values"][0].reshape(CHANNELS, 256)
+    return _TABLES[key]
+
+
+def features_of(processor: Any, picture: Picture) -> BatchFeature:
+    """Return all that a model reads of an image, as tensors."""
+    if _only_scales(processor) and picture.mode == "RGB":
+        import torch
+        from transformers import BatchFeature
+
+        return BatchFeature({"pixel_values": torch.from_numpy(_scaled(processor, [picture]))})
+    return processor(images=[picture], return_tensors="pt")
 
 
 def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:

@@ -59,7 +59,7 @@ class ImageReader:
         read = self.processor.image_processor
         processors.require_fits(picture, read, "of a message")
         try:
-            return read(images=[picture], return_tensors="pt")
+            return processors.features_of(read, picture)
         except Exception as error:  # whatever settings of anybody make it raise
             raise processors.unusable(read, first_line(error)) from error
 

@@ -120,7 +120,7 @@ def test_it_answers_in_the_terminal_and_hands_over(cli, folder, monkeypatch):
     assert lines[:4] == ["A colleague will help you.", "[handed over]"] * 2, "of which house?"
     assert "Yes, cars park at Red Barn." in lines
     assert "[source: 1-0; Red Barn]" in lines
-    assert lines[-2:] == ["Welcome to Red Barn.", "[template: hello; Red Barn]"]
+    assert lines[-2:] == ["Welcome to Red Barn.", "[template: hello]"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from tests.helpers.runs import finished, listed_anew
 
 STUDY = """\
 title: Does a CRF help?
-base: [data=sample_ner, data.limit=40, SMALL, name=crf]
+base: [data=sample_ner, data.limit=40,
+  SMALL,
+  name=crf]
 axes:
   head: {linear: [task/head=linear], crf: [task/head=crf]}
 seeds: [1, 2]

@@ -67,7 +67,7 @@ def test_a_classifier_sees_parts_of_a_text_in_what_was_drawn(scenes, monkeypatch
         for text in ("a red circle", "a red triangle", "a blue circle")
     ]
     found = [
-        scenes.Judged("the run", part).statistics(rows, rows)[:, 0].tolist()
+        scenes.Classified("the run", part).statistics(rows, rows)[:, 0].tolist()
         for part in ("color", "shape", "both")
     ]
     assert found == [[1, 1, 0], [1, 0, 1], [1, 0, 0]]

@@ -144,6 +144,11 @@ def test_it_chooses_among_labels_for_images_alone(run, cli_inside, tmp_path):
     read = processor(text=texts, images=red, padding=True, return_tensors="pt")
     own = model(**read).logits_per_image.softmax(-1)[0].tolist()
     assert own == pytest.approx(list(found["probabilities"].values()), abs=1e-4)
+    ask = transformers.pipeline("zero-shot-image-classification", str(out))
+    answers = ask(red, candidate_labels=texts, hypothesis_template="{}")
+    assert {a["label"]: a["score"] for a in answers} == pytest.approx(
+        found["probabilities"], abs=1e-4
+    )
     for labels in (["a"], ["a", "a"], ["a", " "]):
         more = [word for label in labels for word in ("--label", label)]
         done = cli_inside("predict", str(run), "--input", str(tmp_path / "red.png"), *more)

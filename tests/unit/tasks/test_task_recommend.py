@@ -40,8 +40,9 @@ def ndcg(scores, histories, targets, k=10):
     """NDCG@k by its definition, one item right for each user."""
     values = []
     for row, had, right in zip(scores, histories, targets, strict=True):
-        left = [(-score, n) for n, score in enumerate(row) if n not in set(had)]
-        rank = [n for _, n in sorted(left)].index(right) + 1
+        left = np.setdiff1d(np.arange(len(row)), had)
+        before = (row[left] > row[right]) | ((row[left] == row[right]) & (left < right))
+        rank = 1 + before.sum()
         values.append(1 / np.log2(1 + rank) if rank <= k else 0.0)
     return values
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+_AT_ONCE = 2**20
+"""Examples that are sorted together: what stays near a processor."""
+
 EVALUATION = -1
 """Stands for an epoch where evaluation draws: what is masked there is always the same."""
 
@@ -63,10 +66,7 @@ def plan_epoch(
     for pools in (order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)):
         if not pools.size:
             continue
-        members, found = pools.reshape(-1), narrow[pools]
-        if bucket:
-            places, found = _by_length(found)
-            members = members[places]
+        members, found = _sorted(pools, narrow) if bucket else (pools.reshape(-1), narrow[pools])
         if batch_tokens is None:
             begins = np.broadcast_to(np.arange(pools.shape[1]) % per_batch == 0, pools.shape)
         else:
@@ -104,6 +104,24 @@ def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
     return lengths.astype(np.uint16) if lengths.max() < 2**16 else lengths
 
 
+def _sorted(
+    pools: Indices, lengths: NDArray[np.integer]
+) -> tuple[Indices, NDArray[np.integer]]:
+    """Sort the examples of each pool, (P, N), by length.
+
+    Returns:
+        The examples, one pool after another; and their lengths, (P, N).
+    """
+    members, found = np.empty(pools.size, pools.dtype), np.empty(pools.shape, lengths.dtype)
+    some = max(1, _AT_ONCE // pools.shape[1])
+    for start in range(0, len(pools), some):
+        part = pools[start : start + some]
+        places, found[start : start + some] = _by_length(lengths[part])
+        begin = start * pools.shape[1]
+        np.take(part.reshape(-1), places, out=members[begin : begin + part.size])
+    return members, found
+
+
 def _by_length(lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
     """Sort pools, (P, N), by length, those of one length as they are.
 
@@ -137,17 +155,17 @@ def _begins(lengths: NDArray[np.integer], bound: int) -> NDArray[np.bool_]:
 
     A batch is as long as its padded size (longest × count) stays within `bound`.
     """
-    begins = np.zeros(lengths.shape, dtype=bool)
+    begins = np.zeros(lengths.shape[::-1], dtype=bool)
     longest = np.zeros(len(lengths), dtype=np.int64)
     count = np.zeros(len(lengths), dtype=np.int64)
     for place, column in enumerate(np.ascontiguousarray(lengths.T)):
         np.maximum(longest, column, out=longest)
         count += 1
         new = (longest * count > bound) & (count > 1) if place else count == 1
-        begins[:, place] = new
+        begins[place] = new
         longest[new] = column[new]
         count[new] = 1
-    return begins
+    return np.ascontiguousarray(begins.T)
 
 
 def _runs(members: Indices, begins: NDArray[np.bool_]) -> list[Indices]:

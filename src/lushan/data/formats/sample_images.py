@@ -11,7 +11,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import DIALOGUES, Fields, Image, Label, Text
-from lushan.data.formats.samples import SIZES, Chance, Sample
+from lushan.data.formats.samples import SIZES, Chance, SampleTable
 from lushan.data.messages import Message, message_lists
 from lushan.data.references import structs
 from lushan.data.source import hash_json
@@ -23,7 +23,7 @@ SHAPES = ("circle", "square", "triangle")
 COLORS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220)}
 
 
-class _Drawn(Sample):
+class _Drawn(SampleTable):
     """A set whose images are drawn."""
 
     def hash_of(self, split: str, name: str) -> str:

@@ -208,6 +208,11 @@ class Sample(Source):
         rows = self.load(split, name, []).select([0, 1, 2]).to_pylist()
         return hash_json(rows)
 
+
+@dataclasses.dataclass(kw_only=True)
+class SampleTable(Sample):
+    """A built-in set of which each split has as many rows as `SIZES` says."""
+
     @abc.abstractmethod
     def _columns(self, split: str) -> dict[str, pa.Array]:
         """Make the columns of a split that fields describe."""
@@ -230,7 +235,7 @@ class Sample(Source):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleNER(Sample):
+class SampleNER(SampleTable):
     """Sentences in English and Chinese with people, places and organisations."""
 
     gives: ClassVar[Fields | None] = WORDS
@@ -244,7 +249,7 @@ class SampleNER(Sample):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleReviews(Sample):
+class SampleReviews(SampleTable):
     """Reviews in English and Chinese: positive, negative or neutral."""
 
     gives: ClassVar[Fields | None] = LABELLED
@@ -258,7 +263,7 @@ class SampleReviews(Sample):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleText(Sample):
+class SampleText(SampleTable):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
 
     gives: ClassVar[Fields | None] = DOCUMENTS
@@ -290,7 +295,7 @@ Thank you .	You are welcome .
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleChat(Sample):
+class SampleChat(SampleTable):
     """Dialogues in English and Chinese: sums, counting and good manners."""
 
     gives: ClassVar[Fields | None] = DIALOGUES
@@ -333,7 +338,7 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SamplePairs(Sample):
+class SamplePairs(SampleTable):
     """News in English and Chinese with their headlines; in evaluation two of each."""
 
     gives: ClassVar[Fields | None] = PAIRS

@@ -1,0 +1,78 @@
+"""Labels of short texts, from the command to the file: lushan, and the pipeline of transformers.
+
+A classifier of MiniLM, trained for a step on Financial PhraseBank and exported, so that both read
+the same weights; its sentences, over and over. Seconds of the processor, on one thread; start-up
+counts. Both must give the same labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import json
+import os
+import statistics
+import sys
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+
+from common import DATA, HERE, LUSHAN, ONE_THREAD, Clock, alternate, machine, run, table
+
+SENTENCES = DATA / "financial_phrasebank" / "sentences_allagree.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=10_000)
+    args = parser.parse_args()
+    print(f"{machine()}; one thread\n")
+    with SENTENCES.open(encoding="utf-8", newline="") as file:
+        known = [row["sentence"] for row in csv.DictReader(file)]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        lines = "".join(json.dumps({"text": t}) + "\n" for t in islice(cycle(known), args.texts))
+        folder.joinpath("texts.jsonl").write_text(lines, encoding="utf-8")
+        commands = prepared(folder)
+
+        def spent(_: int, name: str) -> float:
+            with Clock(children=True) as clock:
+                run(commands[name], env=os.environ | ONE_THREAD)
+            return clock.cpu
+
+        systems = {name: functools.partial(spent, name=name) for name in commands}
+        numbers = alternate(systems, args.rounds)
+        one, other = (labels(folder / f"{name}.jsonl") for name in ("ours", "theirs"))
+        if one != other:
+            sys.exit(f"{sum(a != b for a, b in zip(one, other, strict=True))} labels differ")
+    ours = statistics.median(numbers["lushan"])
+    print(f"{args.texts:,} texts:\n")
+    print(table(numbers, "CPU s", lambda name: statistics.median(numbers[name]) / ours))
+
+
+def prepared(folder: Path) -> dict[str, list[str]]:
+    """Train and export the model, and return both commands."""
+    trained = ["experiment=classification/phrasebank", f"data.dir={SENTENCES.parent}"]
+    trained += ["trainer.max_steps=1", "trainer.max_epochs=null", "data.validation=null"]
+    trained += ["test=false", f"paths.output_dir={folder}/runs", f"paths.cache_dir={folder}/cache"]
+    out, _ = run([LUSHAN, "train", *trained])
+    made = out.strip().splitlines()[-1].removeprefix("run: ")
+    run([LUSHAN, "export", made, f"{folder}/exported"])
+    texts = str(folder / "texts.jsonl")
+    asked = ["--input", texts, "--output", f"{folder}/ours.jsonl", "data.text=text"]
+    peer = [f"{folder}/exported", texts, f"{folder}/theirs.jsonl"]
+    return {
+        "lushan": [LUSHAN, "predict", made, *asked],
+        "HF pipeline, batch 8": [sys.executable, str(HERE / "peers" / "hf_predict.py"), *peer],
+    }
+
+
+def labels(file: Path) -> list[str]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["predicted"] for line in lines]
+
+
+if __name__ == "__main__":
+    main()
