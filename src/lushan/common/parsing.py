@@ -223,7 +223,10 @@ def require_bounded(content: bytes | str) -> None:
             elif isinstance(event, yaml.NodeEvent):
                 seen.add(event)
     except yaml.YAMLError as error:
-        raise _not_yaml(error) from error
+        found = _not_yaml(error)
+        if "nesting depth" in str(error):  # libyaml has a bound of its own
+            raise OutOfBounds(_TOO_DEEP, found.line) from error
+        raise found from error
 
 
 class _Seen:
