@@ -59,7 +59,8 @@ class Ranker(PreTrainedModel):
 
     def forward(self, features: Tensor, **_: object) -> Tensor:
         """Return scores (B, C) of features (B, C, F)."""
-        return cast(Tensor, self.layers(features)).squeeze(-1)
+        weights = next(self.layers.parameters())
+        return cast(Tensor, self.layers(features.to(weights.dtype))).squeeze(-1)
 
 
 class Scorer(nn.Module):
