@@ -98,8 +98,11 @@ class LanguageModel(nn.Module):
         Args:
             inputs: `input_ids` (B, L), and what else the model takes.
         """
+        return self._states(self._known(inputs))
+
+    def _states(self, known: dict[str, Tensor]) -> Tensor:
         with _without_projection(self.model):
-            return self.model(**self._known(inputs)).logits
+            return self.model(**known).logits
 
     def summed_loss(
         self, inputs: dict[str, Tensor], labels: Tensor, weights: Tensor | None = None
@@ -128,13 +131,13 @@ class LanguageModel(nn.Module):
 
     def _hidden_at(self, places: Tensor, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
         """Return the hidden states at some places of the labels (B, L), (T, H)."""
-        hidden: Tensor | None = None
-        if narrowed.worth(places, labels) and self._narrows():
-            with narrowed.at(self.model, places, labels.shape[1]):
-                hidden = self.hidden(**inputs)
-            if hidden.shape[:-1] == (1, len(places)):
-                return hidden[0]
-        hidden = self.hidden(**inputs) if hidden is None else hidden
+        known = self._known(inputs)  # may try the whole model, and so comes before it is narrowed
+        narrows = narrowed.worth(places, labels) and self._narrows()
+        narrowing = narrowed.at(self.model, places, labels.shape[1])
+        with narrowing if narrows else contextlib.nullcontext():
+            hidden = self._states(known)
+        if narrows and hidden.shape[:-1] == (1, len(places)):
+            return hidden[0]
         return hidden.flatten(0, 1).index_select(0, places)
 
     def _narrows(self) -> bool:
