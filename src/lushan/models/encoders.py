@@ -63,6 +63,8 @@ class Encoder(nn.Module):
                 take is left out.
         """
         inputs = {name: value for name, value in batch.items() if name in self._accepted}
+        if (pixels := inputs.get("pixel_values")) is not None:  # not all towers see to it
+            inputs["pixel_values"] = pixels.to(self.model.dtype)
         states: Tensor = self.model(**inputs).last_hidden_state
         # Convolutions keep the image's shape, (B, H, height, width).
         return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states

@@ -30,7 +30,7 @@ WAIT = 0.5
 """Seconds between two looks at what may have grown."""
 HUGE = f"longer than {MOST >> 20} MiB"
 ENDINGS = (".jsonl", ".ndjson")
-Position = Any
+Position = dict[str, Any] | None
 """How far a source was read, in JSON's types; None at its start. Each source has its own form."""
 
 
@@ -196,12 +196,13 @@ def _start(file: IO[bytes], position: Position) -> int | None:
 
 def _position(file: IO[bytes], splitter: _Splitter, before: Position) -> dict[str, Any]:
     inode, length = os.fstat(file.fileno()).st_ino, min(HEAD, splitter.offset)
-    same = before and before["inode"] == inode and before["head_bytes"] == length
+    known = before or {}
+    same = (known.get("inode"), known.get("head_bytes")) == (inode, length)
     return {
         "inode": inode,
         "offset": splitter.offset,
         "skipping": splitter.skipping,
-        "head": before["head"] if same else _head(file, length),
+        "head": known["head"] if same else _head(file, length),
         "head_bytes": length,
     }
 

@@ -11,6 +11,7 @@ from lushan.data.catalogue import Catalogue
 from lushan.data.processing import require_tokenizer
 from lushan.models.architectures import auto
 from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.run import remote_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -33,7 +34,9 @@ def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
     tokenizer = require_tokenizer(trained.processor)
     with torch.no_grad():
         table = trained.whole.embeddings()
-    model = auto("AutoModelForCausalLM").from_config(trained.plain.config, dtype=torch.float32)
+    model = auto("AutoModelForCausalLM").from_config(
+        trained.plain.config, dtype=torch.float32, **remote_code.options()
+    )
     model.base_model.load_state_dict(trained.plain.state_dict())
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):

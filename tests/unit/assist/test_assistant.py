@@ -85,6 +85,7 @@ def test_the_entity_that_was_named_last_is_found():
 
 
 def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
+    (folder / "chosen.json").unlink(missing_ok=True)  # another test may have chosen
     none = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl")
     assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
     done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")

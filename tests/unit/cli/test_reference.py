@@ -17,8 +17,8 @@ OPTIONS = [
     for name in names
     if not group.startswith("hydra")
 ]
-THEIRS = ("lushan.models.image_autoencoder.", "lushan.models.peft.adalora.")
-"""Classes with arguments that every config of transformers or of peft has."""
+THEIRS = ("transformers.", "peft.")
+"""Classes of configs whose arguments are partly documented there, or nowhere."""
 TARGET = re.compile(r"^ *_target_: (lushan\.\S+)", re.MULTILINE)
 
 
@@ -32,7 +32,7 @@ def test_each_argument_of_ours_is_documented():
     assert "lushan.tasks.ner.NER" in targets
     lacking = []
     for name in sorted(targets):
-        if name.startswith(THEIRS):
+        if any(base.startswith(THEIRS) for base in signature(name).identity.bases):
             continue
         known = reference.meanings_of(locate(name))
         parameters = signature(name).parameters.values()

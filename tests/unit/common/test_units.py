@@ -86,6 +86,12 @@ RAW = {
     "report/examples.py": "the same",
     "study/claims.py": "p, and what to write",
     "search/results.py": "importance: a share of variation",
+    "assist/evaluation.py": "scores from which on an answer is given",
+    "cli/assist.py": "the same",
+    "guard/calibration.py": "rates that are asked for",
+    "inference/guarding.py": "a threshold, and shares of its texts",
+    "inference/recommendation.py": "scores of candidates, stored",
+    "monitor": "rates of alarms, and shares with their own intervals",
     "common/units.py": "this is the place",
 }
 """Where numbers are formatted that are no metric's."""

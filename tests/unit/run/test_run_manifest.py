@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 
-import lushan
 from lushan.run import manifest
 
 
@@ -82,7 +81,7 @@ def test_code_in_the_users_own_repository_is_described_once(committed, tmp_path,
     committed("add", "lushan")
     (tmp_path / "a.txt").write_text("two\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lushan, "__file__", str(code))
+    monkeypatch.setattr(manifest, "PACKAGE", code.parent)
     monkeypatch.setattr(manifest, "packages", tuple)
     path = tmp_path / "run" / "manifest.json"
     path.parent.mkdir()
