@@ -88,6 +88,7 @@ RAW = {
     "search/results.py": "importance: a share of variation",
     "assist/evaluation.py": "scores from which on an answer is given",
     "cli/assist.py": "the same",
+    "cli/recommend.py": "scores of items",
     "guard/calibration.py": "rates that are asked for",
     "inference/guarding.py": "a threshold, and shares of its texts",
     "inference/recommendation.py": "scores of candidates, stored",
