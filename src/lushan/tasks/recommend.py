@@ -31,7 +31,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.item_scores import ItemScores, counts_of
 from lushan.models.losses import wide
 from lushan.models.recommender import By, Recommender, ranks_of, without
-from lushan.tasks import item_export, item_features
+from lushan.tasks import item_export, item_features, item_records
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 COMPARED = ("hr_10", "ndcg_10")
 """Metrics that are computed of the baselines, too."""
-SHOWN = 10
-"""Items of a stored prediction, and the last ones of a history that it shows."""
 
 
 @configurable
@@ -132,7 +130,7 @@ class Recommend(Task):
             )
         table = corpus.splits["train"]
         rows = zip(
-            self._users(table),
+            item_records.users(table),
             table.column("history").to_pylist(),
             table.column("target").to_pylist(),
             strict=True,
@@ -275,7 +273,7 @@ class Recommend(Task):
         losses = losses * batch["last"]
         left = without(scores, batch["seen"], right)
         ranks = ranks_of(left, [[i for i in own if i < count] for own in right])
-        top = left.topk(min(SHOWN, count), dim=1)
+        top = left.topk(min(item_records.SHOWN, count), dim=1)
         records: Records = [
             {
                 "example": example,
@@ -315,20 +313,7 @@ class Recommend(Task):
         ]
 
     def present(self, table: pa.Table, joined: Records) -> Records:
-        read = [name for name in ("user", "history") if name in table.column_names]
-        columns = [table.column(name).to_pylist() for name in read]
-        return [
-            {
-                "id": row["id"],
-                **dict(zip(read, values, strict=True)),
-                "predicted": row["predicted"],
-                "top": [
-                    {"item": self.items.ids[n], "title": self.items.titles[n], "score": score}
-                    for n, score in zip(row["top"], row["scores"], strict=True)
-                ],
-            }
-            for row, *values in zip(joined, *columns, strict=True)
-        ]
+        return item_records.shown(table, joined, self.items)
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         joined = self.join(table, records)
@@ -339,7 +324,7 @@ class Recommend(Task):
         result.measures["loss"] = LOSS
         if full:
             self._compare(table, [row["right"] for row in joined], result)
-            result.records = self._records(table, joined)
+            result.records = item_records.stored(table, joined, self.items)
         return result
 
     def _measured(self, shown: Sequence[Mapping[str, Any]], **options: Any) -> Measured:
@@ -366,11 +351,9 @@ class Recommend(Task):
         """Return the histories of rows by items' numbers, and all that is known with them."""
         rows = table.column("history").to_pylist()
         had = [[self._numbers[i] for i in row if i in self._numbers] for row in rows]
-        return had, histories.known(self.known, dict(zip(self._users(table), had, strict=True)))
-
-    def _users(self, table: pa.Table) -> list[str]:
-        named = "user" if "user" in table.column_names else "id"
-        return [str(user) for user in table.column(named).to_pylist()]
+        return had, histories.known(
+            self.known, dict(zip(item_records.users(table), had, strict=True))
+        )
 
     def counted(self, table: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Yield each baseline's name and its scores (N, I), fitted to all that is known."""
@@ -403,23 +386,6 @@ class Recommend(Task):
                 "baselines count all interactions before those that are to be found, also those "
                 "that the model has not learned"
             )
-
-    def _records(self, table: pa.Table, joined: Records) -> Records:
-        titles = [*self.items.titles, "(not in the catalogue)"]
-        number = self._numbers
-        rows = zip(joined, self._users(table), table.column("history").to_pylist(), strict=True)
-        return [
-            {
-                "id": row["id"],
-                "user": user,
-                "history": [titles[number.get(i, len(number))] for i in had[-SHOWN:]],
-                "gold": [titles[n] for n in row["right"]],
-                "predicted": row["predicted"],
-                "top": [titles[n] for n in row["top"]],
-                "rank": min(row["ranks"], default=0),
-            }
-            for row, user, had in rows
-        ]
 
     # Export
 
