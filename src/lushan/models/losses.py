@@ -7,7 +7,7 @@ it over micro-batches and devices changes nothing.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 IGNORED = -100
@@ -97,8 +97,8 @@ def with_all_weights(loss: Tensor, model: nn.Module) -> Tensor:
     """Return a loss of which every weight has a gradient, be it 0.
 
     Copies of a model wait for one another's gradients, also where one of them has seen no image.
+    One process has them too: an optimizer leaves a weight without a gradient as it is, and moves
+    one whose gradient is 0 by its momentum and decay.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return loss
     weights = [w for w in model.parameters() if w.requires_grad and not hasattr(w, "device_mesh")]
     return loss + sum((w.sum() for w in weights), start=loss.new_zeros(())) * 0

@@ -300,7 +300,10 @@ class Rank(Task):
         columns = {
             "user": [f"u{n}" for n in range(len(rows))],
             "candidates": [[f"i{n}{place}" for place in range(3)] for n in range(len(rows))],
-            "features": [json.dumps({"score": one, "other": two}) for one, two, _ in rows],
+            "features": [
+                json.dumps({"model": one, "popularity": two, "noise": [0.0] * 3})
+                for one, two, _ in rows
+            ],
             "target": [[f"i{n}{place}"] for n, (_, _, place) in enumerate(rows)],
         }
         return demo_corpus(CANDIDATES, columns)

@@ -115,7 +115,7 @@ HEADS = {
 def learned(model, hidden, labels, weights, *, half):
     """Loss, and gradients of the states and of the projection."""
     states = hidden.clone().requires_grad_()
-    model.hidden = lambda **_: states
+    model._states = lambda _: states
     layer = model.model.get_output_embeddings()
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
