@@ -40,6 +40,10 @@ class Reranking:
 
     def scores(self, query: str, passages: Sequence[str]) -> NDArray[np.float64]:
         """Return the score of each passage, (P,)."""
+        return self.scored(query, passages)[0]
+
+    def scored(self, query: str, passages: Sequence[str]) -> tuple[NDArray[np.float64], int]:
+        """Return the score of each passage, (P,), and how many tokens were read for them."""
         task = cast(Reranker, self.loaded.task)
         asked = {"query": [query] * len(passages), "passage": list(passages)}
         features = task.encode(asked, 0, self.loaded.processor, self.loaded.limits)
@@ -55,7 +59,7 @@ class Reranking:
                     [{n: np.asarray(v[row]) for n, v in features.items()} for row in rows]
                 )
                 found[rows] = task.scores(self.loaded.model, batch).numpy()
-        return found
+        return found, int(sum(features["length"]))
 
     def order(
         self, query: str, texts: Sequence[str], best: NDArray[np.int64]

@@ -57,7 +57,6 @@ class Pairs:
 
     def _of(self, one: Candidates) -> Scored:
         notes: list[str] = []
-        scores = Reranking(self.loaded, len(one.documents), notes).scores(one.query, one.documents)
-        rows = {"query": [one.query] * len(one.documents), "passage": list(one.documents)}
-        features = self.loaded.task.encode(rows, 0, self.loaded.processor, self.loaded.limits)
-        return Scored(scores, int(sum(features["length"])), notes)
+        ranker = Reranking(self.loaded, len(one.documents), notes)
+        scores, tokens = ranker.scored(one.query, one.documents)
+        return Scored(scores, tokens, notes)
