@@ -45,36 +45,27 @@ def options(
 ) -> None:
     """List config groups, the options of one, or the arguments of an option."""
     from lushan.config.search_path import conf_folders
-    from lushan.config.usage import options_by_group
+    from lushan.config.usage import option_file, options_by_group, summary
 
-    known = options_by_group(conf_folders())
-    if not name or name in known:
-        shown = {group: known[group] for group in known if group == name or not name}
-        summaries = {
-            group: {option: _summary(group, option) for option in several}
-            for group, several in shown.items()
-        }
-        if as_json:
-            echo(json.dumps(summaries, ensure_ascii=False, indent=2))
-        elif name:
-            _print_options(name, summaries[name])
-        else:
-            echo("\n".join(f"{group}: {', '.join(several)}" for group, several in shown.items()))
+    folders = conf_folders()
+    known = options_by_group(folders)
+    if name and name not in known:
+        inside = [group for group in known if name.startswith(f"{group}/")]
+        group = max(inside, key=len, default=name.partition("/")[0])
+        show_option(group, name.removeprefix(group).removeprefix("/"), as_json=as_json)
         return
-    group = next((g for g in sorted(known, key=len, reverse=True) if name.startswith(f"{g}/")), "")
-    group, option = (group, name.removeprefix(f"{group}/")) if group else _parts(name)
-    show_option(group, option, as_json=as_json)
-
-
-def _parts(name: str) -> tuple[str, str]:
-    group, _, option = name.partition("/")
-    return group, option
-
-
-def _summary(group: str, option: str) -> str:
-    from lushan.config.reference import file_of, summary
-
-    return summary(file_of(group, option))
+    if not name and not as_json:
+        echo("\n".join(f"{group}: {', '.join(several)}" for group, several in known.items()))
+        return
+    summaries = {
+        group: {option: summary(option_file(folders, group, option)) for option in several}
+        for group, several in known.items()
+        if group == name or not name
+    }
+    if as_json:
+        echo(json.dumps(summaries, ensure_ascii=False, indent=2))
+    else:
+        _print_options(name, summaries[name])
 
 
 def _print_options(group: str, summaries: dict[str, str]) -> None:

@@ -18,10 +18,9 @@ from lushan.config import provenance, types
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET
 from lushan.config.compose import compose
-from lushan.config.folders import built_in_conf
 from lushan.config.search_path import conf_folders
 from lushan.config.signatures import layers, own_signature, signature
-from lushan.config.usage import options_by_group
+from lushan.config.usage import option_file, options_by_group, summary
 from lushan.errors import UserError, did_you_mean
 
 _SECTION = re.compile(r"^\s*(Args|Arguments|Parameters|Attributes|Keyword Args):\s*$")
@@ -140,17 +139,7 @@ def file_of(group: str, name: str) -> Path:
             value=name,
             hint=did_you_mean(name, known[group]) or f"There are: {', '.join(known[group])}.",
         )
-    return next(f for folder in folders if (f := folder / group / f"{name}.yaml").is_file())
-
-
-def summary(file: Path) -> str:
-    """Return the comment at the head of a config file."""
-    found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.startswith("#"):
-            break
-        found.append(line.lstrip("# ").rstrip())
-    return " ".join(line for line in found if not line.startswith("@package"))
+    return option_file(folders, group, name)
 
 
 def argument(key: str, overrides: Sequence[str] = ()) -> tuple[Argument, provenance.Place | None]:
@@ -283,8 +272,3 @@ def written(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(written, value)) + "]"
     return value if isinstance(value, str) else repr(value)
-
-
-def is_built_in(file: Path) -> bool:
-    """Return whether a config file comes with the package."""
-    return file.resolve().is_relative_to(built_in_conf().resolve())

@@ -75,6 +75,21 @@ def options_by_group(folders: list[Path]) -> dict[str, list[str]]:
     return {group: sorted(names) for group, names in sorted(found.items())}
 
 
+def option_file(folders: list[Path], group: str, name: str) -> Path:
+    """Return the file of an option that is there; of several, that in the first folder."""
+    return next(f for folder in folders if (f := folder / group / f"{name}.yaml").is_file())
+
+
+def summary(file: Path) -> str:
+    """Return the comment at the head of a config file."""
+    found = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.startswith("#"):
+            break
+        found.append(line.lstrip("# ").rstrip())
+    return " ".join(line for line in found if not line.startswith("@package"))
+
+
 def _is_placed_below(group: Path, inner: str) -> bool:
     """Return whether options of a group choose one of the inner group in their defaults."""
     wanted = f"- {inner}:"
