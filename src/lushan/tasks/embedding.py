@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from lushan.common.units import LOSS
 from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import Number, Text
 from lushan.data.passages import SEARCHED, key_of, passages_of, require_scores
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
@@ -132,13 +131,7 @@ class Embedding(Task):
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
-        return {
-            "query": Entry(Text(), "input"),
-            "gold": Entry(Text(), "gold"),
-            "predicted": Entry(Text(), "predicted"),
-            "rank": Entry(Number(), "detail"),
-            "score": Entry(Number(), "detail"),
-        }
+        return rankings.RECORD_FIELDS
 
     # Encoding
 

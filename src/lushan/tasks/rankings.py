@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from lushan.common.units import SHARE, difference, p_text
 from lushan.common.wording import plural
+from lushan.data.fields import Number, Text
 from lushan.data.passages import RIGHT, candidates_of
+from lushan.data.record_schema import Entry
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Statistics
 from lushan.metrics.stats.significance import randomisation
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 COMPARED = ("recall_1", "ndcg_10")
 """Metrics that are computed of BM25, too."""
+
+RECORD_FIELDS: Mapping[str, Entry] = {
+    "query": Entry(Text(), "input"),
+    "gold": Entry(Text(), "gold"),
+    "predicted": Entry(Text(), "predicted"),
+    "rank": Entry(Number(), "detail"),
+    "score": Entry(Number(), "detail"),
+}
+"""Entries of a stored prediction of a ranking."""
 
 
 def metrics(*, baseline: str | None) -> dict[str, Metric]:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.field_roles import targets
-from lushan.data.fields import Number, Text
 from lushan.data.passages import RANKED, RIGHT, candidates_of
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
@@ -106,13 +105,7 @@ class Reranker(Task):
 
     @property
     def record_fields(self) -> Mapping[str, Entry]:
-        return {
-            "query": Entry(Text(), "input"),
-            "gold": Entry(Text(), "gold"),
-            "predicted": Entry(Text(), "predicted"),
-            "rank": Entry(Number(), "detail"),
-            "score": Entry(Number(), "detail"),
-        }
+        return rankings.RECORD_FIELDS
 
     # Data
 
