@@ -310,7 +310,9 @@ class Embedding(Task):
                 documents, right = passages_of(table)
                 scores = bm25.fit(documents).scores(table.column("query").to_pylist())
                 found = self._measured(ranking(scores, right), full=True)
-                result.notes.append(rankings.compared(result.statistics, found.statistics))
+                result.notes.append(
+                    rankings.compared(result.statistics, found.statistics, "BM25's", "queries")
+                )
                 result.add(found.renamed({name: f"{name}_bm25" for name in rankings.COMPARED}))
             gold = table.column("positive").to_pylist()
             names = ("predicted", "rank", "score")

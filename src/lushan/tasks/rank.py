@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import LOSS, SHARE, difference, p_text
+from lushan.common.units import LOSS
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Number, Text, Texts
@@ -21,12 +21,11 @@ from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError, did_you_mean
 from lushan.metrics.rankings import ranking
-from lushan.metrics.scores.ratios import ratio
-from lushan.metrics.stats.significance import randomisation
 from lushan.models.backbone import Backbone
 from lushan.models.language import WholeModel
 from lushan.models.losses import wide
 from lushan.models.ranker import Objective, RankerConfig, Scorer, losses
+from lushan.tasks import rankings
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -288,10 +287,8 @@ class Rank(Task):
             triples = zip(features, items, targets, strict=True)
             shown = [{"ranks": _ranks(row[name], own, target)} for row, own, target in triples]
             found = self._measured(shown, full=True)
-            pair = (result.statistics["ndcg_10"].rows, found.statistics["ndcg_10"].rows)
-            test = randomisation(*pair, ratio)
-            points = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
-            result.notes.append(f"ndcg_10 against {name}: {points} (randomisation over lists)")
+            note = rankings.compared(result.statistics, found.statistics, name, "lists")
+            result.notes.append(note)
             result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What tasks share that rank passages: those of a query, and BM25 beside their own figures."""
+"""What tasks share that rank: passages of a query, and baselines beside their own figures."""
 
 from __future__ import annotations
 
@@ -44,11 +44,20 @@ def metrics(*, baseline: str | None) -> dict[str, Metric]:
     return found
 
 
-def compared(own: Mapping[str, Statistics], other: Mapping[str, Statistics]) -> str:
-    """Return the difference to BM25 in words, with a paired test over queries."""
+def compared(
+    own: Mapping[str, Statistics], other: Mapping[str, Statistics], name: str, over: str
+) -> str:
+    """Return the difference to a baseline in words, with a paired test.
+
+    Args:
+        own: Statistics of the metrics, a row for each that is ranked for.
+        other: Those of the baseline.
+        name: Of the baseline.
+        over: What the rows are of, such as `users`.
+    """
     test = randomisation(own["ndcg_10"].rows, other["ndcg_10"].rows, ratio)
     shown = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
-    return f"ndcg_10 against BM25's: {shown} (randomisation over queries)"
+    return f"ndcg_10 against {name}: {shown} (randomisation over {over})"
 
 
 class Group:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lushan.common.units import LOSS, SHARE, difference, p_text
+from lushan.common.units import LOSS
 from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data import histories
@@ -23,15 +23,13 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.metrics.scores.ratios import ratio
-from lushan.metrics.stats.significance import randomisation
 from lushan.models import item_texts
 from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.item_scores import ItemScores, counts_of
 from lushan.models.losses import wide
 from lushan.models.recommender import By, Recommender, ranks_of, without
-from lushan.tasks import item_export, item_features, item_records
+from lushan.tasks import item_export, item_features, item_records, rankings
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -376,10 +374,8 @@ class Recommend(Task):
             ]
             shown = [self._shown(r, places, []) for r, places in zip(right, ranks, strict=True)]
             found = self._measured(shown, full=True)
-            pair = (result.statistics["ndcg_10"].rows, found.statistics["ndcg_10"].rows)
-            test = randomisation(*pair, ratio)
-            points = f"{difference(test.effect, SHARE)}, {p_text(test.p)}"
-            result.notes.append(f"ndcg_10 against {name}: {points} (randomisation over users)")
+            note = rankings.compared(result.statistics, found.statistics, name, "users")
+            result.notes.append(note)
             result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
         if self.baselines:
             result.notes.append(

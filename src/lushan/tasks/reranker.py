@@ -263,7 +263,9 @@ class Reranker(Task):
         if full:
             if self.baseline:
                 found = self._measured(rankings.by_words(answered), full=True, examples=rows)
-                result.notes.append(rankings.compared(result.statistics, found.statistics))
+                result.notes.append(
+                    rankings.compared(result.statistics, found.statistics, "BM25's", "queries")
+                )
                 result.add(found.renamed({n: f"{n}_bm25" for n in rankings.COMPARED}))
             queries = table.column("query").to_pylist()
             result.records = [
