@@ -29,7 +29,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
 from lushan.vision.video import Sampling
 
-_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
+_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir", "folds", "fold", "fold_split")
 
 
 @dataclasses.dataclass(frozen=True)
