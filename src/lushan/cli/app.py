@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,7 +35,7 @@ from lushan.cli.train import train
 from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
 from lushan.compat.deferred import deferring
 from lushan.engine.job import code_of, complain
-from lushan.errors import RunFailed, of_path
+from lushan.errors import RunFailed, UserError, of_path
 from lushan.run import remote_code
 from lushan.run.files import is_disk_full
 from lushan.run.surroundings import require_folder
@@ -230,13 +230,19 @@ completion.add_to(app)
 @app.command(
     epilog=examples(
         "lushan sync outputs/wnut17/*",
+        "lushan sync --to mlflow outputs/wnut17/*",
     )
 )
 def sync(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    to: Annotated[Literal["wandb", "mlflow"], typer.Option(help="wandb or mlflow.")] = "wandb",
 ) -> None:
-    """Send runs to W&B that could not be sent while they were trained."""
-    from lushan.callbacks import trackers
+    """Send runs to W&B or MLflow that could not be sent while they were trained."""
+    from lushan.callbacks.destinations import sync as destination
+    from lushan.run.folder import RunFolder
+    from lushan.study.schemas import schema_of
 
     for run in runs:
-        echo(f"{run}: {trackers.sync(run)}")
+        if (result := RunFolder(run).result()) is None:
+            raise UserError("the run is not complete", file=run, hint="Train it to its end.")
+        echo(f"{run}: {destination.sync(result, schema_of(result, run), to)}")

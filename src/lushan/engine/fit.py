@@ -25,7 +25,7 @@ from lushan.common.units import Measure
 from lushan.config.build import build
 from lushan.data.labelled import remembered
 from lushan.data.processing import fingerprint
-from lushan.data.record_schema import Content, RecordSchema
+from lushan.data.record_schema import RecordSchema
 from lushan.data.source import Source
 from lushan.engine.announce import (
     count_parameters,
@@ -131,12 +131,12 @@ class FitResult:
         }
 
     @property
-    def records(self) -> Content:
-        """Fields and roles of the entries of the stored predictions, by name."""
+    def schema(self) -> RecordSchema:
+        """Fields and roles of the entries of the stored predictions."""
         entries = dict(self.task.record_fields)
         for evaluation in self.evaluations.values():
             entries |= evaluation.record_fields
-        return RecordSchema(entries).as_dict()
+        return RecordSchema(entries)
 
     @property
     def reports(self) -> dict[str, Any]:
