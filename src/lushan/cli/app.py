@@ -29,6 +29,7 @@ from lushan.cli import (
     score,
     serve,
     study,
+    tune,
 )
 from lushan.cli.models import examples
 from lushan.cli.train import train
@@ -54,6 +55,7 @@ app = typer.Typer(
     lushan train experiment=sample/ner                     train, or show the stored result
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
     lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
+    lushan tune lr experiment=sample/ner                   a learning rate, from a few steps
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
@@ -215,6 +217,7 @@ models.add_to(app)
 audit.add_to(app)
 compare.add_to(app)
 study.add_to(app)
+tune.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
