@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tests.conftest import trained
 from tests.helpers import command
 
@@ -156,3 +157,22 @@ def test_it_is_no_part_of_the_runs_id():
         run_id(check(compose([f"data.micro_tokens={value}"]))) for value in ("auto", "64", "null")
     }
     assert len(ids) == 1
+
+
+def test_a_card_that_is_out_of_memory_has_no_peak(monkeypatch):
+    """The calls alone: on a card they are those of torch."""
+    freed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(1))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 7)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 20)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (80, 200))
+
+    def full():
+        raise torch.cuda.OutOfMemoryError
+
+    card = micro_batches.Cuda()
+    assert card.limit() == int(micro_batches.SHARE * 100)
+    assert card.peak(full) is None
+    assert card.peak(lambda: None) == 7
+    assert len(freed) == 3
