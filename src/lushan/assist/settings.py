@@ -68,8 +68,8 @@ class Settings(Part, frozen=True):
             is to be answered.
         mention: Share of an entity's name, rare words counting more, that a turn must hold.
         risk: Share of wrong answers that is allowed.
-        confidence: Of the upper bound of a validation set's share, which must keep the risk; None
-            takes the share itself.
+        confidence: That no more of them are wrong; a validation set that is too small for it gets
+            no answers.
         thresholds: A file beside this one, which `--choose` writes.
         refusal: What is said where nothing can be answered.
         gold: Columns for evaluation.
@@ -86,8 +86,8 @@ class Settings(Part, frozen=True):
     candidates: int = 20
     turns: str = "turns"
     mention: float = 1.0
-    risk: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
-    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9
     gold: Gold = Gold()
 
 

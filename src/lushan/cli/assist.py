@@ -108,7 +108,7 @@ def _chosen(
     content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
     files.write_json(place, content)
     _print_notes(notes)
-    echo(f"{place}: thresholds for a risk of {risk:.0%}, by {len(rows):,} dialogues")
+    echo(f"{place}: thresholds chosen by {len(rows):,} dialogues")
     return thresholds
 
 

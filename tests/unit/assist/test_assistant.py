@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from tests.conftest import trained
 
-from lushan.assist import evaluation
+from lushan.assist import evaluation, risk
 from lushan.assist.assistant import Assistant, Entry, Found, Reply
 from lushan.assist.entities import Entities
 from lushan.assist.rows import Expected
@@ -28,7 +29,7 @@ gate: {run: RUN, label: "yes"}
 intents: {run: RUN, templates: {"hello": "Welcome to {entity}."}}
 thresholds: chosen.json
 refusal: A colleague will help you.
-risk: 0.2
+risk: 0.3
 """
 
 
@@ -56,7 +57,7 @@ def folder(tmp_path_factory):
             if t in ASKED
             else None,
         }
-        for i, t in enumerate([*ASKED, *OTHER] * 4)
+        for i, t in enumerate([*ASKED, *OTHER] * 8)
     ]
     write(folder / "dialogues.jsonl", dialogues)
     return folder
@@ -90,14 +91,14 @@ def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
     done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")
     assert done.code == 0, done.err
-    assert "chosen.json: thresholds for a risk of 20%, by 24 dialogues" in done.out
-    assert "answers are wrong from" in done.err
+    assert "chosen.json: thresholds chosen by 48 dialogues" in done.out
+    assert "entry: a risk of 30% with 95% confidence from" in done.err
     options = ["--input", "dialogues.jsonl", "--output", "replies.jsonl"]
     done = cli("assist", "hotels.yaml", *options, "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found["right"]["value"] > 0.9
-    assert found["parts"]["entity"]["count"] == 12
+    assert found["parts"]["entity"]["count"] == 24
     assert found["wrong_of_answered"]["value"] <= 0.2
     rows = [json.loads(line) for line in (folder / "replies.jsonl").read_text().splitlines()]
     assert rows[0]["answer"] == "Yes, cars park at Lake House."
@@ -146,18 +147,34 @@ def test_a_part_is_to_blame(entity, key, action, asks, expected):
     assert (one.right, one.answered, one.blame) == expected
 
 
-def test_a_threshold_keeps_the_risk_that_is_allowed():
-    rows = [(9.0, True), (8.0, True), (7.0, False), (6.0, True), (5.0, True), (4.0, False)]
-    notes = []
-    assert evaluation._within(rows, 0.2, None, "entry", notes) == 5.0
-    assert "entry: 1 of 5 answers are wrong" in notes[0]
-    assert evaluation._within(rows, 0.0, None, "entry", notes) == 8.0
-    assert evaluation._within([(1.0, False), (1.0, True)], 0.4, None, "entry", notes) is None
-    assert "it never answers" in notes[-1]
-    sure = [(float(20 - i), i != 15) for i in range(20)]
-    assert evaluation._within(sure, 0.2, 0.95, "entry", notes) == 6.0, (
-        "one wrong of 20 may be 21.6 %"
-    )
+def answers(rng, number):
+    """Scores, and whether answers are right: the higher, the likelier."""
+    scores = rng.random(number)
+    return list(zip(scores, rng.random(number) < scores, strict=True))
+
+
+def test_a_stated_risk_holds_as_often_as_stated():
+    rng = np.random.default_rng(1)
+    kept, answered = [], 0
+    for _ in range(400):
+        rows = answers(rng, 90)
+        found = risk.stated(rows[:30], rows[30:], 0.25, 0.9)
+        if found.threshold is not None:
+            kept.append((1 - found.threshold) / 2 <= 0.25)  # mean of 1 - score above it
+            answered += found.answers
+    assert len(kept) > 200
+    assert np.mean(kept) >= 0.9
+    assert answered / len(kept) > 10, "it is not bought by silence"
+
+
+def test_no_risk_is_stated_by_too_few_answers():
+    rows = [(float(i), True) for i in range(12)]
+    found = risk.stated(rows, rows[:6], 0.3, 0.9)
+    assert (found.threshold, found.answers, found.needed) == (None, 6, 7)
+    assert "it takes 7 answers, all of them right" in found.note("entry", 0.3, 0.9)
+    assert risk.stated(rows, rows[:7], 0.3, 0.9).threshold == 0.0
+    assert risk.stated(rows, [(1.0, False)] * 50, 0.3, 0.9).threshold is None
+    assert risk.dealt(9).sum() == 3
     assert evaluation._best_gate([0.1, 0.4, 0.6, 0.9], [False, False, True, True]) == 0.6
 
 
