@@ -16,7 +16,7 @@ from lushan.assist.rows import Expected
 from lushan.assist.settings import Thresholds
 from lushan.metrics.stats import bootstrap
 
-Blame = Literal["gate", "intent", "entity", "retrieval", "threshold"]
+Blame = Literal["gate", "intent", "entity", "retrieval", "threshold", "generation", "guard"]
 _COVERAGES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -55,27 +55,26 @@ def outcome(found: Found, reply: Reply, expected: Expected, entity: str | None) 
     if found.entry is not None and found.entry.key not in expected.keys:
         blame = "retrieval" if entity is None or found.entity == entity else "entity"
     if blame is None and not answered:
-        blame = "threshold"
+        blame = reply.withheld or "threshold"
     return Outcome(blame is None, answered, blame)
 
 
 def evaluate(
     assistant: Assistant,
     found: Sequence[Found],
+    replies: Sequence[Reply],
     expected: Sequence[Expected],
-    thresholds: Thresholds,
 ) -> tuple[list[Outcome], dict[str, Any]]:
     """Return the outcome of each turn, and their summary as JSON.
 
     Args:
         assistant: Whose replies they are.
         found: What its parts have found about each turn.
+        replies: What it has replied.
         expected: What is right for each.
-        thresholds: As they were chosen.
     """
     about = {entry.key: entry.entity for entry in assistant.entries}
     entities = [next((about.get(key) for key in sorted(e.keys)), None) for e in expected]
-    replies = [assistant.reply(one, thresholds) for one in found]
     outcomes = [outcome(*row) for row in zip(found, replies, expected, entities, strict=True)]
     right = np.array([one.right for one in outcomes], float)
     answered = np.array([one.answered for one in outcomes], float)

@@ -83,7 +83,7 @@ def stated(proposing: Rows, testing: Rows, risk: float, confidence: float) -> St
 
 def _p_value(rows: Rows, threshold: float, risk: float) -> float:
     """Return how probable so few wrong answers are, were the risk larger than allowed."""
-    from scipy import stats
+    from scipy import special
 
     own = [right for score, right in rows if score >= threshold]
-    return float(stats.binom.cdf(own.count(False), len(own), risk)) if own else 1.0
+    return float(special.bdtr(own.count(False), len(own), risk)) if own else 1.0

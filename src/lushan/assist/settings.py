@@ -47,6 +47,23 @@ class Intents(Part, frozen=True):
     templates: dict[str, str]
 
 
+class Generate(Part, frozen=True):
+    """A model that words the answer of an entry.
+
+    Args:
+        run: That writes; or a model in Hugging Face format.
+        prompt: What it is asked; `{question}` is the turn, `{entry}` and `{answer}` are those of
+            the entry, and `{entity}` is what it is about.
+        max_new_tokens: Of an answer; one that is longer is not given.
+    """
+
+    run: str
+    prompt: str = (
+        "{entity}\nQ: {entry}\nA: {answer}\n\nBy this alone, answer in one sentence: {question}"
+    )
+    max_new_tokens: int = 64
+
+
 class Gold(Part, frozen=True):
     """Columns of what is right: whether knowledge is asked for, its entries, the intent."""
 
@@ -63,6 +80,7 @@ class Settings(Part, frozen=True):
         indexes: Of the entries' questions; their scores are joined by `fusion`.
         gate: Without one every turn asks for knowledge.
         intents: Without them there are no templates.
+        generate: Without it, an entry is answered in its own words.
         rerank: A run of task=reranker, which reads `candidates` questions.
         turns: The column of a dialogue: a list of texts, or of objects with a `text`; the last one
             is to be answered.
@@ -81,6 +99,7 @@ class Settings(Part, frozen=True):
     refusal: str
     gate: Gate | None = None
     intents: Intents | None = None
+    generate: Generate | None = None
     fusion: Literal["zscore", "rrf"] = "zscore"
     rerank: str | None = None
     candidates: int = 20
