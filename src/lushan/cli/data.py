@@ -123,7 +123,7 @@ def _require_consent(one: DataSet, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError(
-            "it is large, or its licence does not allow everything: somebody has to agree",
+            "it is large, or its licence does not allow everything: you have to agree",
             value=one.name,
             hint="Write --yes.",
         )

@@ -79,7 +79,7 @@ def fetch(one: Download, folder: Path, advance: Advance) -> Fetched:
     Args:
         one: The file.
         folder: Where it is written.
-        advance: Told the bytes that are there.
+        advance: Called with the bytes that are there.
 
     Raises:
         UserError: The disk has no room.
@@ -135,7 +135,7 @@ def _transfer(client: httpx2.Client, url: str, one: Download, part: Path, advanc
 
 
 def _accepted(response: httpx2.Response, there: int) -> bool:
-    """Return whether an answer continues what is there; False where it begins anew."""
+    """Return whether an answer continues what is there; False where it starts at the beginning."""
     status = response.status_code
     if status in _AGAIN:
         asked = response.headers.get("Retry-After", "")

@@ -33,7 +33,7 @@ RECORD = "set.json"
 ASKED = 100 << 20
 """Bytes of a download above which it is not begun unasked."""
 
-Told = Callable[[str], None]
+Note = Callable[[str], None]
 
 
 def cache() -> Path:
@@ -53,7 +53,7 @@ def local(name: str) -> Path | None:
 
 
 def needs_consent(one: DataSet) -> bool:
-    """Return whether somebody has to agree to a download: it is large, or its terms are narrow."""
+    """Return whether a download needs consent: it is large, or its terms are narrow."""
     return one.bytes > ASKED or one.is_restricted
 
 
@@ -99,12 +99,12 @@ def _listed(one: DataSet) -> str:
     return ", ".join(list(one.files)[:4]) + (", ..." if len(one.files) > 4 else "")
 
 
-def get(one: DataSet, told: Told) -> Path:
+def get(one: DataSet, note: Note) -> Path:
     """Download a set to the cache, unless it is there and as it was written; return its folder.
 
     Args:
         one: The set.
-        told: Given a line of what should be known: a hash that was not known before.
+        note: Given a line of what should be known: a hash that was not known before.
 
     Raises:
         UserError: The disk has no room, or something else is in the place of the folder.
@@ -121,7 +121,7 @@ def get(one: DataSet, told: Told) -> Path:
                 file=folder,
                 hint=f"Move it away, or name it: data.dir={folder}.",
             )
-        _make(one, folder, record or {}, told)
+        _make(one, folder, record or {}, note)
     return folder
 
 
@@ -144,11 +144,11 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make(one: DataSet, folder: Path, before: Mapping[str, Any], told: Told) -> None:
+def _make(one: DataSet, folder: Path, before: Mapping[str, Any], note: Note) -> None:
     raw = cache() / ".downloads" / one.name
     raw.mkdir(parents=True, exist_ok=True)
     require_space(2 * one.bytes, raw)
-    fetched = _fetch_all(one, raw, before.get("downloads", {}), told)
+    fetched = _fetch_all(one, raw, before.get("downloads", {}), note)
     made = Path(tempfile.mkdtemp(prefix=f".tmp-{one.name}-", dir=cache()))
     try:
         made.chmod(0o755)
@@ -166,7 +166,7 @@ def _make(one: DataSet, folder: Path, before: Mapping[str, Any], told: Told) -> 
 
 
 def _fetch_all(
-    one: DataSet, raw: Path, before: Mapping[str, Any], told: Told
+    one: DataSet, raw: Path, before: Mapping[str, Any], note: Note
 ) -> dict[str, dict[str, Any]]:
     from lushan.sets.download import Fetched, fetch
 
@@ -192,7 +192,7 @@ def _fetch_all(
                     f"was first downloaded"
                 )
             if not download.is_known and known is None:
-                told(f"{download.name}: SHA-256 was not known, now recorded: {got.sha256}")
+                note(f"{download.name}: SHA-256 was not known, now recorded: {got.sha256}")
             found[download.name] = {"url": got.url, "bytes": got.bytes, "sha256": got.sha256}
             done += got.bytes
     return found

@@ -108,8 +108,8 @@ def known(server, tmp_path, monkeypatch):
     store.folder_of.cache_clear()
 
 
-def get(told=lambda line: None):
-    return store.get(registry.find("tiny"), told)
+def get(note=lambda line: None):
+    return store.get(registry.find("tiny"), note)
 
 
 def test_a_set_is_downloaded_once_and_as_a_whole(known, server, cli_inside):
@@ -162,7 +162,7 @@ def test_what_an_interrupted_download_left_is_resumed(known, server, monkeypatch
     )
 
 
-def test_a_server_without_ranges_begins_anew(known, server):
+def test_a_server_without_ranges_is_read_from_the_start(known, server):
     known()
     server.answers = {"train": ["break", "no ranges"]}
     assert (get() / "train.conll").read_bytes() == TRAIN
