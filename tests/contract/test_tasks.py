@@ -22,6 +22,8 @@ from lushan.data.field_roles import inputs, targets
 from lushan.data.field_tables import present
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
+from lushan.export.graphs import write_graph
+from lushan.inference.load import Loaded
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -315,3 +317,18 @@ def test_predictions_of_unlabelled_text(task, head):
     for row, example in zip(shown, table.to_pylist(), strict=True):
         texts = {text for name, field in read.items() for text in field.texts(example[name])}
         assert texts & set(strings(row)) or not texts
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_it_is_a_graph_with_the_same_predictions_or_says_why_not(task, head, tmp_path):
+    made, tokenizer, _, _, model = parts(task, head)
+    loaded = Loaded(tmp_path, config(task, head), made, tokenizer, model.eval(), Limits(64))
+    (tmp_path / "exported").mkdir()
+    refused, written = None, None
+    try:
+        written = write_graph(loaded, tmp_path / "exported", "onnx")
+    except UserError as error:
+        refused = str(error)
+    assert refused is None or "Without --format it is written for transformers" in refused
+    assert written is None or "the same predictions for" in written.proof[-1]
