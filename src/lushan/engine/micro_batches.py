@@ -13,7 +13,7 @@ import psutil
 import pyarrow as pa
 import torch
 
-from lushan.compat import memory
+from lushan.common import memory
 from lushan.data.batch.batching import Indices, longest_first
 from lushan.data.batch.packing import Rows
 from lushan.data.encode.encoding import Encoded
