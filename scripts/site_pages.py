@@ -112,7 +112,7 @@ def option_part(group: str, name: str, tables: dict[tuple[str, ...], str]) -> It
     if about := summary(file):
         yield html.escape(about, quote=False)
     written = f"```yaml\n{file.read_text(encoding='utf-8').strip()}\n```"
-    if above := built_on(file):
+    if above := built_on(file, group):
         yield f"Builds on [`{above}`](#{above}), whose keys it has."
         yield written
         return
@@ -133,11 +133,15 @@ def option_part(group: str, name: str, tables: dict[tuple[str, ...], str]) -> It
     yield "\n".join(rows)
 
 
-def built_on(file: Path) -> str | None:
+def built_on(file: Path, group: str) -> str | None:
     """Return the option of the same group that an option changes; None where there is none."""
     content = parsing.read_yaml(file) or {}
-    plain = [one for one in content.get("defaults", ()) if isinstance(one, str) and one != "_self_"]
-    return plain[0] if plain else None
+    above = [
+        one
+        for one in content.get("defaults", ())
+        if isinstance(one, str) and one in groups()[group]
+    ]
+    return above[0] if above else None
 
 
 def described(group: str, name: str) -> reference.Option | None:
