@@ -14,6 +14,7 @@ import typer
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
+from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
 
 DTYPES = {
@@ -190,7 +191,7 @@ def predict(
     for note in notes:
         echo(f"note: {note}", err=True)
     if output != "-":
-        echo(f"{count} examples: {output}", err=True)
+        echo(f"{plural(count, 'example')}: {output}", err=True)
 
 
 def generate(
