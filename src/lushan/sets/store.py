@@ -28,6 +28,8 @@ from lushan.sets.space import require_space, size_text
 SCHEME = "set://"
 FOLDER = "LUSHAN_DATA"
 """Names a folder of sets that the user keeps, in the environment."""
+OFFLINE = "HF_HUB_OFFLINE"
+"""Forbids downloads, as it does to the hub's own client."""
 RECORD = "set.json"
 """In the folder of a set in the cache: where its files came from, and their hashes."""
 ASKED = 100 << 20
@@ -70,6 +72,11 @@ def local(name: str) -> Path | None:
     return kept if (kept / RECORD).is_file() else None
 
 
+def is_offline() -> bool:
+    """Return whether the environment forbids downloads."""
+    return os.environ.get(OFFLINE, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
 def needs_consent(one: DataSet) -> bool:
     """Return whether a download needs consent: it is large, or its terms are narrow."""
     return one.bytes > ASKED or one.is_restricted
@@ -95,8 +102,8 @@ def folder_of(address: str, key: str) -> Path:
         raise UserError(error.problem, key=key, value=address, hint=error.hint) from error
     if needs_consent(one):
         raise _missing(one, key, f"{one.licence}, {size_text(one.bytes)}")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise _missing(one, key, "HF_HUB_OFFLINE is set")
+    if is_offline():
+        raise _missing(one, key, f"{OFFLINE} is set")
     echo(f"{one.name}: downloading {size_text(one.bytes)} ({one.licence}, {one.source})", err=True)
     try:
         return get(one, lambda line: echo(f"note: {line}", err=True))
@@ -167,6 +174,8 @@ def _hash(path: Path) -> str:
 
 
 def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) -> None:
+    if is_offline():
+        raise UserError("nothing is downloaded", key=OFFLINE, value=os.environ[OFFLINE])
     raw = cache() / ".downloads" / one.name
     raw.mkdir(parents=True, exist_ok=True)
     require_space(2 * one.bytes, raw)
