@@ -36,6 +36,7 @@ SPLITS = ("train", "validation", "test")
 Format = Literal["txt", "jsonl", "conll", "table", "images"]
 """Of new data: what a file holds, or a folder."""
 
+AUTO: Literal["auto"] = "auto"
 BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
 
@@ -126,7 +127,8 @@ class Source(WithFolds, abc.ABC):
         batch_tokens: Size of the global batch of one optimizer step, padding included; 1024
             where no size is given.
         batch_examples: The same in examples, instead.
-        micro_tokens: What one device holds at a time; null is the whole batch.
+        micro_tokens: What one device holds at a time; null is the whole batch, `auto` the most
+            that its memory holds, found before the first step. It changes no number.
         eval_tokens: Size of an evaluation batch.
         bucket: Batches in a pool that is sorted by length; 0 does not sort.
         batch_by_group: Whether all examples of a group (`data.group`) share a batch, which then has
@@ -145,7 +147,7 @@ class Source(WithFolds, abc.ABC):
     stride: int | None = None
     batch_tokens: int | None = None
     batch_examples: int | None = None
-    micro_tokens: int | None = None
+    micro_tokens: int | Literal["auto"] | None = None
     eval_tokens: int = 8192
     bucket: Annotated[int, Within(least=0)] = 50
     batch_by_group: bool = False
@@ -168,7 +170,8 @@ class Source(WithFolds, abc.ABC):
         if self.batch_tokens is None and self.batch_examples is None:
             self.batch_tokens = BATCH_TOKENS
         for name in ("limit", "max_length", "batch_tokens", "batch_examples", "micro_tokens"):
-            self._require_positive(name, getattr(self, name))
+            value = getattr(self, name)
+            self._require_positive(name, value if isinstance(value, int) else None)
         self._require_positive("eval_tokens", self.eval_tokens)
         self._require_shares()
         self._require_train_share()

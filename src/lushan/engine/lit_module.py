@@ -378,8 +378,7 @@ class LitModule(pl.LightningModule):
         self.evaluations[split] = evaluation
         named = {f"{PREFIX[split]}/{k}": v for k, v in evaluation.metrics.items()}
         tensors = {k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()}
-        # The best weights on validation, at the end, are no further point of a curve.
-        self.log_dict(tensors, logger=not (full and split == VALIDATION))
+        self.log_dict(tensors, logger=False)  # `Record` sends them, at the step of its own row
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""
