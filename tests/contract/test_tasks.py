@@ -26,6 +26,8 @@ from lushan.engine.limits import TrainLimits
 from lushan.engine.lr_range import Curve
 from lushan.engine.trial_steps import try_steps
 from lushan.errors import UserError
+from lushan.export.graphs import write_graph
+from lushan.inference.load import Loaded
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -338,3 +340,18 @@ def test_trial_steps_leave_a_task_as_it_was(task, head):
     assert all(np.isfinite(curve.losses))
     for name, one in model.state_dict().items():
         assert torch.equal(one, before[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_it_is_a_graph_with_the_same_predictions_or_says_why_not(task, head, tmp_path):
+    made, tokenizer, _, _, model = parts(task, head)
+    loaded = Loaded(tmp_path, config(task, head), made, tokenizer, model.eval(), Limits(64))
+    (tmp_path / "exported").mkdir()
+    refused, written = None, None
+    try:
+        written = write_graph(loaded, tmp_path / "exported", "onnx")
+    except UserError as error:
+        refused = str(error)
+    assert refused is None or "Without --format it is written for transformers" in refused
+    assert written is None or "the same predictions for" in written.proof[-1]

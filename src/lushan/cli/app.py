@@ -17,6 +17,7 @@ from lushan.cli import (
     audit,
     compare,
     completion,
+    data,
     doctor,
     index,
     models,
@@ -55,6 +56,7 @@ app = typer.Typer(
     lushan train experiment=sample/ner                     train, or show the stored result
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
     lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
+    lushan data get wnut17                                 a public data set
     lushan tune lr experiment=sample/ner                   a learning rate, from a few steps
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
@@ -226,6 +228,7 @@ serve.add_to(app)
 monitor.add_to(app)
 reference.add_to(app)
 doctor.add_to(app)
+data.add_to(app)
 assist.add_to(app)
 completion.add_to(app)
 

@@ -14,9 +14,19 @@ from lushan.inference import early
 __all__ = ["evaluate", "predict", "predict_pieces"]
 
 
-def predict(run: str | Path, *, input: str | Path, **options: Any) -> int:
-    """Predict on an input; see `lushan.inference.prediction.predict`."""
+def predict(
+    run: str | Path, *, input: str | Path, runtime: str | None = None, **options: Any
+) -> int:
+    """Predict on an input; see `lushan.inference.prediction.predict`.
+
+    Args:
+        run: A run folder, or an exported one.
+        input: See there.
+        runtime: What is to compute the model; see `early.require_runtime`.
+        options: See there.
+    """
     early.require_run(run)
+    early.require_runtime(run, runtime)
     early.require_input(input)
     from lushan.inference import prediction
 

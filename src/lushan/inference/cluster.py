@@ -7,7 +7,6 @@ cluster is the one at `RAY_ADDRESS`, or this machine.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from lushan.data.pieces import Piece
 from lushan.errors import UserError
 from lushan.inference.pieces import Job, Predictor, Written
-from lushan.launch.empty_folder import empty_folder
+from lushan.launch.cluster import started
 
 HINT = "pip install 'lushan[ray]'"
 
@@ -50,7 +49,7 @@ class Cluster:
         Raises:
             UserError: An example cannot be read; names file and line. What was written stays.
         """
-        cluster = _started()
+        cluster = _quiet()
         rows = [{"piece": pickle.dumps((job, piece))} for piece in pieces]
         resources = cluster.cluster_resources()
         gpus = int(resources.get("GPU", 0))
@@ -87,15 +86,9 @@ class _Worker:
         return {"written": pickle.dumps(answer)}
 
 
-def _started() -> Any:
-    """Connect to the cluster, or start one here; return Ray, whose types say too little."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own actors
-    import ray
-
-    if not ray.is_initialized():
-        with empty_folder():
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+def _quiet() -> Any:
+    """Return Ray, connected, without Ray Data's own bars and lines."""
+    ray = started()
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray

@@ -29,7 +29,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
 from lushan.vision.video import Sampling
 
-_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
+_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir", "folds", "fold", "fold_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +174,6 @@ def _settings(node: Mapping[str, Any], name: str) -> dict[str, Any]:
     if isinstance(kept.get("media"), dict):  # of the run's splits
         kept["media"] = None
     if kept.get("media") and node.get("dir"):
-        below = Path(node["dir"]) / kept["media"]
+        below = files.below(kept["media"], node["dir"])
         kept |= {"media": str(below)} if below.exists() else {}
     return {TARGET: name, **kept}

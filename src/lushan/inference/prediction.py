@@ -189,6 +189,26 @@ def predict_encoded(
         device: Where the model is.
     """
     task = loaded.task
+    answers = []
+    records = records_of(loaded, several, batch_tokens=batch_tokens, device=device)
+    for encoded, found in zip(several, records, strict=True):
+        shown = task.present(encoded.table, task.join(encoded.table, found))
+        lost = encoded.features.get("cut", ())
+        for example, cut in zip(encoded.features["example"], lost, strict=False):
+            if cut:
+                shown[example]["truncated"] = True
+        answers.append(shown)
+    return answers
+
+
+def records_of(
+    loaded: Loaded,
+    several: Sequence[Encoded],
+    *,
+    batch_tokens: int = 8192,
+    device: str = "cpu",
+) -> list[Records]:
+    """Return a record for each feature of several tables; see `predict_encoded`."""
     rows = [(place, row) for place, encoded in enumerate(several) for row in encoded.rows]
     lengths = np.asarray([row["length"] for _, row in rows], dtype=np.int64)
     records: list[Records] = [[] for _ in several]
@@ -198,15 +218,7 @@ def predict_encoded(
             found = _predicted(loaded, [row for _, row in chosen], device)
             for (place, _), record in zip(chosen, found, strict=True):
                 records[place].append(record)
-    answers = []
-    for encoded, found in zip(several, records, strict=True):
-        shown = task.present(encoded.table, task.join(encoded.table, found))
-        lost = encoded.features.get("cut", ())
-        for example, cut in zip(encoded.features["example"], lost, strict=False):
-            if cut:
-                shown[example]["truncated"] = True
-        answers.append(shown)
-    return answers
+    return records
 
 
 def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Records:
