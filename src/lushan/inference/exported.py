@@ -240,7 +240,7 @@ def model_of(folder: Path, task: Task, stored: Stored) -> torch.nn.Module:
     """
     graph, auto_class = stored["graph"], stored["auto_class"]
     if graph is not None and auto_class is not None:
-        model = task.build(task.wrap(causal_graph.opened(folder, auto_class, graph["runtime"])))
+        model = task.build(task.wrap(causal_graph.opened(folder, auto_class)))
     elif graph is not None:
         model = task.build(graphs.Shape(graph["width"], graph["max_length"]))
         run = graphs.opened(folder, graph["runtime"])

@@ -168,7 +168,9 @@ def replace(model: nn.Module, graph: Graph, run: Run) -> None:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         given = tensors_of(signature.bind(*args, **kwargs), names)
-        found = run({name: given[name] for name in graph["inputs"]})
+        inputs = {name: given[name] for name in graph["inputs"]}
+        device = next(iter(inputs.values())).device
+        found = [value.to(device) for value in run({n: t.cpu() for n, t in inputs.items()})]
         if graph["returns"] == "tensor":
             return found[0]
         if graph["returns"] == "tuple":
