@@ -89,6 +89,7 @@ def add_to(app: typer.Typer) -> None:
             "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
             'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
             "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
+            "lushan predict outputs/reviews/0a1b2c3d4e --input in.jsonl --output out.jsonl --ray",
         )
     )(predict)
     app.command(
@@ -146,18 +147,34 @@ def predict(
         list[str] | None,
         typer.Option(help="Of a run that compares texts with images: which are chosen among."),
     ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Predict pieces of the input on the Ray cluster at RAY_ADDRESS, or with all "
+            "processors here; the same command continues after a kill.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="With --ray: processes that hold the model.")
+    ] = None,
 ) -> None:
     """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
 
     The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
     """
     require_format(format)
+    if ray and "-" in (input, output):
+        raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
+    if workers is not None and not ray:
+        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
     import sys
 
     from lushan import inference
 
     notes: list[str] = []
-    count = inference.predict(
+    options: dict[str, Any] = {"workers": workers} if ray else {}
+    count = (inference.predict_pieces if ray else inference.predict)(
         run,
         input=input,
         runtime=runtime,
@@ -167,6 +184,7 @@ def predict(
         overrides=overrides or (),
         labels=label or (),
         notes=notes,
+        **options,
     )
     sys.stdout.flush()
     for note in notes:

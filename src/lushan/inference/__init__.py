@@ -11,7 +11,7 @@ from typing import Any
 
 from lushan.inference import early
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["evaluate", "predict", "predict_pieces"]
 
 
 def predict(
@@ -31,6 +31,23 @@ def predict(
     from lushan.inference import prediction
 
     return prediction.predict(run, input=input, **options)
+
+
+def predict_pieces(
+    run: str | Path, *, input: str | Path, workers: int | None = None, **options: Any
+) -> int:
+    """Predict with the processes of a Ray cluster; see `lushan.inference.pieces.predict`."""
+    early.require_run(run)
+    early.require_input(input)
+    from lushan.inference import cluster
+
+    cluster.require_ray()
+    from lushan.inference import pieces
+    from lushan.run.progress import Bar
+
+    with Bar("pieces") as observe:
+        spread = cluster.Cluster(workers)
+        return pieces.predict(run, input=input, spread=spread, observe=observe, **options)
 
 
 def evaluate(

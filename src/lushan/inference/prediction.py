@@ -86,16 +86,32 @@ def predict(
         loaded.task.choose_among(labels)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded.model.to(device)
-    truncated = 0
     with writing(output) as sink:
-        for start in range(0, found.table.num_rows, ROWS_AT_ONCE):
-            rows = found.table.slice(start, ROWS_AT_ONCE)
-            for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
-                truncated += "truncated" in record
-                sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+        truncated = write_records(loaded, found.table, sink, batch_tokens, device)
     if truncated:
-        notes.append(_of_truncated(loaded, found.table, truncated))
+        notes.append(of_truncated(loaded, found.table, truncated, found.table.num_rows))
     return int(found.table.num_rows)
+
+
+def write_records(
+    loaded: Loaded, table: pa.Table, sink: Sink, batch_tokens: int = 8192, device: str = "cpu"
+) -> int:
+    """Write one JSON line an example of a table; return how many were truncated.
+
+    Args:
+        loaded: A run.
+        table: From `read_unlabelled`.
+        sink: Takes the lines.
+        batch_tokens: Padded tokens in a batch.
+        device: Where the model is.
+    """
+    truncated = 0
+    for start in range(0, table.num_rows, ROWS_AT_ONCE):
+        rows = table.slice(start, ROWS_AT_ONCE)
+        for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
+            truncated += "truncated" in record
+            sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return truncated
 
 
 def require_labels(labels: Sequence[str]) -> None:
@@ -217,11 +233,11 @@ def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Recor
     return [{**row, **more} for row, more in zip(found, generated, strict=True)]
 
 
-def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
+def of_truncated(loaded: Loaded, table: pa.Table, truncated: int, count: int) -> str:
     """Report that texts were not read to their ends, and how they can be."""
     longest = loaded.limits.max_length
     note = (
-        f"{truncated} of {table.num_rows} texts are longer than {longest} tokens and were "
+        f"{truncated} of {count} texts are longer than {longest} tokens and were "
         "truncated: the rest was not read"
     )
     stride = max(1, longest // 4)
