@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from counting import Marks
 from PIL import Image
 from transformers import (
     AutoConfig,
@@ -28,10 +29,10 @@ class Collator:
 
     def __init__(self, processor: Any, images: Path) -> None:
         self.processor, self.images = processor, images
-        self.examples = 0
+        self.marks = Marks()
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        self.examples += len(rows)
+        self.marks.add(len(rows), 0)  # how many tokens an image has is known later
         texts, asked, pictures = [], [], []
         for row in rows:
             content = [{"type": "image"}, {"type": "text", "text": row["question"]}]
@@ -83,7 +84,7 @@ def main() -> None:
             data_collator=collator,
         )
         trainer.train()
-    print(json.dumps({"examples": collator.examples}))
+    print(collator.marks.report())
 
 
 if __name__ == "__main__":

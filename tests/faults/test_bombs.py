@@ -159,3 +159,14 @@ def test_in_a_model(name, cli_inside, tmp_path):
     assert done.code == 2, done.err[-2000:]
     assert "Traceback" not in done.err
     assert name in done.err
+
+
+def test_a_file_is_read_to_its_end_whatever_size_it_says(tmp_path):
+    file = tmp_path / "ten"
+    file.write_bytes(b"0123456789")
+    assert parsing.read_bounded(file, 10) == b"0123456789"
+    with pytest.raises(parsing.OutOfBounds, match="10 bytes, and at most 9"):
+        parsing.read_bounded(file, 9)
+    endless = parsing.read_bounded("/proc/self/status", 1 << 20)  # says that it has none
+    assert endless.startswith(b"Name:")
+    assert endless.count(b"\n") > 10

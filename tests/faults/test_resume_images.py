@@ -42,12 +42,8 @@ TASKS = {
     ],
     "visual_qa": [
         *("processor.image.size=16", "processor.tokenizer.vocab_size=300"),
-        *("model.config.vision.hidden_sizes=[8,8,16]", "model.config.text.hidden_size=16"),
-        *(
-            "model.config.vision.num_attention_heads=[1,1,2]",
-            "model.config.text.intermediate_size=16",
-        ),
-        "model.config.text.num_attention_heads=2",
+        *("model.config.vision.channels=[8,8,8,16]", "model.config.text.hidden_size=16"),
+        *("model.config.text.intermediate_size=16", "model.config.text.num_attention_heads=2"),
         *("+model.config.text.attention_dropout=0.1", "optimizer.freeze=[*vision_tower*]"),
     ],
     "multimodal_lm": [

@@ -7,6 +7,7 @@ What the rest asks of one is asked here.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ IMAGES, WHOLE = "preprocessor_config.json", "processor_config.json"
 """Files of an image processor, and of one that holds several."""
 FILES = (WHOLE, IMAGES, *tokenizers.FILES)
 """Files of any processor; each kind has some of them."""
+
+_OF_OTHERS = ("auto_map", "chat_template", "processor_class")
+"""Settings of a processor that decide nothing of its inputs: templates are the tasks'."""
 
 _MOST_RENAMED = 0.05
 """Share of ids that may have got another meaning: BERT has 3 % that are unused."""
@@ -149,6 +153,8 @@ def fingerprint(processor: Processor) -> str:
     if hasattr(processor, "get_attributes"):
         names = sorted(processor.get_attributes())
         parts += [f"{name} {fingerprint(getattr(processor, name))}" for name in names]
+        own = {n: v for n, v in processor.to_dict().items() if n not in {*names, *_OF_OTHERS}}
+        parts.append(json.dumps(own, sort_keys=True, default=str))
     else:
         parts.append(processor.to_json_string())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

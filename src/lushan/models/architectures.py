@@ -14,6 +14,8 @@ from lushan.models.own_code import own_class
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from lushan.text.hub import Place
+
 
 def auto(name: str) -> Any:
     """Return an Auto class of transformers, which chooses a model's class by its config.
@@ -35,6 +37,15 @@ def auto(name: str) -> Any:
             hint="A task's auto_class is a name such as AutoModel or AutoModelForMaskedLM.",
         )
     return found
+
+
+def config_of(place: Place) -> PreTrainedConfig:
+    """Read the config of a checkpoint, also of an architecture that transformers has from us."""
+    from transformers import AutoConfig
+
+    import lushan.models.image_tower  # noqa: F401 - transformers learns of the class by this
+
+    return AutoConfig.from_pretrained(place.path, **place.options)
 
 
 def class_of(config: PreTrainedConfig, auto_class: str, revision: str | None = None) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lushan.configurable import configurable
 from lushan.errors import UserError
 from lushan.models import dropout, fused, pretrained_weights
-from lushan.models.architectures import auto, class_of, longest, options_of
+from lushan.models.architectures import auto, class_of, config_of, longest, options_of
 from lushan.models.backbone import Backbone, Wrap, accepted, width_of
 from lushan.models.own_code import require_whole
 from lushan.run import remote_code
@@ -120,11 +120,9 @@ def fresh(
 
 def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder_of) -> Backbone:
     """Make a model with random weights by the `config.json` of a folder; its weights come later."""
-    from transformers import AutoConfig
-
     place = hub.local(Path(folder), key="RUN")
     with intact(Path(folder) / "config.json"), hub.explained(place, key="RUN", what="model"):
-        return _make(AutoConfig.from_pretrained(place.path, **place.options), auto_class, wrap)
+        return _make(config_of(place), auto_class, wrap)
 
 
 @configurable

@@ -14,7 +14,7 @@ from torch import Tensor
 from lushan.checkpoint.weights import Damaged, load_weights
 from lushan.compat.transformers import silenced
 from lushan.errors import UserError
-from lushan.models.architectures import auto, class_of, options_of
+from lushan.models.architectures import auto, class_of, config_of, options_of
 from lushan.run import checksums
 from lushan.run.artifacts import ENCODER, best_weights, is_run
 from lushan.text import hub
@@ -64,9 +64,7 @@ def read(
     own = hub.local(checksums.verified(folder, ENCODER), key=key) if run else None
     place = own or hub.find(path, key=key, scripts=scripts)
     with hub.explained(place, key="model.path", what="model"), silenced():
-        import transformers
-
-        config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
+        config = config_of(place)
         if vocab_size is not None:
             _refuse_fewer_tokens(config, vocab_size, path)
         # Where the checkpoint names none, embeddings must still know which token is padding.

@@ -154,7 +154,8 @@ def _scaled(processor: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     for place, picture in enumerate(pictures):
         small = np.asarray(picture.resize((width, height), processor.resample))
         for channel in range(CHANNELS):
-            np.take(table[channel], small[..., channel], out=found[place, channel])
+            # Bytes are within the table; to check it, values would be copied once more.
+            np.take(table[channel], small[..., channel], out=found[place, channel], mode="clip")
     return found
 
 

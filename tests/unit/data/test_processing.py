@@ -26,10 +26,21 @@ def both(folder: Path) -> Any:
     return CLIPProcessor(CLIPImageProcessorPil(size={"shortest_edge": 16}), tokenizer(folder))
 
 
+def llava(folder: Path, patch_size: int = 8) -> Any:
+    return processors.with_text(
+        lambda **given: tokenizers.train("bpe", vocab_size=300, **given),
+        processors.fresh(size=16),
+        patch_size,
+        texts=lambda: iter(TEXTS),
+        cache_dir=folder,
+    )
+
+
 MAKERS = {
     "text": tokenizer,
     "image": lambda _: processors.fresh(size=16, resample="nearest"),
     "both": both,
+    "llava": llava,
 }
 
 
@@ -49,6 +60,7 @@ def test_a_processor_is_the_same_after_it_was_stored(name: str, tmp_path: Path) 
 def test_fingerprints_tell_processors_apart(tmp_path: Path) -> None:
     made = [MAKERS[name](tmp_path) for name in MAKERS]
     made += [processors.fresh(size=16), processors.fresh(size=16, std=[0.5, 0.5, 0.4])]
+    made.append(llava(tmp_path, patch_size=4))  # an image is other tokens
     assert len({processing.fingerprint(one) for one in made}) == len(made)
 
 

@@ -33,8 +33,7 @@ MODELS = {
         *("model.config.vision.intermediate_size=16", "model.config.vision.num_attention_heads=2"),
     ],
     "visual_qa": [
-        *("task=visual_qa", "task.head.dropout=0.0", "model.config.vision.hidden_sizes=[8,8,16]"),
-        "model.config.vision.num_attention_heads=[1,1,2]",
+        *("task=visual_qa", "task.head.dropout=0.0", "model.config.vision.channels=[8,8,8,16]"),
     ],
 }
 
