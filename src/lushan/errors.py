@@ -69,6 +69,13 @@ class UserError(Exception):
             self.args = (self._text(),)
         return self
 
+    def moved(self, lines: int) -> UserError:
+        """Count the line that it names from so many lines earlier; return the same error."""
+        if self.line is not None and lines:
+            self.line += lines
+            self.args = (self._text(),)
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions with keyword arguments do not survive pickling on their own, and a sweep's
         # jobs report theirs from other processes.

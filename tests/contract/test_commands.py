@@ -75,7 +75,7 @@ FIXTURES = ["ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"]
 ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "missing"]
 
 
-OF_NO_RUN = [("train",), ("options",), ("doctor",)]
+OF_NO_RUN = [("train",), ("options",), ("doctor",), ("data", "list"), ("data", "get")]
 """Commands of configs and machines; the words of `train` are Hydra's."""
 
 

@@ -21,7 +21,13 @@ from lushan.data.encode.encoding import Encoded, encode
 from lushan.data.field_roles import inputs, targets
 from lushan.data.field_tables import present
 from lushan.data.record_schema import RecordSchema
+from lushan.engine.batch_plan import Batching, BatchPlan
+from lushan.engine.limits import TrainLimits
+from lushan.engine.lr_range import Curve
+from lushan.engine.trial_steps import try_steps
 from lushan.errors import UserError
+from lushan.export.graphs import write_graph
+from lushan.inference.load import Loaded
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 from lushan.text.hub import find  # noqa: F401  (imports early what the fixtures need)
@@ -141,6 +147,9 @@ def pytest_generate_tests(metafunc):
         found = [c for c in COMBINATIONS if allowed(*c)]
         if metafunc.function is test_it_learns_its_demo:
             found = quick.only([("ner", "linear")], found)
+        if metafunc.function is test_trial_steps_leave_a_task_as_it_was:
+            kept = [case for case in found if case[0] in ("contrastive", "visual_qa", "rank")]
+            found = quick.only(kept, found, long=[case for case in found if case not in kept])
         metafunc.parametrize(("task", "head"), found)
 
 
@@ -315,3 +324,34 @@ def test_predictions_of_unlabelled_text(task, head):
     for row, example in zip(shown, table.to_pylist(), strict=True):
         texts = {text for name, field in read.items() for text in field.texts(example[name])}
         assert texts & set(strings(row)) or not texts
+
+
+def test_trial_steps_leave_a_task_as_it_was(task, head):
+    """What finders of learning rates and batch sizes do, for any task."""
+    made, _, corpus, encoded, model = parts(task, head)
+    limits = TrainLimits(max_steps=2)
+    batching = Batching(seed=1, batch_examples=4, batch_tokens=None, limits=limits)
+    plan = BatchPlan(encoded, corpus.splits["train"], batching)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    curve = Curve([1e-4, 1e-3], None)
+    cfg = config(task, head, "trainer=cpu")
+    try_steps(cfg, made, model, plan, factor=lambda step, total_steps: 1.0, callbacks=[curve])
+    assert len(curve.losses) == 2
+    assert all(np.isfinite(curve.losses))
+    for name, one in model.state_dict().items():
+        assert torch.equal(one, before[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_it_is_a_graph_with_the_same_predictions_or_says_why_not(task, head, tmp_path):
+    made, tokenizer, _, _, model = parts(task, head)
+    loaded = Loaded(tmp_path, config(task, head), made, tokenizer, model.eval(), Limits(64))
+    (tmp_path / "exported").mkdir()
+    refused, written = None, None
+    try:
+        written = write_graph(loaded, tmp_path / "exported", "onnx")
+    except UserError as error:
+        refused = str(error)
+    assert refused is None or "Without --format it is written for transformers" in refused
+    assert written is None or "the same predictions for" in written.proof[-1]

@@ -1,5 +1,7 @@
 """Compiled layers: the same training, up to its last digits, and exact when it continues."""
 
+import functools
+
 import pytest
 
 from lushan.checkpoint.weights import load_weights
@@ -24,16 +26,28 @@ def test_a_compiled_run_goes_on_to_the_last_bit(tmp_path):
 
 
 class OfAnyLength:
-    """Layers are compiled once for batches of all lengths, not for the first length before that."""
+    """Layers are compiled once for batches of all lengths, not for the first length before that.
+
+    Args:
+        backend: What makes programs of their graphs; that of a run, inductor, takes half a minute.
+    """
+
+    def __init__(self, backend):
+        self.backend = backend
 
     def __call__(self):
+        import torch
         from torch._dynamo import config
 
         config.assume_static_by_default = False
+        torch.nn.Module.compile = functools.partialmethod(  # type: ignore[method-assign]
+            torch.nn.Module.compile, backend=self.backend
+        )
 
 
-@pytest.mark.slow(25)
-def test_it_is_the_same_training(tmp_path):
+@pytest.mark.slow(10)
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_it_is_the_same_training(backend, tmp_path):
     short = (
         "trainer.max_steps=3",
         "trainer.max_epochs=null",
@@ -43,7 +57,9 @@ def test_it_is_the_same_training(tmp_path):
         "model.config.attention_probs_dropout_prob=0",
     )
     made, plain = tmp_path / "compiled", tmp_path / "plain"
-    assert jobs.execute(jobs.config(made, *short, "trainer.compile=true"), OfAnyLength()) == 0
+    assert (
+        jobs.execute(jobs.config(made, *short, "trainer.compile=true"), OfAnyLength(backend)) == 0
+    )
     assert jobs.execute(jobs.config(plain, *short)) == 0
     assert losses(jobs.run_folder(made)) == pytest.approx(losses(jobs.run_folder(plain)), rel=1e-5)
     assert jobs.run_folder(plain).name != jobs.run_folder(made).name  # other bits: another run

@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "AZURE_CLIENT_SECRET": "Xq8~Q.abcdefghijklmnopqrstuvwxyz0123",
     "GOOGLE_API_KEY": "AIza" + "Sy0123456789abcdefghijklmnopqrstuvw",
 }
-TENSORBOARD = "lushan.callbacks.trackers.TensorBoard"
+TENSORBOARD = "lushan.callbacks.destinations.tensorboard.TensorBoard"
 TAGS = [
     "glpat-abcdefghij0123456789",
     "github_pat_11ABCDEFG0abcdefghij_klmnop",
@@ -53,7 +53,7 @@ def test_nothing_planted_is_written(fails, tmp_path):
         *("train", "data=sample_ner", "data.limit=40", *command.SMALL),
         *(
             "logger=wandb",
-            "++logger.tensorboard._target_=lushan.callbacks.trackers.TensorBoard",
+            "++logger.tensorboard._target_=lushan.callbacks.destinations.tensorboard.TensorBoard",
         ),
         f"tags=[{quoted}]",
         cwd=tmp_path,

@@ -41,6 +41,7 @@ ACCUMULATE = "data.micro_tokens=24"
 VALIDATION = "lushan.engine.lit_module:LitModule.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
 TEXT = ("data=sample_text", "data.limit=60", "data.max_length=64")
+MUON = "Muon, noise, and a rate that validation lowers"
 PLACES = {
     "mid-epoch": (jobs.at_step(5), ()),
     "first step": (jobs.at_step(0), ()),
@@ -59,6 +60,10 @@ PLACES = {
         ("task=masked_lm", "task.masking=whole_word", *TEXT),
     ),
     "steps that are left out": (jobs.at_step(14), ("callbacks=guard", "callbacks.guard.spike=0.5")),
+    MUON: (
+        jobs.at_step(18),
+        ("optimizer=muon", "callbacks=neftune", "scheduler=plateau", "scheduler.patience=0"),
+    ),
     "while it saves": (jobs.At("lushan.checkpoint.io:write_folder", 3), ()),
 }
 
@@ -75,7 +80,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS))
+@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS, long=[MUON]))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)

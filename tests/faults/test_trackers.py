@@ -1,6 +1,7 @@
 """Trackers that are away or die: the run does not notice."""
 
 import json
+import signal
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 
 from lushan.callbacks import trackers
 from tests.faults import jobs
+from tests.helpers import wandb_log
 
 pytest.importorskip("wandb")
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -89,6 +91,40 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
     assert rows(tmp_path) == 1 + 24 + 3
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
     assert log.count("is left out of this run") <= 1
+
+
+def patient():
+    """Wait for trackers as long as a busy machine needs to import them."""
+    trackers.STOP_SECONDS = trackers.CLOSE_SECONDS = 120.0
+
+
+@pytest.mark.long
+@pytest.mark.slow(20)
+def test_a_killed_run_continues_its_copies(tmp_path):
+    from mlflow import MlflowClient
+
+    cfg = jobs.config(tmp_path, "logger=[wandb,mlflow]", "logger.mlflow.weights=true")
+    offline = jobs.Environment(
+        WANDB_MODE="offline", WANDB_API_KEY=None, WANDB_DIR=None, MLFLOW_TRACKING_URI=None
+    )
+    interrupted = jobs.Together(offline, jobs.at_step(10, signal.SIGTERM), patient)
+    assert jobs.execute(cfg, interrupted) == 143
+    assert jobs.execute(cfg, jobs.Together(offline, patient)) == 0
+    run = jobs.run_folder(tmp_path)
+    result = json.loads((run / "result.json").read_text())
+    metrics = result["metrics"]
+    first, second = wandb_log.ended(run)
+    assert first.run_id == second.run_id == run.name
+    assert second.summary["test/entity_f1"] == metrics["test/entity_f1"]
+    scores = [row for row in second.history if "val/entity_f1" in row]
+    assert [row["_step"] for row in scores] == [16, 24]
+    client = MlflowClient(f"sqlite:///{tmp_path}/.mlflow/mlflow.db")
+    (copy,) = client.search_runs([client.get_experiment_by_name("lushan").experiment_id])
+    losses = client.get_metric_history(copy.info.run_id, "train/loss")
+    assert [point.step for point in losses] == [*range(1, 25)]
+    assert copy.data.metrics["test/entity_f1_low"] == result["ci"]["test/entity_f1"][0]
+    log = (run / "log.txt").read_text()
+    assert "warning" not in log
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
@@ -14,7 +14,10 @@ import pyarrow as pa
 from lushan.assist.entities import Entities
 from lushan.assist.rows import entries_of
 from lushan.assist.settings import Settings, Thresholds
+from lushan.assist.wording import Wording
 from lushan.errors import UserError
+from lushan.guard import Guard
+from lushan.inference import guarding
 from lushan.inference.load import Loaded, load
 from lushan.inference.prediction import predict_rows
 from lushan.retrieval.index import Index, open_index
@@ -72,11 +75,14 @@ class Reply:
             `pass`: the turn asks for no knowledge.
         text: The answer; empty where the turn is passed on.
         source: The entry's key, or the intent of the template.
+        withheld: Which part has kept an answer back: it was generated and says more than its
+            source, or the guard refuses it.
     """
 
     action: Action
     text: str
     source: Key = ()
+    withheld: Literal["generation", "guard"] | None = None
 
 
 class Assistant:
@@ -86,13 +92,16 @@ class Assistant:
         settings: Its config.
         folder: That paths are relative to.
         notes: Takes what the reader must know.
+        guard: Checks turns and answers.
 
     Raises:
         UserError: A part is not what it should be.
     """
 
-    def __init__(self, settings: Settings, folder: Path, notes: list[str]) -> None:
-        self.settings, self.folder = settings, folder
+    def __init__(
+        self, settings: Settings, folder: Path, notes: list[str], guard: Guard | None = None
+    ) -> None:
+        self.settings, self.folder, self.guard = settings, folder, guard
         self.entries = [Entry(*row) for row in entries_of(settings.knowledge, folder)]
         names = [entry.entity for entry in self.entries if entry.entity is not None]
         self.entities = Entities(names, settings.mention)
@@ -109,9 +118,49 @@ class Assistant:
         if settings.intents is not None and self.intents is not None:
             _require_label(self.intents, list(settings.intents.templates), "intents.templates")
             _require_slots(settings.intents.templates)
+        self.wording: Wording | None = None
+        if settings.generate is not None:
+            self.wording = Wording(settings.generate, folder)
+
+    def answer(
+        self, dialogues: Sequence[Sequence[str]], thresholds: Thresholds
+    ) -> tuple[list[Found], list[Reply]]:
+        """Return what is found about the last turn of each dialogue, and the reply."""
+        found = self.find(dialogues)
+        rows = zip(self._redacted(dialogues), found, strict=True)
+        return found, [self._guarded(turns, one, thresholds) for turns, one in rows]
+
+    def _redacted(self, dialogues: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+        if self.guard is None:
+            return dialogues
+        return [[self.guard.redacted(turn) for turn in turns] for turns in dialogues]
+
+    def _guarded(self, turns: Sequence[str], found: Found, thresholds: Thresholds) -> Reply:
+        guard = self.guard
+        if guard is None:
+            return self.worded(self.reply(found, thresholds), found, turns[-1])
+        refused = Reply("refuse", guard.refusal, withheld="guard")
+        if not guarding.prompt_passes(guard, list(turns)):
+            return refused
+        reply = self.worded(self.reply(found, thresholds), found, turns[-1])
+        if not guard.check(reply.text).is_safe:
+            guard.counts["answers refused"] += 1
+            return refused
+        return replace(reply, text=guard.redacted(reply.text))
+
+    def worded(self, reply: Reply, found: Found, question: str) -> Reply:
+        """Return an entry's answer as the model words it, or the refusal where it says more."""
+        entry = found.entry
+        if self.wording is None or reply.action != "answer" or entry is None:
+            return reply
+        text = self.wording.answer(question, entry.question, entry.answer, entry.entity)
+        if text is None:
+            return Reply("refuse", self.settings.refusal, withheld="generation")
+        return replace(reply, text=text)
 
     def find(self, dialogues: Sequence[Sequence[str]]) -> list[Found]:
         """Return what the parts find about the last turn of each dialogue."""
+        dialogues = self._redacted(dialogues)
         asked = [turns[-1] for turns in dialogues]
         asks = _probabilities(self.gate, asked)
         intents = _probabilities(self.intents, asked)

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.assist import risk
 from lushan.assist.assistant import Assistant, Found, Reply
 from lushan.assist.rows import Expected
 from lushan.assist.settings import Thresholds
 from lushan.metrics.stats import bootstrap
 
-Blame = Literal["gate", "intent", "entity", "retrieval", "threshold"]
+Blame = Literal["gate", "intent", "entity", "retrieval", "threshold", "generation", "guard"]
 _COVERAGES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -54,27 +55,26 @@ def outcome(found: Found, reply: Reply, expected: Expected, entity: str | None) 
     if found.entry is not None and found.entry.key not in expected.keys:
         blame = "retrieval" if entity is None or found.entity == entity else "entity"
     if blame is None and not answered:
-        blame = "threshold"
+        blame = reply.withheld or "threshold"
     return Outcome(blame is None, answered, blame)
 
 
 def evaluate(
     assistant: Assistant,
     found: Sequence[Found],
+    replies: Sequence[Reply],
     expected: Sequence[Expected],
-    thresholds: Thresholds,
 ) -> tuple[list[Outcome], dict[str, Any]]:
     """Return the outcome of each turn, and their summary as JSON.
 
     Args:
         assistant: Whose replies they are.
         found: What its parts have found about each turn.
+        replies: What it has replied.
         expected: What is right for each.
-        thresholds: As they were chosen.
     """
     about = {entry.key: entry.entity for entry in assistant.entries}
     entities = [next((about.get(key) for key in sorted(e.keys)), None) for e in expected]
-    replies = [assistant.reply(one, thresholds) for one in found]
     outcomes = [outcome(*row) for row in zip(found, replies, expected, entities, strict=True)]
     right = np.array([one.right for one in outcomes], float)
     answered = np.array([one.answered for one in outcomes], float)
@@ -115,23 +115,12 @@ def _share(values: NDArray[np.float64]) -> dict[str, float | None]:
     return {"value": float(values.mean()), "low": low, "high": high, "count": len(values)}
 
 
-def _ordered(
-    found: Sequence[Found], expected: Sequence[Expected], gate: Sequence[bool]
-) -> list[tuple[float, bool]]:
-    """Return score and rightness of the entries behind the gate, the surest first."""
-    rows = [
-        (one.score, one.entry.key in right.keys)
-        for (one, right), passed in zip(_pairs(found, expected), gate, strict=True)
-        if passed and one.entry is not None
-    ]
-    return sorted(rows, key=lambda row: -row[0])
-
-
 def _curve(
     found: Sequence[Found], expected: Sequence[Expected], gate: Sequence[bool]
 ) -> dict[str, Any]:
     """Return which share of answers is wrong, by how many of the turns behind the gate have one."""
-    order = _ordered(found, expected, gate)
+    open_ = [pair for pair, passed in zip(_pairs(found, expected), gate, strict=True) if passed]
+    order = sorted(_answers(open_, None), key=lambda row: -row[0])
     if not order:
         return {"area": None, "at": {}, "points": []}
     wrong = np.cumsum([not right for _, right in order]) / np.arange(1, len(order) + 1)
@@ -148,8 +137,8 @@ def choose(
 ) -> tuple[Thresholds, list[str]]:
     """Choose thresholds on a validation set.
 
-    The gate's has the best mean of both shares that are right; the others answer as much as the
-    risk allows.
+    The gate's has the best mean of both shares that are right on the part that proposes; the others
+    answer as much as the risk allows, see `lushan.assist.risk`.
 
     Args:
         assistant: Whose parts have found it.
@@ -157,25 +146,43 @@ def choose(
         expected: What is right for each.
 
     Returns:
-        The thresholds, and notes on how sure they are.
+        The thresholds, and what they promise.
     """
-    notes: list[str] = []
+    settings, proposes = assistant.settings, risk.dealt(len(found))
+    parts = [
+        [pair for pair, own in zip(_pairs(found, expected), proposes, strict=True) if own == part]
+        for part in (True, False)
+    ]
     gate = None
-    risk, confidence = assistant.settings.risk, assistant.settings.confidence
-    if assistant.settings.gate is not None:
-        gate = _best_gate([one.asks for one in found], [one.asks for one in expected])
-    intent = None
-    if assistant.settings.intents is not None:
-        templates = assistant.settings.intents.templates
-        rows = [
-            (f.certainty, f.intent == e.intent)
-            for f, e in _pairs(found, expected)
-            if f.intent in templates
+    if settings.gate is not None and parts[0]:
+        gate = _best_gate([f.asks for f, _ in parts[0]], [e.asks for _, e in parts[0]])
+    rows = {}
+    if settings.intents is not None:
+        known = settings.intents.templates
+        rows["intent"] = [
+            [(f.certainty, f.intent == e.intent) for f, e in part if f.intent in known]
+            for part in parts
         ]
-        intent = _within(rows, risk, confidence, "intent", notes)
-    open_ = [gate is None or one.asks >= gate for one in found]
-    entry = _within(_ordered(found, expected, open_), risk, confidence, "entry", notes)
-    return Thresholds(gate, intent, entry), notes
+    rows["entry"] = [_answers(part, gate) for part in parts]
+    # All that is stated holds together: the chance of an error is shared.
+    confidence = 1 - (1 - settings.confidence) / len(rows)
+    chosen = {
+        name: risk.stated(first, second, settings.risk, confidence)
+        for name, (first, second) in rows.items()
+    }
+    notes = [one.note(name, settings.risk, confidence) for name, one in chosen.items()]
+    return Thresholds(gate, **{name: one.threshold for name, one in chosen.items()}), notes
+
+
+def _answers(
+    pairs: Sequence[tuple[Found, Expected]], gate: float | None
+) -> list[tuple[float, bool]]:
+    """Return score and rightness of the entries behind the gate."""
+    return [
+        (one.score, one.entry.key in right.keys)
+        for one, right in pairs
+        if one.entry is not None and (gate is None or one.asks >= gate)
+    ]
 
 
 def _best_gate(scores: Sequence[float], asks: Sequence[bool]) -> float:
@@ -187,46 +194,3 @@ def _best_gate(scores: Sequence[float], asks: Sequence[bool]) -> float:
         shares = [(passed == right)[right == kind] for kind in (True, False)]
         rates[threshold] = np.mean([part.mean() for part in shares if len(part)])
     return max(rates, key=rates.__getitem__)
-
-
-def _within(
-    rows: Sequence[tuple[float, bool]],
-    risk: float,
-    confidence: float | None,
-    name: str,
-    notes: list[str],
-) -> float | None:
-    """Return the lowest threshold at which no more answers are wrong than the risk allows.
-
-    Args:
-        rows: Score of each answer, and whether it is right.
-        risk: Share that may be wrong.
-        confidence: See `Settings`.
-        name: Of the threshold, for the note.
-        notes: Takes on how many answers it rests.
-    """
-    order = sorted(rows, key=lambda row: -row[0])
-    best: tuple[float, int, int] | None = None
-    wrong = 0
-    for number, (score, right) in enumerate(order, 1):
-        wrong += not right
-        is_last = number == len(order) or order[number][0] < score
-        found = wrong / number if confidence is None else _bound(wrong, number, confidence)
-        if is_last and found <= risk:
-            best = (score, wrong, number)
-    if best is None:
-        notes.append(f"{name}: no threshold keeps a risk of {risk:.0%}: it never answers")
-        return None
-    score, wrong, number = best
-    notes.append(
-        f"{name}: {wrong} of {number} answers are wrong from {score:.4g} on; with 95 % confidence "
-        f"at most {_bound(wrong, number, 0.95):.1%}, were the threshold fixed before"
-    )
-    return score
-
-
-def _bound(wrong: int, number: int, confidence: float) -> float:
-    """Return an upper bound of a share (Clopper and Pearson, 1934)."""
-    from scipy import stats
-
-    return float(stats.beta.ppf(confidence, wrong + 1, number - wrong)) if wrong < number else 1.0

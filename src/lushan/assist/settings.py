@@ -47,6 +47,23 @@ class Intents(Part, frozen=True):
     templates: dict[str, str]
 
 
+class Generate(Part, frozen=True):
+    """A model that words the answer of an entry.
+
+    Args:
+        run: That writes; or a model in Hugging Face format.
+        prompt: What it is asked; `{question}` is the turn, `{entry}` and `{answer}` are those of
+            the entry, and `{entity}` is what it is about.
+        max_new_tokens: Of an answer; one that is longer is not given.
+    """
+
+    run: str
+    prompt: str = (
+        "{entity}\nQ: {entry}\nA: {answer}\n\nBy this alone, answer in one sentence: {question}"
+    )
+    max_new_tokens: int = 64
+
+
 class Gold(Part, frozen=True):
     """Columns of what is right: whether knowledge is asked for, its entries, the intent."""
 
@@ -63,13 +80,14 @@ class Settings(Part, frozen=True):
         indexes: Of the entries' questions; their scores are joined by `fusion`.
         gate: Without one every turn asks for knowledge.
         intents: Without them there are no templates.
+        generate: Without it, an entry is answered in its own words.
         rerank: A run of task=reranker, which reads `candidates` questions.
         turns: The column of a dialogue: a list of texts, or of objects with a `text`; the last one
             is to be answered.
         mention: Share of an entity's name, rare words counting more, that a turn must hold.
         risk: Share of wrong answers that is allowed.
-        confidence: Of the upper bound of a validation set's share, which must keep the risk; None
-            takes the share itself.
+        confidence: That no more of them are wrong; a validation set that is too small for it gets
+            no answers.
         thresholds: A file beside this one, which `--choose` writes.
         refusal: What is said where nothing can be answered.
         gold: Columns for evaluation.
@@ -81,13 +99,14 @@ class Settings(Part, frozen=True):
     refusal: str
     gate: Gate | None = None
     intents: Intents | None = None
+    generate: Generate | None = None
     fusion: Literal["zscore", "rrf"] = "zscore"
     rerank: str | None = None
     candidates: int = 20
     turns: str = "turns"
     mention: float = 1.0
-    risk: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
-    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9
     gold: Gold = Gold()
 
 

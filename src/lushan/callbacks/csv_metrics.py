@@ -78,15 +78,23 @@ class Record(pl.Callback):
         row = {"train/loss": pl_module.take_running(), "lr": rate}
         self._write(trainer, row)
         pl_module.log("train/loss", row["train/loss"], prog_bar=True, logger=False)
-        for logger in trainer.loggers:
-            logger.log_metrics({**row, "epoch": trainer.current_epoch}, step=trainer.global_step)
+        self._send(trainer, row)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """A row with the validation's metrics; the trackers get them from Lightning."""
+        """A row with the validation's metrics.
+
+        Lightning would send them with the number of the step before, which W&B ignores.
+        """
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.metrics}
-        self._write(trainer, values | {"train/epoch_loss": pl_module.take_running("epoch_")})
+        row = values | {"train/epoch_loss": pl_module.take_running("epoch_")}
+        self._write(trainer, row)
+        self._send(trainer, row)
+
+    def _send(self, trainer: pl.Trainer, row: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics({**row, "epoch": epochs_done(trainer)}, step=trainer.global_step)
 
     def _write(self, trainer: pl.Trainer, values: dict[str, Any]) -> None:
         if not trainer.is_global_zero:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from lushan.cli import (
     audit,
     compare,
     completion,
+    data,
     doctor,
     index,
     models,
@@ -29,13 +30,14 @@ from lushan.cli import (
     score,
     serve,
     study,
+    tune,
 )
 from lushan.cli.models import examples
 from lushan.cli.train import train
 from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
 from lushan.compat.deferred import deferring
 from lushan.engine.job import code_of, complain
-from lushan.errors import RunFailed, of_path
+from lushan.errors import RunFailed, UserError, of_path
 from lushan.run import remote_code
 from lushan.run.files import is_disk_full
 from lushan.run.surroundings import require_folder
@@ -54,6 +56,8 @@ app = typer.Typer(
     lushan train experiment=sample/ner                     train, or show the stored result
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
     lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
+    lushan data get wnut17                                 a public data set
+    lushan tune lr experiment=sample/ner                   a learning rate, from a few steps
     lushan audit experiment=sample/ner                     what is odd about the data
     lushan runs                                            what there is
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
@@ -215,6 +219,7 @@ models.add_to(app)
 audit.add_to(app)
 compare.add_to(app)
 study.add_to(app)
+tune.add_to(app)
 report.add_to(app)
 score.add_to(app)
 index.add_to(app)
@@ -223,6 +228,7 @@ serve.add_to(app)
 monitor.add_to(app)
 reference.add_to(app)
 doctor.add_to(app)
+data.add_to(app)
 assist.add_to(app)
 completion.add_to(app)
 
@@ -230,13 +236,19 @@ completion.add_to(app)
 @app.command(
     epilog=examples(
         "lushan sync outputs/wnut17/*",
+        "lushan sync --to mlflow outputs/wnut17/*",
     )
 )
 def sync(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    to: Annotated[Literal["wandb", "mlflow"], typer.Option(help="wandb or mlflow.")] = "wandb",
 ) -> None:
-    """Send runs to W&B that could not be sent while they were trained."""
-    from lushan.callbacks import trackers
+    """Send runs to W&B or MLflow that could not be sent while they were trained."""
+    from lushan.callbacks.destinations import sync as destination
+    from lushan.run.folder import RunFolder
+    from lushan.study.schemas import schema_of
 
     for run in runs:
-        echo(f"{run}: {trackers.sync(run)}")
+        if (result := RunFolder(run).result()) is None:
+            raise UserError("the run is not complete", file=run, hint="Train it to its end.")
+        echo(f"{run}: {destination.sync(result, schema_of(result, run), to)}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
@@ -52,6 +53,10 @@ def assist(
         bool, typer.Option("--choose", help="Choose the thresholds by the input.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The evaluation in JSON.")] = False,
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
 ) -> None:
     """Answer customers, or refuse and hand over; evaluate the answers, and say what is to blame."""
     needing = {"--choose": choose, "--output": output, "--json": as_json}
@@ -60,6 +65,7 @@ def assist(
     from lushan.assist.assistant import Assistant
     from lushan.assist.rows import dialogues_of
     from lushan.assist.settings import read_settings, read_thresholds
+    from lushan.inference.guarding import notes_of
 
     settings, folder = read_settings(config), config.parent
     place = folder / settings.thresholds
@@ -76,26 +82,22 @@ def assist(
                 value=settings.gold.asks,
             )
     notes: list[str] = []
-    assistant = Assistant(settings, folder, notes)
-    if input is None or thresholds is None:
-        if thresholds is not None:
-            _talk(assistant, thresholds)
-            return
-        found = assistant.find([row.turns for row in rows])
-        thresholds = _chosen(assistant, rows, found, place)
-    else:
-        found = assistant.find([row.turns for row in rows])
-    _print_notes(notes)
-    replies = [assistant.reply(one, thresholds) for one in found]
+    checks = guard_of(guard, guard_label, guard_rate, redact)
+    assistant = Assistant(settings, folder, notes, checks)
+    if thresholds is None:
+        thresholds = _chosen(assistant, rows, place)
+    elif input is None:
+        _talk(assistant, thresholds)
+        return
+    found, replies = assistant.answer([row.turns for row in rows], thresholds)
+    _print_notes([*notes, *notes_of(checks)])
     if output is not None:
         _write(output, found, replies)
     if rows and rows[0].expected is not None:
-        _print_evaluation(assistant, rows, found, thresholds, as_json=as_json)
+        _print_evaluation(assistant, rows, found, replies, as_json=as_json)
 
 
-def _chosen(
-    assistant: Assistant, rows: Sequence[Dialogue], found: Sequence[Found], place: Path
-) -> Thresholds:
+def _chosen(assistant: Assistant, rows: Sequence[Dialogue], place: Path) -> Thresholds:
     """Choose thresholds and write them beside the config."""
     import msgspec
 
@@ -104,11 +106,12 @@ def _chosen(
 
     expected = [row.expected for row in rows if row.expected is not None]
     risk = assistant.settings.risk
+    found = assistant.find([row.turns for row in rows])
     thresholds, notes = evaluation.choose(assistant, found, expected)
     content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
     files.write_json(place, content)
     _print_notes(notes)
-    echo(f"{place}: thresholds for a risk of {risk:.0%}, by {len(rows):,} dialogues")
+    echo(f"{place}: thresholds chosen by {len(rows):,} dialogues")
     return thresholds
 
 
@@ -122,8 +125,7 @@ def _talk(assistant: Assistant, thresholds: Thresholds) -> None:
         if not text:
             return
         turns.append(text)
-        (found,) = assistant.find([turns])
-        reply = assistant.reply(found, thresholds)
+        (found,), (reply,) = assistant.answer([turns], thresholds)
         if reply.action == "pass":
             echo("(not a question for the knowledge base)")
             continue
@@ -167,14 +169,14 @@ def _print_evaluation(
     assistant: Assistant,
     rows: Sequence[Dialogue],
     found: Sequence[Found],
-    thresholds: Thresholds,
+    replies: Sequence[Reply],
     *,
     as_json: bool,
 ) -> None:
     from lushan.assist import evaluation
 
     expected = [row.expected for row in rows if row.expected is not None]
-    _, summary = evaluation.evaluate(assistant, found, expected, thresholds)
+    _, summary = evaluation.evaluate(assistant, found, replies, expected)
     if as_json:
         echo(json.dumps(summary, ensure_ascii=False, indent=2))
         return

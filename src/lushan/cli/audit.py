@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     """Give an application this command."""
     app.command(
         epilog=examples(
-            "lushan audit experiment=ner/wnut17 data.dir=FOLDER",
+            "lushan audit experiment=ner/wnut17",
             "lushan audit data=table data.train=reviews.csv data.test=0.1 --output audit.md",
             "lushan audit --run outputs/wnut17/0a1b2c3d4e --json audit.json",
         )

@@ -51,6 +51,7 @@ Where = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
+EXPORTED = ("transformers", "onnx", "torch_export", "gguf")
 FORMATS = ("txt", "jsonl", "conll", "table")
 InputFormat = Annotated[
     str | None,
@@ -88,6 +89,7 @@ def add_to(app: typer.Typer) -> None:
             "lushan predict outputs/wnut17/0a1b2c3d4e --input new.txt --output out.jsonl",
             'echo "Anna lives in Paris." | lushan predict outputs/wnut17/0a1b2c3d4e --input -',
             "lushan predict outputs/reviews/0a1b2c3d4e --input new.csv data.text=body",
+            "lushan predict outputs/reviews/0a1b2c3d4e --input in.jsonl --output out.jsonl --ray",
         )
     )(predict)
     app.command(
@@ -108,6 +110,8 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lushan export outputs/wnut17/0a1b2c3d4e exported",
             "lushan export outputs/crosswoz/0a1b2c3d4e exported --adapter",
+            "lushan export outputs/wnut17/0a1b2c3d4e exported --format onnx --quantize int8",
+            "lushan export outputs/wnut17/0a1b2c3d4e exported --push ORG/NAME --private",
         )
     )(export)
     app.command(
@@ -131,9 +135,28 @@ def predict(
         int | None,
         typer.Option(help="Read long texts in windows that share so many tokens."),
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes the model: torch, or what an exported graph is for (onnx, "
+            "torch_export). By default whatever the folder holds.",
+            show_default=False,
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(help="Of a run that compares texts with images: which are chosen among."),
+    ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Predict pieces of the input on the Ray cluster at RAY_ADDRESS, or with all "
+            "processors here; the same command continues after a kill.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="With --ray: processes that hold the model.")
     ] = None,
 ) -> None:
     """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
@@ -141,20 +164,27 @@ def predict(
     The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
     """
     require_format(format)
+    if ray and "-" in (input, output):
+        raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
+    if workers is not None and not ray:
+        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
     import sys
 
     from lushan import inference
 
     notes: list[str] = []
-    count = inference.predict(
+    options: dict[str, Any] = {"workers": workers} if ray else {}
+    count = (inference.predict_pieces if ray else inference.predict)(
         run,
         input=input,
+        runtime=runtime,
         output=output,
         format=format,
         stride=stride,
         overrides=overrides or (),
         labels=label or (),
         notes=notes,
+        **options,
     )
     sys.stdout.flush()
     for note in notes:
@@ -312,6 +342,9 @@ def chat(
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    format: Annotated[
+        str, typer.Option(help=f"What is to load it: {', '.join(EXPORTED)}.")
+    ] = "transformers",
     dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
     adapter: Annotated[
         bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
@@ -319,20 +352,55 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is there.")
     ] = False,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --format onnx: int8 keeps weights in 8 bits, and says what is lost.",
+            show_default=False,
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Of the model, for its card: apache-2.0.", show_default=False)
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Of its texts, for its card: en.", show_default=False)
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(help="Upload it to the Hugging Face hub: OWNER/NAME.", show_default=False),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="A repository that --push makes is yours alone.")
+    ] = False,
 ) -> None:
-    """Write a trained model in Hugging Face format, and prove that it is the same."""
+    """Write a trained model for others to load, and prove that it is the same."""
     from lushan.inference import early
 
     wanted = _dtype(dtype)
+    if format not in EXPORTED:
+        raise UserError(
+            "no such format",
+            key="--format",
+            value=format,
+            hint=did_you_mean(format, EXPORTED) or f"There are {', '.join(EXPORTED)}.",
+        )
+    if quantize not in (None, "int8"):
+        raise UserError("no such type", key="--quantize", value=quantize, hint="There is int8.")
     early.require_run(run)
     from lushan.export import hf_folder
+    from lushan.export.card import Terms
 
     for line in hf_folder.export(
         run,
         folder,
+        format=format,  # type: ignore[arg-type]
         dtype="float32" if wanted == "auto" else wanted,
         adapter=adapter,
         overwrite=overwrite,
+        quantize=quantize is not None,
+        terms=Terms(license, language or ()),
+        push=push,
+        private=private,
     ):
         echo(line)
 

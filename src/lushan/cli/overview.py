@@ -144,7 +144,7 @@ def table(
         str | None,
         typer.Option(
             help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
-            "runs; hierarchical over both."
+            "runs; hierarchical over both; resampled over folds."
         ),
     ] = None,
     where: Where = None,

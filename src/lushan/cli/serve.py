@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
             "lushan serve outputs/sample_chat/0a1b2c3d4e",
             "lushan serve names=outputs/wnut17/0a1b2c3d4e answers=outputs/xquad/5f6a7b8c9d",
             "LUSHAN_KEY=... lushan serve RUN --host 0.0.0.0 --port 80",
+            "lushan serve outputs/sample_chat/0a1b2c3d4e --ray --replicas 4",
         )
     )(serve)
 
@@ -52,6 +53,16 @@ def serve(
         float, typer.Option(help="Megabytes of a request; larger ones are refused with 413.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a text, at most.")] = 4096,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Serve from replicas on the Ray cluster at RAY_ADDRESS, or here."
+        ),
+    ] = False,
+    replicas: Annotated[
+        int | None,
+        typer.Option(help="With --ray: how many hold the runs; 2 when not given.", min=1),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Load the runs, say what would be served, and end.")
     ] = False,
@@ -63,6 +74,10 @@ def serve(
     """
     from lushan.inference import early
 
+    if replicas is not None and not ray:
+        raise UserError("--replicas is an option of --ray", key="--replicas", value=replicas)
+    if ray and (check or not port):
+        raise UserError("--ray takes no --check, and a port that is known", key="--ray")
     places = early.named_places(runs)
     try:
         from lushan.serve import limits
@@ -80,6 +95,13 @@ def serve(
     )
     bounds.require_sound()
     access = Access.of(host, key_file, os.environ)
+    if ray:
+        from lushan.serve import cluster
+
+        cluster.require_ray_serve()
+        address = cluster.Address(host, port)
+        cluster.serve(places, access, bounds, address=address, replicas=replicas or 2)
+        return
     from lushan.serve.listening import bound_socket
 
     listening = bound_socket(host, port)

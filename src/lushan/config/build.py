@@ -27,7 +27,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "task.head": ("width", "num_labels", "allowed"),
     "optimizer": ("model",),
     "optimizer.algorithm": ("params",),
-    "scheduler": ("step", "total_steps"),
+    "optimizer.matrices": ("params",),
+    "scheduler": ("step", "total_steps", "scores"),
     "trainer": ("limits", "plan", "callbacks", "logger", "plugins", "default_root_dir"),
     "callbacks.checkpoints": (
         *("folder", "monitor", "higher_is_better", "signals", "facts", "elastic"),

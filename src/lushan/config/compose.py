@@ -8,6 +8,7 @@ acts on it.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -85,8 +86,9 @@ class _Loader(ConfigLoader):
         check_search_path(repo, config_name, overrides)
 
 
+@functools.cache
 def _register_own() -> None:
-    """Let Hydra know our launchers and our sweeper."""
+    """Let Hydra know our launchers and our sweeper, once in a process."""
     for plugin in (ForkLauncher, Combinations):
         Plugins.instance().register(plugin)
     with contextlib.suppress(ImportError):  # Ray's plugin is an extra

@@ -99,7 +99,7 @@ def require(
     allowed = SETTINGS.get(target)
     if allowed is None:  # refused as a target
         return
-    usual = [dict(_leaves(node)) for node in _defaults(part, target)]
+    usual = _defaults(part, target)
     values = dict(_leaves(resolved))
     for name, value in _leaves(written):
         key = f"hydra.{part}.{name}"
@@ -152,17 +152,16 @@ def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
-def _defaults(part: str, target: str) -> Iterator[Any]:
-    """Yield the settings that Hydra's plugins bring for a target."""
+@functools.cache
+def _defaults(part: str, target: str) -> Sequence[Mapping[str, Any]]:
+    """Return the settings that Hydra's plugins bring for a target, by dotted key."""
     from hydra.core.config_store import ConfigNode, ConfigStore
     from omegaconf import OmegaConf
 
     group = ConfigStore.instance().repo.get("hydra", {}).get(part, {})
-    for entry in group.values():
-        if isinstance(entry, ConfigNode):
-            node = OmegaConf.to_container(entry.node, resolve=False)
-            if isinstance(node, dict) and node.get("_target_") == target:
-                yield node
+    entries = (entry.node for entry in group.values() if isinstance(entry, ConfigNode))
+    found = [dict(_leaves(OmegaConf.to_container(node, resolve=False))) for node in entries]
+    return [node for node in found if node.get("_target_") == target]
 
 
 def _require_plain(key: str, value: object) -> None:

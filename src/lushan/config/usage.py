@@ -16,7 +16,7 @@ Usage: lushan train [OVERRIDES] [FLAGS]
 
 Train and evaluate the experiment that a config describes, or show its stored result.
 
-  lushan train experiment=ner/wnut17 data.dir=FOLDER     a preset
+  lushan train experiment=ner/wnut17                     a preset, on a public data set
   lushan train model=minilm optimizer.lr=3e-5            options of groups, and single keys
   lushan train -m task/head=linear,crf seed=1,2,3        a sweep: every combination
 

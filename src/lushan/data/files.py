@@ -21,8 +21,27 @@ from lushan.run import inside
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
 
+SCHEME = "set://"
+"""Begins the name of a public data set in the place of a folder."""
+
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 MARK = "\ufeff"
+
+
+def below(name: str, folder: str | None) -> Path:
+    """Return where a name lies below `data.dir`, which may be `set://NAME`; see `lushan.sets`.
+
+    Raises:
+        UserError: The set is not here, and cannot be downloaded.
+    """
+    path = Path(name).expanduser()
+    if not folder:
+        return path
+    if folder.startswith(SCHEME):
+        from lushan.sets.store import folder_of
+
+        return folder_of(folder, "data.dir") / path
+    return Path(folder).expanduser() / path
 
 
 def find(name: str, folder: str | None, *, key: str) -> Path:
@@ -36,16 +55,15 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
     Raises:
         UserError: There is none; says which names are near.
     """
-    path = Path(name).expanduser()
-    below = Path(folder).expanduser() / path if folder else path
-    for candidate in (below, path):
+    path, place = Path(name).expanduser(), below(name, folder)
+    for candidate in (place, path):
         if candidate.is_file():
             return candidate
-    if below.is_dir():
+    if place.is_dir():
         raise UserError(
-            "this is a folder, not a file", key=key, value=name, hint=_listing(below, "It holds")
+            "this is a folder, not a file", key=key, value=name, hint=_listing(place, "It holds")
         )
-    raise UserError(f"there is no file {below}", key=key, value=name, hint=_near(below))
+    raise UserError(f"there is no file {place}", key=key, value=name, hint=_near(place))
 
 
 def find_all(names: str | list[str], folder: str | None, *, key: str) -> list[Path]:
@@ -68,18 +86,17 @@ def find_all(names: str | list[str], folder: str | None, *, key: str) -> list[Pa
 
 
 def _matching(name: str, folder: str | None, key: str) -> list[Path]:
-    path = Path(name).expanduser()
-    below = Path(folder).expanduser() / path if folder else path
+    path, place = Path(name).expanduser(), below(name, folder)
     # A file may be called `a[1].txt`.
-    if not glob.has_magic(name) or below.is_file() or path.is_file():
+    if not glob.has_magic(name) or place.is_file() or path.is_file():
         return [find(name, folder, key=key)]
-    for pattern in (below, path):
+    for pattern in (place, path):
         # Path.glob takes no pattern that begins at the root.
         matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
         if files := [match for match in matches if match.is_file()]:
             _require_inside(files, pattern, key)
             return files
-    raise UserError(f"no file is called like {below}", key=key, value=name, hint=_near(below))
+    raise UserError(f"no file is called like {place}", key=key, value=name, hint=_near(place))
 
 
 def _require_inside(files: list[Path], pattern: Path, key: str) -> None:

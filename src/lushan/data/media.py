@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lushan.common import parsing
-from lushan.data import unpacking
+from lushan.data import files, unpacking
 from lushan.data.references import Reference
 from lushan.errors import UserError, did_you_mean, first_line
 from lushan.run import hashes, inside
@@ -215,10 +215,9 @@ class WithMedia:
         return None if named is None else self._place(named)
 
     def _place(self, name: str) -> Media:
-        place = Path(name).expanduser()
-        below = Path(getattr(self, "dir", None) or "").expanduser() / place
+        below = files.below(name, getattr(self, "dir", None))
         largest: int | None = getattr(self, "largest_file", None)
-        return Media(below if below.exists() else place, largest)
+        return Media(below if below.exists() else Path(name).expanduser(), largest)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Input:
         notes: For the user.
         data: Of the standard input, all of it.
         what: What an example is called in errors.
+        before: Lines of the file before `data`, where that is a piece of it.
     """
 
     name: str
@@ -107,11 +108,23 @@ class Input:
     notes: list[str] = dataclasses.field(default_factory=list)
     data: bytes | None = None
     what: str = "text"
+    before: int = 0
 
     def columns(self) -> Columns:
         """Read the input as columns: those of the file, or `text` of lines, `tokens` of words."""
+        try:
+            found = self._columns()
+        except UserError as error:
+            error.moved(self.before)
+            raise
+        if not self.before:
+            return found
+        lines = [line + self.before for line in found.lines]
+        return dataclasses.replace(found, lines=lines)
+
+    def _columns(self) -> Columns:
         if self.format == "table" and files.bare_suffix(self.name) in PARQUET:
-            return read_parquet(self.path(), self.largest)
+            return read_parquet(self.path(), self.largest, self.data)
         if self.format == "jsonl":
             each: str | None = getattr(self.source, "each", None)
             return columns_of(self.pieces(), self.name, longest=self.longest, each=each)

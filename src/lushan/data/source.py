@@ -25,9 +25,10 @@ from lushan.data.batch.mixing import Mix
 from lushan.data.field_roles import tagged
 from lushan.data.field_tables import present, training_texts, usual
 from lushan.data.fields import Fields
+from lushan.data.folds import WithFolds
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
-from lushan.data.splits import divide, part, sample
+from lushan.data.splits import divide, part, require_shares, sample
 from lushan.errors import UserError
 from lushan.run import hashes
 
@@ -35,12 +36,13 @@ SPLITS = ("train", "validation", "test")
 Format = Literal["txt", "jsonl", "conll", "table", "images"]
 """Of new data: what a file holds, or a folder."""
 
+AUTO: Literal["auto"] = "auto"
 BATCH_TOKENS = 1024
 """Of a global batch, where the config names no size."""
 
 _ELSEWHERE = {
     *("train", "validation", "test", "dir", "path", "longest_line", "largest_file", "cache_dir"),
-    "media",
+    *("media", "folds", "fold", "fold_split"),
     *("max_length", "stride", "batch_tokens", "batch_examples"),
     *("micro_tokens", "eval_tokens", "bucket", "batch_by_group", "packing"),
 }
@@ -109,7 +111,7 @@ class Windows(Protocol):
 
 
 @dataclasses.dataclass(kw_only=True)
-class Source(abc.ABC):
+class Source(WithFolds, abc.ABC):
     """Splits, and how their examples become batches.
 
     Args:
@@ -125,7 +127,8 @@ class Source(abc.ABC):
         batch_tokens: Size of the global batch of one optimizer step, padding included; 1024
             where no size is given.
         batch_examples: The same in examples, instead.
-        micro_tokens: What one device holds at a time; null is the whole batch.
+        micro_tokens: What one device holds at a time; null is the whole batch, `auto` the most
+            that its memory holds, found before the first step. It changes no number.
         eval_tokens: Size of an evaluation batch.
         bucket: Batches in a pool that is sorted by length; 0 does not sort.
         batch_by_group: Whether all examples of a group (`data.group`) share a batch, which then has
@@ -144,7 +147,7 @@ class Source(abc.ABC):
     stride: int | None = None
     batch_tokens: int | None = None
     batch_examples: int | None = None
-    micro_tokens: int | None = None
+    micro_tokens: int | Literal["auto"] | None = None
     eval_tokens: int = 8192
     bucket: Annotated[int, Within(least=0)] = 50
     batch_by_group: bool = False
@@ -167,37 +170,23 @@ class Source(abc.ABC):
         if self.batch_tokens is None and self.batch_examples is None:
             self.batch_tokens = BATCH_TOKENS
         for name in ("limit", "max_length", "batch_tokens", "batch_examples", "micro_tokens"):
-            self._require_positive(name, getattr(self, name))
+            value = getattr(self, name)
+            self._require_positive(name, value if isinstance(value, int) else None)
         self._require_positive("eval_tokens", self.eval_tokens)
         self._require_shares()
         self._require_train_share()
+        self.require_folds()
+        if self.folds is not None and type(self).read is not Source.read:
+            raise UserError(
+                "a source of this kind has no folds", key="data.folds", value=self.folds
+            )
 
     def _require_positive(self, name: str, value: int | None) -> None:
         if value is not None and value < 1:
             raise UserError("must be 1 or more", key=f"data.{name}", value=value)
 
     def _require_shares(self) -> None:
-        for name, share in self.shares().items():
-            if not 0 < share < 1:
-                raise UserError(
-                    "a share of the training split lies between 0 and 1",
-                    key=f"data.{name}",
-                    value=share,
-                    hint=f"Write data.{name}=0.1, or the name of a file.",
-                )
-            if self.train is None:
-                raise UserError(
-                    "there is no training split to take a share of",
-                    key=f"data.{name}",
-                    value=share,
-                    hint="Write data.train=FILE.",
-                )
-        if sum(self.shares().values()) >= 1:
-            raise UserError(
-                "the shares leave nothing to train on",
-                key="data.validation",
-                value=self.shares(),
-            )
+        require_shares(self.shares(), self.train)
 
     def _require_train_share(self) -> None:
         if self.train_share is not None and not 0 < self.train_share <= 1:
@@ -212,6 +201,10 @@ class Source(abc.ABC):
         """The splits that are taken from the training split."""
         pairs = (("validation", self.validation), ("test", self.test))
         return {k: float(v) for k, v in pairs if isinstance(v, int | float)}
+
+    def taken(self) -> list[str]:
+        """The same, with the one that a fold becomes."""
+        return [*self.held_out(), *self.shares()]
 
     def names(self) -> dict[str, str]:
         """The splits that have a file or a name of their own."""
@@ -256,6 +249,8 @@ class Source(abc.ABC):
         tables = self._tables(only, notes, fields)
         found = require_alike(tables, fields)
         scheme = self.to_iob2(tables, notes) if tagged(found) else None
+        if "train" in tables and (only is None or only in ("train", *self.taken())):
+            tables |= self.cut(tables["train"], found, self.seed, notes)
         if self.shares() and (only is None or only in ("train", *self.shares())):
             file = tables["train"].column("file")[0].as_py()
             tables |= divide(tables["train"], found, self.shares(), self.seed, file=file)
@@ -291,7 +286,7 @@ class Source(abc.ABC):
         """
         names = self.names()
         if only is not None:
-            origin = "train" if only in self.shares() else only
+            origin = "train" if only in self.taken() else only
             names = {split: name for split, name in names.items() if split == origin}
         if not names:
             raise UserError(
@@ -324,13 +319,13 @@ class Source(abc.ABC):
         found = {split: self.hash_of(split, name) for split, name in self.names().items()}
         if (media := self.media_fingerprint()) is not None:
             found = {split: hash_json([content, media]) for split, content in found.items()}
-        if shares := self.shares():
+        if taken := self.taken():
             whole = found["train"]
             reading = self._reading()
             share = reading.pop("train_share")
-            for split in ("train", *shares):
+            for split in ("train", *taken):
                 own = {"train_share": share} if split == "train" and share is not None else {}
-                found[split] = hash_json([split, whole, shares, reading | own])
+                found[split] = hash_json([split, whole, self.shares(), reading | own])
         return {split: found[split] for split in SPLITS if split in found}
 
     def media_fingerprint(self) -> object:
@@ -344,6 +339,7 @@ class Source(abc.ABC):
     def _reading(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         kept = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+        kept |= {"held_out": held} if (held := self.held_out()) else {}
         return {"reader": type(self).__name__, **kept, "shares": self.shares()}
 
 

@@ -64,6 +64,102 @@ def divide(
     return splits
 
 
+def hold_out(
+    table: pa.Table, fields: Fields, fold: int, folds: int, seed: int, *, file: str
+) -> tuple[pa.Table, pa.Table, int]:
+    """Divide a table into what is learned from and one of its folds; rows keep their order.
+
+    Every row is in one fold, and copies and groups are in the same. Each label is spread evenly
+    over the folds, and so are all rows, as near as groups allow. Rows of a label that no other fold
+    has stay in training, with their copies: it could not be learned.
+
+    Args:
+        table: The rows of the training file.
+        fields: What its columns hold.
+        fold: Which is held out, from 1.
+        folds: How many there are.
+        seed: The same seed, the same folds; it is not the run's seed.
+        file: For the error.
+
+    Returns:
+        What is learned from, the fold, and how many of its rows stayed in training.
+
+    Raises:
+        UserError: There are fewer parts that stay together than folds.
+    """
+    first = _first_of_copies(table, fields)
+    sizes = Counter(first)
+    if len(sizes) < folds:
+        raise UserError(
+            f"{table.num_rows} examples, in {len(sizes)} parts that stay together, are too few",
+            key="data.folds",
+            value=folds,
+            file=file,
+        )
+    owner = _dealt(sizes, strata(table, fields), folds, seed)
+    sides = ["held out" if owner[i] == fold else "train" for i in first]
+    before = sides.count("held out")
+    _bring_back(classes(table, fields), first, sides)
+    held = np.equal(sides, "held out")
+    learned, evaluated = (
+        table.take(arrow.numbers(np.flatnonzero(which), pa.int64())) for which in (~held, held)
+    )
+    return learned, evaluated, before - int(held.sum())
+
+
+def _dealt(
+    sizes: Mapping[int, int], groups: Sequence[str], folds: int, seed: int
+) -> dict[int, int]:
+    """Return the fold, from 1, of each part that stays together.
+
+    Args:
+        sizes: The first row of a part to the number of its rows.
+        groups: The stratum of each row; a part has that of its first one.
+        folds: How many.
+        seed: Of what is left to chance.
+    """
+    rng = np.random.default_rng(seed)
+    parts, rows, found = list(sizes), np.zeros(folds, np.int64), {}
+    for places in _by_stratum([groups[i] for i in parts]).values():
+        own = np.zeros(folds, np.int64)
+        shuffled = [parts[places[i]] for i in rng.permutation(len(places))]
+        for part in sorted(shuffled, key=lambda i: -sizes[i]):  # large ones while there is room
+            fold = int(np.lexsort((rng.permutation(folds), rows, own))[0])
+            found[part] = fold + 1
+            own[fold] += sizes[part]
+            rows[fold] += sizes[part]
+    return found
+
+
+def require_shares(shares: Mapping[str, float], train: str | None) -> None:
+    """Check the splits that are taken from the training split.
+
+    Raises:
+        UserError: A share is none, or there is nothing to take it of.
+    """
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise UserError(
+                "a share of the training split lies between 0 and 1",
+                key=f"data.{name}",
+                value=share,
+                hint=f"Write data.{name}=0.1, or the name of a file.",
+            )
+        if train is None:
+            raise UserError(
+                "there is no training split to take a share of",
+                key=f"data.{name}",
+                value=share,
+                hint="Write data.train=FILE.",
+            )
+    if sum(shares.values()) >= 1:
+        raise UserError(
+            "the shares leave nothing to train on",
+            key="data.validation",
+            value=shares,
+        )
+
+
 def sample(table: pa.Table, fields: Fields, size: int, seed: int) -> pa.Table:
     """Return `size` rows at most, each label with its share, in their order."""
     if size >= table.num_rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +56,9 @@ def keep(
         if evaluation.confusion is not None:
             figure = confusion_figure(evaluation.confusion, split)
             save(figure, folder.plots / f"confusion_{split}.png")
+            out = io.StringIO()
+            csv.writer(out).writerows([("gold", "predicted", "n"), *evaluation.confusion.cells()])
+            atomic_write(folder.plots / f"confusion_{split}.csv", out.getvalue())
     rows = read_rows(folder.metrics_csv)
     if rows:
         known = {n: m for one in evaluations.values() for n, m in one.measures.items()}

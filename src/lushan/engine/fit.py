@@ -25,8 +25,9 @@ from lushan.common.units import Measure
 from lushan.config.build import build
 from lushan.data.labelled import remembered
 from lushan.data.processing import fingerprint
-from lushan.data.record_schema import Content, RecordSchema
+from lushan.data.record_schema import RecordSchema
 from lushan.data.source import Source
+from lushan.engine import micro_batches
 from lushan.engine.announce import (
     count_parameters,
     describe,
@@ -131,12 +132,12 @@ class FitResult:
         }
 
     @property
-    def records(self) -> Content:
-        """Fields and roles of the entries of the stored predictions, by name."""
+    def schema(self) -> RecordSchema:
+        """Fields and roles of the entries of the stored predictions."""
         entries = dict(self.task.record_fields)
         for evaluation in self.evaluations.values():
             entries |= evaluation.record_fields
-        return RecordSchema(entries).as_dict()
+        return RecordSchema(entries)
 
     @property
     def reports(self) -> dict[str, Any]:
@@ -167,14 +168,17 @@ def fit(
         UserError: The data or the interrupted run does not fit the config.
     """
     quiet_lightning()
+    micro_batches.require_measurable(cfg)
     limits = TrainLimits.of(cfg["trainer"])
     parts = build_components(cfg, source)
     if cfg["ckpt_path"]:
         start_from(Path(cfg["ckpt_path"]), parts.model)
     plan = plan_of(parts, batching_of(cfg, parts, limits))
+    micro_tokens = micro_batches.settled(cfg, parts, plan, folder)
     # The other ranks of a DDP run, started by the trainer, find their run by it.
     os.environ[RUN_FOLDER] = str(folder)
-    facts = functools.partial(resolved, attention=attention_of(parts.model))
+    micro = {} if source.micro_tokens is None else {micro_batches.KEY: micro_tokens}
+    facts = functools.partial(resolved, attention=attention_of(parts.model), more=micro)
     observers = make_observers(cfg, folder, signals, parts, plan, facts)
     trainer = make_trainer(
         cfg["trainer"],
@@ -185,7 +189,8 @@ def fit(
         plugins=[FolderIO()],
         default_root_dir=str(folder),
     )
-    module = make_module(cfg, parts, plan, observers)
+    batching = dataclasses.replace(plan.batching, micro_tokens=micro_tokens)
+    module = make_module(cfg, parts, plan, observers, batching)
     notes = notes_before(cfg, choices or {}, parts, plan) + remembered_once(cfg, trainer, parts)
     if trainer.is_global_zero:
         describe(parts, plan, notes)
@@ -219,6 +224,7 @@ def make_module(
     parts: Components,
     plan: BatchPlan,
     observers: Observers | None = None,
+    batching: Batching | None = None,
 ) -> LitModule:
     """Make the Lightning module of a run; without observers it is only inspected."""
     return LitModule(
@@ -226,7 +232,7 @@ def make_module(
         task=parts.task,
         optimizer=lambda model: build(cfg["optimizer"], model=model),
         multiplier=build(cfg["scheduler"]),
-        batching=plan.batching,
+        batching=batching or plan.batching,
         plan=plan,
         encoded=parts.encoded,
         tables=parts.corpus.splits,
@@ -260,7 +266,7 @@ def size_of_batches(cfg: Mapping[str, Any], source: Source) -> Batching:
         seed=cfg["seed"],
         batch_examples=source.batch_examples,
         batch_tokens=source.batch_tokens,
-        micro_tokens=source.micro_tokens,
+        micro_tokens=source.micro_tokens if isinstance(source.micro_tokens, int) else None,
         eval_tokens=source.eval_tokens,
         bucket=source.bucket,
         by_group=source.batch_by_group,

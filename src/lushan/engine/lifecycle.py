@@ -229,7 +229,7 @@ def execute(
         from lushan.models.own_code import hashes
 
         loggers = trackers.make(cfg, folder.path)
-        with trackers.tracked(loggers) as receivers:
+        with trackers.tracked(loggers) as completed:
             fitted = fit.fit(cfg, folder.path, signals, source, loggers, choices)
             task = fitted.task
             from lushan.engine.artifacts import keep  # after training: matplotlib takes its time
@@ -249,7 +249,7 @@ def execute(
                 metrics=jsonable(fitted.metrics),
                 main_metric=f"{split}/{task.main_metric}",
                 measures=fitted.measures,
-                records=fitted.records,
+                records=fitted.schema.as_dict(),
                 config=redact_config(cfg | {RESOLVED: fitted.resolved}),
                 ci=jsonable(fitted.intervals),
                 reports=jsonable(fitted.reports),
@@ -278,7 +278,7 @@ def execute(
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
             result = folder.complete(result, fitted.checkpoint)
-            receivers.append(result)
+            completed.append(trackers.Completed(result, fitted.schema))
     return result
 
 

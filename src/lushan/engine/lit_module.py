@@ -7,13 +7,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from lushan.callbacks.ema import WeightAverage
 from lushan.callbacks.guard import REPAIR, Guard
@@ -29,15 +28,13 @@ from lushan.engine import joint, rehearsal
 from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed import shares
 from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.rates import Rates
 from lushan.engine.running import RunningTotals, Step, UnreadSteps
 from lushan.errors import RunFailed
 from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
-
-if TYPE_CHECKING:
-    pass
 
 VALIDATION, TEST = "validation", "test"
 PREFIX = {VALIDATION: "val", TEST: "test"}
@@ -60,7 +57,7 @@ class LitModule(pl.LightningModule):
         encoded: Encoded splits that are evaluated.
         tables: The corpus splits they come from.
         optimizer: Model to optimizer; none is needed to evaluate.
-        multiplier: step and `total_steps` to the factor on every learning rate; likewise.
+        multiplier: The factor on every learning rate, see `Rates`; likewise.
         clip: Largest gradient norm, or None.
         guard: Decides on steps that are not to be trusted; None ends the run at them.
         average: Keeps an average of the weights, which is evaluated instead of them.
@@ -84,7 +81,8 @@ class LitModule(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model, self.task = model, task
-        self.make_optimizer, self.multiplier = optimizer, multiplier
+        self.make_optimizer = optimizer
+        self.rates = Rates(multiplier)
         self.batching, self.encoded, self.tables = batching, encoded, tables
         self.clip = clip
         self.plan = plan
@@ -180,13 +178,11 @@ class LitModule(pl.LightningModule):
         """Optimizer and schedule; the length of the schedule comes from the plan."""
         assert self.plan is not None
         assert self.make_optimizer is not None
-        assert self.multiplier is not None
         if self.adaptation is not None:
             self.adaptation.follow(self.plan.total_steps)
-        make = self.make_optimizer
-        optimizer = without_compiler(lambda: make(self.model))
-        multiplier = functools.partial(self.multiplier, total_steps=self.plan.total_steps)
-        scheduler = LambdaLR(optimizer, multiplier)
+        optimizer = without_compiler(functools.partial(self.make_optimizer, self.model))
+        steps, validates = self.plan.total_steps, VALIDATION in self.encoded
+        scheduler = self.rates.schedule(optimizer, steps, validates=validates)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def on_train_start(self) -> None:
@@ -313,12 +309,14 @@ class LitModule(pl.LightningModule):
         """The running loss counts the whole epoch, also over a resume."""
         self.settle()
         checkpoint["running"] = of_all_shares(self.trainer, dataclasses.asdict(self.running))
+        checkpoint["scores"] = list(self.rates.scores)
         if self.adaptation is not None:
             checkpoint["adaptation"] = self.adaptation.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the running loss over."""
         self.running = RunningTotals.restored(checkpoint["running"], *data_share(self.trainer))
+        self.rates.scores[:] = checkpoint["scores"]
         if self.adaptation is not None:
             self.adaptation.restore(checkpoint["adaptation"])
 
@@ -368,6 +366,8 @@ class LitModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Evaluate, log, and keep the evaluation."""
         self._evaluate(VALIDATION, full=False)
+        found, main = self.evaluations[VALIDATION], self.task.main_metric
+        self.rates.follow(found, main, self.lr_schedulers())
 
     def on_test_epoch_end(self) -> None:
         """Evaluate with intervals and example records."""
@@ -378,8 +378,7 @@ class LitModule(pl.LightningModule):
         self.evaluations[split] = evaluation
         named = {f"{PREFIX[split]}/{k}": v for k, v in evaluation.metrics.items()}
         tensors = {k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()}
-        # The best weights on validation, at the end, are no further point of a curve.
-        self.log_dict(tensors, logger=not (full and split == VALIDATION))
+        self.log_dict(tensors, logger=False)  # `Record` sends them, at the step of its own row
 
     def evaluate(self, split: str, *, full: bool) -> Evaluation:
         """Evaluate what the ranks have collected of `split`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,18 +12,21 @@ from lushan.compat import transformers
 from lushan.engine.trainer import Trainer
 
 
-def resolved(trainer: Trainer, attention: str | None) -> dict[str, Any]:
+def resolved(
+    trainer: Trainer, attention: str | None, more: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return what was found out at run time and can change digits.
 
     Args:
         trainer: Of the run.
         attention: Of its model; see `attention_of`.
+        more: Of other keys.
 
     Returns:
         Config key to value; and what no key sets: `threads`, `device`, `kernels` (the processor's
         instructions that torch uses) and `matmul` (the precision of products in float32).
     """
-    return {**trainer.facts, "model.attention": attention, **trainer.machine}
+    return {**trainer.facts, **more, "model.attention": attention, **trainer.machine}
 
 
 def attention_of(model: torch.nn.Module) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from lushan.common import parsing
 from lushan.engine.components import make_encoder
 from lushan.errors import RunFailed, UserError
+from lushan.export.written import Written
 from lushan.inference.load import Loaded
 from lushan.models.exported import TEXTS
 from lushan.models.peft import bottleneck
@@ -26,22 +26,7 @@ CONFIG = "adapter_config.json"
 _CLOSE = 1e-4
 
 
-@dataclasses.dataclass(frozen=True)
-class Adapter:
-    """An exported adapter: how it is used, and what was proved of it.
-
-    Attributes:
-        usage: Lines of Python that use it; DIR is the folder.
-        notes: What its user must know.
-        proof: What was proved.
-    """
-
-    usage: str
-    notes: list[str]
-    proof: str
-
-
-def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
+def write_adapter(loaded: Loaded, folder: Path) -> Written:
     """Write a run's adapter, and its tokenizer, and put it on its base again to see.
 
     Raises:
@@ -71,10 +56,11 @@ def write_adapter(loaded: Loaded, folder: Path) -> Adapter:
     attach = 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "DIR")'
     if ours:
         attach = 'from lushan.models.peft import bottleneck\nmodel = bottleneck.load(base, "DIR")'
-    return Adapter(
+    return Written(
         usage=f"base = ...  # {base}\n{attach}",
         notes=[f"It is an adapter ({adaptation}), and belongs to its base: {base}."],
-        proof=f"on its base the same as the run's own model, apart by {distance:.1e}",
+        proof=[f"on its base the same as the run's own model, apart by {distance:.1e}"],
+        library="peft",
     )
 
 

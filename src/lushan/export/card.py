@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lushan.common.terminal import in_line
+from lushan.export.written import Written
 from lushan.inference.exported import PRIVATE
 from lushan.inference.load import Loaded
 from lushan.run.folder import RunFolder
@@ -21,34 +24,42 @@ from lushan.run.summary import metric_cells
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "peft")
 
 
-def card_of(
-    loaded: Loaded,
-    usage: str,
-    notes: Sequence[str],
-    *,
-    pipeline: str | None = None,
-    dtype: str = "float32",
-) -> str:
-    """The card, in Markdown.
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What a run does not know of itself, and its card says.
+
+    Attributes:
+        license: SPDX name of the model's licence; None leaves it open.
+        languages: ISO 639 codes of what it reads and writes.
+    """
+
+    license: str | None = None
+    languages: Sequence[str] = ()
+
+
+NO_TERMS = Terms()
+
+
+def card_of(loaded: Loaded, written: Written, terms: Terms = NO_TERMS) -> str:
+    """Return the card, in Markdown, headed by what the hub reads of it.
 
     Args:
         loaded: The run.
-        usage: Lines of Python; DIR is the folder.
-        notes: What a user of the model must know.
-        pipeline: transformers' name for it; None where it is used without, or is an adapter.
-        dtype: The type of the weights.
+        written: What was written of it.
+        terms: What its user says of it.
     """
     folder = RunFolder(loaded.folder)
     result = folder.result()
     name = str(loaded.cfg["name"])
     parts = [
-        _front(loaded, pipeline),
+        _front(loaded, written, terms, result),
         f"# {plain(name)}",
-        _what(loaded, dtype),
-        f"## Use\n\n```python\n{_imports(usage)}\n{usage}\n```",
-        "\n".join(f"- {note}" for note in notes),
+        _what(loaded, written.dtype),
+        f"## Use\n\n```python\n{_imports(written.usage)}\n{written.usage}\n```",
+        "\n".join(f"- {note}" for note in written.notes),
         _numbers(result),
         _data(loaded.cfg, result),
+        "\n".join(["## Limits", "", *(f"- {limit}" for limit in _limits(loaded))]),
         _making(loaded, folder, result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -69,14 +80,48 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _front(loaded: Loaded, pipeline: str | None) -> str:
-    known: dict[str, Any] = {"library_name": "transformers" if pipeline else "peft"}
-    if loaded.cfg.get("peft") is None:
-        known["library_name"] = "transformers"
-    if pipeline is not None:
-        known["pipeline_tag"] = pipeline
+def _front(loaded: Loaded, written: Written, terms: Terms, result: RunResult | None) -> str:
+    """Return the card's metadata: https://huggingface.co/docs/hub/model-cards."""
+    known: dict[str, Any] = {"library_name": written.library}
+    if terms.languages:
+        known["language"] = list(terms.languages)
+    if written.pipeline is not None:
+        known["pipeline_tag"] = written.pipeline
+    base = loaded.cfg["model"].get("path")
+    if base and "://" not in str(base) and not Path(str(base)).expanduser().exists():
+        known["base_model"] = str(base)
     known["tags"] = ["lushan", str(loaded.cfg["task"]["_target_"]).rpartition(".")[2].lower()]
-    return f"---\nlicense:  # yours to choose\n{yaml.safe_dump(known, sort_keys=False)}---"
+    if result is not None:
+        name = str(loaded.cfg["name"])
+        known["model-index"] = [{"name": name, "results": _results(loaded, written, result)}]
+    text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    license = "license:  # yours to choose"
+    if terms.license is not None:
+        license = yaml.safe_dump({"license": terms.license}).rstrip()
+    return f"---\n{license}\n{text}---"
+
+
+def _results(loaded: Loaded, written: Written, result: RunResult) -> list[dict[str, Any]]:
+    """Return the metrics as the hub reads them, an entry a split."""
+    task = written.pipeline or str(loaded.cfg["task"]["_target_"]).rpartition(".")[2].lower()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in summary(result):
+        split, _, metric = row.metric.partition("/")
+        if row.value is None:
+            continue
+        entry: dict[str, Any] = {"type": metric, "name": row.metric, "value": row.value}
+        if row.low is not None:
+            entry["args"] = {"interval_95": [row.low, row.high]}
+        found.setdefault(split, []).append(entry)
+    name = str(loaded.cfg["name"])
+    return [
+        {
+            "task": {"type": task},
+            "dataset": {"name": name, "type": name, "split": split},
+            "metrics": metrics,
+        }
+        for split, metrics in found.items()
+    ]
 
 
 def _what(loaded: Loaded, dtype: str) -> str:
@@ -105,6 +150,17 @@ def _imports(usage: str) -> str:
     return f"from transformers import {', '.join(used)}" if used else ""
 
 
+def _limits(loaded: Loaded) -> list[str]:
+    longest = loaded.limits.max_length
+    found = [f"It was trained on {longest} tokens of an example, at most."]
+    found.append(
+        "The numbers are of the data below; of other sources, genres and times nothing is known."
+    )
+    if "test" not in loaded.cfg["data"] or loaded.cfg["data"].get("test") is None:
+        found.append("There was no test split: its checkpoint was chosen by the same examples.")
+    return found
+
+
 def _numbers(result: RunResult | None) -> str:
     if result is None:
         return "## Numbers\n\nThe run is not complete: it has no result.json."
@@ -124,6 +180,8 @@ def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
     kept = {key: value for key, value in node.items() if value is not None and key not in sizes}
     text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
     lines = ["## Data", "", _fenced(text.rstrip(), "yaml")]
+    if result is not None and (count := result.extra.get("train_examples")):
+        lines += ["", f"{count:,} examples were learned from."]
     if result is not None and result.data_fingerprint:
         lines += ["", "SHA-256 of what was read:", ""]
         lines += [

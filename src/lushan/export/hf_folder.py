@@ -20,17 +20,22 @@ from torch import Tensor
 
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
+from lushan.export import gguf_file, tracing, upload
 from lushan.export.adapters import write_adapter
-from lushan.export.card import card_of
+from lushan.export.card import NO_TERMS, Terms, card_of
+from lushan.export.graphs import write_graph
+from lushan.export.specs import spec_of
+from lushan.export.written import Written, write_processor
 from lushan.inference import exported
 from lushan.inference.generator import DTYPES
 from lushan.inference.load import Loaded, load
-from lushan.models.exported import ExportSpec, TrainedModel, are_same, distance_of, merged
+from lushan.models.exported import ExportSpec, are_same, distance_of, merged
 from lushan.run import remote_code
 from lushan.run.artifacts import is_run
-from lushan.run.files import TEMPORARY, follow_umask, read_json, write_json, write_page
+from lushan.run.files import TEMPORARY, follow_umask, write_page
 
-MARKS = ("config.json", "adapter_config.json")
+Format = Literal["transformers", "onnx", "torch_export", "gguf"]
+MARKS = ("config.json", "adapter_config.json", gguf_file.FILE)
 """Files by which a folder may be replaced."""
 
 
@@ -38,18 +43,28 @@ def export(
     run: str | Path,
     folder: str | Path,
     *,
+    format: Format = "transformers",
     dtype: Literal["float32", "bf16"] = "float32",
     adapter: bool = False,
     overwrite: bool = False,
+    quantize: bool = False,
+    terms: Terms = NO_TERMS,
+    push: str | None = None,
+    private: bool = False,
 ) -> list[str]:
-    """Write a run's model in Hugging Face format.
+    """Write a run's model for others to load, prove that it is the same, and describe it.
 
     Args:
         run: A run folder.
         folder: Where to; it must not be there, or be empty.
-        dtype: The type of the weights.
+        format: What is to load it.
+        dtype: The type of the weights, in the format of transformers.
         adapter: Write the adapter alone; by default it is merged into its base.
         overwrite: Replace an exported folder that is there.
+        quantize: Of ONNX: keep weights in 8 bits, and measure what is lost.
+        terms: What the card says that the run does not know.
+        push: Repository of the hub, `OWNER/NAME`, that the folder is uploaded to.
+        private: Whether a new repository is seen by its owner alone.
 
     Returns:
         What was proved, and where it is, a line each.
@@ -59,6 +74,10 @@ def export(
         RunFailed: What was written is not the same model; nothing is left of it.
     """
     folder = Path(folder).expanduser()
+    _require_possible(format, adapter=adapter, dtype=dtype, quantize=quantize)
+    if private and push is None:
+        raise UserError("nothing is uploaded", key="--private", hint="Write --push OWNER/NAME.")
+    token = "" if push is None else upload.require_access(push)
     _require_free(folder, overwrite=overwrite)
     loaded = load(run)
     if remote_code.is_stated(loaded.cfg):
@@ -68,38 +87,53 @@ def export(
             value=str(run),
             hint="Its weights are in checkpoints/best, its config and code in encoder/.",
         )
-    with _appearing(folder) as temporary, torch.inference_mode():
+    with _appearing(folder) as temporary:
         if adapter:
-            facts = write_adapter(loaded, temporary)
-            card = card_of(loaded, facts.usage, facts.notes)
-            lines = [facts.proof]
+            with torch.inference_mode():
+                written = write_adapter(loaded, temporary)
+        elif format == "transformers":
+            with torch.inference_mode():
+                written = _write_whole(loaded, temporary, dtype)
+        elif format == "gguf":
+            with torch.inference_mode():
+                written = gguf_file.write(spec_of(loaded), temporary)
         else:
-            spec = spec_of(loaded)
-            write(spec, temporary, dtype)
-            lines = [prove(spec, temporary, dtype)]
-            usage = spec.usage
-            if spec.reloads:
-                _write_task(loaded, spec, temporary)
-                usage += "\n\n# The run's own predictions: lushan predict DIR --input FILE"
-            card = card_of(loaded, usage, spec.notes, pipeline=spec.pipeline, dtype=dtype)
-        write_page(temporary / "README.md", card)
-    return [*lines, f"exported: {folder}"]
+            written = write_graph(loaded, temporary, format, quantize=quantize)
+        write_page(temporary / "README.md", card_of(loaded, written, terms))
+    lines = [*written.proof, f"exported: {folder}"]
+    if push is not None:
+        lines.append(f"uploaded: {upload.push(folder, push, token, private=private)}")
+    return lines
 
 
-def spec_of(loaded: Loaded) -> ExportSpec:
-    """Return the exported form of a run's model, as its task describes it.
+def _require_possible(format: Format, *, adapter: bool, dtype: str, quantize: bool) -> None:
+    """Refuse what does not go together, and a format whose libraries are not installed.
 
     Raises:
-        UserError: transformers has none that is the same.
+        UserError: Names the option.
     """
-    trained = TrainedModel(
-        whole=loaded.model,
-        plain=merged(loaded.model),
-        processor=loaded.processor,
-        max_length=loaded.limits.max_length,
-        stride=loaded.limits.stride,
-    )
-    return loaded.task.export_spec(trained)
+    if format != "transformers":
+        for key, given in (("--adapter", adapter), ("--dtype", dtype != "float32")):
+            if given:
+                raise UserError(f"--format {format} has no such form", key=key, hint="Remove it.")
+    if quantize and format != "onnx":
+        raise UserError("only ONNX is quantised", key="--quantize", hint="Write --format onnx.")
+    if format == "gguf":
+        gguf_file.require_packages()
+    elif format != "transformers":
+        tracing.require_packages(format)
+
+
+def _write_whole(loaded: Loaded, folder: Path, dtype: Literal["float32", "bf16"]) -> Written:
+    """Write a run's whole model as transformers reads it, and prove it."""
+    spec = spec_of(loaded)
+    write(spec, folder, dtype)
+    proof = [prove(spec, folder, dtype)]
+    usage = spec.usage
+    if spec.reloads:
+        _write_task(loaded, spec, folder)
+        usage += "\n\n# The run's own predictions: lushan predict DIR --input FILE"
+    return Written(usage, spec.notes, proof, pipeline=spec.pipeline, dtype=dtype)
 
 
 def _require_free(folder: Path, *, overwrite: bool) -> None:
@@ -157,16 +191,7 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
         spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
-    spec.processor.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return
-    settings = read_json(path)
-    for name in ("is_local", "local_files_only"):  # of how it was read here
-        settings.pop(name, None)
-    if settings.get("tokenizer_class") == "TokenizersBackend":
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name before transformers 5
-    write_json(path, settings)
+    write_processor(spec.processor, folder)
 
 
 def prove(spec: ExportSpec, folder: Path, dtype: str = "float32") -> str:

@@ -9,7 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from lushan.common import parsing
 from lushan.data import files
+from lushan.errors import UserError
 from lushan.run.artifacts import is_run
 from lushan.run.config_yaml import CONFIG, no_run
 from lushan.text import hub
@@ -28,6 +30,30 @@ def require_run(folder: str | Path) -> None:
     place = Path(folder)
     if not any((place / name).is_file() for name in (CONFIG, EXPORTED)):
         raise no_run(place)
+
+
+def require_runtime(folder: str | Path, runtime: str | None) -> None:
+    """Make sure that an exported folder is run by what the user names.
+
+    Args:
+        folder: A run, or an exported one.
+        runtime: `torch`, or that of a graph; None is whatever runs it.
+
+    Raises:
+        UserError: It is not.
+    """
+    path = Path(folder) / EXPORTED
+    graph = parsing.read_json(path).get("graph") if path.is_file() else None
+    own = "torch" if graph is None else graph["runtime"]
+    if runtime not in (None, own):
+        raise UserError(
+            f"{own} runs this model",
+            key="--runtime",
+            value=runtime,
+            hint=f"lushan export RUN FOLDER --format {runtime} makes one that {runtime} runs."
+            if graph is None
+            else f"Write --runtime {own}, or nothing.",
+        )
 
 
 def is_ours(place: str | Path) -> bool:

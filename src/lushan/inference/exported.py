@@ -22,7 +22,10 @@ from lushan.common import parsing
 from lushan.data import processing
 from lushan.errors import UserError
 from lushan.inference.early import EXPORTED
+from lushan.models import causal_graph
+from lushan.models import graph as graphs
 from lushan.models.architectures import class_of
+from lushan.models.graph import Graph
 from lushan.run import inside
 from lushan.run.artifacts import is_run
 from lushan.run.files import intact, proved, sha256_file, write_json
@@ -43,7 +46,18 @@ CHANGED = (
     "labels."
 )
 _ENCODER = "encoder."
-_READ = (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py")
+_READ = (
+    ".json",
+    ".safetensors",
+    ".bin",
+    ".jinja",
+    ".txt",
+    ".model",
+    ".py",
+    ".onnx",
+    ".data",
+    ".pt2",
+)
 """Endings of files that transformers may read beside those that it must."""
 
 
@@ -52,7 +66,8 @@ class Stored(TypedDict):
 
     Attributes:
         config: The run's, without its private parts.
-        auto_class: Name of the Auto class that loads the model.
+        auto_class: Name of the Auto class that loads the model; None where a graph is all of it.
+        graph: The graph that the model is, or that its `forward` is; None where there is none.
         state: What the task learned.
         limits: How long a feature may be.
         columns: Option of the data to the column, or columns, that training has read.
@@ -62,7 +77,8 @@ class Stored(TypedDict):
     """
 
     config: dict[str, Any]
-    auto_class: str
+    auto_class: str | None
+    graph: Graph | None
     state: dict[str, Any]
     limits: Limits
     columns: dict[str, Any]
@@ -76,6 +92,11 @@ def is_exported(folder: Path) -> bool:
     return (folder / FILE).is_file() and not is_run(folder)
 
 
+def graph_of(folder: Path) -> Graph | None:
+    """Return the graph that the model of a folder is; None of a run, and of other formats."""
+    return read(folder)["graph"] if is_exported(folder) else None
+
+
 # Writing
 
 
@@ -83,24 +104,26 @@ def write(
     folder: Path,
     *,
     cfg: Mapping[str, Any],
-    auto_class: str,
+    auto_class: str | None,
     task: Task,
     limits: Limits,
     columns: Mapping[str, Any],
     code: Mapping[str, str],
     model: torch.nn.Module,
+    graph: Graph | None = None,
 ) -> None:
     """Write what lushan needs to predict with an exported folder that transformers can load.
 
     Args:
         folder: Holds the model and its processor.
         cfg: The run's config.
-        auto_class: Name of the Auto class that loads the model.
+        auto_class: See `Stored`.
         task: The run's, with its labels.
         limits: How long a feature may be.
         columns: See `Stored`.
         code: See `Stored`.
         model: The run's, as the task built it.
+        graph: See `Stored`.
     """
     head = {
         name: tensor.detach().cpu().contiguous().clone()
@@ -112,6 +135,7 @@ def write(
     stored = Stored(
         config={key: value for key, value in cfg.items() if key not in PRIVATE},
         auto_class=auto_class,
+        graph=graph,
         state=task.state(),
         limits=limits,
         columns=dict(columns),
@@ -208,17 +232,25 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
         return model.eval()
 
 
-def model_of(folder: Path, task: Task, auto_class: str) -> torch.nn.Module:
+def model_of(folder: Path, task: Task, stored: Stored) -> torch.nn.Module:
     """Read the model of an exported folder as the task builds it, in float32.
 
     Raises:
         UserError: It cannot be read, or its head is not that of the task.
     """
-    made = plain_model_of(folder, auto_class)
-    own = class_of(made.config, task.auto_class)
-    # The task's model comes without the head that another class of transformers has put on it.
-    plain: Any = made if isinstance(made, own) else made.base_model
-    model = task.build(task.wrap(plain))
+    graph, auto_class = stored["graph"], stored["auto_class"]
+    if graph is not None and auto_class is not None:
+        model = task.build(task.wrap(causal_graph.opened(folder, auto_class, graph["runtime"])))
+    elif graph is not None:
+        model = task.build(graphs.Shape(graph["width"], graph["max_length"]))
+        run = graphs.opened(folder, graph["runtime"])
+        graphs.replace(model, graph, run)
+    else:
+        made = plain_model_of(folder, str(auto_class))
+        own = class_of(made.config, task.auto_class)
+        # The task's model comes without the head that another class of transformers has put on it.
+        plain: Any = made if isinstance(made, own) else made.base_model
+        model = task.build(task.wrap(plain))
     head: dict[str, Tensor] = {}
     if (folder / HEAD).is_file():
         with intact(folder / HEAD) as path:

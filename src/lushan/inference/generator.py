@@ -17,6 +17,7 @@ from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages
 from lushan.errors import UserError
 from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
+from lushan.inference.exported import graph_of
 from lushan.inference.load import Loaded, load, quiet
 from lushan.models.decoding import Settings, Written, endings_of, generate
 from lushan.models.prompt_groups import Group, grouped
@@ -216,7 +217,7 @@ def open_generator(place: str | Path, *, dtype: Dtype = "auto") -> TextGenerator
         UserError: There is no model there, or it is one that only reads.
     """
     quiet()
-    if is_ours(place):
+    if is_ours(place) or graph_of(Path(place).expanduser()) is not None:
         generator = of_loaded(load(Path(place).expanduser()))
     else:
         generator = _of_checkpoint(str(place))

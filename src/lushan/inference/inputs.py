@@ -29,7 +29,7 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
 from lushan.vision.video import Sampling
 
-_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir")
+_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir", "folds", "fold", "fold_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,7 @@ def read_inputs(
     format: Format | None = None,
     overrides: Sequence[str] = (),
     data: bytes | None = None,
+    before: int = 0,
 ) -> Inputs:
     """Read a file, the standard input, or images, for a run.
 
@@ -68,11 +69,14 @@ def read_inputs(
             as these are.
         overrides: Of the keys below `data`.
         data: Content of the input, where it is in hand; `path` names it in errors.
+        before: Lines of the file that precede `data`, where that is a piece of it.
 
     Raises:
         UserError: It cannot be read; names file and line, or the key.
     """
-    reader = reader_for(run, cfg, fields, path, format=format, overrides=overrides, data=data)
+    reader = reader_for(
+        run, cfg, fields, path, format=format, overrides=overrides, data=data, before=before
+    )
     table = reader.reading.read()
     return Inputs(table, reader.cfg, reader.reading.notes)
 
@@ -99,8 +103,12 @@ def reader_for(
     format: Format | None = None,
     overrides: Sequence[str] = (),
     data: bytes | None = None,
+    before: int = 0,
 ) -> Reader:
-    """Return the reader of an input: the run's own source, or that of the input's format."""
+    """Return the reader of an input: the run's own source, or that of the input's format.
+
+    The arguments are those of `read_inputs`.
+    """
     node, notes = _one_node(cfg["data"])
     own_class = locate(node[TARGET], "data")
     own: Format | None = own_class.input_format
@@ -123,7 +131,15 @@ def reader_for(
     stated = [line.lstrip("+").partition("=")[0].removeprefix("data.") for line in overrides]
     is_own = target is own_class
     how = Reading(
-        name, chosen, source, is_own=is_own, stated=stated, notes=notes, data=data, fields=fields
+        name,
+        chosen,
+        source,
+        is_own=is_own,
+        stated=stated,
+        notes=notes,
+        data=data,
+        before=before,
+        fields=fields,
     )
     return Reader(how, changed)
 
@@ -158,6 +174,6 @@ def _settings(node: Mapping[str, Any], name: str) -> dict[str, Any]:
     if isinstance(kept.get("media"), dict):  # of the run's splits
         kept["media"] = None
     if kept.get("media") and node.get("dir"):
-        below = Path(node["dir"]) / kept["media"]
+        below = files.below(kept["media"], node["dir"])
         kept |= {"media": str(below)} if below.exists() else {}
     return {TARGET: name, **kept}

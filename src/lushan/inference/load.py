@@ -24,6 +24,7 @@ from lushan.run import checksums, remote_code
 from lushan.run.artifacts import ENCODER, PROCESSOR, TASK_STATE, best_weights
 from lushan.run.config_yaml import read_config
 from lushan.run.files import CHANGED, intact
+from lushan.run.identity import RESOLVED
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Limits
 
@@ -119,6 +120,8 @@ def load(folder: str | Path, cfg: dict[str, Any] | None = None) -> Loaded:
     folder = Path(folder)
     cfg = config_of(folder) if cfg is None else cfg
     remote_code.require(cfg)
+    if exported.graph_of(folder) is not None:
+        cfg = in_float32(cfg)
     read = _read_exported if exported.is_exported(folder) else _read_run
     task, processor, model, trained, columns, notes = read(folder, cfg)
     limits = _limits(cfg, trained, model, processor)
@@ -152,6 +155,12 @@ def _read_run(folder: Path, cfg: dict[str, Any]) -> _Parts:
     return task, processor, model, trained, columns, notes
 
 
+def in_float32(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's config with the precision of graphs, whatever it was trained in."""
+    known = {**(cfg.get(RESOLVED) or {}), "trainer.precision": "32-true"}
+    return {**cfg, "trainer": {**cfg["trainer"], "precision": "32-true"}, RESOLVED: known}
+
+
 def _read_exported(folder: Path, cfg: dict[str, Any]) -> _Parts:
     stored = exported.read(folder)
     notes = code.require_unchanged(stored["code"], folder, cfg)
@@ -161,7 +170,7 @@ def _read_exported(folder: Path, cfg: dict[str, Any]) -> _Parts:
     with intact(folder / exported.FILE):
         task.restore(stored["state"])
         task.use(processor)
-    model = exported.model_of(folder, task, stored["auto_class"])
+    model = exported.model_of(folder, task, stored)
     return task, processor, model, stored["limits"], stored["columns"], notes
 
 

@@ -86,16 +86,32 @@ def predict(
         loaded.task.choose_among(labels)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded.model.to(device)
-    truncated = 0
     with writing(output) as sink:
-        for start in range(0, found.table.num_rows, ROWS_AT_ONCE):
-            rows = found.table.slice(start, ROWS_AT_ONCE)
-            for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
-                truncated += "truncated" in record
-                sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+        truncated = write_records(loaded, found.table, sink, batch_tokens, device)
     if truncated:
-        notes.append(_of_truncated(loaded, found.table, truncated))
+        notes.append(of_truncated(loaded, found.table, truncated, found.table.num_rows))
     return int(found.table.num_rows)
+
+
+def write_records(
+    loaded: Loaded, table: pa.Table, sink: Sink, batch_tokens: int = 8192, device: str = "cpu"
+) -> int:
+    """Write one JSON line an example of a table; return how many were truncated.
+
+    Args:
+        loaded: A run.
+        table: From `read_unlabelled`.
+        sink: Takes the lines.
+        batch_tokens: Padded tokens in a batch.
+        device: Where the model is.
+    """
+    truncated = 0
+    for start in range(0, table.num_rows, ROWS_AT_ONCE):
+        rows = table.slice(start, ROWS_AT_ONCE)
+        for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
+            truncated += "truncated" in record
+            sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return truncated
 
 
 def require_labels(labels: Sequence[str]) -> None:
@@ -173,6 +189,26 @@ def predict_encoded(
         device: Where the model is.
     """
     task = loaded.task
+    answers = []
+    records = records_of(loaded, several, batch_tokens=batch_tokens, device=device)
+    for encoded, found in zip(several, records, strict=True):
+        shown = task.present(encoded.table, task.join(encoded.table, found))
+        lost = encoded.features.get("cut", ())
+        for example, cut in zip(encoded.features["example"], lost, strict=False):
+            if cut:
+                shown[example]["truncated"] = True
+        answers.append(shown)
+    return answers
+
+
+def records_of(
+    loaded: Loaded,
+    several: Sequence[Encoded],
+    *,
+    batch_tokens: int = 8192,
+    device: str = "cpu",
+) -> list[Records]:
+    """Return a record for each feature of several tables; see `predict_encoded`."""
     rows = [(place, row) for place, encoded in enumerate(several) for row in encoded.rows]
     lengths = np.asarray([row["length"] for _, row in rows], dtype=np.int64)
     records: list[Records] = [[] for _ in several]
@@ -182,15 +218,7 @@ def predict_encoded(
             found = _predicted(loaded, [row for _, row in chosen], device)
             for (place, _), record in zip(chosen, found, strict=True):
                 records[place].append(record)
-    answers = []
-    for encoded, found in zip(several, records, strict=True):
-        shown = task.present(encoded.table, task.join(encoded.table, found))
-        lost = encoded.features.get("cut", ())
-        for example, cut in zip(encoded.features["example"], lost, strict=False):
-            if cut:
-                shown[example]["truncated"] = True
-        answers.append(shown)
-    return answers
+    return records
 
 
 def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Records:
@@ -205,11 +233,11 @@ def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Recor
     return [{**row, **more} for row, more in zip(found, generated, strict=True)]
 
 
-def _of_truncated(loaded: Loaded, table: pa.Table, truncated: int) -> str:
+def of_truncated(loaded: Loaded, table: pa.Table, truncated: int, count: int) -> str:
     """Report that texts were not read to their ends, and how they can be."""
     longest = loaded.limits.max_length
     note = (
-        f"{truncated} of {table.num_rows} texts are longer than {longest} tokens and were "
+        f"{truncated} of {count} texts are longer than {longest} tokens and were "
         "truncated: the rest was not read"
     )
     stride = max(1, longest // 4)

@@ -1,16 +1,11 @@
 """Ray's launcher, whose workers import nothing from the working folder.
 
-Ray puts the folder that it is started in first on the `sys.path` of each worker, so it is started
-in an empty one. A job goes to the folder where the command was typed by itself.
+A job goes to the folder where the command was typed by itself.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Sequence
 
 from hydra.core.config_store import ConfigStore
@@ -19,6 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_ray_launcher import ray_launcher
 
 from lushan.compat.ray import settings, start
+from lushan.launch.empty_folder import empty_folder
 
 
 class RayLauncher(ray_launcher.RayLauncher):
@@ -31,9 +27,7 @@ class RayLauncher(ray_launcher.RayLauncher):
         import ray
 
         if not ray.is_initialized():
-            empty = tempfile.mkdtemp(prefix="lushan-ray-")
-            atexit.register(shutil.rmtree, empty, ignore_errors=True)
-            with contextlib.chdir(empty):
+            with empty_folder():
                 start(self.ray_cfg.init)
         return super().launch(job_overrides, initial_job_idx)
 

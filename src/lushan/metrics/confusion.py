@@ -7,7 +7,7 @@ examples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,11 @@ class Confusion:
     def of_predicted(self) -> Ints:
         """(C,) predictions of each class."""
         return self._sums(self.predicted, self.counts)
+
+    def cells(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the pairs that occur: gold, predicted, how often."""
+        for gold, predicted, count in zip(self.gold, self.predicted, self.counts, strict=True):
+            yield self.names[gold], self.names[predicted], int(count)
 
     def most_frequent(self, most: int) -> Confusion:
         """Return the part of the classes with the most examples, in their order."""

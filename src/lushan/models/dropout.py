@@ -251,12 +251,13 @@ def masked(masks: Masks) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def of_parts(rows: Sequence[int], parts: Sequence[int]) -> Iterator[None]:
+def of_parts(rows: Sequence[int], parts: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
     """Have what a model is given be parts of the micro-batch's features, with masks of their own.
 
     Args:
         rows: The row of the micro-batch that each belongs to, where a row is a feature.
-        parts: Which part of it each is.
+        parts: Which part of it each is; -1 is the feature itself.
+        lengths: Tokens of each.
     """
     masks = active()
     if masks is None:
@@ -265,7 +266,7 @@ def of_parts(rows: Sequence[int], parts: Sequence[int]) -> Iterator[None]:
     pieces, keys = masks.pieces, masks._keys
     numbers = pieces.numbers[np.asarray(rows, np.int64)] + (np.asarray(parts, np.int64) + 1) * _PART
     each = np.ones(len(numbers), np.int64)
-    masks.pieces, masks._keys = Pieces(numbers, each, each), {}
+    masks.pieces, masks._keys = Pieces(numbers, np.asarray(lengths, np.int64), each), {}
     try:
         yield
     finally:

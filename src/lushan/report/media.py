@@ -1,7 +1,6 @@
 """Images of stored predictions: copied small into the report, from few places alone.
 
-A record may name any file, and its author may be anyone. Shown are files in the run's folder that
-the run has written, and files below the working folder; of both only images.
+Shown is what `lushan.run.media` may read, and of that only images.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from lushan.common.parsing import read_bounded
 from lushan.data import drawing
 from lushan.data.drawing import Part
-from lushan.errors import UserError
-from lushan.run import checksums, inside
+from lushan.run.media import Refused, read_media
 
 FOLDER = "media"
 WIDEST = 320
@@ -25,14 +22,8 @@ WIDEST = 320
 MOST_IMAGES = 2000
 MOST_BYTES = 64 << 20
 """Bytes of all images of a report together."""
-LARGEST = 32 << 20
-"""Bytes of the largest file that is read."""
 _FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "png", "WEBP": "png", "BMP": "png"}
 _BEGINNINGS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
-
-
-class Refused(Exception):
-    """An image is not shown; states why."""
 
 
 class Media:
@@ -70,7 +61,7 @@ class Media:
         Raises:
             Refused: It is not shown.
         """
-        content = _read(folder, path)
+        content = read_media(folder, path)
         digest = hashlib.sha256(content).hexdigest()[:16]
         if digest in self.copied:
             return self.copied[digest]
@@ -83,27 +74,6 @@ class Media:
         self.size += len(small)
         self.copied[digest] = f"{FOLDER}/{place.name}"
         return self.copied[digest]
-
-
-def _read(folder: Path, path: str) -> bytes:
-    """Return the content of a file that a record of a run names.
-
-    Raises:
-        Refused: It is not one that may be shown.
-    """
-    try:
-        if inside.is_bound(path) and (folder / path).is_file():
-            inside.require(folder / path, folder)
-            if (folder / path).stat().st_size > LARGEST:
-                raise Refused("the file is too large")
-            return checksums.read(folder, path)
-        if "\0" in path or not inside.is_inside(path, Path.cwd()):
-            raise Refused("it lies neither in the run's folder nor below the working folder")
-        return read_bounded(path, LARGEST)
-    except UserError as error:
-        raise Refused(error.problem) from error
-    except OSError as error:
-        raise Refused(error.strerror or "it cannot be read") from error
 
 
 def _thumbnail(content: bytes) -> tuple[bytes, str]:

@@ -194,10 +194,15 @@ def canonical(config: Mapping[str, Any]) -> str:
     )
 
 
+def depends_on_division(config: Mapping[str, Any]) -> bool:
+    """Return whether dropout draws masks for micro-batches as a whole; see `DIVISION`."""
+    attention = lookup(config, "model.attention")
+    return lookup(config, "trainer.compile") is True or attention not in (ABSENT, None, *_BY_PLACE)
+
+
 def _division(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a batch is shared out, where kernels of compiled layers or attention drop."""
-    attention = lookup(config, "model.attention")
-    if lookup(config, "trainer.compile") is not True and attention in (ABSENT, None, *_BY_PLACE):
+    if not depends_on_division(config):
         return {}
     return {"division": {key: v for key, v in flat(config).items() if key in DIVISION}}
 

@@ -82,6 +82,8 @@ def serve(
 def _run(front: Front, host: str, listening: socket.socket) -> None:
     config = uvicorn.Config(
         front,
+        http="h11",  # another parser, where one is installed, has other bounds
+        loop="asyncio",
         log_config=None,  # its log lines hold paths and addresses
         access_log=False,
         server_header=False,

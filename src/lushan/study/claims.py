@@ -21,9 +21,11 @@ from collections.abc import Iterable, Sequence
 from lushan.common.units import PERCENT, Measure, difference, is_better, signed, text
 from lushan.errors import did_you_mean
 from lushan.metrics.stats import significance
-from lushan.study import collect
+from lushan.metrics.stats.significance import Difference
+from lushan.study import collect, folds
 from lushan.study.differences import FEWEST_RUNS
 from lushan.study.plan import Plan, Run
+from lushan.study.records import Undecided
 from lushan.study.study import Levels, Study
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
@@ -218,9 +220,11 @@ def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
     for number, table in enumerate(study.tables):
         test = table.test or ""
         runs = len(study.seeds) * math.prod(len(study.axes[axis]) for axis in table.over)
+        if test == folds.TEST:
+            runs = len(study.axes.get(folds.AXIS, ()))
         if runs < (few := FEWEST_RUNS.get(test, 1)):
             lines.append(f"tables.{number}: {test} needs {few} runs a side, and has {runs}")
-    if len(study.seeds) < FEWEST:
+    if len(study.seeds) < FEWEST and len(study.axes.get(folds.AXIS, ())) < folds.FEWEST:
         lines += [
             f"claims.{number}: there is no test of fewer than {FEWEST} seeds"
             for number, claim in enumerate(claims)
@@ -260,13 +264,14 @@ def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     what = f"difference {difference(effect, measure)}"
     if len(both) < max(len(ones), len(others)):
         what += f" over the {len(both)} cells that both sides have"
-    if min(len(side) for pair in pairs for side in pair) < FEWEST:
-        return Answer(claim, UNDECIDED, f"{what}; fewer than {FEWEST} seeds: no test")
-    found = significance.stratified_welch(pairs)
+    try:
+        found, by = _tested(claim, [ones[key] for key in both], [others[key] for key in both])
+    except Undecided as reason:
+        return Answer(claim, UNDECIDED, f"{what}; {reason}")
     if math.isnan(found.p):
         return Answer(claim, UNDECIDED, f"{what}; nothing varies, and chance cannot be estimated")
     within = f"{signed(found.low, measure)} to {signed(found.high, measure)}"
-    what += f", 95 % interval {within}, p = {found.p:.2g} (Welch)"
+    what += f", 95 % interval {within}, p = {found.p:.2g} ({by})"
     if found.p >= claim.alpha:
         return Answer(claim, UNDECIDED, what)
     better = is_better(effect, measure)
@@ -274,6 +279,35 @@ def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
         why = f"{what}; {claim.metric} does not say whether higher or lower is better"
         return Answer(claim, UNDECIDED, why)
     return Answer(claim, HOLDS if better else FAILS, what)
+
+
+def _tested(
+    claim: Claim, ones: Sequence[Sequence[Run]], others: Sequence[Sequence[Run]]
+) -> tuple[Difference, str]:
+    """Test a difference over the cells that both sides have; return by what, too.
+
+    Raises:
+        Undecided: There are too few runs.
+    """
+    members = [run.member() for side in (ones, others) for cell in side for run in cell]
+    if folds.any_of(members):
+        # Of one fold, the cells are averaged over.
+        sides = (
+            [
+                (folds.fold_of(run.member()), number)
+                for cell in side
+                for run, number in zip(cell, _numbers(cell, claim.metric), strict=True)
+            ]
+            for side in (ones, others)
+        )
+        return folds.difference(*sides), "corrected resampled t-test over folds"
+    pairs = [
+        (_numbers(one, claim.metric), _numbers(other, claim.metric))
+        for one, other in zip(ones, others, strict=True)
+    ]
+    if min(len(side) for pair in pairs for side in pair) < FEWEST:
+        raise Undecided(f"fewer than {FEWEST} seeds: no test")
+    return significance.stratified_welch(pairs), "Welch"
 
 
 def _cells(plan: Plan, chosen: Levels) -> dict[tuple[str, ...], list[Run]]:

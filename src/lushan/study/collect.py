@@ -23,6 +23,8 @@ from lushan.run.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
 """Split names in the data's fingerprints, by a metric's prefix, where they differ."""
+TABLE_OF_EACH = "Make a table of each, or put the data into --columns: --columns data."
+"""What to do about runs that are not comparable."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,24 +287,13 @@ def own_code(runs: Sequence[Member]) -> list[str]:
     return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
 
 
-def require_same_data(
-    column: Sequence[Member],
-    metric: str,
-    *,
-    hint: str = "Make a table of each, or put the data into --columns: --columns data.",
-) -> None:
+def require_same_data(column: Sequence[Member], metric: str, *, hint: str = TABLE_OF_EACH) -> None:
     """Numbers that are compared must have been measured on the same data.
 
     Raises:
         UserError: Names two runs whose data differ, or one that was cut short.
     """
-    cut = [run for run in column if shortened_by(run.config, run.choices)]
-    if cut and len(cut) < len(column):
-        raise UserError(
-            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
-            f"{', '.join(shortened_by(cut[0].config, cut[0].choices))}",
-            hint="Leave that run out, or remove its folder.",
-        )
+    require_all_cut_short(column, metric)
     prefix = metric.partition("/")[0]
     split = SPLITS.get(prefix, prefix)
     first: dict[str | None, Member] = {}
@@ -315,6 +306,21 @@ def require_same_data(
             f"{metric} was not measured on the same data: {shown(one.folder)} and "
             f"{shown(other.folder)} have different {split} splits",
             hint=hint,
+        )
+
+
+def require_all_cut_short(column: Sequence[Member], metric: str) -> None:
+    """Numbers of whole splits are not compared with those of a part.
+
+    Raises:
+        UserError: Names a run that was cut short where another was not.
+    """
+    cut = [run for run in column if shortened_by(run.config, run.choices)]
+    if cut and len(cut) < len(column):
+        raise UserError(
+            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
+            f"{', '.join(shortened_by(cut[0].config, cut[0].choices))}",
+            hint="Leave that run out, or remove its folder.",
         )
 
 

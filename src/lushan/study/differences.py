@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from lushan.errors import UserError, did_you_mean, in_a_line
 from lushan.metrics.stats import significance
 from lushan.metrics.stats.significance import Difference
-from lushan.study import collect, comparable, records
+from lushan.study import collect, comparable, folds, records
 from lushan.study.collect import Member
 from lushan.study.example_statistics import Counted, counted
 from lushan.study.records import Read, Undecided
@@ -25,9 +25,10 @@ TESTS = {
     "mcnemar": "McNemar's exact test over examples",
     "welch": "Welch's t-test over runs",
     "hierarchical": "bootstrap over runs and examples",
+    folds.TEST: "the corrected resampled t-test over folds",
 }
-OVER_RUNS = ("welch", "hierarchical")
-FEWEST_RUNS = {"welch": 3, "hierarchical": 5}
+OVER_RUNS = ("welch", "hierarchical", folds.TEST)
+FEWEST_RUNS = {"welch": 3, "hierarchical": 5, folds.TEST: folds.FEWEST}
 """Below so many a side, tests over runs are not valid. With three the bootstrap rejects true null
 hypotheses nearly twice as often as its level, where it is the seeds that matter."""
 FEWEST_EXAMPLES = 10
@@ -101,7 +102,11 @@ def contrast(
     effect = statistics.fmean(numbers[0]) - statistics.fmean(numbers[1])
     try:
         _require_runs(sides, test)
-        if test == "welch":
+        if test == folds.TEST:
+            found = folds.difference(
+                *([(folds.fold_of(run), _number(run, metric)) for run in side] for side in sides)
+            )
+        elif test == "welch":
             found = significance.welch(*numbers)
         else:
             found = _over_examples(*_counts(sides, metric, read), metric, test)
@@ -141,6 +146,8 @@ def _number(run: Member, metric: str) -> float:
 
 
 def _require_runs(sides: Sequence[Sequence[Member]], test: str) -> None:
+    if test != folds.TEST and folds.any_of(run for side in sides for run in side):
+        raise Undecided(f"folds share what is learned from: they want the test {folds.TEST}")
     few, counts = FEWEST_RUNS.get(test, 1), [len(side) for side in sides]
     there = f"there are {counts[0]} and {counts[1]}"
     if min(counts) < few:

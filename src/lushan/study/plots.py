@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lushan.common.units import scaled
 from lushan.plotting import LINES, fonts, sheet
+from lushan.study import folds
 from lushan.study.grid import Grid
 from lushan.study.plan import Plan
 from lushan.study.render import arranged
@@ -42,9 +43,10 @@ def drawn(plan: Plan) -> list[Drawn]:
     members = [run.member() for run in plan.runs]
     found = []
     for number, plot in enumerate(plan.study.plots):
-        lines = tuple(axis for axis in plan.study.axes if axis != plot.x)
+        over = (folds.AXIS,) if {folds.AXIS} & {*plan.study.axes} - {plot.x} else ()
+        lines = tuple(axis for axis in plan.study.axes if axis not in (plot.x, *over))
         metrics = () if plot.metric is None else (plot.metric,)
-        table = Table(lines, (plot.x,), metrics=metrics)
+        table = Table(lines, (plot.x,), over, metrics)
         grid = arranged(plan, members, table, f"plots.{number}.metric")
         name = "plot.png" if len(plan.study.plots) == 1 else f"plot-{number + 1}.png"
         found.append(Drawn(name, _caption(grid, plot), _figure(grid, plot)))
@@ -54,9 +56,9 @@ def drawn(plan: Plan) -> list[Drawn]:
 def _caption(grid: Grid, plot: Plot) -> str:
     counts = sorted({len(cell.numbers) for cell in grid.cells.values()})
     n = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return (
-        f"{grid.head(grid.metrics[0])} by {plot.x}: mean and standard deviation over n = {n} seeds"
-    )
+    runs = "runs" if len(grid.over) > 1 else "seeds"
+    name = grid.head(grid.metrics[0])
+    return f"{name} by {plot.x}: mean and standard deviation over n = {n} {runs}"
 
 
 def _figure(grid: Grid, plot: Plot) -> Figure:

@@ -13,6 +13,7 @@ import yaml
 
 from lushan.common import parsing
 from lushan.errors import UserError, did_you_mean
+from lushan.study import folds
 from lushan.study.differences import TESTS
 
 Levels = dict[str, str]
@@ -26,7 +27,7 @@ class Table:
     Attributes:
         rows: Axes whose levels are its rows.
         columns: The same for its columns.
-        over: Axes that are averaged over, beside the seeds.
+        over: Axes that are averaged over, beside the seeds; folds are, wherever not named.
         metrics: What is shown; the main metric where none is named.
         baseline: Levels of the row that the others are compared with; where it names the columns'
             too, all cells are compared with that one.
@@ -182,19 +183,10 @@ class _Reader:
         return found
 
     def study(self, content: object) -> Study:
-        known = (
-            "title",
-            "base",
-            "axes",
-            "exclude",
-            "seeds",
-            "tables",
-            "plots",
-            "claims",
-            "remarks",
-        )
+        known: tuple[str, ...] = ("title", "base", "axes", "exclude", "seeds", "folds")
+        known += ("tables", "plots", "claims", "remarks")
         fields = self.mapping(content, "", known)
-        axes = self.axes(fields.get("axes"))
+        axes = self.axes(fields.get("axes")) | self.folds(fields)
         tables = [
             self.table(table, f"tables.{i}", axes)
             for i, table in enumerate(self.list(fields.get("tables"), "tables"))
@@ -210,7 +202,7 @@ class _Reader:
             axes=axes,
             exclude=tuple(exclude),
             seeds=self.seeds(fields.get("seeds")),
-            tables=tuple(tables) or (Table(tuple(axes)),),
+            tables=tuple(tables) or (self.table({"rows": list(self.compared(axes))}, "", axes),),
             plots=tuple(
                 self.plot(plot, f"plots.{i}", axes)
                 for i, plot in enumerate(self.list(fields.get("plots"), "plots"))
@@ -266,6 +258,21 @@ class _Reader:
                 raise self.wrong("is repeated", f"seeds.{i}", value=seed)
         return tuple(seeds)
 
+    def folds(self, fields: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The axis of folds, where it is stated how many there are."""
+        if (count := fields.get("folds")) is None:
+            return {}
+        if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+            raise self.wrong("not a whole number, 2 or more", "folds", value=count)
+        if folds.AXIS in fields["axes"]:
+            raise self.wrong("the axis of this name is made by folds", f"axes.{folds.AXIS}")
+        self.lines[f"axes.{folds.AXIS}"] = self.lines["folds"]
+        return {folds.AXIS: folds.axis(count)}
+
+    def compared(self, axes: Iterable[str]) -> list[str]:
+        """The axes that a study compares: means are over folds."""
+        return [axis for axis in axes if axis != folds.AXIS]
+
     def table(self, value: object, key: str, axes: Mapping[str, Any]) -> Table:
         known = ("rows", "columns", "over", "metrics", "baseline", "test")
         fields = self.mapping(value, key, known)
@@ -276,6 +283,8 @@ class _Reader:
             for name in parts[part]:
                 if name not in axes:
                     raise self.unknown("axis", name, f"{key}.{part}", axes)
+        if folds.AXIS in axes and not any(folds.AXIS in names for names in parts.values()):
+            parts["over"] += (folds.AXIS,)
         metrics = self.texts(fields.get("metrics"), f"{key}.metrics")
         if not parts["rows"]:
             raise self.wrong("what differs from row to row?", f"{key}.rows")

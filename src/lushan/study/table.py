@@ -10,7 +10,7 @@ from typing import Any
 from lushan.errors import UserError
 from lushan.run.values import show
 from lushan.run.where import Condition
-from lushan.study import collect, comparable, made_from
+from lushan.study import collect, comparable, folds, made_from
 from lushan.study.collect import Member
 from lushan.study.formats import Made, require_format, written
 from lushan.study.grid import Cell, Grid
@@ -40,7 +40,8 @@ def table(
         format: `md`, `latex`, `csv` or `html`.
         baseline: The row that the others are compared with: a value of its key, or
             `key=value,key=value`.
-        test: By which: one of `contrast.TESTS`; the bootstrap when not given.
+        test: By which: one of `contrast.TESTS`; when not given the bootstrap, or of folds the
+            corrected resampled t-test.
         where: Runs alone that fit all of these.
 
     Raises:
@@ -78,7 +79,9 @@ def compared(
     """The table with differences to a baseline; see `baseline.against`."""
     from lushan.study.baseline import against
 
-    found = against(grid, baseline, test or "bootstrap", column=column)
+    members = (run for cell in grid.cells.values() for run in cell.members)
+    usual = folds.TEST if folds.any_of(members) else "bootstrap"
+    found = against(grid, baseline, test or usual, column=column)
     return dataclasses.replace(grid, against=found, notes=[*grid.notes, *found.notes()])
 
 
@@ -115,7 +118,7 @@ def arrange(
     cells = {}
     for column, inside in by_column.items():
         for metric in metrics:
-            collect.require_same_data(inside, metric)
+            folds.require_same_data(inside, metric)
         for row in by_row:
             cell = by_cell.get((*row, *column), [])
             complete = [run for run in cell if run.result is not None]
@@ -126,7 +129,9 @@ def arrange(
                 made_from.require_alike(complete, over)
             for metric in metrics:
                 cells[row, column, metric] = _cell(cell, metric)
-        notes += collect.training_data(inside)
+        for several in folds.by_fold(inside).values():
+            notes += [n for n in collect.training_data(several) if n not in notes]
+    notes += folds.notes(placed)
     notes += collect.computed_apart(placed)
     notes += collect.own_code(placed)
     notes += comparable.notes(placed, metrics)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lushan.common.wording import plural
 from lushan.data import processing
-from lushan.data.field_roles import inputs
+from lushan.data.field_roles import inputs, targets
 from lushan.data.field_tables import present
 from lushan.data.fields import Fields
 from lushan.data.record_schema import Entry, RecordSchema, of_fields
@@ -360,7 +360,12 @@ class Task(TaskMetrics):
             hint="`lushan predict` uses the run as it is.",
         )
 
+    def sample_rows(self) -> pa.Table:
+        """Return rows without targets; a graph of the model is traced and proved with them."""
+        table = type(self).demo().splits["train"]
+        return table.drop_columns([n for n in targets(self.fields) if n in table.column_names])
+
     @classmethod
     @abc.abstractmethod
     def demo(cls) -> Corpus:
-        """A few rows to learn, for the contract tests."""
+        """A few rows to learn, for the contract tests and for `sample_rows`."""

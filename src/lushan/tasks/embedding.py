@@ -200,10 +200,13 @@ class Embedding(Task):
 
     def _vectors(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the vectors of queries (B, H) and of passages (P, H)."""
-        queries = model(batch["input_ids"], batch["attention_mask"])
+        lengths, own = batch["attention_mask"].sum(1).tolist(), range(len(batch["input_ids"]))
+        with dropout.of_parts(own, [-1] * len(own), lengths):  # the example itself is no part
+            queries = model(batch["input_ids"], batch["attention_mask"])
         if not len(batch["passage_key"]):
             return queries, queries[:0]
-        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist()):
+        lengths = batch["passage_attention_mask"].sum(1).tolist()
+        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist(), lengths):
             passages = model(batch["passage_input_ids"], batch["passage_attention_mask"])
         return queries, passages
 

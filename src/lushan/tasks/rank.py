@@ -291,6 +291,11 @@ class Rank(Task):
             result.notes.append(note)
             result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
 
+    def sample_rows(self) -> pa.Table:
+        table = super().sample_rows()
+        rows = [json.dumps({name: [0.0, 2.0, 1.0] for name in self.names})] * table.num_rows
+        return table.set_column(table.column_names.index("features"), "features", pa.array(rows))
+
     @classmethod
     def demo(cls) -> Corpus:
         rows = [([3.0, 1.0, 2.0], [0.0, 5.0, 1.0], 0), ([1.0, 4.0, 0.0], [3.0, 1.0, 2.0], 1)] * 2

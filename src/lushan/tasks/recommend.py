@@ -388,6 +388,11 @@ class Recommend(Task):
     def export_spec(self, trained: TrainedModel) -> ExportSpec:
         return item_export.spec(trained, self.items)
 
+    def sample_rows(self) -> pa.Table:
+        table = super().sample_rows()
+        rows = [list(self.items.ids[: 1 + n]) for n in range(table.num_rows)]
+        return table.set_column(table.column_names.index("history"), "history", pa.array(rows))
+
     @classmethod
     def demo(cls) -> Corpus:
         return item_features.demo()

@@ -205,7 +205,8 @@ class Reranker(Task):
 
     def scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the score of each pair, (P,)."""
-        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist()):
+        lengths = batch["attention_mask"].sum(1).tolist()
+        with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist(), lengths):
             return wide(model(batch)[:, 0])
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 def subwords(
     sentences: list[list[str]], tokenizer: PreTrainedTokenizerFast
 ) -> list[list[list[int]]]:
-    """Return the token ids of each word; one that the tokenizer drops becomes the unknown."""
+    """Return the token ids of each word; one that the tokenizer drops becomes the unknown.
+
+    A piece that is the blank before a word and no more is left out where others follow: it is the
+    first of most Chinese characters, and says nothing of them (SentencePiece).
+    """
+    blank = tokenizer.get_vocab().get("▁")
     encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     result = []
     for i, words in enumerate(sentences):
@@ -19,6 +24,7 @@ def subwords(
         for word, token in zip(encoded.word_ids(i), encoded["input_ids"][i], strict=True):
             if word is not None:
                 pieces[word].append(token)
+        pieces = [p[1:] if len(p) > 1 and p[0] == blank else p for p in pieces]
         result.append([p or [tokenizer.unk_token_id] for p in pieces])
     return result
 

@@ -1,15 +1,23 @@
 """An assistant: entities, replies by thresholds, blame, chosen thresholds, and the command."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tests.conftest import trained
 
-from lushan.assist import evaluation
+from lushan.assist import evaluation, fidelity, risk
 from lushan.assist.assistant import Assistant, Entry, Found, Reply
 from lushan.assist.entities import Entities
 from lushan.assist.rows import Expected
-from lushan.assist.settings import Thresholds
+from lushan.assist.settings import Generate, Thresholds, read_settings
+from lushan.assist.wording import Wording
+from lushan.guard import Guard
+from lushan.guard.guard import REFUSAL as GUARDED
+from lushan.inference import guarding
+from lushan.models.decoding import Settings as GenerationSettings
+from lushan.models.decoding import Written
 
 HOTELS = ["Lake House", "Red Barn", "Red Mill", "庐山酒店"]
 ENTRIES = [
@@ -28,7 +36,7 @@ gate: {run: RUN, label: "yes"}
 intents: {run: RUN, templates: {"hello": "Welcome to {entity}."}}
 thresholds: chosen.json
 refusal: A colleague will help you.
-risk: 0.2
+risk: 0.3
 """
 
 
@@ -56,7 +64,7 @@ def folder(tmp_path_factory):
             if t in ASKED
             else None,
         }
-        for i, t in enumerate([*ASKED, *OTHER] * 4)
+        for i, t in enumerate([*ASKED, *OTHER] * 8)
     ]
     write(folder / "dialogues.jsonl", dialogues)
     return folder
@@ -90,14 +98,14 @@ def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
     done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")
     assert done.code == 0, done.err
-    assert "chosen.json: thresholds for a risk of 20%, by 24 dialogues" in done.out
-    assert "answers are wrong from" in done.err
+    assert "chosen.json: thresholds chosen by 48 dialogues" in done.out
+    assert "entry: a risk of 30% with 95% confidence from" in done.err
     options = ["--input", "dialogues.jsonl", "--output", "replies.jsonl"]
     done = cli("assist", "hotels.yaml", *options, "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found["right"]["value"] > 0.9
-    assert found["parts"]["entity"]["count"] == 12
+    assert found["parts"]["entity"]["count"] == 24
     assert found["wrong_of_answered"]["value"] <= 0.2
     rows = [json.loads(line) for line in (folder / "replies.jsonl").read_text().splitlines()]
     assert rows[0]["answer"] == "Yes, cars park at Lake House."
@@ -146,19 +154,122 @@ def test_a_part_is_to_blame(entity, key, action, asks, expected):
     assert (one.right, one.answered, one.blame) == expected
 
 
-def test_a_threshold_keeps_the_risk_that_is_allowed():
-    rows = [(9.0, True), (8.0, True), (7.0, False), (6.0, True), (5.0, True), (4.0, False)]
-    notes = []
-    assert evaluation._within(rows, 0.2, None, "entry", notes) == 5.0
-    assert "entry: 1 of 5 answers are wrong" in notes[0]
-    assert evaluation._within(rows, 0.0, None, "entry", notes) == 8.0
-    assert evaluation._within([(1.0, False), (1.0, True)], 0.4, None, "entry", notes) is None
-    assert "it never answers" in notes[-1]
-    sure = [(float(20 - i), i != 15) for i in range(20)]
-    assert evaluation._within(sure, 0.2, 0.95, "entry", notes) == 6.0, (
-        "one wrong of 20 may be 21.6 %"
-    )
+def answers(rng, number):
+    """Scores, and whether answers are right: the higher, the likelier."""
+    scores = rng.random(number)
+    return list(zip(scores, rng.random(number) < scores, strict=True))
+
+
+def test_a_stated_risk_holds_as_often_as_stated():
+    rng = np.random.default_rng(1)
+    broken, answered = [], []
+    for _ in range(200):
+        rows = answers(rng, 150)
+        found = risk.stated(rows[:50], rows[50:], 0.3, 0.8)
+        gives = found.threshold is not None
+        broken.append(gives and (1 - found.threshold) / 2 > 0.3)  # mean of 1 - score above it
+        answered += [found.answers] if gives else []
+    assert np.mean(broken) <= 0.2
+    assert len(answered) > 100, "it is not bought by silence"
+    assert np.mean(answered) > 25
+
+
+def test_no_risk_is_stated_by_too_few_answers():
+    rows = [(float(i), True) for i in range(12)]
+    found = risk.stated(rows, rows[:6], 0.3, 0.9)
+    assert (found.threshold, found.answers, found.needed) == (None, 6, 7)
+    assert "it takes 7 answers, all of them right" in found.note("entry", 0.3, 0.9)
+    assert risk.stated(rows, rows[:7], 0.3, 0.9).threshold == 0.0
+    assert risk.stated(rows, [(1.0, False)] * 50, 0.3, 0.9).threshold is None
+    assert risk.dealt(9).sum() == 3
     assert evaluation._best_gate([0.1, 0.4, 0.6, 0.9], [False, False, True, True]) == 0.6
+
+
+ANSWER = "Parking costs £5 a day; dogs are not allowed."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yes, it is £5 for parking, and no dog is allowed.", []),
+        ("Parking costs £6 a day; dogs are not allowed.", ["6"]),
+        ("Parking costs £5 a day; dogs are allowed.", ["not"]),
+        ("Parking costs £5 a day and includes breakfast; no dogs.", ["includes", "breakfast"]),
+    ],
+)
+def test_a_text_says_no_more_than_its_source(text, expected):
+    assert fidelity.unsupported(text, ANSWER, ANSWER) == expected
+    source = "故宫的电话是010-85007938"
+    assert fidelity.unsupported("您好，故宫电话：010-85007938。", source, source) == []
+    assert "010-85007939" in fidelity.unsupported("010-85007939", source, source)
+    assert fidelity.unsupported("故宫没有电话", source, source) == ["宫没", "not"]
+
+
+def wording_of(text):
+    """A model that words all answers in the same way."""
+    generator = SimpleNamespace(
+        takes_messages=True,
+        encode=lambda prompts: [[1]],
+        fitted=lambda ids, places: (ids, 0),
+        room=lambda length: 8,
+        write=lambda ids, how: [[Written([2], text, "end")]],
+    )
+    wording = Wording.__new__(Wording)
+    wording.settings, wording.generator = Generate("run"), generator
+    wording.how = GenerationSettings(max_new_tokens=8, greedy=True)
+    return wording
+
+
+@pytest.fixture
+def assistant(cli, folder):
+    return Assistant(read_settings(folder / "hotels.yaml"), folder, [])
+
+
+TURNS = ["the red barn", "is there parking"]
+SURE = Thresholds(gate=0.5, intent=0.5, entry=0.5)
+
+
+def test_a_generated_answer_is_given_where_it_is_faithful(assistant):
+    assistant.wording = wording_of("You can park your cars at Red Barn.")
+    (found,), (reply,) = assistant.answer([TURNS], SURE)
+    assert (reply.text, reply.source) == ("You can park your cars at Red Barn.", ("1-0",))
+    assistant.wording = wording_of("You can park 20 cars at Red Barn.")
+    (found,), (reply,) = assistant.answer([TURNS], SURE)
+    assert (reply.action, reply.text) == ("refuse", "A colleague will help you.")
+    expected = Expected(asks=True, keys=frozenset({("1-0",)}), intent=None)
+    one = evaluation.outcome(found, reply, expected, "Red Barn")
+    assert (one.right, one.blame) == (False, "generation")
+
+
+def test_turns_and_answers_are_guarded(assistant):
+    seen = []
+
+    def score(texts):
+        seen.extend(texts)
+        return [float("cars park" in text or "forbidden" in text) for text in texts]
+
+    assistant.guard = Guard(score, redacts=True)
+    _, (reply,) = assistant.answer([TURNS], SURE)
+    assert (reply.action, reply.text, reply.withheld) == ("refuse", GUARDED, "guard")
+    _, (reply,) = assistant.answer([["the red barn", "forbidden: are dogs allowed"]], SURE)
+    assert (reply.text, reply.withheld) == (GUARDED, "guard")
+    _, (reply,) = assistant.answer([["i am 13800138000, the red barn", "are dogs allowed"]], SURE)
+    assert reply.text == "No dogs at Red Barn."
+    assert "13800138000" not in str(seen)
+    assert guarding.notes_of(assistant.guard) == [
+        "guard: 1 answers refused, 2 phone, 1 prompts refused"
+    ]
+
+
+def test_it_is_guarded_in_the_terminal(cli, folder, monkeypatch):
+    import io
+
+    (folder / "chosen.json").write_text(json.dumps({"thresholds": {"gate": 0.5, "entry": 0.5}}))
+    monkeypatch.setattr("sys.stdin", io.StringIO("is there parking"))
+    run = read_settings(folder / "hotels.yaml").gate.run
+    ways = ("--guard", run, "--guard-label", "yes", "--guard-rate", 0.5)
+    done = cli("assist", "hotels.yaml", *ways)
+    assert (done.code, done.out.splitlines()) == (0, [GUARDED, "[handed over]"]), done.err
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from tests.conftest import trained
 from tests.helpers import command
 
+from lushan.callbacks.destinations.wandb import WandB
 from lushan.callbacks.samples import Samples
-from lushan.callbacks.trackers import About, Guarded, WandB
+from lushan.callbacks.trackers import About, Guarded
 from lushan.errors import UserError
 from lushan.inference.load import load
 from lushan.run.metrics_csv import SAMPLES, read_samples
@@ -184,7 +185,7 @@ def test_wandb_gets_a_table(monkeypatch):
         Table=lambda columns, data: types.SimpleNamespace(columns=columns, data=data)
     )
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    tracker = WandB()
+    tracker = WandB(tables=True)
     tracker.run = types.SimpleNamespace(log=lambda values, step: tables.append((values, step)))
     tracker.samples([{"step": 3, "id": "a", "prompt": "p", "text": "t"}], 3)
     ((values, step),) = tables

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lushan.callbacks import wandb_server
+from lushan.callbacks.destinations import wandb_server
 from lushan.errors import UserError
 
 

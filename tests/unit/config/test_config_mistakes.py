@@ -155,7 +155,6 @@ def test_also_where_an_experiment_has_chosen_it():
 # A file and the line in it that is at fault, from what the package brings.
 IN_A_FILE = [
     (["data=conll"], "data.train", None, "data/conll.yaml", 3, "data.train=TRAIN"),
-    (["data=wnut17"], "data.dir", None, "data/wnut17.yaml", 5, "data.dir=DIR"),
     (["model=pretrained"], "model.path", None, "model/pretrained.yaml", 6, "model.path=PATH"),
     (
         ["task=classification", "task/head=crf"],

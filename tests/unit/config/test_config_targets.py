@@ -60,7 +60,8 @@ hydra._internal.core_plugins.basic_launcher.BasicLauncher omegaconf.OmegaConf.lo
 hydra.experimental.callbacks.PickleJobInfoCallback
 lushan.data.formats.table.load_here lushan.tasks.base.Task lushan.models.encoders.load
 lushan.models.encoders.warm_up lushan.models.heads.constrained_decode lushan.optim.freeze_weights
-lushan.callbacks.trackers.sync lushan.callbacks.checkpoints.FolderIO lushan.models.encoders.Encoder
+lushan.callbacks.destinations.sync.sync lushan.callbacks.checkpoints.FolderIO
+lushan.models.encoders.Encoder
 pytorch_lightning.loggers.WandbLogger pytorch_lightning.loggers.CometLogger
 pytorch_lightning.loggers.MLFlowLogger pytorch_lightning.loggers.NeptuneLogger
 pytorch_lightning.loggers.wandb.WandbLogger pytorch_lightning.loggers.logger.DummyLogger

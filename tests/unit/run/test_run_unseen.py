@@ -13,7 +13,7 @@ from lushan.run.identity import EXCLUDED, OBSERVED, run_id, unseen
 
 ASKED = {
     "tags": ["a"],
-    "logger.*": {"_target_": "lushan.callbacks.trackers.TensorBoard"},
+    "logger.*": {"_target_": "lushan.callbacks.destinations.tensorboard.TensorBoard"},
     "trainer.log_every_n_steps": 7,
     "trainer.profiler": "simple",
 }

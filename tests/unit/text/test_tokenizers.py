@@ -15,6 +15,7 @@ from lushan.data import processing
 from lushan.errors import RunFailed, UserError
 from lushan.text import tokenizers
 from lushan.text.tokenizers import affixes
+from lushan.text.word_windows import subwords
 
 KINDS = ["wordpiece", "bpe", "unigram", "chars"]
 TEXTS = [
@@ -351,3 +352,14 @@ def test_characters_and_bytes_keep_to_the_size(tmp_path: Path) -> None:
 def test_bytes_are_for_characters_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is for chars"):
         train("wordpiece", tmp_path, byte_fallback=True)
+
+
+def test_a_blank_alone_is_no_piece_of_a_word_that_has_others(tmp_path: Path) -> None:
+    tokenizer = train("unigram", tmp_path, ["李 白 在 庐 山 ， 不 识 庐 山 真 面 目"] * 5)
+    words = ["庐", "庐山", "山"]
+    (pieces,) = subwords([words], tokenizer)
+    blank = tokenizer.get_vocab()["▁"]
+    whole = tokenizer([words], is_split_into_words=True, add_special_tokens=False)["input_ids"][0]
+    assert blank in whole, "the tokenizer has such pieces"
+    assert all(blank not in ids for ids in pieces)
+    assert [i for ids in pieces for i in ids] == [i for i in whole if i != blank]

@@ -95,6 +95,13 @@ class Pieces(NamedTuple):
             places[row, start:] = np.arange(max(0, width - start))
         return numbers, places
 
+    def lengths_at(self, width: int) -> Indices:
+        """Return of each place of each row the tokens of its feature, (B, width)."""
+        found = np.zeros((len(self.counts), width), dtype=np.int64)
+        for row, start, length in self.spans():
+            found[row, start:] = length
+        return found
+
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Yield each feature's row, its first place in it, and its tokens."""
         row, start, last = 0, 0, np.cumsum(self.counts).tolist()

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from lushan.configurable import configurable
+from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label
 from lushan.data.media import Media
@@ -71,9 +72,8 @@ class Folder(Source):
         return hash_json(self._media(split, name).fingerprint())
 
     def _media(self, split: str, name: str) -> Media:
-        path = Path(name).expanduser()
-        below = Path(self.dir).expanduser() / path if self.dir else path
-        place = below if below.exists() else path
+        below = files.below(name, self.dir)
+        place = below if below.exists() else Path(name).expanduser()
         if not place.exists():
             raise UserError(
                 f"there is no folder or archive {below}",

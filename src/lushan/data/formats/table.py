@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -94,7 +94,7 @@ class Table(Rows, WholeFiles):
         quote = self._quote(separator, lines, split, notes)
         rows = rows_of(lines, separator, quote, path)
         number, first = next(rows)
-        names, is_header = self._names(first, path)
+        names, is_header = self.named_by(first, path)
         kept: list[Sequence[str]] = [] if is_header else [first]
         numbers = [] if is_header else [number]
         width = len(names)
@@ -146,8 +146,20 @@ class Table(Rows, WholeFiles):
             )
         return None
 
-    def _names(self, first: Sequence[str], path: Path) -> tuple[Sequence[str], bool]:
-        """Names of the columns, and whether the first row gave them."""
+    def settled(self, path: Path) -> Table:
+        """Return this reader with the separator and the quote that it finds in a text file."""
+        _, first = next(files.blocks(path, longest=self.longest_line), (1, ""))
+        lines = files.fields_of(first)[:SAMPLE]
+        separator = self.separator_of(path, lines or [""])
+        quote = self._quote(separator, lines, "", [])
+        return dataclasses.replace(self, separator=separator, quote=quote or "")
+
+    def named_by(self, first: Sequence[str], path: Path) -> tuple[Sequence[str], bool]:
+        """Return the names of the columns, and whether the first row gives them.
+
+        Raises:
+            UserError: They are not known, or others than the file has.
+        """
         stripped = [field.strip() for field in first]
         if self.columns is None:
             if self.header is False:
@@ -200,7 +212,7 @@ def _widths(lines: Sequence[str], mark: str) -> Counter[int]:
     widths: Counter[int] = Counter()
     # A carriage return in a field that is quoted with another mark only; `rows_of` gives the place
     # of one that is wrong.
-    with suppress(csv.Error):
+    with contextlib.suppress(csv.Error):
         widths.update(len(row) for row in reader if row)
     return widths
 
@@ -209,9 +221,7 @@ def rows_of(
     lines: Iterable[str], separator: str, quote: str | None, path: Path
 ) -> Iterator[tuple[int, list[str]]]:
     """(the line it starts in, its fields) of each row that is not blank."""
-    style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    _lift_field_limit()
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True, **style)
+    reader = csv.reader((f"{line}\n" for line in lines), **style_of(separator, quote))
     start = 1
     try:
         for row in reader:
@@ -230,6 +240,13 @@ def rows_of(
             line=start,
             hint="If the file quotes nothing, write data.quote=''.",
         ) from error
+
+
+def style_of(separator: str, quote: str | None) -> dict[str, Any]:
+    """Return the settings of `csv.reader` for rows of a table."""
+    _lift_field_limit()
+    style: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    return {"delimiter": separator, "strict": True, **style}
 
 
 def _lift_field_limit() -> None:
@@ -253,15 +270,17 @@ def ragged(
     )
 
 
-def read_parquet(path: Path, largest: int | None = None) -> Columns:
+def read_parquet(path: Path, largest: int | None = None, content: bytes | None = None) -> Columns:
     """The columns of a Parquet file; a row's number stands for its line.
 
     Args:
         path: The file, gzip or not.
         largest: Bytes that its columns may unpack to; see `unpacking.bounded`.
+        content: Of the file, where it is in hand.
     """
     try:
-        table = _parquet_table(path, largest)
+        held = files.read_bytes(path, largest) if content is None else content
+        table = _parquet_table(held, path, largest)
     except pa.ArrowException as error:
         raise UserError(f"this is no Parquet file: {error}", file=path) from error
     if not table.num_rows:
@@ -274,10 +293,9 @@ def read_parquet(path: Path, largest: int | None = None) -> Columns:
     return Columns(values, range(1, table.num_rows + 1), path, classes)
 
 
-def _parquet_table(path: Path, largest: int | None) -> pa.Table:
+def _parquet_table(content: bytes, path: Path, largest: int | None) -> pa.Table:
     import pyarrow.parquet as pq
 
-    content = files.read_bytes(path, largest)
     file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
     most = unpacking.most_of(len(content), largest)
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]

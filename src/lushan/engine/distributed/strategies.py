@@ -278,8 +278,9 @@ class Sharded(_Ours, ModelParallelStrategy):
 
 
 def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
-    for optimizer in optimizers:
-        kind = type(getattr(optimizer, "optimizer", optimizer))
+    inner = [getattr(optimizer, "optimizer", optimizer) for optimizer in optimizers]
+    for part in (part for each in inner for part in getattr(each, "parts", (each,))):
+        kind = type(part)
         if kind.__name__ in ("Adafactor", "Muon"):
             raise UserError(
                 f"{kind.__name__} needs whole matrices, and here each process has a part of one",

@@ -3,6 +3,7 @@
 import peft
 import pytest
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from tests.helpers import adapters
 from tests.helpers.adapters import BEFORE, MERGED, PAIRS
 
@@ -166,6 +167,30 @@ def test_an_optimizer_gets_the_adapter_with_the_depth_of_its_layer(method):
 def test_factors_that_begin_as_one_do_not_decay():
     assert {decay for _, decay in rates(adapters.adapted("ia3", "bert")).values()} == {0.0}
     assert {decay for _, decay in rates(adapters.adapted("lora", "bert")).values()} == {0.1}
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_lora_plus_has_the_rates_of_peft(method):
+    encoder = adapters.adapted(method, "bert")
+    theirs = create_loraplus_optimizer(
+        encoder, torch.optim.AdamW, lr=1.0, loraplus_lr_ratio=16.0, loraplus_weight_decay=0.1
+    )
+    names = {id(p): n for n, p in encoder.named_parameters()}
+    expected = {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in theirs.param_groups
+        for p in group["params"]
+    }
+    found = rates(encoder, lora_ratio=16.0)
+    assert {n: rate for n, (rate, _) in found.items()} == {n: r for n, (r, _) in expected.items()}
+    # Vectors do not decay here, DoRA's magnitudes neither.
+    assert {n for n, (_, d) in found.items() if d} == {n for n in expected if "magnitude" not in n}
+    assert {rate for rate, _ in expected.values()} == {1.0, 16.0}
+
+
+def test_lora_plus_wants_lora():
+    with pytest.raises(UserError, match=r"optimizer\.lora_ratio.*no matrices of LoRA"):
+        rates(adapters.adapted("ia3", "bert"), lora_ratio=16.0)
 
 
 def refusal(config, model="bert", **options):

@@ -12,6 +12,7 @@ from torch import nn
 
 from lushan import optim
 from lushan.errors import UserError
+from lushan.optim import schedules
 
 
 class Layer(nn.Module):
@@ -288,10 +289,10 @@ def test_wsd_by_hand() -> None:
 
 
 def test_a_share_is_rounded_and_not_raised_by_noise() -> None:
-    assert optim._count(0.1, 30, "warmup") == 3  # 0.1 * 30 is a little more than 3
-    assert optim._count(0.1, 4, "warmup") == 0
-    assert optim._count(1.0, 4, "warmup") == 4
-    assert optim._count(1, 4, "warmup") == 1
+    assert schedules._count(0.1, 30, "warmup") == 3  # 0.1 * 30 is a little more than 3
+    assert schedules._count(0.1, 4, "warmup") == 0
+    assert schedules._count(1.0, 4, "warmup") == 4
+    assert schedules._count(1, 4, "warmup") == 1
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -377,3 +378,24 @@ def test_one_cycle_is_that_of_torch():
         made.step()
         if step < 39:
             theirs.step()
+
+
+@pytest.mark.parametrize(("patience", "delta"), [(0, 0.0), (2, 0.05)])
+def test_plateau_is_that_of_torch(patience: int, delta: float) -> None:
+    scores = [0.1, 0.3, 0.3, 0.32, 0.5, 0.2, 0.1, 0.4, 0.5, 0.51, 0.52, 0.1, 0.1, 0.1, 0.1, 0.6]
+    made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        made, "max", 0.5, patience, threshold=delta, threshold_mode="abs", min_lr=0.1, eps=0.0
+    )
+    known: dict[str, Any] = {"total_steps": 50, "patience": patience, "min_delta": delta}
+    for seen in range(1, len(scores) + 1):
+        theirs.step(scores[seen - 1])
+        ours = optim.plateau(9, scores=scores[:seen], final=0.1, **known)
+        assert ours == made.param_groups[0]["lr"], seen
+
+
+def test_a_plateau_takes_no_undefined_score_for_a_bad_one() -> None:
+    known: dict[str, Any] = {"total_steps": 50, "patience": 0}
+    assert optim.plateau(9, scores=[0.1, math.nan, math.nan], **known) == 1
+    assert optim.plateau(9, scores=[math.nan, 0.1, 0.1, math.nan], **known) == 0.5
+    assert optim.plateau(0, scores=[0.1, 0.1], warmup=1, **known) == 0.25

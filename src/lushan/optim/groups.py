@@ -1,23 +1,25 @@
-"""Optimizers and learning-rate schedules: which weights learn how fast, and when.
+"""Which weights learn how fast, and by which algorithm.
 
 Vectors (norms and biases) do not decay; lower layers may learn more slowly (Sun et al., 2019).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from lushan.configurable import Within, configurable
+from lushan.configurable import configurable
 from lushan.errors import UserError, did_you_mean
+from lushan.optim.paired import Paired
 
 _EMBEDDING = re.compile(r"embed|\.encoder\.LayerNorm\.")
 """Beside lookup tables themselves what belongs to them, such as their norm or projection; also
@@ -37,6 +39,9 @@ def grouped(
     head_lr: float | None = None,
     freeze: Sequence[str] = (),
     module_lr: Mapping[str, float] | None = None,
+    matrices: Callable[..., torch.optim.Optimizer] | None = None,
+    matrix_lr: float | None = None,
+    lora_ratio: float | None = None,
     *,
     model: nn.Module,
 ) -> torch.optim.Optimizer:
@@ -55,40 +60,113 @@ def grouped(
             weights that do not learn.
         module_lr: Learning rates instead of `lr`, by the name of a module inside the model, such as
             `vision_tower`, `multi_modal_projector` or `language_model`.
+        matrices: Partial of another optimizer's class, such as `torch.optim.Muon`, for the matrices
+            inside of layers (Jordan et al., 2024); embeddings, whatever shares their weights,
+            output projections, heads, vectors, filters and stacks of matrices are left to
+            `algorithm`.
+        matrix_lr: Learning rate of these matrices, instead of `lr`.
+        lora_ratio: How many times faster LoRA's B matrices learn than its A matrices (LoRA+, Hayou
+            et al., 2024), and with them, as in peft, the encoder's vectors.
         model: With the parts `encoder` and `head`.
 
     Raises:
-        UserError: A pattern matches nothing, or nothing is left to learn.
+        UserError: A pattern matches nothing, nothing is left to learn, or there is nothing that
+            `matrices` or `lora_ratio` is for.
     """
     freeze_weights(model, freeze)
     _check(algorithm, lr, weight_decay, layer_decay, head_lr)
-    rates = _rates(model, module_lr or {})
+    _check_more(matrices, matrix_lr, weight_decay, lora_ratio, model)
     encoder: Any = model.encoder
-    depths = _depths(encoder)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    hidden = _hidden(encoder) if matrices is not None else set()
+    modules = _rates(model, module_lr or {})
+    rates = _Rates(
+        lr, head_lr, matrix_lr, layer_decay, lora_ratio, modules, _depths(encoder), hidden
+    )
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue
-        below = depths.get(id(weight))
-        usual = lr if below is not None or head_lr is None else head_lr
-        own = next((rates[part] for part in name.split(".") if part in rates), usual)
-        rate = own if below is None else own * layer_decay**below
         # Norms and biases are vectors, and no matrix is one.
         decay = weight_decay if weight.ndim > 1 and not _FACTOR.search(name) else 0.0
-        groups.setdefault((rate, decay), []).append(weight)
+        key = (id(weight) in hidden, rates.of(name, weight), decay)
+        groups.setdefault(key, []).append(weight)
     if not groups:
         raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
-    optimizer = algorithm(
+    if matrices is not None and not any(inside for inside, _, _ in groups):
+        raise UserError("no matrix inside of a layer learns", key="optimizer.matrices")
+    parts = [
+        _optimizer(kind, {key[1:]: w for key, w in groups.items() if key[0] == inside}, lr)
+        for kind, inside in ((algorithm, False), (matrices, True))
+        if kind is not None and any(key[0] == inside for key in groups)
+    ]
+    optimizer = parts[0] if len(parts) == 1 else Paired(*parts)
+    optimizer.register_load_state_dict_pre_hook(_with_own_steps)
+    return optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rates:
+    """Learning rates of weights, from the arguments of `grouped`.
+
+    Attributes:
+        depths: From `_depths`.
+        hidden: From `_hidden`.
+    """
+
+    lr: float
+    head_lr: float | None
+    matrix_lr: float | None
+    layer_decay: float
+    lora_ratio: float | None
+    modules: Mapping[str, float]
+    depths: Mapping[int, int]
+    hidden: Set[int]
+
+    def of(self, name: str, weight: nn.Parameter) -> float:
+        """Return the rate of a weight, by its name in the whole model."""
+        below = self.depths.get(id(weight))
+        usual = self.head_lr if below is None else None
+        usual = self.matrix_lr if id(weight) in self.hidden else usual
+        usual = self.lr if usual is None else usual
+        rate = next((self.modules[p] for p in name.split(".") if p in self.modules), usual)
+        if below is None:
+            return rate
+        rate *= self.layer_decay**below
+        faster = self.lora_ratio is not None and (".lora_B." in name or weight.ndim == 1)
+        return rate * self.lora_ratio if faster else rate  # type: ignore[operator]
+
+
+def _optimizer(
+    algorithm: Callable[..., torch.optim.Optimizer],
+    groups: Mapping[tuple[float, float], list[nn.Parameter]],
+    lr: float,
+) -> torch.optim.Optimizer:
+    """Make an optimizer over groups of weights by their rate and decay."""
+    decays = _takes(algorithm, "weight_decay")
+    return algorithm(
         [
-            {"params": weights, "lr": rate} | ({"weight_decay": decay} if weight_decay else {})
+            {"params": weights, "lr": rate} | ({"weight_decay": decay} if decays else {})
             for (rate, decay), weights in groups.items()
         ],
         lr=lr,
-        **({"weight_decay": weight_decay} if _takes(algorithm, "weight_decay") else {}),
         **_fused(algorithm, [w for weights in groups.values() for w in weights]),
     )
-    optimizer.register_load_state_dict_pre_hook(_with_own_steps)
-    return optimizer
+
+
+def _hidden(encoder: Any) -> set[int]:
+    """Return the `id` of each matrix inside of layers."""
+    tables = _tables(encoder)
+    output = getattr(getattr(encoder, "model", None), "get_output_embeddings", lambda: None)()
+    outside = tables | {id(w) for w in (output.parameters() if output is not None else ())}
+    for name, weight in encoder.named_parameters(remove_duplicate=False):
+        if weight.ndim != 2 or _EMBEDDING.search(f".{name}") or name.startswith(_PREFIX):
+            outside.add(id(weight))
+    return {id(weight) for weight in encoder.parameters()} - outside
+
+
+def _tables(encoder: nn.Module) -> set[int]:
+    lookups = (module for module in encoder.modules() if isinstance(module, nn.Embedding))
+    return {id(weight) for module in lookups for weight in module.parameters()}
 
 
 def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -139,12 +217,43 @@ def _check(
         raise UserError(
             "must be above 0, and 1 at most", key="optimizer.layer_decay", value=layer_decay
         )
+    _check_algorithm(algorithm, weight_decay, "algorithm")
+
+
+def _check_more(
+    matrices: object,
+    matrix_lr: float | None,
+    weight_decay: float,
+    lora_ratio: float | None,
+    model: nn.Module,
+) -> None:
+    if matrices is not None:
+        _check_algorithm(matrices, weight_decay, "matrices")
+    elif matrix_lr is not None:
+        hint = "Write optimizer=muon, or optimizer.lr."
+        raise UserError(
+            "no optimizer of matrices is set", key="optimizer.matrix_lr", value=matrix_lr, hint=hint
+        )
+    for name, value in (("matrix_lr", matrix_lr), ("lora_ratio", lora_ratio)):
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise UserError("must be 0 or more", key=f"optimizer.{name}", value=value)
+    if lora_ratio is not None and not any(".lora_B." in n for n, _ in model.named_parameters()):
+        raise UserError(
+            "the model has no matrices of LoRA",
+            key="optimizer.lora_ratio",
+            value=lora_ratio,
+            hint="Write peft=lora, peft=rslora or peft=dora.",
+        )
+
+
+def _check_algorithm(algorithm: object, weight_decay: float, key: str) -> None:
     inside = getattr(algorithm, "keywords", {})
     for name in ("lr", "weight_decay"):
         if name in inside:
+            hint = "matrix_lr" if (key, name) == ("matrices", "lr") else name
             raise UserError(
-                f"the groups set it: write optimizer.{name}",
-                key=f"optimizer.algorithm.{name}",
+                f"the groups set it: write optimizer.{hint}",
+                key=f"optimizer.{key}.{name}",
                 value=inside[name],
             )
     if weight_decay and not _takes(algorithm, "weight_decay"):
@@ -165,9 +274,7 @@ def _depths(encoder: nn.Module) -> dict[int, int]:
         By the `id` of each weight. One that several modules share has the place of the lowest.
     """
     stacks = _stacks(encoder)
-    tables = {
-        id(w) for m in encoder.modules() if isinstance(m, nn.Embedding) for w in m.parameters()
-    }
+    tables = _tables(encoder)
     depths: dict[int, int] = {}
     for name, weight in encoder.named_parameters(remove_duplicate=False):
         is_table = id(weight) in tables or bool(_EMBEDDING.search(f".{name}"))
@@ -233,168 +340,3 @@ def _with_own_steps(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
     ]
     return state | {"param_groups": groups}
-
-
-# Schedules: the factor on every learning rate at a step from 0. No step is lost: the first one of a
-# warm-up of w steps has 1 / (w + 1), the last one before zero is not zero.
-
-
-@configurable
-def linear(
-    step: int,
-    *,
-    total_steps: int,
-    warmup: int | float = 0,
-    final: Annotated[float, Within(least=0, most=1)] = 0.0,
-    power: Annotated[float, Within(above=0)] = 1.0,
-) -> float:
-    """Rise over the warm-up, then fall to `final`: linearly, or as a power of what is left.
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        final: What is left of the rate after the last step.
-        power: Above 1 falls fast at first; 1 is a line.
-    """
-    steps = _count(warmup, total_steps, "warmup")
-    if step < steps:
-        return _rise(step, steps)
-    return final + (1 - final) * _left(step, steps, total_steps) ** power
-
-
-@configurable
-def cosine(
-    step: int,
-    *,
-    total_steps: int,
-    warmup: int | float = 0,
-    final: Annotated[float, Within(least=0, most=1)] = 0.0,
-    cycles: Annotated[int, Within(least=1)] = 1,
-) -> float:
-    """Rise over the warm-up, then fall along half a cosine to `final`, once or several times.
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        final: What is left of the rate at the end of each fall.
-        cycles: Falls of the same length, each from the whole rate (SGDR, arXiv:1608.03983).
-    """
-    steps = _count(warmup, total_steps, "warmup")
-    if step < steps:
-        return _rise(step, steps)
-    done = 1 - _left(step, steps, total_steps)
-    done = 1.0 if done == 1 else done * cycles % 1
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-@configurable
-def wsd(
-    step: int,
-    *,
-    total_steps: int,
-    warmup: int | float = 0,
-    decay: int | float = 0.2,
-    final: Annotated[float, Within(least=0, most=1)] = 0.0,
-) -> float:
-    """Rise over the warm-up, stay level, and fall linearly to `final` at the end (WSD).
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        decay: The same for the way down.
-        final: What is left of the rate after the last step.
-    """
-    up, down = _count(warmup, total_steps, "warmup"), _count(decay, total_steps, "decay")
-    if up + down > total_steps:
-        raise UserError(
-            f"warm-up ({up} steps) and decay ({down}) are longer than the training "
-            f"({total_steps} steps)",
-            key="scheduler.decay",
-            value=decay,
-        )
-    if step < up:
-        return _rise(step, up)
-    return final + (1 - final) * min(1.0, max(0, total_steps - step) / (down + 1))
-
-
-@configurable
-def one_cycle(
-    step: int,
-    *,
-    total_steps: int,
-    warmup: int | float = 0.3,
-    start: Annotated[float, Within(above=0, most=1)] = 0.04,
-    final: Annotated[float, Within(least=0, most=1)] = 4e-6,
-) -> float:
-    """Rise and fall along half a cosine each (one cycle, arXiv:1708.07120).
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps of the rise, or as a number with a point, the share of all steps.
-        start: Share of the rate at the first step.
-        final: What is left of the rate at the last step.
-    """
-    top = max(_count(warmup, total_steps, "warmup") - 1, 0)
-    low, left = start, _left(step, 0, top)
-    if step >= top:
-        low, left = final, 1 - _left(step, top, total_steps - 1)
-    return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * left))
-
-
-@configurable
-def inverse_sqrt(step: int, *, total_steps: int, warmup: int | float = 0.1) -> float:
-    """Rise over the warm-up, then fall as one over the root of the steps (arXiv:1706.03762).
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-    """
-    steps = _count(warmup, total_steps, "warmup")
-    return _rise(step, steps) if step < steps else (1 + (step - steps) / max(1, steps)) ** -0.5
-
-
-@configurable
-def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
-    """Rise over the warm-up, then stay level.
-
-    Args:
-        step: From 0.
-        total_steps: Of the training.
-        warmup: Steps, or a share of all steps as in `linear`.
-    """
-    steps = _count(warmup, total_steps, "warmup")
-    return _rise(step, steps) if step < steps else 1.0
-
-
-def _rise(step: int, steps: int) -> float:
-    return (step + 1) / (steps + 1)
-
-
-def _left(step: int, start: int, end: int) -> float:
-    """Return the share of the way from `start` to `end` that is still to go."""
-    return max(0, end - step) / max(1, end - start)
-
-
-def _count(value: int | float, total: int, name: str) -> int:
-    key = f"scheduler.{name}"
-    if isinstance(value, float):
-        if not 0 <= value <= 1:
-            raise UserError(
-                "a share is between 0 and 1; a whole number counts steps", key=key, value=value
-            )
-        return round(value * total)
-    if value < 0:
-        raise UserError("must be 0 or more", key=key, value=value)
-    if value > total:
-        raise UserError(
-            f"it is longer than the training, which has {total} steps",
-            key=key,
-            value=value,
-            hint="A share such as 0.1 fits any length.",
-        )
-    return value

@@ -1,0 +1,1 @@
+"""Trackers that get copies of a run: a file each, and what all of them are sent."""

@@ -1,0 +1,70 @@
+"""What a quantised graph loses in the run's metric, on examples that were not learned."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pyarrow as pa
+
+from lushan.config.build import source_of
+from lushan.data.labelled import remember
+from lushan.data.source import Source
+from lushan.errors import UserError
+from lushan.inference.load import Loaded
+from lushan.inference.prediction import Encoded, records_of
+from lushan.metrics.evaluation import Measured
+
+SPLITS = ("test", "validation")
+"""Splits that a loss is measured on: the first one that there is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Examples that a run has not learned, and what its model reaches on them.
+
+    Attributes:
+        split: Name of the split.
+        table: The examples.
+        metric: Name of the run's main metric.
+        value: What the run's own model reaches.
+    """
+
+    split: str
+    table: pa.Table
+    metric: str
+    value: float
+
+    def loss(self, loaded: Loaded) -> str:
+        """Return what another form of the run's model reaches, in a line."""
+        found = _value(loaded, self.table, self.metric)
+        return (
+            f"int8 weights: {self.metric} of {self.table.num_rows} {self.split} examples is "
+            f"{found:.4f}, and was {self.value:.4f} ({found - self.value:+.4f})"
+        )
+
+
+def held(loaded: Loaded) -> Held:
+    """Read a split of a run's data, and evaluate the run's own model on it, in float32.
+
+    Raises:
+        UserError: The data is not there, or has no such split.
+    """
+    source: Source = source_of(loaded.cfg)
+    remember(source, **loaded.columns)
+    splits = source.read(loaded.task.fields).splits
+    name = next((name for name in SPLITS if name in splits), None)
+    if name is None:
+        raise UserError(
+            "the run's data has no split to measure the loss on", key="--quantize", value="int8"
+        )
+    metric = loaded.task.main_metric
+    return Held(name, splits[name], metric, _value(loaded, splits[name], metric))
+
+
+def _value(loaded: Loaded, table: pa.Table, metric: str) -> float:
+    task: Any = loaded.task
+    task.begin(table)
+    (records,) = records_of(loaded, [Encoded.of(loaded, table)])
+    found: Measured = task.evaluate(table, records, full=False)
+    return float(found.metrics[metric])

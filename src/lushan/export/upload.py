@@ -1,0 +1,71 @@
+"""An exported folder on the Hugging Face hub, or what HF_ENDPOINT names instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lushan.errors import RunFailed, UserError
+
+
+def require_access(repo: str) -> str:
+    """Return the token of the hub, before anything is written.
+
+    Args:
+        repo: `OWNER/NAME`.
+
+    Raises:
+        UserError: There is none, no network is wanted, or this is no name of a repository.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+        if "/" not in repo:
+            raise HFValidationError("the owner is missing")
+    except HFValidationError as error:
+        raise UserError(
+            f"this is no name of a repository: {error}",
+            key="--push",
+            value=repo,
+            hint="Write OWNER/NAME.",
+        ) from error
+    if constants.HF_HUB_OFFLINE:
+        raise UserError("HF_HUB_OFFLINE is set", key="--push", value=repo, hint="Unset it.")
+    token = huggingface_hub.get_token()
+    if token is None:
+        raise UserError(
+            "there is no token of the hub",
+            key="--push",
+            value=repo,
+            hint="Set HF_TOKEN to one that may write, or run `hf auth login`.",
+        )
+    return token
+
+
+def push(folder: Path, repo: str, token: str, *, private: bool) -> str:
+    """Upload a folder, whose repository is made where there is none; return where it is.
+
+    Args:
+        folder: An exported one.
+        repo: `OWNER/NAME`.
+        token: From `require_access`.
+        private: Whether a new repository is seen by its owner alone.
+
+    Raises:
+        RunFailed: The hub refuses it, or is not there; the folder stays.
+    """
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(token=token, library_name="lushan")
+    try:
+        url = api.create_repo(repo, private=private or None, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Export by lushan")
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise RunFailed(f"{repo} was not uploaded: {reason}; {folder} is written") from error
+    return str(url)

@@ -1,0 +1,21 @@
+"""Connection to a Ray cluster: the one at `RAY_ADDRESS`, or one that is started on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from lushan.launch.empty_folder import empty_folder
+
+
+def started() -> Any:
+    """Connect to the cluster, or start one here; return Ray, whose types say too little."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own actors
+    import ray
+
+    if not ray.is_initialized():
+        with empty_folder():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    return ray
