@@ -85,12 +85,8 @@ ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "mis
 
 
 OF_NO_RUN = [
-    ("train",),
-    ("options",),
-    ("doctor",),
-    ("data", "list"),
-    ("data", "get"),
-    ("tune", "lr"),
+    *(("train",), ("options",), ("doctor",), ("tune", "lr")),
+    *(("data", "list"), ("data", "get")),
 ]
 """Commands of configs and machines; the words of `train` are Hydra's."""
 

@@ -14,6 +14,7 @@ def settings() -> Any:
 
 def start(options: Any) -> None:
     """Start Ray as the plugin does: with its log level, its reuse and its address."""
-    from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray  # imports Ray
+    # Imports Ray, which all that a config is composed for would wait for.
+    from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
 
     start_ray(options)

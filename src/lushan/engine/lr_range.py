@@ -22,6 +22,7 @@ from lushan.engine.limits import TrainLimits
 from lushan.engine.trial_steps import try_steps
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
+from lushan.run.identity import flat
 
 WIDTH = 0.04
 """Standard deviation of the Gaussian that smooths losses, as a share of the steps. It looks both
@@ -208,10 +209,10 @@ def overrides(optimizer: Mapping[str, Any], rate: float) -> list[str]:
     """Return what to write for a rate: every rate of the optimizer in its proportion."""
     times = rate / _base(optimizer)
     found = [typed("optimizer.lr", rate)]
-    if optimizer.get("head_lr") is not None:
-        found.append(typed("optimizer.head_lr", _short(optimizer["head_lr"] * times)))
-    for name, own in (optimizer.get("module_lr") or {}).items():
-        found.append(typed(f"optimizer.module_lr.{name}", _short(own * times)))
+    for key, own in flat(optimizer).items():
+        # head_lr, matrix_lr, module_lr.NAME
+        if key.partition(".")[0].endswith("_lr") and isinstance(own, int | float):
+            found.append(typed(f"optimizer.{key}", _short(own * times)))
     return found
 
 

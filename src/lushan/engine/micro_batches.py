@@ -35,7 +35,7 @@ KEY = "data.micro_tokens"
 SHARE = 0.85
 """Of the memory that is free for this process; the rest is for validation, and for fragments."""
 CLOSE = 8
-"""Candidates are told apart to one part in so many."""
+"""The search ends where candidates differ by less than one part in so many."""
 
 Peak = Callable[[int], int | None]
 """Rows of a micro-batch to bytes at the peak of a step; None where they do not fit."""

@@ -46,7 +46,7 @@ def test_without_a_descent_nothing_is_suggested(losses):
 
 
 def test_rates_of_groups_keep_their_proportion():
-    own = {"lr": 1e-3, "head_lr": 1e-2, "module_lr": {"vision_tower": 5e-4}}
+    own = {"lr": 1e-3, "head_lr": 1e-2, "module_lr": {"vision_tower": 5e-4}, "matrix_lr": None}
     assert lr_range.overrides(own, 2e-4) == [
         "optimizer.lr=0.0002",
         "optimizer.head_lr=0.002",

@@ -32,15 +32,6 @@ WEIGHTS = ("checkpoints/best", "processor", "encoder", "task.json")
 """What predicting needs beside them; sent on request."""
 
 
-def flat(node: object, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the settings of a config by dotted keys; empty mappings and lists as they are."""
-    if isinstance(node, Mapping) and node:
-        for name, value in node.items():
-            yield from flat(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node
-
-
 def summary_of(result: RunResult) -> dict[str, float]:
     """Return the numbers of a result; an interval as `<metric>_low` and `<metric>_high`."""
     numbers: dict[str, float | None] = {}

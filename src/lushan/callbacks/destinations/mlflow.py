@@ -16,6 +16,7 @@ from lushan.callbacks.destinations.wandb_server import answers
 from lushan.callbacks.trackers import About, Completed
 from lushan.configurable import configurable
 from lushan.errors import RunFailed
+from lushan.run.identity import flat
 from lushan.run.redaction import redact
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class MLflow:
         """Set what is not set yet: MLflow lets no param change, and a resume changes no result."""
         from mlflow.entities import Param
 
-        params = {_named(key): str(value) for key, value in content.flat(config)}
+        params = {_named(key): str(value) for key, value in flat(config).items()}
         long = [key for key, value in params.items() if len(value) > LONGEST_PARAM]
         if long:
             log.info("note: too long for MLflow, and in its config.yaml alone: %s", ", ".join(long))

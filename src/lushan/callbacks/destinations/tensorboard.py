@@ -10,6 +10,7 @@ from lushan.callbacks.destinations import content
 from lushan.callbacks.trackers import About, Completed
 from lushan.common.units import SHARE, head, number
 from lushan.configurable import configurable
+from lushan.run.identity import flat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class TensorBoard:
 
         self.settings = {
             key: value if isinstance(value, int | float | str) else str(value)
-            for key, value in content.flat(about.config)
+            for key, value in flat(about.config).items()
         }
         self.writer = SummaryWriter(str(about.folder / "tensorboard"))
 
