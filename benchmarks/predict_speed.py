@@ -1,7 +1,8 @@
 """Labels of short texts, from the command to the file: lushan, and the pipeline of transformers.
 
 A classifier of MiniLM, trained for a step on Financial PhraseBank and exported, so that both read
-the same weights; its sentences, over and over. Seconds of the processor, on one thread; start-up
+the same weights; its sentences, over and over; and the same as a graph, which onnxruntime computes
+in float32, whatever torch takes. Seconds of the processor, on one thread; start-up
 counts. Both must give the same labels.
 """
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--precision", default="auto", help="of training: 32-true has no bf16")
     args = parser.parse_args()
     print(f"{machine()}; one thread\n")
     with SENTENCES.open(encoding="utf-8", newline="") as file:
@@ -35,7 +37,7 @@ def main() -> None:
         folder = Path(place)
         lines = "".join(json.dumps({"text": t}) + "\n" for t in islice(cycle(known), args.texts))
         folder.joinpath("texts.jsonl").write_text(lines, encoding="utf-8")
-        commands = prepared(folder)
+        commands = prepared(folder, args.precision)
 
         def spent(_: int, name: str) -> float:
             with Clock(children=True) as clock:
@@ -52,19 +54,27 @@ def main() -> None:
     print(table(numbers, "CPU s", lambda name: statistics.median(numbers[name]) / ours))
 
 
-def prepared(folder: Path) -> dict[str, list[str]]:
+def prepared(folder: Path, precision: str) -> dict[str, list[str]]:
     """Train and export the model, and return both commands."""
     trained = ["experiment=classification/phrasebank", f"data.dir={SENTENCES.parent}"]
     trained += ["trainer.max_steps=1", "trainer.max_epochs=null", "data.validation=null"]
-    trained += ["test=false", f"paths.output_dir={folder}/runs", f"paths.cache_dir={folder}/cache"]
+    trained += [
+        f"trainer.precision={precision}",
+        "test=false",
+        f"paths.output_dir={folder}/runs",
+        f"paths.cache_dir={folder}/cache",
+    ]
     out, _ = run([LUSHAN, "train", *trained])
     made = out.strip().splitlines()[-1].removeprefix("run: ")
     run([LUSHAN, "export", made, f"{folder}/exported"])
     texts = str(folder / "texts.jsonl")
     asked = ["--input", texts, "--output", f"{folder}/ours.jsonl", "data.text=text"]
     peer = [f"{folder}/exported", texts, f"{folder}/theirs.jsonl"]
+    run([LUSHAN, "export", made, f"{folder}/graph", "--format", "onnx"])
+    graph = ["--input", texts, "--output", f"{folder}/graph.jsonl", "data.text=text"]
     return {
         "lushan": [LUSHAN, "predict", made, *asked],
+        "lushan, ONNX": [LUSHAN, "predict", f"{folder}/graph", *graph],
         "HF pipeline, batch 8": [sys.executable, str(HERE / "peers" / "hf_predict.py"), *peer],
     }
 

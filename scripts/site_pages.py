@@ -11,6 +11,7 @@ import html
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from lushan.cli.app import app
+from lushan.common import parsing
 from lushan.common.wording import plural
 from lushan.config import peers, reference
 from lushan.config.search_path import conf_folders
@@ -33,10 +35,11 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[\w./-]+)(#[\w-]*)?\)")
 """A link to a file of a folder above."""
 NEEDS: Mapping[str, list[str]] = {
     "processor": ["task=ner"],
-    "hydra/sweeper/pruner": ["hydra/sweeper=search"],
-    "hydra/sweeper/sampler": ["hydra/sweeper=search"],
 }
 """Choices without which the options of a group cannot be composed."""
+
+NOT_NODES = ("experiment", "debug", "hparams_search")
+"""Groups whose options change the whole config."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -90,20 +93,36 @@ def page_of(group: str) -> str:
 def group_page(group: str, names: list[str]) -> str:
     """Write the page of a group: each option with its arguments."""
     parts = [f"# `{group}`", f"{plural(len(names), 'option')}; `{group}=NAME` chooses one."]
+    tables = dict[tuple[str, ...], str]()
     for name in names:
-        parts += option_part(group, name)
+        parts += option_part(group, name, tables)
     return "\n\n".join(parts)
 
 
-def option_part(group: str, name: str) -> Iterator[str]:
-    """Yield what is written of an option: what it is for, what it calls, and its arguments."""
+def option_part(group: str, name: str, tables: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """Yield what is written of an option: what it is for, what it calls, and its arguments.
+
+    Args:
+        group: The group.
+        name: The option.
+        tables: Arguments to the option of the page that has their table.
+    """
     file = option_file(conf_folders(), group, name)
     yield f"## `{name}`"
     if about := summary(file):
         yield html.escape(about, quote=False)
+    written = f"```yaml\n{file.read_text(encoding='utf-8').strip()}\n```"
+    if above := built_on(file, group):
+        yield f"Builds on [`{above}`](#{above}), whose keys it has."
+        yield written
+        return
     found = described(group, name)
     if found is None or not found.arguments:
-        yield f"```yaml\n{file.read_text(encoding='utf-8').strip()}\n```"
+        yield written
+        return
+    if (first := tables.setdefault(tuple(a.key for a in found.arguments), name)) != name:
+        yield f"Its keys are those of [`{first}`](#{first})."
+        yield written
         return
     if found.target:
         yield f"Calls `{found.target}`."
@@ -114,8 +133,21 @@ def option_part(group: str, name: str) -> Iterator[str]:
     yield "\n".join(rows)
 
 
+def built_on(file: Path, group: str) -> str | None:
+    """Return the option of the same group that an option changes; None where there is none."""
+    content = parsing.read_yaml(file) or {}
+    above = [
+        one
+        for one in content.get("defaults", ())
+        if isinstance(one, str) and one in groups()[group]
+    ]
+    return above[0] if above else None
+
+
 def described(group: str, name: str) -> reference.Option | None:
     """Describe an option; None where it can be composed only beside choices of the user's."""
+    if group in NOT_NODES or group.startswith("hydra/"):
+        return None
     head = group.removeprefix("task/")
     tasks = [[f"task={task}"] for task in groups()["task"]] if head != group else [[]]
     for more in tasks:

@@ -55,11 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the quick tests of a file run in one process, which makes once what they share.
+    """Let tests that share something run in one process, which makes it once.
 
-    A slow test runs wherever there is room, unless its file says that it shares something.
+    These are the quick tests of a file, and those of its slow ones that ask for what the file makes
+    for all. Another slow test runs wherever there is room, unless its file groups it.
     """
-    if item.get_closest_marker("slow") is None:
+    known = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    shares = any(found[-1].scope == "module" for found in known)
+    if item.get_closest_marker("slow") is None or shares:
         item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
@@ -166,41 +169,49 @@ def table_files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def ner_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ner_run() -> Path:
     """The folder of a trained run that tags words. Look, do not touch: all tests share it."""
-    folder = tmp_path_factory.mktemp("ner")
-    files = corpora.overrides(corpora.conll(folder))
-    return trained(folder, "task=ner", "data=conll", *files, drawn=True)
+    return _once("ner", "task=ner", "data=conll", files=corpora.conll)
 
 
 @pytest.fixture(scope="session")
-def reviews_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reviews_run() -> Path:
     """The folder of a trained run that sorts texts. Look, do not touch: all tests share it."""
-    folder = tmp_path_factory.mktemp("reviews")
-    files = corpora.overrides(corpora.table(folder))
     columns = ["data.text=sentence", "data.label=label"]
-    return trained(folder, "task=classification", "data=table", *columns, *files, drawn=True)
+    return _once("reviews", "task=classification", "data=table", *columns, files=corpora.table)
 
 
 @pytest.fixture(scope="session")
-def lm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lm_run() -> Path:
     """The folder of a trained run that continues text. Look, do not touch: all tests share it."""
-    return trained(tmp_path_factory.mktemp("lm"), *command.LANGUAGE, "task=causal_lm", drawn=True)
+    return _once("lm", *command.LANGUAGE, "task=causal_lm")
 
 
 @pytest.fixture(scope="session")
-def chat_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chat_run() -> Path:
     """The folder of a trained run that answers. Look, do not touch: all tests share it."""
-    overrides = [*command.LANGUAGE, "task=chat", "task.generate_examples=0"]
-    return trained(tmp_path_factory.mktemp("chat"), *overrides, drawn=True)
+    return _once("chat", *command.LANGUAGE, "task=chat", "task.generate_examples=0")
 
 
 @pytest.fixture(scope="session")
-def pairs_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pairs_run() -> Path:
     """The folder of a trained run that turns texts into others; look, do not touch."""
     overrides = ["task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "test=false"]
     more = ["data.limit=8", "task.generates=false", "task.prefix='short: '"]
-    return trained(tmp_path_factory.mktemp("pairs"), *overrides, *more, drawn=True)
+    return _once("pairs", *overrides, *more)
+
+
+def _once(
+    name: str, *overrides: str, files: Callable[[Path], dict[str, Path]] | None = None
+) -> Path:
+    """The folder of a run that one worker trains for all."""
+
+    def make(folder: Path) -> None:
+        given = [] if files is None else corpora.overrides(files(folder))
+        trained(folder, *overrides, *given, drawn=True)
+
+    (state,) = shared.once(name, make).glob("outputs/*/*/run.json")
+    return state.parent
 
 
 def trained(

@@ -69,8 +69,17 @@ VARIANTS = {
     "pairs of texts": [*TEXTS, "data.text=[sentence,other]"],
     "gaps": ["task=seq2seq", "task.objective=spans", "data=sample_text", "processor.sentinels=100"],
 }
+SHORT = {
+    "task=chat": "task.max_new_tokens=4",
+    "task=seq2seq": "task.decoding.max_new_tokens=4",
+}
+"""What a run writes is as short as that: most of its time otherwise, and of no interest here."""
 TASKS = sorted(path.stem for path in (built_in_conf() / "task").glob("*.yaml"))
-RUNS = [*TASKS, *VARIANTS]
+RUNS = [
+    pytest.param(kind, marks=pytest.mark.xdist_group(f"commands, {kind}"), id=kind)
+    for kind in (*TASKS, *VARIANTS)
+]
+"""Each in one process, which trains it once."""
 FIXTURES = ["ner_run", "reviews_run", "lm_run", "chat_run", "pairs_run"]
 ELSE = ["interrupted", "begun", "damaged", "other config", "empty", "file", "missing"]
 
@@ -136,6 +145,7 @@ def a_run(tmp_path_factory):
         if model and not any(o.startswith("data=") for o in overrides):
             sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else rows_of(task, folder)
             overrides = [*overrides, *sample]
+        overrides = [*overrides, *(SHORT[o] for o in overrides if o in SHORT)]
         return trained(folder, *overrides, *model, "data.limit=16", small=small)
 
     return made

@@ -12,12 +12,15 @@ from lushan.config.folders import PRIMARY, built_in_conf
 from lushan.config.provenance import groups_of, options_of
 from lushan.config.usage import options_by_group
 from lushan.errors import UserError
+from tests.helpers import quick
 
 CONF = built_in_conf()
 FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
 OPTIONS = [(g, o) for g, options in options_by_group([CONF]).items() for o in options]
 
 IDS = ["/".join(pair) for pair in OPTIONS]
+FIRST = {group: (group, option) for group, option in reversed(OPTIONS)}.values()
+"""An option of each group."""
 
 
 def tasks_of(part):
@@ -76,7 +79,7 @@ ELSEWHERE = ("experiment", "hparams_search", "debug", "paths")
 """Groups whose keys stand elsewhere than at their name, or are more than one file's."""
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=IDS)
+@pytest.mark.parametrize(("group", "option"), quick.only(FIRST, OPTIONS), ids=IDS)
 def test_an_option_composes_and_fits(group, option):
     """And a group that another one chooses, too, has the option that was named last."""
     cfg, plain = composed(group, option)

@@ -47,10 +47,13 @@ CASES = {
         *("task=masked_lm", "data=sample_text", "model=bert_tiny", "data.packing=true"),
         *BY_TOKENS,
     ],
-    "seq2seq": ["task=seq2seq", "data=sample_pairs", "model=t5_tiny", *BY_EXAMPLES, WORDS],
+    "seq2seq": [
+        *("task=seq2seq", "data=sample_pairs", "model=t5_tiny", "task.generates=false"),
+        *(*BY_EXAMPLES, WORDS),
+    ],
     "chat": [
         *("task=chat", "data=sample_chat", "model=llama_tiny", "data.batch_tokens=512"),
-        *("model.config.attention_dropout=0.1", "data.limit=40", WORDS),
+        *("model.config.attention_dropout=0.1", "data.limit=40", "task.generate_examples=0", WORDS),
     ],
     "images": [
         *("task=image_classification", "data=sample_images", "model=vit_tiny", *BY_EXAMPLES),

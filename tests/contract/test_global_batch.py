@@ -15,6 +15,8 @@ from tests.helpers.runs import losses
 
 WHOLE = {"world_size": 1, "micro_tokens": None}
 SHARES = [(1, 40), (1, 12), (2, None), (4, None), (4, 12), (17, None)]
+ALIKE = [(1, 40), (2, None)]
+"""Shares that differ from others in their size alone."""
 
 
 def collated(made, rows):
@@ -87,7 +89,7 @@ def distance(one, other):
 
 
 @pytest.mark.parametrize(("task", "head"), [c for c in COMBINATIONS if allowed(*c)])
-@pytest.mark.parametrize(("world_size", "micro_tokens"), quick.only([(4, 12)], SHARES))
+@pytest.mark.parametrize(("world_size", "micro_tokens"), quick.only([(4, 12)], SHARES, long=ALIKE))
 def test_a_batch_shared_out_has_the_gradient_of_the_whole(task, head, world_size, micro_tokens):
     whole = of_the_whole(task, head)
     split = gradient(task, head, world_size=world_size, micro_tokens=micro_tokens)

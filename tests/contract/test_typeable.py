@@ -62,6 +62,7 @@ def problem(word: str) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_what_messages_say_to_write_can_be_typed() -> None:
     count, wrong = 0, []
     for path in SOURCES:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults import damage
 
-AMOUNT = int(os.environ.get("LUSHAN_DAMAGES", "20"))
+AMOUNT = int(os.environ.get("LUSHAN_DAMAGES", "12"))
 """Trials in each place."""
 SEED = int(os.environ.get("LUSHAN_DAMAGE_SEED") or 1)
 

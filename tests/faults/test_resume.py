@@ -80,7 +80,14 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS, long=[MUON]))
+LONG = (
+    *("first step", "an epoch's end", "the last step", "while it is tested"),
+    *("averaged weights", "steps, not epochs", "steps that are left out"),
+)
+"""Places and settings at which test_boundaries.py lets runs die, too, within one process."""
+
+
+@pytest.mark.parametrize("place", quick.only([], PLACES, ROWS, [*LONG, MUON]))
 def test_killed_and_started_again(place, tmp_path, left_alone):
     fault, overrides = PLACES[place]
     cfg = jobs.config(tmp_path, *overrides)

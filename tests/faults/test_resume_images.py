@@ -48,7 +48,7 @@ TASKS = {
     ],
     "multimodal_lm": [
         *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
-        *("data.batch_examples=16", "task.drop_prompt=0.5"),
+        *("data.batch_examples=16", "task.drop_prompt=0.5", "task.generate=false"),
     ],
 }
 

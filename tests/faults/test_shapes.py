@@ -109,7 +109,7 @@ def test_a_part_of_another_sort(case, run, cli_inside):
     assert Path(name).name in done.out + done.err or command[0] == "report"
 
 
-@pytest.mark.parametrize("seed", quick.only([0], range(10)))
+@pytest.mark.parametrize("seed", quick.only([0], range(10), long=range(4, 10)))
 @pytest.mark.parametrize("name", FILES)
 def test_any_part_of_another_sort(name, seed, run, cli_inside):
     drawn = random.Random(f"{seed} {name}")

@@ -72,14 +72,17 @@ _QUICK = {
     "masked": (),
     "t5": ("prompt",),
 }
+_VARIANTS = ("dora", "rslora", "projected")
+"""Methods of peft's that are another one in all but a formula."""
 
 
 def _pairs() -> Iterator[Any]:
     for method, model in itertools.product(METHODS, MODELS):
         if method in ("prefix", "projected") and model == "masked":
             continue  # BERT's masked language model takes no keys and values
-        slow = () if method in _QUICK[model] else pytest.mark.slow
-        yield pytest.param(method, model, id=f"{method}-{model}", marks=slow)
+        slow = [] if method in _QUICK[model] else [pytest.mark.slow]
+        long = [pytest.mark.long] if method in _VARIANTS and model not in ("bert", "t5") else []
+        yield pytest.param(method, model, id=f"{method}-{model}", marks=[*slow, *long])
 
 
 PAIRS = list(_pairs())

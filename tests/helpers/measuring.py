@@ -37,12 +37,14 @@ def of_labels(
     return measured(family.metrics(several=several, labels=names), predicted, gold, full=True)
 
 
-def of_numbers(gold: Sequence[float], predicted: Sequence[float]) -> Measured:
+def of_numbers(
+    gold: Sequence[float], predicted: Sequence[float], *, intervals: bool = True
+) -> Measured:
     """A number a text."""
     from lushan.metrics.families import numbers
 
     origin = sum(gold) / max(1, len(gold))
-    return measured(numbers.metrics(origin=origin), predicted, gold, full=True)
+    return measured(numbers.metrics(origin=origin), predicted, gold, full=intervals)
 
 
 def of_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Measured:

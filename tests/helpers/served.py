@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from PIL import Image
 
+from lushan.guard import Guard
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
@@ -37,11 +38,14 @@ class Running:
 
 @contextlib.contextmanager
 def serving(
-    places: dict[str, object], bounds: Bounds | None = None, keys: Sequence[str] = ()
+    places: dict[str, object],
+    bounds: Bounds | None = None,
+    keys: Sequence[str] = (),
+    guard: Guard | None = None,
 ) -> Iterator[Running]:
     """Serve runs by their names at a free port."""
     bounds = bounds or Bounds(new_tokens=256)
-    served = open_runs([(name, str(place)) for name, place in places.items()], bounds)
+    served = open_runs([(name, str(place)) for name, place in places.items()], bounds, guard)
     front = make_app(served, Access("127.0.0.1", tuple(keys)), bounds)
     listening = bound_socket("127.0.0.1", 0)
     config = uvicorn.Config(front, log_config=None, lifespan="off", ws="none")

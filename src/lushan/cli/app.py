@@ -19,6 +19,7 @@ from lushan.cli import (
     completion,
     data,
     doctor,
+    export,
     index,
     models,
     monitor,
@@ -69,7 +70,7 @@ app = typer.Typer(
     lushan chat RUN                                        talk to it
     lushan serve RUN RUN                                   answer requests, with a page
     lushan recommend RUN --user ID                         what it may like next
-    lushan export RUN FOLDER                               in Hugging Face format
+    lushan export RUN FOLDER --format onnx                 for transformers, ONNX, GGUF
     lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
@@ -216,6 +217,7 @@ def _plain(value: object) -> Any:
 
 overview.add_to(app)
 models.add_to(app)
+export.add_to(app)
 audit.add_to(app)
 compare.add_to(app)
 study.add_to(app)

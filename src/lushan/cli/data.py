@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,7 +96,7 @@ def _introduce(one: DataSet) -> None:
     echo(f"  {size_text(one.bytes)} to download. {one.note or ''}".rstrip(), err=True)
 
 
-def _described(one: DataSet) -> dict[str, Any]:
+def _described(one: DataSet) -> dict[str, object]:
     from lushan.sets.store import local
 
     return {

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: `predict`, `generate`, `chat`, `export` and `page`.
+"""The commands that use a trained model: `predict`, `generate`, `chat` and `page`.
 
 What takes time to import is imported inside them, as in `lushan.cli.app`.
 """
@@ -14,6 +14,7 @@ import typer
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
+from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
 
 DTYPES = {
@@ -51,7 +52,6 @@ Where = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
-EXPORTED = ("transformers", "onnx", "torch_export", "gguf")
 FORMATS = ("txt", "jsonl", "conll", "table")
 InputFormat = Annotated[
     str | None,
@@ -106,14 +106,6 @@ def add_to(app: typer.Typer) -> None:
             "echo hello | lushan chat outputs/sample_chat/0a1b2c3d4e --greedy",
         )
     )(chat)
-    app.command(
-        epilog=examples(
-            "lushan export outputs/wnut17/0a1b2c3d4e exported",
-            "lushan export outputs/crosswoz/0a1b2c3d4e exported --adapter",
-            "lushan export outputs/wnut17/0a1b2c3d4e exported --format onnx --quantize int8",
-            "lushan export outputs/wnut17/0a1b2c3d4e exported --push ORG/NAME --private",
-        )
-    )(export)
     app.command(
         epilog=examples(
             "lushan page outputs/wnut17/0a1b2c3d4e --output page.md",
@@ -190,7 +182,7 @@ def predict(
     for note in notes:
         echo(f"note: {note}", err=True)
     if output != "-":
-        echo(f"{count} examples: {output}", err=True)
+        echo(f"{plural(count, 'example')}: {output}", err=True)
 
 
 def generate(
@@ -288,7 +280,7 @@ def generate(
         overrides=overrides or (),
         output=output,
         batch_size=batch_size,
-        dtype=_dtype(dtype),
+        dtype=dtype_of(dtype),
         raw=raw,
         guidance=guidance,
         guard=checks,
@@ -336,73 +328,9 @@ def chat(
     )
 
     checks = guard_of(guard, guard_label, guard_rate, redact)
-    chat_session.chat(run, settings, system=system, tools=tools, dtype=_dtype(dtype), guard=checks)
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
-    format: Annotated[
-        str, typer.Option(help=f"What is to load it: {', '.join(EXPORTED)}.")
-    ] = "transformers",
-    dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
-    adapter: Annotated[
-        bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that is there.")
-    ] = False,
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            help="Of --format onnx: int8 keeps weights in 8 bits, and says what is lost.",
-            show_default=False,
-        ),
-    ] = None,
-    license: Annotated[
-        str | None, typer.Option(help="Of the model, for its card: apache-2.0.", show_default=False)
-    ] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="Of its texts, for its card: en.", show_default=False)
-    ] = None,
-    push: Annotated[
-        str | None,
-        typer.Option(help="Upload it to the Hugging Face hub: OWNER/NAME.", show_default=False),
-    ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="A repository that --push makes is yours alone.")
-    ] = False,
-) -> None:
-    """Write a trained model for others to load, and prove that it is the same."""
-    from lushan.inference import early
-
-    wanted = _dtype(dtype)
-    if format not in EXPORTED:
-        raise UserError(
-            "no such format",
-            key="--format",
-            value=format,
-            hint=did_you_mean(format, EXPORTED) or f"There are {', '.join(EXPORTED)}.",
-        )
-    if quantize not in (None, "int8"):
-        raise UserError("no such type", key="--quantize", value=quantize, hint="There is int8.")
-    early.require_run(run)
-    from lushan.export import hf_folder
-    from lushan.export.card import Terms
-
-    for line in hf_folder.export(
-        run,
-        folder,
-        format=format,  # type: ignore[arg-type]
-        dtype="float32" if wanted == "auto" else wanted,
-        adapter=adapter,
-        overwrite=overwrite,
-        quantize=quantize is not None,
-        terms=Terms(license, language or ()),
-        push=push,
-        private=private,
-    ):
-        echo(line)
+    chat_session.chat(
+        run, settings, system=system, tools=tools, dtype=dtype_of(dtype), guard=checks
+    )
 
 
 def page(
@@ -447,7 +375,12 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
 
 
-def _dtype(name: str) -> Any:
+def dtype_of(name: str) -> Any:
+    """Return a type of weights by what a user calls it.
+
+    Raises:
+        UserError: There is none.
+    """
     if name not in DTYPES:
         raise UserError(
             "there is no such type",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
             "lushan options optimizer",
             "lushan options optimizer/adamw",
             "lushan options experiment/sample/ner",
+            "lushan options --schema schemas",
         )
     )(options)
     app.command(
@@ -42,8 +44,17 @@ def options(
         str, typer.Argument(help="GROUP or GROUP/NAME.", metavar="[GROUP[/NAME]]")
     ] = "",
     as_json: AsJson = False,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="Write JSON schemas of all config files to this folder, for editors."),
+    ] = None,
 ) -> None:
     """List config groups, the options of one, or the arguments of an option."""
+    if schema is not None:
+        if name:
+            raise UserError("schemas are of all groups", value=name, hint="Leave it out.")
+        _write_schemas(schema)
+        return
     from lushan.config.search_path import conf_folders
     from lushan.config.usage import option_file, options_by_group, summary
 
@@ -66,6 +77,18 @@ def options(
         echo(json.dumps(summaries, ensure_ascii=False, indent=2))
     else:
         _print_options(name, summaries[name])
+
+
+def _write_schemas(folder: Path) -> None:
+    """Write a schema for each group, and `config.json` for files of the whole config."""
+    from lushan.config.folders import built_in_conf
+    from lushan.config.json_schema import schemas, written
+    from lushan.run.files import write_page
+
+    for name, schema in schemas(built_in_conf()).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_page(folder / name, written(schema))
+        echo(str(folder / name))
 
 
 def _print_options(group: str, summaries: dict[str, str]) -> None:

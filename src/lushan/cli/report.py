@@ -19,6 +19,7 @@ from lushan.errors import UserError
 from lushan.run.progress import Bar
 
 if TYPE_CHECKING:
+    from lushan.metrics.calibration import Aim
     from lushan.report.groups import Gathered
 
 
@@ -48,6 +49,13 @@ def report(
         typer.Option("--output", "-o", help="The folder to write; an earlier report is replaced."),
     ],
     title: Annotated[str | None, typer.Option(help="The heading of a report on folders.")] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For what thresholds on probabilities are chosen, on validation: f1, "
+            "precision=0.9 or recall=0.9 (all three when not given); may be repeated."
+        ),
+    ] = None,
     where: Where = None,
 ) -> None:
     """Write a page about runs: tables, curves, scores, errors and configs; it needs no server.
@@ -57,10 +65,11 @@ def report(
     """
     from lushan.report import site
 
+    aims = _aims(threshold or ())
     site.require_ours(output.resolve())
     made = _gathered(places, title, where or ())
     with Bar("runs") as on_progress:
-        written = site.write(made, output, on_progress)
+        written = site.write(made, output, on_progress, *aims)
     for problem in written.problems:
         echo(f"not shown: {problem}", err=True)
     counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())
@@ -68,6 +77,24 @@ def report(
     echo(f"{plural(len(made.runs), 'run')}: {counts}", err=True)
     echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
     echo(str(output / "index.html"))
+
+
+def _aims(texts: Sequence[str]) -> tuple[Sequence[Aim], ...]:
+    """Read the aims of thresholds; nothing where there are none, for the usual ones."""
+    from lushan.metrics.calibration import AIMS, Aim
+
+    found = []
+    for text in texts:
+        metric, equals, least = text.partition("=")
+        try:
+            value = float(least) if equals else 0.0
+        except ValueError:
+            value = -1.0
+        if metric not in AIMS or (metric == "f1") == bool(equals) or not 0 <= value <= 1:
+            hint = "Write f1, precision=0.9 or recall=0.9."
+            raise UserError("not an aim", key="--threshold", value=text, hint=hint)
+        found.append(Aim(metric, value))
+    return (found,) if found else ()
 
 
 def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -> Gathered:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
 from lushan.errors import UserError
 
@@ -20,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lushan serve outputs/sample_chat/0a1b2c3d4e",
             "lushan serve names=outputs/wnut17/0a1b2c3d4e answers=outputs/xquad/5f6a7b8c9d",
+            "lushan serve RUN shop=hotels.yaml --guard GUARD --redact",
             "LUSHAN_KEY=... lushan serve RUN --host 0.0.0.0 --port 80",
             "lushan serve outputs/sample_chat/0a1b2c3d4e --ray --replicas 4",
         )
@@ -30,7 +32,8 @@ def serve(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders, or models in Hugging Face format; NAME=RUN names one.",
+            help="Run folders, models in Hugging Face format, or the YAML files of assistants; "
+            "NAME=RUN names one.",
             show_default=False,
         ),
     ],
@@ -53,6 +56,10 @@ def serve(
         float, typer.Option(help="Megabytes of a request; larger ones are refused with 413.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a text, at most.")] = 4096,
+    guard: GuardRun = None,
+    guard_rate: GuardRate = None,
+    guard_label: GuardLabel = None,
+    redact: Redact = False,
     ray: Annotated[
         bool,
         typer.Option(
@@ -76,6 +83,9 @@ def serve(
 
     if replicas is not None and not ray:
         raise UserError("--replicas is an option of --ray", key="--replicas", value=replicas)
+    if ray and (guard is not None or redact):
+        key = "--redact" if guard is None else "--guard"
+        raise UserError("replicas of --ray are not guarded yet", key=key)
     if ray and (check or not port):
         raise UserError("--ray takes no --check, and a port that is known", key="--ray")
     places = early.named_places(runs)
@@ -107,4 +117,5 @@ def serve(
     listening = bound_socket(host, port)
     from lushan.serve import process
 
-    process.serve(places, access, bounds, listening=listening, check=check)
+    checks = guard_of(guard, guard_label, guard_rate, redact)
+    process.serve(places, access, bounds, listening=listening, guard=checks, check=check)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hydra_plugins.hydra_ray_launcher._config import RayLauncherConf
-from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
 
 
 def settings() -> Any:
@@ -15,4 +14,7 @@ def settings() -> Any:
 
 def start(options: Any) -> None:
     """Start Ray as the plugin does: with its log level, its reuse and its address."""
+    # Imports Ray, which all that a config is composed for would wait for.
+    from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
+
     start_ray(options)

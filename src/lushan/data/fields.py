@@ -248,8 +248,14 @@ class Label(StoredLabel, Field):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels(StoredLabels, Field):
-    """Any number of classes."""
+    """Any number of classes.
 
+    Args:
+        probabilities: The entry of a stored prediction with the probability of each class; ''
+            where there is none.
+    """
+
+    probabilities: str = ""
     target: bool = True
     has_classes: ClassVar[bool] = True
     what: ClassVar[str] = "list of labels"

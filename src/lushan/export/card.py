@@ -95,7 +95,7 @@ def _front(loaded: Loaded, written: Written, terms: Terms, result: RunResult | N
         name = str(loaded.cfg["name"])
         known["model-index"] = [{"name": name, "results": _results(loaded, written, result)}]
     text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
-    license = "license:  # yours to choose"
+    license = "# license: yours to choose"
     if terms.license is not None:
         license = yaml.safe_dump({"license": terms.license}).rstrip()
     return f"---\n{license}\n{text}---"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lushan.errors import UserError
 from lushan.export import tracing
 from lushan.export.quantized import Held
 from lushan.export.written import Written
@@ -41,6 +42,13 @@ def write(
         UserError: Its cache is of another kind, or it cannot be traced.
         RunFailed: The graph computes something else.
     """
+    if runtime != "onnx":
+        raise UserError(
+            "torch.export fixes the lengths that a model with a cache is traced with",
+            key="--format",
+            value=runtime,
+            hint="Write --format onnx. Without --format it is written for transformers.",
+        )
     shown = predict_rows(loaded, loaded.task.sample_rows())
     inputs = causal_graph.traced(spec.model)
     tracing.trace(spec.model, inputs, None, folder, runtime, quantize=held is not None)

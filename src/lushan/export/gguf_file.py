@@ -27,6 +27,7 @@ _USAGE = f"""\
 tokenizer = AutoTokenizer.from_pretrained("DIR", gguf_file="{FILE}")
 model = AutoModelForCausalLM.from_pretrained("DIR", gguf_file="{FILE}")
 # llama.cpp: llama-cli -m DIR/{FILE} -p "Once\""""
+_SPACED = "A text has to begin with a space: its tokenizer added one, and readers of GGUF do not."
 _NORMAL, _CONTROL = 1, 3
 """Kinds of tokens."""
 
@@ -85,10 +86,11 @@ def write(spec: ExportSpec, folder: Path) -> Written:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    spaced = [_SPACED] if _adds_space(spec.processor) else []
     return Written(
         usage=_USAGE,
-        notes=[f"{FILE} holds the model, in float32, and its tokenizer.", *spec.notes],
-        proof=[_prove(spec, folder)],
+        notes=[f"{FILE} holds the model, in float32, and its tokenizer.", *spaced, *spec.notes],
+        proof=[_prove(spec, folder), *spaced],
         library="gguf",
         pipeline=spec.pipeline,
     )
@@ -130,8 +132,15 @@ def _write_tokenizer(writer: Any, tokenizer: Any) -> None:
             getattr(writer, f"add_{name}_token_id")(number)
     begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     writer.add_add_bos_token(begins)
+    writer.add_add_space_prefix(_adds_space(tokenizer))
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
+
+
+def _adds_space(tokenizer: Any) -> bool:
+    """Return whether a tokenizer puts a space before a text without one; readers of GGUF do not."""
+    plain, spaced = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("a", " a"))
+    return bool(plain == spaced)
 
 
 def _interleaved(weights: NDArray[Any], heads: int) -> NDArray[Any]:
@@ -174,7 +183,7 @@ def _require_same_ids(own: Any, read: PreTrainedTokenizerFast) -> None:
     Raises:
         UserError: It does not.
     """
+    before = " " if _adds_space(own) else ""
     for text in TEXTS:
-        ours = own(text, add_special_tokens=False)["input_ids"]
-        if read(text, add_special_tokens=False)["input_ids"] != ours:
+        if read(before + text)["input_ids"] != own(text)["input_ids"]:
             raise _refused(f"its tokenizer is not the same when it is read back: {text!r}")

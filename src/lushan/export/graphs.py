@@ -118,12 +118,12 @@ def _recorded(loaded: Loaded) -> list[inspect.BoundArguments]:
 
 
 def _longer(calls: list[Tensors], most: int | None) -> list[Tensors]:
-    """Return calls whose tokens are repeated, for a row alone and for all."""
+    """Return calls whose tokens are repeated, for a row alone and for all; none with images."""
     found = []
     for call in (calls[0], calls[-1]):
         width = max((t.shape[1] for t in call.values() if _of_tokens(t)), default=0)
         times = min(_LONGER, _LONGER if most is None or not width else most // width)
-        if width and times > 1:
+        if width and times > 1 and all(map(_of_tokens, call.values())):
             found.append(
                 {n: torch.cat([t] * times, 1) if _of_tokens(t) else t for n, t in call.items()}
             )

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.compat.transformers import unwrapped
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export import gguf_file, tracing, upload
@@ -188,7 +189,8 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
     spec.model.to(DTYPES[dtype])
     spec.model.config.dtype = DTYPES[dtype]
     try:
-        spec.model.save_pretrained(folder)
+        with unwrapped():
+            spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
     write_processor(spec.processor, folder)

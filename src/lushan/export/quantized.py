@@ -7,13 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.common import units
+from lushan.common.units import Measure
 from lushan.config.build import source_of
 from lushan.data.labelled import remember
 from lushan.data.source import Source
 from lushan.errors import UserError
 from lushan.inference.load import Loaded
 from lushan.inference.prediction import Encoded, records_of
-from lushan.metrics.evaluation import Measured
+from lushan.tasks.evaluation import Evaluation
 
 SPLITS = ("test", "validation")
 """Splits that a loss is measured on: the first one that there is."""
@@ -27,20 +29,24 @@ class Held:
         split: Name of the split.
         table: The examples.
         metric: Name of the run's main metric.
+        measure: What is to be known of it.
         value: What the run's own model reaches.
     """
 
     split: str
     table: pa.Table
     metric: str
+    measure: Measure
     value: float
 
     def loss(self, loaded: Loaded) -> str:
         """Return what another form of the run's model reaches, in a line."""
-        found = _value(loaded, self.table, self.metric)
+        found = float(_evaluated(loaded, self.table).metrics[self.metric])
+        now, before = (units.number(value, self.measure) for value in (found, self.value))
         return (
-            f"int8 weights: {self.metric} of {self.table.num_rows} {self.split} examples is "
-            f"{found:.4f}, and was {self.value:.4f} ({found - self.value:+.4f})"
+            f"int8 weights: {units.head(self.metric, self.measure)} of {self.table.num_rows} "
+            f"{self.split} examples is {now}, and was {before} "
+            f"({units.signed(found - self.value, self.measure)})"
         )
 
 
@@ -59,12 +65,14 @@ def held(loaded: Loaded) -> Held:
             "the run's data has no split to measure the loss on", key="--quantize", value="int8"
         )
     metric = loaded.task.main_metric
-    return Held(name, splits[name], metric, _value(loaded, splits[name], metric))
+    found = _evaluated(loaded, splits[name])
+    measure = found.measures[metric]
+    return Held(name, splits[name], metric, measure, float(found.metrics[metric]))
 
 
-def _value(loaded: Loaded, table: pa.Table, metric: str) -> float:
+def _evaluated(loaded: Loaded, table: pa.Table) -> Evaluation:
     task: Any = loaded.task
     task.begin(table)
     (records,) = records_of(loaded, [Encoded.of(loaded, table)])
-    found: Measured = task.evaluate(table, records, full=False)
-    return float(found.metrics[metric])
+    found: Evaluation = task.evaluate(table, records, full=False)
+    return found

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy import special
 
 from lushan.errors import UserError
 
 Floats = NDArray[np.float64]
 _LEAST = 1e-12
+CONFIDENCE = 0.95
+"""That a stated rate is kept."""
 
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
     """Return probabilities (N, C) at a temperature: those of the logits divided by it."""
     logits = np.log(np.maximum(probabilities, _LEAST)) / temperature
-    found: Floats = np.exp(logits - logsumexp(logits, axis=-1, keepdims=True))
+    found: Floats = np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True))
     return found
 
 
@@ -38,8 +40,9 @@ def temperature(probabilities: Floats, gold: NDArray[np.int64]) -> float:
 def threshold(negatives: Floats, rate: float) -> float:
     """Return the score above which a safe text lies with a probability of `rate` at most.
 
-    It is an order statistic of the safe texts, so that the bound holds on average over validation
-    splits (split conformal prediction).
+    It is an order statistic of the safe texts. A new one lies above the kth largest of n with a
+    probability that has a Beta(k, n - k + 1) distribution, whatever that of the scores: the largest
+    k is taken that keeps the rate with `CONFIDENCE` over validation splits (Vovk 2012).
 
     Args:
         negatives: Scores of safe texts, none of which was trained on.
@@ -48,12 +51,14 @@ def threshold(negatives: Floats, rate: float) -> float:
     Raises:
         UserError: There are too few of them for so small a rate.
     """
-    rank = int(np.floor(rate * (len(negatives) + 1)))
-    if rank < 1:
+    number = len(negatives)
+    ranks = np.arange(1, number + 1)
+    kept = special.bdtr(ranks - 1, number, rate) <= 1 - CONFIDENCE
+    if not kept.any():
         raise UserError(
-            f"so small a rate cannot be found out from {len(negatives):,} safe validation texts",
+            f"so small a rate cannot be found out from {number:,} safe validation texts",
             key="--guard-rate",
             value=rate,
-            hint=f"Write {1 / (len(negatives) + 1):.2g} or more.",
+            hint=f"Write {1 - (1 - CONFIDENCE) ** (1 / max(1, number)):.2g} or more.",
         )
-    return float(np.sort(negatives)[-rank])
+    return float(np.sort(negatives)[-ranks[kept][-1]])

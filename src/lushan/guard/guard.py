@@ -64,6 +64,16 @@ class Guard:
         self.redacts, self.window, self.refusal = redacts, window, refusal
         self.counts: Counter[str] = Counter()
 
+    def another(self) -> Guard:
+        """Return a guard of the same settings, with counts of its own."""
+        return Guard(
+            self.score,
+            self.threshold,
+            redacts=self.redacts,
+            window=self.window,
+            refusal=self.refusal,
+        )
+
     def check(self, text: str) -> Verdict:
         """Return whether a text may pass; a guard that raises, or gives no number, refuses it."""
         if self.score is None or not text.strip():

@@ -75,6 +75,11 @@ def require_writer(place: str | Path) -> None:
         hub.require_known(hub.find(str(place), key="RUN"), key="RUN", what="model")
 
 
+def is_assistant(place: str) -> bool:
+    """Return whether a place is the config of an assistant."""
+    return place.endswith((".yaml", ".yml")) and Path(place).is_file()
+
+
 def named_places(arguments: Sequence[str]) -> list[tuple[str | None, str]]:
     """Return the name, where one is given, and the place of each model: `NAME=PLACE` or `PLACE`.
 
@@ -85,7 +90,8 @@ def named_places(arguments: Sequence[str]) -> list[tuple[str | None, str]]:
     for argument in arguments:
         match = None if Path(argument).expanduser().exists() else _NAMED.fullmatch(argument)
         name, place = (match[1], match[2]) if match else (None, argument)
-        require_writer(place)
+        if not is_assistant(place):
+            require_writer(place)
         found.append((name, place))
     return found
 

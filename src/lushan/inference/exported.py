@@ -34,7 +34,7 @@ from lushan.tasks.batches import Limits
 from lushan.text import hub
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from lushan.data.processing import Processor
 
@@ -232,6 +232,14 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
         return model.eval()
 
 
+def _config(folder: Path) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    place = hub.local(folder, key="FOLDER")
+    with intact(folder / "config.json"), hub.explained(place, key="FOLDER", what="model"):
+        return AutoConfig.from_pretrained(place.path, **place.options)
+
+
 def model_of(folder: Path, task: Task, stored: Stored) -> torch.nn.Module:
     """Read the model of an exported folder as the task builds it, in float32.
 
@@ -240,9 +248,9 @@ def model_of(folder: Path, task: Task, stored: Stored) -> torch.nn.Module:
     """
     graph, auto_class = stored["graph"], stored["auto_class"]
     if graph is not None and auto_class is not None:
-        model = task.build(task.wrap(causal_graph.opened(folder, auto_class, graph["runtime"])))
+        model = task.build(task.wrap(causal_graph.opened(folder, auto_class)))
     elif graph is not None:
-        model = task.build(graphs.Shape(graph["width"], graph["max_length"]))
+        model = task.build(graphs.Shape(graph["width"], graph["max_length"], _config(folder)))
         run = graphs.opened(folder, graph["runtime"])
         graphs.replace(model, graph, run)
     else:

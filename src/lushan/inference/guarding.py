@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -223,17 +224,22 @@ def notes_of(guard: Guard | None) -> list[str]:
 
 
 class _Scores:
-    """Calibrated scores of texts by a run's model."""
+    """Calibrated scores of texts by a run's model; several threads may ask it."""
 
     def __init__(self, run: str | Path, found: Calibrated) -> None:
         from lushan.inference.load import load
 
         self.found = found
+        self._lock = threading.RLock()  # tokenizers are not made for several threads
         self.loaded = load(Path(run).expanduser())
         if "text" not in self.loaded.task.fields:
             raise UserError("this run reads no texts", file=run)
 
     def __call__(self, texts: Sequence[str]) -> list[float]:
+        with self._lock:
+            return self._scores(texts)
+
+    def _scores(self, texts: Sequence[str]) -> list[float]:
         import pyarrow as pa
 
         from lushan.inference.prediction import predict_rows
@@ -246,5 +252,5 @@ class _Scores:
         for row, (text, record) in enumerate(zip(texts, records, strict=True)):
             if "truncated" in record:  # of a text that is too long, the worst part counts
                 third = len(text) // 3
-                scores[row] = max(self((text[: 2 * third + 1], text[third:])))
+                scores[row] = max(self._scores((text[: 2 * third + 1], text[third:])))
         return scores

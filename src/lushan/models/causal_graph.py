@@ -18,7 +18,7 @@ from lushan.errors import UserError
 from lushan.models import graph as graphs
 from lushan.models.architectures import auto
 from lushan.models.backbone import accepted
-from lushan.models.graph import Runtime
+from lushan.models.graph import Run
 
 if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
@@ -59,18 +59,17 @@ def traced(model: PreTrainedModel) -> dict[str, Any]:
     return {**now, "attention_mask": mask, "past_key_values": cache, "use_cache": True}
 
 
-def opened(folder: Path, auto_class: str, runtime: Runtime) -> PreTrainedModel:
+def opened(folder: Path, auto_class: str) -> PreTrainedModel:
     """Read a causal model whose `forward` is a graph; its weights are in the graph alone.
 
     Args:
         folder: With `config.json` and the graph.
         auto_class: Name of the Auto class that chooses the model's class.
-        runtime: What runs the graph.
     """
     from transformers import AutoConfig, GenerationConfig
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
-    step = _onnx(folder) if runtime == "onnx" else _exported(folder)
+    step = _steps(graphs.opened(folder, "onnx"))
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         made: Any = auto(auto_class).from_config(config)
@@ -93,6 +92,8 @@ def opened(folder: Path, auto_class: str, runtime: Runtime) -> PreTrainedModel:
             return_dict: bool | None = None,
         ) -> CausalLMOutputWithPast:
             del return_dict, use_cache
+            if attention_mask is None and position_ids is not None:
+                assert not (position_ids.diff(dim=-1) < 0).any(), "rows hold a document each"
             given = {"input_ids": input_ids}
             cache = _started(config, past_key_values, len(input_ids))
             length = input_ids.shape[1] + cache.get_seq_length()
@@ -104,7 +105,7 @@ def opened(folder: Path, auto_class: str, runtime: Runtime) -> PreTrainedModel:
             given |= {"attention_mask": mask}
             if "position_ids" in names:
                 given["position_ids"] = position_ids.expand(len(input_ids), -1)
-            logits = step(given, cache)
+            logits = step({n: t.cpu() for n, t in given.items()}, cache).to(input_ids.device)
             return CausalLMOutputWithPast(logits=logits[:, -logits_to_keep:], past_key_values=cache)
 
         def _apply(self, fn: object, recurse: bool = True) -> OnGraph:
@@ -136,9 +137,7 @@ def _started(config: Any, cache: DynamicCache | None, rows: int) -> DynamicCache
     return found
 
 
-def _onnx(folder: Path) -> Step:
-    run = graphs.opened(folder, "onnx")
-
+def _steps(run: Run) -> Step:
     def step(given: dict[str, Tensor], cache: DynamicCache) -> Tensor:
         layers: list[Any] = list(cache.layers)
         before = {
@@ -149,23 +148,6 @@ def _onnx(folder: Path) -> Step:
         logits, *states = run({**given, **before})
         for number, layer in enumerate(layers):
             layer.keys, layer.values = states[2 * number], states[2 * number + 1]
-        return logits
-
-    return step
-
-
-def _exported(folder: Path) -> Step:
-    import transformers.exporters
-
-    library: Any = transformers.exporters
-    program = library.ExportedModel.from_pretrained(folder, device="cpu")
-
-    def step(given: dict[str, Tensor], cache: DynamicCache) -> Tensor:
-        found = program(**given, past_key_values=cache)
-        layers: list[Any] = list(cache.layers)
-        for layer, after in zip(layers, found.past_key_values.layers, strict=True):
-            layer.keys, layer.values = after.keys, after.values
-        logits: Tensor = found.logits
         return logits
 
     return step

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.models.backbone import accepted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 Runtime = Literal["onnx", "torch_export"]
 Returns = Literal["tensor", "tuple", "mapping"]
@@ -141,14 +145,15 @@ class Shape(nn.Module):
     Args:
         width: See `Graph`.
         max_length: See `Graph`.
+        config: Of the model.
     """
 
     new_weights: Sequence[str] = ()
 
-    def __init__(self, width: int, max_length: int | None) -> None:
+    def __init__(self, width: int, max_length: int | None, config: PreTrainedConfig) -> None:
         super().__init__()
-        self.width, self.max_length = width, max_length
-        self.model: Any = None
+        self.width, self.max_length, self.config = width, max_length, config
+        self.model: Any = types.SimpleNamespace(config=config)
 
     def forward(self, **batch: Tensor) -> Any:
         """Fail: the graph computes what the whole model is called for."""
@@ -168,7 +173,9 @@ def replace(model: nn.Module, graph: Graph, run: Run) -> None:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         given = tensors_of(signature.bind(*args, **kwargs), names)
-        found = run({name: given[name] for name in graph["inputs"]})
+        inputs = {name: given[name] for name in graph["inputs"]}
+        device = next(iter(inputs.values())).device
+        found = [value.to(device) for value in run({n: t.cpu() for n, t in inputs.items()})]
         if graph["returns"] == "tensor":
             return found[0]
         if graph["returns"] == "tuple":

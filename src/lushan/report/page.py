@@ -25,6 +25,7 @@ SECTIONS = {
     "curves": "Learning curves",
     "seeds": "Seeds",
     "classes": "Classes",
+    "probabilities": "Probabilities",
     "examples": "Examples",
     "configs": "Configurations",
 }
@@ -53,7 +54,7 @@ _HEAD = """\
 <a class="skip" href="#main">To the content</a>
 """
 # Filled by the scripts, each with a heading of its own; what has nothing to show stays hidden.
-_DRAWN = ("runs", "curves", "seeds", "classes", "examples")
+_DRAWN = ("runs", "curves", "seeds", "classes", "probabilities", "examples")
 
 
 def page(made: Gathered, problems: Sequence[str] = ()) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import RunFailed, UserError
-from lushan.report import class_scores, curves, details, examples
+from lushan.metrics.calibration import Aim
+from lushan.report import class_scores, curves, details, examples, probabilities
 from lushan.report.class_scores import ClassCounts
 from lushan.report.examples import Compact, script
 from lushan.report.groups import Gathered, Shown
@@ -28,10 +29,13 @@ from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import SAMPLES, read_samples
 from lushan.study import records, schemas
 
-SCRIPTS = ("core.js", "charts.js", "tables.js", "figures.js", "examples.js", "start.js")
+SCRIPTS = (
+    *("core.js", "charts.js", "tables.js", "figures.js", "probabilities.js"),
+    *("examples.js", "start.js"),
+)
 """Scripts of `assets/`, joined to one file in this order."""
 _OURS = re.compile(
-    r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-\d+)\.js)?"
+    r"index\.html|report\.(css|js)|data(/(report|examples-\w+|run-\d+-(\d+|p))\.js)?"
     r"|media(/\w+\.(png|jpg|gif))?"
 )
 
@@ -55,13 +59,19 @@ class Written:
     problems: list[str]
 
 
-def write(made: Gathered, output: Path, on_progress: Progress | None = None) -> Written:
+def write(
+    made: Gathered,
+    output: Path,
+    on_progress: Progress | None = None,
+    aims: Sequence[Aim] = probabilities.USUAL,
+) -> Written:
     """Write a report, and replace an earlier one.
 
     Args:
         made: What it shows.
         output: The folder.
         on_progress: Called with how many of how many runs have been read.
+        aims: What thresholds on probabilities are chosen for.
 
     Raises:
         UserError: There is something at `output` that is not a report.
@@ -71,7 +81,7 @@ def write(made: Gathered, output: Path, on_progress: Progress | None = None) -> 
     require_ours(output)
     try:
         with _replacing_folder(output) as folder:
-            problems = _Writer(made, folder).write(on_progress)
+            problems = _Writer(made, folder, aims).write(on_progress)
             files = [path for path in folder.rglob("*") if path.is_file()]
             size = sum(path.stat().st_size for path in files)
     except OSError as error:
@@ -137,8 +147,9 @@ def _replacing_folder(output: Path) -> Iterator[Path]:
 class _Writer:
     """Reads run after run, and keeps of each only what its group needs."""
 
-    def __init__(self, made: Gathered, folder: Path) -> None:
+    def __init__(self, made: Gathered, folder: Path, aims: Sequence[Aim]) -> None:
         self.made, self.folder, self.problems = made, folder, list[str]()
+        self.aims, self.probable = aims, dict[int, str]()
         self.group_of = {run: g for g, group in enumerate(made.groups) for run in group.runs}
         self.curves: list[dict[str, Any]] = []
         self.scores: list[dict[str, Any]] = []
@@ -196,11 +207,14 @@ class _Writer:
             self._unreadable(Path(error.file or folder.result_json), error.problem)
             return
         self.problems += [f"{folder.path}: {note}" for note in schema.notes]
+        probable: dict[str, probabilities.Probabilities] = {}
         for place, path in enumerate(paths):
             try:
                 rows = records.read(folder.path, path.stem, schema)
                 small = examples.compact(rows, schema, _prompts(folder), images)
                 found = self._class_counts(rows, schema, path) if small else None
+                if (known := self._known(rows, schema, path)) is not None:
+                    probable[path.stem] = known
             except UserError as error:
                 self._unreadable(Path(error.file or path), error.problem)
                 continue
@@ -212,6 +226,7 @@ class _Writer:
             if small is not None and found is not None:
                 self._confusion(number, path.stem, found)
                 yield path.stem, found, small.hash
+        self._probabilities(number, probable)
         for reason, count in refused.items():
             self.problems.append(f"{folder.path}: {count} images are not shown: {reason}")
 
@@ -223,6 +238,21 @@ class _Writer:
         except class_scores.TooMany as error:
             self.problems.append(f"{path}: {error}")
             return None
+
+    def _known(
+        self, rows: records.Records, schema: RecordSchema, path: Path
+    ) -> probabilities.Probabilities | None:
+        try:
+            return probabilities.probabilities(rows, schema)
+        except probabilities.NotAll as error:
+            self.problems.append(f"{path}: no calibration and curves: {error}")
+            return None
+
+    def _probabilities(self, number: int, found: dict[str, probabilities.Probabilities]) -> None:
+        if found:
+            self.probable[number] = name = f"run-{number}-p"
+            splits = probabilities.of_splits(found, self.aims)
+            self._write_script(name, {"splits": splits}, f"data/{name}.js")
 
     def _unreadable(self, path: Path, problem: str) -> None:
         self.problems.append(f"{path}: cannot be read: {problem}")
@@ -292,7 +322,10 @@ class _Writer:
         keys = dict.fromkeys(key for group in made.groups for key in group.values)
         return {
             "keys": list(keys),
-            "runs": [run | {"files": self.files.get(i, [])} for i, run in enumerate(runs)],
+            "runs": [
+                run | {"files": self.files.get(i, []), "probabilities": self.probable.get(i)}
+                for i, run in enumerate(runs)
+            ],
             "groups": [
                 {
                     "label": group.label,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from lushan.serve.schemas import Usage
@@ -20,13 +21,19 @@ class _Queues(Collector):
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
 
-    def collect(self) -> list[GaugeMetricFamily]:
+    def collect(self) -> list[Metric]:
         waiting = GaugeMetricFamily("lushan_waiting", "Jobs that wait.", labels=["model"])
         running = GaugeMetricFamily("lushan_running", "Jobs at work.", labels=["model"])
         for name, run in self.runs.by_name.items():
             waiting.add_metric([name], sum(worker.waiting for worker in run.workers))
             running.add_metric([name], sum(worker.running for worker in run.workers))
-        return [waiting, running]
+        guard = CounterMetricFamily(
+            "lushan_guard", "What a guard refused and redacted.", labels=["model", "what"]
+        )
+        for name, run in self.runs.by_name.items():
+            for what, count in dict(run.guard_counts).items():
+                guard.add_metric([name, what], count)
+        return [waiting, running, guard]
 
 
 class Counts:

@@ -32,7 +32,7 @@ class Exchange:
         seconds: After which it is refused.
 
     Attributes:
-        asked: Its prompts.
+        asked: Its prompts that are answered, by their numbers.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,20 +40,26 @@ class Exchange:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._end = self._loop.time() + seconds
         self._seconds = seconds
-        self.asked: list[Asked] = []
+        self.asked: dict[int, Asked] = {}
+        self._open: set[tuple[int, int]] = set()
 
     def send_to(self, number: int, event: Event) -> None:
         """Take an event of a prompt; called in any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._events.put_nowait, (number, event))
 
-    def ask(self, writer: Writer, asked: Asked) -> None:
+    def expect(self, number: int, texts: int) -> None:
+        """Note that some texts of a prompt will come."""
+        self._open |= {(number, sample) for sample in range(texts)}
+
+    def ask(self, number: int, writer: Writer, asked: Asked) -> None:
         """Queue a prompt.
 
         Raises:
             Refused: The queue is full.
         """
-        self.asked.append(asked)
+        self.asked[number] = asked
+        self.expect(number, asked.settings.num_samples)
         try:
             writer.ask(asked)
         except Busy as busy:
@@ -62,8 +68,14 @@ class Exchange:
 
     def cancel(self) -> None:
         """Free what the request takes up."""
-        for asked in self.asked:
+        for asked in self.asked.values():
             asked.cancelled = True
+
+    def leave(self, number: int, sample: int) -> None:
+        """Take no more of one text, and end it."""
+        self._open.discard((number, sample))
+        if number in self.asked:
+            self.asked[number].over.add(sample)
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
         """Yield the number of a prompt and what became of it, until all texts have ended.
@@ -71,13 +83,15 @@ class Exchange:
         Raises:
             Refused: Its time is over.
         """
-        left = sum(asked.settings.num_samples for asked in self.asked)
         try:
-            while left:
+            while self._open:
                 number, event = await self._next()
                 if isinstance(event, Failed):
                     raise failed(event.error) from event.error
-                left -= isinstance(event, Ended)
+                if (number, event.sample) not in self._open:
+                    continue
+                if isinstance(event, Ended):
+                    self._open.discard((number, event.sample))
                 yield number, event
         finally:
             self.cancel()

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from lushan.common.terminal import echo
+from lushan.guard import Guard
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
@@ -53,6 +54,7 @@ def serve(
     bounds: Bounds,
     *,
     listening: socket.socket,
+    guard: Guard | None = None,
     check: bool = False,
 ) -> None:
     """Serve runs until a signal ends it.
@@ -62,16 +64,18 @@ def serve(
         access: Who may ask.
         bounds: Of requests.
         listening: A socket that listens; it is closed at the end.
+        guard: Of prompts and texts.
         check: Load the runs, say what would be served, and return.
 
     Raises:
         UserError: A run cannot be served.
     """
     try:
-        served = open_runs(places, bounds)
+        served = open_runs(places, bounds, guard)
         front = make_app(served, access, bounds)
         for run in served:
-            echo(f"{run.name}: {', '.join(run.about.endpoints)}", err=True)
+            guarded = "" if run.guard is None else ", guarded"
+            echo(f"{run.name}: {', '.join(run.about.endpoints)}{guarded}", err=True)
         if not check:
             _run(front, access.host, listening)
         _close(served)

@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from lushan.models.decoding import Finish
+from lushan.models.decoding import Finish, Written
 from lushan.serve.exchange import Exchange
 from lushan.serve.schemas import (
     Answer,
@@ -27,9 +27,14 @@ from lushan.serve.schemas import (
 )
 from lushan.serve.texts import Prepared, Stripped, Texts
 from lushan.serve.token_texts import TokenTexts
-from lushan.serve.writing import Asked, Ended, Piece, Score
+from lushan.serve.writing import Asked, Ended, Event, Piece, Score
 
-FINISH: Mapping[Finish, str] = {"end": "stop", "stop": "stop", "length": "length"}
+FINISH: Mapping[Finish, str] = {
+    "end": "stop",
+    "stop": "stop",
+    "length": "length",
+    "refused": "content_filter",
+}
 """How a text has ended, as OpenAI's interface has it."""
 
 
@@ -86,9 +91,25 @@ class Answering:
         self.choices = [
             Choice(Stripped() if strip else None) for _ in range(self.each * len(prepared))
         ]
+        self.checks = texts.checks
+        self.streams = (
+            None if self.checks is None else [self.checks.guard.open_stream() for _ in self.choices]
+        )
         for number, one in enumerate(prepared):
             send = functools.partial(exchange.send_to, number)
-            exchange.ask(texts.writer, Asked(one.ids, one.settings, send, one.media, scores))
+            if one.passes:
+                asked = Asked(one.ids, one.settings, send, one.media, scores)
+                exchange.ask(number, texts.writer, asked)
+            else:
+                self._refuse(number, send)
+
+    def _refuse(self, number: int, send: Callable[[Event], None]) -> None:
+        """Answer a prompt that the guard does not let pass."""
+        assert self.checks is not None
+        refused = Written([], self.checks.guard.refusal, "refused")
+        self.exchange.expect(number, self.each)
+        for sample in range(self.each):
+            send(Ended(sample, refused))
 
     async def pieces(self) -> AsyncIterator[tuple[int, str, Score | None]]:
         """Yield the number of a choice, what is new in it, and the score of its last token."""
@@ -96,14 +117,47 @@ class Answering:
             assert isinstance(event, Piece | Ended)
             index = number * self.each + event.sample
             choice = self.choices[index]
-            if isinstance(event, Ended):
-                choice.finish = FINISH.get(event.written.finish, "length")
-                choice.tokens = len(event.written.ids)
-                yield index, "", None
-                continue
-            if event.score is not None:
-                choice.scores.append(event.score)
-            yield index, choice.show(event.text), event.score
+            if isinstance(event, Piece):
+                shown = choice.show(await self._passed(index, event.text))
+                if event.score is not None:
+                    choice.scores.append(event.score)
+                yield index, shown, event.score
+                if not self._refused(index):
+                    continue
+                self.exchange.leave(number, event.sample)
+                written = Written([], "", "refused")
+            else:
+                written = event.written
+            if rest := choice.show(await self._rest(index, written)):
+                yield index, rest, None
+            finish: Finish = "refused" if self._refused(index) else written.finish
+            choice.finish = FINISH.get(finish, "length")
+            choice.tokens = len(written.ids)
+            yield index, "", None
+
+    async def _passed(self, index: int, piece: str) -> str:
+        """Return what may be shown of a text after one more piece of it."""
+        if self.streams is None or self.checks is None:
+            return piece
+        return await self.checks.push(self.streams[index], piece)
+
+    async def _rest(self, index: int, written: Written) -> str:
+        """Return what was held back of a text that has ended, or the refusal.
+
+        Where the response is sent whole, the refusal stands in place of the text.
+        """
+        if self.streams is None or self.checks is None:
+            return ""
+        if not written.ids and written.finish == "refused" and not self._refused(index):
+            return written.text  # of a prompt that was refused
+        rest = await self.checks.end(self.streams[index])
+        if self._refused(index) and not self.request.stream:
+            self.choices[index].text = ""
+            return self.checks.guard.refusal
+        return rest
+
+    def _refused(self, index: int) -> bool:
+        return self.streams is not None and self.streams[index].refused is not None
 
     @property
     def usage(self) -> Usage:
@@ -123,14 +177,14 @@ class Form:
 
     Args:
         name: Of the model.
-        tokens: Texts of its tokens.
+        tokens: Texts of its tokens; None where no scores are wanted.
         wants_scores: Whether log probabilities are wanted.
     """
 
     prefix: str
     chunk: str
 
-    def __init__(self, name: str, tokens: TokenTexts, *, wants_scores: bool) -> None:
+    def __init__(self, name: str, tokens: TokenTexts | None, *, wants_scores: bool) -> None:
         self.name, self.tokens, self.wants_scores = name, tokens, wants_scores
         self.head: dict[str, Any] = {
             "id": f"{self.prefix}-{secrets.token_hex(12)}",
@@ -140,6 +194,7 @@ class Form:
 
     def scores(self, scores: Sequence[Score]) -> list[TokenLogprob]:
         """Return log probabilities as they are written down."""
+        assert self.tokens is not None
         return [self.tokens.written(score) for score in scores]
 
     def whole(self, response: Answering) -> BaseModel:

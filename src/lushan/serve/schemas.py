@@ -154,7 +154,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "content_filter"]
 
 
 class TopLogprob(BaseModel):
@@ -210,6 +210,21 @@ class ChatResponse(Written):
 
     object: Literal["chat.completion"] = "chat.completion"
     choices: list[ChatChoice]
+
+
+class Assisted(BaseModel):
+    """How an assistant has answered: of lushan."""
+
+    action: Literal["answer", "template", "refuse", "pass"]
+    source: list[str] = Field(description="The key of the entry, or the intent of the template.")
+    entity: str | None = Field(description="What the entry is about.")
+    hand_over: bool = Field(description="Whether a person is to take over.")
+
+
+class AssistedResponse(ChatResponse):
+    """Answer of an assistant; its tokens are not counted."""
+
+    assist: Assisted
 
 
 class CompletionLogprobs(BaseModel):

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.assist.assistant import Assistant
+from lushan.assist.settings import read_settings, read_thresholds
 from lushan.common import units
 from lushan.config.build import build
 from lushan.errors import UserError, did_you_mean
+from lushan.guard import Guard
 from lushan.inference import early
 from lushan.inference.generator import TextGenerator, generator_of, open_generator
 from lushan.inference.load import Loaded, config_of, load
@@ -19,7 +22,9 @@ from lushan.retrieval.embedder import embedder_of
 from lushan.run.artifacts import is_run
 from lushan.run.folder import RunFolder
 from lushan.run.result import RunResult
+from lushan.serve.assists import Assists
 from lushan.serve.failures import Refused
+from lushan.serve.guarded import Checks
 from lushan.serve.heads import Heads
 from lushan.serve.limits import Bounds
 from lushan.serve.pairs import Pairs
@@ -45,6 +50,7 @@ class Served:
         heads: The same of `/predict`.
         vectors: The same of `/v1/embeddings`, and of `/v1/rerank`.
         pairs: A cross-encoder, for `/v1/rerank`.
+        assists: An assistant, which answers as a model that writes does.
         created: When it was trained, in seconds since 1970.
     """
 
@@ -54,6 +60,7 @@ class Served:
     heads: Heads | None = None
     vectors: Vectors | None = None
     pairs: Pairs | None = None
+    assists: Assists | None = None
     created: int = 0
 
     @property
@@ -70,9 +77,24 @@ class Served:
     @property
     def workers(self) -> Sequence[Any]:
         """Its threads: each has `waiting`, `running` and `close`."""
-        owners = (self.heads, self.vectors, self.pairs)
-        found = [] if self.writes is None else [self.writes.writer]
+        owners = (self.heads, self.vectors, self.pairs, self.assists)
+        found: list[Any] = [] if self.writes is None else [self.writes.writer]
+        if self.writes is not None and self.writes.checks is not None:
+            found.append(self.writes.checks)
         return [*found, *(owner.worker for owner in owners if owner is not None)]
+
+    @property
+    def guard(self) -> Guard | None:
+        """Its guard, if any."""
+        if self.assists is not None:
+            return self.assists.assistant.guard
+        checks = None if self.writes is None else self.writes.checks
+        return None if checks is None else checks.guard
+
+    @property
+    def guard_counts(self) -> Mapping[str, int]:
+        """What its guard has refused and redacted."""
+        return {} if self.guard is None else self.guard.counts
 
 
 class Runs:
@@ -139,15 +161,19 @@ def _uncounted(name: str, usage: Usage) -> None:
 # Loading
 
 
-def open_runs(places: Sequence[tuple[str | None, str]], bounds: Bounds) -> list[Served]:
+def open_runs(
+    places: Sequence[tuple[str | None, str]], bounds: Bounds, guard: Guard | None = None
+) -> list[Served]:
     """Load runs.
 
     Args:
         places: From `early.named_places`.
         bounds: Of what each takes.
+        guard: Of prompts and texts.
 
     Raises:
-        UserError: A run cannot be loaded, or two have one name.
+        UserError: A run cannot be loaded, or two have one name; or none of them writes what the
+            guard could check.
     """
     names: dict[str, str] = {}
     for given, place in places:
@@ -159,18 +185,25 @@ def open_runs(places: Sequence[tuple[str | None, str]], bounds: Bounds) -> list[
                 hint=f"Name one: lushan serve first={names[name]} second={place}",
             )
         names[name] = place
-    return [_open(name, place, bounds) for name, place in names.items()]
+    found = [_open(name, place, bounds, guard) for name, place in names.items()]
+    if guard is not None and all(run.guard is None for run in found):
+        raise UserError("none of these writes a text that could be checked", key="--guard")
+    return found
 
 
 def _name_of(place: str) -> str:
+    if early.is_assistant(place):
+        return Path(place).stem
     if early.is_ours(place):
         return str(config_of(Path(place).expanduser())["name"])
     return Path(place).name if Path(place).exists() else place
 
 
-def _open(name: str, place: str, bounds: Bounds) -> Served:
+def _open(name: str, place: str, bounds: Bounds, guard: Guard | None) -> Served:
+    if early.is_assistant(place):
+        return _assisting(name, Path(place), bounds, guard)
     if not early.is_ours(place) and not _is_exported(place):
-        return _of_checkpoint(name, place, bounds)
+        return _of_checkpoint(name, place, bounds, guard)
     folder = Path(place).expanduser()
     if build(config_of(folder)["task"]).draws:
         return _with_heads(name, load(folder), bounds)
@@ -184,14 +217,25 @@ def _open(name: str, place: str, bounds: Bounds) -> Served:
     generator = generator_of(loaded)
     if generator is None:
         return _with_heads(name, loaded, bounds)
-    return _writing(name, generator, bounds, loaded)
+    return _writing(name, generator, bounds, loaded, guard)
+
+
+def _assisting(name: str, file: Path, bounds: Bounds, guard: Guard | None) -> Served:
+    notes: list[str] = []
+    settings = read_settings(file)
+    thresholds = read_thresholds(file.parent / settings.thresholds)
+    own = None if guard is None else guard.another()
+    assistant = Assistant(settings, file.parent, notes, own)
+    about = _about(None, [CHAT]).model_copy(update={"notes": notes})
+    assists = Assists(name, assistant, thresholds, bounds)
+    return Served(name, about, assists=assists, created=int(file.stat().st_mtime))
 
 
 def _is_exported(place: str) -> bool:
     return (Path(place).expanduser() / early.EXPORTED).is_file()
 
 
-def _of_checkpoint(name: str, place: str, bounds: Bounds) -> Served:
+def _of_checkpoint(name: str, place: str, bounds: Bounds, guard: Guard | None) -> Served:
     """Serve a model in Hugging Face format: one that writes, or an encoder."""
     try:
         generator = open_generator(place)
@@ -199,12 +243,19 @@ def _of_checkpoint(name: str, place: str, bounds: Bounds) -> Served:
         if "writes no text" not in error.problem:
             raise
         return _with_vectors(name, place, None, bounds)
-    return _writing(name, generator, bounds, None)
+    return _writing(name, generator, bounds, None, guard)
 
 
-def _writing(name: str, generator: TextGenerator, bounds: Bounds, loaded: Loaded | None) -> Served:
+def _writing(
+    name: str,
+    generator: TextGenerator,
+    bounds: Bounds,
+    loaded: Loaded | None,
+    guard: Guard | None,
+) -> Served:
     writer = writer_of(generator, size=bounds.batch, capacity=bounds.waiting)
-    texts = Texts(generator, writer, bounds.new_tokens)
+    checks = None if guard is None else Checks(guard.another())
+    texts = Texts(generator, writer, bounds.new_tokens, checks)
     endpoints = [CHAT, COMPLETIONS] if generator.takes_messages else [COMPLETIONS]
     about = _about(loaded, endpoints, images=texts.sees_images, most=generator.positions)
     return Served(name, about, writes=texts, created=_created(loaded))

@@ -10,11 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from lushan.serve.assists import assisted
 from lushan.serve.exchange import EventStream, Exchange, unless_gone
 from lushan.serve.failures import Refused
 from lushan.serve.limits import Bounds
 from lushan.serve.responses import Answering, ChatForm, Form, TextForm
 from lushan.serve.schemas import (
+    AssistedResponse,
     ChatRequest,
     ChatResponse,
     CompletionRequest,
@@ -41,10 +43,16 @@ def routes(runs: Runs, bounds: Bounds, errors: Mapping[int | str, Any]) -> APIRo
     router = APIRouter(tags=["texts"])
     responses: Any = {**errors, 200: STREAM}
 
-    @router.post(CHAT, response_model=ChatResponse, responses=responses)
+    response: Any = ChatResponse
+    if any(run.assists is not None for run in runs.by_name.values()):
+        response = ChatResponse | AssistedResponse
+
+    @router.post(CHAT, response_model=response, responses=responses)
     async def chat(request: Request, body: ChatRequest) -> Response:
         """Write the next message of a dialogue."""
         run = runs.find(body.model, CHAT)
+        if run.assists is not None:
+            return await assisted(request, run.name, run.assists, body, bounds)
         texts = run.writes
         assert texts is not None
         if body.max_tokens and body.max_completion_tokens:
@@ -95,7 +103,8 @@ async def _answer(
         raise Refused(400, f"at most {bounds.batch} texts of a prompt", param="n")
     if body.stream_options is not None and not body.stream:
         raise Refused(400, "this is of streams alone", param="stream_options")
-    if scores is not None and not texts.writer.scores_tokens:
+    # Scores of tokens would show what a guard holds back.
+    if scores is not None and (texts.checks is not None or not texts.writer.scores_tokens):
         raise Refused(400, "this model gives no log probabilities here", param="logprobs")
     prepared = await asyncio.to_thread(prepare)
     if (texts_in_all := len(prepared) * (body.n or 1)) > bounds.waiting:

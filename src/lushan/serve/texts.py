@@ -15,6 +15,7 @@ from lushan.inference.generator import TextGenerator
 from lushan.inference.prompt_files import Prompt, as_taken
 from lushan.models.decoding import Settings
 from lushan.serve.failures import Refused, of_user
+from lushan.serve.guarded import Checks
 from lushan.serve.schemas import ImagePart, Message, Writing
 from lushan.serve.writing import Writer
 from lushan.text import parts
@@ -35,12 +36,14 @@ class Prepared:
         settings: How.
         media: What the model reads of its images.
         notes: What was cut.
+        passes: Whether the guard lets it be answered.
     """
 
     ids: list[int]
     settings: Settings
     media: Seen | None
     notes: Sequence[str]
+    passes: bool = True
 
 
 class Texts:
@@ -50,10 +53,14 @@ class Texts:
         generator: The model.
         writer: Works for it.
         most: New tokens of a text, at most.
+        checks: Of prompts and texts, if any.
     """
 
-    def __init__(self, generator: TextGenerator, writer: Writer, most: int) -> None:
+    def __init__(
+        self, generator: TextGenerator, writer: Writer, most: int, checks: Checks | None = None
+    ) -> None:
         self.generator, self.writer, self.most = generator, writer, most
+        self.checks = checks
         self._encoding = threading.Lock()  # tokenizers are not made for several threads
         # A completion is plain text, also where the model was trained on dialogues.
         self.plain = generator.as_text() if generator.takes_messages else generator
@@ -94,6 +101,10 @@ class Texts:
     def _prepared(
         self, generator: TextGenerator, value: Any, request: Writing, wanted: int | None, name: str
     ) -> Prepared:
+        if self.checks is not None:
+            value = self.checks.redacted(value)
+            if not self.checks.passes(value):
+                return Prepared([], self._settings(request, wanted, None), None, [], passes=False)
         try:
             prompt = Prompt("0", value, {"key": name})
             prompt = dataclasses.replace(prompt, value=as_taken(prompt, generator.fields))

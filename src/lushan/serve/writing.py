@@ -81,6 +81,7 @@ class Asked:
         media: What the model reads of the prompt's images.
         scores: Of how many likeliest tokens log probabilities are wanted; None for none.
         cancelled: Set where nobody waits for it any more.
+        over: Numbers of its texts that nobody waits for any more.
     """
 
     prompt: list[int]
@@ -89,6 +90,7 @@ class Asked:
     media: Seen | None = None
     scores: int | None = None
     cancelled: bool = False
+    over: set[int] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(eq=False)
@@ -101,7 +103,7 @@ class _Sample:
 
     @property
     def cancelled(self) -> bool:
-        return self.asked.cancelled
+        return self.asked.cancelled or self.number in self.asked.over
 
 
 class Writer(abc.ABC):
@@ -277,7 +279,7 @@ class InTurn(Worker[Asked], Writer):
             media=None if asked.media is None else [asked.media],
             batch_size=max(asked.settings.num_samples, asked.settings.beams),
             show=show if streams else None,
-            cancelled=(lambda: asked.cancelled) if streams else None,
+            cancelled=(lambda: asked.cancelled or 0 in asked.over) if streams else None,
         )[0]
         for sample, text in enumerate(written):
             rest = text.text if sample else text.text[len("".join(shown)) :]

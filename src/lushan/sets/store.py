@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lushan.common import parsing
 from lushan.common.terminal import echo
@@ -28,12 +28,32 @@ from lushan.sets.space import require_space, size_text
 SCHEME = "set://"
 FOLDER = "LUSHAN_DATA"
 """Names a folder of sets that the user keeps, in the environment."""
+OFFLINE = "HF_HUB_OFFLINE"
+"""Forbids downloads, as it does to the hub's own client."""
 RECORD = "set.json"
 """In the folder of a set in the cache: where its files came from, and their hashes."""
 ASKED = 100 << 20
 """Bytes of a download above which it is not begun unasked."""
 
 Note = Callable[[str], None]
+
+
+class Source(TypedDict):
+    """Where a file was downloaded from, as the record has it."""
+
+    url: str
+    bytes: int
+    sha256: str
+
+
+class Record(TypedDict):
+    """What the record of a set in the cache holds."""
+
+    name: str
+    licence: str
+    source: str
+    downloads: dict[str, Source]
+    files: dict[str, str]
 
 
 def cache() -> Path:
@@ -50,6 +70,11 @@ def local(name: str) -> Path | None:
             return folder
     kept = cache() / name
     return kept if (kept / RECORD).is_file() else None
+
+
+def is_offline() -> bool:
+    """Return whether the environment forbids downloads."""
+    return os.environ.get(OFFLINE, "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def needs_consent(one: DataSet) -> bool:
@@ -77,8 +102,8 @@ def folder_of(address: str, key: str) -> Path:
         raise UserError(error.problem, key=key, value=address, hint=error.hint) from error
     if needs_consent(one):
         raise _missing(one, key, f"{one.licence}, {size_text(one.bytes)}")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise _missing(one, key, "HF_HUB_OFFLINE is set")
+    if is_offline():
+        raise _missing(one, key, f"{OFFLINE} is set")
     echo(f"{one.name}: downloading {size_text(one.bytes)} ({one.licence}, {one.source})", err=True)
     try:
         return get(one, lambda line: echo(f"note: {line}", err=True))
@@ -121,21 +146,25 @@ def get(one: DataSet, note: Note) -> Path:
                 file=folder,
                 hint=f"Move it away, or name it: data.dir={folder}.",
             )
-        _make(one, folder, record or {}, note)
+        _make(one, folder, {} if record is None else record["downloads"], note)
     return folder
 
 
-def damaged(folder: Path, record: Mapping[str, Any]) -> list[str]:
+def damaged(folder: Path, record: Record) -> list[str]:
     """Return the files of a downloaded set that are not as they were written."""
-    files: Mapping[str, str] = record["files"]
-    return [n for n, h in files.items() if not (folder / n).is_file() or _hash(folder / n) != h]
+    files = record["files"].items()
+    return [n for n, h in files if not (folder / n).is_file() or _hash(folder / n) != h]
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _record(folder: Path) -> Record | None:
+    file = folder / RECORD
     try:
-        found: dict[str, Any] = parsing.read_json(folder / RECORD)
+        found: Record = parsing.read_json(file)
+        parsing.require_shape(found, Record)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:
+        raise UserError(str(error), file=file, hint=f"Remove {folder}.") from error
     return found
 
 
@@ -144,19 +173,26 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make(one: DataSet, folder: Path, before: Mapping[str, Any], note: Note) -> None:
+def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) -> None:
+    if is_offline():
+        raise UserError("nothing is downloaded", key=OFFLINE, value=os.environ[OFFLINE])
     raw = cache() / ".downloads" / one.name
     raw.mkdir(parents=True, exist_ok=True)
     require_space(2 * one.bytes, raw)
-    fetched = _fetch_all(one, raw, before.get("downloads", {}), note)
+    fetched = _fetch_all(one, raw, before, note)
     made = Path(tempfile.mkdtemp(prefix=f".tmp-{one.name}-", dir=cache()))
     try:
         made.chmod(0o755)
         _prepare(one, raw, made)
         files = sorted(file for file in made.rglob("*") if file.is_file())
-        content = {"name": one.name, "licence": one.licence, "source": one.source}
-        hashes = {str(file.relative_to(made)): _hash(file) for file in files}
-        write_json(made / RECORD, {**content, "downloads": fetched, "files": hashes})
+        record: Record = {
+            "name": one.name,
+            "licence": one.licence,
+            "source": one.source,
+            "downloads": fetched,
+            "files": {str(file.relative_to(made)): _hash(file) for file in files},
+        }
+        write_json(made / RECORD, record)
         if folder.exists():
             shutil.rmtree(folder)
         made.replace(folder)
@@ -166,11 +202,11 @@ def _make(one: DataSet, folder: Path, before: Mapping[str, Any], note: Note) -> 
 
 
 def _fetch_all(
-    one: DataSet, raw: Path, before: Mapping[str, Any], note: Note
-) -> dict[str, dict[str, Any]]:
+    one: DataSet, raw: Path, before: Mapping[str, Source], note: Note
+) -> dict[str, Source]:
     from lushan.sets.download import Fetched, fetch
 
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Source] = {}
     done = 0
     with Bar(one.name) as bar:
         for download in one.downloads:
@@ -184,7 +220,7 @@ def _fetch_all(
                 got = Fetched(download.urls[0], kept.stat().st_size, str(download.sha256))
             else:
                 got = fetch(download, raw, advance)
-            known = before.get(download.name, {}).get("sha256")
+            known = before[download.name]["sha256"] if download.name in before else None
             if not download.is_known and known not in (None, got.sha256):
                 kept.unlink()
                 raise RunFailed(

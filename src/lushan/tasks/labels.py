@@ -107,10 +107,10 @@ class LabelTask(Task):
     @property
     def record_fields(self) -> Mapping[str, Entry]:
         found = dict(super().record_fields)
-        if self.kind == "single":
-            label = Label(probabilities="probabilities")
-            found |= {"gold": Entry(label, "gold"), "predicted": Entry(label, "predicted")}
         if self.kind != "regression":
+            kind = Label if self.kind == "single" else Labels
+            label: Field = kind(probabilities="probabilities")
+            found |= {"gold": Entry(label, "gold"), "predicted": Entry(label, "predicted")}
             found["probabilities"] = Entry(Value(), "detail")
             found["of_classes"] = Entry(Number(optional=True), "detail")
             found["score"] = Entry(Number(), "detail")

@@ -92,6 +92,7 @@ def test_the_entity_that_was_named_last_is_found():
     assert Entities(HOTELS, 0.3).last(["something red"]) in ("Red Barn", "Red Mill")
 
 
+@pytest.mark.slow
 def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     (folder / "chosen.json").unlink(missing_ok=True)  # another test may have chosen
     none = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl")

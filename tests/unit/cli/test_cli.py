@@ -18,7 +18,7 @@ from lushan.errors import Interrupted, RunFailed, UserError
 
 MODULES = 225
 """Of others than lushan: more than typer has, and fewer than one heavy library more."""
-HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "pandas")
+HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "pandas", "ray")
 TOKEN = "hf_" + "Ab12" * 8
 NAMED = "swordfish-9-tuna"
 
@@ -223,7 +223,8 @@ def test_a_failed_job_does_not_stop_the_others(swept):
 @pytest.mark.parametrize(
     "launcher",
     [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        # A worker that dies, below, shows the same of joblib's.
+        pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], marks=pytest.mark.long),
         ["hydra/launcher=submitit_local"],
         ["hydra/launcher=basic"],
     ],

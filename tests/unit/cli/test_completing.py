@@ -149,6 +149,7 @@ def in_fish(line, cwd):
     return shell("fish", script, cwd)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offered", [in_bash, in_zsh, in_fish])
 def test_a_shell_completes_a_command_and_an_override(offered, tmp_path):
     conf = tmp_path / "conf" / "model" / "bert_tuned.yaml"

@@ -80,6 +80,8 @@ RAW = {
     "models": "distances between outputs",
     "export/adapters.py": "the same",
     "export/hf_folder.py": "the same",
+    "export/tracing.py": "the same",
+    "export/gguf_file.py": "the same",
     "cli/index.py": "scores of documents",
     "study/differences.py": "p; two values that should be equal, with the digits that differ",
     "report/curves.py": "rounding of what the page draws",

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("hydra_plugins.hydra_ray_launcher")
 pytest.importorskip("ray")
 
-from hydra_plugins.hydra_ray_launcher import ray_launcher
+from hydra_plugins.hydra_ray_launcher import _launcher_util, ray_launcher
 
 from lushan.compat import ray
 
@@ -21,6 +21,6 @@ def test_settings_have_a_target_and_options_of_ray() -> None:
 
 
 def test_ray_is_started_by_what_the_launcher_has(monkeypatch) -> None:
-    assert len(inspect.signature(ray.start_ray).parameters) == 1
+    assert len(inspect.signature(_launcher_util.start_ray).parameters) == 1
     source = inspect.getsource(ray_launcher)
     assert "self.ray_cfg" in source

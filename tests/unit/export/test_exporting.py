@@ -245,7 +245,7 @@ def test_a_model_that_became_another_is_not_written(lm_run, folder, monkeypatch)
 def test_the_card(reviews_run, folder):
     export(reviews_run, folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlicense:  # yours to choose\n")
+    assert card.startswith("---\n# license: yours to choose\n")
     assert "pipeline_tag: text-classification" in card
     assert "Labels: bad, good." in card
     assert "| **test/accuracy, %** |" in card

@@ -24,9 +24,12 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if self.path == "/api/repos/create":
             self.server.repo = json.loads(body)
             self.answer({"url": f"{self.server.url}/me/model", "id": "me/model"})
+        elif self.path == "/api/validate-yaml":
+            self.answer({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
             files = json.loads(body)["files"]
-            found = [{"path": f["path"], "uploadMode": "regular"} for f in files]
+            mode = {"uploadMode": "regular", "shouldIgnore": False}
+            found = [{"path": f["path"], **mode} for f in files]
             self.answer({"files": found})
         elif "/commit/" in self.path:
             for line in body.decode().splitlines():

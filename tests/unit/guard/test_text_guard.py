@@ -99,8 +99,7 @@ def test_temperature_and_threshold():
     safe = calibration.scaled(right, 1.0)[gold == 0, 1]
     bound = calibration.threshold(safe, 0.05)
     assert (safe > bound).mean() <= 0.05
-    fresh = rng.random(200)
-    bounds = [calibration.threshold(rng.random(99), 0.05) for _ in range(500)]
-    assert np.mean([(fresh > b).mean() for b in bounds]) == pytest.approx(0.05, abs=0.012)
+    bounds = np.array([calibration.threshold(rng.random(99), 0.05) for _ in range(500)])
+    assert np.mean(1 - bounds > 0.05) == pytest.approx(0.04, abs=0.025), "at most 1 of 20"
     with pytest.raises(UserError, match="--guard-rate"):
         calibration.threshold(safe[:50], 0.01)

@@ -14,6 +14,7 @@ from tests.helpers.own_tasks import Embedding
 from lushan.errors import RunFailed, UserError
 from lushan.export import card, hf_folder
 from lushan.export.hf_folder import export
+from lushan.export.written import Written
 from lushan.inference import exported
 from lushan.inference.load import load
 from lushan.models.exported import ExportSpec
@@ -310,7 +311,7 @@ def test_a_model_without_a_pipeline(reviews_run, folder):
         expected=expected,
     )
     assert "the same as the run's own model" in proved(spec, folder)
-    shown = card.card_of(loaded, spec.usage, spec.notes, pipeline=spec.pipeline)
+    shown = card.card_of(loaded, Written(spec.usage, spec.notes, []))
     assert "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n" in shown
     assert "pipeline_tag" not in shown
 

@@ -161,6 +161,7 @@ def test_a_search_minimises_it(tmp_path, capsys, monkeypatch):
 STOPPING = ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/brier"]
 
 
+@pytest.mark.slow
 def test_early_stopping_waits_for_the_lowest(tmp_path):
     error = refused(*REVIEWS, BRIER, *STOPPING, "callbacks.early_stopping.mode=max")
     assert error.key == "callbacks.early_stopping.mode"
@@ -177,6 +178,7 @@ def test_early_stopping_waits_for_the_lowest(tmp_path):
 # Other tasks
 
 
+@pytest.mark.slow
 def test_texts_and_tags(tmp_path):
     run = trained(
         tmp_path,
@@ -266,6 +268,7 @@ def test_nothing_is_chosen_by_a_metric_without_a_direction():
     assert refused(*REVIEWS, node, "task.monitor=x").key == "task.monitor"
 
 
+@pytest.mark.slow
 def test_a_field_that_no_prediction_has(tmp_path):
     node = "+task.metrics.x._target_=tests.helpers.own_metrics.Lost"
     with pytest.raises(UserError, match="has no logits") as caught:

@@ -153,6 +153,7 @@ def test_delays_and_false_alarms_are_counted():
     assert outcome([], rows, [], HOUR, 0).false_interval()[0] == 0
 
 
+@pytest.mark.slow
 def test_replay_on_history(tmp_path):
     mine = monitor(tmp_path, SETTINGS)
     mine.take(Lines(list(stream(windows=400, raised=[*range(150, 170), *range(300, 320)])), None))
@@ -188,6 +189,7 @@ def counting(path, folder):
     mine.finish()
 
 
+@pytest.mark.slow
 def test_each_text_is_counted_once_whenever_it_is_killed(tmp_path):
     lines = list(stream(windows=400, raised=range(300, 310)))
     write(tmp_path / "in.jsonl", lines)

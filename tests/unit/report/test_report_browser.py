@@ -56,6 +56,7 @@ def page(tmp_path_factory):
     records = labelled(["good", EVIL, "good"], ["good", "good", EVIL])
     for record, text in zip(records, ("fine", EVIL, "明月几时有"), strict=True):
         record["text"] = text
+        record["probabilities"] = {"good": 0.6, EVIL: 0.4}
     finished(place / "runs", {"name": "labels", "note": EVIL}, {"test/accuracy": 1 / 3}, records)
     made = of_folders([place / "runs"], EVIL)
     return site.write(made, place / "site").index
@@ -99,7 +100,8 @@ def test_a_report_in_a_browser(browser, page):
     there = browser.do(
         "[...document.querySelectorAll('section')].filter(s => !s.hidden).map(s => s.id)"
     )
-    assert there == ["tables", "runs", "curves", "seeds", "classes", "examples", "configs"]
+    assert there[:5] == ["tables", "runs", "curves", "seeds", "classes"]
+    assert there[5:] == ["probabilities", "examples", "configs"]
     links = browser.do("[...document.querySelectorAll('nav a')].map(a => a.hash.slice(1))")
     assert links == there
 
@@ -230,4 +232,19 @@ def test_a_server_may_have_it_too(browser, page):
         browser.do("document.getElementById('examples').scrollIntoView()")
         browser.until("document.querySelectorAll('.example').length > 0")
         server.shutdown()
+    assert browser.printed == []
+
+
+@pytest.mark.slow
+def test_probabilities_are_drawn(page, browser):
+    browser.printed.clear()
+    browser.open(page)
+    choose(browser, "probabilities", "Experiment", "labels")
+    drawn = "document.querySelectorAll('#probabilities svg').length === 3"
+    browser.until(drawn)
+    cells = "document.querySelector('#probabilities .calibration tbody tr')"
+    assert browser.do(f"{cells}.textContent").startswith("as they are")
+    assert "chosen on validation" in browser.do(
+        "document.getElementById('probabilities').textContent"
+    )
     assert browser.printed == []

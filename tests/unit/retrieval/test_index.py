@@ -86,6 +86,7 @@ def run_of(tmp_path):
     return trained(tmp_path, "task=embedding", "data=jsonl", *names, *options)
 
 
+@pytest.mark.slow
 def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, cli_inside):
     run = run_of(tmp_path)
     make = ["index", "build", str(corpus), "--model", str(run), "--output", "vectors"]
@@ -126,6 +127,7 @@ def test_an_approximate_index_finds_nearly_what_an_exact_one_does(kind):
         approximate.read(b"IxFI", vectors.shape)
 
 
+@pytest.mark.slow
 def test_an_approximate_index_is_searched_and_evaluated(corpus, built, tmp_path, cli_inside):
     run = run_of(tmp_path)
     make = ["index", "build", str(corpus), "--model", str(run)]

@@ -176,6 +176,7 @@ def test_vectors_are_those_of_the_embedder(server, client_of, embedding_run):
     assert found.usage.prompt_tokens > 0
 
 
+@pytest.mark.slow
 def test_documents_are_ranked_by_their_vectors(http, embedding_run):
     embedder = embedder_of(str(embedding_run))
     query = embedder.encode(["what is a"], "query", [])[0]

@@ -242,6 +242,8 @@ def test_a_source_downloads_its_set(known, server, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"is not on this machine \(HF_HUB_OFFLINE is set\)"):
         source.path_of("train", "dev.conll")
+    with pytest.raises(UserError, match="nothing is downloaded"):
+        get()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert source.path_of("train", "dev.conll") == store.cache() / "tiny" / "dev.conll"
     assert capsys.readouterr().err.startswith("tiny: downloading")

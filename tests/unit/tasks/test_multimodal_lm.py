@@ -220,6 +220,7 @@ def test_images_are_captioned_and_texts_drawn_by_predict(run, cli_inside, tmp_pa
     assert "loss" not in found[1]
 
 
+@pytest.mark.slow
 def test_rows_without_an_image_are_not_learned(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"text": "red"}\n' * 3)
@@ -242,6 +243,7 @@ def test_features_of_one_side_have_no_targets():
     assert (batch["labels"] == IGNORED).all()
 
 
+@pytest.mark.slow
 def test_other_guidances_are_measured_with_one_training(tmp_path, run):
     """Metrics and drawings of each; those of the run's own are what a run with it alone has."""
     options = ["task=multimodal_lm", *TINY, "data.limit=6"]

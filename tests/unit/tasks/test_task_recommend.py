@@ -236,6 +236,7 @@ def test_even_scores_stand_in_the_order_of_items():
     assert ranks_of(scores, [[1]]) == [[1]]
 
 
+@pytest.mark.slow
 def test_candidates_are_ranked_again(run, tmp_path, cli_inside):
     for split in ("validation", "test"):
         done = cli_inside(
@@ -262,6 +263,7 @@ def test_candidates_are_ranked_again(run, tmp_path, cli_inside):
 
 
 @pytest.mark.slow(60)
+@pytest.mark.long
 def test_known_figures_of_movielens(data_root):
     """Leave-last-out, full ranking: as published for this file, to their three digits."""
     folder = str(data_root / "ml_latest_small")

@@ -108,6 +108,7 @@ def test_a_run_is_evaluated_by_type_of_question_predicts_and_compares(tmp_path, 
 
 
 @pytest.mark.slow(30)
+@pytest.mark.long
 def test_a_fresh_model_uses_the_image(tmp_path):
     found = {}
     for blind in ("false", "true"):

@@ -41,9 +41,10 @@ function start() {
     curves: report.curves.some((group) => Object.keys(group).length),
     seeds: report.runs.some((run) => run.metrics.length) && report.runs.length > 1,
     classes: report.scores.length > 0,
+    probabilities: report.runs.some((run) => run.probabilities),
     examples: report.runs.some((run) => run.files.length),
   };
-  const draw = { runs: runsSection, curves: curvesSection, seeds: seedsSection, classes: classesSection, examples: examplesSection };
+  const draw = { runs: runsSection, curves: curvesSection, seeds: seedsSection, classes: classesSection, probabilities: probabilitiesSection, examples: examplesSection };
   const reveal = (name) => { document.getElementById(name).hidden = false; };
   for (const [name, fills] of Object.entries(draw)) {
     if (!has[name]) continue;

@@ -251,6 +251,7 @@ def roles(corpus: Corpus, split: str) -> set[str]:
     return {role for row in printed(corpus, split) for role, _ in row}
 
 
+@pytest.mark.slow
 def test_sgd(data_root: Path) -> None:
     corpus = Chat(
         dir=str(data_root / "sgd"),

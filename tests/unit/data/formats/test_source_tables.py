@@ -197,6 +197,7 @@ def test_ids_given_twice(write, refused) -> None:
     assert refused(Table(train=write("y.csv", "id,text,label\n,a,b\n")).read).line == 2
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows(write) -> None:
     path = write("x.csv", "label,text\n" + 'a,"some words, and more"\n' * 100_000)
     assert Table(train=path).read().splits["train"].num_rows == 100_000

@@ -1,0 +1,95 @@
+"""The command that writes a trained model for others to load.
+
+What takes time to import is imported inside it, as in `lushan.cli.app`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lushan.cli.models import dtype_of, examples
+from lushan.common.terminal import echo
+from lushan.errors import UserError, did_you_mean
+
+EXPORTED = ("transformers", "onnx", "torch_export", "gguf")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command(
+        epilog=examples(
+            "lushan export outputs/wnut17/0a1b2c3d4e exported",
+            "lushan export outputs/crosswoz/0a1b2c3d4e exported --adapter",
+            "lushan export outputs/wnut17/0a1b2c3d4e exported --format onnx --quantize int8",
+            "lushan export outputs/wnut17/0a1b2c3d4e exported --push ORG/NAME --private",
+        )
+    )(export)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    format: Annotated[
+        str, typer.Option(help=f"What is to load it: {', '.join(EXPORTED)}.")
+    ] = "transformers",
+    dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is there.")
+    ] = False,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --format onnx: int8 keeps weights in 8 bits, and says what is lost.",
+            show_default=False,
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Of the model, for its card: apache-2.0.", show_default=False)
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Of its texts, for its card: en.", show_default=False)
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(help="Upload it to the Hugging Face hub: OWNER/NAME.", show_default=False),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="A repository that --push makes is yours alone.")
+    ] = False,
+) -> None:
+    """Write a trained model for others to load, and prove that it is the same."""
+    from lushan.inference import early
+
+    wanted = dtype_of(dtype)
+    if format not in EXPORTED:
+        raise UserError(
+            "no such format",
+            key="--format",
+            value=format,
+            hint=did_you_mean(format, EXPORTED) or f"There are {', '.join(EXPORTED)}.",
+        )
+    if quantize not in (None, "int8"):
+        raise UserError("no such type", key="--quantize", value=quantize, hint="There is int8.")
+    early.require_run(run)
+    from lushan.export import hf_folder
+    from lushan.export.card import Terms
+
+    for line in hf_folder.export(
+        run,
+        folder,
+        format=format,  # type: ignore[arg-type]
+        dtype="float32" if wanted == "auto" else wanted,
+        adapter=adapter,
+        overwrite=overwrite,
+        quantize=quantize is not None,
+        terms=Terms(license, language or ()),
+        push=push,
+        private=private,
+    ):
+        echo(line)
