@@ -203,7 +203,9 @@ class Forbids(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.slow(3)
-@pytest.mark.parametrize("trouble", ["a wrong key", "no place on disk"])
+@pytest.mark.parametrize(
+    "trouble", ["a wrong key", pytest.param("no place on disk", marks=pytest.mark.long)]
+)
 def test_what_mlflow_refuses_ends_no_run(trouble, about, done, tmp_path, monkeypatch, caplog):
     pytest.importorskip("mlflow")
     server = http.server.HTTPServer(("127.0.0.1", 0), Forbids)
