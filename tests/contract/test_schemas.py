@@ -70,9 +70,12 @@ def test_kinds_are_what_lushan_takes(kind, good, bad):
     assert not any(schema.is_valid(value) or fits(value, kind) for value in bad)
 
 
-def test_an_editor_is_told_what_a_key_means():
-    told = json.loads((FOLDER / "optimizer.json").read_text(encoding="utf-8"))["$defs"]
-    assert "embeddings" in told["lushan.optim.grouped"]["properties"]["layer_decay"]["description"]
+def test_an_editor_reads_what_a_key_means():
+    described = json.loads((FOLDER / "optimizer.json").read_text(encoding="utf-8"))["$defs"]
+    assert (
+        "embeddings"
+        in described["lushan.optim.grouped"]["properties"]["layer_decay"]["description"]
+    )
 
 
 @pytest.mark.slow

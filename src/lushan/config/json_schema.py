@@ -22,6 +22,7 @@ from lushan.config.usage import options_by_group
 from lushan.errors import UserError
 
 Schema = dict[str, Any]
+Content = Schema
 
 GLOBAL = "config"
 """Name of the schema of files that set keys of the whole config."""
@@ -76,7 +77,7 @@ def written(schema: Schema) -> str:
     return json.dumps(schema, ensure_ascii=False, indent=1, default=str) + "\n"
 
 
-def _content(file: Path) -> dict[str, Any]:
+def _content(file: Path) -> Content:
     return dict(parse_yaml(file.read_text(encoding="utf-8")) or {})
 
 
@@ -84,7 +85,7 @@ def _is_global(conf: Path, group: str, names: Iterable[str]) -> bool:
     return all(schema_of(conf, conf / group / f"{n}.yaml") == f"{GLOBAL}.json" for n in names)
 
 
-def _group(group: str, contents: list[dict[str, Any]]) -> Schema:
+def _group(group: str, contents: list[Content]) -> Schema:
     key = group.replace("/", ".")
     targets = _targets(key, contents)
     node = _node(key, targets, contents)
@@ -92,7 +93,7 @@ def _group(group: str, contents: list[dict[str, Any]]) -> Schema:
     return {"title": group, **node, "$defs": {"made": _any_of(targets), **made}}
 
 
-def _targets(key: str, contents: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+def _targets(key: str, contents: list[Content]) -> dict[str, tuple[str, str]]:
     """Return the targets that files name, each with the dotted key of a node that it stands at."""
     found: dict[str, tuple[str, str]] = {}
     for content in contents:
@@ -106,9 +107,7 @@ def _targets(key: str, contents: list[dict[str, Any]]) -> dict[str, tuple[str, s
     return dict(sorted(found.items()))
 
 
-def _node(
-    key: str, targets: Mapping[str, tuple[str, str]], contents: list[dict[str, Any]]
-) -> Schema:
+def _node(key: str, targets: Mapping[str, tuple[str, str]], contents: list[Content]) -> Schema:
     """Return the schema of a group's node."""
     own = [name for name, (_, at) in targets.items() if at == key]
     if not own:  # names of one's own, as of callbacks, or plain keys
@@ -163,8 +162,8 @@ def _target(name: str, key: str) -> Schema:
     for one in found.parameters.values():
         if one.name not in late:
             meaning = meanings.get(one.name, "")
-            told = {"description": meaning} if meaning else {}
-            properties[one.name] = told | {"anyOf": [of_kind(one.kind), _ANYWHERE]}
+            described = {"description": meaning} if meaning else {}
+            properties[one.name] = described | {"anyOf": [of_kind(one.kind), _ANYWHERE]}
     closed = not found.open or bool(rule_for(name, key).closed)
     return {"properties": properties, "additionalProperties": not closed}
 
@@ -180,21 +179,18 @@ def of_kind(kind: Kind) -> Schema:
         return {"anyOf": [of_kind(one) for one in rest]}
     if name == "within":
         bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-        given_ = zip(bounds, rest[1:], strict=True)
-        return of_kind(rest[0]) | {word: value for word, value in given_ if value is not None}
-    if name in ("list", "tuple"):
-        inner = (
-            {"items": of_kind(rest[0])}
-            if name == "list"
-            else {"minItems": len(rest), "maxItems": len(rest)}
-        )
-        return {"type": "array", **inner}
+        pairs = zip(bounds, rest[1:], strict=True)
+        return of_kind(rest[0]) | {word: value for word, value in pairs if value is not None}
+    if name == "list":
+        return {"type": "array", "items": of_kind(rest[0])}
+    if name == "tuple":
+        return {"type": "array", "minItems": len(rest), "maxItems": len(rest)}
     if name == "dict":
         return {"type": "object", "additionalProperties": {"anyOf": [of_kind(rest[0]), _ANYWHERE]}}
     return {"$ref": "#/$defs/made"} if name == "object" else {}
 
 
-def _global(top: dict[str, Any], groups: Mapping[str, Mapping[str, dict[str, Any]]]) -> Schema:
+def _global(top: Content, groups: Mapping[str, Mapping[str, Content]]) -> Schema:
     """Return the schema of files that set keys of the whole config."""
     own: dict[str, Schema] = {key: {} for key in top if key != "defaults"}
     references = {group: {"$ref": f"{group}.json"} for group in groups if "/" not in group}

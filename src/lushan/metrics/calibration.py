@@ -118,7 +118,7 @@ def calibration(p: Array, gold: NDArray[Any]) -> Calibration:
 
 
 def with_temperature(p: Array, temperature: float, *, several: bool) -> Array:
-    """Return probabilities whose logits are divided by a temperature.
+    """Return probabilities at a temperature: their logits over it.
 
     Args:
         p: (N, C).

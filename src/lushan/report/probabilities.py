@@ -17,6 +17,8 @@ from lushan.metrics import calibration
 from lushan.metrics.calibration import Aim, Array, Calibration
 from lushan.study.records import Records
 
+Shown = dict[str, Any]
+"""JSON of the page."""
 MOST_CLASSES = 30
 """With curves: the most frequent ones."""
 MOST_POINTS = 120
@@ -84,9 +86,7 @@ def probabilities(records: Records, schema: RecordSchema) -> Probabilities | Non
     return Probabilities(list(place), p, there)
 
 
-def of_splits(
-    found: Mapping[str, Probabilities], aims: Sequence[Aim] = USUAL
-) -> dict[str, dict[str, Any]]:
+def of_splits(found: Mapping[str, Probabilities], aims: Sequence[Aim] = USUAL) -> dict[str, Shown]:
     """Return what the page shows of each split of a run; what is fitted is so on validation alone.
 
     Args:
@@ -97,10 +97,8 @@ def of_splits(
     return {split: _of(split, one, known, aims) for split, one in found.items()}
 
 
-def _of(
-    split: str, one: Probabilities, known: Probabilities | None, aims: Sequence[Aim]
-) -> dict[str, Any]:
-    content: dict[str, Any] = {
+def _of(split: str, one: Probabilities, known: Probabilities | None, aims: Sequence[Aim]) -> Shown:
+    content: Shown = {
         "several": one.several,
         "classes_in_all": len(one.labels),
         "plain": _calibration(calibration.calibration(one.p, one.gold)),
@@ -130,7 +128,7 @@ def _frequent(one: Probabilities) -> list[str]:
 
 def _class(
     label: str, one: Probabilities, known: Probabilities | None, aims: Sequence[Aim]
-) -> dict[str, Any]:
+) -> Shown:
     p, there = one.of(label)
     drawn = calibration.curve(p, there)
     fitted = None if known is None or label not in known.labels else known.of(label)
@@ -148,7 +146,7 @@ def _class(
 
 def _threshold(
     aim: Aim, known: tuple[Array, NDArray[np.bool_]], here: tuple[Array, NDArray[np.bool_]]
-) -> dict[str, Any]:
+) -> Shown:
     chosen = aim.threshold(calibration.curve(*known))
     if chosen is None:
         return {"aim": str(aim), "threshold": None}
@@ -156,7 +154,7 @@ def _threshold(
     return {"aim": str(aim), "threshold": chosen, **sides}
 
 
-def _calibration(found: Calibration) -> dict[str, Any]:
+def _calibration(found: Calibration) -> Shown:
     return dataclasses.asdict(found)
 
 
