@@ -49,8 +49,6 @@ def require_packages() -> None:
 def _refused(
     problem: str, hint: str = "Without --format it is written for transformers."
 ) -> UserError:
-    problem: str, hint: str = "Without --format it is written for transformers."
-) -> UserError:
     return UserError(problem, key="--format", value="gguf", hint=hint)
 
 
