@@ -126,7 +126,7 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast
     if model["type"] != "BPE" or "ByteLevel" not in before:
         raise _refused(f"its tokenizer is no byte-level BPE but a {model['type']}")
     special = set(tokenizer.all_special_ids)
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
