@@ -68,8 +68,8 @@ def leave_generation_alone(model: Any) -> None:
 def unwrapped() -> Iterator[None]:
     """Let `save_pretrained` take a model as it is.
 
-    It looks for wrappers of distributed training and of the compiler, and imports accelerate and
-    the compiler for it: half of the time that a small model's export takes.
+    It looks for wrappers of distributed training and of the compiler, and imports accelerate for
+    it.
     """
     from transformers import modeling_utils
 

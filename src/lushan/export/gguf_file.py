@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from lushan.common.parsing import parse_json
+from lushan.data.processing import require_tokenizer
 from lushan.errors import RunFailed, UserError
 from lushan.export.tracing import quietly
 from lushan.export.written import Written
 from lushan.models.exported import TEXTS, ExportSpec, are_same, distance_of
 
 if TYPE_CHECKING:
+    import gguf
     from transformers import PreTrainedTokenizerFast
 
 FILE = "model.gguf"
@@ -44,7 +46,9 @@ def require_packages() -> None:
         raise _refused("gguf is not installed", "pip install 'lushan[gguf]'") from error
 
 
-def _refused(problem: str, hint: str = "Without --format it is written for transformers.") -> Any:
+def _refused(
+    problem: str, hint: str = "Without --format it is written for transformers."
+) -> UserError:
     return UserError(problem, key="--format", value="gguf", hint=hint)
 
 
@@ -69,7 +73,8 @@ def write(spec: ExportSpec, folder: Path) -> Written:
         raise _refused("its positions are scaled, which is not written")
     writer = gguf.GGUFWriter(folder / FILE, "llama")
     _write_config(writer, config)
-    _write_tokenizer(writer, spec.processor)
+    tokenizer = require_tokenizer(spec.processor)
+    _write_tokenizer(writer, tokenizer)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
@@ -86,7 +91,7 @@ def write(spec: ExportSpec, folder: Path) -> Written:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    spaced = [_SPACED] if _adds_space(spec.processor) else []
+    spaced = [_SPACED] if _adds_space(tokenizer) else []
     return Written(
         usage=_USAGE,
         notes=[f"{FILE} holds the model, in float32, and its tokenizer.", *spaced, *spec.notes],
@@ -96,7 +101,7 @@ def write(spec: ExportSpec, folder: Path) -> Written:
     )
 
 
-def _write_config(writer: Any, config: Any) -> None:
+def _write_config(writer: gguf.GGUFWriter, config: Any) -> None:
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -110,7 +115,7 @@ def _write_config(writer: Any, config: Any) -> None:
     writer.add_vocab_size(config.vocab_size)
 
 
-def _write_tokenizer(writer: Any, tokenizer: Any) -> None:
+def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write a byte-level BPE.
 
     Raises:
@@ -121,7 +126,7 @@ def _write_tokenizer(writer: Any, tokenizer: Any) -> None:
     if model["type"] != "BPE" or "ByteLevel" not in before:
         raise _refused(f"its tokenizer is no byte-level BPE but a {model['type']}")
     special = set(tokenizer.all_special_ids)
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -137,7 +142,7 @@ def _write_tokenizer(writer: Any, tokenizer: Any) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _adds_space(tokenizer: Any) -> bool:
+def _adds_space(tokenizer: PreTrainedTokenizerFast) -> bool:
     """Return whether a tokenizer puts a space before a text without one; readers of GGUF do not."""
     plain, spaced = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("a", " a"))
     return bool(plain == spaced)
@@ -173,11 +178,11 @@ def _prove(spec: ExportSpec, folder: Path) -> str:
             f"what is read back is not the run's model: its outputs differ by {distance:.2g} of "
             "the largest one; nothing was written"
         )
-    _require_same_ids(spec.processor, tokenizer)
+    _require_same_ids(require_tokenizer(spec.processor), tokenizer)
     return f"read back by transformers the same model, apart by {distance:.1e}, and tokenizer"
 
 
-def _require_same_ids(own: Any, read: PreTrainedTokenizerFast) -> None:
+def _require_same_ids(own: PreTrainedTokenizerFast, read: PreTrainedTokenizerFast) -> None:
     """Make sure that a tokenizer that was read back gives the same tokens.
 
     Raises:

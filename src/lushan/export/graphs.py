@@ -7,9 +7,10 @@ scores afterwards (a CRF's decoding, the best spans) stays its own.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ from lushan.models import graph as graphs
 from lushan.models.exported import TrainedModel, distance_of, merged
 from lushan.models.graph import Function, Graph, Runtime
 from lushan.tasks.exporting import tokenizer_for
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
 
 _USAGE = """\
 from transformers.exporters import ExportedModel
@@ -55,6 +59,8 @@ def write_graph(
     loaded.cfg = in_float32(loaded.cfg)
     held = quantized.held(loaded) if quantize else None
     shown = predict_rows(loaded, loaded.task.sample_rows())
+    with contextlib.suppress(UserError):  # what cannot be merged is traced with its adapter
+        whole.encoder.model = merged(whole)
     recorded = _recorded(loaded)
     if not recorded:
         if loaded.task.auto_class != "AutoModelForCausalLM":
@@ -85,9 +91,19 @@ def write_graph(
     run = graphs.opened(folder, runtime)
     distance = 0.0
     for call, ours in zip(calls, expected, strict=True):
-        distance = max(distance, _distance(run(call), list(ours.values())))
+        try:
+            found = run(call)
+        except Exception as error:  # of onnxruntime or torch, at an operation of the graph
+            shape = _shape(call)
+            raise UserError(
+                f"this model becomes a graph of fixed sizes, which does not run on {shape}",
+                key="--format",
+                value=runtime,
+                hint="Without --format it is written for transformers.",
+            ) from error
+        distance = max(distance, _distance(found, list(ours.values())))
     lines = tracing.proved(loaded, folder, shown, distance, held)
-    sizes = ", ".join(sorted({"x".join(map(str, next(iter(c.values())).shape)) for c in calls}))
+    sizes = ", ".join(sorted(set(map(_shape, calls))))
     return Written(
         usage=_USAGE.format(
             inputs=", ".join(f"{name}=..." for name in function.inputs),
@@ -130,6 +146,11 @@ def _longer(calls: list[Tensors], most: int | None) -> list[Tensors]:
     return found
 
 
+def _shape(call: Tensors) -> str:
+    """Return the shape of the first input, in words."""
+    return "x".join(map(str, next(iter(call.values())).shape))
+
+
 def _of_tokens(tensor: Tensor) -> bool:
     return tensor.ndim == 2 and not tensor.is_floating_point()
 
@@ -154,7 +175,7 @@ def _dynamic(calls: list[Tensors], inputs: Tensors) -> dict[str, Any]:
     }
 
 
-def _processor(loaded: Loaded) -> Any:
+def _processor(loaded: Loaded) -> Processor:
     """Return the processor; a tokenizer as it is exported (`tokenizer_for`)."""
     processor, whole = loaded.processor, loaded.model
     if processing.tokenizer_of(processor) is not processor:

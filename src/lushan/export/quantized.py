@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pyarrow as pa
 
@@ -71,8 +70,7 @@ def held(loaded: Loaded) -> Held:
 
 
 def _evaluated(loaded: Loaded, table: pa.Table) -> Evaluation:
-    task: Any = loaded.task
+    task = loaded.task
     task.begin(table)
     (records,) = records_of(loaded, [Encoded.of(loaded, table)])
-    found: Evaluation = task.evaluate(table, records, full=False)
-    return found
+    return task.evaluate(table, records, full=False)

@@ -9,7 +9,9 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
@@ -19,6 +21,9 @@ from lushan.inference import exported
 from lushan.inference.load import Loaded, load
 from lushan.inference.prediction import predict_rows
 from lushan.models.graph import Graph, Runtime
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
 
 CLOSE = 1e-4
 """By what share of the largest output a graph may differ from the model."""
@@ -47,9 +52,9 @@ def require_packages(runtime: Runtime) -> None:
 
 
 def trace(
-    model: Any,
+    model: nn.Module,
     inputs: Mapping[str, Any],
-    shapes: Any,
+    shapes: Mapping[str, Any] | None,
     folder: Path,
     runtime: Runtime,
     *,
@@ -112,7 +117,7 @@ def quietly() -> Iterator[None]:
 
 
 def write_rest(
-    loaded: Loaded, processor: Any, folder: Path, graph: Graph, auto_class: str | None
+    loaded: Loaded, processor: Processor, folder: Path, graph: Graph, auto_class: str | None
 ) -> None:
     """Write the config, the processor, and what `lushan predict` needs.
 
@@ -165,7 +170,15 @@ def proved(
             f"the graph is not the run's model: its outputs differ by {distance:.2g} of the "
             "largest one; nothing was written"
         )
-    require_alike(predict_rows(load(folder), loaded.task.sample_rows()), shown)
+    try:
+        found = predict_rows(load(folder), loaded.task.sample_rows())
+    except AttributeError as error:  # of what stands where the model's parts stood
+        raise UserError(
+            f"{type(loaded.task).__name__} asks parts of its model besides: {error}",
+            key="--format",
+            hint="Without --format it is written for transformers.",
+        ) from error
+    require_alike(found, shown)
     return [f"the same predictions for {len(shown)} examples"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.models import graph as graphs
@@ -73,13 +73,12 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         made: Any = auto(auto_class).from_config(config)
+    _empty(made)
     made.generation_config = GenerationConfig.from_pretrained(folder)
     names = accepted(made)
 
     class OnGraph(type(made)):  # type: ignore[misc]
         """The model's class, computed by the graph."""
-
-        device, dtype = torch.device("cpu"), torch.float32
 
         def forward(
             self,
@@ -108,16 +107,20 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
             logits = step({n: t.cpu() for n, t in given.items()}, cache).to(input_ids.device)
             return CausalLMOutputWithPast(logits=logits[:, -logits_to_keep:], past_key_values=cache)
 
-        def _apply(self, fn: object, recurse: bool = True) -> OnGraph:
-            """Leave it as it is, on whatever device and in whatever type it is wanted."""
-            del fn, recurse
-            return self
-
         def get_output_embeddings(self) -> None:
             """Return none: logits are the graph's."""
 
     made.__class__ = OnGraph
     return made.eval()
+
+
+def _empty(model: nn.Module) -> None:
+    """Leave nothing of a model's weights, which its graph has."""
+    for module in model.modules():
+        for name, _ in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(0), requires_grad=False))
+        for name, _ in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(0))
 
 
 def _started(config: Any, cache: DynamicCache | None, rows: int) -> DynamicCache:

@@ -122,7 +122,7 @@ def recorded(model: nn.Module) -> Iterator[list[inspect.BoundArguments]]:
     original = model.forward
     signature = inspect.signature(original)
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*args: object, **kwargs: object) -> object:
         calls.append(signature.bind(*args, **kwargs))
         return original(*args, **kwargs)
 
@@ -155,7 +155,7 @@ class Shape(nn.Module):
         self.width, self.max_length, self.config = width, max_length, config
         self.model: Any = types.SimpleNamespace(config=config)
 
-    def forward(self, **batch: Tensor) -> Any:
+    def forward(self, **batch: Tensor) -> Tensor:
         """Fail: the graph computes what the whole model is called for."""
         raise AssertionError(f"a graph has no encoder: {list(batch)}")
 
@@ -171,7 +171,7 @@ def replace(model: nn.Module, graph: Graph, run: Run) -> None:
     signature = inspect.signature(model.forward)
     names = frozenset(graph["inputs"])
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*args: object, **kwargs: object) -> object:
         given = tensors_of(signature.bind(*args, **kwargs), names)
         inputs = {name: given[name] for name in graph["inputs"]}
         device = next(iter(inputs.values())).device

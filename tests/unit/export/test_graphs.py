@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tests.conftest import trained
+from tests.helpers import command, corpora
 
 from lushan.errors import RunFailed, UserError
 from lushan.export import tracing
@@ -70,6 +71,17 @@ def test_a_graph_that_differs_is_refused_and_leaves_nothing(ner_run, folder, mon
     with pytest.raises(RunFailed, match="not the run's model"):
         export(ner_run, folder, format="torch_export")
     assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_an_adapter_is_merged_into_the_graph(ner_run, tmp_path, folder, texts, cli_inside):
+    more = [f"init_from={ner_run}", "peft=lora", "optimizer.lr=0.1", "test=false"]
+    files = corpora.overrides(corpora.conll(tmp_path))
+    small = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
+    made = trained(tmp_path / "adapted", "task=ner", "data=conll", *files, *more, small=small)
+    export(made, folder, format="torch_export")
+    assert alike(predicted(cli_inside, folder, texts), predicted(cli_inside, made, texts))
 
 
 @pytest.mark.slow
