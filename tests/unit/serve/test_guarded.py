@@ -168,3 +168,8 @@ def test_what_an_assistant_does_not_take_is_refused(client):
     message = {"role": "system", "content": "be nice"}
     with pytest.raises(openai.BadRequestError, match="reads its user"):
         client.chat.completions.create(model="shop", messages=[message])
+
+
+def test_replicas_are_not_left_without_a_guard(cli_inside, lm_run):
+    done = cli_inside("serve", lm_run, "--ray", "--redact")
+    assert (done.code, "--redact" in done.err) == (2, True)
