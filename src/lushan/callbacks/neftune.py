@@ -41,10 +41,11 @@ class NEFTune(pl.Callback):
         if stage != "fit":
             return
         model = pl_module.model.encoder.model
-        table: Any = None
+        table: nn.Module | None = None
         with contextlib.suppress(NotImplementedError, AttributeError):  # of several towers, or none
             table = model.get_input_embeddings()
-        if not isinstance(getattr(table, "base_layer", table), nn.Embedding):
+        base = getattr(table, "base_layer", table)
+        if table is None or not isinstance(base, nn.Embedding):
             problem = "this model has no embeddings of tokens to put noise on"
         elif model.config.is_encoder_decoder:
             problem = "this model has one table for what it reads and what it writes"

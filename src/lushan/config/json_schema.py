@@ -114,7 +114,7 @@ def _node(key: str, targets: Mapping[str, tuple[str, str]], contents: list[Conte
         keys: dict[str, Schema] = {name: {} for content in contents for name in content}
         inner = {"anyOf": [_any_of(targets), {"not": {"type": "object"}}]}
         plain = not any(TARGET in v for c in contents for v in c.values() if isinstance(v, dict))
-        rest: Any = False if plain else inner
+        rest: bool | Schema = False if plain else inner
         return {
             "type": "object",
             "properties": {**_RESERVED, **keys} if plain else _RESERVED,

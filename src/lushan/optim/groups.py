@@ -153,7 +153,7 @@ def _optimizer(
     )
 
 
-def _hidden(encoder: Any) -> set[int]:
+def _hidden(encoder: nn.Module) -> set[int]:
     """Return the `id` of each matrix inside of layers."""
     tables = _tables(encoder)
     output = getattr(getattr(encoder, "model", None), "get_output_embeddings", lambda: None)()

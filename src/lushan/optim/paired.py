@@ -21,7 +21,7 @@ class Paired(torch.optim.Optimizer):
         self._share()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Compute the loss, if there is a closure, and let each part take its step."""
         loss = None
         if closure is not None:
