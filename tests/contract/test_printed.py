@@ -24,6 +24,7 @@ PRINTS = {
     "callbacks/default": NOTHING,
     "callbacks/none": NOTHING,
     "callbacks/ema": NOTHING,
+    "callbacks/neftune": NOTHING,
     "callbacks/early_stopping": (
         [*STOPS, "callbacks.early_stopping.patience=1"],
         r"stopped early after step 6/9: .*val/loss did not improve",

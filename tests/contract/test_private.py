@@ -18,8 +18,11 @@ import lushan
 SOURCE = Path(lushan.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-DOCUMENTED = {"_exit", "_replace", "_asdict", "_fields", "_make", "_missing_"}
-"""Public in spite of the underscore: of os, of named tuples, of enums."""
+DOCUMENTED = {
+    *("_exit", "_replace", "_asdict", "_fields", "_make", "_missing_"),
+    *("_init_weights", "_supports_sdpa"),
+}
+"""Public in spite of the underscore: of os, of named tuples, of enums, of transformers' models."""
 
 PLACE = re.compile(r"[a-z_]\w*(\.\w+)*\._[a-z]\w*(\.\w+)*")
 """A dotted place with a private part, as text."""

@@ -16,7 +16,6 @@ import pyarrow as pa
 from lushan.data import references
 from lushan.data.encode import arrow
 from lushan.data.messages import IMAGES, message_images, message_texts, stored_message, unpacked
-from lushan.data.references import Keep
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
     StoredImage,
@@ -111,7 +110,7 @@ class Field(Stored[Any], abc.ABC):
         del value
         return ()
 
-    def stored(self, value: Any, keep: Keep | None = None) -> Any:
+    def stored(self, value: Any, keep: references.Keep | None = None) -> Any:
         """Return a value of a corpus as a prediction is stored with it, in JSON's types.
 
         Args:
@@ -230,8 +229,7 @@ class Label(StoredLabel, Field):
     """One class.
 
     Args:
-        probabilities: The entry of a stored prediction with the probability of each class; ''
-            where there is none.
+        probabilities: Entry of a stored prediction with that of each class; '' is none.
     """
 
     probabilities: str = ""
@@ -251,8 +249,7 @@ class Labels(StoredLabels, Field):
     """Any number of classes.
 
     Args:
-        probabilities: The entry of a stored prediction with the probability of each class; ''
-            where there is none.
+        probabilities: Entry of a stored prediction with that of each class; '' is none.
     """
 
     probabilities: str = ""
@@ -319,7 +316,7 @@ class Messages(StoredMessages, Field):
         return pa.chunked_array([arrow.texts(rows)])
 
     def stored(
-        self, value: Sequence[Mapping[str, Any]], keep: Keep | None = None
+        self, value: Sequence[Mapping[str, Any]], keep: references.Keep | None = None
     ) -> list[dict[str, Any]]:
         return [stored_message(message, keep) for message in unpacked(value)]
 
@@ -349,10 +346,7 @@ class Json(Field):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Image(StoredImage, Field):
-    """An image: its file, or its encoded bytes.
-
-    A table keeps a struct of `path` (text) and `bytes`, of which one is empty; pixels never.
-    """
+    """An image, as a struct of `path` and encoded `bytes`, one of which is empty."""
 
     what: ClassVar[str] = "image"
     json_type: ClassVar[object] = str
@@ -379,7 +373,9 @@ class Image(StoredImage, Field):
             [columns.image(row, v) for row, v in enumerate(columns.values[name])]
         )
 
-    def stored(self, value: Mapping[str, Any], keep: Keep | None = None) -> dict[str, str]:
+    def stored(
+        self, value: Mapping[str, Any], keep: references.Keep | None = None
+    ) -> dict[str, str]:
         return references.stored(value, keep)
 
     def preview(self, value: Mapping[str, Any]) -> str:

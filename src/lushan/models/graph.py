@@ -80,11 +80,10 @@ class Function(nn.Module):
         """Return the outputs by name."""
         call = inspect.BoundArguments(self._call.signature, self._call.arguments.copy())
         for name, value in call.arguments.items():
-            call.arguments[name] = (
-                {key: tensors[key] for key in self.known if key in tensors}
-                if isinstance(value, Mapping)
-                else tensors[name]
-            )
+            if isinstance(value, Mapping):
+                call.arguments[name] = {key: tensors[key] for key in self.known if key in tensors}
+            else:
+                call.arguments[name] = tensors[name]
         return outputs_of(self.model(*call.args, **call.kwargs))
 
 

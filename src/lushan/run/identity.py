@@ -202,9 +202,8 @@ def depends_on_division(config: Mapping[str, Any]) -> bool:
 
 def _division(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a batch is shared out, where kernels of compiled layers or attention drop."""
-    if not depends_on_division(config):
-        return {}
-    return {"division": {key: v for key, v in flat(config).items() if key in DIVISION}}
+    found = {key: value for key, value in flat(config).items() if key in DIVISION}
+    return {"division": found} if depends_on_division(config) else {}
 
 
 @functools.lru_cache(maxsize=4096)

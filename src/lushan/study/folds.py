@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lushan.errors import UserError
-from lushan.metrics.stats import significance
+from lushan.metrics.stats import resampled
 from lushan.metrics.stats.significance import Difference
 from lushan.study import collect
 from lushan.study.collect import Member
@@ -114,7 +114,7 @@ def difference(
     one, other = ([statistics.fmean(side[f]) for f in sorted(every)] for side in sides)
     # One fold is evaluated for each K - 1 that are learned from.
     ratio = statistics.fmean(1 / (fold.folds - 1) for fold in every)
-    return significance.corrected_resampled(one, other, ratio)
+    return resampled.corrected_resampled(one, other, ratio)
 
 
 def notes(runs: Iterable[Member]) -> list[str]:

@@ -10,7 +10,7 @@ from scipy import stats
 from tests.helpers.runs import finished
 
 from lushan.errors import UserError
-from lushan.metrics.stats.significance import corrected_resampled
+from lushan.metrics.stats.resampled import corrected_resampled
 from lushan.study import claims, folds, study
 from lushan.study.collect import member_of
 from lushan.study.plan import Plan

@@ -16,10 +16,6 @@ All three take the runs as they are: other seeds may turn the answer around. Ove
 * `welch`: of one number a run.
 * `hierarchical`: other seeds *and* other examples.
 
-Over the folds of a cross-validation, whose training sets overlap:
-
-* `corrected_resampled`: of one number a fold.
-
 A p from random draws counts the observed difference as one of them, so that it is never 0 (Phipson
 and Smyth, 2010). `holm` corrects for many tests.
 """
@@ -38,7 +34,7 @@ from lushan.metrics.stats import bootstrap
 from lushan.metrics.stats.bootstrap import LEVEL, grouped, percentiles, resampled
 
 RESAMPLES = 5000
-_TIE = 1e-10
+TIE = 1e-10
 """Differences that are this much apart, relative to the scores, are equal but for rounding."""
 
 Array = NDArray[np.float64]
@@ -210,7 +206,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     ones, others = np.asarray(a, float), np.asarray(b, float)
     effect = float(ones.mean() - others.mean())
     # Of equal numbers numpy's deviation is not always 0, but of the size of a rounding error.
-    if all(np.ptp(side) <= _TIE * np.abs(side).max() for side in (ones, others)):
+    if all(np.ptp(side) <= TIE * np.abs(side).max() for side in (ones, others)):
         return Difference(effect, math.nan, math.nan, math.nan)
     with warnings.catch_warnings():
         # One side may be constant, and scipy warns of it; the other's variance is enough.
@@ -246,7 +242,7 @@ def stratified_welch(
         raise ValueError("Welch's test needs two numbers a side in each stratum")
     effect = float(np.mean([np.mean(a) - np.mean(b) for a, b in strata]))
     parts = np.array([np.var(side, ddof=1) / len(side) for side in sides]) / len(strata) ** 2
-    if all(np.ptp(side) <= _TIE * np.abs(side).max() for side in sides):
+    if all(np.ptp(side) <= TIE * np.abs(side).max() for side in sides):
         return Difference(effect, math.nan, math.nan, math.nan)
     freedom = parts.sum() ** 2 / sum(parts**2 / [len(side) - 1 for side in sides])
     error = math.sqrt(parts.sum())
@@ -297,40 +293,6 @@ def hierarchical(
 
     values = resampled(difference, sizes, resamples=resamples, seed=seed)
     return _shifted(_observed(sides, score), values)
-
-
-def corrected_resampled(a: Sequence[float], b: Sequence[float], ratio: float) -> Difference:
-    """The corrected resampled t-test (Nadeau and Bengio, 2003), of numbers paired by fold.
-
-    Folds share most of what is learned from, so that the variance of their mean is not that of
-    independent numbers over n. It is taken to be (1 / n + ratio) times the variance of the
-    differences, with n - 1 degrees of freedom; also of several cross-validations (Bouckaert and
-    Frank, 2004).
-
-    Args:
-        a: One number a fold.
-        b: The same of the other system, in the same order.
-        ratio: Examples that are evaluated to those that are learned from; 1 / (K - 1) of K folds.
-
-    Returns:
-        p and the interval are nan where no difference varies.
-
-    Raises:
-        ValueError: There are fewer than two pairs, or not as many on both sides.
-    """
-    from scipy import stats
-
-    if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"pairs of numbers are needed, two at least, not {len(a)} and {len(b)}")
-    ones, others = np.asarray(a, float), np.asarray(b, float)
-    apart = ones - others
-    effect = float(apart.mean())
-    if np.ptp(apart) <= _TIE * max(np.abs(ones).max(), np.abs(others).max()):
-        return Difference(effect, math.nan, math.nan, math.nan)
-    error = math.sqrt((1 / len(apart) + ratio) * apart.var(ddof=1))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(apart) - 1)) * error
-    p = 2 * float(stats.t.sf(abs(effect) / error, len(apart) - 1))
-    return Difference(effect, effect - reach, effect + reach, p)
 
 
 # Over many tests
@@ -403,5 +365,5 @@ def _share_beyond(values: Array, observed: tuple[float, float]) -> float:
     if math.isnan(effect):
         return math.nan
     defined = values[~np.isnan(values)]
-    least = effect - _TIE * max(map(abs, observed))
+    least = effect - TIE * max(map(abs, observed))
     return (1 + int((np.abs(defined) >= least).sum())) / (1 + len(defined))
