@@ -16,6 +16,7 @@ import pyarrow as pa
 from lushan.data import references
 from lushan.data.encode import arrow
 from lushan.data.messages import IMAGES, message_images, message_texts, stored_message, unpacked
+from lushan.data.references import Keep
 from lushan.data.stored import Stored
 from lushan.data.stored_values import (
     StoredImage,
@@ -110,7 +111,7 @@ class Field(Stored[Any], abc.ABC):
         del value
         return ()
 
-    def stored(self, value: Any, keep: references.Keep | None = None) -> Any:
+    def stored(self, value: Any, keep: Keep | None = None) -> Any:
         """Return a value of a corpus as a prediction is stored with it, in JSON's types.
 
         Args:
@@ -316,7 +317,7 @@ class Messages(StoredMessages, Field):
         return pa.chunked_array([arrow.texts(rows)])
 
     def stored(
-        self, value: Sequence[Mapping[str, Any]], keep: references.Keep | None = None
+        self, value: Sequence[Mapping[str, Any]], keep: Keep | None = None
     ) -> list[dict[str, Any]]:
         return [stored_message(message, keep) for message in unpacked(value)]
 
@@ -331,11 +332,9 @@ class Messages(StoredMessages, Field):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Json(Field):
-    """A value of any form, kept as JSON text, such as the tools of a dialogue."""
+    """A value of any form as JSON text, such as tools: a question with others is the same one."""
 
     what: ClassVar[str] = "value"
-
-    # It is no part of a row's texts: the same question with other tools is the same question.
 
     def training_texts(self, value: str | None) -> Sequence[str]:
         return (value,) if value else ()
@@ -373,9 +372,7 @@ class Image(StoredImage, Field):
             [columns.image(row, v) for row, v in enumerate(columns.values[name])]
         )
 
-    def stored(
-        self, value: Mapping[str, Any], keep: references.Keep | None = None
-    ) -> dict[str, str]:
+    def stored(self, value: Mapping[str, Any], keep: Keep | None = None) -> dict[str, str]:
         return references.stored(value, keep)
 
     def preview(self, value: Mapping[str, Any]) -> str:
