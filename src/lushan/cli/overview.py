@@ -135,7 +135,8 @@ def table(
     columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
     over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
     metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
-    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
+    format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     baseline: Annotated[
         str | None,
         typer.Option(help="The row to compare with: its value, or key=value,key=value."),
@@ -160,7 +161,7 @@ def table(
         columns=_names(columns),
         over=_names(over),
         metrics=_names(metric),
-        format=format,
+        format="json" if as_json else format,
         baseline=baseline,
         test=test,
         where=parse(where or ()),

@@ -191,7 +191,8 @@ def status(
 )
 def table(
     file: File,
-    format: Annotated[str, typer.Option(help="md, latex, csv or html.")] = "md",
+    format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write: Annotated[
         Path | None, typer.Option(help="A Markdown page beside the study, to be replaced.")
     ] = None,
@@ -204,6 +205,7 @@ def table(
     from lushan.study import render
     from lushan.study.formats import require_format
 
+    format = "json" if as_json else format
     require_format(format)
     if write is not None and format != "md":
         raise UserError("a page is Markdown", key="--format", value=format)

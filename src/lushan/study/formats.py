@@ -1,4 +1,4 @@
-"""A table as text: Markdown, LaTeX, CSV, HTML."""
+"""A table as text: Markdown, LaTeX, CSV, HTML, JSON."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import csv
 import dataclasses
 import html
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lushan.common import units
 from lushan.common.terminal import csv_cell, in_line, visible
 from lushan.errors import UserError, did_you_mean
 from lushan.run.columns import display_width, padded
+from lushan.run.files import jsonable
 from lushan.study.grid import Grid
 
-FORMATS = ("md", "latex", "csv", "html")
+FORMATS = ("md", "latex", "csv", "html", "json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,8 @@ def written(grid: Grid, format: str) -> Made:
     """A table in one of `FORMATS`."""
     if format == "csv":
         return Made(to_csv(grid), list(grid.notes))
+    if format == "json":
+        return Made(to_json(as_object(grid)), [])
     write = {"md": to_markdown, "latex": to_latex, "html": to_html}[format]
     return Made(write(grid), [])
 
@@ -199,27 +204,47 @@ def to_csv(grid: Grid) -> str:
     """One line a cell and metric, numbers in full and as the runs have them."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    head = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best", "second"]
-    head = [*head, *grid.against.FIELDS] if grid.against else head
-    writer.writerow(map(csv_cell, head))
+    writer.writerow(map(csv_cell, _names(grid)))
+    for record in _records(grid):
+        writer.writerow(csv_cell(_full(value)) for value in record)
+    return buffer.getvalue().rstrip("\n")
+
+
+def to_json(value: object) -> str:
+    """Return JSON, in which what is no number is null."""
+    return json.dumps(jsonable(value), ensure_ascii=False, indent=2)
+
+
+def as_object(grid: Grid) -> dict[str, Any]:
+    """Return a record for each cell and metric, numbers in full, and the notes."""
+    names = _names(grid)
+    cells = [dict(zip(names, record, strict=True)) for record in _records(grid)]
+    return {"cells": cells, "notes": list(grid.notes)}
+
+
+def _names(grid: Grid) -> list[str]:
+    """Return the names of what a record holds."""
+    found = [*grid.keys, *grid.column_keys, "metric", "mean", "sd", "n", "runs", "best", "second"]
+    return [*found, *grid.against.FIELDS] if grid.against else found
+
+
+def _records(grid: Grid) -> Iterator[list[Any]]:
+    """Yield what is known of each cell and metric."""
     for row in grid.rows:
         for column in grid.columns:
             for metric in grid.metrics:
                 cell = grid.cells[row, column, metric]
                 ranks = [grid.best(column, metric), grid.second(column, metric)]
-                counts = [len(cell.numbers), cell.runs]
-                line = [*row, *column, metric, _full(cell.mean), _full(cell.sd), *counts]
-                line += [int(row in rank) for rank in ranks]
+                record = [*row, *column, metric, cell.mean, cell.sd, len(cell.numbers), cell.runs]
+                record += [int(row in rank) for rank in ranks]
                 if grid.against:
-                    line += [
-                        x if isinstance(x, str) else _full(x)
-                        for x in grid.against.fields((row, column, metric))
-                    ]
-                writer.writerow(map(csv_cell, line))
-    return buffer.getvalue().rstrip("\n")
+                    record += grid.against.fields((row, column, metric))
+                yield record
 
 
-def _full(value: float | None) -> str:
+def _full(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return value
     return "" if value is None else repr(value)
 
 

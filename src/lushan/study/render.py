@@ -10,7 +10,7 @@ from lushan.errors import UserError
 from lushan.study import claims as claiming
 from lushan.study import collect
 from lushan.study.collect import Member
-from lushan.study.formats import written
+from lushan.study.formats import as_object, to_json, written
 from lushan.study.grid import Grid
 from lushan.study.plan import Plan, progress
 from lushan.study.study import Table
@@ -18,11 +18,11 @@ from lushan.study.table import arrange, compared
 
 
 def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
-    """All tables of a study and, in Markdown, its claims.
+    """All tables of a study and, in Markdown and JSON, its claims.
 
     Args:
         plan: The study, spelled out.
-        format: `md`, `latex`, `csv` or `html`.
+        format: One of `formats.FORMATS`.
 
     Returns:
         The text, and notes that the format has no place for.
@@ -30,12 +30,16 @@ def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
     Raises:
         UserError: No run is complete, or a metric is unknown.
     """
+    found = grids(plan)
+    answers = claiming.answer(plan, claiming.read(plan.study))
+    if format == "json":
+        claims = [{"claim": a.claim.text, "verdict": a.verdict, "why": a.why} for a in answers]
+        return to_json({"tables": list(map(as_object, found)), "claims": claims}), []
     texts, apart = [], []
-    for grid in grids(plan):
+    for grid in found:
         made = written(grid, format)
         texts.append(made.text)
         apart += made.apart
-    answers = claiming.answer(plan, claiming.read(plan.study))
     if answers and format == "md":
         texts.append("Claims:\n\n" + claiming.as_markdown(answers))
     elif answers:

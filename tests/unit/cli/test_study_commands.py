@@ -56,6 +56,9 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "head=crf: val/loss < 100: **holds**" in page
     assert "crf beats linear on val/entity_f1: **undecided**" in page
+    found = json.loads(cli_inside("study", "table", file, "--json").out)
+    assert {cell["n"] for cell in found["tables"][0]["cells"]} == {2}
+    assert [claim["verdict"] for claim in found["claims"]] == ["holds", "undecided"]
 
     other = cli_inside("study", "verify", file, "--runs", "1")
     assert other.code == 0, other.out

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import statistics
 
 import pytest
@@ -119,6 +120,18 @@ def test_csv_has_all_digits(place):
     assert float(lines[2]["mean"]) == statistics.fmean([0.60, 0.63])
     assert float(lines[2]["sd"]) == statistics.stdev([0.60, 0.63])
     assert (lines[2]["metric"], lines[2]["n"], lines[2]["runs"]) == ("test/entity_f1", "2", "2")
+
+
+@pytest.mark.usefixtures("four")
+def test_json_has_the_same(place):
+    options = {"rows": ["task.head"], "metrics": ["test/entity_f1", "val/loss"], "baseline": "crf"}
+    lines = list(csv.DictReader(io.StringIO(table([place], format="csv", **options).text)))
+    found = json.loads(table([place], format="json", **options).text)
+    assert [
+        {name: "" if value is None else str(value) for name, value in cell.items()}
+        for cell in found["cells"]
+    ] == lines
+    assert isinstance(found["notes"], list)
 
 
 @pytest.mark.usefixtures("four")
