@@ -19,6 +19,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.export.tracing import quietly
 from lushan.export.written import Written
 from lushan.models.exported import TEXTS, ExportSpec, are_same, distance_of
+from lushan.run import remote_code
 
 if TYPE_CHECKING:
     import gguf
@@ -168,9 +169,11 @@ def _prove(spec: ExportSpec, folder: Path) -> str:
     library: Any = transformers
     with quietly():
         again = library.AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=FILE, dtype=torch.float32
+            folder, gguf_file=FILE, dtype=torch.float32, **remote_code.options()
         ).eval()
-        tokenizer = library.AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
+        tokenizer = library.AutoTokenizer.from_pretrained(
+            folder, gguf_file=FILE, **remote_code.options()
+        )
     found = spec.outputs(again, spec.processor)
     distance = distance_of(found, spec.expected)
     if not are_same(found, spec.expected):

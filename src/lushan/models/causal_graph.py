@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lushan.common.parsing import read_json
 from lushan.errors import UserError
 from lushan.models import graph as graphs
 from lushan.models.architectures import auto
 from lushan.models.backbone import accepted
 from lushan.models.graph import Run
+from lushan.run import remote_code
 
 if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
@@ -70,11 +72,12 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     step = _steps(graphs.opened(folder, "onnx"))
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, **remote_code.options())
     with torch.device("meta"):
-        made: Any = auto(auto_class).from_config(config)
+        made: Any = auto(auto_class).from_config(config, **remote_code.options())
     _empty(made)
-    made.generation_config = GenerationConfig.from_pretrained(folder)
+    stored = read_json(folder / "generation_config.json")
+    made.generation_config = GenerationConfig.from_dict(stored)
     names = accepted(made)
 
     class OnGraph(type(made)):  # type: ignore[misc]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lushan.common.terminal import echo
@@ -81,8 +83,8 @@ def run(
             sending,
             facts={"runs": [str(run.resolve()) for run in runs], "source": source},
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            _read(monitor, lines, follow=follow)
+        with _until_interrupted() as interrupted:
+            _read(monitor, lines, interrupted, follow=follow)
         if sending is None:
             monitor.finish()
         path = page.write(monitor)
@@ -91,7 +93,27 @@ def run(
             echo(replay.report(monitor, marked))
 
 
-def _read(monitor: Monitor, source: Source, *, follow: bool) -> None:
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[threading.Event]:
+    """End a block at Ctrl-C; the event says so where a library has swallowed the exception."""
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # it gets no signals
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _read(monitor: Monitor, source: Source, interrupted: threading.Event, *, follow: bool) -> None:
     shown = time.monotonic()
     position = monitor.position
     for lines in source.follow(position) if follow else source.read(position):
@@ -103,6 +125,8 @@ def _read(monitor: Monitor, source: Source, *, follow: bool) -> None:
         if follow and time.monotonic() - shown > PAGE_EVERY:
             page.write(monitor)
             shown = time.monotonic()
+        if interrupted.is_set():
+            return
 
 
 def _report(monitor: Monitor, path: Path) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lushan.errors import UserError
-from lushan.metrics.stats import resampled
-from lushan.metrics.stats.significance import Difference
 from lushan.study import collect
 from lushan.study.collect import Member
-from lushan.study.records import Undecided
+
+if TYPE_CHECKING:
+    from lushan.metrics.stats.significance import Difference
 
 AXIS = "fold"
 """Of a study that states how many folds there are."""
@@ -95,6 +95,10 @@ def difference(
     Raises:
         Undecided: A fold is missing on a side, there are too few, or some runs hold out none.
     """
+    # With numpy: a table without a test does not wait.
+    from lushan.metrics.stats import resampled
+    from lushan.study.records import Undecided
+
     sides: list[dict[Fold, list[float]]] = [{}, {}]
     for side, numbers in zip(sides, (ours, theirs), strict=True):
         for fold, number in numbers:

@@ -22,7 +22,7 @@ def generator(chat_run):
 
 def test_a_run_guards_by_its_validation_split(reviews_run, cli_inside, lm_run):
     labels = json.loads((reviews_run / "task.json").read_text())["state"]["labels"]
-    ways = ("--guard", reviews_run, "--guard-label", labels[0], "--guard-rate", 0.5)
+    ways = ("--guard", reviews_run, "--guard-label", labels[0], "--guard-rate", 0.6)
     done = cli_inside("generate", lm_run, "--prompt", "the film", "-n", 4, *ways)
     assert done.code == 0, done.err
     assert f"note: guard: unsafe is {labels[0]!r} above" in done.err
@@ -45,7 +45,7 @@ def test_a_run_of_another_task_is_no_guard(ner_run, cli_inside, lm_run):
 
 def test_a_text_that_is_too_long_counts_by_its_worst_part(reviews_run):
     labels = json.loads((reviews_run / "task.json").read_text())["state"]["labels"]
-    found = guarding.calibrate(reviews_run, label=labels[0], rate=0.5)
+    found = guarding.calibrate(reviews_run, label=labels[0], rate=0.6)
     scores = guarding._Scores(reviews_run, found)
     parts = ["a fine film " * 3, "a dull story " * 3]
     long = scores([" ".join(parts * 60)])

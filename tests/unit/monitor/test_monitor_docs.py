@@ -51,6 +51,6 @@ def test_guard(reviews_run, chat_run, tmp_path, cli_inside, monkeypatch):
     for line in found:
         words = shlex.split(line.replace("GUARD", str(reviews_run)).replace("RUN", str(chat_run)))
         words = words[words.index("lushan") + 1 :]
-        words[words.index("0.05")] = "0.5"
+        words[words.index("0.05")] = "0.6"
         done = cli_inside(*words, "-n", 4, "--guard-label", label)
         assert done.code == 0, f"{line}\n{done.err}"

@@ -64,6 +64,7 @@ def test_only_keys_of_a_source_end_in_its_rows():
     from lushan.study.same_rows import is_after_reading
 
     rows = {"train", "validation", "test", "train_share", "seed", "limit"}
+    rows |= {"folds", "fold", "fold_split"}
     fields = {field.name for field in dataclasses.fields(Source)}
     assert {name for name in fields if not is_after_reading(name)} == rows
 
