@@ -33,7 +33,7 @@ from lushan.cli import (
     study,
     tune,
 )
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.cli.train import train
 from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
 from lushan.compat.deferred import deferring
@@ -164,7 +164,6 @@ def _train() -> None:
 
 
 Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 
 
 @app.command(

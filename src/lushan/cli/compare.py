@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import Where, examples
+from lushan.cli.models import AsJson, Where, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -52,7 +52,7 @@ def compare(
         int, typer.Option(help="Number of changed examples to show, of each kind.")
     ] = 5,
     where: Where = None,
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs: their configs, their metrics, and the examples that changed.
 

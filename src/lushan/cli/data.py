@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Public data sets that the presets read."
 )
-AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 
 
 def add_to(other: typer.Typer) -> None:

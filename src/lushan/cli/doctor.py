@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.version import VERSION
 
@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Reach for no host.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Report versions, devices, precision, free disk, reachable hosts, and missing extras."""
     found = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -165,7 +165,7 @@ def search_in(
     candidates: Annotated[
         int, typer.Option(help="With --rerank: documents of each query that it reads.", min=1)
     ] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the documents that answer a query, or evaluate indexes on many."""
     if fusion not in FUSIONS:

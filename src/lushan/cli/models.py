@@ -50,6 +50,7 @@ Where = Annotated[
         show_default=False,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
 FORMATS = ("txt", "jsonl", "conll", "table")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import Where, examples
+from lushan.cli.models import AsJson, Where, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -136,7 +136,7 @@ def table(
     over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
     metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
     format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: AsJson = False,
     baseline: Annotated[
         str | None,
         typer.Option(help="The row to compare with: its value, or key=value,key=value."),

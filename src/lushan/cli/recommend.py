@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -48,7 +48,7 @@ def recommend(
     ] = None,
     output: Annotated[str, typer.Option(help="Of --split: a file.")] = "-",
     top_k: Annotated[int, typer.Option(help="Items, of each recommender.", min=1)] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Recommend items that a user has not had yet."""
     given = {"--user": user, "--history": history, "--split": split}

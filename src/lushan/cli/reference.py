@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
     from lushan.config.reference import Argument, Option
-
-AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -51,7 +51,7 @@ def score(
             "those that differ are counted."
         ),
     ] = "tokens",
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score any system's tags against gold tags; needs no model.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.engine.job import Job
 from lushan.errors import UserError
@@ -167,9 +167,7 @@ def run(
         "lushan study status experiments/ner_heads/study.yaml --json",
     )
 )
-def status(
-    file: File, as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False
-) -> None:
+def status(file: File, as_json: AsJson = False) -> None:
     """Show what is complete, running, failed and missing, cell by cell, and the time that is left.
 
     Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
@@ -192,7 +190,7 @@ def status(
 def table(
     file: File,
     format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: AsJson = False,
     write: Annotated[
         Path | None, typer.Option(help="A Markdown page beside the study, to be replaced.")
     ] = None,

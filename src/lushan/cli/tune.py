@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import examples
+from lushan.cli.models import AsJson, examples
 from lushan.common.terminal import echo
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
@@ -57,7 +57,7 @@ def lr(
             "--output", "-o", help="Folder for lr.csv, lr.png and lr.html.", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the overrides alone.")] = False,
 ) -> None:
     """Suggest a learning rate: train with a rising one, and look where the loss falls fastest."""
