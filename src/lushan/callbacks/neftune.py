@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 from lushan.models import dropout
+from lushan.models.backbone import token_table
 
 _LEVELS = 2**15
 
@@ -41,9 +41,7 @@ class NEFTune(pl.Callback):
         if stage != "fit":
             return
         model = pl_module.model.encoder.model
-        table: nn.Module | None = None
-        with contextlib.suppress(NotImplementedError, AttributeError):  # of several towers, or none
-            table = model.get_input_embeddings()
+        table: nn.Module | None = token_table(model)
         base = getattr(table, "base_layer", table)
         if table is None or not isinstance(base, nn.Embedding):
             problem = "this model has no embeddings of tokens to put noise on"

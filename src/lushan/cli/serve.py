@@ -106,9 +106,11 @@ def serve(
     bounds.require_sound()
     access = Access.of(host, key_file, os.environ)
     if ray:
+        from lushan.launch.cluster import require
+
+        require("ray.serve", "ray,serve")
         from lushan.serve import cluster
 
-        cluster.require_ray_serve()
         address = cluster.Address(host, port)
         cluster.serve(places, access, bounds, address=address, replicas=replicas or 2)
         return

@@ -5,7 +5,6 @@ Data, labels, tokenizer, encoded splits, encoder, model.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
+from lushan.models.backbone import token_table
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
@@ -193,10 +193,7 @@ def require_room(encoder: Any, processor: Processor) -> None:
     tokenizer = processing.tokenizer_of(processor)
     if tokenizer is None:
         return
-    inner = getattr(encoder, "model", encoder)
-    table = None
-    with contextlib.suppress(NotImplementedError, AttributeError):  # of several towers, or none
-        table = inner.get_input_embeddings()
+    table = token_table(getattr(encoder, "model", encoder))
     rows = getattr(table, "num_embeddings", None)
     highest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and highest >= rows:

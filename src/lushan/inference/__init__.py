@@ -39,10 +39,10 @@ def predict_pieces(
     """Predict with the processes of a Ray cluster; see `lushan.inference.pieces.predict`."""
     early.require_run(run)
     early.require_input(input)
-    from lushan.inference import cluster
+    from lushan.launch.cluster import require
 
-    cluster.require_ray()
-    from lushan.inference import pieces
+    require("ray.data", "ray")
+    from lushan.inference import cluster, pieces
     from lushan.run.progress import Bar
 
     with Bar("pieces") as observe:

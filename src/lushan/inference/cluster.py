@@ -16,20 +16,6 @@ from lushan.errors import UserError
 from lushan.inference.pieces import Job, Predictor, Written
 from lushan.launch.cluster import started
 
-HINT = "pip install 'lushan[ray]'"
-
-
-def require_ray() -> None:
-    """Make sure that Ray is installed.
-
-    Raises:
-        UserError: It is not.
-    """
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--ray needs {error.name}", key="--ray", hint=HINT) from None
-
 
 class Cluster:
     """Predicts pieces with the processes of a cluster.

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from typing import Any
 
+from lushan.errors import UserError
 from lushan.launch.empty_folder import empty_folder
+
+
+def require(part: str, extras: str) -> None:
+    """Make sure that a part of Ray is installed.
+
+    Args:
+        part: `ray.data` or `ray.serve`.
+        extras: Of lushan, which bring it.
+
+    Raises:
+        UserError: It is not.
+    """
+    try:
+        importlib.import_module(part)
+    except ImportError as error:
+        hint = f"pip install 'lushan[{extras}]'"
+        raise UserError(f"--ray needs {error.name}", key="--ray", hint=hint) from None
 
 
 def started() -> Any:

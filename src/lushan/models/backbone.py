@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -145,3 +146,10 @@ def blocks(model: nn.Module) -> list[nn.Module]:
         else:
             found += blocks(child)
     return found
+
+
+def token_table(model: Any) -> Any:
+    """Return the embeddings of a model's tokens; None where it has several towers, or none."""
+    with contextlib.suppress(NotImplementedError, AttributeError):
+        return model.get_input_embeddings()
+    return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.terminal import echo
-from lushan.errors import RunFailed, UserError, in_a_line
+from lushan.errors import RunFailed, in_a_line
 from lushan.launch import cluster
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
@@ -36,20 +36,6 @@ class Address:
 
     host: str
     port: int
-
-
-def require_ray_serve() -> None:
-    """Make sure that Ray Serve is installed.
-
-    Raises:
-        UserError: It is not.
-    """
-    try:
-        import ray.serve  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"--ray needs {error.name}", key="--ray", hint="pip install 'lushan[ray,serve]'"
-        ) from None
 
 
 def serve(

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,13 +197,7 @@ def _checked(url: str, one: Download, part: Path, target: Path) -> Fetched:
 
 def _git_blob(path: Path) -> str:
     """Return the name that Git gives to a content: SHA-1 of its length and itself."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    for block in _blocks(path):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
+    head = f"blob {path.stat().st_size}\0".encode()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
+        digest = hashlib.file_digest(file, lambda: hashlib.sha1(head, usedforsecurity=False))
+    return digest.hexdigest()

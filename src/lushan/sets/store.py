@@ -7,7 +7,6 @@ checked. What was downloaded before an interruption is kept in `.downloads` and 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from lushan.common import parsing
 from lushan.common.terminal import echo
 from lushan.errors import RunFailed, UserError
 from lushan.run.caches import only_one
-from lushan.run.files import write_json
+from lushan.run.files import sha256_file, write_json
 from lushan.run.progress import Bar
 from lushan.sets import registry
 from lushan.sets.registry import DataSet
@@ -153,7 +152,7 @@ def get(one: DataSet, note: Note) -> Path:
 def damaged(folder: Path, record: Record) -> list[str]:
     """Return the files of a downloaded set that are not as they were written."""
     files = record["files"].items()
-    return [n for n, h in files if not (folder / n).is_file() or _hash(folder / n) != h]
+    return [n for n, h in files if not (folder / n).is_file() or sha256_file(folder / n) != h]
 
 
 def _record(folder: Path) -> Record | None:
@@ -166,11 +165,6 @@ def _record(folder: Path) -> Record | None:
     except ValueError as error:
         raise UserError(str(error), file=file, hint=f"Remove {folder}.") from error
     return found
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) -> None:
@@ -190,7 +184,7 @@ def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) 
             "licence": one.licence,
             "source": one.source,
             "downloads": fetched,
-            "files": {str(file.relative_to(made)): _hash(file) for file in files},
+            "files": {str(file.relative_to(made)): sha256_file(file) for file in files},
         }
         write_json(made / RECORD, record)
         if folder.exists():
@@ -216,7 +210,7 @@ def _fetch_all(
                     bar(base + there, max(one.bytes, base + there))
 
             kept = raw / download.name
-            if kept.is_file() and download.sha256 == _hash(kept):
+            if kept.is_file() and download.sha256 == sha256_file(kept):
                 got = Fetched(download.urls[0], kept.stat().st_size, str(download.sha256))
             else:
                 got = fetch(download, raw, advance)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lushan.callbacks.destinations import content
-from lushan.callbacks.destinations.wandb_server import answers
+from lushan.callbacks.destinations.probe import answers
 from lushan.callbacks.trackers import About, Completed
 from lushan.configurable import configurable
 from lushan.errors import RunFailed

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lushan.callbacks.destinations import content
+from lushan.callbacks.destinations.probe import answers
 from lushan.callbacks.destinations.wandb_server import (
-    answers,
     api_key,
     base_url,
     refuse_workspace_settings,

@@ -5,14 +5,10 @@ from __future__ import annotations
 import configparser
 import netrc
 import os
-import socket
 import urllib.parse
 from pathlib import Path
 
 from lushan.errors import UserError
-
-PROBE_SECONDS = 3.0
-"""Seconds that a server has to accept a connection."""
 
 DEFAULT = "https://api.wandb.ai"
 _HARMLESS = ("project", "entity", "mode")
@@ -65,14 +61,3 @@ def _read(file: Path) -> dict[str, str]:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise UserError("W&B's settings cannot be read", file=file) from error
     return {name: value for part in parser.sections() for name, value in parser[part].items()}
-
-
-def answers(url: str) -> bool:
-    """Return whether a server accepts a connection, within three seconds."""
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        with socket.create_connection((parts.hostname or "", port), timeout=PROBE_SECONDS):
-            return True
-    except OSError:
-        return False
