@@ -1,5 +1,6 @@
 """Checkpoints under kills, a full disk, refused folders and hostile files."""
 
+import functools
 import os
 import pickle
 import random
@@ -19,6 +20,7 @@ from lushan.checkpoint.weights import SUMS, WEIGHTS, Damaged, load_weights
 from lushan.run.files import sha256_file, write_json
 from tests.faults import jobs
 from tests.helpers import forked, narrow, quick
+from tests.helpers.waiting import until
 
 STEPS = 24
 
@@ -38,6 +40,10 @@ def save_for_ever(folder, temporary):
         number += 1
 
 
+def has_state(folder):
+    return any(folder.glob("step-*"))
+
+
 @pytest.mark.slow
 @pytest.mark.fault(12)
 def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path):
@@ -50,8 +56,7 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path):
         folder.mkdir()
         process = forked.server.Process(target=save_for_ever, args=(folder, str(elsewhere)))
         process.start()
-        while not list(folder.glob("step-*")):
-            time.sleep(0.01)
+        until(functools.partial(has_state, folder), process=process)
         time.sleep(rng.uniform(0.0, 0.1))
         process.kill()
         process.join()
@@ -238,12 +243,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_two_processes_cannot_have_one_run(tmp_path):
     cfg = jobs.config(tmp_path)
     first = jobs.start(cfg, jobs.at_step(4, signal.SIGSTOP))
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        seen = jobs.notes_of(tmp_path) / "seen.jsonl"
-        if seen.exists() and len(seen.read_text().splitlines()) >= 4:
-            break
-        time.sleep(0.05)
+    seen = jobs.notes_of(tmp_path) / "seen.jsonl"
+    until(
+        lambda: seen.exists() and len(seen.read_text().splitlines()) >= 4,
+        process=first,
+        said=lambda: jobs.error(tmp_path),
+    )
     assert jobs.execute(cfg) == 2
     assert str(first.pid) in jobs.error(tmp_path)
     os.kill(first.pid, signal.SIGCONT)

@@ -17,6 +17,7 @@ import torch.distributed.run
 
 from lushan.run.folder import RunFolder
 from tests.helpers import command, forked, narrow
+from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -102,10 +103,8 @@ def test_torchrun_starts_again_what_was_killed(tmp_path):
     options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
     options += ["--rdzv-endpoint", f"localhost:{free_port()}"]
     agent = torchrun(*options, more=[*longer, "trainer=fsdp_sim"], cwd=tmp_path, ranks=4)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("outputs/several/*/checkpoints/step-*"))) < 2:
-        assert time.monotonic() < deadline, "no state was saved"
-        time.sleep(0.1)
+    states = "outputs/several/*/checkpoints/step-*"
+    until(lambda: len(list(tmp_path.glob(states))) >= 2, said=lambda: "no state was saved")
     _, other, *_ = psutil.Process(agent.pid).children()  # two more wait to be started
     other.kill()
     (text,) = ended([agent])
@@ -176,11 +175,12 @@ def test_a_node_of_ray_that_leaves(tmp_path):
             cwd=tmp_path,
             env={"OMP_NUM_THREADS": "1"},
         )
-        deadline = time.monotonic() + 500  # on a busy machine each of Ray's processes takes long
-        while not list(tmp_path.glob("outputs/several/*/checkpoints/step-*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline, "no state was saved"
-            time.sleep(0.1)
+        until(
+            lambda: list(tmp_path.glob("outputs/several/*/checkpoints/step-*")),
+            500,  # on a busy machine each of Ray's processes takes long
+            process=process,
+            said=lambda: "no state was saved",
+        )
         cluster.remove_node(node, allow_graceful=False)
         cluster.add_node(num_cpus=1)
         done = command.ended(process, tmp_path, timeout=600)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults import jobs
 from tests.helpers import command
+from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +23,11 @@ class Job:
         cfg = jobs.config(folder, *DDP, *overrides)
         self.first = jobs.start(cfg, executed=executed)
         seen = jobs.notes_of(folder) / "seen.jsonl"
-        until = time.monotonic() + 120
-        while not seen.exists() or len(seen.read_text().splitlines()) < 5:
-            assert time.monotonic() < until, "it does not train"
-            assert self.first.is_alive(), jobs.error(folder)
-            time.sleep(0.05)
+        until(
+            lambda: seen.exists() and len(seen.read_text().splitlines()) >= 5,
+            process=self.first,
+            said=lambda: jobs.error(folder),
+        )
         self.all = [psutil.Process(self.first.pid)]
         self.all += self.all[0].children(recursive=True)
         (_, self.other) = self.all

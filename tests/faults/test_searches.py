@@ -1,6 +1,7 @@
 """A search that is killed or shared, and a trial that it ends early."""
 
 import csv
+import functools
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from tests.helpers import command, narrow
+from tests.helpers.waiting import until
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
@@ -44,6 +46,10 @@ def attempts(folder):
     return [json.loads(path.read_text())["attempts"] for path in runs]
 
 
+def has_results(folder, number):
+    return len(list(folder.glob("outputs/shared/*/result.json"))) >= number
+
+
 @pytest.mark.slow(40)
 @pytest.mark.fault(25)
 def test_killed_after_some_trials_it_ends_with_all(tmp_path):
@@ -55,9 +61,7 @@ def test_killed_after_some_trials_it_ends_with_all(tmp_path):
     chance = random.Random(7)
     for complete in (1, 3):
         search = begun(tmp_path / "killed", total)
-        while len(list((tmp_path / "killed").glob("outputs/shared/*/result.json"))) < complete:
-            assert search.poll() is None, search.communicate()
-            time.sleep(0.05)
+        until(functools.partial(has_results, tmp_path / "killed", complete), 300, process=search)
         time.sleep(chance.random())
         os.killpg(search.pid, signal.SIGKILL)
         search.communicate()

@@ -7,12 +7,12 @@ import re
 import signal
 import socket
 import threading
-import time
 
 import httpx
 import pytest
 
 from tests.helpers import command
+from tests.helpers.waiting import until
 
 pytestmark = [pytest.mark.slow(20), pytest.mark.xdist_group("served")]
 SECRET = "a private sentence about Anna"
@@ -29,11 +29,15 @@ class Process:
         self.cwd = cwd
         self._read = threading.Thread(target=self._follow, daemon=True)
         self._read.start()
-        end = time.monotonic() + 120
-        while not (found := re.search(r"^(http://\S+?)/$", self.printed, re.M)):
-            assert time.monotonic() < end, self.printed
-            time.sleep(0.02)
-        self.url = found[1]
+        self.url = self.says(r"^(http://\S+?)/$")[1]
+
+    def says(self, pattern):
+        """Wait until a line has been printed, and return its match."""
+        return until(
+            lambda: re.search(pattern, self.printed, re.M),
+            process=self.process,
+            said=lambda: self.printed,
+        )
 
     def _follow(self):
         for line in self.process.stdout:
@@ -63,8 +67,7 @@ def test_a_first_signal_drains_and_new_requests_are_refused(lm_run, tmp_path):
     client, lines = streamed(server.url, 400)
     server.process.send_signal(signal.SIGTERM)
     statuses = set()
-    while "ending after" not in server.printed:
-        time.sleep(0.01)
+    server.says("ending after")
     try:
         statuses.add(httpx.post(f"{server.url}/v1/completions", json={"prompt": "a"}).status_code)
         statuses.add(httpx.get(f"{server.url}/ready").status_code)
@@ -90,11 +93,10 @@ def test_a_second_signal_ends_at_once(lm_run, tmp_path, sent, code):
         raw.sendall(
             b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{"
         )
-        while "lushan_requests" not in httpx.get(f"{server.url}/metrics").text:
-            time.sleep(0.01)
+        until(lambda: "lushan_requests" in httpx.get(f"{server.url}/metrics").text)
         server.process.send_signal(sent)
-        while "ending after 1 requests" not in server.printed:
-            time.sleep(0.005)
+        # 2 where the last look at the metrics has been answered and is not counted as ended yet.
+        server.says("ending after [12] requests")
         server.process.send_signal(sent)
         assert server.ended() == code
 

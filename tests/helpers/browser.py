@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import waiting
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TIMEOUT = 60.0
 
@@ -100,11 +102,8 @@ class Browser:
 
     def until(self, expression: str) -> Any:
         """Wait until an expression is true."""
-        end = time.monotonic() + TIMEOUT
-        while not (found := self.do(expression)):
-            assert time.monotonic() < end, f"never true: {expression}\n{self.printed}"
-            time.sleep(0.03)
-        return found
+        said = lambda: f"{expression}\n{self.printed}"  # noqa: E731
+        return waiting.until(lambda: self.do(expression), TIMEOUT, said=said, pause=0.03)
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Save what is seen, or the whole page, as PNG."""

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import io
 import threading
-import time
 from collections.abc import Iterator, Sequence
 
 import uvicorn
@@ -19,6 +18,7 @@ from lushan.serve.limits import Bounds
 from lushan.serve.listening import bound_socket
 from lushan.serve.served import open_runs
 from tests.helpers import command
+from tests.helpers.waiting import until
 
 IMAGES = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 """What makes a run on images small."""
@@ -52,8 +52,7 @@ def serving(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.005)
+    until(lambda: server.started, 30, pause=0.005)
     try:
         yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}", front, served)
     finally:

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from tests.helpers import command
 from tests.helpers.command import SMALL
 from tests.helpers.tagged import conll_2003, sentences
+from tests.helpers.waiting import until
 
 from lushan.cli import app as program
 from lushan.errors import Interrupted, RunFailed, UserError
@@ -246,13 +246,16 @@ def test_a_worker_that_dies_is_no_traceback_and_costs_nothing_complete(tmp_path)
     arguments = sample("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     arguments += ["trainer.max_epochs=2,500", "callbacks.checkpoints.every_n_steps=null"]
     process = command.started(*arguments, cwd=tmp_path)
-    while True:
-        assert process.poll() is None
-        runs = [json.loads(p.read_text()) for p in tmp_path.glob("outputs/*/*/run.json")]
-        if {"complete", "running"} <= {run["state"] for run in runs}:
-            break
-        time.sleep(0.05)
-    (long,) = (run for run in runs if run["state"] == "running")
+
+    def runs():
+        return [json.loads(p.read_text()) for p in tmp_path.glob("outputs/*/*/run.json")]
+
+    until(
+        lambda: {"complete", "running"} <= {run["state"] for run in runs()},
+        300,
+        process=process,
+    )
+    (long,) = (run for run in runs() if run["state"] == "running")
     assert "trainer.max_epochs=500" in long["overrides"]
     os.kill(long["pid"], signal.SIGKILL)
     done = command.ended(process, tmp_path)

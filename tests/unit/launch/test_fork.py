@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.helpers import forked, quick
+from tests.helpers.waiting import until
 
 from lushan.errors import UserError
 from lushan.launch.cores import usable_threads
@@ -31,10 +32,7 @@ def sweep(folder, *args):
 
 def shown(folder, name):
     path = folder / name
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < deadline, name
-        time.sleep(0.01)
+    until(path.exists, said=lambda: name)
     return json.loads(path.read_text())
 
 

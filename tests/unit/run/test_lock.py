@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from tests.helpers.waiting import until
 
 from lushan.errors import RunFailed, UserError
 from lushan.run import lock as locks
@@ -67,8 +68,8 @@ def test_a_killed_owner_is_taken_over(tmp_path, holder):
 
 def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
-    while psutil.Process(holder.pid).status() != psutil.STATUS_ZOMBIE:  # until its parent asks
-        time.sleep(0.01)
+    # Until its parent asks, that is what it is.
+    until(lambda: psutil.Process(holder.pid).status() == psutil.STATUS_ZOMBIE)
     with locks.lock_run(tmp_path) as held:
         assert held.dead is not None
 
@@ -187,10 +188,7 @@ def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "BEAT", 0.02)
     with locks.lock_run(tmp_path) as held:
         os.utime(held.path, (0, 0))
-        deadline = time.monotonic() + 5
-        while held.path.stat().st_mtime == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert held.path.stat().st_mtime > 0
+        until(lambda: held.path.stat().st_mtime > 0)
 
 
 def test_a_half_written_owner_file_is_one_that_lives(tmp_path):

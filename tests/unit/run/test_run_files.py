@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.helpers.waiting import until
 
 from lushan.errors import RunFailed, UserError
 from lushan.run import files
@@ -68,8 +69,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
     for wait in (0.0, 0.004, 0.013):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
         path.unlink(missing_ok=True)
-        while not path.exists():
-            time.sleep(0.005)
+        until(path.exists, process=writer, pause=0.005)
         time.sleep(wait)
         writer.send_signal(signal.SIGKILL)
         writer.wait()

@@ -11,6 +11,7 @@ import time
 import httpx
 import pytest
 from tests.helpers.served import serving
+from tests.helpers.waiting import until
 
 from lushan.models.running_batch import RunningBatch
 from lushan.serve.front import Access
@@ -99,8 +100,8 @@ def test_a_burst_beyond_the_queue_is_refused_with_a_time(server, http, slow):
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(httpx.post, f"{server.url}/v1/completions", json=BODY, timeout=60)
                  for _ in range(12)]  # fmt: skip
-        while sum(one.done() for one in asked) < 9:  # one at work at most, and two wait
-            time.sleep(0.01)
+        # One is at work at most, and two wait.
+        until(lambda: sum(one.done() for one in asked) >= 9)
         slow.release(1000)
         found = [one.result() for one in asked]
     refused = [response for response in found if response.status_code != 200]
@@ -124,13 +125,6 @@ def test_what_takes_too_long_is_refused_and_frees_its_place(lm_run):
             lines = [line for line in response.iter_lines() if line]
         assert json.loads(lines[-1].removeprefix("data: "))["error"]["code"] == "timeout"
         until(lambda: not worker.running)
-
-
-def until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("stream", [True, False])

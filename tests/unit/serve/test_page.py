@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import trained
 from tests.helpers.browser import chromium
 from tests.helpers.served import IMAGES, png, serving
+from tests.helpers.waiting import until
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 FILES = Path(__file__).parents[3] / "src/lushan/serve/assets"
@@ -121,8 +122,7 @@ def test_an_answer_is_stopped(page, server):
         click(browser, "stop")
         done(browser)
         browser.until("document.getElementById('problem').textContent === 'stopped'")
-        while worker.running:
-            time.sleep(0.02)
+        until(lambda: not worker.running)
     finally:
         worker.work = work
     assert len(turns(browser)[1]) < 190

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
+from tests.helpers.waiting import until
 
 from lushan.data.encode import encoding
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
@@ -163,13 +164,6 @@ def test_nobody_is_left_behind_by_a_run_that_is_killed(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert len(make(tmp_path / "cache")) == 3  # nobody waits for the lock of the dead
     until(lambda: not any(psutil.pid_exists(pid) for pid in workers))
-
-
-def until(happened, seconds=30):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_the_second_time_nothing_is_encoded(tmp_path):
