@@ -192,7 +192,7 @@ def mined(
     own = dict(zip(first.ids, first.texts, strict=True))
     most = max(map(len, right), default=0)
     found = search(indexes, queries, top_k=count + most, fusion=fusion, rerank=rerank)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
         never = {first.ids[number] for number in numbers}
         others = [hit.text for hit in hits if hit.id not in never][:count]
@@ -201,11 +201,11 @@ def mined(
         if rerank is not None:
             rows[-1]["scores"] = rerank.scores(query, [positive, *others]).tolist()
     if teacher is not None:
-        numbers = {text: number for number, text in enumerate(first.texts)}
+        places = {text: place for place, text in enumerate(first.texts)}
         asked = teacher.embedder.encode(queries, "query", teacher.notes)
         for row, vector in zip(rows, asked, strict=True):
-            own = [numbers[text] for text in (row["positive"], *row["negatives"])]
-            row["vectors"] = [vector.tolist(), *teacher.vectors[own].tolist()]
+            given = [places[text] for text in (row["positive"], *row["negatives"])]
+            row["vectors"] = [vector.tolist(), *teacher.vectors[given].tolist()]
     return rows
 
 
