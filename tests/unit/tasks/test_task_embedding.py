@@ -226,7 +226,7 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     )
 
 
-@pytest.mark.parametrize("loss", ["hinge", "kl", "kl_batch"])
+@pytest.mark.parametrize("loss", ["hinge", pytest.param("kl", marks=pytest.mark.long), "kl_batch"])
 def test_no_loss_depends_on_micro_batches(loss, tmp_path):
     same = [*lines(tmp_path), *EXACT, f"task.loss={loss}"]
     write(tmp_path / "train.jsonl", 24, least=1)
