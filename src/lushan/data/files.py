@@ -13,6 +13,7 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lushan.catalogue import SCHEME
 from lushan.common.wording import plural
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
@@ -20,9 +21,6 @@ from lushan.run import inside
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
-
-SCHEME = "set://"
-"""Begins the name of a public data set in the place of a folder."""
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 MARK = "\ufeff"

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lushan.catalogue import Download
 from lushan.errors import RunFailed, in_a_line
 from lushan.run.files import is_disk_full, sha256_file
-from lushan.sets.registry import Download
 from lushan.sets.space import require_space
 from lushan.version import VERSION
 

@@ -37,13 +37,6 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, unpacked where its name ends in `.gz`."""
-    content = path.read_bytes()
-    packed = path.suffix == ".gz"
-    return hashlib.sha256(gzip.decompress(content) if packed else content).hexdigest()
-
-
 def read_json(path: Path) -> Any:
     """Read a JSON file; of a zip file, its only member."""
     if path.suffix != ".zip":
