@@ -19,6 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from lushan import catalogue
 from lushan.cli.app import app
 from lushan.common import parsing
 from lushan.common.wording import plural
@@ -27,7 +28,6 @@ from lushan.config.search_path import conf_folders
 from lushan.config.usage import option_file, options_by_group, summary
 from lushan.config.usage import text as train_help
 from lushan.errors import UserError
-from lushan import catalogue
 from lushan.sets.space import size_text
 
 OPTIONS = "reference/options"

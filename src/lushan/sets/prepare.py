@@ -33,8 +33,9 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, packed where its name ends in `.gz`."""
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    """Write a file, packed where its name ends in `.gz` and its content is not."""
+    is_packed = content.startswith(b"\x1f\x8b") or path.suffix != ".gz"
+    path.write_bytes(content if is_packed else gzip.compress(content, mtime=0))
 
 
 def read_json(path: Path) -> Any:

@@ -109,6 +109,10 @@ def known(server, tmp_path, monkeypatch):
     store.folder_of.cache_clear()
 
 
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
 def get(note=lambda line: None):
     return store.get(catalogue.find("tiny"), note)
 
@@ -216,6 +220,29 @@ def test_a_hash_that_was_not_known_is_recorded_and_held_to(known, server):
         get(notes.append)
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train.conll": sha256(TRAIN), "dev.conll.gz": sha256(DEV)}, None),
+        ({"train.conll": sha256(DEV), "dev.conll.gz": None}, "train.conll is not what"),
+        ({"train.conll": None, "test.conll": None}, "test.conll was not made of"),
+    ],
+)
+def test_what_is_made_is_compared_with_what_is_known(files, said, known, server):
+    server.files["dev"] = gzip.compress(DEV)
+    entry = json.loads((file := known(files=files)).read_text())
+    entry["downloads"]["dev.conll.gz"] = entry["downloads"].pop("dev.conll")
+    file.write_text(json.dumps(entry))
+    if said is None:
+        folder = get()
+        assert gzip.decompress((folder / "dev.conll.gz").read_bytes()) == DEV
+        assert json.loads((folder / store.RECORD).read_text())["files"].keys() == files.keys()
+        return
+    with pytest.raises(RunFailed, match=said):
+        get()
+    assert sorted(p.name for p in store.cache().iterdir()) == [".downloads"]
+
+
 def test_a_full_disk_is_seen_before(known, server, monkeypatch, cli_inside):
     known()
     usage = shutil.disk_usage("/")
@@ -257,10 +284,6 @@ def test_the_place_of_a_set_is_not_its_run(tmp_path, monkeypatch):
     monkeypatch.setenv(store.FOLDER, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert run_id(plain) == before
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
 
 
 def test_a_folder_that_holds_the_files_of_a_set_is_the_set(known, tmp_path, monkeypatch):
