@@ -19,7 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from lushan import catalogue
+from lushan import public_sets
 from lushan.cli.app import app
 from lushan.common import parsing
 from lushan.common.wording import plural
@@ -232,7 +232,7 @@ def sets_page() -> str:
         "`lushan data get NAME` downloads one; a preset does so when it needs one. "
         "[How it works](../data.md#data-sets-of-the-presets).",
     ]
-    for one in catalogue.known().values():
+    for one in public_sets.known().values():
         facts = {
             "licence": one.licence,
             "from": f"<{one.source}>",

@@ -13,10 +13,10 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lushan.catalogue import SCHEME
 from lushan.common.wording import plural
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
+from lushan.public_sets import SCHEME
 from lushan.run import inside
 
 LONGEST_LINE = 1_000_000

@@ -18,8 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lushan.catalogue import address_of
 from lushan.errors import UserError
+from lushan.public_sets import address_of
 from lushan.run.artifacts import is_run
 
 RESOLVED = "resolved"

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lushan.catalogue import Download
 from lushan.errors import RunFailed, in_a_line
+from lushan.public_sets import Download
 from lushan.run.files import is_disk_full, sha256_file
 from lushan.sets.space import require_space
 from lushan.version import VERSION

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from omegaconf import OmegaConf
 
-from lushan import catalogue
+from lushan import public_sets
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.formats import Conll
 from lushan.errors import RunFailed, UserError
@@ -87,7 +87,7 @@ def known(server, tmp_path, monkeypatch):
     """Describe a set of the server; the environment is a bare one, with a cache of its own."""
     monkeypatch.setattr(download, "FIRST_PAUSE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(catalogue.VARIABLE, str(tmp_path / "sets"))
+    monkeypatch.setenv(public_sets.VARIABLE, str(tmp_path / "sets"))
     for name in (store.FOLDER, "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     store.folder_of.cache_clear()
@@ -114,7 +114,7 @@ def sha256(content):
 
 
 def get(note=lambda line: None):
-    return store.get(catalogue.find("tiny"), note)
+    return store.get(public_sets.find("tiny"), note)
 
 
 def test_a_set_is_downloaded_once_and_as_a_whole(known, server, cli_inside):
@@ -151,7 +151,7 @@ def test_what_an_interrupted_download_left_is_resumed(known, server, monkeypatch
         if there > 300_000:
             raise KeyboardInterrupt
 
-    one = catalogue.find("tiny").downloads[0]
+    one = public_sets.find("tiny").downloads[0]
     raw = store.cache() / ".downloads" / "tiny"
     raw.mkdir(parents=True)
     with pytest.raises(KeyboardInterrupt):
@@ -289,8 +289,8 @@ def test_the_place_of_a_set_is_not_its_run(tmp_path, monkeypatch):
 def test_a_folder_that_holds_the_files_of_a_set_is_the_set(known, tmp_path, monkeypatch):
     text = gzip.compress(DEV * 50)
     known(files={"train.conll": sha256(TRAIN), "dev.conll.gz": sha256(DEV * 50), "x": None})
-    monkeypatch.setattr(catalogue, "PUBLIC", tmp_path / "sets")
-    catalogue.public.cache_clear()
+    monkeypatch.setattr(public_sets, "PUBLIC", tmp_path / "sets")
+    public_sets.public.cache_clear()
     folder = tmp_path / "copy"
     folder.mkdir()
     for name, content in {"train.conll": TRAIN, "dev.conll.gz": text, "x": DEV}.items():
@@ -311,7 +311,7 @@ def test_a_folder_that_holds_the_files_of_a_set_is_the_set(known, tmp_path, monk
         assert id_of(folder, **more) != id_of(named, **more)
     (folder / "dev.conll.gz").write_bytes(text[:-20])  # damaged: whoever reads it says so
     assert id_of(folder) != id_of(named)
-    catalogue.public.cache_clear()
+    public_sets.public.cache_clear()
 
 
 def test_a_folder_of_the_user_is_taken_first(known, tmp_path, monkeypatch):
@@ -382,7 +382,7 @@ def test_a_description_is_checked(change, said, known):
     entry["downloads"]["dev.conll"] |= change
     file.write_text(json.dumps(entry))
     with pytest.raises(UserError, match=re.escape(said)):
-        catalogue.find("tiny")
+        public_sets.find("tiny")
 
 
 def test_names_stay_inside(known):
@@ -391,11 +391,11 @@ def test_names_stay_inside(known):
     entry["downloads"]["../x"] = entry["downloads"].pop("dev.conll")
     file.write_text(json.dumps(entry))
     with pytest.raises(UserError, match="cannot be a name"):
-        catalogue.find("tiny")
+        public_sets.find("tiny")
 
 
 def test_every_preset_names_its_set():
-    sets = catalogue.known()
+    sets = public_sets.known()
     named = dict[str, set[str]]()
     for path in (built_in_conf() / "data").glob("*.yaml"):
         if found := re.search(r"^dir: set://(\w+)$", path.read_text(), re.M):
@@ -407,10 +407,10 @@ def test_every_preset_names_its_set():
 
 
 def test_the_hubs_name_and_a_presets_lead_to_the_set():
-    assert catalogue.find("leondz/wnut_17").name == "wnut17"
-    assert catalogue.find("phrasebank").name == "financial_phrasebank"
+    assert public_sets.find("leondz/wnut_17").name == "wnut17"
+    assert public_sets.find("phrasebank").name == "financial_phrasebank"
     with pytest.raises(UserError, match="Did you mean 'wnut17'"):
-        catalogue.find("wnut7")
+        public_sets.find("wnut7")
 
 
 DIALOGUE = {
