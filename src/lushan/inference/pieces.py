@@ -67,7 +67,7 @@ class Job:
             UserError: They cannot be read; names file and line.
         """
         cfg = config_of(self.run)
-        reader = reader_for(
+        return reader_for(
             self.run,
             cfg,
             build(cfg["task"]).fields,
@@ -76,8 +76,7 @@ class Job:
             overrides=self.overrides,
             data=piece.content(self.input),
             before=piece.lines_before,
-        )
-        return Inputs(reader.reading.read(), reader.cfg, reader.reading.notes)
+        ).read()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lushan.config.build import build
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference.inputs import read_inputs
+from lushan.inference.inputs import reader_for
 from lushan.inference.load import Loaded, config_of, load
 from lushan.models.precision import best_precision
 from lushan.run import remote_code
@@ -75,7 +75,7 @@ def predict(
         require_labels(labels)
         task.choose_among(labels)
     fields = task.fields
-    found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
+    found = reader_for(run, cfg, fields, input, format=format, overrides=overrides).read()
     notes += found.notes
     loaded = load(run, found.cfg)
     if labels:
