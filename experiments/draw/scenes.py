@@ -1,7 +1,8 @@
 """Captions of easy-VQA's images, and metrics that see a scene's colour and shape.
 
 They read pixels, or ask a classifier. `python experiments/draw/scenes.py DATA/easy_vqa FOLDER`
-writes the captions. The metrics are found with PYTHONPATH=experiments/draw LUSHAN_TARGETS=scenes.
+writes the captions, and with `FOLDER/test.jsonl --run RUN` it reads what a run of image_tokenizer
+has reconstructed. The metrics are found with PYTHONPATH=experiments/draw LUSHAN_TARGETS=scenes.
 """
 
 from __future__ import annotations
@@ -145,7 +146,25 @@ def captions(questions: Path, folder: str) -> list[dict[str, str]]:
     ]
 
 
+def reconstructed(texts: Path, run: Path) -> str:
+    """Return how many of a tokenizer's reconstructions show the colour and shape of the text."""
+    rows = map(json.loads, texts.read_text().splitlines())
+    wanted = {Path(row["image"]).name: row["text"].split()[1:] for row in rows}
+    right = []
+    for row in map(json.loads, (run / "predictions/test.jsonl").read_text().splitlines()):
+        if row["id"] in wanted:
+            seen = read((run / row["predicted"]["path"]).read_bytes())
+            same = [a == b for a, b in zip(seen, wanted[row["id"]], strict=True)]
+            right.append([*same, all(same)])
+    color, shape, both = 100 * np.mean(right, 0)
+    return f"{len(right)} images: color {color:.1f} %, shape {shape:.1f} %, both {both:.1f} %"
+
+
 if __name__ == "__main__":
+    if "--run" in sys.argv:
+        texts, _, run = sys.argv[1:]
+        sys.stdout.write(reconstructed(Path(texts), Path(run)) + "\n")
+        sys.exit()
     source, target = map(Path, sys.argv[1:])
     target.mkdir(parents=True, exist_ok=True)
     for split, name in (("train", "questions_train.jsonl.gz"), ("test", "questions_test.jsonl")):

@@ -132,6 +132,7 @@ def pretrained(
     attention: str | None = None,
     gradient_checkpointing: bool = False,
     scripts: list[str] | None = None,
+    layers: int | None = None,
     *,
     vocab_size: int | None = None,
     pad_token_id: int | None = None,
@@ -148,6 +149,8 @@ def pretrained(
         gradient_checkpointing: See `fresh`.
         scripts: Of an E5 file: keep only those pieces of the vocabulary whose letters are of these
             scripts (`[latin,cjk]`), and their embeddings.
+        layers: Keep only the first so many. The last ones of a model that was trained to embed
+            whole texts say nearly the same of each token.
         vocab_size: See `fresh`.
         pad_token_id: See `fresh`.
         auto_class: See `fresh`.
@@ -165,6 +168,7 @@ def pretrained(
         dropout=dropout,
         attention=attention,
         scripts=scripts,
+        layers=layers,
     )
     made = _checkpointed(wrap(model), gradient_checkpointing)
     made.new_weights = new

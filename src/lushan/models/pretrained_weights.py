@@ -41,6 +41,7 @@ def read(
     dropout: float | None = None,
     attention: str | None = None,
     scripts: Sequence[str] | None = None,
+    layers: int | None = None,
 ) -> tuple[Any, list[str]]:
     """A model of transformers with the weights of a place, in float32, and which of them are new.
 
@@ -54,6 +55,7 @@ def read(
         dropout: Share that training drops, instead of the checkpoint's own.
         attention: See `architectures.options_of`.
         scripts: See `encoders.pretrained`.
+        layers: See `encoders.pretrained`.
 
     Raises:
         UserError: It cannot be read, lacks too much, or has fewer tokens than the tokenizer.
@@ -71,6 +73,7 @@ def read(
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = pad_token_id
         _set_dropout(config, dropout)
+        _keep_layers(config, layers)
         more: dict[str, Any]
         if run:
             kind, source, more = class_of(config, auto_class), None, {"state_dict": of_run(folder)}
@@ -168,6 +171,19 @@ def _set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
         )
     for name in names:
         setattr(config, name, dropout)
+
+
+def _keep_layers(config: PreTrainedConfig, layers: int | None) -> None:
+    """Let a model have the first so many of its layers."""
+    if layers is None:
+        return
+    text = config.get_text_config()
+    known = getattr(text, "num_hidden_layers", None)
+    if known is None:
+        raise UserError(f"a {config.model_type} has no layers to choose", key="model.layers")
+    if not 1 <= layers <= known:
+        raise UserError(f"must be from 1 to {known}", key="model.layers", value=layers)
+    text.num_hidden_layers = layers
 
 
 def _refuse_missing(missing: list[str], path: str) -> None:

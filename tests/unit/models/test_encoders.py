@@ -184,6 +184,17 @@ def test_dropout_is_set_everywhere(checkpoint: Path) -> None:
         read(checkpoint, dropout=1.0)
 
 
+def test_the_first_layers_alone_are_kept(checkpoint: Path) -> None:
+    whole, first = read(checkpoint).model, read(checkpoint, layers=1).model
+    states = whole(**inputs(), output_hidden_states=True).hidden_states
+    assert len(states) == 3
+    assert first.config.num_hidden_layers == 1
+    assert torch.equal(first(**inputs()).last_hidden_state, states[1])
+    for number in (0, 3):
+        with pytest.raises(UserError, match=r"model\.layers.*from 1 to 2"):
+            read(checkpoint, layers=number)
+
+
 def test_a_tokenizer_with_more_tokens_is_refused(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="51 tokens"):
         read(checkpoint, vocab_size=51)
