@@ -189,7 +189,7 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     from lushan.config.build import build
     from lushan.data.processing import tokenizer_of
     from lushan.engine import components
-    from lushan.engine.announce import quiet_lightning
+    from lushan.engine.quieting import quiet_lightning
 
     quiet_lightning()
     task.prepare(corpus)

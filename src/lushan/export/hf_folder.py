@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lushan.compat.transformers import unwrapped
+from lushan.compat.transformers import saving
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export import gguf_file, tracing, upload
@@ -189,7 +189,7 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
     spec.model.to(DTYPES[dtype])
     spec.model.config.dtype = DTYPES[dtype]
     try:
-        with unwrapped():
+        with saving():
             spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error
