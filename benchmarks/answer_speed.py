@@ -118,7 +118,7 @@ def starts(rounds: int) -> None:
             "generate": [LUSHAN, "generate", text, "--prompt", "hi", "-n", "3"],
             "chat": [LUSHAN, "chat", chat],
             "eval": [LUSHAN, "eval", tags],
-            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--overwrite"],
+            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--yes"],
             "train, to its first step": first,
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.common.processor import flags, has_bf16
 from lushan.common.terminal import echo
 from lushan.version import VERSION
@@ -45,7 +45,7 @@ def doctor(
         "extras": extras(),
     }
     if as_json:
-        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo_json(found)
         return
     for part, lines in found.items():
         if lines:

@@ -21,7 +21,7 @@ from lushan.config.compose import compose
 from lushan.config.search_path import conf_folders
 from lushan.config.signatures import signature
 from lushan.config.usage import option_file, options_by_group, summary
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, one_of
 
 _EXAMPLES: Mapping[str, str] = {
     types.words(["int"]): "10",
@@ -128,14 +128,14 @@ def file_of(group: str, name: str) -> Path:
         raise UserError(
             "there is no such group",
             value=group,
-            hint=did_you_mean(group, known) or f"There are: {', '.join(known)}.",
+            hint=one_of(group, known, colon=True),
         )
     if name not in known[group]:
         raise UserError(
             "the group has no such option",
             key=group,
             value=name,
-            hint=did_you_mean(name, known[group]) or f"There are: {', '.join(known[group])}.",
+            hint=one_of(name, known[group], colon=True),
         )
     return option_file(folders, group, name)
 
