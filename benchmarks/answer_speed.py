@@ -119,7 +119,23 @@ def starts(rounds: int) -> None:
             "chat": [LUSHAN, "chat", chat],
             "eval": [LUSHAN, "eval", tags],
             "export": [LUSHAN, "export", tags, f"{folder}/exported", "--yes"],
+            "audit": [LUSHAN, "audit", *overrides],
             "train, to its first step": first,
+            **{
+                " ".join(words[:2]) if words[0] in ("index", "data") else words[0]: [LUSHAN, *words]
+                for words in (
+                    ["runs", folder],
+                    ["table", f"{folder}/tags", "--rows", "seed"],
+                    ["compare", tags, tags],
+                    ["report", tags, "-o", f"{folder}/site"],
+                    ["options", "optimizer/adamw"],
+                    ["explain", "optimizer.lr"],
+                    ["doctor", "--offline"],
+                    ["data", "list"],
+                    ["index", "build", f"{folder}/x.txt", "--model", "bm25"]
+                    + ["--output", f"{folder}/index"],
+                )
+            },
         }
 
         def spent(number: int, name: str) -> float:

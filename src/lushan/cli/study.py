@@ -5,7 +5,9 @@ What takes time to import is imported inside them, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -153,7 +155,9 @@ def run(
             if status.state == FAILED and one.folder.state == NEW:  # it was refused before
                 refused[one] = str(status.reason)
 
-    states = execute(made, start, states=states, retry=retry, report=hint)
+    # How each job ended is printed by its launcher, and is no part of a document.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        states = execute(made, start, states=states, retry=retry, report=hint)
     states = _with_refused(states, refused)
     echo(in_json(made, states) if as_json else _closing(made, states, refused))
     raise typer.Exit(int(any(status.state != COMPLETE for status in states.values())))
