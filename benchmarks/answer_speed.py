@@ -109,6 +109,7 @@ def starts(rounds: int) -> None:
         text = trained("text", "task=causal_lm", "data=sample_text", *LANGUAGE)
         chat = trained("chat", "task=chat", "data=sample_chat", *LANGUAGE)
         place.joinpath("x.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
+        place.joinpath("x.conll").write_text("Anna B-person B-person\n", encoding="utf-8")
         overrides = ["experiment=sample/ner", "model=bert_tiny", *TINY]
         first = [sys.executable, "-c", FIRST_STEP, "train", *overrides]
         commands = {
@@ -119,10 +120,10 @@ def starts(rounds: int) -> None:
             "chat": [LUSHAN, "chat", chat],
             "eval": [LUSHAN, "eval", tags],
             "export": [LUSHAN, "export", tags, f"{folder}/exported", "--yes"],
-            "audit": [LUSHAN, "audit", *overrides],
+            "audit": [LUSHAN, "audit", *overrides, f"paths.cache_dir={folder}/cache"],
             "train, to its first step": first,
             **{
-                " ".join(words[:2]) if words[0] in ("index", "data") else words[0]: [LUSHAN, *words]
+                words[0]: [LUSHAN, *words]
                 for words in (
                     ["runs", folder],
                     ["table", f"{folder}/tags", "--rows", "seed"],
@@ -132,8 +133,7 @@ def starts(rounds: int) -> None:
                     ["explain", "optimizer.lr"],
                     ["doctor", "--offline"],
                     ["data", "list"],
-                    ["index", "build", f"{folder}/x.txt", "--model", "bm25"]
-                    + ["--output", f"{folder}/index"],
+                    ["score", "--gold", f"{folder}/x.conll"],
                 )
             },
         }

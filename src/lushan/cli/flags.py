@@ -32,7 +32,7 @@ WITHOUT_JSON: Mapping[str, str] = {
     "train": "its words are Hydra's; the last line names the run's folder with `result.json`",
     "predict": "it writes JSON lines as it is",
     "chat": "a conversation; `generate --json` answers prompts",
-    "serve": "it answers in JSON over HTTP, and ends when it is told to",
+    "serve": "it answers in JSON over HTTP until a signal ends it",
     "monitor": "it runs on; each alarm is JSON for `--webhook` and `--command`",
     "completion": "it prints a program for a shell",
 }
