@@ -109,6 +109,7 @@ def starts(rounds: int) -> None:
         text = trained("text", "task=causal_lm", "data=sample_text", *LANGUAGE)
         chat = trained("chat", "task=chat", "data=sample_chat", *LANGUAGE)
         place.joinpath("x.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
+        place.joinpath("x.conll").write_text("Anna B-person B-person\n", encoding="utf-8")
         overrides = ["experiment=sample/ner", "model=bert_tiny", *TINY]
         first = [sys.executable, "-c", FIRST_STEP, "train", *overrides]
         commands = {
@@ -118,8 +119,23 @@ def starts(rounds: int) -> None:
             "generate": [LUSHAN, "generate", text, "--prompt", "hi", "-n", "3"],
             "chat": [LUSHAN, "chat", chat],
             "eval": [LUSHAN, "eval", tags],
-            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--overwrite"],
+            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--yes"],
+            "audit": [LUSHAN, "audit", *overrides, f"paths.cache_dir={folder}/cache"],
             "train, to its first step": first,
+            **{
+                words[0]: [LUSHAN, *words]
+                for words in (
+                    ["runs", folder],
+                    ["table", f"{folder}/tags", "--rows", "seed"],
+                    ["compare", tags, tags],
+                    ["report", tags, "-o", f"{folder}/site"],
+                    ["options", "optimizer/adamw"],
+                    ["explain", "optimizer.lr"],
+                    ["doctor", "--offline"],
+                    ["data", "list"],
+                    ["score", "--gold", f"{folder}/x.conll"],
+                )
+            },
         }
 
         def spent(number: int, name: str) -> float:

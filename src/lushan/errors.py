@@ -185,6 +185,22 @@ def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "") -> str | 
     return None if near is None else f"Did you mean {prefix + near!r}?"
 
 
+def one_of(
+    word: str, known: Iterable[str], *, listed: Iterable[str] | None = None, colon: bool = False
+) -> str:
+    """Return the hint `Did you mean 'x'?`, or what there is where nothing known is near.
+
+    Args:
+        word: What was written.
+        known: What could have been.
+        listed: What is listed; all that is known when not given.
+        colon: Whether a colon stands before the list.
+    """
+    known = list(known)
+    there = ", ".join(known if listed is None else listed)
+    return did_you_mean(word, known) or f"There are{':' * colon} {there}."
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that another is a misspelling of, where there is one.
 

@@ -9,11 +9,12 @@ import io
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 
-from lushan.cli import app
+from lushan.cli import app, flags
 from lushan.config.build import build
 from lushan.config.check import check
 from lushan.config.compose import built_in_conf, compose
@@ -29,6 +30,7 @@ from tests.conftest import trained
 from tests.helpers import command, corpora, quick
 from tests.helpers.served import data_url
 
+DOCS = Path(__file__).parents[2] / "docs"
 SAMPLES = {
     "tokens": "sample_ner",
     "source": "sample_pairs",
@@ -92,18 +94,66 @@ OF_NO_RUN = [
 
 
 def all_commands(group=None, before=()):
-    """(its words, what it takes) of every command that may be pointed at a run."""
+    """(its words, what it takes) of every command."""
     group = typer.main.get_command(app.app) if group is None else group
     for name, found in group.commands.items():
         if hasattr(found, "commands"):
             yield from all_commands(found, (*before, name))
-        elif (*before, name) not in OF_NO_RUN:
+        else:
             yield (*before, name), found.params
 
 
-COMMANDS = dict(all_commands())
+EVERY = dict(all_commands())
+COMMANDS = {name: params for name, params in EVERY.items() if name not in OF_NO_RUN}
+"""Those that may be pointed at a run."""
 HEAVY = [("reproduce",)]
 """Commands that train."""
+
+
+@pytest.mark.parametrize("name", EVERY, ids=" ".join)
+def test_a_command_reports_in_json_or_there_is_a_reason(name):
+    options = {option: param for param in EVERY[name] for option in param.opts}
+    as_json = options.get("--json")
+    assert (as_json is None) == (" ".join(name) in flags.WITHOUT_JSON)
+    assert as_json is None or as_json.is_flag
+    # Consent is given by --yes, and --quiet goes with every command.
+    assert not {"--force", "--overwrite", "--confirm", "--no-input", "--quiet"} & set(options)
+
+
+def test_the_reasons_are_documented_and_of_commands_that_there_are():
+    page = (DOCS / "command_line.md").read_text(encoding="utf-8")
+    names = {" ".join(name) for name in EVERY}
+    for name, reason in flags.WITHOUT_JSON.items():
+        assert name in names
+        assert f"| `{name}` | {reason} |" in page
+
+
+ANSWERS = {
+    ("options",): ["optimizer"],
+    ("data", "list"): [],
+    ("runs",): ["{run}"],
+    ("eval",): ["{run}"],
+    ("table",): ["{run}", "--rows", "seed"],
+    ("compare",): ["{run}", "{run}"],
+    ("page",): ["{run}", "--output", "page.md"],
+    ("report",): ["{run}", "-o", "site"],
+    ("export",): ["{run}", "exported", "--yes"],
+    ("index", "build"): ["x.txt", "--model", "bm25", "--output", "index"],
+    ("search",): ["index", "film"],
+    ("audit",): ["--run", "{run}"],
+    ("doctor",): ["--offline"],
+    ("explain",): ["optimizer.lr"],
+}
+
+
+def test_json_is_one_document_on_standard_output(ner_run, tmp_path):
+    (tmp_path / "x.txt").write_text("a clever film\nanother\n")
+    for name, words in ANSWERS.items():
+        given = [word.format(run=ner_run) for word in words]
+        done = command.inside(*name, *given, "--json", "--quiet", cwd=tmp_path)
+        assert done.code == 0, done.err
+        json.loads(done.out)
+        assert all(line.startswith(("note: ", "not shown: ")) for line in done.err.splitlines())
 
 
 def rows_of(task, folder):

@@ -4,15 +4,14 @@ import functools
 import json
 import re
 
+import jsonschema
 import pytest
+import referencing
 from omegaconf import OmegaConf
 
 from lushan.config import json_schema
 from lushan.config.folders import built_in_conf
 from lushan.config.types import fits
-
-jsonschema = pytest.importorskip("jsonschema")
-referencing = pytest.importorskip("referencing")
 
 CONF = built_in_conf()
 FOLDER = CONF.parent / "schemas"

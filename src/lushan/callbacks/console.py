@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lushan.callbacks.csv_metrics import epochs_done
+from lushan.common.terminal import is_quiet
 from lushan.common.units import Measure, measure_of, text
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Console(pl.Callback):
         bar: bool | None = None,
     ) -> None:
         self.total, self.shown, self.measures = total, shown, measures
-        self.wanted = sys.stderr.isatty() if bar is None else bar
+        self.wanted = (sys.stderr.isatty() if bar is None else bar) and not is_quiet()
         self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

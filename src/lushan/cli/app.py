@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
 import sys
 from pathlib import Path
@@ -28,14 +27,23 @@ from lushan.cli import (
     recommend,
     reference,
     report,
+    reproduce,
     score,
     serve,
     study,
     tune,
 )
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.cli.train import train
-from lushan.common.terminal import echo, guard_warnings, open_streams, print_no_more
+from lushan.common.terminal import (
+    QUIET,
+    echo,
+    guard_warnings,
+    open_streams,
+    print_no_more,
+    set_quiet,
+)
 from lushan.compat.deferred import deferring
 from lushan.engine.job import code_of, complain
 from lushan.errors import RunFailed, UserError, of_path
@@ -74,8 +82,8 @@ app = typer.Typer(
     lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
 
     A model that needs code of its own runs it with --trust-remote-code, written on this line
-    and nowhere else. Each command's own --help says more. An error shows its traceback with
-    LUSHAN_TRACEBACK=1.
+    and nowhere else. --quiet goes with any command: no progress and no hints. Each command's own
+    --help says more. An error shows its traceback with LUSHAN_TRACEBACK=1.
     """,
 )
 
@@ -97,6 +105,8 @@ def main() -> int:
             return completion.complete(app, line)
         require_folder()
         arguments = remote_code.without_flag(arguments)
+        set_quiet(wanted=QUIET in arguments)
+        arguments = [word for word in arguments if word != QUIET]
         if arguments[:1] == ["train"]:  # what follows is Hydra's, to the letter
             return train(arguments[1:])
         with deferring():  # what libraries import and a command seldom uses
@@ -190,7 +200,7 @@ def evaluate(
     found = inference.evaluate(run, split=split, overrides=overrides or [])
     if as_json:
         summary = {name: value for name, value in found.items() if name != "records"}
-        echo(json.dumps(_plain(summary), ensure_ascii=False, indent=2))
+        echo_json(summary)
         return
     result = RunResult(
         folder=run,
@@ -208,18 +218,13 @@ def evaluate(
     echo(closing_text(result, every_level=True))
 
 
-def _plain(value: object) -> Any:
-    from lushan.run.files import jsonable
-
-    return jsonable(value)
-
-
 overview.add_to(app)
 models.add_to(app)
 export.add_to(app)
 audit.add_to(app)
 compare.add_to(app)
 study.add_to(app)
+reproduce.add_to(app)
 tune.add_to(app)
 report.add_to(app)
 score.add_to(app)
@@ -243,13 +248,20 @@ completion.add_to(app)
 def sync(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
     to: Annotated[Literal["wandb", "mlflow"], typer.Option(help="wandb or mlflow.")] = "wandb",
+    as_json: AsJson = False,
 ) -> None:
     """Send runs to W&B or MLflow that could not be sent while they were trained."""
     from lushan.callbacks.destinations import sync as destination
     from lushan.run.folder import RunFolder
     from lushan.study.schemas import schema_of
 
+    sent = []
     for run in runs:
         if (result := RunFolder(run).result()) is None:
             raise UserError("the run is not complete", file=run, hint="Train it to its end.")
-        echo(f"{run}: {destination.sync(result, schema_of(result, run), to)}")
+        place = destination.sync(result, schema_of(result, run), to)
+        sent.append({"run": str(run), "to": to, "place": place})
+        if not as_json:
+            echo(f"{run}: {place}")
+    if as_json:
+        echo_json(sent)

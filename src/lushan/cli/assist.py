@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lushan.cli.flags import echo_json
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, hint
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _chosen(assistant: Assistant, rows: Sequence[Dialogue], place: Path) -> Thre
     content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
     files.write_json(place, content)
     _print_notes(notes)
-    echo(f"{place}: thresholds chosen by {len(rows):,} dialogues")
+    hint(f"{place}: thresholds chosen by {len(rows):,} dialogues")
     return thresholds
 
 
@@ -178,7 +179,7 @@ def _print_evaluation(
     expected = [row.expected for row in rows if row.expected is not None]
     _, summary = evaluation.evaluate(assistant, found, replies, expected)
     if as_json:
-        echo(json.dumps(summary, ensure_ascii=False, indent=2))
+        echo_json(summary)
         return
     echo(f"{summary['turns']:,} turns, {summary['asking']:,} ask for knowledge; 95 % intervals")
     for name in ("right", "answered", "wrong_of_answered"):

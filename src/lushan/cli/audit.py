@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, hint
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lushan audit experiment=ner/wnut17",
             "lushan audit data=table data.train=reviews.csv data.test=0.1 --output audit.md",
-            "lushan audit --run outputs/wnut17/0a1b2c3d4e --json audit.json",
+            "lushan audit --run outputs/wnut17/0a1b2c3d4e --json",
         )
     )(audit)
 
@@ -54,10 +55,10 @@ def audit(
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="A Markdown file, with examples.")] = None,
-    json: Annotated[Path | None, typer.Option(help="A JSON file, with all that was found.")] = None,
     threshold: Annotated[
         float, typer.Option(help="Jaccard similarity from which on texts are near-duplicates.")
     ] = 0.8,
+    as_json: AsJson = False,
 ) -> None:
     """Copies, labels, lengths, unseen entities and damaged characters of a data set.
 
@@ -67,22 +68,22 @@ def audit(
     if not 0 < threshold <= 1:
         raise UserError("lies between 0 and 1", key="--threshold", value=threshold)
     from lushan.audit import page
-    from lushan.run.files import write_json, write_page
+    from lushan.run.files import write_page
 
     given = overrides or []
     found = audited(config_of(given, run), threshold)
     if run is not None:
         found = dataclasses.replace(found, apart=entity_scores_of(run))
     if not given and run is None:
-        echo("of the data that `lushan train` reads by default", err=True)
-    echo(page.summary(found))
+        hint("of the data that `lushan train` reads by default")
+    if as_json:
+        echo_json(found.to_dict())
+    else:
+        echo(page.summary(found))
     if output is not None:
         command = ["audit", *(given if run is None else ["--run", str(run)])]
         write_page(output, page.page(found, command))
-        echo(f"page: {output}", err=True)
-    if json is not None:
-        write_json(json, found.to_dict())
-        echo(f"json: {json}", err=True)
+        hint(f"page: {output}")
 
 
 def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     from lushan.config.build import build
     from lushan.data.processing import tokenizer_of
     from lushan.engine import components
-    from lushan.engine.announce import quiet_lightning
+    from lushan.engine.quieting import quiet_lightning
 
     quiet_lightning()
     task.prepare(corpus)

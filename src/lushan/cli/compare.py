@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, Where, examples
+from lushan.cli.flags import AsJson, Where
+from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 

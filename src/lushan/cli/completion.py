@@ -14,7 +14,7 @@ import typer
 
 from lushan.cli.models import examples
 from lushan.common.terminal import echo
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 
 VARIABLE = "LUSHAN_COMPLETE"
 
@@ -88,7 +88,7 @@ def completion(
 ) -> None:
     """Print the script that completes commands, options and overrides in a shell."""
     if shell not in SCRIPTS:
-        hint = did_you_mean(shell, SCRIPTS) or f"There are {', '.join(SCRIPTS)}."
+        hint = one_of(shell, SCRIPTS)
         raise UserError(
             "there is no completion for this shell", key="SHELL", value=shell, hint=hint
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
-from lushan.common.terminal import echo
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
+from lushan.common.terminal import echo, hint
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_sets(as_json: AsJson = False) -> None:
 
     sets = public_sets.known()
     if as_json:
-        echo(json.dumps([_described(one) for one in sets.values()], ensure_ascii=False, indent=2))
+        echo_json([_described(one) for one in sets.values()])
         return
     width = max(map(len, sets))
     for name, one in sets.items():
@@ -65,7 +65,6 @@ def get_sets(
         ),
     ],
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the folders only.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Download without asking.")] = False,
 ) -> None:
     """Download sets to the cache and check them; print their folders."""
@@ -77,8 +76,7 @@ def get_sets(
     for one in sets:
         folder = store.local(one.name)
         if folder is None:
-            if not quiet:
-                _introduce(one)
+            _introduce(one)
             _require_consent(one, yes=yes)
         if folder is None or folder.parent == store.cache():  # where it is checked, too
             folder = store.get(one, lambda line: echo(f"note: {line}", err=True))
@@ -86,14 +84,14 @@ def get_sets(
         if not as_json:
             echo(folder)
     if as_json:
-        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo_json(found)
 
 
 def _introduce(one: DataSet) -> None:
     from lushan.sets.space import size_text
 
-    echo(f"{one.name}: {one.title}\n  {one.licence}; {one.source}", err=True)
-    echo(f"  {size_text(one.bytes)} to download. {one.note or ''}".rstrip(), err=True)
+    hint(f"{one.name}: {one.title}\n  {one.licence}; {one.source}")
+    hint(f"  {size_text(one.bytes)} to download. {one.note or ''}".rstrip())
 
 
 def _described(one: DataSet) -> dict[str, object]:

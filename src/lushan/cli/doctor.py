@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
+from lushan.common.processor import flags, has_bf16
 from lushan.common.terminal import echo
 from lushan.version import VERSION
 
@@ -22,6 +23,7 @@ HOSTS = {"models and data sets": "huggingface.co", "W&B": "api.wandb.ai"}
 """What is reached through the network, by what it is needed for."""
 SECONDS = 2.0
 """Time that a host has to answer."""
+AUTO = "(trainer.precision=auto)"
 _SHOWN = ("torch", "pytorch-lightning", "transformers", "hydra-core", "datasets")
 
 
@@ -43,7 +45,7 @@ def doctor(
         "extras": extras(),
     }
     if as_json:
-        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo_json(found)
         return
     for part, lines in found.items():
         if lines:
@@ -66,12 +68,27 @@ def _version(name: str) -> str | None:
 
 
 def _machine() -> dict[str, str]:
+    """Describe processor and cards; torch is imported only where there may be a card."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    kernels = next((kind.upper() for kind in ("avx512f", "avx2") if kind in flags()), "")
+    found = {"CPU": f"{cores} cores{kernels and f', {kernels}'}"}
+    if not sys.platform.startswith("linux") or _cards():
+        return found | _devices()
+    found["GPU"] = "none"
+    return found | {"precision": f"{'bf16-mixed' if has_bf16() else '32-true'} {AUTO}"}
+
+
+def _cards() -> list[Path]:
+    """Return what Linux has of drivers of cards: of NVIDIA's, AMD's, and those of WSL."""
+    return [p for name in ("nvidia[0-9]*", "kfd", "dxg") for p in Path("/dev").glob(name)]
+
+
+def _devices() -> dict[str, str]:
     import torch
 
     from lushan.models.precision import best_precision
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {"CPU": f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}"}
+    found: dict[str, str] = {}
     kind = "cpu"
     if torch.cuda.is_available():
         kind = "gpu"
@@ -83,7 +100,7 @@ def _machine() -> dict[str, str]:
         found["GPU"] = "Apple's, trainer=mps"
     else:
         found["GPU"] = "none that this torch can use"
-    return found | {"precision": f"{best_precision(kind)} (trainer.precision=auto)"}
+    return found | {"precision": f"{best_precision(kind)} {AUTO}"}
 
 
 def _places() -> list[Path]:

@@ -5,14 +5,16 @@ What takes time to import is imported inside it, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import dtype_of, examples
 from lushan.common.terminal import echo
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 
 EXPORTED = ("transformers", "onnx", "torch_export", "gguf")
 
@@ -39,9 +41,7 @@ def export(
     adapter: Annotated[
         bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that is there.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace a folder that is there.")] = False,
     quantize: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +62,7 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="A repository that --push makes is yours alone.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a trained model for others to load, and prove that it is the same."""
     from lushan.inference import early
@@ -72,7 +73,7 @@ def export(
             "no such format",
             key="--format",
             value=format,
-            hint=did_you_mean(format, EXPORTED) or f"There are {', '.join(EXPORTED)}.",
+            hint=one_of(format, EXPORTED),
         )
     if quantize not in (None, "int8"):
         raise UserError("no such type", key="--quantize", value=quantize, hint="There is int8.")
@@ -80,16 +81,19 @@ def export(
     from lushan.export import hf_folder
     from lushan.export.card import Terms
 
-    for line in hf_folder.export(
+    made = hf_folder.export(
         run,
         folder,
         format=format,  # type: ignore[arg-type]
         dtype="float32" if wanted == "auto" else wanted,
         adapter=adapter,
-        overwrite=overwrite,
+        overwrite=yes,
         quantize=quantize is not None,
         terms=Terms(license, language or ()),
         push=push,
         private=private,
-    ):
-        echo(line)
+    )
+    if as_json:
+        echo_json(dataclasses.asdict(made))
+    else:
+        echo("\n".join(made.lines))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -95,6 +96,7 @@ def build(
             help="How vectors are searched: exact, or for very many hnsw or ivf, by faiss.",
         ),
     ] = "exact",
+    as_json: AsJson = False,
 ) -> None:
     """Write an index of the different texts of a corpus."""
     if pooling not in POOLINGS:
@@ -111,7 +113,10 @@ def build(
     }
     index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
     _print_notes(notes)
-    echo(f"{output}: {len(documents):,} documents, {model}")
+    if as_json:
+        echo_json({"index": str(output), "documents": len(documents), "model": model})
+    else:
+        echo(f"{output}: {len(documents):,} documents, {model}")
 
 
 def search_in(
@@ -224,7 +229,7 @@ def search_in(
     _print_notes(notes)
     if as_json:
         values = {name: one.metrics for name, one in measured.items()}
-        echo(json.dumps(values, ensure_ascii=False, indent=2))
+        echo_json(values)
     else:
         echo(_table(measured, len(queries), len(opened[0].texts)))
 
@@ -244,7 +249,7 @@ def _reranking(run: str | None, candidates: int, most: int, notes: list[str]) ->
 
 def _print_hits(hits: Sequence[Hit], *, as_json: bool) -> None:
     if as_json:
-        echo(json.dumps([dataclasses.asdict(h) for h in hits], ensure_ascii=False, indent=2))
+        echo_json([dataclasses.asdict(h) for h in hits])
         return
     for hit in hits:
         line = " ".join(hit.text.split())

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.common.parsing import parse_json
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, hint
 from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
 
@@ -40,17 +41,6 @@ Stop = Annotated[
 Penalty = Annotated[
     float, typer.Option(help="Above 1 makes tokens that are there already less likely.")
 ]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
-        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
-        "all fit.",
-        metavar="KEY=VALUE",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
 
 FORMATS = ("txt", "jsonl", "conll", "table")
@@ -183,7 +173,7 @@ def predict(
     for note in notes:
         echo(f"note: {note}", err=True)
     if output != "-":
-        echo(f"{plural(count, 'example')}: {output}", err=True)
+        hint(f"{plural(count, 'example')}: {output}")
 
 
 def generate(
@@ -242,6 +232,9 @@ def generate(
     guard_rate: GuardRate = None,
     guard_label: GuardLabel = None,
     redact: Redact = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines on standard output, as --output - is.")
+    ] = False,
 ) -> None:
     """Let a language model continue prompts, or draw images of them.
 
@@ -249,6 +242,10 @@ def generate(
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
     require_format(format)
+    if as_json:
+        if output not in (None, "-"):
+            raise UserError("goes to standard output", key="--json", value=output)
+        output = "-"
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -345,6 +342,7 @@ def page(
     temperature: Temperature = 0.8,
     top_p: TopP = 0.95,
     seed: Seed = 1,
+    as_json: AsJson = False,
 ) -> None:
     """A run as a page: what was asked, what came out, what its model writes."""
     import contextlib
@@ -368,7 +366,10 @@ def page(
         samples = [parse_json(line) for line in lines]
     command = sys.argv[1:]
     pages.write(run, output, title=title, samples=samples, continues=continues, command=command)
-    echo(f"{output}", err=True)
+    if as_json:
+        echo_json({"page": str(output)})
+    else:
+        hint(output)
 
 
 def unescaped(text: str) -> str:

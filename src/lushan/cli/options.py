@@ -30,11 +30,10 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "--split": ("subset", "partition"),
     "--pred": ("predictions", "prediction", "predicted", "hyp", "hypothesis", "system_output"),
     "--gold": ("reference", "references", "ref", "truth", "labels"),
-    "--overwrite": ("force", "exist_ok"),
     "--run": ("run_dir", "run_folder"),
     "--jobs": ("n_jobs", "workers", "num_workers", "parallel"),
     "--retry": ("retries", "max_retries"),
-    "--yes": ("force", "confirm", "y"),
+    "--yes": ("force", "confirm", "y", "overwrite", "exist_ok"),
 }
 """Our option to what other tools call it; what a command does not have is never named."""
 

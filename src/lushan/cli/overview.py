@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, Where, examples
-from lushan.common.terminal import echo
+from lushan.cli.flags import AsJson, Where, echo_json
+from lushan.cli.models import examples
+from lushan.common.terminal import echo, hint
 from lushan.errors import UserError
 
 ALL = "all"
@@ -81,7 +82,11 @@ def runs(
     if unlock is not None:
         from lushan.run import lock
 
-        echo(f"unlocked: it was locked by {lock.unlock(unlock)}")
+        owner = lock.unlock(unlock)
+        if as_json:
+            echo_json({"unlocked": str(unlock), "owner": str(owner)})
+        else:
+            echo(f"unlocked: it was locked by {owner}")
         return
     chosen = {"--where": where, "--sort": sort, "--last": last, "--columns": columns}
     if prune:
@@ -117,7 +122,7 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
     echo(cleanup.as_json(removals) if as_json else cleanup.as_text(removals))
     if not yes:
         if removals:
-            echo("nothing was removed; --yes removes it", err=True)
+            hint("nothing was removed; --yes removes it")
         return
     freed, left = cleanup.execute(removals)
     for line in left:

@@ -5,13 +5,13 @@ What takes time to import is imported inside it, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -70,7 +70,7 @@ def recommend(
         return
     found = recommendation.recommend(run, user=user, history=history, top_k=top_k)
     if as_json:
-        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo_json(found)
         return
     for item in found["items"]:
         echo(f"{item['score']:8.4f}  {item['item']}  {item['title']}")

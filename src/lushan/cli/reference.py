@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -51,7 +51,7 @@ def options(
     if schema is not None:
         if name:
             raise UserError("schemas are of all groups", value=name, hint="Leave it out.")
-        _write_schemas(schema)
+        _write_schemas(schema, as_json=as_json)
         return
     from lushan.config.search_path import conf_folders
     from lushan.config.usage import option_file, options_by_group, summary
@@ -72,21 +72,26 @@ def options(
         if group == name or not name
     }
     if as_json:
-        echo(json.dumps(summaries, ensure_ascii=False, indent=2))
+        echo_json(summaries)
     else:
         _print_options(name, summaries[name])
 
 
-def _write_schemas(folder: Path) -> None:
+def _write_schemas(folder: Path, *, as_json: bool) -> None:
     """Write a schema for each group, and `config.json` for files of the whole config."""
     from lushan.config.folders import built_in_conf
     from lushan.config.json_schema import schemas, written
     from lushan.run.files import write_page
 
-    for name, schema in schemas(built_in_conf()).items():
+    found = schemas(built_in_conf())
+    for name, schema in found.items():
         folder.mkdir(parents=True, exist_ok=True)
         write_page(folder / name, written(schema))
-        echo(str(folder / name))
+    files = [str(folder / name) for name in found]
+    if as_json:
+        echo_json(files)
+    else:
+        echo("\n".join(files))
 
 
 def _print_options(group: str, summaries: dict[str, str]) -> None:
@@ -109,7 +114,7 @@ def show_option(group: str, name: str, *, as_json: bool = False) -> None:
             "target": found.target,
             "arguments": rows,
         }
-        echo(json.dumps(content, ensure_ascii=False, indent=2, default=str))
+        echo_json(content)
         return
     _print_option(found)
 
@@ -153,7 +158,7 @@ def explain(
     where = None if place is None else place.file + (f":{place.line}" if place.line else "")
     if as_json:
         content = found.as_dict() | {"place": where}
-        echo(json.dumps(content, ensure_ascii=False, indent=2, default=str))
+        echo_json(content)
         return
     default = "there is none"
     if found.default is not NOTHING:

@@ -5,15 +5,17 @@ What takes time to import is imported inside, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import Where, examples
+from lushan.cli.flags import AsJson, Where, echo_json
+from lushan.cli.models import examples
 from lushan.cli.study import as_it_stands
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, hint
 from lushan.common.wording import plural
 from lushan.errors import UserError
 from lushan.run.progress import Bar
@@ -57,6 +59,7 @@ def report(
         ),
     ] = None,
     where: Where = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a page about runs: tables, curves, scores, errors and configs; it needs no server.
 
@@ -74,9 +77,12 @@ def report(
         echo(f"not shown: {problem}", err=True)
     counts = ", ".join(f"{count} {state}" for state, count in made.counts().items())
     size = written.size / 2**20
-    echo(f"{plural(len(made.runs), 'run')}: {counts}", err=True)
-    echo(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}", err=True)
-    echo(str(output / "index.html"))
+    hint(f"{plural(len(made.runs), 'run')}: {counts}")
+    hint(f"{written.files} files, {size:.1f} MiB; open {written.index.as_uri()}")
+    if as_json:
+        echo_json(dataclasses.asdict(written) | {"counts": dict(made.counts())})
+    else:
+        echo(str(output / "index.html"))
 
 
 def _aims(texts: Sequence[str]) -> tuple[Sequence[Aim], ...]:

@@ -5,13 +5,13 @@ What takes time to import is imported inside it, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
@@ -73,6 +73,6 @@ def score(
         align=align,  # type: ignore[arg-type]
     )
     if as_json:
-        echo(json.dumps(verdict.as_dict(), ensure_ascii=False, indent=2))
+        echo_json(verdict.as_dict())
     else:
         echo(verdict.table())

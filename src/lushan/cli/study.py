@@ -1,20 +1,23 @@
-"""The commands of studies: `lushan study run`, `status`, `table`, `verify`; and `reproduce`.
+"""The commands of studies: `lushan study run`, `status`, `table`, `verify`.
 
 What takes time to import is imported inside them, as in `lushan.cli.app`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
-from lushan.common.terminal import echo
+from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.models import examples
+from lushan.cli.reproduce import Tolerance, again
+from lushan.common.terminal import echo, hint
 from lushan.engine.job import Job
 from lushan.errors import UserError
 from lushan.run import remote_code
@@ -40,12 +43,6 @@ app = typer.Typer(
 def add_to(other: typer.Typer) -> None:
     """Give an application these commands."""
     other.add_typer(app, name="study")
-    other.command(
-        epilog=examples(
-            "lushan reproduce outputs/wnut17/0a1b2c3d4e",
-            "lushan reproduce outputs/wnut17/0a1b2c3d4e --keep again",
-        )
-    )(reproduce)
 
 
 class SharedJob(Job):
@@ -129,12 +126,14 @@ def run(
         list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
     ] = None,
     retry: Annotated[int, typer.Option(help="How often a failed run is restarted.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Run what is missing; what is complete is used, wherever it was trained."""
     from lushan.config.launching import launch, require_launcher
     from lushan.run.status import COMPLETE, FAILED, NEW
+    from lushan.study.plan import as_json as in_json
     from lushan.study.plan import progress
-    from lushan.study.runner import execute
+    from lushan.study.runner import DUE, execute
 
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
@@ -144,7 +143,8 @@ def run(
     for one in made.runs:
         remote_code.require(one.config)
     states = made.states()
-    echo(str(progress(states)), err=True)
+    if any(status.state in DUE for status in states.values()):  # else it is printed once, below
+        hint(progress(states))
     _print_undecided(made)
     refused: dict[Run, str] = {}
 
@@ -155,9 +155,11 @@ def run(
             if status.state == FAILED and one.folder.state == NEW:  # it was refused before
                 refused[one] = str(status.reason)
 
-    say = functools.partial(echo, err=True)
-    states = execute(made, start, states=states, retry=retry, report=say)
-    echo(_closing(made, states, refused))
+    # How each job ended is printed by its launcher, and is no part of a document.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        states = execute(made, start, states=states, retry=retry, report=hint)
+    states = _with_refused(states, refused)
+    echo(in_json(made, states) if as_json else _closing(made, states, refused))
     raise typer.Exit(int(any(status.state != COMPLETE for status in states.values())))
 
 
@@ -176,7 +178,7 @@ def status(file: File, as_json: AsJson = False) -> None:
     from lushan.study.plan import as_text
 
     made = as_it_stands(file)
-    echo(in_json(made) if as_json else as_text(made))
+    echo(in_json(made, made.states()) if as_json else as_text(made))
     _print_undecided(made)
 
 
@@ -242,11 +244,6 @@ def _write_page(made: Plan, text: str, target: Path) -> None:
     write_page(target, render.page(made, text, shown))
 
 
-Tolerance = Annotated[
-    float, typer.Option(help="Relative difference of a metric that is accepted.", min=0)
-]
-
-
 @app.command(
     epilog=examples(
         "lushan study verify experiments/ner_heads/study.yaml",
@@ -260,6 +257,7 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the runs.")] = 1,
     tolerance: Tolerance = 1e-4,
+    as_json: AsJson = False,
 ) -> None:
     """Make complete runs again, each in a fresh folder, and compare number by number."""
     import random
@@ -277,66 +275,18 @@ def verify(
         problem = f"must be 1 or more, and no more than the {len(done)} runs that are complete"
         raise UserError(problem, key="--runs", value=runs)
     chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
-    verdicts = []
+    rows = []
     for run in chosen:
-        echo(f"{run.label} ({run.folder.path})")
-        verdicts.append(_again(run.folder.path, None, tolerance, every=False))
+        if not as_json:
+            echo(f"{run.label} ({run.folder.path})")
+        rows.append(again(run.folder.path, None, tolerance, every=False, as_json=as_json))
+    verdicts = [row["verdict"] for row in rows]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-    echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
+    if as_json:
+        echo_json({"complete": len(done), "runs": rows})
+    else:
+        echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
     raise typer.Exit(int("different" in verdicts))
-
-
-def reproduce(
-    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
-    keep: Annotated[
-        Path | None, typer.Option(help="Keep the run that is made again in this folder.")
-    ] = None,
-    tolerance: Tolerance = 1e-4,
-) -> None:
-    """Make a run again from the contents of its folder, and compare number by number.
-
-    Exits with 0 where it is bit-equal or within the tolerance, else with 1.
-    """
-    raise typer.Exit(int(_again(run, keep, tolerance, every=True) == "different"))
-
-
-def _again(path: Path, keep: Path | None, tolerance: float, *, every: bool) -> str:
-    """Make a run again, show the comparison, and return the verdict.
-
-    Args:
-        path: The run's folder.
-        keep: Where the other run stays; it is deleted when not given.
-        tolerance: Of metrics.
-        every: Report also what is bit-equal.
-    """
-    import contextlib
-    import tempfile
-
-    from lushan.config.build import source_of
-    from lushan.engine import lifecycle
-    from lushan.run.folder import RunFolder
-    from lushan.study.reproduction import Original, compare
-
-    original = Original.read(path)
-    with contextlib.ExitStack() as stack:
-        place = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        config = original.config_in(place)
-        again = RunFolder.of(config)
-        if again.path.exists():
-            raise UserError(
-                "there is a run already", key="--keep", value=str(again.path), hint="Name another."
-            )
-        changed = original.differences(lifecycle.inputs_of(config, source_of(config)))
-        for line in changed:
-            echo(f"  differs: {line}")
-        if original.threads is not None:
-            lifecycle.limit_threads(original.threads)
-        result = lifecycle.run(config, choices=original.result.choices)
-        found = compare(original, result, tolerance=tolerance)
-        for line in found.lines(every=every):
-            echo(f"  {line}")
-        echo(f"  {found.verdict}")
-        return found.verdict
 
 
 def planned(file: Path) -> Plan:
@@ -372,20 +322,28 @@ def _print_undecided(made: Plan) -> None:
         echo(line, err=True)
 
 
-def _closing(made: Plan, states: Mapping[Run, Status], refused: Mapping[Run, str]) -> str:
+def _with_refused(states: Mapping[Run, Status], refused: Mapping[Run, str]) -> dict[Run, Status]:
+    """Return how far each run is, those failed that never had a folder, with the reason."""
+    from lushan.run.status import FAILED
+
+    failed = {
+        run: dataclasses.replace(states[run], state=FAILED, reason=reason)
+        for run, reason in refused.items()
+    }
+    return {**states, **failed}
+
+
+def _closing(made: Plan, states: Mapping[Run, Status], refused: Collection[Run]) -> str:
     """Return how a study stands, and why runs are not done.
 
     Args:
         made: The study.
         states: How far each run is.
-        refused: Runs that never had a folder, and why.
+        refused: Runs that never had a folder.
     """
     from lushan.run.status import FAILED
     from lushan.study.plan import STALE, progress
 
-    states = dict(states)
-    for run, reason in refused.items():
-        states[run] = dataclasses.replace(states[run], state=FAILED, reason=reason)
     failed = [run for run, status in states.items() if status.state == FAILED]
     lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
     if any(run not in refused for run in failed):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.models import AsJson, examples
-from lushan.common.terminal import echo
+from lushan.cli.flags import AsJson
+from lushan.cli.models import examples
+from lushan.common.terminal import echo, is_quiet
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
 from lushan.run.progress import Bar
@@ -58,7 +59,6 @@ def lr(
         ),
     ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the overrides alone.")] = False,
 ) -> None:
     """Suggest a learning rate: train with a rising one, and look where the loss falls fastest."""
     if not 0 < low < high:
@@ -76,9 +76,7 @@ def lr(
 
     source = source_of(cfg)
     with Signals().caught(), Bar("steps") as bar:
-        found = lr_range.find(
-            cfg, source, steps=steps, low=low, high=high, progress=None if quiet else bar
-        )
+        found = lr_range.find(cfg, source, steps=steps, low=low, high=high, progress=bar)
     written = []
     if output is not None:
         from lushan.engine import lr_page
@@ -86,7 +84,7 @@ def lr(
         written = lr_page.write(found, output, cfg)
     if as_json:
         echo(json.dumps(found.as_dict() | {"files": list(map(str, written))}, indent=2))
-    elif not quiet:
+    elif not is_quiet():
         _print_points(found.points)
         echo(f"ended: {found.ended}")
         for path in written:

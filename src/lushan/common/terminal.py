@@ -29,6 +29,9 @@ _HIDDEN = re.compile(
     "\ud800-\udfff"  # halves of surrogate pairs, which no encoding can write
     "]"
 )
+QUIET = "--quiet"
+"""The flag that goes with any command."""
+_quiet = False
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -80,6 +83,23 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     stream = sys.stderr if err else sys.stdout
     stream.write(visible(str(text)) + end)
     stream.flush()
+
+
+def set_quiet(*, wanted: bool) -> None:
+    """Have this process, and those that it forks, show no progress and no hints, or show them."""
+    global _quiet  # noqa: PLW0603 - a switch of the process, which has one command line
+    _quiet = wanted
+
+
+def is_quiet() -> bool:
+    """Return whether neither progress nor hints are shown."""
+    return _quiet
+
+
+def hint(text: object) -> None:
+    """Print to standard error what a person likes to know, and nobody misses with `--quiet`."""
+    if not _quiet:
+        echo(text, err=True)
 
 
 class Output:
@@ -138,6 +158,8 @@ def screen() -> logging.Handler:
     """Return a handler that shows a log on standard error, without times and names."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter("%(message)s"))
+    if _quiet:
+        handler.addFilter(lambda record: record.levelno > logging.INFO or "note: " in record.msg)
     return handler
 
 

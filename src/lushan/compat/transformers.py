@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
+
+
+SHARDS = "torch.distributed.tensor"
+"""The module of sharded tensors."""
 
 
 def attention_of(config: PreTrainedConfig | None) -> str | None:
@@ -65,21 +72,62 @@ def leave_generation_alone(model: Any) -> None:
 
 
 @contextmanager
-def unwrapped() -> Iterator[None]:
+def saving() -> Iterator[None]:
     """Let `save_pretrained` take a model as it is.
 
-    It looks for wrappers of distributed training and of the compiler, and imports accelerate for
-    it.
+    It looks for wrappers of distributed training and imports accelerate for it, and sharded tensors
+    to ask of each tensor whether it is one; huggingface_hub does without where there is no such
+    module.
     """
     from transformers import modeling_utils
 
-    library: Any = modeling_utils
-    before = library.unwrap_model
-    library.unwrap_model = lambda model, **_: model
-    try:
+    with ExitStack() as stack:
+        _set(stack, modeling_utils, "unwrap_model", lambda model, **_: model)
+        _ask_of_no_shards(stack)
+        if SHARDS not in sys.modules:
+            sys.modules[SHARDS] = None  # type: ignore[assignment]
+            stack.callback(sys.modules.pop, SHARDS)
         yield
-    finally:
-        library.unwrap_model = before
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Let `from_pretrained` import neither sharded tensors, likewise, nor the compiler.
+
+    It makes a model without storage first. Torch draws weights for it by its reference functions,
+    which import the compiler, and has nowhere to write them.
+    """
+    from torch.nn import init
+
+    with ExitStack() as stack:
+        _ask_of_no_shards(stack)
+        for name in dir(init):
+            if name.endswith("_") and not name.startswith("_"):
+                _set(stack, init, name, _unless_empty(getattr(init, name)))
+        yield
+
+
+def _ask_of_no_shards(stack: ExitStack) -> None:
+    """Take no tensor for a sharded one as long as the module of these is not imported."""
+    from transformers import core_model_loading, modeling_utils, pytorch_utils
+
+    users: list[Any] = [core_model_loading, modeling_utils, pytorch_utils]
+    asked = users[0].is_dtensor
+    for module in users:
+        _set(stack, module, "is_dtensor", lambda it: bool(sys.modules.get(SHARDS)) and asked(it))
+
+
+def _set(stack: ExitStack, module: Any, name: str, value: object) -> None:
+    stack.callback(setattr, module, name, getattr(module, name))
+    setattr(module, name, value)
+
+
+def _unless_empty(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(draw)
+    def drawn(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
+        return tensor if tensor.is_meta else draw(tensor, *args, **options)
+
+    return drawn
 
 
 @contextmanager

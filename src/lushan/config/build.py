@@ -13,6 +13,8 @@ from lushan.config.signatures import read
 from lushan.errors import UserError
 
 TARGET = "_target_"
+CALLED = ("data", "processor", "model", "task", "optimizer", "scheduler", "trainer")
+"""Groups of a run's config that are one node with a target."""
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "data": ("cache_dir",),
     "processor": ("texts", "cache_dir"),

@@ -19,7 +19,7 @@ from lushan.common.units import Measure, measure_of
 from lushan.config import check_cache, environment, expansion, explain, types
 from lushan.config.allow_list import locate, nodes
 from lushan.config.binding import bind, require, require_node, unknown
-from lushan.config.build import TARGET, source_of
+from lushan.config.build import CALLED, TARGET, source_of
 from lushan.config.launcher_settings import require_storage
 from lushan.config.measures import measures
 from lushan.config.signatures import Signature
@@ -44,9 +44,6 @@ TOP: Mapping[str, types.Kind] = {
 
 LATER = ("show", "trial", remote_code.KEY, RESOLVED)
 """Keys that the configs of older runs have not, or most have not."""
-
-CALLED = ("data", "processor", "model", "task", "optimizer", "scheduler", "trainer")
-"""Groups that are one node with a target."""
 
 OPTIONAL = ("peft",)
 """Groups that are one node, or null."""

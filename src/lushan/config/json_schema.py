@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.parsing import parse_yaml
-from lushan.config import reference
-from lushan.config.allow_list import locate, nodes, rule_for
+from lushan.config.allow_list import nodes, rule_for
 from lushan.config.build import TARGET, given
 from lushan.config.folders import PRIMARY
 from lushan.config.signatures import signature
@@ -156,13 +155,11 @@ def _without(own: list[str], targets: Mapping[str, tuple[str, str]]) -> Schema:
 
 def _target(name: str, key: str) -> Schema:
     """Return the schema of a node that calls something."""
-    found, thing = signature(name, key), locate(name, key)
-    meanings, late = reference.meanings_of(thing), given(key)
+    found, late = signature(name, key), given(key)
     properties: dict[str, Schema] = dict(_RESERVED)
     for one in found.parameters.values():
         if one.name not in late:
-            meaning = meanings.get(one.name, "")
-            described = {"description": meaning} if meaning else {}
+            described = {"description": one.meaning} if one.meaning else {}
             properties[one.name] = described | {"anyOf": [of_kind(one.kind), _ANYWHERE]}
     closed = not found.open or bool(rule_for(name, key).closed)
     return {"properties": properties, "additionalProperties": not closed}

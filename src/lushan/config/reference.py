@@ -1,6 +1,7 @@
 """What an option of a config group calls, argument by argument: type, value, default, meaning.
 
-Types come from signatures, meanings from docstrings, values from the composed config.
+Types come from signatures, meanings from docstrings, both as `lushan.config.signatures` keeps them:
+what was read once is imported no more. Values come from the composed config.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lushan.config import provenance, types
-from lushan.config.allow_list import locate
 from lushan.config.build import TARGET
 from lushan.config.compose import compose
 from lushan.config.search_path import conf_folders
-from lushan.config.signatures import layers, own_signature, signature
+from lushan.config.signatures import signature
 from lushan.config.usage import option_file, options_by_group, summary
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, one_of
 
-_SECTION = re.compile(r"^\s*(Args|Arguments|Parameters|Attributes|Keyword Args):\s*$")
-_ENTRY = re.compile(r"^\s*\*{0,2}(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:\s*(.*)$")
 _EXAMPLES: Mapping[str, str] = {
     types.words(["int"]): "10",
     types.words(["float"]): "0.1",
@@ -130,14 +128,14 @@ def file_of(group: str, name: str) -> Path:
         raise UserError(
             "there is no such group",
             value=group,
-            hint=did_you_mean(group, known) or f"There are: {', '.join(known)}.",
+            hint=one_of(group, known, colon=True),
         )
     if name not in known[group]:
         raise UserError(
             "the group has no such option",
             key=group,
             value=name,
-            hint=did_you_mean(name, known[group]) or f"There are: {', '.join(known[group])}.",
+            hint=one_of(name, known[group], colon=True),
         )
     return option_file(folders, group, name)
 
@@ -187,8 +185,6 @@ def _arguments(node: object, key: str) -> Iterator[Argument]:
     target = node.get(TARGET)
     inner = {name: value for name, value in node.items() if isinstance(value, Mapping)}
     if isinstance(target, str):
-        thing = locate(target, key)
-        defaults, meanings = _defaults(thing), meanings_of(thing)
         for name, one in signature(target, key).parameters.items():
             given_by_code = one.late or (one.required and node.get("_partial_"))
             if given_by_code and name not in node:
@@ -200,8 +196,8 @@ def _arguments(node: object, key: str) -> Iterator[Argument]:
                 _joined(key, name),
                 types.words(one.kind),
                 value,
-                defaults.get(name, NOTHING),
-                meanings.get(name, ""),
+                one.default[0] if one.default else NOTHING,
+                one.meaning,
                 types.options(one.kind),
             )
     for name, value in inner.items():
@@ -210,55 +206,6 @@ def _arguments(node: object, key: str) -> Iterator[Argument]:
 
 def _joined(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
-
-
-def _defaults(thing: object) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for layer in layers(thing):
-        own = own_signature(layer)
-        for name, one in own.parameters.items() if own else ():
-            if one.default is not one.empty:
-                found.setdefault(name, one.default)
-    return found
-
-
-def meanings_of(thing: object) -> dict[str, str]:
-    """Return the meaning of each argument, from the docstrings of a callable and its bases."""
-    several = thing.__mro__[:-1] if isinstance(thing, type) else [thing]
-    found: dict[str, str] = {}
-    for one in several:
-        for documented in (one, vars(one).get("__init__") if isinstance(one, type) else None):
-            for name, text in _entries(inspect.getdoc(documented) or ""):
-                found.setdefault(name, text)
-    return found
-
-
-def _entries(doc: str) -> Iterator[tuple[str, str]]:
-    """Give the entries of the sections of arguments of a docstring: name and text."""
-    lines = doc.splitlines()
-    for start, line in enumerate(lines):
-        if _SECTION.match(line) is None:
-            continue
-        depth = _depth(line)
-        name, level = "", 0
-        texts: list[str] = []
-        for inner in [*lines[start + 1 :], "end"]:
-            if inner.strip() and _depth(inner) <= depth:
-                break
-            level = level or _depth(inner)
-            match = _ENTRY.match(inner) if _depth(inner) == level else None
-            if match is not None:
-                if name:
-                    yield name, " ".join(texts).strip()
-                name, texts = match[1], [match[2]]
-            else:
-                texts.append(inner.strip())
-        if name:
-            yield name, re.sub(r"\s+", " ", " ".join(texts)).strip()
-
-
-def _depth(line: str) -> int:
-    return len(line) - len(line.lstrip()) if line.strip() else 0
 
 
 def written(value: object) -> str:

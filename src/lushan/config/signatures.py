@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import re
 import sys
@@ -29,12 +30,13 @@ import msgspec
 
 from lushan.common import parsing
 from lushan.config.allow_list import Identity, identify, locate, require_allowed, rule_for
+from lushan.config.docstrings import meanings_of
 from lushan.config.types import ANY, Kind, kind_of, writable
 from lushan.errors import RunFailed, UserError
 from lushan.run.caches import read_note, write_note
 from lushan.version import VERSION
 
-FORMAT = 7
+FORMAT = 8
 """Version of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -58,12 +60,16 @@ class Parameter:
         kind: The values it takes; see `lushan.config.types`.
         positional: Whether it may be given by position.
         required: Whether it has no default.
+        default: Its default alone, as JSON can write it; empty where none is known.
+        meaning: From the docstring; empty where that says nothing.
     """
 
     name: str
     kind: Kind
     positional: bool
     required: bool
+    default: tuple[Any, ...] = ()
+    meaning: str = ""
 
     @property
     def late(self) -> bool:
@@ -124,6 +130,7 @@ def read(thing: Callable[..., Any]) -> Signature:
     parameters: dict[str, Parameter] = {}
     given: set[str] = set()
     open_ = False
+    meanings = meanings_of(thing)
     for layer in layers(thing):
         own = own_signature(layer)
         if own is None:
@@ -141,13 +148,15 @@ def read(thing: Callable[..., Any]) -> Signature:
                     _kind(hints.get(p.name, p.annotation), p.default),
                     p.kind is not p.KEYWORD_ONLY,
                     p.default is p.empty,
+                    () if p.default is p.empty else (_in_json(p.default),),
+                    meanings.get(p.name, ""),
                 ),
             )
         given |= _given(layer) - set(parameters)
         if not open_:
             break
     for name in _attributes_of_model_code(thing):
-        parameters.setdefault(name, Parameter(name, ANY, False, False))
+        parameters.setdefault(name, Parameter(name, ANY, False, False, (), meanings.get(name, "")))
     checks = tuple(n for n in ("check", "measures") if callable(getattr(thing, n, None)))
     return Signature(identify(thing), parameters, open_, checks)
 
@@ -170,6 +179,19 @@ def _kind(annotation: object, default: object) -> Kind:
     kind = kind_of(annotation)
     # `x: int = None` is often written and means what it says.
     return ["union", kind, ["none"]] if default is None and kind != ANY else kind
+
+
+def _in_json(value: object) -> Any:
+    """Return a default in JSON's types; what has no such type, as Python writes it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, list | tuple):
+        return [_in_json(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(name): _in_json(one) for name, one in value.items()}
+    return repr(value)
 
 
 def layers(thing: object) -> list[Any]:

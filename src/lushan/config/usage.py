@@ -32,6 +32,7 @@ Flags:
   --info defaults        show which files it is made of
   --config-dir FOLDER    search a further folder for config files
   --trust-remote-code    run the code that comes with a model; read it first
+  --quiet                no progress and no hints
 
 Groups (a conf/ in this folder is searched first):
 """

@@ -20,7 +20,7 @@ from typing import IO, Any
 from lushan.common import parsing
 from lushan.data import files, unpacking
 from lushan.data.references import Reference
-from lushan.errors import UserError, did_you_mean, first_line
+from lushan.errors import UserError, first_line, one_of
 from lushan.run import hashes, inside
 from lushan.vision.video import Sampling
 
@@ -102,7 +102,7 @@ class Media:
             there = sorted(path.relative_to(self.place).as_posix() for path in found)
         else:
             there = list(self.files)[:MOST_NAMES]
-        return did_you_mean(name, there) or f"There are: {', '.join(there[:5])}."
+        return one_of(name, there, listed=there[:5], colon=True)
 
     def text(self, name: str) -> str | None:
         """Return the content of a small file by its path; None where there is none."""

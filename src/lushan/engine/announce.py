@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +15,6 @@ from lushan.models.peft.adaptation import adaptation_of
 from lushan.run.shortened import shortened_by
 
 log = logging.getLogger(__name__)
-
-ASKED_FOR = ("profilers", "callbacks")
-"""Packages of Lightning's that log what a key of the config asks for."""
 
 
 def evaluated_splits(cfg: Mapping[str, Any], parts: Components) -> list[str]:
@@ -88,30 +83,3 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
         "all": sum(w.numel() for w in weights),
         "trained": sum(w.numel() for w in weights if w.requires_grad),
     }
-
-
-def _is_asked_for(record: logging.LogRecord) -> bool:
-    """Return whether a message of Lightning's comes from a part that logs only on request."""
-    return record.levelno > logging.INFO or Path(record.pathname).parent.name in ASKED_FOR
-
-
-def quiet_lightning() -> None:
-    """Keep the libraries' banners and advice off the terminal; errors still come through."""
-    from transformers import utils
-
-    transformers: Any = utils.logging
-    transformers.set_verbosity_error()  # it advises masks where none are right
-    # Lightning's own handler writes to what standard error was when it was imported.
-    lightning, ours = logging.getLogger("pytorch_lightning"), logging.getLogger("lushan").handlers
-    lightning.handlers[:] = [handler for handler in lightning.handlers if handler in ours]
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # What was requested by a key is logged: a profiler's report, a verbose callback.
-    for part in ASKED_FOR:
-        logging.getLogger(f"pytorch_lightning.{part}").setLevel(logging.INFO)
-    shared = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    shared.setLevel(logging.INFO)
-    shared.addFilter(_is_asked_for)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", module="lightning_fabric")
-    warnings.filterwarnings("ignore", message=".*treespec.*")

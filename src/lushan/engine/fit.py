@@ -33,7 +33,6 @@ from lushan.engine.announce import (
     describe,
     evaluated_splits,
     notes_before,
-    quiet_lightning,
 )
 from lushan.engine.batch_plan import Batching, BatchPlan, Streamed
 from lushan.engine.components import Components, build_components
@@ -41,6 +40,7 @@ from lushan.engine.distributed.rank_launcher import RUN_FOLDER, others_named
 from lushan.engine.limits import TrainLimits
 from lushan.engine.lit_module import PREFIX, LitModule
 from lushan.engine.observers import Observers, make_observers
+from lushan.engine.quieting import quiet_lightning
 from lushan.engine.resolved import attention_of, resolved
 from lushan.engine.resume import where_to_resume
 from lushan.engine.trainer import Trainer, make_trainer

@@ -15,10 +15,10 @@ from scipy.ndimage import gaussian_filter1d
 from lushan.common.override_text import typed
 from lushan.data.source import AUTO, Source
 from lushan.engine import micro_batches
-from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import build_components
 from lushan.engine.fit import batching_of, plan_of, start_from
 from lushan.engine.limits import TrainLimits
+from lushan.engine.quieting import quiet_lightning
 from lushan.engine.trial_steps import try_steps
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code

@@ -18,10 +18,10 @@ from lushan.common.terminal import console, echo
 from lushan.data.field_roles import inputs
 from lushan.data.field_tables import present
 from lushan.data.source import Source
-from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import Components, build_components
 from lushan.engine.fit import batching_of, make_module, plan_of
 from lushan.engine.limits import TrainLimits
+from lushan.engine.quieting import quiet_lightning
 from lushan.tasks.base import Task
 from lushan.tasks.batches import IGNORED, Batch
 

@@ -8,6 +8,7 @@ then renamed. `lushan.json` in it lets `lushan predict` use it without the run.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lushan.compat.transformers import unwrapped
+from lushan.compat.transformers import saving
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
 from lushan.export import gguf_file, tracing, upload
@@ -40,6 +41,29 @@ MARKS = ("config.json", "adapter_config.json", gguf_file.FILE)
 """Files by which a folder may be replaced."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What was written for others to load.
+
+    Attributes:
+        folder: It is in.
+        format: What loads it.
+        proof: What was proved, a line each.
+        uploaded: Address of the repository that it was uploaded to, if it was.
+    """
+
+    folder: Path
+    format: str
+    proof: Sequence[str]
+    uploaded: str | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """The same in words."""
+        uploaded = [f"uploaded: {self.uploaded}"] if self.uploaded else []
+        return [*self.proof, f"exported: {self.folder}", *uploaded]
+
+
 def export(
     run: str | Path,
     folder: str | Path,
@@ -52,7 +76,7 @@ def export(
     terms: Terms = NO_TERMS,
     push: str | None = None,
     private: bool = False,
-) -> list[str]:
+) -> Exported:
     """Write a run's model for others to load, prove that it is the same, and describe it.
 
     Args:
@@ -68,7 +92,7 @@ def export(
         private: Whether a new repository is seen by its owner alone.
 
     Returns:
-        What was proved, and where it is, a line each.
+        What was written.
 
     Raises:
         UserError: The run has no form that transformers knows, or the folder is there.
@@ -101,10 +125,8 @@ def export(
         else:
             written = write_graph(loaded, temporary, format, quantize=quantize)
         write_page(temporary / "README.md", card_of(loaded, written, terms))
-    lines = [*written.proof, f"exported: {folder}"]
-    if push is not None:
-        lines.append(f"uploaded: {upload.push(folder, push, token, private=private)}")
-    return lines
+    uploaded = None if push is None else upload.push(folder, push, token, private=private)
+    return Exported(folder, format, written.proof, uploaded)
 
 
 def _require_possible(format: Format, *, adapter: bool, dtype: str, quantize: bool) -> None:
@@ -151,7 +173,7 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
             "there is something in this folder",
             key="FOLDER",
             value=str(folder),
-            hint="Name a new one, or write --overwrite.",
+            hint="Name a new one, or write --yes.",
         )
     if not any((folder / name).is_file() for name in MARKS):
         raise UserError(
@@ -189,7 +211,7 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
     spec.model.to(DTYPES[dtype])
     spec.model.config.dtype = DTYPES[dtype]
     try:
-        with unwrapped():
+        with saving():
             spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise RunFailed(f"the model cannot be written: {error}") from error

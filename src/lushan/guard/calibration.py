@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from lushan.errors import UserError
 
@@ -16,6 +15,8 @@ CONFIDENCE = 0.95
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
     """Return probabilities (N, C) at a temperature: those of the logits divided by it."""
+    from scipy import special
+
     logits = np.log(np.maximum(probabilities, _LEAST)) / temperature
     found: Floats = np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True))
     return found
@@ -51,6 +52,8 @@ def threshold(negatives: Floats, rate: float) -> float:
     Raises:
         UserError: There are too few of them for so small a rate.
     """
+    from scipy import special
+
     number = len(negatives)
     ranks = np.arange(1, number + 1)
     kept = special.bdtr(ranks - 1, number, rate) <= 1 - CONFIDENCE

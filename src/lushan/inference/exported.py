@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lushan.common import parsing
+from lushan.compat.transformers import loading
 from lushan.data import processing
 from lushan.errors import UserError
 from lushan.inference.early import EXPORTED
@@ -167,6 +167,8 @@ def read(folder: Path) -> Stored:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """Return the config of the run that was exported, with the places that are the user's here."""
+    from omegaconf import OmegaConf
+
     from lushan.config.compose import compose
 
     places = OmegaConf.to_container(compose([]).paths, resolve=True)
@@ -228,7 +230,8 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="model"):
         auto = getattr(transformers, auto_class)
-        model = auto.from_pretrained(place.path, dtype=dtype, **place.options, **hub.NO_PICKLE)
+        with loading():
+            model = auto.from_pretrained(place.path, dtype=dtype, **place.options, **hub.NO_PICKLE)
         return model.eval()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lushan.compat.transformers import compiles_whole
+from lushan.compat.transformers import compiles_whole, loading
 from lushan.data.field_roles import inputs, prompt_of
 from lushan.data.fields import DIALOGUES, DOCUMENTS, PAIRS, Fields, Messages
 from lushan.errors import UserError
@@ -314,7 +314,8 @@ def _of_checkpoint(path: str) -> TextGenerator:
                 key="RUN",
                 value=path,
             )
-        model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
+        with loading():
+            model = auto.from_pretrained(place.path, dtype="auto", **place.options, **hub.NO_PICKLE)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place.path, **place.options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -379,14 +380,14 @@ def _by_template(
 ) -> Callable[[Sequence[Any]], list[list[int]]]:
     """Return an encoder of prompts that applies the tokenizer's chat template."""
 
-    def plainly(messages: Any, tools: Any) -> list[int]:
+    def loading(messages: Any, tools: Any) -> list[int]:
         found = tokenizer.apply_chat_template(
             list(messages), tools=tools, add_generation_prompt=True, return_dict=True
         )
         return list(found["input_ids"])
 
     def encode(prompts: Sequence[Any]) -> list[list[int]]:
-        write = plainly if template is None else template.prompt
+        write = loading if template is None else template.prompt
         with _template_explained():
             return [write(*pair) for pair in zip(*split(prompts), strict=True)]
 

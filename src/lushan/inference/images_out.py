@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,10 +18,12 @@ from lushan.errors import UserError
 from lushan.inference import exported
 from lushan.inference.load import Loaded, config_of, load
 from lushan.inference.prompt_files import Prompt, read_prompts
-from lushan.models.codec import Codec, draw
 from lushan.models.decoding import Settings
 from lushan.run.artifacts import is_run
 from lushan.run.files import atomic_write, json_line
+
+if TYPE_CHECKING:
+    from lushan.models.codec import Codec
 
 RECORDS = "images.jsonl"
 """The file beside the images of a folder that says what each was drawn from."""
@@ -157,6 +159,8 @@ def _drawn(
     loaded: Loaded, prompts: Sequence[Prompt], settings: Settings, scale: float, batch_size: int
 ) -> Iterator[tuple[Prompt, int, list[int], bytes]]:
     """Yield each prompt, the number of its image, the codes of it, and the image as PNG."""
+    from lushan.models.codec import draw  # what writes text does not wait for it
+
     codec: Codec = _own(loaded).codec
     network: Any = loaded.model
     copies = settings.num_samples

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from lushan.config.allow_list import locate
 from lushan.config.build import TARGET, source_of
-from lushan.config.override import overridden
 from lushan.config.signatures import signature
 from lushan.data import files, raw_input
 from lushan.data.fields import Fields
@@ -109,7 +108,11 @@ def reader_for(
         target = reader_class(chosen, fields)
         target_name = f"lushan.data.formats.{target.__name__}"
     settings = _settings(node, target_name)
-    changed = overridden({**cfg, "data": settings}, overrides, groups=("data",))
+    changed = {**cfg, "data": settings}
+    if overrides:
+        from lushan.config.override import overridden  # it imports Hydra
+
+        changed = overridden(changed, overrides, groups=("data",))
     source: Source = source_of(changed)
     columns = columns_of(Path(run))
     with intact(Path(run) / TASK_STATE):

@@ -13,8 +13,7 @@ import torch
 
 from lushan.checkpoint.weights import Damaged, load_weights
 from lushan.config import code
-from lushan.config.build import build
-from lushan.config.check import CALLED
+from lushan.config.build import CALLED, build
 from lushan.data import processing
 from lushan.engine.components import make_encoder, require_stride
 from lushan.errors import UserError

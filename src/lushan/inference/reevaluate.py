@@ -11,11 +11,11 @@ from lushan.config.override import overridden
 from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
-from lushan.engine.announce import quiet_lightning
 from lushan.engine.components import encode_all, encoding_notes
 from lushan.engine.fit import size_of_batches
 from lushan.engine.limits import TrainLimits
 from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, LitModule
+from lushan.engine.quieting import quiet_lightning
 from lushan.engine.trainer import Trainer, make_trainer
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import config_of, load

@@ -29,7 +29,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, hint, is_quiet
 from lushan.errors import Interrupted, UserError
 from lushan.launch import job_status
 from lushan.launch.cores import usable_threads
@@ -192,7 +192,7 @@ class ForkLauncher(Launcher):
                 time.sleep(POLL)
 
     def _fork(self, job: _Planned, threads: int | None, stop: _Stop) -> _Child:
-        echo(f"#{job.number} {' '.join(job.apart)}", err=True)
+        hint(f"#{job.number} {' '.join(job.apart)}")
         output = None
         if threads is not None:
             place = Path(str(self.config.hydra.sweep.dir))
@@ -250,7 +250,8 @@ class ForkLauncher(Launcher):
         ended = found[job.number] = _record(job, status)
         message = "complete before" if ended.answered else f"{ended.state}, {ended.seconds:.1f} s"
         reason = f": {ended.reason}" if ended.reason else ""
-        echo(f"#{job.number} {' '.join(job.apart)}  {message}{reason}")
+        if not is_quiet():
+            echo(f"#{job.number} {' '.join(job.apart)}  {message}{reason}")
 
     def _returned(self, job: _Planned, status: JobStatus) -> JobReturn:
         done = JobReturn()

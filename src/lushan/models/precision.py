@@ -5,24 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lushan.common.processor import has_bf16
+
 
 def best_precision(accelerator: str) -> str:
     """Return `bf16-mixed` where it is native, else `32-true`."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if accelerator in ("auto", "cpu") and cpu_has_bf16():
+    if accelerator in ("auto", "cpu") and has_bf16():
         return "bf16-mixed"
     return "32-true"
-
-
-def cpu_has_bf16() -> bool:
-    """Return whether the processor multiplies in bf16 (AVX512-BF16 or AMX)."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            flags = next((line for line in file if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def in_autocast(states: Tensor) -> Tensor:

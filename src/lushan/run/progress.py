@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lushan.common.terminal import console
+from lushan.common.terminal import console, is_quiet
 
 
 class Bar:
@@ -21,7 +21,7 @@ class Bar:
 
     def __enter__(self) -> Callable[[int, int], None] | None:
         self.progress: Any = None
-        if not sys.stderr.isatty():
+        if is_quiet() or not sys.stderr.isatty():
             return None
         from rich.progress import Progress
 

@@ -12,7 +12,7 @@ from lushan.assist.assistant import Assistant
 from lushan.assist.settings import read_settings, read_thresholds
 from lushan.common import units
 from lushan.config.build import build
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 from lushan.guard import Guard
 from lushan.inference import early
 from lushan.inference.generator import TextGenerator, generator_of, open_generator
@@ -141,7 +141,7 @@ class Runs:
         """
         run = self.by_name.get(name)
         if run is None:
-            hint = did_you_mean(name, self.by_name) or f"There are: {', '.join(self.by_name)}."
+            hint = one_of(name, self.by_name, colon=True)
             raise Refused(
                 404, f"there is no such model. {hint}", param="model", code="model_not_found"
             )

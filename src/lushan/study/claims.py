@@ -19,7 +19,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from lushan.common.units import PERCENT, Measure, difference, is_better, signed, text
-from lushan.errors import did_you_mean
+from lushan.errors import did_you_mean, one_of
 from lushan.metrics.stats import significance
 from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, folds
@@ -192,11 +192,11 @@ def _levels(study: Study, text: str, key: str) -> Levels:
                 raise study.mistake(problem, key, value=part, hint=hint or "Write AXIS=LEVEL.")
             axis, level = axes[0], part
         if axis not in study.axes:
-            hint = did_you_mean(axis, study.axes) or f"There are {', '.join(study.axes)}."
+            hint = one_of(axis, study.axes)
             raise study.mistake("there is no such axis", key, value=part, hint=hint)
         levels = study.axes[axis]
         if level not in levels:
-            hint = did_you_mean(level, levels) or f"There are {', '.join(levels)}."
+            hint = one_of(level, levels)
             raise study.mistake("there is no such level", key, value=part, hint=hint)
         found[axis] = level
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.units import PLAIN, UNKNOWN, Measure
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, one_of
 from lushan.run import checksums, remote_code
 from lushan.run.config_yaml import read_config
 from lushan.run.folder import RunFolder
@@ -255,7 +255,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
                 "no run has such a metric",
                 key="--metric",
                 value=name,
-                hint=did_you_mean(name, known) or f"There are {', '.join(known)}.",
+                hint=one_of(name, known),
             )
         found.append(full)
     return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from lushan.errors import UserError, did_you_mean, in_a_line
+from lushan.errors import UserError, in_a_line, one_of
 from lushan.metrics.stats import significance
 from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, comparable, folds, records
@@ -72,7 +72,7 @@ def require_test(test: str) -> None:
         UserError: Names those that there are.
     """
     if test not in TESTS:
-        hint = did_you_mean(test, TESTS) or f"There are {', '.join(TESTS)}."
+        hint = one_of(test, TESTS)
         raise UserError("no such test", key="--test", value=test, hint=hint)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lushan.common import units
 from lushan.common.terminal import csv_cell, in_line, visible
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 from lushan.run.columns import display_width, padded
 from lushan.run.files import jsonable
 from lushan.study.grid import Grid
@@ -52,7 +52,7 @@ HTML = Style("<b>{}</b>", "<u>{}</u>", "±", "−", "&lt;")
 def require_format(format: str) -> None:
     """Refuse a format that there is not, before anything is read."""
     if format not in FORMATS:
-        hint = did_you_mean(format, FORMATS) or f"There are {', '.join(FORMATS)}."
+        hint = one_of(format, FORMATS)
         raise UserError("no such format", key="--format", value=format, hint=hint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lushan.common.units import measure_of
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 from lushan.study.claims import Claim, scaled
 from lushan.study.plan import Plan
 from lushan.text.vocabulary import forgets
@@ -31,7 +31,7 @@ def require(plan: Plan, claims: Sequence[Claim]) -> None:
     for key, metric in _named(plan, claims):
         if metric in known or (metric in reported and not key.startswith("claims.")):
             continue
-        hint = did_you_mean(metric, [*known, *reported]) or f"There are {', '.join(known)}."
+        hint = one_of(metric, [*known, *reported], listed=known)
         raise plan.study.mistake("no run reports this metric", key, value=metric, hint=hint)
     for number, claim in enumerate(claims):
         scaled(plan.study, claim, measure_of(reported, claim.metric), f"claims.{number}")

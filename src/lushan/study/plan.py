@@ -247,9 +247,8 @@ def as_text(made: Plan) -> str:
     return "\n".join([*lines, *made.notes, str(progress(states))])
 
 
-def as_json(made: Plan) -> str:
+def as_json(made: Plan, states: Mapping[Run, Status]) -> str:
     """Return the counts, the seconds that are left, and every run, for programs."""
-    states = made.states()
     found = progress(states)
     runs = [
         {

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lushan.common import parsing
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 from lushan.study import folds
 from lushan.study.differences import TESTS
 
@@ -348,7 +348,7 @@ class _Reader:
         return {axis: str(level) for axis, level in value.items()}
 
     def unknown(self, what: str, name: str, key: str, known: Iterable[str]) -> UserError:
-        hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
+        hint = one_of(name, known)
         return self.wrong(f"there is no such {what}", key, value=name, hint=hint)
 
     def mapping(self, value: object, key: str, known: Sequence[str]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
     done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")
     assert done.code == 0, done.err
-    assert "chosen.json: thresholds chosen by 48 dialogues" in done.out
+    assert "chosen.json: thresholds chosen by 48 dialogues" in done.err
     assert "entry: a risk of 30% with 95% confidence from" in done.err
     options = ["--input", "dialogues.jsonl", "--output", "replies.jsonl"]
     done = cli("assist", "hotels.yaml", *options, "--json")

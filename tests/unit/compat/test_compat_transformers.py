@@ -1,6 +1,11 @@
 """Private names of transformers."""
 
+import sys
+from pathlib import Path
+
+import torch
 import transformers
+from torch.nn import init
 from transformers.distributed.fsdp import is_fsdp_managed_module
 
 from lushan.compat.transformers import (
@@ -8,7 +13,9 @@ from lushan.compat.transformers import (
     compiles_whole,
     is_auto_class,
     leave_generation_alone,
+    loading,
     models_of,
+    saving,
     set_attention,
     supports_sdpa,
 )
@@ -60,3 +67,16 @@ def test_generation_is_not_in_step() -> None:
     assert is_fsdp_managed_module(made)
     leave_generation_alone(made)
     assert not is_fsdp_managed_module(made)
+
+
+def test_a_model_is_saved_and_loaded_as_without(tmp_path: Path) -> None:
+    made, before = model(), (init.normal_, sys.modules.get("torch.distributed.tensor"))
+    with saving():
+        made.save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    with loading():
+        again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+        assert init.ones_(torch.zeros(2)).sum() == 2  # what has storage is drawn
+    assert (init.normal_, sys.modules.get("torch.distributed.tensor")) == before
+    for name, weight in made.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name])

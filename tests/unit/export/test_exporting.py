@@ -54,7 +54,7 @@ def adapted_run(tmp_path_factory, lm_run):
 
 
 def test_a_pipeline_writes_the_tokens_that_generate_writes(lm_run, folder):
-    printed = export(lm_run, folder)
+    printed = export(lm_run, folder).lines
     assert "the same as the run's own model" in printed[0]
     assert printed[-1] == f"exported: {folder}"
     generator = open_generator(lm_run)
@@ -111,7 +111,7 @@ def test_a_masked_language_model(masked_run, folder):
 
 
 def test_bf16(lm_run, folder):
-    (printed, _) = export(lm_run, folder, dtype="bf16")
+    (printed, _) = export(lm_run, folder, dtype="bf16").lines
     assert "bf16 moves outputs by" in printed
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert made.dtype is torch.bfloat16
@@ -170,7 +170,7 @@ def test_heads_that_transformers_has_not_are_refused(ner_run, folder, monkeypatc
 
 
 def test_an_adapter_is_merged(adapted_run, folder):
-    printed = export(adapted_run, folder)
+    printed = export(adapted_run, folder).lines
     assert "the same as the run's own model" in printed[0]
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert not any("lora" in name for name, _ in made.named_parameters())
@@ -178,7 +178,7 @@ def test_an_adapter_is_merged(adapted_run, folder):
 
 def test_an_adapter_alone(adapted_run, folder, lm_run):
     peft = pytest.importorskip("peft")
-    printed = export(adapted_run, folder, adapter=True)
+    printed = export(adapted_run, folder, adapter=True).lines
     assert "on its base the same" in printed[0]
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {
         path.name for path in folder.iterdir()
@@ -207,9 +207,9 @@ def test_what_is_there_is_not_replaced_unasked(lm_run, folder, cli_inside):
     (folder / "mine.txt").write_text("mine")
     done = cli_inside("export", lm_run, folder)
     assert done.code == 2
-    assert "--overwrite" in done.err
+    assert "--yes" in done.err
     assert (folder / "mine.txt").exists()
-    done = cli_inside("export", lm_run, folder, "--overwrite")
+    done = cli_inside("export", lm_run, folder, "--yes")
     assert done.code == 0, done.err
     assert not (folder / "mine.txt").exists()
     assert done.out.splitlines()[-1] == f"exported: {folder}"

@@ -32,7 +32,7 @@ def predicted(cli_inside, place, texts, *words):
 
 
 def test_a_graph_of_words_and_their_head(ner_run, folder, texts, cli_inside):
-    printed = export(ner_run, folder, format="onnx")
+    printed = export(ner_run, folder, format="onnx").lines
     assert "apart from the run's own model by" in printed[0]
     assert not list(folder.glob("model*.safetensors"))
     found = predicted(cli_inside, folder, texts, "--runtime", "onnx")
@@ -87,7 +87,7 @@ def test_an_adapter_is_merged_into_the_graph(ner_run, tmp_path, folder, texts, c
 @pytest.mark.slow
 @pytest.mark.long
 def test_int8_says_what_it_loses(reviews_run, folder, texts, cli_inside):
-    lines = export(reviews_run, folder, format="onnx", quantize=True)
+    lines = export(reviews_run, folder, format="onnx", quantize=True).lines
     (line,) = [line for line in lines if line.startswith("int8")]
     stored = json.loads((reviews_run / "result.json").read_text(encoding="utf-8"))
     assert f"was {100 * stored['metrics']['test/accuracy']:.2f}" in line
@@ -119,7 +119,7 @@ def test_a_llama_is_written_as_gguf(tmp_path, folder):
     pytest.importorskip("gguf")
     small = ["model=llama_tiny", "processor=bpe", "processor.vocab_size=300", "data.limit=16"]
     made = trained(tmp_path / "run", "task=causal_lm", "test=false", small=small)
-    lines = export(made, folder, format="gguf")
+    lines = export(made, folder, format="gguf").lines
     assert "read back by transformers the same model" in lines[0]
     assert {path.name for path in folder.iterdir()} == {"model.gguf", "README.md"}
 

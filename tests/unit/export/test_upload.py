@@ -74,7 +74,7 @@ def hub(monkeypatch):
 def test_all_files_arrive_and_the_card_has_what_the_hub_reads(reviews_run, tmp_path, hub):
     folder = tmp_path / "exported"
     terms = Terms("apache-2.0", ["en", "zh"])
-    lines = export(reviews_run, folder, push="me/model", private=True, terms=terms)
+    lines = export(reviews_run, folder, push="me/model", private=True, terms=terms).lines
     assert lines[-1] == f"uploaded: {hub.url}/me/model"
     assert hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (hub.repo["name"], hub.repo["organization"]) == ("model", "me")

@@ -204,7 +204,7 @@ def own_run(tmp_path_factory):
 
 
 def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
-    printed = export(own_run, folder)
+    printed = export(own_run, folder).lines
     assert "the same as the run's own model" in printed[0]
     assert type(transformers.AutoModel.from_pretrained(folder)).__name__ == "BertModel"
     assert predicted(cli_inside, folder, texts) == predicted(cli_inside, own_run, texts)

@@ -14,7 +14,7 @@ from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.messages import alike
 from lushan.data.source import SPLITS, Corpus, Source, hash_json
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, one_of
 
 
 @configurable
@@ -64,8 +64,7 @@ class Mixture(Source):
                     "there is no such source",
                     key=f"data.weights.{name}",
                     value=weight,
-                    hint=did_you_mean(name, self.sources)
-                    or f"There are: {', '.join(self.sources)}.",
+                    hint=one_of(name, self.sources, colon=True),
                 )
             if weight < 0:
                 raise UserError("must be 0 or more", key=f"data.weights.{name}", value=weight)

@@ -1,0 +1,46 @@
+"""Flags that mean the same in every command, and the commands that lack one.
+
+- `--json`: the result is one JSON document on standard output, and nothing else is printed there.
+- `--quiet` goes with any command, `train` too, anywhere on the line (`lushan.common.terminal`): no
+  progress and no hints on standard error; notes on what was left out, warnings and errors stay.
+- `--yes` agrees to what would be asked, or refused: a download, a removal, a folder's replacement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from lushan.common.terminal import echo
+
+AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
+        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
+        "all fit.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
+
+WITHOUT_JSON: Mapping[str, str] = {
+    "train": "its words are Hydra's; the last line names the run's folder with `result.json`",
+    "predict": "it writes JSON lines as it is",
+    "chat": "a conversation; `generate --json` answers prompts",
+    "serve": "it answers in JSON over HTTP until a signal ends it",
+    "monitor": "it runs on; each alarm is JSON for `--webhook` and `--command`",
+    "completion": "it prints a program for a shell",
+}
+"""Commands that have no `--json`, and why."""
+
+
+def echo_json(value: object) -> None:
+    """Print the result of a command as one JSON document."""
+    from lushan.run.files import jsonable
+
+    echo(json.dumps(jsonable(value), ensure_ascii=False, indent=2, default=str))
