@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
+from lushan.cli.outputs import require_lines
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
 from lushan.common.wording import plural
@@ -157,6 +158,7 @@ def predict(
     The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
     """
     require_format(format)
+    require_lines(output)
     if ray and "-" in (input, output):
         raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
     if workers is not None and not ray:
@@ -249,6 +251,7 @@ def generate(
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
     require_format(format)
+    require_lines(output)
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,

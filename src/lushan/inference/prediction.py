@@ -81,6 +81,8 @@ def predict(
     fields = task.fields
     found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
     notes += found.notes
+    if empty := _empty(found.table):
+        notes.append(f"{empty:,} of {found.table.num_rows:,} texts are empty, and predicted alike")
     loaded = load(run, found.cfg)
     if labels:
         loaded.task.choose_among(labels)
@@ -112,6 +114,13 @@ def write_records(
             truncated += "truncated" in record
             sink.write(json.dumps(record, ensure_ascii=False) + "\n")
     return truncated
+
+
+def _empty(table: pa.Table) -> int:
+    """Return how many rows of texts, or of pairs of them, say nothing."""
+    names = [name for name in ("text", "text_pair") if name in table.column_names]
+    rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    return sum(not any((text or "").strip() for text in row) for row in rows)
 
 
 def require_labels(labels: Sequence[str]) -> None:
