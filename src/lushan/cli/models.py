@@ -251,7 +251,7 @@ def generate(
     --temperature nor --top-p, --top-k, --num-samples or --beams is given.
     """
     require_format(format)
-    require_lines(output)
+    require_lines(output or "-")
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
