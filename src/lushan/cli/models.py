@@ -13,6 +13,7 @@ import typer
 
 from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
+from lushan.cli.outputs import require_lines
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo, hint
 from lushan.common.wording import plural
@@ -147,6 +148,7 @@ def predict(
     The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
     """
     require_format(format)
+    require_lines(output)
     if ray and "-" in (input, output):
         raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
     if workers is not None and not ray:
@@ -246,6 +248,7 @@ def generate(
         if output not in (None, "-"):
             raise UserError("goes to standard output", key="--json", value=output)
         output = "-"
+    require_lines(output or "-")
     options = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from lushan.data.classes import LabelReader
+from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
-from lushan.data.fields import LABELLED, Field, Fields, Labels, Number
+from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.errors import UserError, did_you_mean
 
@@ -25,6 +25,10 @@ PAIRS = (
 )
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score")
 IDS = ("id", "idx", "guid", "uid")
+_UNLABELLED = (
+    "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
+    "data.test=null."
+)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -39,6 +43,8 @@ class Labelled:
         label_names: Names of labels that are written as numbers from 0, or as indicators.
         multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null decides
             by their values.
+        unlabelled: What is done with rows that have no label: `refuse` the file, or `drop` them,
+            counted in a note.
     """
 
     text: str | list[str] | None = None
@@ -47,6 +53,7 @@ class Labelled:
     label_separator: str | None = None
     label_names: list[str] | None = None
     multi_hot: bool | None = None
+    unlabelled: Literal["refuse", "drop"] = "refuse"
 
     def texts_table(
         self,
@@ -177,6 +184,40 @@ class Labelled:
 
     # Labels
 
+    def labelled_rows(
+        self, columns: Columns, fields: Fields, split: str, notes: list[str]
+    ) -> Columns:
+        """Return the rows that have a label, where a task reads one.
+
+        Args:
+            columns: As they were read.
+            fields: What is looked for.
+            split: Their name in notes.
+            notes: Takes how many rows were left out.
+
+        Raises:
+            UserError: There are others, and `unlabelled` does not drop them; or there are no rows
+                with a label.
+        """
+        field = fields.get("label")
+        name = self._known_label(columns.usual(self.label, among=LABELS))
+        if not isinstance(field, LABEL_FIELDS) or name is None:
+            return columns
+        values = columns.values[name]
+        blank = (lambda value: value is None) if isinstance(field, Labels) else _is_blank
+        gaps = [row for row, value in enumerate(values) if blank(value)]
+        if not gaps:
+            return columns
+        if self.unlabelled == "refuse" or len(gaps) == len(values):
+            others = f", in {len(gaps):,} of {len(values):,} rows" if len(gaps) > 1 else ""
+            problem = (
+                "labels are missing" if isinstance(field, Labels) else f"{field.what} is missing"
+            )
+            raise columns.fail(f"the {problem}{others}", gaps[0], hint=_UNLABELLED)
+        notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
+        left_out = set(gaps)
+        return columns.take([row for row in range(len(values)) if row not in left_out])
+
     def _labels(
         self, columns: Columns, name: str, field: Field, split: str, notes: list[str]
     ) -> pa.Array:
@@ -217,6 +258,10 @@ class Labelled:
                     hint="All splits are encoded in one way; see data.multi_hot.",
                 )
         known[str(columns.file)] = width
+
+
+def _is_blank(value: object) -> bool:
+    return not label_text(value)
 
 
 def most(values: Collection[Any], test: Callable[[Any], bool]) -> bool:

@@ -103,6 +103,20 @@ class Columns:
             return list(self.values)
         return found
 
+    def take(self, rows: Sequence[int]) -> Columns:
+        """Return some rows, in this order."""
+        classes = {
+            name: Classes(known.names, [known.numbers[row] for row in rows])
+            for name, known in self.classes.items()
+        }
+        return dataclasses.replace(
+            self,
+            values={name: [values[row] for row in rows] for name, values in self.values.items()},
+            lines=[self.lines[row] for row in rows],
+            classes=classes,
+            elements=None if self.elements is None else [self.elements[row] for row in rows],
+        )
+
     def fail(
         self, problem: str, row: int, *, hint: str | None = None, value: object = None
     ) -> UserError:

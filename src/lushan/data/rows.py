@@ -63,12 +63,11 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
-        return self.with_group(self._table_of(columns, split, notes, fields), columns)
-
-    def _table_of(
-        self, columns: Columns, split: str, notes: list[str], fields: Fields | None
-    ) -> pa.Table:
         wanted = self._usual_fields(columns) if fields is None else fields
+        columns = self.labelled_rows(columns, wanted, split, notes)
+        return self.with_group(self._table_of(columns, split, notes, wanted), columns)
+
+    def _table_of(self, columns: Columns, split: str, notes: list[str], wanted: Fields) -> pa.Table:
         if any(isinstance(field, Words) for field in wanted.values()):
             return self._words_table(columns, split, notes)
         if wanted.keys() == PAIRS.keys():

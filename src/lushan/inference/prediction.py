@@ -77,6 +77,8 @@ def predict(
     fields = task.fields
     found = reader_for(run, cfg, fields, input, format=format, overrides=overrides).read()
     notes += found.notes
+    if empty := _empty(found.table):
+        notes.append(f"{empty:,} of {found.table.num_rows:,} texts are empty, and predicted alike")
     loaded = load(run, found.cfg)
     if labels:
         loaded.task.choose_among(labels)
@@ -143,6 +145,13 @@ def _stride(loaded: Loaded, table: pa.Table) -> int:
     except UserError:
         return 0
     return limits.stride or 0
+
+
+def _empty(table: pa.Table) -> int:
+    """Return how many rows of texts, or of pairs of them, say nothing."""
+    names = [name for name in ("text", "text_pair") if name in table.column_names]
+    rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    return sum(not any((text or "").strip() for text in row) for row in rows)
 
 
 def require_labels(labels: Sequence[str]) -> None:

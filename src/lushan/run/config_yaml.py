@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lushan.common import parsing
+from lushan.common.wording import plural
 from lushan.errors import UserError
 from lushan.run import checksums, inside
 from lushan.run.files import CHANGED, atomic_write, read_json, write_json
@@ -46,6 +47,10 @@ def no_run(folder: Path) -> UserError:
         problem = f"a file, {problem}"
     elif not folder.exists():
         problem = f"there is no such folder, so it is {problem}"
+    elif runs := sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}")):
+        problem = f"a folder of {plural(len(runs), 'run')}, {problem}"
+        shown = ", ".join(str(folder / name) for name in runs[:5])
+        hint = f"Name one of them: {shown}{', ...' if len(runs) > 5 else ''}."
     elif (folder / "adapter_config.json").is_file():
         problem = f"an exported adapter, {problem}"
         hint = "peft loads it on its base, as its README.md says; name the run that it came from."

@@ -145,16 +145,24 @@ def _add_page(app: FastAPI, files: Mapping[str, bytes]) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
+    paths = sorted(app.openapi()["paths"])
+    app.openapi_schema = None
+
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:  # noqa: ARG001 - FastAPI's form
         return error.response
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
-        return _invalid(error).response
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _invalid(error, request.headers.get("content-type")).response
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400 and error.__cause__ is not None:
+            return _unreadable(error.__cause__).response
+        if error.status_code == 404 and request.url.path not in paths:
+            text = f"nothing is at this path; there are: {', '.join(paths)}"
+            return Refused(404, text, code="path_not_found").response
         return Refused(error.status_code, str(error.detail), headers=error.headers).response
 
     @app.exception_handler(Gone)
@@ -166,10 +174,26 @@ def _add_errors(app: FastAPI) -> None:
         return failed(error).response
 
 
-def _invalid(error: RequestValidationError) -> Refused:
+def _unreadable(cause: BaseException) -> Refused:
+    """Return the refusal of a body that ends the reader of JSON in another way than by its form."""
+    reason = "a number has too many digits"
+    if isinstance(cause, UnicodeDecodeError):
+        reason = "it is not UTF-8"
+    elif isinstance(cause, RecursionError):
+        reason = "it is nested too deeply"
+    return Refused(400, f"the body is no JSON that can be read: {reason}", code="invalid_json")
+
+
+def _invalid(error: RequestValidationError, content_type: str | None) -> Refused:
     """Return the refusal that the first of several mistakes is; its input is not repeated."""
     first = error.errors()[0]
     name = _field(first["loc"], error.body, missing=first["type"] == "missing")
+    if isinstance(error.body, bytes):  # FastAPI reads a body as JSON where its header says so
+        stated = "it has none" if content_type is None else f"it is {content_type[:80]!r}"
+        text = f"the body is read as JSON with Content-Type: application/json, and {stated}"
+        return Refused(400, text, code="content_type")
+    if first["type"] == "model_attributes_type":
+        return Refused(400, "Input should be an object", param=name or None, code="object_type")
     if first["type"] == "json_invalid":
         return Refused(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
     return Refused(400, first["msg"], param=name or None, code=first["type"])

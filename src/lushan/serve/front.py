@@ -9,7 +9,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,7 +93,7 @@ class Access:
         # names matter where none is asked for.
         if not self.keys and not is_loopback(_name_of(host)):
             return Refused(403, "this server answers to localhost alone", code="host")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _split(origin).netloc.lower() != host.lower():
             return Refused(403, "pages of other origins are not answered", code="origin")
         if self.keys and not is_open and not self._knows(headers.get("authorization", "")):
             challenge = {"WWW-Authenticate": "Bearer"}
@@ -122,8 +122,17 @@ def _read(file: Path) -> list[str]:
 
 
 def _name_of(host: str) -> str:
-    """Return the name in a `Host` header, without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+    """Return the name in a `Host` header, without its port; '' where it holds other parts."""
+    parts = _split(f"//{host}")
+    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""
+
+
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; none of what is no address, such as `http://[`."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_loopback(host: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
 from collections.abc import Mapping, Sequence
@@ -72,7 +71,7 @@ def _add_predict(
         for number, row in enumerate(rows):
             if not row:
                 raise Refused(400, "there is no field in it", param=f"inputs[{number}]")
-        encoded = await asyncio.to_thread(run.heads.encoded, rows)
+        encoded = await run.heads.read(rows)
         work = run.heads.worker.ask(encoded, len(rows), bounds.seconds)
         found = await unless_gone(request, work)
         content = {"model": run.name, "run_id": run.about.run_id, "predictions": jsonable(found)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -18,10 +19,12 @@ from lushan.data.unlabelled import Reading, reader_class
 from lushan.errors import UserError
 from lushan.inference.load import Loaded
 from lushan.inference.prediction import Encoded, predict_encoded
+from lushan.serve.exchange import too_busy, too_late
 from lushan.serve.failures import Refused, of_user
 from lushan.serve.limits import Bounds
 from lushan.serve.micro_batches import MicroBatches
 from lushan.serve.schemas import MOST_INPUTS, Strict
+from lushan.serve.worker import Busy
 from lushan.tasks.evaluation import Records
 from lushan.text.parts import BadPart
 
@@ -44,12 +47,42 @@ class Heads:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         loaded.model.to(self.device)
         self._encoding = threading.Lock()  # tokenizers are not made for several threads
+        self._capacity, self._seconds, self._reading = (
+            bounds.batch + bounds.waiting,
+            bounds.seconds,
+            0,
+        )
         self.worker: MicroBatches[Encoded, Records] = MicroBatches(
             f"predicting {name}", self._predicted, size=bounds.batch, capacity=bounds.waiting
         )
 
     def _predicted(self, several: Sequence[Encoded]) -> list[Records]:
         return predict_encoded(self.loaded, several, device=self.device)
+
+    async def read(self, rows: Sequence[Mapping[str, Any]]) -> Encoded:
+        """Return examples as the model reads them, beside other requests.
+
+        Args:
+            rows: Fields that the request gave of each.
+
+        Raises:
+            Refused: They do not fit the run, too many requests are being read, or its time is over.
+        """
+        if self._reading >= self._capacity:
+            raise too_busy(Busy(1))
+        reading = asyncio.ensure_future(asyncio.to_thread(self.encoded, rows))
+        self._reading += 1
+        reading.add_done_callback(self._has_read)
+        try:
+            # A thread cannot be interrupted: until it ends it is counted.
+            return await asyncio.wait_for(asyncio.shield(reading), self._seconds)
+        except TimeoutError:
+            raise too_late(self._seconds) from None
+
+    def _has_read(self, reading: asyncio.Future[Encoded]) -> None:
+        self._reading -= 1
+        if not reading.cancelled():
+            reading.exception()  # of a request whose client has left nobody else asks
 
     def encoded(self, rows: Sequence[Mapping[str, Any]]) -> Encoded:
         """Return examples as the model reads them.

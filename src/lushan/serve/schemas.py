@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MOST_STOPS = 16
+MOST_STOPS, LONGEST_STOP = 16, 1000
 MOST_INPUTS = 2048
 Text = Annotated[str, StringConstraints(strict=True)]
+Stop = Annotated[str, StringConstraints(strict=True, max_length=LONGEST_STOP)]
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Probability = Annotated[float, Field(gt=0, le=1, strict=True)]
@@ -44,7 +45,7 @@ class Writing(Strict):
     top_p: Probability | None = Field(None, description="1 by default.")
     n: Tokens | None = Field(None, description="Texts for each prompt; 1 by default.")
     seed: Seed | None = Field(None, description="The same seed, the same text; drawn if null.")
-    stop: Text | Annotated[list[Text], Field(max_length=MOST_STOPS)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
     top_k: int | None = Field(None, ge=0, strict=True, description="Of lushan: 0 is all.")

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from lushan.data.encode.encoding import Encoded
     from lushan.data.processing import Processor
 
+NOTED_SHARE = 0.05
+"""Of tokens that the tokenizer does not know, from which on a note says so: single rare characters
+are in any text, and another script than the tokenizer's is not."""
+
 
 class Task(TaskMetrics):
     """Labels, encoding, model, loss, decoding and metrics of one kind of problem.
@@ -151,7 +155,14 @@ class Task(TaskMetrics):
             yield f"{split}: {what} cut by max_length"
         if unknown := counts.get("unknown"):
             yield f"{split}: {unknown} texts hold no known token"
-        if lost := counts.get("unknown_tokens"):
+        lost = counts.get("unknown_tokens", 0)
+        if tokens := counts.get("tokens"):  # of a head, which reads and does not write
+            if lost >= NOTED_SHARE * tokens > 0:
+                yield (
+                    f"{split}: {lost:,} of {tokens:,} tokens ({lost / tokens:.0%}) are unknown to "
+                    "the tokenizer; `lushan audit` lists their characters"
+                )
+        elif lost:
             yield (
                 f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
                 "counts what is lost"
@@ -159,9 +170,11 @@ class Task(TaskMetrics):
 
     def count(self, features: Features) -> dict[str, int]:
         """Return numbers to add up while encoding and to report to the user."""
-        return {key: int(sum(features[key])) for key in ("cut", "unknown") if features.get(key)} | {
-            "features": len(features["length"])
-        }
+        keys = ("cut", "unknown", "unknown_tokens")
+        counts = {key: int(sum(features[key])) for key in keys if features.get(key)}
+        if "unknown_tokens" in counts:
+            counts["tokens"] = int(sum(features["length"]))
+        return counts | {"features": len(features["length"])}
 
     def wrap(self, model: PreTrainedModel) -> Backbone:
         """Make the backbone of a model of transformers; by default its hidden states."""

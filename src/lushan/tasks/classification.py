@@ -46,6 +46,7 @@ class Classification(LabelTask):
             ("example", pa.int64()),
             ("cut", pa.int32()),
             ("unknown", pa.int32()),
+            ("unknown_tokens", pa.int32()),
         ]
     )
 
@@ -92,6 +93,7 @@ class Classification(LabelTask):
             features["example"].append(first + owner)
             features["cut"].append(int(lost))
             features["unknown"].append(int(owner != previous and all(i in special for i in ids)))
+            features["unknown_tokens"].append(ids.count(tokenizer.unk_token_id))
             previous = owner
         return features
 

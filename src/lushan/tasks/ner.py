@@ -71,6 +71,7 @@ class NER(Task):
             ("example", pa.int64()),
             ("cut", pa.int32()),
             ("unknown", pa.int32()),
+            ("unknown_tokens", pa.int32()),
         ]
     )
 
@@ -170,6 +171,7 @@ class NER(Task):
                 features["cut"].append(len(pieces) - covered if w == 0 else 0)
                 only_unknown = all(i == tokenizer.unk_token_id for p in pieces for i in p)
                 features["unknown"].append(int(only_unknown and w == 0))
+                features["unknown_tokens"].append(ids.count(tokenizer.unk_token_id))
         return features
 
     def _labels(self, tags: list[str] | None, length: int) -> list[int]:

@@ -110,13 +110,15 @@ class Reader:
 
     def _held_back(self) -> int:
         """Characters at the end that may become a stop string."""
-        lengths = [
-            length
-            for stop in self.stops
-            for length in range(1, len(stop))
-            if self.text.endswith(stop[:length])
-        ]
-        return max(lengths, default=0)
+        return max(map(self._begun, self.stops), default=0)
+
+    def _begun(self, stop: str) -> int:
+        """Characters at the end that are the beginning of a stop string."""
+        # Only where its first character is: a string of a million costs no more than the text.
+        place = self.text.find(stop[0], max(0, len(self.text) - len(stop) + 1))
+        while place >= 0 and not stop.startswith(self.text[place:]):
+            place = self.text.find(stop[0], place + 1)
+        return len(self.text) - place if place >= 0 else 0
 
     def _show(self, end: int) -> str:
         start, self._shown = self._shown, max(self._shown, end)

@@ -347,3 +347,37 @@ def test_names_in_a_file_that_was_changed_since(tmp_path: Path) -> None:
     pq.write_table(table.drop_columns(["label"]), path)
     with pytest.raises(UserError, match="which column holds the labels"):
         Table(train=str(path)).read()
+
+
+GAPS = "id,text,label\n1,a,x\n2,b,\n3,c,y\n4,d, \n"
+
+
+def test_rows_without_a_label_are_counted_where_they_are_refused(write) -> None:
+    path = write("x.csv", GAPS)
+    with pytest.raises(UserError, match="the label is missing, in 2 of 4 rows") as caught:
+        Table(train=path).read()
+    assert caught.value.line == 3
+    assert "data.unlabelled=drop" in (caught.value.hint or "")
+
+
+def test_rows_without_a_label_are_dropped_and_counted(write) -> None:
+    path = write("x.csv", GAPS)
+    read = Table(train=path, unlabelled="drop", group="text").read()
+    assert read.splits["train"]["id"].to_pylist() == ["1", "3"]
+    assert read.splits["train"]["line"].to_pylist() == [2, 4]
+    assert labels(read) == ["x", "y"]
+    assert read.notes == ["train: 2 of 4 rows dropped: they have no label"]
+
+
+def test_a_file_without_any_label_is_refused_also_where_rows_are_dropped(write) -> None:
+    path = write("x.csv", "text,label\na,\nb,\n")
+    with pytest.raises(UserError, match="the label is missing, in 2 of 2 rows"):
+        Table(train=path, unlabelled="drop").read()
+
+
+def test_numbers_and_class_numbers_without_a_value_are_dropped(tmp_path: Path, write) -> None:
+    numbers = write("n.csv", "text,label\na,1\nb,\n")
+    read = made(Table, train=numbers, unlabelled="drop", label_kind="regression").read()
+    assert labels(read) == [1.0]
+    for source in both(dataset(tmp_path / "set", ABC, [1, -1]), unlabelled="drop"):
+        assert labels(source.read()) == ["b"]

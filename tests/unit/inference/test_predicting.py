@@ -150,3 +150,17 @@ def test_the_advice_of_transformers_is_kept_off_the_terminal(lm_run):
         assert logging.get_verbosity() == logging.ERROR
     finally:
         logging.set_verbosity(before)
+
+
+@pytest.mark.parametrize("command", ["predict", "generate"])
+def test_a_table_is_not_written_as_lines_of_json(command, cli_inside, tmp_path):
+    done = cli_inside(command, tmp_path, "--input", "x.csv", "--output", "out.csv")
+    assert done.code == 2
+    assert "out.jsonl" in done.err
+
+
+def test_empty_texts_are_counted(reviews_run, cli_inside, tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"sentence": ""}\n{"sentence": "dull film"}\n')
+    done = cli_inside("predict", reviews_run, "--input", "x.jsonl")
+    assert len(records(done)) == 2
+    assert "1 of 2 texts are empty" in done.err

@@ -213,6 +213,11 @@ def test_the_identity_is_that_of_the_config_with_its_secrets(folder, config):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="not the folder of a run"):
         read_config(tmp_path)
+    (tmp_path / "0a1b").mkdir()
+    (tmp_path / "0a1b" / "config.yaml").write_text("a: 1")
+    with pytest.raises(UserError, match="a folder of 1 run, not the folder of a run") as caught:
+        read_config(tmp_path)
+    assert str(tmp_path / "0a1b") in (caught.value.hint or "")
     (tmp_path / "config.yaml").write_text("a: [")
     with pytest.raises(UserError, match="YAML"):
         read_config(tmp_path)

@@ -240,3 +240,55 @@ def test_a_failure_is_said_without_a_users_text(server, http, monkeypatch, capsy
     assert "a request failed: ValueError (test_front.py:" in printed
     assert secret not in printed
     assert http.post("/v1/completions", json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "[::1"}, "host"),
+        ({"Host": "evil.com@localhost"}, "host"),
+        ({"Host": "localhost/evil.com"}, "host"),
+        ({"Origin": "http://["}, "origin"),
+    ],
+)
+def test_a_host_or_origin_that_is_no_address_is_refused(http, headers, code):
+    response = http.get("/health", headers=headers)
+    assert response.status_code == 403
+    assert error(response)["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[" * 30_000, "nested too deeply"),
+        (b'{"prompt": "\xff"}', "not UTF-8"),
+        (b'{"max_tokens": ' + b"9" * 5000 + b"}", "too many digits"),
+    ],
+)
+def test_a_body_that_ends_the_reader_of_json_says_why(http, content, reason):
+    headers = {"Content-Type": "application/json"}
+    found = error(http.post("/v1/completions", content=content, headers=headers))
+    assert reason in found["message"]
+    assert found["code"] == "invalid_json"
+
+
+def test_what_curl_does_by_default_is_said_to_be_no_json(http):
+    for headers in ({"Content-Type": "application/x-www-form-urlencoded"}, {}):
+        response = http.post("/v1/completions", content=json.dumps(BODY), headers=headers)
+        assert response.status_code == 400
+        assert "Content-Type: application/json" in error(response)["message"]
+    found = error(http.post("/v1/completions", json=[1]))
+    assert found["message"] == "Input should be an object"
+
+
+def test_a_path_that_is_not_served_names_those_that_are(http):
+    response = http.post("/predict", json={})
+    assert response.status_code == 404
+    assert "/v1/completions" in error(response)["message"]
+
+
+def test_a_stop_string_is_bounded(http):
+    response = http.post("/v1/completions", json={**BODY, "stop": "a" * 1001})
+    assert response.status_code == 400
+    assert error(response)["param"] == "stop"
+    assert http.post("/v1/completions", json={**BODY, "stop": ["a" * 1000]}).status_code == 200

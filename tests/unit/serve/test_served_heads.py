@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from tests.conftest import trained
 from tests.helpers.served import IMAGES, data_url, png, serving
+from tests.helpers.waiting import until
 
 from lushan.inference.prediction import predict
 from lushan.retrieval.embedder import embedder_of
 from lushan.retrieval.reranking import reranking
 from lushan.serve.heads import Heads
+from lushan.serve.limits import Bounds
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +204,15 @@ def test_a_model_that_answers_elsewhere_is_named(http):
     response = http.post("/v1/embeddings", json={"model": "names", "input": "a"})
     assert response.status_code == 400
     assert "/predict" in response.json()["error"]["message"]
+
+
+def test_what_waits_to_be_read_is_bounded_in_number_and_time(reviews_run):
+    with serving({"mood": reviews_run}, Bounds(batch=1, waiting=1, seconds=2)) as running:
+        heads, body = running.served[0].heads, {"inputs": [{"text": "dull"}]}
+        url = f"{running.url}/predict"
+        with heads._encoding, concurrent.futures.ThreadPoolExecutor(5) as pool:
+            asked = [pool.submit(httpx.post, url, json=body, timeout=30) for _ in range(5)]
+            found = sorted(one.result().status_code for one in asked)
+        assert found == [429, 429, 429, 504, 504]
+        until(lambda: not heads._reading)
+        assert httpx.post(url, json=body, timeout=30).status_code == 200

@@ -1,6 +1,7 @@
 """Tokens as text while they come: whole characters, nothing lost, nothing behind a stop string."""
 
 import random
+import time
 
 import pytest
 
@@ -108,3 +109,20 @@ def test_an_ending_token_ends_the_text_and_padding_is_not_read(tokenizer):
     assert reader.ended
     assert reader.count == len(ids) + 1
     assert reader.text.strip() == "the fox"
+
+
+@pytest.mark.parametrize("stop", ["aab", "aaa", "ab", "b", "ba\ud800"])
+@pytest.mark.parametrize("text", ["", "a", "aa", "ba", "aabaa", "baab", "aaaa"])
+def test_what_is_held_back_is_the_longest_beginning_of_a_stop_string(stop, text):
+    reader = Reader(None, stops=[stop])
+    reader.text = text
+    ends = [n for n in range(len(stop)) if text.endswith(stop[:n])]
+    assert reader._held_back() == max(ends)
+
+
+def test_a_stop_string_of_a_million_characters_costs_no_more_than_the_text():
+    reader = Reader(None, stops=["a" * 1_000_000])
+    reader.text = "ab" * 100 + "aa"
+    begun = time.process_time()
+    assert reader._held_back() == 2
+    assert time.process_time() - begun < 0.5
