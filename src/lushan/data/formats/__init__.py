@@ -12,6 +12,7 @@ from lushan.data.formats.sample_images import (
     SampleImages,
     SampleQuestions,
     SampleScenes,
+    SampleStories,
     SampleVQA,
 )
 from lushan.data.formats.samples import (
@@ -43,6 +44,7 @@ __all__ = [
     "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
+    "SampleStories",
     "SampleText",
     "SampleVQA",
     "Stream",

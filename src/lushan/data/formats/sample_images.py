@@ -12,6 +12,8 @@ from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import DIALOGUES, Fields, Image, Label, Text
 from lushan.data.formats.samples import SIZES, Chance, SampleTable
+from lushan.data.media_fields import Content
+from lushan.data.media_fields import structs as contents
 from lushan.data.messages import Message, message_lists
 from lushan.data.references import structs
 from lushan.data.source import hash_json
@@ -95,6 +97,30 @@ class SampleScenes(SampleImages):
         ]
         texts = arrow.texts([f"a {color} {shape}" for color, shape in things])
         return {"text": texts, "image": structs(images)}
+
+
+@configurable
+@dataclasses.dataclass(kw_only=True)
+class SampleStories(_Drawn):
+    """Two scenes of `SampleScenes` in a row, of which each text is before or after its image."""
+
+    gives: ClassVar[Fields | None] = {"content": Content()}
+    name: ClassVar[str] = "sample_stories"
+
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        chance = Chance(81 + list(SIZES).index(split))
+        return {"content": contents([_story(chance) for _ in range(SIZES[split])])}
+
+
+def _story(chance: Chance) -> list[parts.Part]:
+    """Return texts and images of two scenes."""
+    found: list[parts.Part] = []
+    for before in ("a", "then a"):
+        color, shape = chance.pick(sorted(COLORS)), chance.pick(SHAPES)
+        drawn = {"path": "", "bytes": _drawn(shape, chance, COLORS[color], (250,) * 3)}
+        both = [parts.text(f"{before} {color} {shape}"), parts.image(drawn)]
+        found += both if chance.pick((True, False)) else both[::-1]
+    return found
 
 
 def _asked(chance: Chance) -> list[Message]:
