@@ -50,13 +50,17 @@ TASKS = {
         *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
         *("data.batch_examples=16", "task.generate=false"),
     ],
+    "video_lm": [
+        *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
+        *("data.batch_examples=16", "task.drop_prompt=0.5", "task.generate=false"),
+    ],
     "multimodal_lm": [
         *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
         *("data.batch_examples=16", "task.drop_prompt=0.5", "task.generate=false"),
     ],
 }
 
-LONG = ("interleaved_lm",)
+LONG = ("interleaved_lm", "video_lm")
 """Made of the same as another one."""
 
 

@@ -1,4 +1,4 @@
-"""Fields of what holds pictures: contents of texts and images in any order."""
+"""Fields of what holds more than one image: texts with images in any order, and videos."""
 
 from __future__ import annotations
 
@@ -70,6 +70,25 @@ class Content(StoredContent, Field):
             f"[{references.preview(part)}]" if parts.is_image(part) else part["text"]
             for part in of_struct(value)
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video(Image):
+    """A video, or an animated image, as a struct of `path` and encoded `bytes`, one of them empty.
+
+    Files name it, as they name an image. Which of its frames are read, a task says.
+    """
+
+    what: ClassVar[str] = "video"
+    json_pattern: ClassVar[str | None] = references.VIDEO_URL
+    sources: ClassVar[str] = "data=jsonl with a column of their names and data.media=FOLDER."
+
+    def received(self, value: str) -> bytes:
+        return references.video_of_data_url(value)
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        found = enumerate(columns.values[name])
+        return references.structs([columns.image(row, v, "video") for row, v in found])
 
 
 def structs(contents: Sequence[Sequence[parts.Part]]) -> pa.Array:

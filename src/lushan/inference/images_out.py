@@ -25,6 +25,8 @@ from lushan.run.artifacts import is_run
 from lushan.run.files import atomic_write, json_line
 from lushan.tasks.picture_lm import PictureLM, PromptTooLong
 from lushan.text import parts
+from lushan.vision import clips
+from lushan.vision.video import require_extra
 
 RECORDS = "images.jsonl"
 """The file beside the images of a folder that says what each was drawn from."""
@@ -75,7 +77,8 @@ def generate(
         format: Of the input; by its ending when not given.
         overrides: Of the keys below `data` in the run's config: how the input is read.
         output: A file that ends in `.png`, for one image, or for one text with images: the second
-            of `a.png` is `a-2.png`, and the text goes to the standard output. Else a folder.
+            of `a.png` is `a-2.png`, and the text goes to the standard output. A video is an
+            animated image, or ends in `.mp4`. Else a folder.
         guidance: See `lushan.models.codec.Guidance`; the run's own when not given.
         batch_size: Continuations that are drawn at a time.
 
@@ -88,14 +91,17 @@ def generate(
         own = run if is_run(run) else None
         given += read_prompts(input, DOCUMENTS, format, run=own, overrides=overrides, notes=notes)
     copies = int(options.get("num_samples", 1))
-    place = _place(output, len(given) * copies)
+    task: PictureLM = build(config_of(Path(run).expanduser())["task"])
+    place = _place(output, len(given) * copies, task.written_as)
+    if place.suffix.lower() == ".mp4":
+        require_extra()
     for prompt in given:
         if not isinstance(prompt.value, str):
             raise UserError("a prompt must be a text", value=prompt.value, **prompt.place)
     if guidance is not None and guidance < 0:
         raise UserError("must be 0 or more", key="--guidance", value=guidance)
     loaded = load(run)
-    task = _own(loaded)
+    task = _own(loaded)  # now with all that it has learned
     settings = dataclasses.replace(task.settings, **options)
     settings.require_sound(lambda field: f"--{field.replace('_', '-')}")
     _require_drawing(task, {**options, "guidance": guidance})
@@ -147,7 +153,7 @@ class _Composed:
         names = self.names(first)
         images = [part for part in self.parts if not isinstance(part, str)]
         for name, image in zip(names, images, strict=True):
-            atomic_write(name, image)
+            atomic_write(name, clips.converted(image, name.suffix.lower()))
         record = {"id": self.prompt.id, "sample": self.sample, "prompt": self.prompt.value}
         if len(self.parts) == len(images) == 1:
             return {**record, "image": first.name, "codes": self.codes}
@@ -170,21 +176,21 @@ def _own(loaded: Loaded) -> PictureLM:
     return task
 
 
-def _place(output: str | Path | None, images: int) -> Path:
+def _place(output: str | Path | None, images: int, endings: Sequence[str]) -> Path:
     if output is None or str(output) == "-":
         raise UserError(
             "this run draws images, which are written to files",
             key="--output",
             value=output,
-            hint="Write --output image.png, or --output FOLDER for several.",
+            hint=f"Write --output image{endings[0]}, or --output FOLDER for several.",
         )
     place = Path(output).expanduser()
-    if place.suffix.lower() not in ("", ".png"):
+    if place.suffix.lower() not in ("", *endings):
         raise UserError(
-            "images are written as PNG",
+            f"what this run draws is written as {', '.join(endings)}",
             key="--output",
             value=str(output),
-            hint="Write a name that ends in .png, or a folder.",
+            hint=f"Write a name that ends in {' or '.join(endings)}, or a folder.",
         )
     if place.suffix and images != 1:
         raise UserError(

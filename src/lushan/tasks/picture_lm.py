@@ -46,6 +46,8 @@ class PictureLM(LanguageTask):
     generates_in_validation = False
     guidance = 1.0
     """See `lushan.models.codec.Guidance`; 1 is none."""
+    written_as: Sequence[str] = (".png",)
+    """Endings of files in which `lushan generate` writes a picture."""
     refused: Mapping[str, str] = {}
     """Options of `lushan generate` that have no meaning, and why."""
     schema = pa.schema(

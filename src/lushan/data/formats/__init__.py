@@ -9,6 +9,7 @@ from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
 from lushan.data.formats.sample_candidates import SampleCandidates
 from lushan.data.formats.sample_images import (
+    SampleClips,
     SampleImages,
     SampleQuestions,
     SampleScenes,
@@ -37,6 +38,7 @@ __all__ = [
     "Mixture",
     "SampleCandidates",
     "SampleChat",
+    "SampleClips",
     "SampleImages",
     "SampleInteractions",
     "SampleNER",
