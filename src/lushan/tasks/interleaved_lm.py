@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROWS: Fields = {"content": Content()}
 LAST = ("codes", "written")
-"""What a last part is, once it is written anew: the codes of an image, or a text."""
+"""What a last part is, once it is generated again: the codes of an image, or a text."""
 MOST = 64
 """Tokens of a last text at most."""
 
@@ -53,7 +53,7 @@ class InterleavedLM(PictureLM):
         temperature: Of drawing; 0 takes the likeliest code each time.
         top_k: Of drawing: only so many of the likeliest codes; 0 is all.
         max_new_tokens: Tokens that `lushan generate` writes at most, those of images too.
-        generate: Whether the final evaluation writes the last part of each row anew.
+        generate: Whether the final evaluation generates the last part of each row again.
         metrics: More metrics, by name: of one's own, which take an example's row: its `content`,
             sums over tokens, and with `generate` the last part as `png` or as `written`.
         monitor: The metric that chooses the best checkpoint.
@@ -217,7 +217,7 @@ class InterleavedLM(PictureLM):
         return found
 
     def _predicted(self, row: Mapping[str, Any], keep: Keep | None) -> dict[str, Any]:
-        """Return the last part of a row as it was written anew; nothing where it was not."""
+        """Return the last part of a row as it was generated again; nothing where it was not."""
         if "written" in row:
             return {"predicted": [parts.text(row["written"])], "codes": None}
         if "codes" not in row:

@@ -60,7 +60,7 @@ class PictureLM(LanguageTask):
             ("example", pa.int64()),
         ]
     )
-    """`skip` tokens stand before what is written anew, an image where it is `drawn`."""
+    """`skip` tokens stand before what is generated again, an image where it is `drawn`."""
 
     def __init__(
         self,

@@ -192,7 +192,7 @@ def test_guidance_that_it_has_not_learned_is_refused(run, cli_inside, tmp_path):
     assert (done.code, done.err.startswith("error: --guidance")) == (2, True), done.err
 
 
-def test_the_last_part_is_written_anew_and_stored(run, cli_inside, tmp_path):
+def test_the_last_part_is_written_again_and_stored(run, cli_inside, tmp_path):
     records = [json.loads(x) for x in (run / "predictions" / "test.jsonl").read_text().splitlines()]
     kinds = set()
     for record in records:

@@ -1,7 +1,7 @@
 """Metrics of models of text and images: of tokens by what they are, and of what is drawn.
 
 A prediction is an example's row, with sums over its tokens and, where it was drawn and captioned,
-or written anew, the texts of that. There is no target.
+or generated again, the texts of that. There is no target.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Match(Metric):
 
 
 class TextMatch(Match):
-    """The share of rows that end in a text and whose text that was written anew is the same."""
+    """The share of rows that end in a text and whose text that was generated again is the same."""
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (whether it is right, 1), or zeros for a row that ends in an image."""
@@ -113,7 +113,7 @@ def interleaved(*, values: float = 1, generates: bool = False) -> dict[str, Metr
 
     Args:
         values: See `metrics`.
-        generates: Whether the last part of each row is written anew.
+        generates: Whether the last part of each row is generated again.
     """
     return _of_parts(values) | ({"text_match": TextMatch("written")} if generates else {})
 
