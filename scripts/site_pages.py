@@ -19,6 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from lushan import public_sets
 from lushan.cli.app import app
 from lushan.common import parsing
 from lushan.common.wording import plural
@@ -27,7 +28,6 @@ from lushan.config.search_path import conf_folders
 from lushan.config.usage import option_file, options_by_group, summary
 from lushan.config.usage import text as train_help
 from lushan.errors import UserError
-from lushan.sets import registry
 from lushan.sets.space import size_text
 
 OPTIONS = "reference/options"
@@ -232,7 +232,7 @@ def sets_page() -> str:
         "`lushan data get NAME` downloads one; a preset does so when it needs one. "
         "[How it works](../data.md#data-sets-of-the-presets).",
     ]
-    for one in registry.known().values():
+    for one in public_sets.known().values():
         facts = {
             "licence": one.licence,
             "from": f"<{one.source}>",

@@ -28,6 +28,9 @@ DATA = Path(os.environ.get("LUSHAN_DATA") or Path(__file__).parents[2] / "shared
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 os.environ["OMP_NUM_THREADS"] = "1" if IN_WORKER else os.environ.get("OMP_NUM_THREADS", "2")
 os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
+# NumPy's own is read when a plugin imports NumPy, before this file: by workers, from the process
+# that starts them.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 # What tests write is synced to a disk a hundred thousand times; memory does that at once, if it is
 # there and has room for the gigabyte that the suite leaves.

@@ -18,3 +18,11 @@ def test_the_layers_are_those_of_the_import_contract():
         name for row in re.findall(r"^\| (`.*?) \|", text, re.M) for name in row.split("`")
     }
     assert packages <= described
+
+
+def test_no_part_but_the_config_knows_a_task():
+    tasks = "|".join(file.stem for file in (ROOT / "conf/task").glob("*.yaml"))
+    named = re.compile(rf"^ *(from|import) lushan\.tasks\.({tasks})\b", re.M)
+    source = ROOT / "src/lushan"
+    files = (f for f in source.rglob("*.py") if f.parent != source / "tasks")
+    assert not [f for f in files if named.search(f.read_text(encoding="utf-8"))]

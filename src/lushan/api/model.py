@@ -10,7 +10,7 @@ import torch
 
 from lushan.data.field_roles import inputs
 from lushan.errors import UserError
-from lushan.inference.inputs import read_inputs
+from lushan.inference.inputs import reader_for
 from lushan.inference.load import Loaded
 from lushan.inference.prediction import predict_rows
 from lushan.run.files import json_line
@@ -59,10 +59,10 @@ class Model:
             return []
         loaded = self._loaded
         lines = "".join(json_line({"text": row} if isinstance(row, str) else row) for row in rows)
-        found = read_inputs(
+        reader = reader_for(
             loaded.folder, loaded.cfg, loaded.task.fields, ROWS, format="jsonl", data=lines.encode()
         )
-        return predict_rows(loaded, found.table, device=self._device)
+        return predict_rows(loaded, reader.reading.read(), device=self._device)
 
     def generate(
         self, prompts: Sequence[Any], *, batch_size: int = 16, **settings: Any

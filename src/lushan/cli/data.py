@@ -13,7 +13,7 @@ from lushan.common.terminal import echo
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
-    from lushan.sets.registry import DataSet
+    from lushan.public_sets import DataSet
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Public data sets that the presets read."
@@ -28,11 +28,11 @@ def add_to(other: typer.Typer) -> None:
 @app.command("list", epilog=examples("lushan data list", "lushan data list --json"))
 def list_sets(as_json: AsJson = False) -> None:
     """List the sets: size, whether they are here, licence."""
-    from lushan.sets import registry
+    from lushan import public_sets
     from lushan.sets.space import size_text
     from lushan.sets.store import local
 
-    sets = registry.known()
+    sets = public_sets.known()
     if as_json:
         echo(json.dumps([_described(one) for one in sets.values()], ensure_ascii=False, indent=2))
         return
@@ -69,9 +69,10 @@ def get_sets(
     yes: Annotated[bool, typer.Option("--yes", help="Download without asking.")] = False,
 ) -> None:
     """Download sets to the cache and check them; print their folders."""
-    from lushan.sets import registry, store
+    from lushan import public_sets
+    from lushan.sets import store
 
-    sets = [registry.find(name) for name in names]
+    sets = [public_sets.find(name) for name in names]
     found = []
     for one in sets:
         folder = store.local(one.name)

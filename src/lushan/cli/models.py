@@ -167,14 +167,14 @@ def predict(
 
     notes: list[str] = []
     options: dict[str, Any] = {"workers": workers} if ray else {}
+    strided = [] if stride is None else [f"++data.stride={stride}"]
     count = (inference.predict_pieces if ray else inference.predict)(
         run,
         input=input,
         runtime=runtime,
         output=output,
         format=format,
-        stride=stride,
-        overrides=overrides or (),
+        overrides=[*(overrides or ()), *strided],
         labels=label or (),
         notes=notes,
         **options,

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +39,9 @@ FORMAT = 7
 
 LIMIT = 4096
 """Signatures that are kept, and verdicts, the latest ones."""
+
+_BEGAN = time.time_ns()
+"""A file that has changed since this process began may not be what the process has imported."""
 
 _PARTS = ("signatures", "verdicts")
 """Of the file: what was read, and what `lushan.config.check_cache` keeps."""
@@ -271,8 +275,9 @@ def parameters_of(name: object) -> list[str]:
 
 
 def stamps(paths: Iterable[str | None]) -> list[list[Any]]:
-    """Return path, size and time of some files."""
-    return [[path, *_stamp(path)] for path in sorted(filter(None, set(paths)))]
+    """Return path, size and time of some files; no file has the time of one that is too new."""
+    found = [(path, *_stamp(path)) for path in sorted(filter(None, set(paths)))]
+    return [[path, size, at if at < _BEGAN else -time.time_ns()] for path, size, at in found]
 
 
 def unchanged(files: list[list[Any]]) -> bool:

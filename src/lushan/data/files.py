@@ -16,13 +16,11 @@ from pathlib import Path
 from lushan.common.wording import plural
 from lushan.data.unpacking import BLOCK, bounded, unpacked
 from lushan.errors import UserError
+from lushan.public_sets import SCHEME
 from lushan.run import inside
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line (or a text) unless the config says otherwise."""
-
-SCHEME = "set://"
-"""Begins the name of a public data set in the place of a folder."""
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 MARK = "\ufeff"

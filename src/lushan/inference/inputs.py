@@ -47,40 +47,6 @@ class Inputs:
     notes: list[str]
 
 
-def read_inputs(
-    run: str | Path,
-    cfg: Mapping[str, Any],
-    fields: Fields,
-    path: str | Path,
-    *,
-    format: Format | None = None,
-    overrides: Sequence[str] = (),
-    data: bytes | None = None,
-    before: int = 0,
-) -> Inputs:
-    """Read a file, the standard input, or images, for a run.
-
-    Args:
-        run: The run's folder.
-        cfg: Its config.
-        fields: What its task reads.
-        path: A file, or `-`; a folder, an archive or an image, where the task reads one image.
-        format: By the file's ending when not given; files that end as the run's own do are read
-            as these are.
-        overrides: Of the keys below `data`.
-        data: Content of the input, where it is in hand; `path` names it in errors.
-        before: Lines of the file that precede `data`, where that is a piece of it.
-
-    Raises:
-        UserError: It cannot be read; names file and line, or the key.
-    """
-    reader = reader_for(
-        run, cfg, fields, path, format=format, overrides=overrides, data=data, before=before
-    )
-    table = reader.reading.read()
-    return Inputs(table, reader.cfg, reader.reading.notes)
-
-
 @dataclasses.dataclass(frozen=True)
 class Reader:
     """Reader of an input.
@@ -92,6 +58,14 @@ class Reader:
 
     reading: Reading
     cfg: dict[str, Any]
+
+    def read(self) -> Inputs:
+        """Read the input.
+
+        Raises:
+            UserError: It cannot be read; names file and line.
+        """
+        return Inputs(self.reading.read(), self.cfg, self.reading.notes)
 
 
 def reader_for(
@@ -105,9 +79,21 @@ def reader_for(
     data: bytes | None = None,
     before: int = 0,
 ) -> Reader:
-    """Return the reader of an input: the run's own source, or that of the input's format.
+    """Return the reader of a file, the standard input, or images: the run's own, or the format's.
 
-    The arguments are those of `read_inputs`.
+    Args:
+        run: The run's folder.
+        cfg: Its config.
+        fields: What its task reads.
+        path: A file, or `-`; a folder, an archive or an image, where the task reads one image.
+        format: By the file's ending when not given; files that end as the run's own do are read
+            as these are.
+        overrides: Of the keys below `data`.
+        data: Content of the input, where it is in hand; `path` names it in errors.
+        before: Lines of the file that precede `data`, where that is a piece of it.
+
+    Raises:
+        UserError: An override does not fit; names the key.
     """
     node, notes = _one_node(cfg["data"])
     own_class = locate(node[TARGET], "data")

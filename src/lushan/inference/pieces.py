@@ -25,7 +25,7 @@ from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.inference.inputs import Inputs, reader_for
 from lushan.inference.load import Loaded, config_of, load
-from lushan.inference.prediction import of_truncated, require_labels, write_records
+from lushan.inference.prediction import Truncation, require_labels, write_records
 from lushan.run import checksums, remote_code
 from lushan.run.files import read_json, replacing, write_json
 from lushan.run.hashes import sha256
@@ -35,7 +35,7 @@ from lushan.version import VERSION
 EXAMPLES = 10_000
 """Examples of a piece."""
 _JOB = "job.json"
-_PART = re.compile(r"(\d+)-(\d+)-(\d+)\.jsonl")
+_PART = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Job:
             UserError: They cannot be read; names file and line.
         """
         cfg = config_of(self.run)
-        reader = reader_for(
+        return reader_for(
             self.run,
             cfg,
             build(cfg["task"]).fields,
@@ -76,8 +76,7 @@ class Job:
             overrides=self.overrides,
             data=piece.content(self.input),
             before=piece.lines_before,
-        )
-        return Inputs(reader.reading.read(), reader.cfg, reader.reading.notes)
+        ).read()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +86,13 @@ class Written:
     Attributes:
         number: Of the piece.
         examples: How many there are.
-        truncated: How many were not read to their ends.
+        truncated: Those that were not read to their ends.
         path: The file, an example a line.
     """
 
     number: int
     examples: int
-    truncated: int
+    truncated: Truncation
     path: Path
 
 
@@ -122,7 +121,8 @@ class Predictor:
                 truncated = write_records(
                     loaded, found.table, sink, self.job.batch_tokens, self._device
                 )
-            done = f"{piece.number:06d}-{found.table.num_rows}-{truncated}.jsonl"
+            facts = (found.table.num_rows, *dataclasses.astuple(truncated))
+            done = f"{piece.number:06d}-{'-'.join(map(str, facts))}.jsonl"
         (self.job.parts / f"{piece.number:06d}").rename(self.job.parts / done)
         return _written(self.job.parts / done)
 
@@ -151,7 +151,6 @@ def predict(
     output: str | Path,
     spread: Spread = alone,
     format: Format | None = None,
-    stride: int | None = None,
     overrides: Sequence[str] = (),
     labels: Sequence[str] = (),
     examples: int = EXAMPLES,
@@ -166,7 +165,6 @@ def predict(
         output: A file; beside it is the folder of its parts, `NAME.parts`, until it is whole.
         spread: Who predicts the pieces.
         format: Of the input; by its ending when not given.
-        stride: Read long texts in windows that share so many tokens; the run's own if None.
         overrides: Of the keys below `data` in the run's config.
         labels: Among which a task that compares texts with its inputs chooses.
         examples: Of a piece.
@@ -183,20 +181,18 @@ def predict(
     notes = [] if notes is None else notes
     if labels:
         require_labels(labels)
-    if stride is not None:
-        overrides = [*overrides, f"++data.stride={stride}"]
     job, pieces = _planned(Path(run), input, Path(output), format, overrides, labels, examples)
-    first = job.read(pieces[0])
-    notes += first.notes
+    notes += job.read(pieces[0]).notes
     _begin(job, examples)
     with lock_run(job.parts):
         parts = _all_parts(job, pieces, spread, notes, observe)
         _join(parts, Path(output))
     shutil.rmtree(job.parts)
-    if truncated := sum(part.truncated for part in parts):
-        loaded = load(job.run, first.cfg)
-        notes.append(of_truncated(loaded, first.table, truncated, _count(parts)))
-    return _count(parts)
+    total = sum(part.examples for part in parts)
+    if truncated := [part.truncated for part in parts if part.truncated.count]:
+        count = sum(one.count for one in truncated)
+        notes.append(dataclasses.replace(truncated[0], count=count).note(total))
+    return total
 
 
 def _all_parts(
@@ -216,10 +212,6 @@ def _all_parts(
         if observe is not None:
             observe(len(done), len(pieces))
     return [done[piece.number] for piece in pieces]
-
-
-def _count(parts: Iterable[Written]) -> int:
-    return sum(part.examples for part in parts)
 
 
 def _planned(
@@ -303,7 +295,8 @@ def _begin(job: Job, examples: int) -> None:
 def _written(path: Path) -> Written:
     found = _PART.fullmatch(path.name)
     assert found is not None
-    return Written(int(found[1]), int(found[2]), int(found[3]), path)
+    number, examples, *truncated = map(int, found.groups())
+    return Written(number, examples, Truncation(*truncated), path)
 
 
 def _parts(folder: Path) -> list[Written]:

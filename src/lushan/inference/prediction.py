@@ -19,7 +19,7 @@ from lushan.config.build import build
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference.inputs import read_inputs
+from lushan.inference.inputs import reader_for
 from lushan.inference.load import Loaded, config_of, load
 from lushan.models.precision import best_precision
 from lushan.run import remote_code
@@ -38,7 +38,6 @@ def predict(
     input: str | Path,
     output: str | Path = "-",
     format: Format | None = None,
-    stride: int | None = None,
     overrides: Sequence[str] = (),
     labels: Sequence[str] = (),
     batch_tokens: int = 8192,
@@ -57,7 +56,6 @@ def predict(
             archive or an image, where the task reads one image.
         output: A file, or `-` for standard output.
         format: Of the input; by its ending when not given.
-        stride: Read long texts in windows that share so many tokens; the run's own if None.
         overrides: Of the keys below `data` in the run's config, such as `data.text=body`.
         labels: Among which a task that compares texts with its inputs chooses; none: as trained.
         batch_tokens: Padded tokens in a batch.
@@ -72,14 +70,12 @@ def predict(
     notes = [] if notes is None else notes
     cfg = config_of(run)
     remote_code.require(cfg)
-    if stride is not None:
-        overrides = [*overrides, f"++data.stride={stride}"]
     task = build(cfg["task"])
     if labels:
         require_labels(labels)
         task.choose_among(labels)
     fields = task.fields
-    found = read_inputs(run, cfg, fields, input, format=format, overrides=overrides)
+    found = reader_for(run, cfg, fields, input, format=format, overrides=overrides).read()
     notes += found.notes
     loaded = load(run, found.cfg)
     if labels:
@@ -88,15 +84,39 @@ def predict(
     loaded.model.to(device)
     with writing(output) as sink:
         truncated = write_records(loaded, found.table, sink, batch_tokens, device)
-    if truncated:
-        notes.append(of_truncated(loaded, found.table, truncated, found.table.num_rows))
+    if truncated.count:
+        notes.append(truncated.note(found.table.num_rows))
     return int(found.table.num_rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truncation:
+    """Texts that were not read to their ends.
+
+    Attributes:
+        count: How many there are.
+        longest: Tokens of a text that are read.
+        stride: Reads them whole, in windows; 0 where the task does not read all texts so.
+    """
+
+    count: int
+    longest: int
+    stride: int
+
+    def note(self, examples: int) -> str:
+        """Report them, and how they can be read, among so many examples."""
+        note = (
+            f"{self.count} of {examples} texts are longer than {self.longest} tokens and were "
+            "truncated: the rest was not read"
+        )
+        hint = f"; --stride {self.stride} reads them whole, in windows" if self.stride else ""
+        return note + hint
 
 
 def write_records(
     loaded: Loaded, table: pa.Table, sink: Sink, batch_tokens: int = 8192, device: str = "cpu"
-) -> int:
-    """Write one JSON line an example of a table; return how many were truncated.
+) -> Truncation:
+    """Write one JSON line an example of a table; return which were truncated.
 
     Args:
         loaded: A run.
@@ -111,7 +131,18 @@ def write_records(
         for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
             truncated += "truncated" in record
             sink.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return truncated
+    stride = _stride(loaded, table) if truncated else 0
+    return Truncation(truncated, loaded.limits.max_length, stride)
+
+
+def _stride(loaded: Loaded, table: pa.Table) -> int:
+    """Return a stride with which the task reads texts whole; 0 where it does not."""
+    limits = Limits(loaded.limits.max_length, max(1, loaded.limits.max_length // 4))
+    try:
+        loaded.task.encode(table.slice(0, 1).to_pydict(), 0, loaded.processor, limits)
+    except UserError:
+        return 0
+    return limits.stride or 0
 
 
 def require_labels(labels: Sequence[str]) -> None:
@@ -231,22 +262,6 @@ def _predicted(loaded: Loaded, rows: list[dict[str, Any]], device: str) -> Recor
         return found
     generated = task.generate(loaded.model, batch)
     return [{**row, **more} for row, more in zip(found, generated, strict=True)]
-
-
-def of_truncated(loaded: Loaded, table: pa.Table, truncated: int, count: int) -> str:
-    """Report that texts were not read to their ends, and how they can be."""
-    longest = loaded.limits.max_length
-    note = (
-        f"{truncated} of {count} texts are longer than {longest} tokens and were "
-        "truncated: the rest was not read"
-    )
-    stride = max(1, longest // 4)
-    try:  # not all tasks read all texts so, and each says it itself
-        limits = Limits(longest, stride)
-        loaded.task.encode(table.slice(0, 1).to_pydict(), 0, loaded.processor, limits)
-    except UserError:
-        return note
-    return f"{note}; --stride {stride} reads them whole, in windows"
 
 
 @contextmanager

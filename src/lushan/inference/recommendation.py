@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from lushan.config.build import source_of
+from lushan.data.catalogue import Catalogue
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import Loaded, load
 from lushan.inference.prediction import autocast, writing
-from lushan.tasks.recommend import Recommend
+from lushan.tasks.batches import Batch
 
 AT_ONCE = 256
 """Histories whose scores are held together."""
@@ -25,14 +27,34 @@ MODEL = "model"
 Scores = NDArray[np.float32]
 
 
-def load_recommender(run: str | Path) -> tuple[Loaded, Recommend]:
-    """Load a run of task=recommend.
+@runtime_checkable
+class Recommends(Protocol):
+    """A task that scores items: its fields are `user`, `history` and `target`.
+
+    Attributes:
+        items: All that are scored, (I).
+    """
+
+    items: Catalogue
+
+    def item_scores(self, model: nn.Module, batch: Batch, /) -> Tensor:
+        """Return the scores of all items after each history, (B, I)."""
+
+    def seen(self, table: pa.Table, /) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the histories of rows by items' numbers, and all that is known with them."""
+
+    def counted(self, table: pa.Table, /) -> Iterator[tuple[str, Scores]]:
+        """Yield each baseline's name and its scores (N, I)."""
+
+
+def load_recommender(run: str | Path) -> tuple[Loaded, Recommends]:
+    """Load a run whose task scores items.
 
     Raises:
         UserError: It is another.
     """
     loaded = load(run)
-    if not isinstance(loaded.task, Recommend):
+    if not isinstance(loaded.task, Recommends):
         raise UserError(
             "this run recommends nothing", key="RUN", value=run, hint="It takes task=recommend."
         )
@@ -58,7 +80,7 @@ def recommend(
     """
     loaded, task = load_recommender(run)
     if user is not None:
-        had = _of_user(loaded, task, user)
+        had = _of_user(loaded, user)
     else:
         named = [part for part in (history or "").split(";") if part.strip()]
         if not named:
@@ -78,9 +100,9 @@ def recommend(
     }
 
 
-def _of_user(loaded: Loaded, task: Recommend, user: str) -> list[str]:
+def _of_user(loaded: Loaded, user: str) -> list[str]:
     """Return all that a user has had in the run's data, in order."""
-    corpus = source_of(loaded.cfg).read(task.fields)
+    corpus = source_of(loaded.cfg).read(loaded.task.fields)
     longest: list[str] = []
     users: set[str] = set()
     for table in corpus.splits.values():
@@ -100,17 +122,17 @@ def _of_user(loaded: Loaded, task: Recommend, user: str) -> list[str]:
 
 
 @torch.inference_mode()
-def scores_of(loaded: Loaded, task: Recommend, histories: Sequence[Sequence[str]]) -> Scores:
+def scores_of(loaded: Loaded, task: Recommends, histories: Sequence[Sequence[str]]) -> Scores:
     """Return the model's scores of all items after each history, (N, I)."""
     found = []
     for start in range(0, len(histories), AT_ONCE):
         rows = {"history": [list(own) for own in histories[start : start + AT_ONCE]]}
-        features = task.encode(rows, 0, loaded.processor, loaded.limits)
+        features = loaded.task.encode(rows, 0, loaded.processor, loaded.limits)
         count = len(features["length"])
         batch = [{n: np.asarray(v[row]) for n, v in features.items()} for row in range(count)]
-        collated = task.collate(task.transform(batch, 0))
+        collated = loaded.task.collate(loaded.task.transform(batch, 0))
         with autocast(loaded, "cpu"):  # as the run has evaluated
-            found.append(task.scores(loaded.model, collated).numpy())
+            found.append(task.item_scores(loaded.model, collated).numpy())
     return np.concatenate(found)
 
 
@@ -137,7 +159,7 @@ def candidates(
             "candidates are of what was not learned", key="--split", value=split,
             hint="Write --split validation, to train task=rank, or --split test.",
         )  # fmt: skip
-    table = source_of(loaded.cfg).read(task.fields, only=split).splits[split]
+    table = source_of(loaded.cfg).read(loaded.task.fields, only=split).splits[split]
     scores = {MODEL: scores_of(loaded, task, table.column("history").to_pylist())}
     scores |= dict(task.counted(table))
     lists = right = 0
@@ -150,7 +172,7 @@ def candidates(
 
 
 def _lists(
-    table: pa.Table, task: Recommend, scores: Mapping[str, Scores], top_k: int
+    table: pa.Table, task: Recommends, scores: Mapping[str, Scores], top_k: int
 ) -> Iterator[dict[str, Any]]:
     had, _ = task.seen(table)
     ids = task.items.ids

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from lushan.errors import UserError
 from lushan.inference.load import Loaded, load
-from lushan.tasks.reranker import Reranker
+from lushan.tasks.batches import Batch
 
 _TOKENS = 8192
 """Padded tokens in a batch."""
+
+
+@runtime_checkable
+class ScoresPairs(Protocol):
+    """A task that scores pairs of texts: its fields are `query` and `passage`."""
+
+    def pair_scores(self, model: nn.Module, batch: Batch, /) -> Tensor:
+        """Return the score of each pair, (P,)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Reranking:
     """A cross-encoder, and how many documents of a query it reads.
 
     Attributes:
-        loaded: A run of task=reranker.
+        loaded: A run whose task scores pairs.
         candidates: Documents of each query; those behind keep their order.
         notes: Takes how many pairs were truncated.
     """
@@ -44,7 +53,8 @@ class Reranking:
 
     def scored(self, query: str, passages: Sequence[str]) -> tuple[NDArray[np.float64], int]:
         """Return the score of each passage, (P,), and how many tokens were read for them."""
-        task = cast(Reranker, self.loaded.task)
+        task = self.loaded.task
+        assert isinstance(task, ScoresPairs)
         asked = {"query": [query] * len(passages), "passage": list(passages)}
         features = task.encode(asked, 0, self.loaded.processor, self.loaded.limits)
         if cut := sum(features["cut"]):
@@ -58,7 +68,7 @@ class Reranking:
                 batch = task.collate(
                     [{n: np.asarray(v[row]) for n, v in features.items()} for row in rows]
                 )
-                found[rows] = task.scores(self.loaded.model, batch).numpy()
+                found[rows] = task.pair_scores(self.loaded.model, batch).numpy()
         return found, int(sum(features["length"]))
 
     def order(
@@ -80,7 +90,7 @@ def reranking(run: str, candidates: int, notes: list[str]) -> Reranking:
     """Load a run that orders the best documents of a search.
 
     Args:
-        run: A run of task=reranker, or its exported folder.
+        run: A run whose task scores pairs, or its exported folder.
         candidates: See `Reranking`.
         notes: Likewise.
 
@@ -88,9 +98,9 @@ def reranking(run: str, candidates: int, notes: list[str]) -> Reranking:
         UserError: It is another one.
     """
     loaded = load(Path(run).expanduser())
-    if not isinstance(loaded.task, Reranker):
+    if not isinstance(loaded.task, ScoresPairs):
         raise UserError(
-            "this is a run of another task",
+            "this run scores no pairs of texts",
             key="--rerank",
             value=run,
             hint="lushan train task=reranker trains one.",

@@ -13,12 +13,13 @@ import json
 import marshal
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from lushan.errors import UserError
+from lushan.public_sets import address_of
 from lushan.run.artifacts import is_run
 
 RESOLVED = "resolved"
@@ -209,9 +210,12 @@ def _division(config: Mapping[str, Any]) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4096)
 def is_excluded(key: str) -> bool:
     """Return whether a dotted key, or one that it lies below, is among the `EXCLUDED`."""
+    return any(fnmatchcase(name, pattern) for name in _above(key) for pattern in EXCLUDED)
+
+
+def _above(key: str) -> list[str]:
     parts = key.split(".")
-    above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-    return any(fnmatchcase(name, pattern) for name in above for pattern in EXCLUDED)
+    return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def unseen(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -223,9 +227,7 @@ def unseen(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for key, (_, value) in differences(before, now, excluded=True).items():
-        parts = key.split(".")
-        above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-        named = [a for a in above if any(fnmatchcase(a, pattern) for pattern in OBSERVED)]
+        named = [a for a in _above(key) if any(fnmatchcase(a, pattern) for pattern in OBSERVED)]
         if named and value is not ABSENT and value not in (None, False, [], {}):
             found.append(named[0])
     return list(dict.fromkeys(found))
@@ -354,35 +356,28 @@ def _with_absolute_paths(config: dict[str, Any]) -> dict[str, Any]:
     sources = lookup(config, "data.sources")
     inside = sources if isinstance(sources, Mapping) else {}
     for root in ("data", *(f"data.sources.{name}" for name in inside)):
-        folder = lookup(config, f"{root}.dir")
+        source = lookup(config, root)
         # Without files of its own (a set of the hub) `data.train` is the name of a split; with a
         # `data.dir` it is a name below it.
-        plain = lookup(config, f"{root}.path") is ABSENT and folder in (None, ABSENT)
-        for key in PATHS:
-            if plain or key == "data.dir":
-                config = _changed(config, key.replace("data", root, 1), _absolute)
-    config = _changed(config, "ckpt_path", _absolute)
+        if isinstance(source, dict) and isinstance(source.get("dir"), str):
+            source["dir"] = address_of(source) or _absolute(source["dir"])
+        elif lookup(config, f"{root}.path") is ABSENT:
+            for key in PATHS:
+                _change(config, key.replace("data", root, 1), _absolute)
+    _change(config, "ckpt_path", _absolute)
     for key in LOCATIONS:
-        config = _changed(config, key, _location)
+        _change(config, key, _location)
     return config
 
 
-def _changed(config: dict[str, Any], key: str, change: Any) -> dict[str, Any]:
-    value = lookup(config, key)
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        new: Any = [change(item) for item in value]
-    elif isinstance(value, str):
-        new = change(value)
-    else:
-        return config
-    *groups, last = key.split(".")
-    copy = dict(config)
-    node = copy
-    for group in groups:
-        node[group] = dict(node[group])
-        node = node[group]
-    node[last] = new
-    return copy
+def _change(config: dict[str, Any], key: str, change: Callable[[str], str]) -> None:
+    group, _, name = key.rpartition(".")
+    node = lookup(config, group) if group else config
+    value = node.get(name) if isinstance(node, dict) else None
+    if isinstance(node, dict) and isinstance(value, str):
+        node[name] = change(value)
+    elif isinstance(node, dict) and isinstance(value, list):
+        node[name] = [change(item) if isinstance(item, str) else item for item in value]
 
 
 def _location(path: str) -> str:

@@ -19,6 +19,7 @@ from lushan.inference.generator import TextGenerator, generator_of, open_generat
 from lushan.inference.load import Loaded, config_of, load
 from lushan.models.embedding import EmbeddingModel
 from lushan.retrieval.embedder import embedder_of
+from lushan.retrieval.reranking import ScoresPairs
 from lushan.run.artifacts import is_run
 from lushan.run.folder import RunFolder
 from lushan.run.result import RunResult
@@ -33,7 +34,6 @@ from lushan.serve.texts import Texts
 from lushan.serve.token_texts import TokenTexts
 from lushan.serve.vectors import Vectors
 from lushan.serve.writing import writer_of
-from lushan.tasks.reranker import Reranker
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 PREDICT, EMBEDDINGS, RERANK = "/predict", "/v1/embeddings", "/v1/rerank"
@@ -210,7 +210,7 @@ def _open(name: str, place: str, bounds: Bounds, guard: Guard | None) -> Served:
     loaded = load(folder)
     if isinstance(loaded.model, EmbeddingModel):
         return _with_vectors(name, place, loaded, bounds)
-    if isinstance(loaded.task, Reranker):
+    if isinstance(loaded.task, ScoresPairs):
         about = _about(loaded, [RERANK], most=loaded.limits.max_length)
         pairs = Pairs(name, loaded, bounds)
         return Served(name, about, pairs=pairs, created=_created(loaded))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lushan.errors import RunFailed, in_a_line
+from lushan.public_sets import Download
 from lushan.run.files import is_disk_full, sha256_file
-from lushan.sets.registry import Download
 from lushan.sets.space import require_space
 from lushan.version import VERSION
 

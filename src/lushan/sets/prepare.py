@@ -33,15 +33,9 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, packed where its name ends in `.gz`."""
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-
-
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, unpacked where its name ends in `.gz`."""
-    content = path.read_bytes()
-    packed = path.suffix == ".gz"
-    return hashlib.sha256(gzip.decompress(content) if packed else content).hexdigest()
+    """Write a file, packed where its name ends in `.gz` and its content is not."""
+    is_packed = content.startswith(b"\x1f\x8b") or path.suffix != ".gz"
+    path.write_bytes(content if is_packed else gzip.compress(content, mtime=0))
 
 
 def read_json(path: Path) -> Any:

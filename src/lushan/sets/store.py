@@ -14,17 +14,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
 
+from lushan import public_sets
 from lushan.common import parsing
 from lushan.common.terminal import echo
 from lushan.errors import RunFailed, UserError
+from lushan.public_sets import DataSet
 from lushan.run.caches import only_one
 from lushan.run.files import sha256_file, write_json
 from lushan.run.progress import Bar
-from lushan.sets import registry
-from lushan.sets.registry import DataSet
 from lushan.sets.space import require_space, size_text
 
-SCHEME = "set://"
 FOLDER = "LUSHAN_DATA"
 """Names a folder of sets that the user keeps, in the environment."""
 OFFLINE = "HF_HUB_OFFLINE"
@@ -92,11 +91,11 @@ def folder_of(address: str, key: str) -> Path:
     Raises:
         UserError: There is no such set, or it is not here and must not, or cannot be downloaded.
     """
-    name = address.removeprefix(SCHEME)
+    name = address.removeprefix(public_sets.SCHEME)
     if (found := local(name)) is not None:
         return found
     try:
-        one = registry.find(name)
+        one = public_sets.find(name)
     except UserError as error:
         raise UserError(error.problem, key=key, value=address, hint=error.hint) from error
     if needs_consent(one):
@@ -237,5 +236,5 @@ def _prepare(one: DataSet, raw: Path, made: Path) -> None:
     for name, meant in one.files.items():
         if not (made / name).is_file():
             raise RunFailed(f"{one.name}: {name} was not made of what was downloaded")
-        if meant is not None and prepare.content_hash(made / name) != meant:
+        if meant is not None and public_sets.content_hash(made / name) != meant:
             raise RunFailed(f"{one.name}: {name} is not what the experiments have read")

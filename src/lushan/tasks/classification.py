@@ -33,21 +33,7 @@ _EXPORTED: Mapping[str, tuple[str, str]] = {
 
 @configurable
 class Classification(LabelTask):
-    """Label texts.
-
-    Args:
-        head: Partial of an unstructured head: takes `width` and `num_labels`.
-        kind: `single` (one label), `multilabel` (any number), `regression` (one number).
-        pooling: How a text's hidden states become one vector.
-        class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
-        label_smoothing: Share of the target spread over all labels; `single` only.
-        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
-        threshold: Probability from which a label counts; `multilabel` only.
-        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
-            numbers, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
-            Pearson, by kind.
-    """
+    """Label texts; the arguments are those of `LabelTask`."""
 
     reads = inputs(LABELLED)
     schema = pa.schema(

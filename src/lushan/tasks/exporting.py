@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lushan.data import processing
+from lushan.models.backbone import width_of
 from lushan.models.exported import TEXTS, Ask, ExportSpec, TrainedModel, are_same
 from lushan.models.pooling import pooler
 from lushan.models.transformers_heads import with_scores
@@ -179,7 +180,7 @@ def of_vectors(
     """
     cut = {"truncation": True, "max_length": trained.max_length, "return_tensors": "pt"}
     tokenizer = tokenizer_for(trained, trained.max_length)
-    pool = pooler(pooling, trained.plain.config.hidden_size)
+    pool = pooler(pooling, width_of(trained.plain.config))
 
     def ask(model: Any, read: Any, text: str) -> Tensor:
         inputs = read(prefix + text, **cut)

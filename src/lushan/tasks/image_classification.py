@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from torch import Tensor, nn
+from torch import Tensor
 
-from lushan.configurable import Within, configurable
+from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Image
 from lushan.data.processing import require_image_processor
@@ -18,7 +17,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, pictures
 from lushan.tasks.batches import Batch, Features, Limits
-from lushan.tasks.labels import TARGETS, Kind, LabelTask
+from lushan.tasks.labels import TARGETS, LabelTask
 from lushan.vision import images, processors
 from lushan.vision.augment import Augment
 
@@ -42,19 +41,11 @@ class ImageClassification(LabelTask):
 
     An image is kept encoded, or by its path, and decoded each time that it is drawn.
 
+    Other arguments are those of `LabelTask`.
+
     Args:
-        head: Partial of an unstructured head: takes `width` and `num_labels`.
-        kind: `single` (one label), `multilabel` (any number), `regression` (one number).
         pooling: How an image's hidden states become one vector.
         augment: How images are changed in training, another way each epoch; null changes nothing.
-        class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
-        label_smoothing: Share of the target spread over all labels; `single` only.
-        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
-        threshold: Probability from which a label counts; `multilabel` only.
-        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
-            numbers, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
-            Pearson, by kind.
     """
 
     reads = IMAGES
@@ -72,28 +63,11 @@ class ImageClassification(LabelTask):
     def __init__(
         self,
         *,
-        head: Callable[..., nn.Module],
-        kind: Kind = "single",
         pooling: Literal["cls", "mean", "max", "attention"] = "cls",
         augment: Augment | None = None,
-        class_weights: dict[str, float] | Literal["balanced"] | None = None,
-        label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
-        focal_gamma: Annotated[float, Within(least=0)] = 0.0,
-        threshold: Annotated[float, Within(least=0, most=1)] = 0.5,
-        metrics: dict[str, Any] | None = None,
-        monitor: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            head=head,
-            kind=kind,
-            pooling=pooling,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-            focal_gamma=focal_gamma,
-            threshold=threshold,
-            metrics=metrics,
-            monitor=monitor,
-        )
+        super().__init__(pooling=pooling, **options)
         self.augment = augment
         self.processor: Any = None
         self.shape = (0, 0, 0)

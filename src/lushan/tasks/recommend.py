@@ -253,7 +253,7 @@ class Recommend(Task):
         found: Tensor = whole.loss(states, items, batch["labels"])
         return found
 
-    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
+    def item_scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the scores of all items after each row of a batch, (B, I)."""
         states, items = model(batch["input_ids"], batch["attention_mask"])
         ends = batch["attention_mask"].sum(1) - 1
@@ -261,7 +261,7 @@ class Recommend(Task):
         return wide(last) @ wide(items).T
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        scores = self.scores(model, batch)
+        scores = self.item_scores(model, batch)
         count = scores.shape[1]
         right = [[i for i in own if i >= 0] for own in batch["right"].tolist()]
         losses = scores.new_zeros(len(scores))

@@ -203,14 +203,14 @@ class Reranker(Task):
         head = make_head(self.head, width=encoder.width, num_labels=1)
         return PooledModel(encoder, pooler(self.pooling, encoder.width), head)
 
-    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
+    def pair_scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the score of each pair, (P,)."""
         lengths = batch["attention_mask"].sum(1).tolist()
         with dropout.of_parts(batch["owner"].tolist(), batch["part"].tolist(), lengths):
             return wide(model(batch)[:, 0])
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._loss(self.scores(model, batch), batch)
+        return self._loss(self.pair_scores(model, batch), batch)
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if self.kind == "pointwise":
@@ -222,7 +222,7 @@ class Reranker(Task):
         return -lists.log_softmax(-1)[:, 0].sum()
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
-        scores = self.scores(model, batch)
+        scores = self.pair_scores(model, batch)
         records: Records = [{"example": e, "scores": []} for e in batch["example"].tolist()]
         for owner, score in zip(batch["owner"].tolist(), scores.tolist(), strict=True):
             records[owner]["scores"].append(score)

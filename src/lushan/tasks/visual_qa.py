@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import Within, configurable
+from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
 from lushan.data.fields import Fields, Image, Text
 from lushan.data.processing import require_tokenizer
@@ -22,7 +22,7 @@ from lushan.models.losses import with_all_weights
 from lushan.tasks import dialogue_images
 from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
 from lushan.tasks.dialogue_images import REPAIRED, Sight
-from lushan.tasks.labels import TARGETS, Kind, LabelTask
+from lushan.tasks.labels import TARGETS, LabelTask
 from lushan.text import parts
 from lushan.text.chat import ChatTemplate, choose
 from lushan.text.rendering import Unfit
@@ -47,19 +47,11 @@ class VisualQA(LabelTask):
     a plain one, up to where the answer would begin. One that is too long is refused: neither an
     image nor a question is cut.
 
+    Other arguments are those of `LabelTask`.
+
     Args:
-        head: Partial of an unstructured head: takes `width` and `num_labels`.
-        kind: `single` (one answer), `multilabel` (any number), `regression` (one number).
         pooling: How the hidden states become one vector: `last` is where the answer would begin.
         blind: Whether images are left out, to see what can be answered without them.
-        class_weights: Answer to weight, `balanced` (inverse frequency in train), or none.
-        label_smoothing: Share of the target spread over all answers; `single` only.
-        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
-        threshold: Probability from which an answer counts; `multilabel` only.
-        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
-            numbers, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
-            Pearson, by kind.
     """
 
     reads = ASKED
@@ -67,28 +59,11 @@ class VisualQA(LabelTask):
     def __init__(
         self,
         *,
-        head: Callable[..., nn.Module],
-        kind: Kind = "single",
         pooling: Literal["last", "mean", "max", "attention"] = "last",
         blind: bool = False,
-        class_weights: dict[str, float] | Literal["balanced"] | None = None,
-        label_smoothing: Annotated[float, Within(least=0, below=1)] = 0.0,
-        focal_gamma: Annotated[float, Within(least=0)] = 0.0,
-        threshold: Annotated[float, Within(least=0, most=1)] = 0.5,
-        metrics: dict[str, Any] | None = None,
-        monitor: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            head=head,
-            kind=kind,
-            pooling=pooling,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-            focal_gamma=focal_gamma,
-            threshold=threshold,
-            metrics=metrics,
-            monitor=monitor,
-        )
+        super().__init__(pooling=pooling, **options)
         self.blind = blind
         self.sight = Sight(blind=blind)
         self.source: str | None = None

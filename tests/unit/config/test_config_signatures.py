@@ -4,6 +4,7 @@ import enum
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, TypedDict, Union
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, NewType, TypedDict, Union
 import pytest
 
 from lushan.config import signatures, types
+from lushan.config.check_cache import remembered
 from lushan.config.signatures import cache_file, read, signature
 from lushan.config.types import ANY, fits, kind_of, repair, words
 from lushan.run.caches import read_note
@@ -168,6 +170,7 @@ def test_a_model_config_takes_what_its_model_reads():
 @pytest.fixture
 def cache(here, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here))
+    monkeypatch.setattr(signatures, "_BEGAN", time.time_ns() + 10**12)  # modules of tests are new
     monkeypatch.setattr(signatures, "_entries", {})  # pytest may use a folder's name again
     return cache_file()
 
@@ -233,6 +236,25 @@ def test_a_changed_file_is_read_again(cache, here, monkeypatch):
         assert set(signature("changing_one.A").parameters) == {"a", "bc"}
     finally:
         sys.modules.pop("changing_one", None)
+
+
+def test_what_was_imported_before_its_file_changed_is_not_remembered(cache, here, monkeypatch):
+    module = here / "changing_two.py"
+    module.write_text("class A:\n    def __init__(self, a: int): ...\nclass B(A): ...\n")
+    monkeypatch.setenv("LUSHAN_TARGETS", "changing_two.")
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setattr(signatures, "_BEGAN", time.time_ns())
+    try:
+        signature("changing_two.A")
+        module.write_text("class A:\n    def __init__(self, bc: int): ...\nclass B(A): ...\n")
+        assert set(signature("changing_two.B").parameters) == {"a"}  # of this process
+        assert remembered(["?"], "changing_two.B", lambda: 1) == 1
+        del sys.modules["changing_two"]
+        remembered_by_another_process()
+        assert set(signature("changing_two.B").parameters) == {"bc"}
+        assert remembered(["?"], "changing_two.B", lambda: 2) == 2
+    finally:
+        sys.modules.pop("changing_two", None)
 
 
 def test_another_project_s_package_of_the_same_name_is_another(cache, here, monkeypatch):

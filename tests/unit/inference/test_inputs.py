@@ -13,7 +13,7 @@ from lushan.config.compose import compose
 from lushan.data.fields import DIALOGUES, PAIRS
 from lushan.data.labelled import remembered
 from lushan.errors import UserError
-from lushan.inference.inputs import read_inputs
+from lushan.inference.inputs import reader_for
 from lushan.inference.prompt_files import read_prompts
 
 
@@ -48,7 +48,7 @@ def run(tmp_path):
 def read(run, path, *overrides, format=None):
     folder, cfg = run
     fields = build(cfg["task"]).fields
-    return read_inputs(folder, cfg, fields, path, format=format, overrides=overrides)
+    return reader_for(folder, cfg, fields, path, format=format, overrides=overrides).read()
 
 
 def refused(run, path, *overrides, **options):

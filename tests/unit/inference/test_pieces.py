@@ -11,6 +11,7 @@ from lushan.data.formats.table import Table
 from lushan.data.pieces import pieces_of
 from lushan.errors import UserError
 from lushan.inference import pieces
+from lushan.inference.load import load
 from lushan.inference.prediction import predict
 
 SENTENCES = [f"Anna {number} lives in Paris , {word}" for number, word in enumerate("abcdefghijk")]
@@ -88,6 +89,18 @@ def test_sentences_of_columns(ner_run, conll_files, tmp_path):
         for f in ("whole.jsonl", "p.jsonl")
     ]
     assert ids[0] == ids[1]
+
+
+def test_truncated_texts_are_counted_by_the_pieces(reviews_run, tmp_path, monkeypatch):
+    file = written(tmp_path / "lines.txt", "\n".join([*SENTENCES, "word " * 600, "word " * 700]))
+    notes, noted, loads = [], [], []
+    predict(reviews_run, input=file, output=tmp_path / "whole.jsonl", notes=notes)
+    monkeypatch.setattr(pieces, "load", lambda *args: loads.append(args) or load(*args))
+    pieces.predict(reviews_run, input=file, output=tmp_path / "p", examples=3, notes=noted)
+    assert noted == notes
+    assert noted[-1].startswith("2 of 13 texts are longer than 512 tokens")
+    assert noted[-1].endswith("--stride 128 reads them whole, in windows")
+    assert len(loads) == 1  # by what predicts, and never to report
 
 
 def test_what_was_written_is_not_predicted_again(reviews_run, tmp_path):

@@ -15,11 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from omegaconf import OmegaConf
 
+from lushan import public_sets
 from lushan.config.compose import built_in_conf, compose
 from lushan.data.formats import Conll
 from lushan.errors import RunFailed, UserError
 from lushan.run.identity import run_id
-from lushan.sets import download, prepare, registry, store
+from lushan.sets import download, prepare, store
 from lushan.sets.archives import unpack
 
 TRAIN = b"Anna B-person\nlives O\n\n" * 50_000  # a megabyte: several blocks
@@ -86,7 +87,7 @@ def known(server, tmp_path, monkeypatch):
     """Describe a set of the server; the environment is a bare one, with a cache of its own."""
     monkeypatch.setattr(download, "FIRST_PAUSE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "sets"))
+    monkeypatch.setenv(public_sets.VARIABLE, str(tmp_path / "sets"))
     for name in (store.FOLDER, "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     store.folder_of.cache_clear()
@@ -108,8 +109,12 @@ def known(server, tmp_path, monkeypatch):
     store.folder_of.cache_clear()
 
 
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
 def get(note=lambda line: None):
-    return store.get(registry.find("tiny"), note)
+    return store.get(public_sets.find("tiny"), note)
 
 
 def test_a_set_is_downloaded_once_and_as_a_whole(known, server, cli_inside):
@@ -146,7 +151,7 @@ def test_what_an_interrupted_download_left_is_resumed(known, server, monkeypatch
         if there > 300_000:
             raise KeyboardInterrupt
 
-    one = registry.find("tiny").downloads[0]
+    one = public_sets.find("tiny").downloads[0]
     raw = store.cache() / ".downloads" / "tiny"
     raw.mkdir(parents=True)
     with pytest.raises(KeyboardInterrupt):
@@ -215,6 +220,29 @@ def test_a_hash_that_was_not_known_is_recorded_and_held_to(known, server):
         get(notes.append)
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train.conll": sha256(TRAIN), "dev.conll.gz": sha256(DEV)}, None),
+        ({"train.conll": sha256(DEV), "dev.conll.gz": None}, "train.conll is not what"),
+        ({"train.conll": None, "test.conll": None}, "test.conll was not made of"),
+    ],
+)
+def test_what_is_made_is_compared_with_what_is_known(files, said, known, server):
+    server.files["dev"] = gzip.compress(DEV)
+    entry = json.loads((file := known(files=files)).read_text())
+    entry["downloads"]["dev.conll.gz"] = entry["downloads"].pop("dev.conll")
+    file.write_text(json.dumps(entry))
+    if said is None:
+        folder = get()
+        assert gzip.decompress((folder / "dev.conll.gz").read_bytes()) == DEV
+        assert json.loads((folder / store.RECORD).read_text())["files"].keys() == files.keys()
+        return
+    with pytest.raises(RunFailed, match=said):
+        get()
+    assert sorted(p.name for p in store.cache().iterdir()) == [".downloads"]
+
+
 def test_a_full_disk_is_seen_before(known, server, monkeypatch, cli_inside):
     known()
     usage = shutil.disk_usage("/")
@@ -256,6 +284,34 @@ def test_the_place_of_a_set_is_not_its_run(tmp_path, monkeypatch):
     monkeypatch.setenv(store.FOLDER, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert run_id(plain) == before
+
+
+def test_a_folder_that_holds_the_files_of_a_set_is_the_set(known, tmp_path, monkeypatch):
+    text = gzip.compress(DEV * 50)
+    known(files={"train.conll": sha256(TRAIN), "dev.conll.gz": sha256(DEV * 50), "x": None})
+    monkeypatch.setattr(public_sets, "PUBLIC", tmp_path / "sets")
+    public_sets.public.cache_clear()
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name, content in {"train.conll": TRAIN, "dev.conll.gz": text, "x": DEV}.items():
+        (folder / name).write_bytes(content)
+
+    def id_of(place, **more):
+        data = {"train": "train.conll", "validation": "dev.conll.gz", "prompt": "x" * 999, **more}
+        return run_id({"data": {"dir": str(place), **data}})
+
+    named = "set://tiny"
+    assert id_of(folder) == id_of(named) == id_of(tmp_path / "sets" / ".." / "copy")
+    one, other = (
+        {"data": {"sources": {"a": {"dir": place, "train": "train.conll"}}}}
+        for place in (named, str(folder))
+    )
+    assert run_id(one) == run_id(other)
+    for more in ({"test": "x"}, {"test": ["*.conll"]}, {"train": "no file", "validation": None}):
+        assert id_of(folder, **more) != id_of(named, **more)
+    (folder / "dev.conll.gz").write_bytes(text[:-20])  # damaged: whoever reads it says so
+    assert id_of(folder) != id_of(named)
+    public_sets.public.cache_clear()
 
 
 def test_a_folder_of_the_user_is_taken_first(known, tmp_path, monkeypatch):
@@ -326,7 +382,7 @@ def test_a_description_is_checked(change, said, known):
     entry["downloads"]["dev.conll"] |= change
     file.write_text(json.dumps(entry))
     with pytest.raises(UserError, match=re.escape(said)):
-        registry.find("tiny")
+        public_sets.find("tiny")
 
 
 def test_names_stay_inside(known):
@@ -335,11 +391,11 @@ def test_names_stay_inside(known):
     entry["downloads"]["../x"] = entry["downloads"].pop("dev.conll")
     file.write_text(json.dumps(entry))
     with pytest.raises(UserError, match="cannot be a name"):
-        registry.find("tiny")
+        public_sets.find("tiny")
 
 
 def test_every_preset_names_its_set():
-    sets = registry.known()
+    sets = public_sets.known()
     named = dict[str, set[str]]()
     for path in (built_in_conf() / "data").glob("*.yaml"):
         if found := re.search(r"^dir: set://(\w+)$", path.read_text(), re.M):
@@ -351,10 +407,10 @@ def test_every_preset_names_its_set():
 
 
 def test_the_hubs_name_and_a_presets_lead_to_the_set():
-    assert registry.find("leondz/wnut_17").name == "wnut17"
-    assert registry.find("phrasebank").name == "financial_phrasebank"
+    assert public_sets.find("leondz/wnut_17").name == "wnut17"
+    assert public_sets.find("phrasebank").name == "financial_phrasebank"
     with pytest.raises(UserError, match="Did you mean 'wnut17'"):
-        registry.find("wnut7")
+        public_sets.find("wnut7")
 
 
 DIALOGUE = {

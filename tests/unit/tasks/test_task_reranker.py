@@ -70,7 +70,7 @@ def test_a_row_has_its_passage_and_each_different_negative():
 def test_listwise_is_the_cross_entropy_of_the_right_one_in_its_row():
     task, features, batch, model = made("listwise")
     assert features["targets"] == [1, 1, 1, 1]
-    lists = torch.split(task.scores(model, batch), [1, 2, 3, 2])
+    lists = torch.split(task.pair_scores(model, batch), [1, 2, 3, 2])
     expected = sum(-scores.log_softmax(0)[0] for scores in lists)
     torch.testing.assert_close(task.loss(model, batch), expected)
 
@@ -78,7 +78,7 @@ def test_listwise_is_the_cross_entropy_of_the_right_one_in_its_row():
 @torch.no_grad()
 def test_pointwise_is_the_binary_cross_entropy_of_each_passage():
     task, _, batch, model = made("pointwise")
-    scores = task.scores(model, batch)
+    scores = task.pair_scores(model, batch)
     right = torch.tensor([1, 1, 0, 1, 0, 0, 1, 0.0])
     expected = F.binary_cross_entropy_with_logits(scores, right, reduction="sum")
     torch.testing.assert_close(task.loss(model, batch), expected)

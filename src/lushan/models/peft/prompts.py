@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lushan.errors import UserError
+from lushan.models.backbone import width_of
 from lushan.models.peft.adaptation import Adaptation
 from lushan.models.peft.tuned import explained
 
@@ -153,7 +154,7 @@ class Prefixed(Prompted):
                 hint="Write false, or peft=lora.",
             )
         if config.prefix_projection and config.encoder_hidden_size is None:
-            config.encoder_hidden_size = model.config.hidden_size
+            config.encoder_hidden_size = width_of(model.config)
 
     def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""

@@ -1,13 +1,19 @@
-"""The sets that are known: a YAML file each, in this package and in a folder of the user's."""
+"""The public data sets: a YAML file each, in `sets/public` and in a folder of the user's."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import glob
+import gzip
+import hashlib
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from lushan.common import parsing
@@ -15,7 +21,9 @@ from lushan.errors import UserError, did_you_mean
 
 VARIABLE = "LUSHAN_SETS"
 """Names a folder of further sets, in the environment."""
-PUBLIC = Path(__file__).parent / "public"
+SCHEME = "set://"
+"""Begins the name of a set in the place of a folder."""
+PUBLIC = Path(__file__).parent / "sets" / "public"
 GITHUB = (
     "https://raw.githubusercontent.com/{repository}/{commit}/{path}",
     "https://cdn.jsdelivr.net/gh/{repository}@{commit}/{path}",
@@ -112,14 +120,64 @@ class DataSet:
         """Whether its terms ask for a decision, as where commercial use is not allowed."""
         return "commercial" in self.licence
 
+    def holds(self, name: str, file: Path) -> bool:
+        """Return whether a file has the content of one of the set, as far as that is known."""
+        # None is larger than what it is made of: another's 50 GB are not read to learn that.
+        if self.files.get(name) is None or file.stat().st_size > self.bytes:
+            return False
+        return content_hash(file) == self.files[name]
+
+
+def content_hash(file: Path) -> str:
+    """Return the SHA-256 of a file, unpacked where its name ends in `.gz`."""
+    status = file.stat()
+    return _content_hash(file, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@functools.lru_cache
+def _content_hash(file: Path, _size: int, _changed: int, _touched: int) -> str:
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def address_of(source: Mapping[str, Any]) -> str | None:
+    """Return the `set://NAME` whose files a source reads; None where it reads others.
+
+    Args:
+        source: Its config, with a `dir`. Each text that finds something in there is a file's name.
+    """
+    place = Path(source["dir"]).expanduser()
+    names = _texts({**source, "dir": None})
+    found = {name for name in names if glob.glob(name, root_dir=place)}  # noqa: PTH207 - any text
+    for one in public().values() if found else ():
+        with contextlib.suppress(OSError, EOFError, zlib.error):  # named when the file is read
+            if all(one.holds(name, place / name) for name in found):
+                return f"{SCHEME}{one.name}"
+    return None
+
+
+def _texts(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping | list):
+        for inner in node.values() if isinstance(node, Mapping) else node:
+            yield from _texts(inner)
+
 
 def known() -> dict[str, DataSet]:
     """Return all sets by their names, those of the user's folder before others."""
-    folders = [PUBLIC]
-    if own := os.environ.get(VARIABLE):
-        folders.append(Path(own).expanduser())
-    files = (file for folder in folders for file in sorted(folder.glob("*.yaml")))
-    return {file.stem: read(file) for file in files}
+    own = os.environ.get(VARIABLE)
+    return {**public(), **(_all_in(Path(own).expanduser()) if own else {})}
+
+
+def _all_in(folder: Path) -> dict[str, DataSet]:
+    return {file.stem: read(file) for file in sorted(folder.glob("*.yaml"))}
+
+
+@functools.cache
+def public() -> dict[str, DataSet]:
+    """Return the sets that lushan comes with."""
+    return _all_in(PUBLIC)
 
 
 def find(name: str) -> DataSet:
