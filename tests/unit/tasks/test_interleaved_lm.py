@@ -170,6 +170,8 @@ def test_a_prompt_becomes_a_text_with_files(run, cli_inside, tmp_path):
     assert f"{len(names)} image" in done.err
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_prompts_become_a_folder(run, cli_inside, tmp_path):
     folder = tmp_path / "out"
     given = ["--prompt", "a red circle", "--num-samples", "3", "--max-new-tokens", "200"]
