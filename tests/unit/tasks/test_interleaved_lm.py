@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -22,6 +23,8 @@ from lushan.models import codec as coding
 from lushan.models.codec import Grammar
 from lushan.models.decoding import Settings
 from lushan.tasks.batches import IGNORED, Limits
+from lushan.tasks.interleaved_lm import InterleavedLM
+from lushan.vision import images
 
 SMALL = [o for o in command.SMALL if not o.startswith("model")]
 TINY = ["model=gpt2_tiny", "model.config.n_embd=32", "model.config.n_layer=1", "data.limit=12"]
@@ -119,6 +122,16 @@ def test_what_is_no_content_is_refused_with_its_line(content, message, tmp_path)
     with pytest.raises(UserError, match=message) as refused:
         read(tmp_path, "fine", content)
     assert refused.value.line == 2
+
+
+def test_a_request_holds_its_images_and_names_no_file():
+    field = InterleavedLM.fields["content"]
+    url = f"data:image/png;base64,{base64.b64encode(images.encoded('red')).decode()}"
+    seen, said = field.received([{"type": "image", "url": url}, text("red")])
+    assert (seen["path"], seen["bytes"]) == ("", images.encoded("red"))
+    assert said == text("red")
+    with pytest.raises(UserError, match="a data URL"):
+        field.received([{"type": "image", "path": "/etc/hostname"}])
 
 
 def test_no_image_begins_that_would_not_fit():
