@@ -53,7 +53,7 @@ class Found:
         asks: Probability that it asks for knowledge; 1 without a gate.
         intent: The most probable one; None without intents.
         certainty: Its probability.
-        entity: The entity that was named last.
+        entity: The entity of the entry, or else the one that was named last.
         entry: The entry that fits best; None where nobody knows of which entity.
         score: Of the entry; the higher, the better.
     """
@@ -168,8 +168,11 @@ class Assistant:
         label = "" if self.settings.gate is None else self.settings.gate.label
         found = []
         for row, turns in enumerate(dialogues):
-            entity = self.entities.last(turns)
-            entry, score = self._entry(asked[row], entity, scores[row])
+            named = self.entities.last(turns, self.settings.recent)
+            entry, score = self._entry(asked[row], named, scores[row])
+            entity = named[0] if named else None
+            if entry is not None and entry.entity is not None:
+                entity = entry.entity
             intent = max(intents[row], key=intents[row].__getitem__) if intents else None
             found.append(
                 Found(
@@ -184,11 +187,15 @@ class Assistant:
         return found
 
     def _entry(
-        self, query: str, entity: str | None, scores: np.ndarray[Any, Any]
+        self, query: str, named: Sequence[str], scores: np.ndarray[Any, Any]
     ) -> tuple[Entry | None, float]:
-        """Return the best entry of an entity and of what holds for all; of all without one."""
-        allowed = self.allowed.get(entity, {}) if entity is not None else {}
-        allowed = {**self.allowed[None], **allowed} if entity is not None else _every(self.allowed)
+        """Return the best entry of some entities and of what holds for all; of all without one.
+
+        A question that several of them have is the first one's.
+        """
+        allowed = dict(self.allowed[None]) if named else _every(self.allowed)
+        for entity in reversed(named):
+            allowed |= self.allowed[entity]
         numbers = np.array(list(allowed), dtype=np.int64)
         if not len(numbers):
             return None, -np.inf

@@ -25,23 +25,30 @@ class Entities:
         counts = Counter(term for own in self.terms.values() for term in own)
         self.weights = {t: math.log(1 + len(self.terms) / n) for t, n in counts.items()}
 
-    def last(self, turns: Sequence[str]) -> str | None:
-        """Return the entity that was named last, the one with most of it named; None if none was.
+    def last(self, turns: Sequence[str], several: int = 1) -> list[str]:
+        """Return the entities named last: the latest turn's first, of a turn those with most named.
 
         Args:
             turns: Of a dialogue, in their order.
+            several: How many of the turns that name any count.
         """
+        found: dict[str, None] = {}
         for turn in reversed(turns):
-            said = set(terms(turn))
-            found = {name: self._sum(own & said) for name, own in self.terms.items() if own & said}
-            named = {
-                name: weight
-                for name, weight in found.items()
-                if weight >= self.share * self._sum(self.terms[name]) - _NEAR
-            }
-            if named:
-                return max(named, key=named.__getitem__)
-        return None
+            if named := self._named(set(terms(turn))):
+                found |= dict.fromkeys(sorted(named, key=named.__getitem__, reverse=True))
+                several -= 1
+            if not several:
+                break
+        return list(found)
+
+    def _named(self, said: set[str]) -> dict[str, float]:
+        """Return the entities that a turn's terms name, with the weight of what is named."""
+        found = {name: self._sum(own & said) for name, own in self.terms.items() if own & said}
+        return {
+            name: weight
+            for name, weight in found.items()
+            if weight >= self.share * self._sum(self.terms[name]) - _NEAR
+        }
 
     def _sum(self, several: Iterable[str]) -> float:
         return math.fsum(self.weights[term] for term in several)

@@ -85,6 +85,8 @@ class Settings(Part, frozen=True):
         turns: The column of a dialogue: a list of texts, or of objects with a `text`; the last one
             is to be answered.
         mention: Share of an entity's name, rare words counting more, that a turn must hold.
+        recent: From how many of the last turns that name entities these are taken; the entry that
+            fits best decides between them, and of equal questions the entity that was named later.
         risk: Share of wrong answers that is allowed.
         confidence: That no more of them are wrong; a validation set that is too small for it gets
             no answers.
@@ -105,6 +107,7 @@ class Settings(Part, frozen=True):
     candidates: int = 20
     turns: str = "turns"
     mention: float = 1.0
+    recent: Annotated[int, msgspec.Meta(ge=1)] = 1
     risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9
     gold: Gold = Gold()

@@ -145,6 +145,14 @@ def search_in(
             min=0,
         ),
     ] = 0,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors",
+            help="With --negatives: write the index's vectors, too, from which task.loss=kl_batch "
+            "learns.",
+        ),
+    ] = False,
     output: Annotated[
         str, typer.Option(help="Of --input: a file for what is found, a JSON line a query.")
     ] = "-",
@@ -174,6 +182,8 @@ def search_in(
         if value and (input is None or (option == "--negatives" and relevant is None)):
             missing = "--relevant" if input else "--input"
             raise UserError(f"goes with {missing}", key=option, value=value)
+    if vectors and not negatives:
+        raise UserError("goes with --negatives", key="--vectors")
     places = arguments if input else arguments[:-1]
     if not places:
         raise UserError(
@@ -206,7 +216,7 @@ def search_in(
         return
     right = table.column("relevant").to_pylist()
     if negatives:
-        mined = search.mined(opened, queries, right, count=negatives, **how)
+        mined = search.mined(opened, queries, right, count=negatives, with_vectors=vectors, **how)
         _print_notes(notes)
         _write(output, mined)
         return

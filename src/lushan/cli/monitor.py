@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lushan.cli.models import examples
 from lushan.errors import UserError
+
+if TYPE_CHECKING:
+    from lushan.monitor.command import Spreading
 
 
 def add_to(app: typer.Typer) -> None:
@@ -95,6 +99,16 @@ def monitor(
             show_default=False,
         ),
     ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Label texts on the Ray cluster at RAY_ADDRESS, or with all processors here.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="With --ray: processes that hold the runs.")
+    ] = None,
 ) -> None:
     """Count a label in a stream of texts, and report when its share rises.
 
@@ -107,6 +121,8 @@ def monitor(
 
     if changes is not None and not replay:
         raise UserError("goes with --replay", key="--changes", value=str(changes))
+    if workers is not None and not ray:
+        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
     excluded = {"--follow": follow, "--webhook": webhook, "--command": command}
     if replay and (given := [option for option, value in excluded.items() if value]):
         raise UserError("--replay reads to the end and sends nothing", key=given[0])
@@ -142,4 +158,11 @@ def monitor(
         recipients=None if replay else {"webhook": webhook, "command": command},
         is_corrected=not uncorrected,
         changes=changes,
+        spread=_spreading(workers) if ray else None,
     )
+
+
+def _spreading(workers: int | None) -> Spreading:
+    from lushan.monitor.cluster import Spread
+
+    return functools.partial(Spread, workers=workers)

@@ -67,6 +67,31 @@ class Scores(Field):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Vectors(Field):
+    """Vectors of a teacher: of the query, the right passage, each negative; in a file lists."""
+
+    target: bool = True
+    optional: bool = True
+    names: Sequence[str] = ("teacher_vectors",)
+    what: ClassVar[str] = "list of vectors"
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return lists of vectors of one width."""
+        width = 0
+        for row, value in _values(columns, name):
+            several = value if isinstance(value, list) else []
+            if not several or not all(isinstance(vector, list) for vector in several):
+                raise columns.fail("vectors are a list of lists of numbers", row, value=value)
+            if not all(_is_finite(number) for vector in several for number in vector):
+                raise columns.fail("vectors are lists of numbers", row)
+            width = width or len(several[0])
+            if not width or any(len(vector) != width for vector in several):
+                raise columns.fail(f"vectors have as many numbers as the first, {width}", row)
+        rows = [value for _, value in _values(columns, name)]
+        return pa.array(rows, pa.list_(pa.list_(pa.float32())))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Relevance(StoredNumber, Field):
     """How right a passage is for a query, from 0 to 1."""
 
@@ -103,6 +128,7 @@ SEARCHED: Fields = {
     "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
     "negatives": Negatives(),
     "scores": Scores(),
+    "vectors": Vectors(),
 }
 """Queries, the passage that each is to find, and others that it is not."""
 RANKED: Fields = {
@@ -159,29 +185,32 @@ def candidates_of(rows: Mapping[str, list[Any]]) -> list[tuple[list[str], list[f
     return found
 
 
-def require_scores(table: pa.Table, *, key: str) -> None:
-    """Refuse rows without a teacher's scores of their passages.
+def require_taught(table: pa.Table, column: str, *, key: str) -> None:
+    """Refuse rows without what a teacher says of their passages.
 
     Args:
         table: A split.
-        key: The config key that asks for them.
+        column: `scores`, a number a passage, or `vectors`, one more for the query.
+        key: The config key that asks for it.
 
     Raises:
-        UserError: There are none, or not one a passage.
+        UserError: There is none, or not one a passage.
     """
-    if "scores" not in table.column_names:
+    asked = column == "vectors"
+    if column not in table.column_names:
         raise UserError(
-            "a teacher's scores are learned, and the rows have none",
+            f"a teacher's {column} are learned, and the rows have none",
             key=key,
-            hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4 --rerank RUN` "
-            "writes them.",
+            hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4"
+            f"{' --vectors' if asked else ' --rerank RUN'}` writes them.",
         )
     for row in table.to_pylist():
         count = len(row.get("negatives") or ())
-        if not 1 < 1 + count == len(row["scores"]):
+        if len(row[column]) != 1 + count + asked or not (count or asked):
             raise UserError(
-                f"{len(row['scores'])} scores of a right passage and {count} negatives",
+                f"{len(row[column])} {column} of {'a query, ' if asked else ''}a right passage "
+                f"and {count} negatives",
                 file=row["file"],
                 line=row["line"],
-                hint="A teacher gives the passage and each negative a score, in this order.",
+                hint="A teacher gives each one, in this order.",
             )

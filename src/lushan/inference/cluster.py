@@ -14,7 +14,7 @@ from typing import Any
 from lushan.data.pieces import Piece
 from lushan.errors import UserError
 from lushan.inference.pieces import Job, Predictor, Written
-from lushan.launch.cluster import started
+from lushan.launch.cluster import devices, started
 
 
 class Cluster:
@@ -37,15 +37,12 @@ class Cluster:
         """
         cluster = _quiet()
         rows = [{"piece": pickle.dumps((job, piece))} for piece in pieces]
-        resources = cluster.cluster_resources()
-        gpus = int(resources.get("GPU", 0))
-        there = gpus or int(resources.get("CPU", 1))
+        there, resources = devices(cluster)
         workers = min(self.workers or there, len(pieces))
         found = cluster.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
             compute=cluster.data.ActorPoolStrategy(size=workers),
-            num_gpus=1 if gpus else None,
-            num_cpus=None if gpus else 1,
+            **resources,
         )
         for row in found.iter_rows():
             answer = pickle.loads(row["written"])

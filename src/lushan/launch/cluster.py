@@ -15,7 +15,7 @@ def require(part: str, extras: str) -> None:
     """Make sure that a part of Ray is installed.
 
     Args:
-        part: `ray.data` or `ray.serve`.
+        part: `ray`, `ray.data` or `ray.serve`.
         extras: Of lushan, which bring it.
 
     Raises:
@@ -38,3 +38,15 @@ def started() -> Any:
         with empty_folder():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     return ray
+
+
+def devices(ray: Any) -> tuple[int, dict[str, int]]:
+    """Return how many devices a cluster has, or else processors, and what a worker asks for.
+
+    Args:
+        ray: Ray, connected.
+    """
+    resources = ray.cluster_resources()
+    if gpus := int(resources.get("GPU", 0)):
+        return gpus, {"num_gpus": 1}
+    return int(resources.get("CPU", 1)), {"num_cpus": 1}

@@ -42,6 +42,7 @@ class Candidates(NamedTuple):
         hidden: (N, C), which are none for a query: further right ones.
         taught: (N, C), which belong to the query's row; None without a teacher.
         teacher: (C,), the teacher's score of each for the query of its row; likewise.
+        likeness: (N, C), cosines of a teacher's vectors; None without them.
     """
 
     queries: Tensor
@@ -49,6 +50,7 @@ class Candidates(NamedTuple):
     hidden: Tensor
     taught: Tensor | None = None
     teacher: Tensor | None = None
+    likeness: Tensor | None = None
 
 
 def candidates_of(vectors: Mapping[str, Tensor]) -> Candidates:
@@ -58,7 +60,8 @@ def candidates_of(vectors: Mapping[str, Tensor]) -> Candidates:
         vectors: `query`, (N, H), `positive`, (N, H), and `negative`, (M, H); `query_key`,
             `positive_key` and `negative_key`, which the same texts share; with a teacher also
             `positive_example` and `negative_example`, the row of each, and `positive_teacher` and
-            `negative_teacher`, its scores.
+            `negative_teacher`, its scores; or `query_vector`, `positive_vector` and
+            `negative_vector`, its vectors.
     """
     asked, own = vectors["query_key"], vectors["positive_key"]
     keys = torch.cat([own, vectors["negative_key"]])
@@ -66,6 +69,10 @@ def candidates_of(vectors: Mapping[str, Tensor]) -> Candidates:
     hidden[:, : len(own)] |= asked == asked[:, None]  # an answer to the same query
     hidden.fill_diagonal_(False)
     passages = torch.cat([vectors["positive"], vectors["negative"]])
+    if "query_vector" in vectors:
+        others = torch.cat([vectors["positive_vector"], vectors["negative_vector"]])
+        likeness = F.normalize(vectors["query_vector"], dim=-1) @ F.normalize(others, dim=-1).T
+        return Candidates(vectors["query"], passages, hidden, likeness=likeness.detach())
     if "positive_teacher" not in vectors:
         return Candidates(vectors["query"], passages, hidden)
     rows = vectors["positive_example"]
@@ -132,11 +139,25 @@ def margin_mse(cosines: Tensor, given: Candidates, *, temperature: float) -> Ten
 def divergence(cosines: Tensor, given: Candidates, *, temperature: float) -> Tensor:
     """Return the KL divergence from a teacher's distribution over a row's passages, (N,)."""
     taught, teacher = _taught(given)
-    least = torch.finfo(cosines.dtype).min
-    found = (cosines / temperature).masked_fill(~taught, least).log_softmax(-1)
-    wanted = teacher.expand_as(cosines).masked_fill(~taught, least).log_softmax(-1)
-    terms = wanted.exp() * (wanted - found)
-    return terms.masked_fill(~taught, 0.0).sum(1)
+    return _divergence(cosines / temperature, teacher.expand_as(cosines), taught)
+
+
+def batch_divergence(cosines: Tensor, given: Candidates, *, temperature: float) -> Tensor:
+    """Return the KL divergence from a teacher's distribution over all candidates, (N,).
+
+    Both are softmaxes of cosines over the temperature (Hinton et al., 2015, arXiv:1503.02531).
+    """
+    if given.likeness is None:
+        raise AssertionError("a teacher's vectors are needed")
+    wanted = given.likeness.to(cosines.dtype) / temperature
+    return _divergence(cosines / temperature, wanted, ~given.hidden)
+
+
+def _divergence(scores: Tensor, wanted: Tensor, among: Tensor) -> Tensor:
+    """Return the KL divergence of two softmaxes over some candidates, (N,); all are (N, C)."""
+    least = torch.finfo(scores.dtype).min
+    found, wanted = (s.masked_fill(~among, least).log_softmax(-1) for s in (scores, wanted))
+    return (wanted.exp() * (wanted - found)).masked_fill(~among, 0.0).sum(1)
 
 
 def _taught(given: Candidates) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lushan.common.terminal import echo
-from lushan.errors import UserError
+from lushan.errors import Interrupted, UserError
+from lushan.launch.signals import Signals
 from lushan.monitor import page
 from lushan.monitor.alarms import Recipients
 from lushan.monitor.classifier import Runs
@@ -22,6 +22,8 @@ from lushan.monitor.service import COUNTED, Monitor, Settings
 from lushan.monitor.sources import Source
 from lushan.run.lock import lock_run
 
+Spreading = Callable[[Sequence[Path], str], Runs]
+"""From folders of runs and a label to the runs in several processes."""
 PAGE_EVERY = 10.0
 """Seconds between two versions of the page while a source is followed."""
 
@@ -38,6 +40,7 @@ def run(
     recipients: Mapping[str, str | None] | None,
     is_corrected: bool,
     changes: Path | None,
+    spread: Spreading | None = None,
 ) -> None:
     """Read a source, count its texts and send alarms.
 
@@ -52,8 +55,10 @@ def run(
         recipients: Fields of `Recipients`; None evaluates on history and sends nothing.
         is_corrected: Whether shares are corrected by the validation split.
         changes: Of an evaluation: the file of the real changes.
+        spread: Where texts are labelled by a cluster; None labels them here.
 
     Raises:
+        Interrupted: A signal stopped it; Ctrl-C is how following ends, and is none.
         UserError: There is no such run or source, or the state is that of other settings.
     """
     from lushan.monitor import replay
@@ -63,7 +68,7 @@ def run(
         sending.require_sound()
     marked = None if changes is None else replay.read_changes(changes)
     lines = source_of(source, follow=follow, every=every)
-    models = Runs(runs, settings.label)
+    models = Runs(runs, settings.label) if spread is None else spread(runs, settings.label)
     if settings.entities and not models.finds_entities:
         raise UserError("no run of task=ner finds entities", key="--entity")
     correction = models.correction() if is_corrected else Correction.none()
@@ -83,37 +88,22 @@ def run(
             sending,
             facts={"runs": [str(run.resolve()) for run in runs], "source": source},
         )
-        with _until_interrupted() as interrupted:
-            _read(monitor, lines, interrupted, follow=follow)
-        if sending is None:
+        signals = Signals()
+        with contextlib.suppress(Interrupted), signals.caught():
+            _read(monitor, lines, signals, follow=follow)
+        stopped = signals.pending
+        is_replayed = sending is None and stopped is None
+        if is_replayed:
             monitor.finish()
         path = page.write(monitor)
         _report(monitor, path)
-        if sending is None:
+        if is_replayed:
             echo(replay.report(monitor, marked))
+        if stopped is not None and not (follow and stopped == signal.SIGINT):
+            raise Interrupted(stopped)
 
 
-@contextlib.contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
-    """End a block at Ctrl-C; the event says so where a library has swallowed the exception."""
-    interrupted = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # it gets no signals
-        yield interrupted
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _read(monitor: Monitor, source: Source, interrupted: threading.Event, *, follow: bool) -> None:
+def _read(monitor: Monitor, source: Source, signals: Signals, *, follow: bool) -> None:
     shown = time.monotonic()
     position = monitor.position
     for lines in source.follow(position) if follow else source.read(position):
@@ -125,7 +115,7 @@ def _read(monitor: Monitor, source: Source, interrupted: threading.Event, *, fol
         if follow and time.monotonic() - shown > PAGE_EVERY:
             page.write(monitor)
             shown = time.monotonic()
-        if interrupted.is_set():
+        if signals.pending is not None:  # where a library has swallowed the exception
             return
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
 from lushan.retrieval.approximate import Approximate
-from lushan.retrieval.index import DOCUMENTS, Index
+from lushan.retrieval.index import DOCUMENTS, Dense, Index
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
@@ -167,6 +167,7 @@ def mined(
     count: int,
     fusion: Fusion,
     rerank: Reranking | None = None,
+    with_vectors: bool = False,
 ) -> list[dict[str, Any]]:
     """Return rows with hard negatives: the best documents of a query that are no right ones.
 
@@ -177,16 +178,21 @@ def mined(
         count: Negatives of each.
         fusion: See `fused`.
         rerank: Orders the best ones once more, and gives each row `scores`.
+        with_vectors: Gives each row `vectors`, of the one index that has them.
 
     Returns:
         `query`, `positive` and `negatives`, as task=embedding reads them; `scores` of the positive
-        and each negative, where there is a teacher.
+        and each negative, or `vectors` of the query and these, where there is a teacher.
+
+    Raises:
+        UserError: A right document is not in the index, or not one index has vectors.
     """
+    teacher = _teacher(indexes) if with_vectors else None
     first, right = indexes[0], _right(indexes[0], queries, relevant)
     own = dict(zip(first.ids, first.texts, strict=True))
     most = max(map(len, right), default=0)
     found = search(indexes, queries, top_k=count + most, fusion=fusion, rerank=rerank)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
         never = {first.ids[number] for number in numbers}
         others = [hit.text for hit in hits if hit.id not in never][:count]
@@ -194,7 +200,24 @@ def mined(
         rows.append({"query": query, "positive": positive, "negatives": others})
         if rerank is not None:
             rows[-1]["scores"] = rerank.scores(query, [positive, *others]).tolist()
+    if teacher is not None:
+        places = {text: place for place, text in enumerate(first.texts)}
+        asked = teacher.embedder.encode(queries, "query", teacher.notes)
+        for row, vector in zip(rows, asked, strict=True):
+            given = [places[text] for text in (row["positive"], *row["negatives"])]
+            row["vectors"] = [vector.tolist(), *teacher.vectors[given].tolist()]
     return rows
+
+
+def _teacher(indexes: Sequence[Index]) -> Dense:
+    found = [index.scorer for index in indexes if isinstance(index.scorer, Dense)]
+    if len(found) != 1:
+        raise UserError(
+            f"{len(found)} of these indexes have vectors that are searched exactly",
+            key="--vectors",
+            hint="Name one such index, and perhaps one of bm25.",
+        )
+    return found[0]
 
 
 def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> list[list[int]]:

@@ -321,6 +321,7 @@ class About(BaseModel):
     inputs: dict[str, Any] = Field(description="Of `/predict`: JSON schema of each field.")
     displays: dict[str, str] = Field(description="Of `/predict`: how entries are shown.")
     sees_images: bool
+    assists: bool = Field(description="Whether it answers by sources, and draws nothing.")
     most_tokens: int | None
     notes: list[str]
 

@@ -226,7 +226,7 @@ def _assisting(name: str, file: Path, bounds: Bounds, guard: Guard | None) -> Se
     thresholds = read_thresholds(file.parent / settings.thresholds)
     own = None if guard is None else guard.another()
     assistant = Assistant(settings, file.parent, notes, own)
-    about = _about(None, [CHAT]).model_copy(update={"notes": notes})
+    about = _about(None, [CHAT]).model_copy(update={"assists": True, "notes": notes})
     assists = Assists(name, assistant, thresholds, bounds)
     return Served(name, about, assists=assists, created=int(file.stat().st_mtime))
 
@@ -300,6 +300,7 @@ def _about(
         inputs=dict(inputs or {}),
         displays=dict(displays or {}),
         sees_images=images,
+        assists=False,
         most_tokens=most,
         notes=[] if loaded is None else list(loaded.notes),
     )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lushan.common.units import LOSS
 from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
-from lushan.data.passages import SEARCHED, key_of, passages_of, require_scores
+from lushan.data.passages import SEARCHED, key_of, passages_of, require_taught
 from lushan.data.processing import require_tokenizer
 from lushan.data.record_schema import Entry
 from lushan.data.source import Corpus
@@ -53,7 +53,8 @@ class Embedding(Task):
     Args:
         loss: `contrastive`, as above; `hinge`: wrong passages of the batch are kept `margin` away;
             `margin_mse` or `kl`: the margins or the distribution of a teacher's `scores` of a row's
-            passages are learned.
+            passages are learned; `kl_batch`: its distribution among the passages of the batch, by
+            the cosines of its `vectors` over the temperature.
         margin: Of `hinge`, between cosines.
         pooling: How hidden states become a vector: their mean, or that of the first token.
         query_prefix: Written before each query, such as `query: ` for E5.
@@ -74,6 +75,7 @@ class Embedding(Task):
             ("sizes", pa.list_(pa.int32())),
             ("keys", pa.list_(pa.int64())),
             ("scores", pa.list_(pa.float32())),
+            ("vectors", pa.list_(pa.float32())),
             ("length", pa.int32()),
             ("targets", pa.int32()),
             ("example", pa.int64()),
@@ -84,7 +86,7 @@ class Embedding(Task):
     def __init__(
         self,
         *,
-        loss: Literal["contrastive", "hinge", "margin_mse", "kl"] = "contrastive",
+        loss: Literal["contrastive", "hinge", "margin_mse", "kl", "kl_batch"] = "contrastive",
         margin: Annotated[float, Within(least=0)] = 0.2,
         pooling: Literal["mean", "cls"] = "mean",
         query_prefix: str = "",
@@ -98,7 +100,7 @@ class Embedding(Task):
         if not temperature > 0:
             raise UserError("must be above 0", key="task.temperature", value=temperature)
         self.added = metrics or {}
-        self.teaches = loss in ("margin_mse", "kl")
+        self.taught_by = {"margin_mse": "scores", "kl": "scores", "kl_batch": "vectors"}.get(loss)
         among = functools.partial(losses.contrastive, temperature=temperature)
         self.among: losses.Loss = among
         self.learned: losses.Loss = {
@@ -106,6 +108,7 @@ class Embedding(Task):
             "hinge": functools.partial(losses.hinge, margin=margin),
             "margin_mse": functools.partial(losses.margin_mse, temperature=temperature),
             "kl": functools.partial(losses.divergence, temperature=temperature),
+            "kl_batch": functools.partial(losses.batch_divergence, temperature=temperature),
         }[loss]
         self.pooling, self.temperature, self.dims = pooling, temperature, dims or []
         self.prefixes = {"query": query_prefix, "passage": passage_prefix}
@@ -117,8 +120,8 @@ class Embedding(Task):
         return rankings.metrics(baseline=node.get("baseline", "bm25"))
 
     def prepare(self, corpus: Corpus) -> None:
-        if self.teaches:
-            require_scores(corpus.splits["train"], key="task.loss")
+        if self.taught_by is not None:
+            require_taught(corpus.splits["train"], self.taught_by, key="task.loss")
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -142,6 +145,7 @@ class Embedding(Task):
         positives = rows.get("positive") or [None] * len(queries)
         others = rows.get("negatives") or [[]] * len(queries)
         taught = rows.get("scores") or [[]] * len(queries)
+        vectors = rows.get("vectors") or [[]] * len(queries)
         passages = [
             [*([] if positive is None else [positive]), *(several or [])]
             for positive, several in zip(positives, others, strict=True)
@@ -160,6 +164,7 @@ class Embedding(Task):
             features["sizes"].append(sizes)
             features["keys"].append([key_of(text) for text in (query, *several)])
             features["scores"].append(taught[row])
+            features["vectors"].append([x for vector in vectors[row] for x in vector])
             features["length"].append(len(asked[row]) + sum(sizes))
             features["targets"].append(1)
             features["example"].append(first + row)
@@ -176,17 +181,26 @@ class Embedding(Task):
         order = [(row, 0) for row, several in enumerate(parts) if several]
         order += [(row, i) for row, several in enumerate(parts) for i in range(1, len(several))]
         keys = [int(rows[row]["keys"][i + 1]) for row, i in order]
-        taught: Batch = {}
-        if self.teaches and all(len(row["scores"]) for row in rows):
-            scores = [float(rows[row]["scores"][i]) for row, i in order]
-            taught["teacher"] = torch.tensor(scores)
-        return taught | {
+        return self._taught(rows, order) | {
             **pad_inputs(rows, self.pad_id),
             **pad_ids([parts[row][i] for row, i in order], self.pad_id, "passage_"),
             "query_key": torch.tensor([int(row["keys"][0]) for row in rows]),
             "passage_key": torch.tensor(keys, dtype=torch.long),
             "owner": torch.tensor([row for row, _ in order], dtype=torch.long),
             "part": torch.tensor([i for _, i in order], dtype=torch.long),
+        }
+
+    def _taught(self, rows: list[dict[str, Any]], order: list[tuple[int, int]]) -> Batch:
+        """Return what a teacher says of passages, in their order, where the loss learns it."""
+        name = self.taught_by
+        if name is None or not all(len(row[name]) for row in rows):
+            return {}
+        if name == "scores":
+            return {"teacher": torch.tensor([float(rows[row][name][i]) for row, i in order])}
+        found = [np.reshape(row[name], (len(row["keys"]), -1)) for row in rows]  # (1 + P, W)
+        return {
+            "query_vector": torch.from_numpy(np.stack([several[0] for several in found])),
+            "passage_vector": torch.from_numpy(np.stack([found[row][i + 1] for row, i in order])),
         }
 
     # Model
@@ -221,6 +235,10 @@ class Embedding(Task):
             for name, values in (("example", owners), ("teacher", batch["teacher"])):
                 taught[f"positive_{name}"] = values[:count]
                 taught[f"negative_{name}"] = values[count:]
+        if "query_vector" in batch:
+            others = batch["passage_vector"]
+            taught["query_vector"] = batch["query_vector"]
+            taught["positive_vector"], taught["negative_vector"] = others[:count], others[count:]
         return {
             **taught,
             "query": queries,

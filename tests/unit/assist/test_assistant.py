@@ -86,10 +86,12 @@ def cli(folder, cli_inside):
 
 def test_the_entity_that_was_named_last_is_found():
     entities = Entities(HOTELS, 1.0)
-    assert entities.last(["the lake house please", "or the red barn", "is it dear"]) == "Red Barn"
-    assert entities.last(["庐山酒店可以停车吗"]) == "庐山酒店"
-    assert entities.last(["something red"]) is None
-    assert Entities(HOTELS, 0.3).last(["something red"]) in ("Red Barn", "Red Mill")
+    turns = ["the lake house please", "or the red barn", "is it dear"]
+    assert entities.last(turns) == ["Red Barn"]
+    assert entities.last(turns, 2) == entities.last(turns, 3) == ["Red Barn", "Lake House"]
+    assert entities.last(["庐山酒店可以停车吗"]) == ["庐山酒店"]
+    assert entities.last(["something red"]) == []
+    assert Entities(HOTELS, 0.3).last(["something red"])[0] in ("Red Barn", "Red Mill")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ def commands(name):
     for line in (DOCS / name).read_text(encoding="utf-8").splitlines():
         if line.startswith("```"):
             block = line if block is None else None
-        elif block == "```":
+        elif block == "```" and "--ray" not in line:
             yield line
 
 

@@ -71,3 +71,5 @@ def test_they_do_what_they_say(files, cli_inside):
     assert (files / "faq-trained" / "index.json").is_file()
     taught = [json.loads(line) for line in (files / "taught.jsonl").read_text().splitlines()]
     assert [len(row["scores"]) for row in taught] == [5] * 12
+    likened = [json.loads(line) for line in (files / "likened.jsonl").read_text().splitlines()]
+    assert [[len(v) for v in row["vectors"]] for row in likened] == [[384] * 6] * 12

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.helpers import command
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +23,19 @@ def client_of() -> Iterator[Callable]:
     yield of
     for client in made:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory):
+    """The config of an assistant that knows one answer."""
+    folder = tmp_path_factory.mktemp("shop")
+    row = {"id": "1", "of": "Red Barn", "q": "Is there parking?", "a": "Yes, behind Red Barn."}
+    (folder / "faq.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "shop.yaml").write_text(
+        "knowledge: {file: faq.jsonl, question: q, answer: a, entity: of, key: [id]}\n"
+        "indexes: [words]\nthresholds: chosen.json\nrefusal: A colleague will help you.\n"
+    )
+    (folder / "chosen.json").write_text(json.dumps({"thresholds": {"entry": -9.0}}))
+    build = ("index", "build", "faq.jsonl", "--text", "q", "--model", "bm25", "--output", "words")
+    assert command.inside(*build, cwd=folder).code == 0
+    return folder / "shop.yaml"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import urllib.request
 
 import openai
 import pytest
-from tests.helpers import command
 from tests.helpers.served import serving
 
 from lushan.errors import UserError
@@ -33,21 +31,6 @@ def score(texts):
 def fresh():
     seen.clear()
     bad.clear()
-
-
-@pytest.fixture(scope="module")
-def assistant(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
-    row = {"id": "1", "of": "Red Barn", "q": "Is there parking?", "a": "Yes, behind Red Barn."}
-    (folder / "faq.jsonl").write_text(json.dumps(row) + "\n")
-    (folder / "shop.yaml").write_text(
-        "knowledge: {file: faq.jsonl, question: q, answer: a, entity: of, key: [id]}\n"
-        "indexes: [words]\nthresholds: chosen.json\nrefusal: A colleague will help you.\n"
-    )
-    (folder / "chosen.json").write_text(json.dumps({"thresholds": {"entry": -9.0}}))
-    build = ("index", "build", "faq.jsonl", "--text", "q", "--model", "bm25", "--output", "words")
-    assert command.inside(*build, cwd=folder).code == 0
-    return folder / "shop.yaml"
 
 
 @pytest.fixture(scope="module")

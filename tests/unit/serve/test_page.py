@@ -11,12 +11,14 @@ from tests.helpers.browser import chromium
 from tests.helpers.served import IMAGES, png, serving
 from tests.helpers.waiting import until
 
+from lushan.assist.settings import Thresholds
+
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 FILES = Path(__file__).parents[3] / "src/lushan/serve/assets"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, chat_run, ner_run, reviews_run, lm_run):
+def server(tmp_path_factory, chat_run, ner_run, reviews_run, lm_run, assistant):
     folder = tmp_path_factory.mktemp("images")
     shapes = trained(folder, "task=image_classification", "data.limit=16", small=IMAGES)
     runs = {
@@ -25,6 +27,7 @@ def server(tmp_path_factory, chat_run, ner_run, reviews_run, lm_run):
         "names": ner_run,
         "mood": reviews_run,
         "shapes": shapes,
+        "shop": assistant,
     }
     with serving(runs) as running:
         yield running
@@ -105,6 +108,36 @@ def test_a_chat_is_streamed_and_written_again(page):
     assert second[1] != first[1]
     click(browser, "clear")
     assert turns(browser) == []
+
+
+def test_an_assistants_answer_shows_its_source(page, server):
+    browser = page("shop")
+    assists = server.served[5].assists
+    shown = "[...document.querySelectorAll('.turn.assistant .source')].map((n) => n.textContent)"
+    drawn = "document.querySelectorAll('#temperature, #tokens, #again:not([hidden])').length"
+    assert browser.do(drawn) == 0, "it draws nothing, and answers the same again"
+    for number, text in enumerate(["the red barn, is there parking", "and a unicorn"]):
+        write(browser, "text", text)
+        click(browser, "send")
+        browser.until(f"document.querySelectorAll('.source').length === {number + 1}")
+        done(browser)
+        assists.thresholds = Thresholds(entry=99.0)
+    assert browser.do(shown) == ["source: 1; Red Barn", "handed over to a person"]
+    assert turns(browser)[1] == "Yes, behind Red Barn.source: 1; Red Barn"
+    kept(browser, "assistant")
+    assists.thresholds = Thresholds(entry=-9.0)
+    for name, how in (
+        ("dark", {"dark": True}),
+        ("phone-dark", {"width": 390, "height": 844, "dark": True}),
+    ):
+        browser = page("shop", **how)
+        click(browser, "language")
+        write(browser, "text", "the red barn, is there parking")
+        click(browser, "send")
+        browser.until("document.querySelectorAll('.source').length === 1")
+        assert browser.do(shown) == ["来源: 1; Red Barn"]
+        assert fits(browser)
+        kept(browser, f"assistant-{name}")
 
 
 def test_an_answer_is_stopped(page, server):

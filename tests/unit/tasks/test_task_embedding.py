@@ -103,6 +103,27 @@ def test_a_teachers_scores_of_a_rows_passages_are_learned(loss):
         torch.testing.assert_close(losses[row], expected)
 
 
+def test_a_teachers_distribution_over_the_batch_is_learned():
+    """Against NumPy: the candidates are those of the contrastive loss, and no right one hides."""
+    found = vectors("aba", "xxz", "xv")
+    made = np.random.default_rng(1)
+    asked, own, others = (made.normal(size=(n, 6)) for n in (3, 3, 2))
+    taught = {"query_vector": asked, "positive_vector": own, "negative_vector": others}
+    found |= {name: torch.from_numpy(values) for name, values in taught.items()}
+    losses = Embedding(loss="kl_batch", temperature=0.5).joint_losses(found)
+    passages = np.concatenate([found["positive"].numpy(), found["negative"].numpy()])
+
+    def distribution(query, several):
+        several = several / np.linalg.norm(several, axis=1, keepdims=True)
+        weights = np.exp(several @ query / np.linalg.norm(query) / 0.5)
+        return weights / weights.sum()
+
+    for row, numbers in enumerate([[0, 4], [1, 2, 4], [1, 2, 3, 4]]):
+        p = distribution(asked[row], np.concatenate([own, others])[numbers])
+        q = distribution(found["query"][row].numpy(), passages[numbers])
+        assert float(losses[row]) == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
+
+
 def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
     short = {"query": "a", "positive": "x", "negatives": ["y"], "scores": [1.0]}
     (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")
@@ -113,6 +134,16 @@ def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
     del short["scores"]
     (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")
     assert "the rows have none" in cli_inside("train", *words, *files).err
+    words[2] = "task.loss=kl_batch"
+    for given, message in (
+        ([[1.0, 0.0], [0.0, 1.0]], "train.jsonl:1: 2 vectors of a query, a right passage and 1"),
+        ([[1.0, 0.0], [0.0]], "as many numbers as the first, 2"),
+        ([1.0], "a list of lists of numbers"),
+    ):
+        line = json.dumps(short | {"vectors": given})
+        (tmp_path / "train.jsonl").write_text(line + "\n", encoding="utf-8")
+        done = cli_inside("train", *words, *files)
+        assert (done.code, message in done.err) == (2, True), done.err
 
 
 def test_negatives_are_read_and_ranked():
@@ -152,6 +183,7 @@ def write(path, count, least=0):
             "passage": f"thing {i % 7} is number {i}",
             "negatives": [f"no thing has number {j}" for j in range(least + i % 3)],
             "scores": [2.0, *(i % 5 - j for j in range(least + i % 3))],
+            "vectors": [[1.0, i % 5, j] for j in range(2 + least + i % 3)],
         }
         for i in range(count)
     ]
@@ -194,7 +226,7 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     )
 
 
-@pytest.mark.parametrize("loss", ["hinge", "kl"])
+@pytest.mark.parametrize("loss", ["hinge", pytest.param("kl", marks=pytest.mark.long), "kl_batch"])
 def test_no_loss_depends_on_micro_batches(loss, tmp_path):
     same = [*lines(tmp_path), *EXACT, f"task.loss={loss}"]
     write(tmp_path / "train.jsonl", 24, least=1)

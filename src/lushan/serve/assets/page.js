@@ -31,7 +31,7 @@ function show() {
   about(model);
   report("");
   const { endpoints } = model.lushan;
-  if (endpoints.includes("/v1/completions")) at("main").replaceChildren(...writing(model, report));
+  if (endpoints.some((path) => path.endsWith("/completions"))) at("main").replaceChildren(...writing(model, report));
   else if (endpoints.includes("/predict")) at("main").replaceChildren(...predicting(model, report));
   else if (endpoints.includes("/v1/rerank") && !endpoints.includes("/v1/embeddings")) at("main").replaceChildren(element("p", {}, word("rerank")));
   else at("main").replaceChildren(element("p", {}, word("embeddings")));

@@ -8,6 +8,7 @@ const WORDS = {
     embeddings: "This model gives vectors of texts: POST /v1/embeddings, and /v1/rerank.",
     rerank: "This model orders documents by a query: POST /v1/rerank.",
     score: "score", long: "cut off: the most tokens are reached",
+    source: "source", template: "template", handed: "handed over to a person", passed: "not a question for the knowledge base",
   },
   zh: {
     model: "模型", run: "运行", metric: "指标", data: "数据", task: "任务", other: "English",
@@ -17,6 +18,7 @@ const WORDS = {
     embeddings: "此模型给出文本向量：POST /v1/embeddings 与 /v1/rerank。",
     rerank: "此模型按查询对文档排序：POST /v1/rerank。",
     score: "得分", long: "已截断：达到词元上限",
+    source: "来源", template: "模板", handed: "已转人工", passed: "不是知识库的问题",
   },
 };
 

@@ -5,8 +5,20 @@ import { word } from "./words.js";
 
 const CHAT = "/v1/chat/completions", COMPLETIONS = "/v1/completions";
 
+function sourced({ action, source, entity }) {
+  const named = [source.join(", "), entity].filter(Boolean).join("; ");
+  const text = {
+    answer: `${word("source")}: ${named}`,
+    template: `${word("template")}: ${named}`,
+    refuse: word("handed"),
+    pass: word("passed"),
+  }[action];
+  return element("small", { className: `source ${action}` }, text);
+}
+
 export function writing(model, report) {
   const chats = model.lushan.endpoints.includes(CHAT);
+  const { assists } = model.lushan; // it draws nothing, and its answers name their sources
   const log = element("div", { className: "log", id: "log" });
   const text = element("textarea", { id: "text", rows: 2, placeholder: word(chats ? "message" : "continue") });
   text.setAttribute("aria-label", text.placeholder);
@@ -15,7 +27,7 @@ export function writing(model, report) {
   const most = element("input", { type: "number", id: "tokens", min: 1, max: 4096, value: 128 });
   const send = element("button", { type: "button", id: "send" }, word(chats ? "send" : "write"));
   const stop = element("button", { type: "button", id: "stop", disabled: true }, word("stop"));
-  const again = element("button", { type: "button", id: "again", className: "plain", disabled: true }, word("again"));
+  const again = element("button", { type: "button", id: "again", className: "plain", disabled: true, hidden: assists }, word("again"));
   const clear = element("button", { type: "button", id: "clear", className: "plain" }, word("clear"));
   let messages = [];
   let running = null;
@@ -42,7 +54,8 @@ export function writing(model, report) {
     running = new AbortController();
     busy(true);
     report("");
-    const limits = { model: model.id, temperature: Number(temperature.value), max_tokens: Number(most.value) };
+    const limits = { model: model.id };
+    if (!assists) Object.assign(limits, { temperature: Number(temperature.value), max_tokens: Number(most.value) });
     const asked = chats ? { messages } : { prompt: messages.at(-1).content };
     let content = "", finish = null;
     try {
@@ -54,6 +67,7 @@ export function writing(model, report) {
           if (piece) window.scrollTo(0, document.body.scrollHeight);
           finish = choice.finish_reason ?? finish;
         }
+        if (chunk.assist) shown.box.append(sourced(chunk.assist));
         if (chunk.notes?.length) report(chunk.notes.join("; "));
       }
       if (finish === "length") shown.box.title = word("long");
@@ -62,7 +76,7 @@ export function writing(model, report) {
     }
     shown.box.classList.remove("busy");
     if (content) messages.push({ role: "assistant", content });
-    else shown.box.remove();
+    else if (shown.box.childElementCount === 0) shown.box.remove();
     running = null;
     busy(false);
     text.focus();
@@ -104,7 +118,7 @@ export function writing(model, report) {
 
   const labelled = (name, input) => element("label", {}, `${word(name)} `, input);
   return [log, element("div", { className: "box" }, text, element("div", { className: "row" },
-    labelled("temperature", temperature), labelled("tokens", most), file,
+    ...(assists ? [] : [labelled("temperature", temperature), labelled("tokens", most)]), file,
     element("span", { className: "row end" }, clear, again, stop, send)))];
 }
 
