@@ -46,16 +46,29 @@ TASKS = {
         *("model.config.text.intermediate_size=16", "model.config.text.num_attention_heads=2"),
         *("+model.config.text.attention_dropout=0.1", "optimizer.freeze=[*vision_tower*]"),
     ],
+    "interleaved_lm": [
+        *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
+        *("data.batch_examples=16", "task.generate=false"),
+    ],
+    "video_lm": [
+        *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
+        *("data.batch_examples=16", "task.drop_prompt=0.5", "task.generate=false"),
+    ],
     "multimodal_lm": [
         *("model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"),
         *("data.batch_examples=16", "task.drop_prompt=0.5", "task.generate=false"),
     ],
 }
 
+LONG = ("interleaved_lm", "video_lm")
+"""Made of the same as another one."""
+
 
 @pytest.mark.slow
 @pytest.mark.fault(6)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(t, marks=[pytest.mark.long] if t in LONG else []) for t in TASKS]
+)
 def test_killed_among_images(task, tmp_path):
     given = [f"task={task}", *SHORT, *TASKS[task]]
     killed, whole = (

@@ -16,7 +16,8 @@ import pyarrow as pa
 from lushan.data.encode import arrow
 from lushan.errors import UserError
 from lushan.run import hashes
-from lushan.vision import images
+from lushan.vision import clips, images
+from lushan.vision.video import Sampling
 
 Reference = Mapping[str, Any]
 """`path` of a file, or its encoded `bytes`; the other one is empty."""
@@ -24,6 +25,8 @@ Keep = Callable[[bytes, str], dict[str, str]]
 """Keeps the content of a file under a name with an ending, and returns `path`."""
 DATA_URL = r"data:image/[\w.+-]+;base64,"
 """How an image begins that stands in a URL itself."""
+VIDEO_URL = r"data:(?:image|video)/[\w.+-]+;base64,"
+"""Likewise a video, or an animated image."""
 _ENTRIES = {"path", "bytes"}
 
 
@@ -33,22 +36,45 @@ def of_data_url(url: str) -> bytes:
     Raises:
         UserError: It is another URL or a name, is no base64, or no image that can be decoded.
     """
-    found = re.match(DATA_URL, url)
-    if found is None:
-        raise UserError("an image is a data URL in base64: data:image/png;base64,…")
-    try:
-        data = base64.b64decode(url[found.end() :], validate=True)
-    except binascii.Error as error:
-        raise UserError(f"this is no base64: {error}") from error
+    data = _of_url(DATA_URL, url, "an image is a data URL in base64: data:image/png;base64,…")
     images.decode(data, "image")
     return data
 
 
+def video_of_data_url(url: str) -> bytes:
+    """Return the video that a data URL holds.
+
+    Raises:
+        UserError: It is another URL or a name, is no base64, or no video that can be read.
+    """
+    data = _of_url(VIDEO_URL, url, "a video is a data URL in base64: data:video/mp4;base64,…")
+    clips.frames_of(data, "", Sampling(frames=1))
+    return data
+
+
+def _of_url(pattern: str, url: str, problem: str) -> bytes:
+    found = re.match(pattern, url)
+    if found is None:
+        raise UserError(problem)
+    try:
+        return base64.b64decode(url[found.end() :], validate=True)
+    except binascii.Error as error:
+        raise UserError(f"this is no base64: {error}") from error
+
+
 def ending(data: bytes) -> str:
-    """Return the usual ending of a file of an image, from its first bytes."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    known = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif", b"BM": "bmp"}
+    """Return the usual ending of a file of an image or a video, from its first bytes."""
+    if data[:4] == b"RIFF":
+        return "webp" if data[8:12] == b"WEBP" else "avi"
+    known = {
+        b"\x1a\x45\xdf\xa3": "mkv",
+        b"\x89PNG": "png",
+        b"\xff\xd8": "jpg",
+        b"GIF8": "gif",
+        b"BM": "bmp",
+    }
+    if data[4:8] == b"ftyp":
+        return "mp4"
     return next((name for start, name in known.items() if data.startswith(start)), "tif")
 
 

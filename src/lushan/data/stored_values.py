@@ -201,6 +201,20 @@ class StoredMessages(Stored[Sequence[Mapping[str, Any]]]):
         ]
 
 
+class StoredContent(Stored[Sequence[Mapping[str, Any]]]):
+    """A text with images in it: a list of typed parts."""
+
+    def check(self, value: object, record: Record) -> None:
+        if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+            raise ValueError("must be a list of parts")
+
+    def draw(self, value: Sequence[Mapping[str, Any]], record: Record) -> Part:
+        return drawing.several(_content(value))
+
+    def describe(self, value: Sequence[Mapping[str, Any]], record: Record) -> list[str]:
+        return [str(part[1]) for part in _content(value)]
+
+
 def _content(content: object) -> list[Part]:
     """Return the parts of what a message says."""
     if isinstance(content, str):

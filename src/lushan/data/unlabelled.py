@@ -37,6 +37,7 @@ from lushan.data.labelled import (
     require_column,
 )
 from lushan.data.media import Beside, Media, WithMedia, beside
+from lushan.data.media_fields import file_in, first_media
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows
@@ -147,7 +148,7 @@ class Reading(Input):
         if has(self.fields, Messages):
             return self._dialogues(columns)
         of_lines = self.format in ("txt", "conll")
-        is_by_name = has(self.fields, Image) and not of_lines
+        is_by_name = first_media(self.fields) is not None and not of_lines
         if is_by_name or not (self._has_words or self._has_pairs or "text" in self.fields):
             return self._of_fields(columns)
         if self.format == "conll":
@@ -170,10 +171,10 @@ class Reading(Input):
     def _media(self, reader: Rows, columns: Columns, wanted: Fields) -> str:
         """Return where the images lie that rows name: beside the input, or where the run's do."""
         beside = Path.cwd() if self.name == STDIN else self.path().parent
-        name, field = next((n, f) for n, f in wanted.items() if isinstance(f, Image))
+        name, field = first_media(wanted) or ("", Image())
         column = reader.column_of(name, field, columns)
-        first = None if column is None else columns.values[column][0]
-        is_beside = isinstance(first, str) and first and Media(beside).find(first) is not None
+        first = "" if column is None else file_in(columns.values[column][0])
+        is_beside = first and Media(beside).find(first) is not None
         other = None if is_beside else reader.elsewhere
         if other is None:
             return str(beside)
@@ -202,7 +203,7 @@ class Reading(Input):
         reader = self.source if isinstance(self.source, Rows) else Rows()
         plain = dataclasses.replace(reader, id=None)
         remember(plain, **remembered(self.source))
-        if has(wanted, Image) and "media" not in self.stated:
+        if first_media(wanted) is not None and "media" not in self.stated:
             plain.media = self._media(plain, columns, wanted)
         table = plain.fields_table(columns, wanted, "input", self.notes)
         return table.set_column(0, "id", self._ids(columns))

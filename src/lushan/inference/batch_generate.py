@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common.terminal import echo
+from lushan.config.build import build
 from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.guard import Guard
-from lushan.inference import guarding, images_out
+from lushan.inference import exported, guarding
 from lushan.inference.dialogues import (
     images_of,
     read_tools,
@@ -24,6 +25,7 @@ from lushan.inference.dialogues import (
 )
 from lushan.inference.generator import Dtype, TextGenerator, open_generator
 from lushan.inference.inputs import sampling_of
+from lushan.inference.load import config_of
 from lushan.inference.prediction import writing
 from lushan.inference.prompt_files import Prompt, as_taken, read_prompts, stored
 from lushan.models.decoding import Settings, Written
@@ -83,10 +85,12 @@ def generate(
     """
     Settings(**options).require_sound(option)
     _require_input(prompts, input, overrides, batch_size)
-    if images_out.draws(run):
-        images_out.require_no_dialogue(
+    if _draws(run):
+        require_no_dialogue(
             system=system, tools=tools, raw=raw or None, image=images or None, guard=guard and True
         )
+        from lushan.inference import images_out  # what writes text does not wait for it
+
         images_out.generate(
             run,
             options,
@@ -133,6 +137,25 @@ def generate(
     for note in [*notes, *job.notes, *guarding.notes_of(guard)]:
         _print_error(f"note: {note}")
     return job.is_continuation
+
+
+def _draws(place: str | Path) -> bool:
+    """Return whether there is a run, or an exported folder, whose task writes images."""
+    folder = Path(place).expanduser()
+    is_ours = is_run(folder) or exported.is_exported(folder)
+    return is_ours and build(config_of(folder)["task"]).draws
+
+
+def require_no_dialogue(**options: object) -> None:
+    """Refuse options of dialogues that were given.
+
+    Raises:
+        UserError: Names the first.
+    """
+    for name, value in options.items():
+        if value is not None:
+            problem = "this run draws images of texts, and has no dialogues"
+            raise UserError(problem, key=f"--{name}", value=value)
 
 
 def _seen(names: Sequence[str], generator: TextGenerator) -> list[parts.Part]:

@@ -1,4 +1,4 @@
-"""Prompts in, images out: PNG files, and a line of JSON for each."""
+"""Prompts in, images out, alone or in a text: PNG files, and a line of JSON for each."""
 
 from __future__ import annotations
 
@@ -6,46 +6,33 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from lushan.common.terminal import echo
+from lushan.common.wording import plural
 from lushan.config.build import build
 from lushan.data.fields import DOCUMENTS
 from lushan.data.source import Format
 from lushan.errors import UserError
-from lushan.inference import exported
 from lushan.inference.load import Loaded, config_of, load
 from lushan.inference.prompt_files import Prompt, read_prompts
+from lushan.models.codec import Part
 from lushan.models.decoding import Settings
 from lushan.run.artifacts import is_run
 from lushan.run.files import atomic_write, json_line
-
-if TYPE_CHECKING:
-    from lushan.models.codec import Codec
+from lushan.tasks.picture_lm import PictureLM, PromptTooLong
+from lushan.text import parts
+from lushan.vision import clips
+from lushan.vision.video import require_extra
 
 RECORDS = "images.jsonl"
 """The file beside the images of a folder that says what each was drawn from."""
-
-
-def draws(place: str | Path) -> bool:
-    """Return whether there is a run, or an exported folder, whose task writes images."""
-    folder = Path(place).expanduser()
-    is_ours = is_run(folder) or exported.is_exported(folder)
-    return is_ours and build(config_of(folder)["task"]).draws
-
-
-def require_no_dialogue(**options: object) -> None:
-    """Refuse options of dialogues that were given.
-
-    Raises:
-        UserError: Names the first.
-    """
-    for name, value in options.items():
-        if value is not None:
-            problem = "this run draws images of texts, and has no dialogues"
-            raise UserError(problem, key=f"--{name}", value=value)
+_OF_TEXTS = dict.fromkeys(
+    ("beams", "repetition_penalty", "stop"),
+    "this is an option of texts, and this run draws images",
+)
 
 
 def generate(
@@ -69,9 +56,11 @@ def generate(
         input: A file of prompts, or `-`.
         format: Of the input; by its ending when not given.
         overrides: Of the keys below `data` in the run's config: how the input is read.
-        output: A file that ends in `.png`, for one image; else a folder.
+        output: A file that ends in `.png`, for one image, or for one text with images: the second
+            of `a.png` is `a-2.png`, and the text goes to the standard output. A video is an
+            animated image, or ends in `.mp4`. Else a folder.
         guidance: See `lushan.models.codec.Guidance`; the run's own when not given.
-        batch_size: Images that are drawn at a time.
+        batch_size: Continuations that are drawn at a time.
 
     Raises:
         UserError: There is nowhere to write, or more images than files.
@@ -82,53 +71,106 @@ def generate(
         own = run if is_run(run) else None
         given += read_prompts(input, DOCUMENTS, format, run=own, overrides=overrides, notes=notes)
     copies = int(options.get("num_samples", 1))
-    place = _place(output, len(given) * copies)
+    task: PictureLM = build(config_of(Path(run).expanduser())["task"])
+    place = _place(output, len(given) * copies, task.written_as)
+    if place.suffix.lower() == ".mp4":
+        require_extra()
     for prompt in given:
         if not isinstance(prompt.value, str):
             raise UserError("a prompt must be a text", value=prompt.value, **prompt.place)
     if guidance is not None and guidance < 0:
         raise UserError("must be 0 or more", key="--guidance", value=guidance)
     loaded = load(run)
-    settings = dataclasses.replace(_own(loaded).settings, **options)
+    task = _own(loaded)  # now with all that it has learned
+    settings = dataclasses.replace(task.settings, **options)
     settings.require_sound(lambda field: f"--{field.replace('_', '-')}")
-    _require_drawing(settings, options)
+    _require_drawing(task, {**options, "guidance": guidance})
     loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    scale = _own(loaded).guidance if guidance is None else guidance
-    lines = []
-    for number, (prompt, sample, codes, png) in enumerate(
-        _drawn(loaded, given, settings, scale, batch_size)
-    ):
-        file = place if place.suffix else place / f"{number:04d}{_words(prompt.value)}.png"
-        atomic_write(file, png)
-        record = {"id": prompt.id, "sample": sample, "prompt": prompt.value, "image": file.name}
-        lines.append(json_line({**record, "codes": codes}))
+    scale = task.guidance if guidance is None else guidance
+    lines, images = [], 0
+    for number, found in enumerate(_composed(loaded, given, settings, scale, batch_size)):
+        name = place if place.suffix else place / f"{number:04d}{_words(found.prompt.value)}.png"
+        record = found.written(name)
+        images += sum(not isinstance(part, str) for part in found.parts)
+        lines.append(json_line(record))
+        if place.suffix and any(isinstance(part, str) for part in found.parts):
+            echo(found.line(name))
     if not place.suffix:
         atomic_write(place / RECORDS, "".join(lines))
     for note in notes:
         echo(f"note: {note}", err=True)
-    echo(f"{len(lines)} image{'' if len(lines) == 1 else 's'}: {place}", err=True)
+    echo(f"{plural(images, 'image')}: {place}", err=True)
 
 
-def _own(loaded: Loaded) -> Any:
-    """The run's task, which has a `codec`, `settings` and `guidance` where it draws."""
-    return loaded.task
+@dataclasses.dataclass(frozen=True)
+class _Composed:
+    """What was written after a prompt.
+
+    Attributes:
+        prompt: The prompt.
+        sample: The number of it, of several after the same prompt.
+        parts: Texts and images.
+        codes: Of all its images.
+    """
+
+    prompt: Prompt
+    sample: int
+    parts: Sequence[Part]
+    codes: Sequence[int]
+
+    def names(self, first: Path) -> list[Path]:
+        """Return the names of its images: the second of `a.png` is `a-2.png`."""
+        count = sum(not isinstance(part, str) for part in self.parts)
+        more = [first.with_stem(f"{first.stem}-{number}") for number in range(2, count + 1)]
+        return [first, *more][:count]
+
+    def written(self, first: Path) -> dict[str, Any]:
+        """Write its images, and return a record of it.
+
+        Args:
+            first: File of the first image.
+        """
+        names = self.names(first)
+        images = [part for part in self.parts if not isinstance(part, str)]
+        for name, image in zip(names, images, strict=True):
+            atomic_write(name, clips.converted(image, name.suffix.lower()))
+        record = {"id": self.prompt.id, "sample": self.sample, "prompt": self.prompt.value}
+        if len(self.parts) == len(images) == 1:
+            return {**record, "image": first.name, "codes": self.codes}
+        left = iter(names)
+        content = [
+            parts.text(p) if isinstance(p, str) else {"type": "image", "path": next(left).name}
+            for p in self.parts
+        ]
+        return {**record, "content": content, "codes": self.codes}
+
+    def line(self, first: Path) -> str:
+        """Return its text, in which the names of files stand for images."""
+        left = iter(self.names(first))
+        return "".join(p if isinstance(p, str) else f"[{next(left).name}]" for p in self.parts)
 
 
-def _place(output: str | Path | None, images: int) -> Path:
+def _own(loaded: Loaded) -> PictureLM:
+    """Return the run's task, which draws."""
+    task: Any = loaded.task
+    return task
+
+
+def _place(output: str | Path | None, images: int, endings: Sequence[str]) -> Path:
     if output is None or str(output) == "-":
         raise UserError(
             "this run draws images, which are written to files",
             key="--output",
             value=output,
-            hint="Write --output image.png, or --output FOLDER for several.",
+            hint=f"Write --output image{endings[0]}, or --output FOLDER for several.",
         )
     place = Path(output).expanduser()
-    if place.suffix.lower() not in ("", ".png"):
+    if place.suffix.lower() not in ("", *endings):
         raise UserError(
-            "images are written as PNG",
+            f"what this run draws is written as {', '.join(endings)}",
             key="--output",
             value=str(output),
-            hint="Write a name that ends in .png, or a folder.",
+            hint=f"Write a name that ends in {' or '.join(endings)}, or a folder.",
         )
     if place.suffix and images != 1:
         raise UserError(
@@ -144,42 +186,30 @@ def _place(output: str | Path | None, images: int) -> Path:
     return place
 
 
-def _require_drawing(settings: Settings, options: Mapping[str, Any]) -> None:
-    """Refuse options of texts: an image has as many codes as it has."""
-    for name in ("max_new_tokens", "beams", "repetition_penalty", "stop"):
-        if options.get(name, getattr(Settings(), name)) != getattr(Settings(), name):
-            raise UserError(
-                "this is an option of texts, and this run draws images",
-                key=f"--{name.replace('_', '-')}",
-                value=getattr(settings, name),
-            )
+def _require_drawing(task: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning for what is drawn."""
+    usual = {f.name: f.default for f in dataclasses.fields(Settings)} | {"guidance": None}
+    for name, why in (_OF_TEXTS | dict(task.refused)).items():
+        if options.get(name, usual[name]) != usual[name]:
+            raise UserError(why, key=f"--{name.replace('_', '-')}", value=options[name])
 
 
-def _drawn(
+def _composed(
     loaded: Loaded, prompts: Sequence[Prompt], settings: Settings, scale: float, batch_size: int
-) -> Iterator[tuple[Prompt, int, list[int], bytes]]:
-    """Yield each prompt, the number of its image, the codes of it, and the image as PNG."""
-    from lushan.models.codec import draw  # what writes text does not wait for it
-
-    codec: Codec = _own(loaded).codec
-    network: Any = loaded.model
+) -> Iterator[_Composed]:
+    """Yield what is written after each prompt."""
+    task, network = _own(loaded), loaded.model
     copies = settings.num_samples
     size = max(1, batch_size // copies)
     for at in range(0, len(prompts), size):
-        part = prompts[at : at + size]
-        texts = codec.text_ids([prompt.value for prompt in part])
-        ids = [codec.drawing_prompt(text) for text in texts]
-        most = network.encoder.max_length
-        for prompt, row in zip(part, ids, strict=True):
-            if most is not None and len(row) + codec.images.tokens > most:
-                raise UserError(
-                    f"this prompt has {len(row)} tokens, and with an image of "
-                    f"{codec.images.tokens} more than the {most} that the model reads",
-                    **prompt.place,
-                )
-        codes = draw(network.encoder.model, codec, ids, settings, scale)
-        for number, (row, png) in enumerate(zip(codes, codec.images.decode(codes), strict=True)):
-            yield part[number // copies], number % copies, row, png
+        some = prompts[at : at + size]
+        encoder: Any = network.encoder
+        try:
+            ids = task.composed(encoder.model, [p.value for p in some], settings, scale)
+        except PromptTooLong as error:
+            raise UserError(str(error), **some[error.number].place) from error
+        for number, (row, found) in enumerate(zip(ids, task.codec.parts_of(ids), strict=True)):
+            yield _Composed(some[number // copies], number % copies, found, task.codec.codes(row))
 
 
 def _words(text: str) -> str:

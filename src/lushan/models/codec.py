@@ -73,8 +73,11 @@ class Codec:
 
     def image_ids(self, pictures: Sequence[Any]) -> list[list[int]]:
         """Return the tokens of images of Pillow, with those that begin and end each."""
-        found = self.images.encode(pictures)
-        return [[self.begin, *(self.first + code for code in codes), self.end] for codes in found]
+        return [self.image_of(codes) for codes in self.images.encode(pictures)]
+
+    def image_of(self, codes: Sequence[int]) -> list[int]:
+        """Return the tokens of an image that has some codes, with those that begin and end it."""
+        return [self.begin, *(self.first + code for code in codes), self.end]
 
     def drawing_prompt(self, text: Sequence[int]) -> list[int]:
         """Return what an image of a text is drawn from: the text's tokens, up to its begin."""
@@ -88,22 +91,31 @@ class Codec:
 
     def parts(self, ids: Sequence[int]) -> list[Part]:
         """Return what people see of ids: texts, and images that are whole."""
-        found: list[Part] = []
-        text: list[int] = []
-        at = 0
-        while at < len(ids):
-            codes = self.codes(ids[at + 1 : at + 1 + self.images.tokens])
-            if ids[at] == self.begin and len(codes) == self.images.tokens:
-                found += [*self._text(text), *self.images.decode([codes])]
-                text, at = [], at + 1 + len(codes)
-            else:
-                text.append(ids[at])
-                at += 1
-        return [*found, *self._text(text)]
+        return self.parts_of([ids])[0]
 
-    def _text(self, ids: Sequence[int]) -> list[str]:
-        text = decode(self.tokenizer, ids)
-        return [text] if text else []
+    def parts_of(self, several: Sequence[Sequence[int]]) -> list[list[Part]]:
+        """Return the same of several rows, whose images are decoded together."""
+        rows = [self._pieces(ids) for ids in several]
+        codes = [self.codes(piece) for row in rows for is_image, piece in row if is_image]
+        images = iter(self.images.decode(codes))
+        found: list[list[Part]] = [
+            [next(images) if is_image else decode(self.tokenizer, piece) for is_image, piece in row]
+            for row in rows
+        ]
+        return [[part for part in parts if part] for parts in found]
+
+    def _pieces(self, ids: Sequence[int]) -> list[tuple[bool, Sequence[int]]]:
+        """Return ids in pieces: texts, and images that are whole, which are marked."""
+        found: list[tuple[bool, Sequence[int]]] = []
+        start = at = 0
+        while at < len(ids):
+            end = at + 1 + self.images.tokens
+            is_image = ids[at] == self.begin and len(self.codes(ids[at + 1 : end])) == end - at - 1
+            if is_image:
+                found += [(False, ids[start:at]), (True, ids[at:end])]
+                start = end
+            at = end if is_image else at + 1
+        return [*found, (False, ids[start:])]
 
 
 class Grammar:
@@ -112,10 +124,11 @@ class Grammar:
     Args:
         codec: Of the vocabulary.
         draws: Whether an image may begin.
+        most: Tokens that a row has in the end, with its prompt: no image begins that would not fit.
     """
 
-    def __init__(self, codec: Codec, *, draws: bool = True) -> None:
-        self.codec, self.draws = codec, draws
+    def __init__(self, codec: Codec, *, draws: bool = True, most: int | None = None) -> None:
+        self.codec, self.draws, self.most = codec, draws, most
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of what follows ids (B, L), -inf for what must not."""
@@ -130,7 +143,9 @@ class Grammar:
         is_code = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
         is_code[codec.first : codec.first + codec.images.codes] = True
         is_end, is_begin = (torch.zeros_like(is_code) for _ in range(2))
-        is_end[codec.end], is_begin[codec.begin] = True, not self.draws
+        after = input_ids.shape[1] + codec.images.tokens + 2
+        fits = self.draws and (self.most is None or after <= self.most)
+        is_end[codec.end], is_begin[codec.begin] = True, not fits
         outside = ~(is_code | is_end | is_begin)
         within = torch.where(whole[:, None], is_end, is_code)
         return scores.masked_fill(~torch.where(inside[:, None], within, outside), float("-inf"))
@@ -209,6 +224,40 @@ def caption(
         return ["" for _ in rows]
     found = _written(model, codec, rows, greedy, [], [Grammar(codec, draws=False)], tokens)
     return [decode(codec.tokenizer, ids).strip() for ids in found]
+
+
+def compose(
+    model: Any, codec: Codec, prompts: Sequence[Sequence[int]], settings: Settings
+) -> list[list[int]]:
+    """Write texts with images in them: any number of both, in any order.
+
+    Args:
+        model: Of transformers.
+        codec: Of its vocabulary.
+        prompts: Ids, each with `settings.num_samples` continuations.
+        settings: How tokens are drawn, and how many at most: images are whole within these.
+
+    Returns:
+        The tokens of each continuation, those of a prompt side by side.
+    """
+    copies, bound = settings.num_samples, longest(model)
+    rows = [list(prompt) for prompt in prompts for _ in range(copies)]
+    seeds = [mix(settings.seed, i % copies, *row) for i, row in enumerate(rows)]
+    # Rows of the same room are written together: none depends on how long another's prompt is.
+    rooms: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        room = settings.max_new_tokens if bound is None else bound - len(row)
+        rooms.setdefault(min(settings.max_new_tokens, room), []).append(i)
+    found: list[list[int]] = [[] for _ in rows]
+    for room, places in rooms.items():
+        if room < 1:
+            continue
+        some, theirs = [rows[i] for i in places], [seeds[i] for i in places]
+        grammar = Grammar(codec, most=max(map(len, some)) + room)
+        new = _written(model, codec, some, settings, theirs, [grammar], room)
+        for i, ids in zip(places, new, strict=True):
+            found[i] = ids
+    return found
 
 
 def _written(

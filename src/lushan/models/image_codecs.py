@@ -59,6 +59,11 @@ class ImageCodec(nn.Module):
         raise NotImplementedError
 
     @property
+    def values_of_code(self) -> float:
+        """Numbers that the pixels of an image have, by its codes."""
+        return 3 * self.size**2 / self.tokens
+
+    @property
     def fingerprint(self) -> str:
         """A hash of all that decides the codes."""
         return hashlib.sha256(json.dumps(self.state(), sort_keys=True).encode()).hexdigest()

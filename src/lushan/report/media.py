@@ -1,6 +1,6 @@
 """Images of stored predictions: copied small into the report, from few places alone.
 
-Shown is what `lushan.run.media` may read, and of that only images.
+Shown is what `lushan.run.media` may read, and of that only images, and of videos some frames.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from lushan.data import drawing
 from lushan.data.drawing import Part
 from lushan.run.media import Refused, read_media
+from lushan.vision import clips
 
 FOLDER = "media"
 WIDEST = 320
@@ -92,7 +93,11 @@ def _thumbnail(content: bytes) -> tuple[bytes, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if clips.is_video(content):
+                return clips.thumbnail(content, WIDEST), "png"
             with Image.open(io.BytesIO(content), formats=tuple(_FORMATS)) as picture:
+                if getattr(picture, "is_animated", False):
+                    return clips.thumbnail(content, WIDEST), "png"
                 ending = _FORMATS[str(picture.format)]
                 picture.thumbnail((WIDEST, WIDEST))
                 small = picture.convert("RGB" if ending == "jpg" else "RGBA")

@@ -7,7 +7,7 @@ import pytest
 
 from lushan.errors import UserError
 from lushan.guard import Guard
-from lushan.inference import batch_generate, guarding, images_out
+from lushan.inference import batch_generate, guarding
 from lushan.inference.chat_session import Conversation
 from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
@@ -145,7 +145,7 @@ def test_a_stream_to_the_terminal_is_guarded(lm_run, capsys):
 
 def test_a_guard_of_images_is_refused():
     with pytest.raises(UserError, match="--guard"):
-        images_out.require_no_dialogue(guard=True)
+        batch_generate.require_no_dialogue(guard=True)
 
 
 def test_chat_from_a_pipe(chat_run, reviews_run, cli_inside, monkeypatch):

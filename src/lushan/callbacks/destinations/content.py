@@ -14,16 +14,20 @@ from lushan.common.parsing import parse_json
 from lushan.data import drawing
 from lushan.data.drawing import Part
 from lushan.data.record_schema import RecordSchema
+from lushan.errors import UserError
 from lushan.run import checksums
 from lushan.run.folder import RunFolder
 from lushan.run.media import Refused, read_media
 from lushan.run.redaction import redact, secret_values
 from lushan.run.result import RunResult
+from lushan.vision import clips
 
 log = logging.getLogger(__name__)
 
 MOST_ROWS = 1000
 """Rows of a table: of samples the newest ones, of predictions the first ones."""
+WIDEST = 320
+"""Pixels of the longer side of a video, of which some frames are sent as an animated PNG."""
 FACTS = ("best_step", "steps", "train_seconds", "train_examples", "train_tokens")
 """What a summary has of a result's `extra`, beside the metrics."""
 RECORD = ("config.yaml", "result.json", "metrics.csv")
@@ -142,6 +146,7 @@ def _images(folder: Path, schema: RecordSchema, record: Mapping[str, Any]) -> li
 
 def _read(folder: Path, path: str) -> bytes | None:
     try:
-        return read_media(folder, path)
-    except Refused:
+        content = read_media(folder, path)
+        return clips.thumbnail(content, WIDEST) if clips.is_video(content) else content
+    except (Refused, UserError):
         return None

@@ -9,9 +9,11 @@ from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.mixture import Mixture
 from lushan.data.formats.sample_candidates import SampleCandidates
 from lushan.data.formats.sample_images import (
+    SampleClips,
     SampleImages,
     SampleQuestions,
     SampleScenes,
+    SampleStories,
     SampleVQA,
 )
 from lushan.data.formats.samples import (
@@ -36,6 +38,7 @@ __all__ = [
     "Mixture",
     "SampleCandidates",
     "SampleChat",
+    "SampleClips",
     "SampleImages",
     "SampleInteractions",
     "SampleNER",
@@ -43,6 +46,7 @@ __all__ = [
     "SampleQuestions",
     "SampleReviews",
     "SampleScenes",
+    "SampleStories",
     "SampleText",
     "SampleVQA",
     "Stream",

@@ -15,8 +15,9 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
-from lushan.data.fields import Fields, Image
+from lushan.data.fields import Fields
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
+from lushan.data.media_fields import first_media
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Source, hash_json
@@ -116,7 +117,7 @@ class HubSet(Source):
             raise files.empty(f"{self.path}[{name}]", "the split has no rows")
         most = self.largest_file or unpacking.LARGEST_FILE
         unpacking.require_size(table.data.nbytes, most, f"{self.path}[{name}]")
-        if fields is not None and any(isinstance(field, Image) for field in fields.values()):
+        if fields is not None and first_media(fields) is not None:
             for column, feature in table.features.items():
                 if folders.is_image(feature):  # its bytes; the files that rows name are not opened
                     undecoded = dataclasses.replace(feature, decode=False)

@@ -1,7 +1,7 @@
 """Metrics of models of text and images: of tokens by what they are, and of what is drawn.
 
 A prediction is an example's row, with sums over its tokens and, where it was drawn and captioned,
-the texts of that. There is no target.
+or generated again, the texts of that. There is no target.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class PartPerplexity(TokenRatio):
 
 
 class BitsPerDimension(Metric):
-    """Bits of an image's codes, given its text, by the numbers that its pixels have.
+    """Bits of images' codes, given what is before them, by the numbers that their pixels have.
 
     Args:
-        size: Pixels of a side.
+        values: Of these numbers, for each code.
     """
 
     higher_is_better = False
@@ -52,14 +52,15 @@ class BitsPerDimension(Metric):
     fewest = 2
     has_interval = True
 
-    def __init__(self, size: int = 1) -> None:
+    def __init__(self, values: float = 1) -> None:
         super().__init__()
-        self.dimensions = 3 * size**2
+        self.values = values
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, numbers) of an example."""
         del target
-        return np.array([prediction["image_loss"] / math.log(2), self.dimensions], float)
+        values = prediction["image_tokens"] * self.values
+        return np.array([prediction["image_loss"] / math.log(2), values], float)
 
 
 class Match(Metric):
@@ -84,18 +85,42 @@ class Match(Metric):
         return np.array([prediction[self.written] == prediction["text"].strip(), 1.0], float)
 
 
-def metrics(*, size: int = 1, generates: bool = False) -> dict[str, Metric]:
+class TextMatch(Match):
+    """The share of rows that end in a text and whose text that was generated again is the same."""
+
+    def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
+        """Return (whether it is right, 1), or zeros for a row that ends in an image."""
+        if prediction["text"] is None:
+            return np.zeros(2)
+        return super().example_statistics(prediction, target)
+
+
+def metrics(*, values: float = 1, generates: bool = False) -> dict[str, Metric]:
     """Return the metrics, by name.
 
     Args:
-        size: Pixels of a side of a drawn image.
+        values: Numbers that the pixels of a drawn image have, for each of its codes.
         generates: Whether images are drawn and captioned.
     """
-    found: dict[str, Metric] = {
-        "image_perplexity": PartPerplexity("image"),
-        "text_perplexity": PartPerplexity("text"),
-        "bits_per_dimension": BitsPerDimension(size),
-    }
+    found = _of_parts(values)
     if generates:
         found |= {"caption_match": Match("caption"), "round_trip_match": Match("round_trip")}
     return found
+
+
+def interleaved(*, values: float = 1, generates: bool = False) -> dict[str, Metric]:
+    """Return the metrics of rows of texts and images in any order, by name.
+
+    Args:
+        values: See `metrics`.
+        generates: Whether the last part of each row is generated again.
+    """
+    return _of_parts(values) | ({"text_match": TextMatch("written")} if generates else {})
+
+
+def _of_parts(values: float) -> dict[str, Metric]:
+    return {
+        "image_perplexity": PartPerplexity("image"),
+        "text_perplexity": PartPerplexity("text"),
+        "bits_per_dimension": BitsPerDimension(values),
+    }

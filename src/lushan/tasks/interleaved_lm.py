@@ -1,0 +1,248 @@
+"""Language models of rows in which texts and images stand in any order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+from torch import nn
+
+from lushan.configurable import Within, configurable
+from lushan.data.demo import demo_corpus
+from lushan.data.fields import Fields, Value
+from lushan.data.media_fields import Content, of_struct, stored_parts, structs
+from lushan.data.record_schema import Entry
+from lushan.data.references import Keep
+from lushan.data.source import Corpus
+from lushan.models import codec as coding
+from lushan.models import image_codecs
+from lushan.models.decoding import Settings
+from lushan.models.language import language_model
+from lushan.tasks import pictures
+from lushan.tasks.batches import Batch, Features, Limits
+from lushan.tasks.evaluation import Evaluation, Records
+from lushan.tasks.picture_lm import PictureLM, too_long
+from lushan.text import parts
+from lushan.text.document_tokens import borders
+from lushan.vision import images as files
+
+if TYPE_CHECKING:
+    from lushan.data.processing import Processor
+    from lushan.metrics.metric import Metric
+
+ROWS: Fields = {"content": Content()}
+LAST = ("codes", "written")
+"""What a last part is, once it is generated again: the codes of an image, or a text."""
+MOST = 64
+"""Tokens of a last text at most."""
+
+
+@configurable
+class InterleavedLM(PictureLM):
+    """Learn rows of texts and images in any order, with one causal language model.
+
+    A row is learned whole: its texts, where an image begins, the codes of its images, and its end.
+    An image is never cut: a row that is too long is refused. `lushan generate` writes text and
+    images in one call.
+
+    Args:
+        images: Makes the codec of images; see `lushan.models.image_codecs`.
+        temperature: Of drawing; 0 takes the likeliest code each time.
+        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
+        max_new_tokens: Tokens that `lushan generate` writes at most, those of images too.
+        generate: Whether the final evaluation generates the last part of each row again.
+        metrics: More metrics, by name: of one's own, which take an example's row: its `content`,
+            sums over tokens, and with `generate` the last part as `png` or as `written`.
+        monitor: The metric that chooses the best checkpoint.
+    """
+
+    fields = ROWS
+    refused: Mapping[str, str] = {
+        "guidance": "this run learns rows whole, and has not learned to draw without a prompt"
+    }
+
+    def __init__(
+        self,
+        *,
+        images: image_codecs.Make,
+        temperature: Annotated[float, Within(least=0)] = 1.0,
+        top_k: Annotated[int, Within(least=0)] = 0,
+        max_new_tokens: Annotated[int, Within(least=1)] = 256,
+        generate: bool = True,
+        metrics: dict[str, Any] | None = None,
+        monitor: str | None = None,
+    ) -> None:
+        settings = Settings(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k)
+        super().__init__(
+            images=images, generate=generate, settings=settings, metrics=metrics, monitor=monitor
+        )
+
+    @classmethod
+    def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
+        from lushan.metrics.families import drawn, language
+
+        return language.metrics() | drawn.interleaved(generates=cls.generates_with(node))
+
+    @property
+    def record_fields(self) -> Mapping[str, Entry]:
+        return {
+            "content": Entry(Content(), "input"),
+            "gold": Entry(Content(), "gold"),
+            "predicted": Entry(Content(optional=True), "predicted"),
+            "codes": Entry(Value(optional=True), "detail"),
+            **self.sum_fields,
+        }
+
+    def prepare(self, corpus: Corpus) -> None:
+        del corpus
+        self.images = self.make_images()
+
+    def options(self) -> dict[str, Any]:
+        return {"task": "interleaved_lm", "images": self.images.fingerprint}
+
+    # Encoding
+
+    def encode(
+        self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
+    ) -> Features:
+        del processor
+        begin, end = borders(self.tokenizer)
+        pieces = self._pieces([of_struct(value) for value in rows["content"]], rows["id"])
+        features: Features = {field.name: [] for field in self.schema}
+        for number, several in enumerate(pieces):
+            before = [begin, *(token for piece in several[:-1] for token in piece)]
+            last = several[-1] if several else []
+            drawn = last[:1] == [self.codec.begin]
+            tokens = np.array([*before, *last, end], np.int32)
+            length = len(tokens) - 1
+            if length > limits.max_length:
+                raise too_long(rows, number, length, limits, "these texts and images have")
+            features["tokens"].append(tokens)
+            features["skip"].append(len(before))
+            features["drawn"].append(int(drawn))
+            features["length"].append(length)
+            features["targets"].append(length)
+            features["example"].append(first + number)
+        return features
+
+    def _pieces(
+        self, contents: Sequence[Sequence[parts.Part]], names: Sequence[object]
+    ) -> list[list[list[int]]]:
+        """Return the tokens of each part of each row; those of all rows are made together."""
+        flat = [
+            (part, name) for content, name in zip(contents, names, strict=True) for part in content
+        ]
+        texts = self.codec.text_ids([p["text"] for p, _ in flat if not parts.is_image(p)])
+        pixels = [pictures.decoded(p, name) for p, name in flat if parts.is_image(p)]
+        given = {False: iter(texts), True: iter(self.codec.image_ids(pixels) if pixels else [])}
+        return [[next(given[parts.is_image(part)]) for part in content] for content in contents]
+
+    def transform(
+        self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
+    ) -> list[dict[str, Any]]:
+        del seed, training  # nothing is random
+        names = ("index", "example", "drawn", "targets", "skip", "length")
+        return [
+            {**{name: row[name] for name in names}, "input_ids": ids[:-1], "labels": ids[1:]}
+            for row in rows
+            for ids in [row["tokens"].astype(np.int64)]
+        ]
+
+    # Writing and drawing
+
+    def generate(self, model: nn.Module, batch: Batch) -> Records:
+        network = language_model(model).model
+        rows = zip(batch["input_ids"].tolist(), batch["skip"].tolist(), strict=True)
+        prompts = [ids[:skip] for ids, skip in rows]
+        found: Records = [{} for _ in prompts]
+        drawn = [row for row, flag in enumerate(batch["drawn"].tolist()) if flag]
+        written = [row for row in range(len(prompts)) if row not in set(drawn)]
+        if drawn:
+            begun = [[*prompts[row], self.codec.begin] for row in drawn]
+            numbers = [int(batch["example"][row]) for row in drawn]
+            made = coding.draw(network, self.codec, begun, self.settings, 1.0, numbers)
+            for row, codes in zip(drawn, made, strict=True):
+                found[row]["codes"] = codes
+        if written:
+            short = dataclasses.replace(self.settings, max_new_tokens=MOST)
+            texts = coding.caption(network, self.codec, [prompts[row] for row in written], short)
+            for row, text in zip(written, texts, strict=True):
+                found[row]["written"] = text
+        return found
+
+    def composed(
+        self, network: Any, texts: Sequence[str], settings: Settings, scale: float
+    ) -> list[list[int]]:
+        del scale
+        begin = borders(self.tokenizer)[0]
+        prompts = [[begin, *ids] for ids in self.codec.text_ids(texts)]
+        return coding.compose(network, self.codec, prompts, settings)
+
+    # Evaluation
+
+    def join(self, table: pa.Table, records: Records) -> Records:
+        return self.added_up(table, records, LAST)
+
+    def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
+        from lushan.metrics.families import drawn, language
+
+        contents = [of_struct(value) for value in table.column("content").to_pylist()]
+        joined = self.join(table, records)
+        rows = [
+            {**row, "content": content, "text": _last_text(content)}
+            for row, content in zip(joined, contents, strict=True)
+        ]
+        generated = all("codes" in row or "written" in row for row in rows)
+        pngs = iter(self.images.decode([row["codes"] for row in rows if "codes" in row]))
+        rows = [{**row, "png": next(pngs)} if "codes" in row else row for row in rows]
+        metrics = language.metrics()
+        metrics |= drawn.interleaved(values=self.images.values_of_code, generates=generated)
+        result = Evaluation({})
+        forms = dict if generated else None
+        result.add(self.measured(metrics, rows, rows, full=full, records=rows, forms=forms))
+        if full:
+            result.records = self.with_inputs(table, rows, result.add_file)
+        return result
+
+    def with_inputs(self, table: pa.Table, joined: Records, keep: Keep | None = None) -> Records:
+        found = []
+        for value, row in zip(table.column("content").to_pylist(), joined, strict=True):
+            content = stored_parts(of_struct(value), keep)
+            both = {"content": content[:-1], "gold": content[-1:], **self._predicted(row, keep)}
+            sums = {name: row[name] for name in self.sum_fields}
+            found.append({"id": row["id"], **both, **sums})
+        return found
+
+    def _predicted(self, row: Mapping[str, Any], keep: Keep | None) -> dict[str, Any]:
+        """Return the last part of a row as it was generated again; nothing where it was not."""
+        if "written" in row:
+            return {"predicted": [parts.text(row["written"])], "codes": None}
+        if "codes" not in row:
+            return {}
+        # Where there is no place for files, its codes say what was drawn.
+        drawn = None if keep is None else [{"type": "image", **keep(row["png"], "png")}]
+        return {"predicted": drawn, "codes": row["codes"]}
+
+    # Demo
+
+    @classmethod
+    def demo(cls) -> Corpus:
+        colors = ["red", "green", "blue"] * 2
+        seen = {c: parts.image({"path": "", "bytes": files.encoded(c)}) for c in colors}
+        rows = [
+            [parts.text(f"all {color}"), seen[color], parts.text("then"), seen["blue"]]
+            if number % 2
+            else [seen[color], parts.text(f"all {color}")]
+            for number, color in enumerate(colors)
+        ]
+        return demo_corpus(ROWS, {"content": structs(rows)})
+
+
+def _last_text(content: Sequence[parts.Part]) -> str | None:
+    """Return the text that a row ends in; None where it ends in an image."""
+    if not content:
+        return ""
+    return None if parts.is_image(content[-1]) else str(content[-1]["text"])
