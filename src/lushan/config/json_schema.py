@@ -172,8 +172,8 @@ def of_kind(kind: Kind) -> Schema:
         return {"type": _PLAIN[name]}
     if name == "literal":
         return {"enum": rest}
-    if name == "union":
-        return {"anyOf": [of_kind(one) for one in rest]}
+    if name == "union":  # of `int | str` and `str | int` Python keeps whichever was made first
+        return {"anyOf": sorted((of_kind(one) for one in rest), key=json.dumps)}
     if name == "within":
         bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
         pairs = zip(bounds, rest[1:], strict=True)

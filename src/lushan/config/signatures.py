@@ -36,7 +36,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.run.caches import read_note, write_note
 from lushan.version import VERSION
 
-FORMAT = 8
+FORMAT = 9
 """Version of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -155,7 +155,7 @@ def read(thing: Callable[..., Any]) -> Signature:
         given |= _given(layer) - set(parameters)
         if not open_:
             break
-    for name in _attributes_of_model_code(thing):
+    for name in sorted(_attributes_of_model_code(thing)):
         parameters.setdefault(name, Parameter(name, ANY, False, False, (), meanings.get(name, "")))
     checks = tuple(n for n in ("check", "measures") if callable(getattr(thing, n, None)))
     return Signature(identify(thing), parameters, open_, checks)

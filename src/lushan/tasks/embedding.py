@@ -53,8 +53,7 @@ class Embedding(Task):
     Args:
         loss: `contrastive`, as above; `hinge`: wrong passages of the batch are kept `margin` away;
             `margin_mse` or `kl`: the margins or the distribution of a teacher's `scores` of a row's
-            passages are learned; `kl_batch`: its distribution among the passages of the batch, by
-            the cosines of its `vectors` over the temperature.
+            passages are learned; `kl_batch`: that over the batch, by cosines of its `vectors`.
         margin: Of `hinge`, between cosines.
         pooling: How hidden states become a vector: their mean, or that of the first token.
         query_prefix: Written before each query, such as `query: ` for E5.
