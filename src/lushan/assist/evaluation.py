@@ -111,7 +111,8 @@ def _share(values: NDArray[np.float64]) -> dict[str, float | None]:
     """Return a mean of 0 and 1 with its 95 % interval over turns; None where there is none."""
     if not len(values):
         return {"value": None, "low": None, "high": None, "count": 0}
-    low, high = bootstrap.interval(lambda w: w @ values / w.sum(-1), len(values))
+    ends = bootstrap.interval(lambda w: w @ values / w.sum(-1), len(values))
+    low, high = (None if np.isnan(end) else end for end in ends)
     return {"value": float(values.mean()), "low": low, "high": high, "count": len(values)}
 
 

@@ -199,8 +199,9 @@ def _print_evaluation(
 def _line(name: str, share: Mapping[str, Any]) -> str:
     if share["value"] is None:
         return f"{name:<26}-"
-    value, low, high = (100 * share[part] for part in ("value", "low", "high"))
-    return f"{name:<26}{value:5.1f} % [{low:.1f}, {high:.1f}] of {share['count']:,}"
+    low, high = share["low"], share["high"]
+    within = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{name:<26}{100 * share['value']:5.1f} %{within} of {share['count']:,}"
 
 
 def _print_notes(notes: Sequence[str]) -> None:

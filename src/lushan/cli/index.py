@@ -288,9 +288,11 @@ def _table(found: Mapping[str, Measured], queries: int, documents: int) -> str:
     for name, one in found.items():
         cells = []
         for metric, value in one.metrics.items():
-            low, high = one.intervals[metric]
-            unit = one.measures[metric]
-            cells.append(f"{number(value, unit)} [{number(low, unit)}, {number(high, unit)}]")
+            unit, within = one.measures[metric], ""
+            if metric in one.intervals:
+                low, high = one.intervals[metric]
+                within = f" [{number(low, unit)}, {number(high, unit)}]"
+            cells.append(number(value, unit) + within)
         lines.append(f"{_name(name):<{width}}" + "".join(f"  {cell:>22}" for cell in cells))
     for name, one in list(found.items())[1:]:
         pairs = (first.statistics["ndcg_10"].rows, one.statistics["ndcg_10"].rows)

@@ -103,7 +103,7 @@ class Verdict:
     def table(self) -> str:
         """Everything, to read: counts, the entity table, the token table, notes."""
         micro = self.entity.micro
-        low, high = self.interval
+        within = units.interval(*self.interval, units.SHARE)
         lines = [
             f"{self.sentences:,} sentences, {self.tokens:,} tokens, {micro.support:,} entities; "
             f"{micro.predicted:,} found, {micro.correct:,} of them right",
@@ -112,8 +112,8 @@ class Verdict:
                 "entity level (an entity counts when its words and its type are right)",
                 self.entity.as_dict(),
             ),
-            f"entity F1 {units.text(micro.f1, units.SHARE)}, "
-            f"95 % interval {units.interval(low, high, units.SHARE)}",
+            f"entity F1 {units.text(micro.f1, units.SHARE)}"
+            + (f", 95 % interval {within}" if within else ""),
             "",
             *_rows(
                 "token level (each tag by itself; not to be quoted as entity F1)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ class Measured:
     Attributes:
         metrics: Name to value.
         measures: Name to what is to be known of the metric.
-        intervals: Name to its 95 % interval.
+        intervals: Name to its 95 % interval, where the examples give one.
         statistics: What each example adds, by the names that the measures have for it.
         each: Name to the value of each example by itself, (N,), where it was asked for.
     """
@@ -94,7 +95,9 @@ def measured(
                 found.each[name] = metric.of_examples(np.asarray(rows, float))
         found.metrics[name] = metric.of_rows(predictions, targets, rows)
         if full and metric.has_interval and len(predictions) >= metric.fewest:
-            found.intervals[name] = metric.interval(predictions, targets, rows)
+            interval = metric.interval(predictions, targets, rows)
+            if not math.isnan(interval[0]):
+                found.intervals[name] = interval
     if full:
         found.statistics = known
     return found

@@ -36,6 +36,8 @@ def closing_text(result: RunResult, *, every_level: bool = False) -> str:
     lines = aligned(rows, right={1}) if len(rows) > 1 else ["no metrics"]
     for classes in report_texts(result)[: None if every_level else 1]:
         lines += ["", *classes]
+    if (best := result.extra.get("best_step")) is not None:
+        lines.append(f"evaluated: the weights of step {best} of {result.extra['steps']}")
     lines += [f"note: {note}" for note in result.extra.get("notes") or ()]
     return "\n".join(lines)
 

@@ -150,7 +150,7 @@ def test_undefined_correlations() -> None:
             found = score("regression", gold, predicted)
             assert math.isnan(found.metrics["pearson"])
             assert math.isnan(found.metrics["spearman"])
-            assert all(math.isnan(x) for x in found.intervals["pearson"])
+            assert "pearson" not in found.intervals
 
 
 @pytest.mark.parametrize("kind", ["single", "multilabel", "regression"])

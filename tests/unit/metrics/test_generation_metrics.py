@@ -329,7 +329,8 @@ def test_intervals_are_those_of_the_naive_loop() -> None:
     predictions = [" ".join(rng.choice([*r[0].split(), "cat"], 7)) for r in references]
     report = score(predictions, references)
     found = report.intervals
-    assert set(found) == set(NAMES) - {"distinct1", "distinct2"}
+    none_is_right = {"exact_match", "exact_match_normalised"}
+    assert set(found) == set(NAMES) - {"distinct1", "distinct2"} - none_is_right
     draws = [rng.integers(30, size=30) for _ in range(200)]
     for name, metric in (("bleu", BLEU(force=True)), ("chrf", CHRF())):
         values = [

@@ -26,7 +26,7 @@ def done(carried_out):
             "token": {"B-PER": scores(0.75, 10)},
         },
     }
-    extra = {"notes": ["2 words were cut off"]}
+    extra = {"notes": ["2 words were cut off"], "best_step": 6, "steps": 9}
     return dataclasses.replace(carried_out().result(), extra=extra, reports=reports)
 
 
@@ -40,13 +40,14 @@ def test_metrics_with_intervals_then_classes_then_notes(done):
         "test, entity  precision, %  recall, %   f1, %  support",
         "地名                 50.00          -   25.00        4",
         "PER                  50.00          -  100.00       10",
+        "evaluated: the weights of step 6 of 9",
         "note: 2 words were cut off",
     ]
 
 
 def test_who_evaluates_again_sees_the_tags_of_tokens_too(done):
     lines = closing_text(done, every_level=True).splitlines()
-    assert lines[-4:-1] == [
+    assert lines[-5:-2] == [
         "",
         "test, token  precision, %  recall, %  f1, %  support",
         "B-PER               50.00          -  75.00       10",
@@ -71,7 +72,7 @@ def test_a_number_that_is_none_is_a_dash(done):
 def test_a_task_without_classes_has_no_such_table(done, report):
     done = dataclasses.replace(done, reports=report)
     assert report_texts(done) == []
-    assert closing_text(done).splitlines()[-2].startswith("test/loss")
+    assert closing_text(done).splitlines()[-3].startswith("test/loss")
 
 
 def test_many_classes_are_counted(done, monkeypatch):

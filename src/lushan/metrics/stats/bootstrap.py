@@ -44,9 +44,13 @@ def interval(
         width: Numbers that the statistic holds of each resample, where they are more than K.
 
     Returns:
-        (low, high); both nan where there is no example or no defined resample.
+        (low, high); both nan where there is no example or no defined resample, and where all
+        resamples agree: of 74 examples that are all right a bootstrap cannot say that the next one
+        may be wrong, and an interval without a width would say that it cannot be.
     """
     values = resampled(statistic, sizes, resamples=resamples, seed=seed, width=width)
+    if len(values) and values.min() == values.max():
+        return float("nan"), float("nan")
     return percentiles(values)
 
 
