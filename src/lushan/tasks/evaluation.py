@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from lushan.data.record_schema import Entry
@@ -55,3 +56,13 @@ class Evaluation(Measured):
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
         self.files[name] = content
         return {"path": f"predictions/{name}"}
+
+
+def without_difference(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
+    """Return a note where all examples got one prediction, and their labels are several."""
+    if len(set(map(str, predicted))) != 1 or len(set(map(str, gold))) < 2:
+        return []
+    return [
+        f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: nothing was "
+        "learned that tells them apart"
+    ]

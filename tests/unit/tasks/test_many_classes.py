@@ -155,3 +155,14 @@ def test_counts_of_too_many_classes(several, monkeypatch):
     monkeypatch.setattr(class_scores, "MOST_COUNTS", 1000)
     with pytest.raises(class_scores.TooMany, match=r"\d\d classes in 60 examples"):
         class_scores.class_counts(records[0], declared.schema_of(records[0]))
+
+
+def test_one_prediction_for_all_is_said_where_the_labels_are_several():
+    same = torch.zeros(3, CLASSES)
+    same[:, 7] = 1
+    _, found = evaluated("single", same, ["c01", "c07", "c02"])
+    assert found.notes == [
+        "all 3 examples have the same prediction, c07: nothing was learned that tells them apart"
+    ]
+    _, found = evaluated("single", same, ["c07"] * 3)
+    assert found.notes == []
