@@ -21,11 +21,13 @@ from lushan.config.compose import built_in_conf, compose
 from lushan.data.field_roles import inputs
 from lushan.data.fields import Image
 from lushan.data.item_fields import Items
+from lushan.data.media_fields import Content, of_struct
 from lushan.inference.generator import generator_of
 from lushan.inference.load import load
 from lushan.run.files import jsonable
 from lushan.serve.heads import Heads
 from lushan.serve.limits import Bounds
+from lushan.text import parts
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
 from tests.helpers.served import data_url
@@ -52,6 +54,7 @@ INPUTS = {
     "text": ("x.txt", "a clever film\n"),
     "question": ("x.jsonl", json.dumps({"question": "Who?", "context": "Anna lives."}) + "\n"),
     "image": ("x.jsonl", json.dumps({"image": "there_is_none.png"}) + "\n"),
+    "content": ("x.jsonl", json.dumps({"content": "a red circle"}) + "\n"),
     "source": ("x.jsonl", json.dumps({"source": "one two"}) + "\n"),
     "messages": (
         "x.jsonl",
@@ -59,7 +62,7 @@ INPUTS = {
         + "\n",
     ),
 }
-OF_THEIR_OWN = (Image, Items)
+OF_THEIR_OWN = (Content, Image, Items)
 """Fields of tasks whose configs choose a model and data that go with them."""
 TEXTS = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
 VARIANTS = {
@@ -280,9 +283,12 @@ def test_every_command_on_every_kind_of_run(kind, a_run, tmp_path, monkeypatch):
 
 def sent(field, value):
     """A value of a corpus as a request holds it."""
-    if not isinstance(field, Image):
-        return value
-    return data_url(value["bytes"])
+    if isinstance(field, Content):
+        return [
+            {"type": "image", "image": data_url(part["bytes"])} if parts.is_image(part) else part
+            for part in of_struct(value)
+        ]
+    return data_url(value["bytes"]) if isinstance(field, Image) else value
 
 
 @pytest.mark.slow

@@ -222,9 +222,10 @@ class InterleavedLM(PictureLM):
             return {"predicted": [parts.text(row["written"])], "codes": None}
         if "codes" not in row:
             return {}
-        # Where there is no place for files, its codes say what was drawn.
-        drawn = None if keep is None else [{"type": "image", **keep(row["png"], "png")}]
-        return {"predicted": drawn, "codes": row["codes"]}
+        if keep is None:  # its codes say what was drawn
+            return {"predicted": None, "codes": row["codes"]}
+        drawn = {"type": "image", **keep(row["png"], "png")}
+        return {"predicted": [drawn], "codes": row["codes"]}
 
     # Demo
 

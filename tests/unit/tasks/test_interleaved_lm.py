@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 
@@ -156,7 +157,7 @@ class Eager(Grammar):
 def test_text_and_images_are_written_in_one_call_alone_as_among_others(monkeypatch):
     made, *_, model = parts("interleaved_lm", None)
     settings = Settings(max_new_tokens=50, seed=3, num_samples=2)
-    network = model.encoder.model
+    network = copy.deepcopy(model).eval().encoder.model  # the model is shared by tests
     ids = [[1, *row] for row in made.codec.text_ids(["all red", "then", "a longer one"])]
     monkeypatch.setattr(coding, "Grammar", Eager)
     together = coding.compose(network, made.codec, ids, settings)
