@@ -63,6 +63,6 @@ def without_difference(predicted: Sequence[Any], gold: Sequence[Any]) -> list[st
     if len(set(map(str, predicted))) != 1 or len(set(map(str, gold))) < 2:
         return []
     return [
-        f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: nothing was "
-        "learned that tells them apart"
+        f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: the model does "
+        "not distinguish them"
     ]

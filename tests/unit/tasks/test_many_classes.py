@@ -162,7 +162,7 @@ def test_one_prediction_for_all_is_said_where_the_labels_are_several():
     same[:, 7] = 1
     _, found = evaluated("single", same, ["c01", "c07", "c02"])
     assert found.notes == [
-        "all 3 examples have the same prediction, c07: nothing was learned that tells them apart"
+        "all 3 examples have the same prediction, c07: the model does not distinguish them"
     ]
     _, found = evaluated("single", same, ["c07"] * 3)
     assert found.notes == []
