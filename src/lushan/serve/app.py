@@ -186,8 +186,7 @@ def _unreadable(cause: BaseException) -> Refused:
 
 def _invalid(error: RequestValidationError, content_type: str | None) -> Refused:
     """Return the refusal that the first of several mistakes is; its input is not repeated."""
-    first = error.errors()[0]
-    name = _field(first["loc"], error.body, missing=first["type"] == "missing")
+    first, name = _foremost(error)
     if isinstance(error.body, bytes):  # FastAPI reads a body as JSON where its header says so
         stated = "it has none" if content_type is None else f"it is {content_type[:80]!r}"
         text = f"the body is read as JSON with Content-Type: application/json, and {stated}"
@@ -197,6 +196,21 @@ def _invalid(error: RequestValidationError, content_type: str | None) -> Refused
     if first["type"] == "json_invalid":
         return Refused(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
     return Refused(400, first["msg"], param=name or None, code=first["type"])
+
+
+def _foremost(error: RequestValidationError) -> tuple[Mapping[str, Any], str]:
+    """Return the first mistake, and its place.
+
+    A value that may be of several types has a mistake for each: what is wrong within it, or else
+    with it, says more than that it is not of one of them.
+    """
+    found = error.errors()
+    named = [(e, _field(e["loc"], error.body, missing=e["type"] == "missing")) for e in found]
+    first = named[0][1]
+    same = [
+        pair for pair in named if pair[1] == first or pair[1].startswith((f"{first}.", f"{first}["))
+    ]
+    return min(same, key=lambda pair: (pair[0]["type"].endswith("_type"), -len(pair[1])))
 
 
 def _field(place: Sequence[int | str], body: object, *, missing: bool) -> str:

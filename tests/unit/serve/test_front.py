@@ -287,6 +287,22 @@ def test_a_path_that_is_not_served_names_those_that_are(http):
     assert "/v1/completions" in error(response)["message"]
 
 
+@pytest.mark.parametrize(
+    ("stop", "param", "message"),
+    [
+        (["a"] * 17, "stop", "at most 16 items"),
+        (["a", 1], "stop[1]", "valid string"),
+        (["a", "b" * 1001], "stop[1]", "at most 1000 characters"),
+        (5, "stop", "valid string"),
+    ],
+)
+def test_of_a_value_of_several_types_what_is_wrong_is_said(http, stop, param, message):
+    response = http.post("/v1/completions", json={**BODY, "stop": stop})
+    assert response.status_code == 400
+    assert error(response)["param"] == param
+    assert message in error(response)["message"]
+
+
 def test_a_stop_string_is_bounded(http):
     response = http.post("/v1/completions", json={**BODY, "stop": "a" * 1001})
     assert response.status_code == 400
