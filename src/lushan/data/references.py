@@ -37,7 +37,7 @@ def of_data_url(url: str) -> bytes:
         UserError: It is another URL or a name, is no base64, or no image that can be decoded.
     """
     data = _of_url(DATA_URL, url, "an image is a data URL in base64: data:image/png;base64,…")
-    images.decode(data, "image")
+    images.decode(data, "of the data URL")
     return data
 
 
@@ -48,7 +48,7 @@ def video_of_data_url(url: str) -> bytes:
         UserError: It is another URL or a name, is no base64, or no video that can be read.
     """
     data = _of_url(VIDEO_URL, url, "a video is a data URL in base64: data:video/mp4;base64,…")
-    clips.frames_of(data, "", Sampling(frames=1))
+    clips.frames_of(data, "of the data URL", Sampling(frames=1))
     return data
 
 
