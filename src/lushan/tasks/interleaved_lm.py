@@ -233,12 +233,12 @@ class InterleavedLM(PictureLM):
     def demo(cls) -> Corpus:
         colors = ["red", "green", "blue"] * 2
         seen = {c: parts.image({"path": "", "bytes": files.encoded(c)}) for c in colors}
-        rows = [
+        captions = [[seen[color], parts.text(f"all {color}")] for color in colors[::2]]
+        stories = [
             [parts.text(f"all {color}"), seen[color], parts.text("then"), seen["blue"]]
-            if number % 2
-            else [seen[color], parts.text(f"all {color}")]
-            for number, color in enumerate(colors)
+            for color in colors[1::2]
         ]
+        rows = [row for both in zip(captions, stories, strict=True) for row in both]
         return demo_corpus(ROWS, {"content": structs(rows)})
 
 

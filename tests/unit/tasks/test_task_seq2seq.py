@@ -316,7 +316,8 @@ def test_all_references_count() -> None:
     assert found.metrics["exact_match"] == 1
     assert found.metrics["loss"] == pytest.approx(0.5)
     assert set(found.metrics) == set(Seq2Seq.measures({}, {}))
-    assert set(found.intervals) == set(found.metrics) - {"loss", "distinct1", "distinct2"}
+    assert set(want.intervals) <= set(found.intervals)
+    assert not {"exact_match", "loss", "distinct1"} & set(found.intervals)  # all are right
     assert found.notes == notes
 
 
