@@ -5,13 +5,12 @@ What takes time to import is imported inside, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.cli.flags import AsJson
+from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
 from lushan.common.terminal import echo, is_quiet
 from lushan.errors import RunFailed, UserError
@@ -83,7 +82,7 @@ def lr(
 
         written = lr_page.write(found, output, cfg)
     if as_json:
-        echo(json.dumps(found.as_dict() | {"files": list(map(str, written))}, indent=2))
+        echo_json(found.as_dict() | {"files": written})
     elif not is_quiet():
         _print_points(found.points)
         echo(f"ended: {found.ended}")

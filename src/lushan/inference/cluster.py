@@ -14,7 +14,7 @@ from typing import Any
 from lushan.data.pieces import Piece
 from lushan.errors import UserError
 from lushan.inference.pieces import Job, Predictor, Written
-from lushan.launch.cluster import devices, started
+from lushan.launch.cluster import devices, require_workers, started
 
 
 class Cluster:
@@ -25,8 +25,7 @@ class Cluster:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        if workers is not None and workers < 1:
-            raise UserError("one worker or more", key="--workers", value=workers)
+        require_workers(workers)
         self.workers = workers
 
     def __call__(self, job: Job, pieces: Sequence[Piece]) -> Iterator[Written]:

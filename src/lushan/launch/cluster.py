@@ -28,6 +28,16 @@ def require(part: str, extras: str) -> None:
         raise UserError(f"--ray needs {error.name}", key="--ray", hint=hint) from None
 
 
+def require_workers(workers: int | None) -> None:
+    """Make sure that a number of processes that was asked for is one.
+
+    Raises:
+        UserError: It is not.
+    """
+    if workers is not None and workers < 1:
+        raise UserError("one worker or more", key="--workers", value=workers)
+
+
 def started() -> Any:
     """Connect to the cluster, or start one here; return Ray, whose types say too little."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.errors import RunFailed, UserError, in_a_line
+from lushan.errors import RunFailed, in_a_line
 from lushan.launch import cluster
 from lushan.monitor.classifier import Finding, Runs
 
@@ -33,8 +33,7 @@ class Spread(Runs):
     """
 
     def __init__(self, folders: Sequence[str | Path], label: str, workers: int | None) -> None:
-        if workers is not None and workers < 1:
-            raise UserError("one worker or more", key="--workers", value=workers)
+        cluster.require_workers(workers)
         cluster.require("ray", "ray")
         super().__init__(folders, label)
         self._ray = cluster.started()

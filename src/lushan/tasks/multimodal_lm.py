@@ -20,19 +20,7 @@ class MultimodalLM(PairLM):
     A row is learned in both directions: a text and then the codes of its image, and the codes and
     then the text. What stands first is not learned.
 
-    Args:
-        images: Makes the codec of images; see `lushan.models.image_codecs`.
-        drop_prompt: Share of the texts that training drops, for guidance.
-        guidance: How far drawing is led away from images without a text; 1 is not at all.
-        guidances: Others of which the final evaluation draws each text, too, with one training: the
-            metrics of what is drawn have names such as `round_trip_match_guidance_4`.
-        temperature: Of drawing; 0 takes the likeliest code each time.
-        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
-        generate: Whether the final evaluation draws each text, captions each image, and captions
-            what it has drawn.
-        metrics: More metrics, by name: of one's own, which take an example's row: `text`, sums over
-            tokens, and with `generate` its drawing as `png`, `caption` and `round_trip`.
-        monitor: The metric that chooses the best checkpoint.
+    The arguments are those of `PairLM`.
     """
 
     fields = SCENES

@@ -38,9 +38,22 @@ MOST = 64
 
 
 class PairLM(PictureLM):
-    """Learn pairs of a text and a picture in both directions.
+    """Learn pairs of a text and a picture, an image or a video, in both directions.
 
-    See the tasks for the arguments.
+    Args:
+        images: Makes the codec of images, or of frames; see `lushan.models.image_codecs`.
+        drop_prompt: Share of the texts that training drops, for guidance.
+        guidance: How far drawing is led away from pictures without a text; 1 is not at all.
+        guidances: Others of which the final evaluation draws each text, too, with one training: the
+            metrics of what is drawn have names such as `round_trip_match_guidance_4`.
+        temperature: Of drawing; 0 takes the likeliest code each time.
+        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
+        generate: Whether the final evaluation draws each text, captions each picture, and captions
+            what it has drawn.
+        metrics: More metrics, by name: of one's own, which take an example's row: `text`, sums over
+            tokens, and with `generate` its drawing as `png` (a video is an animated one), `caption`
+            and `round_trip`.
+        monitor: The metric that chooses the best checkpoint.
     """
 
     medium: ClassVar[str]
