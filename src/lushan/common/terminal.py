@@ -85,6 +85,19 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     stream.flush()
 
 
+def echo_in_handler(text: str) -> None:
+    """Print a line to standard error from what handles a signal.
+
+    The signal may have come while the main thread was printing, and a stream that is being written
+    cannot be written (`RuntimeError: reentrant call`).
+
+    Args:
+        text: What is printed; none of it comes from data.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
+
+
 def set_quiet(*, wanted: bool) -> None:
     """Have this process, and those that it forks, show no progress and no hints, or show them."""
     global _quiet  # noqa: PLW0603 - a switch of the process, which has one command line

@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import logging
 import signal
-import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,15 @@ def serve(
         graceful_shutdown_timeout_s=bounds.seconds,
         logging_config={"log_level": "ERROR"},  # its log of requests holds paths
     )
-    ending = threading.Event()
+    ending: list[int] = []  # an Event would wait in the handler for its own lock
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+        signal.signal(number, lambda number, _: ending.append(number))
     try:
         ray_serve.run(deployment.bind(), name=NAME)
         echo(f"http://{address.host}:{address.port}/ ({replicas} replicas)", err=True)
         started()
-        ending.wait()
+        while not ending:
+            time.sleep(0.2)
         echo("ending after the requests that have begun", err=True)
     except RuntimeError as error:
         raise RunFailed(f"the replicas did not start: {in_a_line(error)}") from error

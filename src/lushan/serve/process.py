@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
 
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, echo_in_handler
 from lushan.guard import Guard
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
@@ -34,12 +33,11 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Drain at a first signal, and end at once at a second."""
         if self.front.draining:
-            echo("ended at a second signal", err=True)
-            sys.stderr.flush()
+            echo_in_handler("ended at a second signal")
             # Threads that compute cannot be interrupted otherwise.
             os._exit(128 + sig)
         self.front.draining = True
-        echo(f"{signal.Signals(sig).name}: ending after {self.front.active} requests", err=True)
+        echo_in_handler(f"{signal.Signals(sig).name}: ending after {self.front.active} requests")
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether all requests are answered."""
