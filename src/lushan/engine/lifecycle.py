@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lushan.callbacks.destinations.tracker import Completed
 from lushan.common import terminal
 from lushan.compat.deferred import deferring
 from lushan.config import environment, inputs
@@ -278,7 +279,7 @@ def execute(
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
             result = folder.complete(result, fitted.checkpoint)
-            completed.append(trackers.Completed(result, fitted.schema))
+            completed.append(Completed(result, fitted.schema))
     return result
 
 
