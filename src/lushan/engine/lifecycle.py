@@ -235,11 +235,7 @@ def execute(
             task = fitted.task
             from lushan.engine.artifacts import keep  # after training: matplotlib takes its time
 
-            keep(
-                fitted.evaluations,
-                folder,
-                main_metric=task.main_metric,
-            )
+            keep(fitted.evaluations, folder, main_metric=task.main_metric)
             kept, noted = still_inputs(cfg, source, read)
             split = "test" if f"test/{task.main_metric}" in fitted.metrics else "val"
             result = RunResult(
@@ -259,6 +255,7 @@ def execute(
                 inputs=kept,
                 seconds=round(spent + time.monotonic() - begun, 1),
                 weights_sha256=fitted.weights_sha256,
+                announced=fitted.announced,
                 extra={
                     "notes": fitted.notes + noted,
                     "not_comparable": fitted.not_comparable,
