@@ -83,7 +83,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
     )
     study, index = study_file(folder), str(folder / "index")
     run([LUSHAN, "index", "build", str(lines), "--model", "bm25", "--output", index])
-    label = json.loads(Path(reviews, "task.json").read_text(encoding="utf-8"))["labels"][0]
+    learned = json.loads(Path(reviews, "task.json").read_text(encoding="utf-8"))
+    label = learned["state"]["labels"][0]
     watched = ["--watch", label, "--source", str(stream), "--uncorrected"]
     words = {
         "predict": ["predict", tags, "--input", str(lines)],
