@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lushan.cli.flags import require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
 from lushan.errors import UserError
@@ -81,8 +82,7 @@ def serve(
     """
     from lushan.inference import early
 
-    if replicas is not None and not ray:
-        raise UserError("--replicas is an option of --ray", key="--replicas", value=replicas)
+    require_ray("--replicas", replicas, ray=ray)
     if ray and (guard is not None or redact):
         key = "--redact" if guard is None else "--guard"
         raise UserError("replicas of --ray are not guarded yet", key=key)
