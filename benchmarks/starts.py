@@ -92,7 +92,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "generate": ["generate", text, "--prompt", "hi", "-n", "3"],
         "chat": ["chat", chat],
         "eval": ["eval", tags],
-        "recommend": ["recommend", items, "--history", "1"],
+        "recommend": ["recommend", items, "--history", "River 1"],
         "serve": ["serve", tags, "--port", "0", "--check"],
         "monitor": ["monitor", reviews, *watched, "--output", f"{folder}/watched"],
         "assist": ["assist", assistant(folder, index)],
