@@ -177,5 +177,5 @@ def test_who_sees_to_the_end_of_the_others_is_not_ended_itself(first, launcher):
 
 def test_who_waits_in_vain_is_ended(first, launcher, capfd):
     Observer(first.pid, launcher.procs, sleep_period=0).start()
-    assert first.wait(timeout=10) == -9
+    assert first.wait(timeout=50) == -9
     assert "the first one still waits for it" in capfd.readouterr().err
