@@ -1,7 +1,7 @@
 """Prompts that have no room in a model, found out before all of them is tokenized.
 
 Tokenizing some megabytes takes seconds, and longer where others compute. A model reads a fraction
-of them, and what tells that a prompt has no room is its beginning.
+of them, and the beginning of a prompt without room is enough to refuse it.
 """
 
 from __future__ import annotations
