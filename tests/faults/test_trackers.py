@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from lushan.callbacks import trackers
+from lushan.callbacks.destinations.tracker import About
 from tests.faults import jobs
 from tests.helpers import wandb_log
 from tests.helpers.waiting import until
@@ -166,7 +167,7 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
     monkeypatch.setattr(trackers, "MOST_WAITING", 50)
     monkeypatch.setattr(trackers, "STOP_SECONDS", 0.2)
     slow = Slow()
-    shown = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
+    shown = trackers.Guarded(slow, About(tmp_path, "x", "id", {}, ()))
     for step in range(10_000):
         shown.log_metrics({"train/loss": 1.0}, step)
         assert slow.busy.wait(60)

@@ -112,7 +112,7 @@ def _share(values: NDArray[np.float64]) -> dict[str, float | None]:
     if not len(values):
         return {"value": None, "low": None, "high": None, "count": 0}
     ends = bootstrap.interval(lambda w: w @ values / w.sum(-1), len(values))
-    low, high = (None if np.isnan(end) else end for end in ends)
+    low, high = ends or (None, None)
     return {"value": float(values.mean()), "low": low, "high": high, "count": len(values)}
 
 

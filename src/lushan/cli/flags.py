@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from lushan.common.terminal import echo
+from lushan.errors import UserError
 
 AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 Where = Annotated[
@@ -37,6 +38,17 @@ WITHOUT_JSON: Mapping[str, str] = {
     "completion": "it prints a program for a shell",
 }
 """Commands that have no `--json`, and why."""
+
+
+def require_ray(option: str, value: object, *, ray: bool) -> None:
+    """Refuse an option of `--ray` that was given without it.
+
+    Raises:
+        UserError: Names the option.
+    """
+    if value is not None and not ray:
+        hint = "Write --ray too, or leave it out."
+        raise UserError("is an option of --ray", key=option, value=value, hint=hint)
 
 
 def echo_json(value: object) -> None:

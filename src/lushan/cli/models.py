@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.flags import AsJson, echo_json, require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.outputs import require_lines
 from lushan.common.parsing import parse_json
@@ -151,8 +151,7 @@ def predict(
     require_lines(output)
     if ray and "-" in (input, output):
         raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
-    if workers is not None and not ray:
-        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
+    require_ray("--workers", workers, ray=ray)
     import sys
 
     from lushan import inference

@@ -66,6 +66,7 @@ class FitResult:
         task: With its labels.
         evaluations: Split to its evaluation.
         notes: What the reader of the numbers must know.
+        announced: Those of the notes that were printed before training.
         best_step: Step of the evaluated weights; None where they are the last ones.
         steps: Optimizer steps in all.
         train_seconds: Of training with its validations, interruptions left out.
@@ -83,6 +84,7 @@ class FitResult:
     task: Task
     evaluations: dict[str, Evaluation]
     notes: list[str]
+    announced: tuple[str, ...]
     best_step: int | None
     steps: int
     train_seconds: float
@@ -348,6 +350,7 @@ def evaluate_best(
         task=parts.task,
         evaluations=evaluations,
         notes=[*notes, *checkpoints.notes(), *found],
+        announced=tuple(notes),
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(observers.record.trained, 3),

@@ -17,16 +17,17 @@ import operator
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lushan.common.units import PERCENT, Measure, difference, is_better, signed, text
 from lushan.errors import did_you_mean, one_of
-from lushan.metrics.stats import significance
-from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, folds
-from lushan.study.differences import FEWEST_RUNS
+from lushan.study.named_tests import FEWEST_RUNS, Undecided
 from lushan.study.plan import Plan, Run
-from lushan.study.records import Undecided
 from lushan.study.study import Levels, Study
+
+if TYPE_CHECKING:
+    from lushan.metrics.stats.significance import Difference
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
@@ -307,6 +308,8 @@ def _tested(
     ]
     if min(len(side) for pair in pairs for side in pair) < FEWEST:
         raise Undecided(f"fewer than {FEWEST} seeds: no test")
+    from lushan.metrics.stats import significance  # imports NumPy
+
     return significance.stratified_welch(pairs), "Welch"
 
 

@@ -13,6 +13,7 @@ from lushan.errors import UserError
 from lushan.metrics.statistics import Statistics, unpacked
 from lushan.run import checksums, inside
 from lushan.study.collect import SPLITS, Member
+from lushan.study.named_tests import Undecided
 from lushan.study.schemas import schema_of
 
 Records = list[dict[str, Any]]
@@ -44,10 +45,6 @@ class Read:
             UserError: As `read`.
         """
         return self._records(run.folder, split, self.schema(run))
-
-
-class Undecided(Exception):
-    """A comparison cannot be tested; states why, in a part of a sentence."""
 
 
 def split_of(metric: str) -> str:

@@ -139,7 +139,7 @@ class Accuracy(Right):
 
     def interval(
         self, predictions: Sequence[Any], targets: Sequence[Any], rows: Rows | None
-    ) -> Interval:
+    ) -> Interval | None:
         """Return the interval over the same resamples as those of the scores by class."""
         del rows
         by_class = OfClasses(self.labels)

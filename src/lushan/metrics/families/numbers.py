@@ -52,7 +52,7 @@ class Correlation(Metric):
 
     def interval(
         self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
-    ) -> Interval:
+    ) -> Interval | None:
         """Return the bootstrap interval."""
         del rows
         return interval(self.statistic(targets, predictions), len(targets))
