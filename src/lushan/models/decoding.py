@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from lushan.compat.transformers import caches_of
 from lushan.data.batch.batching import mix
 from lushan.errors import UserError, did_you_mean
 from lushan.models.backbone import accepted
@@ -166,6 +167,8 @@ def generate(
     """
     from transformers import GenerationConfig
 
+    from lushan.models.growing_cache import GrowingLayer
+
     copies = 1 if settings.beams > 1 else settings.num_samples
     rows = [prompt for prompt in prompts for _ in range(copies)]
     is_whole = bool(model.config.is_encoder_decoder)
@@ -186,7 +189,8 @@ def generate(
         **_cache(cache_length),
     )
     # What is compiled may be met again outside.
-    with torch.inference_mode() if cache_length is None else torch.no_grad():
+    mode = torch.inference_mode() if cache_length is None else torch.no_grad()
+    with mode, caches_of(GrowingLayer):
         found = model.generate(
             **given,
             generation_config=config,
