@@ -271,7 +271,7 @@ class Dialogues(WithMedia, WithGroup):
         if answered:
             fields.append(self._field(columns, "output", OUTPUT))
         before = [self.ask] if self.ask else []
-        extra = self.input or _first_of(INPUT, columns.values)
+        extra = self.input or _first_of([n for n in INPUT if n not in fields], columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
         history = self.history or _first_of((HISTORY,), columns.values)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
-from lushan.data.labelled import TEXTS, require_column
+from lushan.data.labelled import SHORT, TEXTS, require_column
 from lushan.errors import UserError
 
 Unit = Literal["file", "paragraph", "line"]
@@ -328,7 +328,7 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
         require_column(wanted, names, "data.text", file)
         return wanted
     by_lower = {name.lower(): name for name in names}
-    found = next((by_lower[known] for known in TEXTS if known in by_lower), None)
+    found = next((by_lower[k] for k in TEXTS if k in by_lower and k not in SHORT), None)
     if found is None and len(names) == 1:
         found = names[0]
     if found is None:

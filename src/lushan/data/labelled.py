@@ -15,7 +15,9 @@ from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Nu
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.errors import UserError, did_you_mean
 
-TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
+TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "body", "headline", "title")
+SHORT = ("headline", "title")
+"""Those of `TEXTS` that mostly stand beside a longer text."""
 PAIRS = (
     ("text", "text_pair"),
     ("sentence1", "sentence2"),
@@ -25,6 +27,10 @@ PAIRS = (
 )
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score")
 IDS = ("id", "idx", "guid", "uid")
+UNDECIDED = "-"
+"""What SNLI, MultiNLI, OCNLI and others have where annotators did not agree on a label."""
+MOST_CLASSES = 10
+"""Different labels beyond which `-` is one of them, such as an answer."""
 _UNLABELLED = (
     "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
     "data.test=null."
@@ -78,6 +84,8 @@ class Labelled:
         labels = columns.usual(self.label, among=LABELS)
         label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
+        if self.text is None:
+            _require_longest(columns, texts, label)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
@@ -205,7 +213,8 @@ class Labelled:
             return columns
         values = columns.values[name]
         blank = (lambda value: value is None) if isinstance(field, Labels) else _is_blank
-        gaps = [row for row, value in enumerate(values) if blank(value)]
+        undecided = self._means_none(values)
+        gaps = [row for row, v in enumerate(values) if blank(v) or (undecided and v == UNDECIDED)]
         if not gaps:
             return columns
         if self.unlabelled == "refuse" or len(gaps) == len(values):
@@ -213,10 +222,19 @@ class Labelled:
             problem = (
                 "labels are missing" if isinstance(field, Labels) else f"{field.what} is missing"
             )
-            raise columns.fail(f"the {problem}{others}", gaps[0], hint=_UNLABELLED)
+            hint, found = _UNLABELLED, values[gaps[0]]
+            if found == UNDECIDED:
+                problem = f"{problem}: {UNDECIDED!r} says that annotators did not agree"
+                hint = f"{hint} Where it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
+            raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint)
         notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
         left_out = set(gaps)
         return columns.take([row for row in range(len(values)) if row not in left_out])
+
+    def _means_none(self, values: Sequence[Any]) -> bool:
+        """Return whether `-` stands for no label, as in SNLI, and is not the opposite of `+`."""
+        named = UNDECIDED in (self.label_names or ()) or "+" in values
+        return not named and len({str(value) for value in values}) <= MOST_CLASSES
 
     def _labels(
         self, columns: Columns, name: str, field: Field, split: str, notes: list[str]
@@ -258,6 +276,25 @@ class Labelled:
                     hint="All splits are encoded in one way; see data.multi_hot.",
                 )
         known[str(columns.file)] = width
+
+
+def _require_longest(columns: Columns, texts: Sequence[str], label: str | None) -> None:
+    """Refuse to take titles for the texts where another column holds longer ones."""
+    if texts[0].lower() not in SHORT or len(texts) > 1:
+        return
+    others = [name for name in columns.values if name not in (*texts, label)]
+    longer = max(others, key=lambda name: _characters(columns, name), default=None)
+    if longer is not None and _characters(columns, longer) > _characters(columns, texts[0]):
+        raise UserError(
+            f"which column holds the texts? {longer} has longer ones than {texts[0]}",
+            key="data.text",
+            file=columns.file,
+            hint=f"Write data.text={longer}, or data.text=[{texts[0]},{longer}] to read both.",
+        )
+
+
+def _characters(columns: Columns, name: str) -> int:
+    return sum(len(value) for value in columns.values[name] if isinstance(value, str))
 
 
 def _is_blank(value: object) -> bool:

@@ -115,6 +115,36 @@ class Relevance(StoredNumber, Field):
         return found
 
 
+RATINGS = ("label", "relevance", "score", "gold_label", "is_duplicate", "similarity", "rating")
+"""Columns by which a file says how right a passage is."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Right(Text):
+    """A passage that is right for its query, in a file that says of none that it is wrong."""
+
+    target: bool = True
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the passages.
+
+        Raises:
+            UserError: Another column says how right each is, which would be ignored.
+        """
+        for other in (o for o in columns.values if o.lower() in RATINGS and o != name):
+            ratings = [str(value) for value in columns.values[other]]
+            row = next((r for r, value in enumerate(ratings) if value != ratings[0]), None)
+            if row is not None:
+                raise columns.fail(
+                    f"each pair is learned as a right one, and {other} says how right it is: "
+                    f"{ratings[0]!r} in {columns.place(0)}, here {ratings[row]!r}",
+                    row,
+                    hint="Leave only right pairs in the file; task=reranker task.loss=pointwise "
+                    "learns from a number from 0 to 1. If it says something else, rename it.",
+                )
+        return super().read(columns, name)
+
+
 def _values(columns: Columns, name: str) -> Iterator[tuple[int, Any]]:
     return enumerate(columns.values[name])
 
@@ -125,7 +155,7 @@ def _is_finite(value: object) -> bool:
 
 SEARCHED: Fields = {
     "query": Text(names=("question", "anchor", "source", "sentence1")),
-    "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
+    "positive": Right(names=("passage", "context", "answer", "target", "sentence2")),
     "negatives": Negatives(),
     "scores": Scores(),
     "vectors": Vectors(),
