@@ -31,6 +31,7 @@ from lushan.data.messages import (
 )
 from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
+from lushan.data.which import listed, which
 from lushan.errors import UserError
 from lushan.text import parts
 from lushan.text.weights import WEIGHT
@@ -247,7 +248,7 @@ class Dialogues(WithMedia, WithGroup):
             key="data.messages",
             file=columns.file,
             hint="Write data.messages=NAME, or data.instruction=NAME data.output=NAME; the fields "
-            f"are: {', '.join(columns.values)}.",
+            f"are: {listed(columns.values)}.",
         )
 
     def _media_field(self, columns: Columns, kind: str) -> str | None:
@@ -290,11 +291,8 @@ class Dialogues(WithMedia, WithGroup):
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)
         if chosen is None:
-            raise UserError(
-                f"which field holds the {option}?",
-                key=f"data.{option}",
-                file=columns.file,
-                hint=f"Write data.{option}=NAME; the fields are: {', '.join(columns.values)}.",
+            raise which(
+                f"the {option}", f"data.{option}", columns.values, columns.file, kind="field"
             )
         require_column(chosen, list(columns.values), f"data.{option}", columns.file)
         return str(chosen)

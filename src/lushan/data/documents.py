@@ -22,6 +22,7 @@ from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import SHORT, TEXTS, require_column
+from lushan.data.which import which
 from lushan.errors import UserError
 
 Unit = Literal["file", "paragraph", "line"]
@@ -332,12 +333,7 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
     if found is None and len(names) == 1:
         found = names[0]
     if found is None:
-        raise UserError(
-            "which field holds the texts?",
-            key="data.text",
-            file=file,
-            hint=f"Write data.text=NAME; the fields are: {', '.join(names)}.",
-        )
+        raise which("the texts", "data.text", names, file, kind="field")
     return found
 
 

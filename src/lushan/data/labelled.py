@@ -13,6 +13,7 @@ from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
+from lushan.data.which import listed, which, without_header
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "body", "headline", "title")
@@ -116,7 +117,7 @@ class Labelled:
                 problem,
                 key="data.text",
                 file=file,
-                hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
+                hint=f"Write data.text=NAME; the columns are: {listed(names)}.",
             )
         remember(self, text=list(texts))
         return texts
@@ -141,12 +142,7 @@ class Labelled:
                 return [by_lower[known]]
         if len(free) == 1:
             return free
-        raise UserError(
-            "which column holds the texts?",
-            key="data.text",
-            file=file,
-            hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
-        )
+        raise which("the texts", "data.text", names, file)
 
     def _known_label(self, names: Sequence[str]) -> str | None:
         """The column of the labels, where there is one besides others."""
@@ -160,12 +156,7 @@ class Labelled:
             require_column(self.label, names, "data.label", file)
         if (found := self._known_label(names)) is not None:
             return found
-        raise UserError(
-            "which column holds the labels?",
-            key="data.label",
-            file=file,
-            hint=f"Write data.label=NAME; the columns are: {', '.join(names)}.",
-        )
+        raise which("the labels", "data.label", names, file)
 
     def ids(self, columns: Columns) -> pa.Array:
         """The examples' names: their column, or file and line."""
@@ -322,7 +313,8 @@ def require_column(name: str, names: Collection[str], key: str, file: str | Path
     if name not in names:
         near = did_you_mean(name, names)
         plus = "+" if key.startswith("data.fields.") else ""  # no preset has this key
-        hint = f"Write {plus}{key}=NAME; the columns are: {', '.join(names)}."
+        known = f"the columns are: {listed(names)}.{without_header(names)}"
+        hint = f"Write {plus}{key}=NAME; {known}"
         raise UserError(
             f"there is no column {name!r}",
             key=key,

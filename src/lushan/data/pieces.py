@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from lushan.data import files, json_rows
-from lushan.data.formats.table import PARQUET, Table, style_of
+from lushan.data.formats.table import PARQUET, Table, fields_read
 from lushan.data.source import Format
 from lushan.data.unpacking import GZIP
 from lushan.errors import UserError
@@ -118,7 +118,7 @@ def _of_lines(file: IO[bytes], examples: int, *, by_blanks: bool) -> Iterator[Pi
 def _of_rows(file: IO[bytes], path: Path, table: Table, examples: int) -> Iterator[Piece]:
     """Yield pieces of so many rows, found by the reader that reads them afterwards."""
     counted = _Counted(file)
-    reader = csv.reader(counted, **style_of(table.separator or ",", table.quote))
+    reader = fields_read(counted, table.separator or ",", table.quote)
     first = next(reader, None)
     if first is None:
         return

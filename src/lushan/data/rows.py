@@ -17,6 +17,7 @@ from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
+from lushan.data.which import listed, which
 from lushan.errors import UserError
 from lushan.text.words import split_words
 
@@ -124,13 +125,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         known = (before, name, *field.names) if before else (name, *field.names)
         found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
         if found is None and not field.optional:
-            raise UserError(
-                f"which field holds the {name} ({field.what})?",
-                key=f"data.fields.{name}",
-                file=columns.file,
-                hint=f"Write +data.fields.{name}=NAME; the fields are: "
-                f"{', '.join(columns.values)}.",
-            )
+            what, key = f"the {name} ({field.what})", f"+data.fields.{name}"
+            raise which(what, key, columns.values, columns.file, kind="field")
         return found
 
     def _words_table(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
@@ -147,7 +143,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             file=columns.file,
             hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
             "data.text=NAME data.spans=NAME; a word and its tag a line are read by data=conll; "
-            f"the fields are: {', '.join(columns.values)}.",
+            f"the fields are: {listed(columns.values)}.",
         )
 
     def _tokens_field(self, columns: Columns) -> str | None:
@@ -200,12 +196,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         for name in TAGS:
             if name in usual:
                 return name
-        raise UserError(
-            "which field holds the tags?",
-            key="data.tags",
-            file=columns.file,
-            hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
-        )
+        raise which("the tags", "data.tags", columns.values, columns.file, kind="field")
 
     def _tag(self, columns: Columns, row: int, value: object) -> str:
         if isinstance(value, str) and value:
@@ -268,7 +259,7 @@ def _require_columns(fields: Fields, columns: Columns) -> None:
                 key="data",
                 file=columns.file,
                 hint=f"They are given by {field.sources.rstrip('.')}; the fields are: "
-                f"{', '.join(columns.values)}.",
+                f"{listed(columns.values)}.",
             )
 
 
