@@ -302,9 +302,7 @@ def _parquet(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 def _plain_file(path: Path) -> Iterator[Path]:
     """The file itself, or what it holds where it is gzip: Parquet is read here and there."""
     source = unpacking.unpacked(path)
-    with path.open("rb") as file:
-        packed = file.read(2) == unpacking.GZIP
-    if not packed:
+    if not unpacking.is_packed(path):
         yield path
         return
     with tempfile.NamedTemporaryFile(suffix=".parquet") as temporary:

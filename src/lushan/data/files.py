@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.common.wording import plural
-from lushan.data.unpacking import BLOCK, bounded, unpacked
+from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked
 from lushan.errors import UserError
 from lushan.public_sets import SCHEME
 from lushan.run import inside
@@ -373,4 +373,4 @@ def empty(path: str | Path, what: str = "the file is empty") -> UserError:
 def bare_suffix(name: str | Path) -> str:
     """Return the ending that determines the format: `.csv` for `x.csv.gz`."""
     path = Path(name)
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).suffix.lower()
