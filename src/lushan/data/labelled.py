@@ -84,8 +84,9 @@ class Labelled:
         wanted = (LABELLED if fields is None else fields).get("label")
         labels = columns.usual(self.label, among=LABELS)
         label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
+        is_known = self.text is not None or "text" in remembered(self)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
-        if self.text is None:
+        if not is_known:
             _require_longest(columns, texts, label)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,12 +20,15 @@ from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
 from lushan.data.which import listed, which
+from lushan.data.written_lists import as_list
 from lushan.errors import UserError
 from lushan.text.words import split_words
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "ner", "labels", "bio_tags", "tag")
 SPANS = ("entities", "spans", "annotations", *LABELS)
+_BLANKS = re.compile(r"[ \t\n\x02]+")
+_BLANKS_OR_COMMAS = re.compile(r"[ \t\n\x02,]+")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -150,7 +155,10 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         if self.tokens is not None:
             require_column(self.tokens, list(columns.values), "data.tokens", columns.file)
             return self.tokens
-        return next((n for n in TOKENS if most(columns.values.get(n, ()), _holds_words)), None)
+        usual = columns.usual()
+        written = [n for n in TOKENS if n in usual and any(tags in usual for tags in TAGS)]
+        found = (n for n in TOKENS if most(columns.values.get(n, ()), _holds_words) or n in written)
+        return next(found, None)
 
     def _spans_field(self, columns: Columns) -> str | None:
         if self.spans is not None:
@@ -168,6 +176,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         tags_field = self._tags_field(columns)
         tokens, tags = columns.values[field], columns.values[tags_field]
         named: list[list[str]] = []
+        tokens, tags = words_of(tokens), words_of(tags, _BLANKS_OR_COMMAS)
         for row, (words, marks) in enumerate(zip(tokens, tags, strict=True)):
             _require_words(columns, row, field, words)
             if not _is_list(marks):
@@ -176,7 +185,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 raise columns.fail(
                     f"{len(words)} in {field} and {len(marks)} in {tags_field}",
                     row,
-                    hint="Each word has one tag.",
+                    hint="Each word has one tag; a text is split into words at its blanks.",
                 )
             named.append([self._tag(columns, row, mark) for mark in marks])
         return with_places(
@@ -269,6 +278,18 @@ def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
     for place, word in enumerate(words):
         if not isinstance(word, str):
             raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
+
+
+def words_of(values: Sequence[Any], marks: re.Pattern[str] = _BLANKS) -> list[Any]:
+    """Return lists of words, where all of them are texts: in brackets, or with blanks between."""
+    if not all(isinstance(value, str) for value in values):
+        return list(values)
+    return [_parts(value, marks) for value in values]
+
+
+def _parts(text: str, marks: re.Pattern[str]) -> list[Any]:
+    found = as_list(text)
+    return [part for part in marks.split(text) if part] if found is None else found
 
 
 def _is_list(value: object) -> bool:
