@@ -44,7 +44,8 @@ class Labelled:
 
     Args:
         text: The column of the texts, or two for pairs; null finds it by its name.
-        label: The column of the labels; null finds it by its name.
+        label: The column of the labels, or several with a 0 or 1 for a label each; null finds it
+            by its name.
         id: The column of the examples' names; null numbers them by their lines.
         label_separator: What stands between several labels in one field: `,`.
         label_names: Names of labels that are written as numbers from 0, or as indicators.
@@ -55,12 +56,17 @@ class Labelled:
     """
 
     text: str | list[str] | None = None
-    label: str | None = None
+    label: str | list[str] | None = None
     id: str | None = "id"
     label_separator: str | None = None
     label_names: list[str] | None = None
     multi_hot: bool | None = None
     unlabelled: Literal["refuse", "drop"] = "refuse"
+
+    @property
+    def label_name(self) -> str | None:
+        """The column of the labels, that is named or stands for several."""
+        return ", ".join(self.label) if isinstance(self.label, list) else self.label
 
     def texts_table(
         self,
@@ -82,7 +88,7 @@ class Labelled:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
         wanted = (LABELLED if fields is None else fields).get("label")
-        labels = columns.usual(self.label, among=LABELS)
+        labels = columns.usual(self.label_name, among=LABELS)
         label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
         is_known = self.text is not None or "text" in remembered(self)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
@@ -147,14 +153,14 @@ class Labelled:
 
     def _known_label(self, names: Sequence[str]) -> str | None:
         """The column of the labels, where there is one besides others."""
-        if self.label is not None:
-            return self.label if self.label in names else None
+        if (named := self.label_name) is not None:
+            return named if named in names else None
         by_lower = {name.lower(): name for name in names}
         return next((by_lower[known] for known in LABELS if known in by_lower), None)
 
     def _label_column(self, names: Sequence[str], file: str | Path) -> str:
-        if self.label is not None:
-            require_column(self.label, names, "data.label", file)
+        if self.label_name is not None:
+            require_column(self.label_name, names, "data.label", file)
         if (found := self._known_label(names)) is not None:
             return found
         raise which("the labels", "data.label", names, file)
@@ -200,7 +206,7 @@ class Labelled:
                 with a label.
         """
         field = fields.get("label")
-        name = self._known_label(columns.usual(self.label, among=LABELS))
+        name = self._known_label(columns.usual(self.label_name, among=LABELS))
         if not isinstance(field, LABEL_FIELDS) or name is None:
             return columns
         values = columns.values[name]

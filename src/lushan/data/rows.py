@@ -13,6 +13,7 @@ from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.groups import WithGroup
+from lushan.data.indicator_columns import with_one_column
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
@@ -70,6 +71,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             UserError: A field is not there, or a row does not hold what it should.
         """
         wanted = self._usual_fields(columns) if fields is None else fields
+        if isinstance(self.label, list) and "label" in wanted and self.label_name is not None:
+            columns = with_one_column(columns, self.label, self.label_name)
         columns = self.labelled_rows(columns, wanted, split, notes)
         return self.with_group(self._table_of(columns, split, notes, wanted), columns)
 
@@ -119,7 +122,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
 
     def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
-        own = getattr(self, name, None)
+        own = self.label_name if name == "label" else getattr(self, name, None)
         chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
         if chosen is not None:
             key = f"data.{name}" if chosen == own else f"data.fields.{name}"

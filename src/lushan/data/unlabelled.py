@@ -244,7 +244,9 @@ class Reading(Input):
         there = list(columns.values)
         lacking = next((n for n in names if n not in there and n.split(".")[0] not in there), None)
         if lacking is not None:
-            others = [n for n in there if n.lower() not in (*IDS, *LABELS, self.wanted("label"))]
+            label = self.wanted("label")
+            known = (*IDS, *LABELS, *(label if isinstance(label, list) else [label]))
+            others = [n for n in there if n.lower() not in known and n not in known]
             strict = self.is_own or option in self.stated
             if strict or len(names) > 1 or len(others) != 1:
                 require_column(lacking, there, f"data.{option}", columns.file)
