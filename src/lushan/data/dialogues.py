@@ -15,7 +15,7 @@ from lushan.data.dialogue_media import with_images
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.groups import WithGroup
-from lushan.data.history import HISTORY, earlier_turns
+from lushan.data.history import HISTORY, as_messages, earlier_turns
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.messages import (
@@ -147,6 +147,10 @@ class Dialogues(WithMedia, WithGroup):
             UserError: A field is not there, or a row does not hold what it should.
         """
         self.speakers.require_roles()
+        prompt = self.instruction or _first_of(INSTRUCTION, columns.values)
+        if self.messages is None and prompt in columns.values and MESSAGES[0] not in columns.values:
+            answer = (self.output or _first_of(OUTPUT, columns.values)) if answered else None
+            columns = as_messages(columns, prompt, answer, MESSAGES[0])
         read = self._read(columns, counts, answered=answered)
         dialogues = [_joined(messages, counts) for messages in read]
         return self._table(columns, dialogues), dialogues

@@ -58,9 +58,10 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
         if candidate.is_file():
             return candidate
     if place.is_dir():
-        raise UserError(
-            "this is a folder, not a file", key=key, value=name, hint=_listing(place, "It holds")
-        )
+        hint = _listing(place, "It holds")
+        if any(child.is_dir() for child in place.iterdir()):
+            hint = f"{hint} Texts in a folder for each class are read by data=text_folder."
+        raise UserError("this is a folder, not a file", key=key, value=name, hint=hint)
     raise UserError(f"there is no file {place}", key=key, value=name, hint=_near(place))
 
 
@@ -87,6 +88,10 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
     path, place = Path(name).expanduser(), below(name, folder)
     # A file may be called `a[1].txt`.
     if not glob.has_magic(name) or place.is_file() or path.is_file():
+        if place.is_dir() and not path.is_file():
+            problem = "this is a folder; its files are named by a pattern"
+            hint = f"{_listing(place, 'It holds')} Write '{key}={name.rstrip('/')}/*.txt'."
+            raise UserError(problem, key=key, value=name, hint=hint)
         return [find(name, folder, key=key)]
     for pattern in (place, path):
         # Path.glob takes no pattern that begins at the root.

@@ -23,7 +23,7 @@ class Negatives(Field):
 
     target: bool = True
     optional: bool = True
-    names: Sequence[str] = ("negatives", "negative", "hard_negatives")
+    names: Sequence[str] = ("negatives", "negative", "hard_negatives", "neg")
     what: ClassVar[str] = "list of texts"
 
     def texts(self, value: Sequence[str] | None) -> Sequence[str]:
@@ -120,7 +120,31 @@ RATINGS = ("label", "relevance", "score", "gold_label", "is_duplicate", "similar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Right(Text):
+class Passage(Text):
+    """A passage; in a file a text, or a list of one."""
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the passages.
+
+        Raises:
+            UserError: A row has several, or none.
+        """
+        values = list(columns.values[name])
+        for row, value in enumerate(values):
+            if isinstance(value, list) and value and isinstance(value[0], str):
+                if len(value) > 1:
+                    raise columns.fail(
+                        f"{name} has {len(value)} texts, and a row has one right passage",
+                        row,
+                        hint=f"A row for each: jq -c '.{name}[] as $one | . + {{{name}: $one}}' "
+                        "IN > OUT.",
+                    )
+                values[row] = value[0]
+        return super().read(dataclasses.replace(columns, values={name: values}), name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Right(Passage):
     """A passage that is right for its query, in a file that says of none that it is wrong."""
 
     target: bool = True
@@ -155,7 +179,7 @@ def _is_finite(value: object) -> bool:
 
 SEARCHED: Fields = {
     "query": Text(names=("question", "anchor", "source", "sentence1")),
-    "positive": Right(names=("passage", "context", "answer", "target", "sentence2")),
+    "positive": Right(names=("passage", "context", "answer", "target", "sentence2", "pos")),
     "negatives": Negatives(),
     "scores": Scores(),
     "vectors": Vectors(),
@@ -163,7 +187,7 @@ SEARCHED: Fields = {
 """Queries, the passage that each is to find, and others that it is not."""
 RANKED: Fields = {
     "query": SEARCHED["query"],
-    "passage": Text(names=("positive", "context", "document", "answer", "sentence2")),
+    "passage": Passage(names=("positive", "context", "document", "answer", "sentence2", "pos")),
     "negatives": Negatives(),
     "relevance": Relevance(),
 }

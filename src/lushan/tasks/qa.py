@@ -50,7 +50,11 @@ read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="
 found = model(**read)
 start, end = found.start_logits.argmax(), found.end_logits.argmax()
 print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
-QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
+QUESTIONS: Fields = {
+    "question": Text(names=("query", "query_text")),
+    "context": Text(names=("passage", "paragraph", "context_text")),
+    "answers": Answers(),
+}
 
 
 @configurable

@@ -72,3 +72,12 @@ def test_an_instruction_that_is_called_input(write) -> None:
     read = Chat(train=path, instruction="input", output="target").read()
     said = [m["content"] for m in read.splits["train"]["messages"][0].as_py()]
     assert said == ["go on", "yes"]
+
+
+def test_lists_of_one_passage(write, refused) -> None:
+    one = {"query": "q", "pos": ["right"], "neg": ["wrong", "worse"]}
+    table = Jsonl(train=write("bge.jsonl", rows(one))).read(SEARCHED).splits["train"]
+    assert table["positive"].to_pylist() == ["right"]
+    assert table["negatives"].to_pylist() == [["wrong", "worse"]]
+    error = refused(Jsonl(train=write("two.jsonl", rows(one | {"pos": ["a", "b"]}))).read, SEARCHED)
+    assert ".pos[] as $one" in error.hint

@@ -76,3 +76,26 @@ def test_a_set_that_was_saved_without_splits(tmp_path) -> None:
     datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
     read = Hub(path=str(tmp_path / "saved"), validation=0.1, test=None).read(LABELLED)
     assert sum(table.num_rows for table in read.splits.values()) == 99
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "prompt": [{"role": "user", "content": "hello"}],
+            "completion": [{"role": "assistant", "content": "good day"}],
+        },
+        {"conversation": [{"human": "hello", "assistant": "good day"}]},
+    ],
+    ids=["trl", "moss"],
+)
+def test_exchanges(row: dict[str, Any], read_chat) -> None:
+    table = read_chat(row).splits["train"]
+    said = [(m["role"], m["content"]) for m in table["messages"][0].as_py()]
+    assert said == [("user", "hello"), ("assistant", "good day")]
+
+
+def test_instructions_in_a_table(write) -> None:
+    path = write("x.csv", 'instruction,output\nhello,"good\nday"\n')
+    said = Chat(train=path).read().splits["train"]["messages"][0].as_py()
+    assert [m["content"] for m in said] == ["hello", "good\nday"]
