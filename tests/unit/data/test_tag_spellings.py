@@ -67,3 +67,14 @@ def test_lists_that_are_written_as_text(form: str, write, refused) -> None:
     assert refused(Table(train=write("z.csv", "tokens,tags\na b,O\n")).read).line == 2
     new = write("new.jsonl", json.dumps({"sentence": write_list(WORDS[0])}) + "\n")
     assert read_unlabelled(new, KINDS["tokens"], source=source)["tokens"].to_pylist() == WORDS[:1]
+
+
+def test_new_words_and_texts_for_a_run_of_such_columns(write, refused) -> None:
+    source = Conll(train=write("x.txt", conll(USUAL, ",")), separator=",")
+    source.read()
+    words = write("new.conll", "a\n,\nb\n")
+    found = read_unlabelled(words, KINDS["tokens"], source=source, format="conll")
+    assert found["tokens"].to_pylist() == [["a", ",", "b"]]
+    texts = write("new.txt", "a, b\nwith no mark\n")
+    error = refused(read_unlabelled, texts, KINDS["tokens"], source=source, format="conll")
+    assert "--format txt" in error.hint

@@ -204,7 +204,10 @@ class Conll(Tagged, WholeFiles):
             tabs = 2 * sum("\t" in line for line in plain) >= len(plain)
             mark = "tab" if tabs else "space"
         split = _by_blanks if mark == "space" else _by(separator_named(mark))
-        return plain, split, Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        width = Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        if width == 1 and mark not in ("tab", "space"):  # words alone, the mark among them
+            split = _whole
+        return plain, split, width
 
     def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
         """The columns that most lines have: one odd line does not decide for all others."""
@@ -300,6 +303,10 @@ class Conll(Tagged, WholeFiles):
                 hint="Write data.strip_digit=false.",
             )
         return token[:-1]
+
+
+def _whole(line: str) -> list[str]:
+    return [line]
 
 
 def _by(mark: str) -> Callable[[str], list[str]]:
