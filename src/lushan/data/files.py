@@ -59,7 +59,9 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
             return candidate
     if place.is_dir():
         hint = _listing(place, "It holds")
-        if any(child.is_dir() for child in place.iterdir()):
+        if key == "--input":
+            hint = f"{hint} An input is a file: lines of text, JSON lines or a table."
+        elif any(child.is_dir() for child in place.iterdir()):
             hint = f"{hint} Texts in a folder for each class are read by data=text_folder."
         raise UserError("this is a folder, not a file", key=key, value=name, hint=hint)
     raise UserError(f"there is no file {place}", key=key, value=name, hint=_near(place))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lushan.common.wording import plural
 from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
@@ -233,7 +234,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         name = self._text_columns(columns.usual(self.text), field, columns.file)[0]
         strings(columns, name)  # refuses what is no text
         tokens, tags = [], []
-        widened = lost = 0
+        widened = lost = total = 0
         for row, (text, value) in enumerate(
             zip(columns.values[name], columns.values[field], strict=True)
         ):
@@ -245,11 +246,15 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 )
             except BadSpan as error:
                 raise columns.fail(error.problem, row, hint=error.hint) from None
-            widened, lost = widened + wider, lost + loser
+            widened, lost, total = widened + wider, lost + loser, total + len(found)
             tokens.append(words)
             tags.append(marks)
         if widened:
-            notes.append(f"{split}: {widened} entities ended inside a word and were widened to it")
+            what = plural(widened, "entity", "entities")
+            more = "; data.span_end=inclusive if ends are the last character" * (
+                2 * widened > total
+            )
+            notes.append(f"{split}: {what} of {total:,} ended inside a word, widened to it{more}")
         if lost:
             notes.append(f"{split}: {lost} entities lost words to the one before them")
         return with_places(

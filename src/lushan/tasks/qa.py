@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import Within, configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.demo import demo_corpus
@@ -200,8 +201,8 @@ class QuestionAnswering(Task):
         yield from super().encoding_notes(split, counts)
         if hidden := counts.get("hidden"):
             yield (
-                f"{split}: {hidden} answers lie behind data.max_length; data.stride=64 reads the "
-                "whole context in windows"
+                f"{split}: {plural(hidden, 'answer lies', 'answers lie')} behind data.max_length; "
+                "data.stride=64 reads the whole context in windows"
             )
         if shortened := counts.get("shortened"):
             yield f"{split}: {shortened} questions were truncated (task.max_question)"
