@@ -55,7 +55,8 @@ def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]
             "answers are a list of texts with answer_start",
             row,
             value=value,
-            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
+            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer; '
+            "docs/forms.md finds the places of texts alone.",
         )
     return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
 

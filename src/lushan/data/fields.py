@@ -347,6 +347,7 @@ class Json(Field):
 class Image(StoredImage, Field):
     """An image, as a struct of `path` and encoded `bytes`, one of which is empty."""
 
+    names: Sequence[str] = ("img", "image_path", "image_name", "file_name", "filename")
     what: ClassVar[str] = "image"
     json_type: ClassVar[object] = str
     json_pattern: ClassVar[str | None] = references.DATA_URL

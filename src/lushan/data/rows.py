@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from lushan.common.wording import plural
 from lushan.data import files
 from lushan.data import spans as char_spans
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.groups import WithGroup
+from lushan.data.indicator_columns import with_one_column
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
+from lushan.data.which import listed, which
+from lushan.data.written_lists import as_list
 from lushan.errors import UserError
 from lushan.text.words import split_words
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "ner", "labels", "bio_tags", "tag")
 SPANS = ("entities", "spans", "annotations", *LABELS)
+_BLANKS = re.compile(r"[ \t\n\x02]+")
+_BLANKS_OR_COMMAS = re.compile(r"[ \t\n\x02,]+")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -64,6 +72,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             UserError: A field is not there, or a row does not hold what it should.
         """
         wanted = self._usual_fields(columns) if fields is None else fields
+        if isinstance(self.label, list) and "label" in wanted and self.label_name is not None:
+            columns = with_one_column(columns, self.label, self.label_name)
         columns = self.labelled_rows(columns, wanted, split, notes)
         return self.with_group(self._table_of(columns, split, notes, wanted), columns)
 
@@ -113,7 +123,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
 
     def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
-        own = getattr(self, name, None)
+        own = self.label_name if name == "label" else getattr(self, name, None)
         chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
         if chosen is not None:
             key = f"data.{name}" if chosen == own else f"data.fields.{name}"
@@ -124,13 +134,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         known = (before, name, *field.names) if before else (name, *field.names)
         found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
         if found is None and not field.optional:
-            raise UserError(
-                f"which field holds the {name} ({field.what})?",
-                key=f"data.fields.{name}",
-                file=columns.file,
-                hint=f"Write +data.fields.{name}=NAME; the fields are: "
-                f"{', '.join(columns.values)}.",
-            )
+            what, key = f"the {name} ({field.what})", f"+data.fields.{name}"
+            raise which(what, key, columns.values, columns.file, kind="field")
         return found
 
     def _words_table(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
@@ -147,14 +152,17 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             file=columns.file,
             hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
             "data.text=NAME data.spans=NAME; a word and its tag a line are read by data=conll; "
-            f"the fields are: {', '.join(columns.values)}.",
+            f"the fields are: {listed(columns.values)}.",
         )
 
     def _tokens_field(self, columns: Columns) -> str | None:
         if self.tokens is not None:
             require_column(self.tokens, list(columns.values), "data.tokens", columns.file)
             return self.tokens
-        return next((n for n in TOKENS if most(columns.values.get(n, ()), _holds_words)), None)
+        usual = columns.usual()
+        written = [n for n in TOKENS if n in usual and any(tags in usual for tags in TAGS)]
+        found = (n for n in TOKENS if most(columns.values.get(n, ()), _holds_words) or n in written)
+        return next(found, None)
 
     def _spans_field(self, columns: Columns) -> str | None:
         if self.spans is not None:
@@ -172,6 +180,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         tags_field = self._tags_field(columns)
         tokens, tags = columns.values[field], columns.values[tags_field]
         named: list[list[str]] = []
+        tokens, tags = words_of(tokens), words_of(tags, _BLANKS_OR_COMMAS)
         for row, (words, marks) in enumerate(zip(tokens, tags, strict=True)):
             _require_words(columns, row, field, words)
             if not _is_list(marks):
@@ -180,7 +189,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 raise columns.fail(
                     f"{len(words)} in {field} and {len(marks)} in {tags_field}",
                     row,
-                    hint="Each word has one tag.",
+                    hint="Each word has one tag; a text is split into words at its blanks.",
                 )
             named.append([self._tag(columns, row, mark) for mark in marks])
         return with_places(
@@ -200,12 +209,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         for name in TAGS:
             if name in usual:
                 return name
-        raise UserError(
-            "which field holds the tags?",
-            key="data.tags",
-            file=columns.file,
-            hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
-        )
+        raise which("the tags", "data.tags", columns.values, columns.file, kind="field")
 
     def _tag(self, columns: Columns, row: int, value: object) -> str:
         if isinstance(value, str) and value:
@@ -230,7 +234,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         name = self._text_columns(columns.usual(self.text), field, columns.file)[0]
         strings(columns, name)  # refuses what is no text
         tokens, tags = [], []
-        widened = lost = 0
+        widened = lost = total = 0
         for row, (text, value) in enumerate(
             zip(columns.values[name], columns.values[field], strict=True)
         ):
@@ -242,11 +246,15 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 )
             except BadSpan as error:
                 raise columns.fail(error.problem, row, hint=error.hint) from None
-            widened, lost = widened + wider, lost + loser
+            widened, lost, total = widened + wider, lost + loser, total + len(found)
             tokens.append(words)
             tags.append(marks)
         if widened:
-            notes.append(f"{split}: {widened} entities ended inside a word and were widened to it")
+            what = plural(widened, "entity", "entities")
+            more = "; data.span_end=inclusive if ends are the last character" * (
+                2 * widened > total
+            )
+            notes.append(f"{split}: {what} of {total:,} ended inside a word, widened to it{more}")
         if lost:
             notes.append(f"{split}: {lost} entities lost words to the one before them")
         return with_places(
@@ -268,7 +276,7 @@ def _require_columns(fields: Fields, columns: Columns) -> None:
                 key="data",
                 file=columns.file,
                 hint=f"They are given by {field.sources.rstrip('.')}; the fields are: "
-                f"{', '.join(columns.values)}.",
+                f"{listed(columns.values)}.",
             )
 
 
@@ -278,6 +286,18 @@ def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
     for place, word in enumerate(words):
         if not isinstance(word, str):
             raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
+
+
+def words_of(values: Sequence[Any], marks: re.Pattern[str] = _BLANKS) -> list[Any]:
+    """Return lists of words, where all of them are texts: in brackets, or with blanks between."""
+    if not all(isinstance(value, str) for value in values):
+        return list(values)
+    return [_parts(value, marks) for value in values]
+
+
+def _parts(text: str, marks: re.Pattern[str]) -> list[Any]:
+    found = as_list(text)
+    return [part for part in marks.split(text) if part] if found is None else found
 
 
 def _is_list(value: object) -> bool:

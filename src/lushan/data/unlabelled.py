@@ -40,7 +40,7 @@ from lushan.data.media import Beside, Media, WithMedia, beside
 from lushan.data.media_fields import file_in, first_media
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
-from lushan.data.rows import TOKENS, Rows
+from lushan.data.rows import TOKENS, Rows, words_of
 from lushan.data.source import Format, Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
@@ -244,7 +244,9 @@ class Reading(Input):
         there = list(columns.values)
         lacking = next((n for n in names if n not in there and n.split(".")[0] not in there), None)
         if lacking is not None:
-            others = [n for n in there if n.lower() not in (*IDS, *LABELS, self.wanted("label"))]
+            label = self.wanted("label")
+            known = (*IDS, *LABELS, *(label if isinstance(label, list) else [label]))
+            others = [n for n in there if n.lower() not in known and n not in known]
             strict = self.is_own or option in self.stated
             if strict or len(names) > 1 or len(others) != 1:
                 require_column(lacking, there, f"data.{option}", columns.file)
@@ -313,7 +315,8 @@ class Reading(Input):
         texts: list[Any] = []
         offsets: list[Offsets] = []
         given = columns.values.get(self.wanted("text") or "text")
-        for row, words in enumerate(columns.values[field]):
+        several = words_of(columns.values[field])
+        for row, words in enumerate(several):
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise columns.fail(f"{field} must be a list of words", row, value=words)
             own = given[row] if given is not None else None
@@ -324,7 +327,7 @@ class Reading(Input):
             else:
                 texts.append(own)
             offsets.append(places)
-        tokens = word_lists(columns, columns.values[field])
+        tokens = word_lists(columns, several)
         table: dict[str, pa.Array] = {
             "id": self._ids(columns),
             "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),

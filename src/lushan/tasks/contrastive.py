@@ -38,7 +38,7 @@ from lushan.vision.augment import Augment
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
-PAIRED: Fields = {"text": Text(), "image": Image()}
+PAIRED: Fields = {"text": Text(names=("caption", "sentence", "comment")), "image": Image()}
 KEYS = ("text", "image")
 INPUTS = ("input_ids", "attention_mask")
 AT_ONCE = 1024

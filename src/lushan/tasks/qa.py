@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import Within, configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.demo import demo_corpus
@@ -50,7 +51,11 @@ read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="
 found = model(**read)
 start, end = found.start_logits.argmax(), found.end_logits.argmax()
 print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
-QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
+QUESTIONS: Fields = {
+    "question": Text(names=("query", "query_text")),
+    "context": Text(names=("passage", "paragraph", "context_text")),
+    "answers": Answers(),
+}
 
 
 @configurable
@@ -196,8 +201,8 @@ class QuestionAnswering(Task):
         yield from super().encoding_notes(split, counts)
         if hidden := counts.get("hidden"):
             yield (
-                f"{split}: {hidden} answers lie behind data.max_length; data.stride=64 reads the "
-                "whole context in windows"
+                f"{split}: {plural(hidden, 'answer lies', 'answers lie')} behind data.max_length; "
+                "data.stride=64 reads the whole context in windows"
             )
         if shortened := counts.get("shortened"):
             yield f"{split}: {shortened} questions were truncated (task.max_question)"

@@ -119,5 +119,6 @@ def _mixture(counts: Counter[str], best: str) -> UserError:
     return UserError(
         f"the tags belong to no one scheme: they start with {shown}",
         value=min(strange or foreign),
-        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
+        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + "; data.scheme=io "
+        "is for types without letters (PER O), of which a run is an entity.",
     )

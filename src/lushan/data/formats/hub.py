@@ -177,7 +177,7 @@ class HubSet(Source):
 
         datasets.disable_progress_bars()
         place = Path(self.path).expanduser()
-        if place.is_dir() and (place / folders.SAVED).is_file():
+        if place.is_dir() and folders.is_saved(place):
             return folders.load_saved(place)
         self._require_bounded(place)
         if place.is_dir():
@@ -201,7 +201,7 @@ class HubSet(Source):
     def _require_bounded(self, place: Path) -> None:
         """Refuse local files that unpack to more than is read, before `datasets` unpacks them."""
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file() and path.suffix == ".gz":
+            if path.is_file() and unpacking.is_packed(path):
                 for _ in unpacking.bounded(path, self.largest_file):
                     pass
 

@@ -146,7 +146,10 @@ def test_spans_within_words_are_widened_and_counted(write) -> None:
     path = write("x", lines({"text": "the Berliners", "entities": [[4, 10, "LOC"]]}))
     read = Jsonl(train=path).read()
     assert read.splits["train"]["tags"].to_pylist() == [["O", "B-LOC"]]
-    assert read.notes == ["train: 1 entities ended inside a word and were widened to it"]
+    assert read.notes == [
+        "train: 1 entity of 1 ended inside a word, widened to it; data.span_end=inclusive if ends "
+        "are the last character"
+    ]
 
 
 def test_two_spans_in_a_word(write, refused) -> None:
