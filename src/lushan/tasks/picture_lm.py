@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -133,6 +133,33 @@ class PictureLM(LanguageTask):
         columns = [batch["example"].tolist(), *(sums[name].sum(-1).tolist() for name in SUMS)]
         rows = zip(*columns, strict=True)
         return losses.sum(), [dict(zip(("example", *SUMS), row, strict=True)) for row in rows]
+
+    def generate(self, model: nn.Module, batch: Batch) -> Records:
+        network, flags = language_model(model).model, batch["drawn"].tolist()
+        found: Records = [{} for _ in flags]
+        for flag, made_by in ((1, self.drawn), (0, self.written)):
+            places = [place for place, each in enumerate(flags) if each == flag]
+            if not places:
+                continue
+            given = [(batch["input_ids"][i], batch["skip"][i], batch["example"][i]) for i in places]
+            # An image is begun: what begins it is no part of what comes before.
+            prompts = [[*ids[:skip].tolist(), *[self.codec.begin] * flag] for ids, skip, _ in given]
+            made = made_by(network, prompts, [int(number) for *_, number in given])
+            for place, entries in zip(places, made, strict=True):
+                found[place] = entries
+        return found
+
+    @abc.abstractmethod
+    def drawn(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the entries of images that are drawn after prompts (ids) of numbered examples."""
+
+    @abc.abstractmethod
+    def written(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the same of texts that are written."""
 
     @abc.abstractmethod
     def composed(
