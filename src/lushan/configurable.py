@@ -18,14 +18,7 @@ _MARK = "__configurable__"
 
 @dataclasses.dataclass(frozen=True)
 class Within:
-    """The bounds of a number; None is none. What is no number (NaN) is within no bounds.
-
-    Args:
-        least: The smallest.
-        most: The largest.
-        above: It is larger than this.
-        below: It is smaller than this.
-    """
+    """The bounds of a number; None is none. What is no number (NaN) is within no bounds."""
 
     least: float | None = None
     most: float | None = None

@@ -63,12 +63,7 @@ class About:
 
 @dataclasses.dataclass(frozen=True)
 class Completed:
-    """A complete run, for its trackers.
-
-    Attributes:
-        result: What it reports.
-        schema: What its stored predictions hold.
-    """
+    """A complete run, for its trackers."""
 
     result: RunResult
     schema: RecordSchema
@@ -88,12 +83,7 @@ class Tracker(Protocol):
 
 
 class Guarded(Logger):
-    """Calls a tracker from a thread of its own, until it first fails.
-
-    Args:
-        tracker: The tracker to call.
-        about: The run.
-    """
+    """Calls a tracker from a thread of its own, until it first fails."""
 
     def __init__(self, tracker: Tracker, about: About) -> None:
         super().__init__()

@@ -115,10 +115,6 @@ def parse_json_at(text: str, place: int) -> tuple[Any, int]:
 def read_json(path: str | Path, *, hint: str | None = None) -> Any:
     """Read a JSON file.
 
-    Args:
-        path: The file.
-        hint: Of the error.
-
     Raises:
         FileNotFoundError: There is no such file.
         UserError: It is not JSON, or beyond the bounds.

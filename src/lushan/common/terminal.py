@@ -73,13 +73,7 @@ def in_line(text: str) -> str:
 
 
 def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
-    """Print a text, and have it seen at once.
-
-    Args:
-        text: What is printed.
-        err: Whether to standard error.
-        end: What stands behind it.
-    """
+    """Print a text, and have it seen at once."""
     stream = sys.stderr if err else sys.stdout
     stream.write(visible(str(text)) + end)
     stream.flush()
@@ -144,11 +138,7 @@ def _console_class() -> type[Console]:
 
 
 def console(**options: Any) -> Console:
-    """Make a console of rich's: its own colours reach the terminal, escapes in texts do not.
-
-    Args:
-        options: Of `rich.console.Console`.
-    """
+    """Make a console of rich's: its own colours reach the terminal, escapes in texts do not."""
     return _console_class()(**options)
 
 

@@ -136,10 +136,6 @@ def rules_for(key: str) -> tuple[Rule, ...]:
 def rule_for(name: object, key: str) -> Rule:
     """Refuse a target by its name, before anything is imported for it.
 
-    Args:
-        name: What stands at `_target_`.
-        key: The dotted key of the node.
-
     Returns:
         The rule that it begins well by.
 
@@ -202,10 +198,6 @@ def require_allowed(name: str, what: Identity, key: str) -> None:
 
 def require_arguments(node: Mapping[str, Any], key: str) -> None:
     """Refuse arguments that a config may not give to what it names.
-
-    Args:
-        node: With its `_target_`.
-        key: Its dotted key.
 
     Raises:
         UserError: Names the first argument that is not listed.
@@ -286,10 +278,6 @@ def _import(name: str, key: str) -> Any:
 
 def nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every mapping with a `_target_`, wherever it stands, outer ones first.
-
-    Args:
-        config: Plain and resolved.
-        key: The dotted key of `config`.
 
     Yields:
         (dotted key, the mapping)

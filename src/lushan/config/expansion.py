@@ -25,9 +25,6 @@ _ANY = "\0"
 def require_bounded(config: object) -> None:
     """Refuse a config whose interpolations stand for too much.
 
-    Args:
-        config: In plain values, unresolved.
-
     Raises:
         UserError: Names the key.
     """

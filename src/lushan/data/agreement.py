@@ -15,10 +15,6 @@ from lushan.errors import UserError
 def require_fields(wanted: Fields, given: Fields) -> None:
     """Refuse data that has not the fields that a task reads.
 
-    Args:
-        wanted: By the task.
-        given: By the data.
-
     Raises:
         UserError: Names those that are not there, and which sources give them.
     """

@@ -27,7 +27,6 @@ class Answers(Field):
         return [answer["text"] for answer in value]
 
     def training_texts(self, value: Any) -> Sequence[str]:
-        del value  # they stand in the context
         return ()
 
     def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
@@ -81,11 +80,6 @@ def _is_answer(pair: object) -> bool:
 
 def require_places(table: pa.Table, answers: str, text: str) -> None:
     """Make sure that each answer stands in its text where it says.
-
-    Args:
-        table: Of a corpus.
-        answers: The column of the answers.
-        text: The column of the texts.
 
     Raises:
         UserError: One does not; names file and line.

@@ -46,11 +46,6 @@ def content(place: Path) -> dict[str, str]:
 def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """Load a data set's folder: split to rows.
 
-    Args:
-        place: The folder.
-        config: Which part of the set.
-        options: Further arguments of `datasets.load_dataset`.
-
     Raises:
         UserError: It names files outside of it, or ones that are not read.
     """

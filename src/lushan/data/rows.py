@@ -95,12 +95,6 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     ) -> pa.Table:
         """Return rows with a column for each field, read from fields of a file by their names.
 
-        Args:
-            columns: As they were read.
-            fields: What is looked for.
-            split: Their name in notes.
-            notes: Takes what the reader of the numbers must know.
-
         Raises:
             UserError: A field is not there, or a value is of another form.
         """

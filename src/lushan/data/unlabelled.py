@@ -114,11 +114,7 @@ def read_unlabelled(
 
 @dataclasses.dataclass
 class Reading(Input):
-    """One input being read.
-
-    Attributes:
-        fields: What the task reads.
-    """
+    """One input being read."""
 
     fields: Fields = dataclasses.field(default_factory=lambda: DOCUMENTS)
 

@@ -81,10 +81,6 @@ class Components:
 def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
     """Build the components of the run that a checked config describes, each once.
 
-    Args:
-        cfg: The config.
-        source: Its data source.
-
     Raises:
         UserError: The data cannot be used, or not by this task or this encoder.
     """

@@ -56,10 +56,6 @@ def _refused(
 def write(spec: ExportSpec, folder: Path) -> Written:
     """Write a causal model and its tokenizer, in float32.
 
-    Args:
-        spec: The exported form of a run.
-        folder: Where to.
-
     Raises:
         UserError: It is no model of this form, or its tokenizer cannot be kept so.
         RunFailed: What is read back computes something else.

@@ -125,11 +125,7 @@ class _Composed:
         return [first, *more][:count]
 
     def written(self, first: Path) -> dict[str, Any]:
-        """Write its images, and return a record of it.
-
-        Args:
-            first: File of the first image.
-        """
+        """Write its images, and return a record of it."""
         names = self.names(first)
         images = [part for part in self.parts if not isinstance(part, str)]
         for name, image in zip(names, images, strict=True):

@@ -51,11 +51,7 @@ def started() -> Any:
 
 
 def devices(ray: Any) -> tuple[int, dict[str, int]]:
-    """Return how many devices a cluster has, or else processors, and what a worker asks for.
-
-    Args:
-        ray: Ray, connected.
-    """
+    """Return how many devices a cluster has, or else processors, and what a worker asks for."""
     resources = ray.cluster_resources()
     if gpus := int(resources.get("GPU", 0)):
         return gpus, {"num_gpus": 1}

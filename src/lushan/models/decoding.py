@@ -348,10 +348,6 @@ def _cache(length: int | None) -> dict[str, Any]:
 def require_options(options: Mapping[str, Any], key: str) -> None:
     """Refuse options that transformers' `generate` has not, or that are not the user's.
 
-    Args:
-        options: Name to value.
-        key: Where they stand in the config.
-
     Raises:
         UserError: Names the first.
     """

@@ -31,18 +31,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(nn.Module):
-    """A model of any modality up to its last hidden states.
-
-    Args:
-        model: Of transformers.
-
-    Attributes:
-        model: The same.
-        config: Its config.
-        width: Of the hidden states.
-        max_length: Tokens it can read, or None where positions set no bound.
-        new_weights: Names of weights that the checkpoint which it was read from has not.
-    """
+    """A model of any modality up to its last hidden states."""
 
     new_weights: Sequence[str] = ()
 

@@ -106,12 +106,7 @@ def grouped(
 
 @dataclasses.dataclass(frozen=True)
 class _Rates:
-    """Learning rates of weights, from the arguments of `grouped`.
-
-    Attributes:
-        depths: From `_depths`.
-        hidden: From `_hidden`.
-    """
+    """Learning rates of weights, from the arguments of `grouped`."""
 
     lr: float
     head_lr: float | None

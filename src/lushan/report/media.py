@@ -28,11 +28,7 @@ _BEGINNINGS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
 
 class Media:
-    """Copies images into a report, each once.
-
-    Args:
-        report: The report's folder.
-    """
+    """Copies images into a report, each once."""
 
     def __init__(self, report: Path) -> None:
         self.report = report
@@ -40,12 +36,7 @@ class Media:
         self.size = 0
 
     def of_run(self, folder: Path, refused: Counter[str]) -> Callable[[str], Part]:
-        """Return what gives the part that stands for an image, by its path in a record.
-
-        Args:
-            folder: The run's.
-            refused: Counts why images are not shown.
-        """
+        """Return what gives the part that stands for an image, by its path in a record."""
 
         def shown(path: str) -> Part:
             try:

@@ -70,10 +70,6 @@ def build(vectors: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
 def read(content: bytes, shape: tuple[int, int]) -> Any:
     """Return an index of faiss.
 
-    Args:
-        content: What `build` gave.
-        shape: Documents and the width of their vectors.
-
     Raises:
         ValueError: It is another one.
     """
@@ -100,13 +96,7 @@ def recall(index: Any, vectors: NDArray[np.float32], k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class Approximate:
-    """Scores of the documents that faiss finds.
-
-    Attributes:
-        index: Of faiss.
-        embedder: Makes the vectors of queries.
-        notes: Takes how many queries were truncated.
-    """
+    """Scores of the documents that faiss finds."""
 
     index: Any
     embedder: Any

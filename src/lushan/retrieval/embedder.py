@@ -117,10 +117,6 @@ def embedder_of(
 def of_loaded(loaded: Loaded, max_length: int | None = None) -> Embedder:
     """Make the embedder of a run's model.
 
-    Args:
-        loaded: The run.
-        max_length: See `embedder_of`.
-
     Raises:
         UserError: It is a run of another task.
     """

@@ -72,15 +72,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Index:
-    """An index that was opened.
-
-    Attributes:
-        folder: Where it lies.
-        ids: Of the documents.
-        texts: Of the documents.
-        scorer: Scores them.
-        settings: How it was made.
-    """
+    """An index that was opened."""
 
     folder: Path
     ids: list[str]

@@ -45,10 +45,6 @@ def best_weights(folder: Path) -> Path:
 def require_checkpoint(key: str, path: str) -> None:
     """Refuse a path that is not the folder of a checkpoint, before anything is loaded.
 
-    Args:
-        key: The config key that names it.
-        path: Its value.
-
     Raises:
         UserError: Names the checkpoint that is meant, where there is one below the path.
     """

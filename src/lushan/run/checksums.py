@@ -92,11 +92,6 @@ def read(folder: Path, name: str) -> bytes:
 def read_json(folder: Path, name: str, shape: object = Any) -> Any:
     """Return the value of a run's JSON file.
 
-    Args:
-        folder: The run's.
-        name: Of the file.
-        shape: What it must be; see `parsing.require_shape`.
-
     Raises:
         FileNotFoundError: There is none, and the run has written none.
         UserError: As `read`, or it is not JSON, or of another shape.

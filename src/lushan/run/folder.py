@@ -57,9 +57,6 @@ class RunFolder:
     """The folder of one run.
 
     Making one touches nothing; `locked()` creates the folder.
-
-    Args:
-        path: The folder.
     """
 
     run_json = _Inside("run.json")

@@ -68,10 +68,6 @@ def files_of(folder: Path, *, key: str | None = None) -> dict[str, Path]:
 
     Hidden ones and compiled code are left out.
 
-    Args:
-        folder: A folder.
-        key: The config key that names it, for the error.
-
     Raises:
         UserError: One is a link that leads out of the folder.
     """

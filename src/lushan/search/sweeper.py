@@ -106,9 +106,6 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Search until there are `n_trials`.
 
-        Args:
-            arguments: The command line's overrides.
-
         Returns:
             What the jobs of this process returned.
 

@@ -84,10 +84,6 @@ def needs_consent(one: DataSet) -> bool:
 def folder_of(address: str, key: str) -> Path:
     """Return the folder that `set://NAME` stands for, downloaded where it is not there.
 
-    Args:
-        address: As the config has it.
-        key: Its key, for the error.
-
     Raises:
         UserError: There is no such set, or it is not here and must not, or cannot be downloaded.
     """

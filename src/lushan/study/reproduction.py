@@ -31,13 +31,7 @@ TOLERANCE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """A complete run that is to be made again.
-
-    Attributes:
-        folder: Its folder.
-        result: Its result.
-        manifest: Where and with what it was made.
-    """
+    """A complete run that is to be made again."""
 
     folder: RunFolder
     result: RunResult
@@ -200,13 +194,7 @@ class Comparison:
 
 
 def compare(original: Original, now: RunResult, *, tolerance: float = TOLERANCE) -> Comparison:
-    """Compare a run with the same run made again.
-
-    Args:
-        original: The run.
-        now: The result of the other.
-        tolerance: See `TOLERANCE`.
-    """
+    """Compare a run with the same run made again."""
     then, again = original.result, RunFolder(now.folder)
     names = dict.fromkeys([*then.metrics, *now.metrics])
     known = then.weights_sha256 is not None and now.weights_sha256 is not None

@@ -95,7 +95,6 @@ class InterleavedLM(PictureLM):
         }
 
     def prepare(self, corpus: Corpus) -> None:
-        del corpus
         self.images = self.make_images()
 
     def options(self) -> dict[str, Any]:
@@ -106,7 +105,6 @@ class InterleavedLM(PictureLM):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor
         begin, end = borders(self.tokenizer)
         pieces = self._pieces([of_struct(value) for value in rows["content"]], rows["id"])
         features: Features = {field.name: [] for field in self.schema}
@@ -141,7 +139,6 @@ class InterleavedLM(PictureLM):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed, training  # nothing is random
         names = ("index", "example", "drawn", "targets", "skip", "length")
         return [
             {**{name: row[name] for name in names}, "input_ids": ids[:-1], "labels": ids[1:]}
@@ -160,7 +157,6 @@ class InterleavedLM(PictureLM):
     def written(
         self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
     ) -> Iterable[dict[str, Any]]:
-        del numbers  # the likeliest text is written
         short = dataclasses.replace(self.settings, max_new_tokens=MOST)
         texts = coding.caption(network, self.codec, prompts, short)
         return ({"written": text} for text in texts)
@@ -168,7 +164,6 @@ class InterleavedLM(PictureLM):
     def composed(
         self, network: Any, texts: Sequence[str], settings: Settings, scale: float
     ) -> list[list[int]]:
-        del scale
         begin = borders(self.tokenizer)[0]
         prompts = [[begin, *ids] for ids in self.codec.text_ids(texts)]
         return coding.compose(network, self.codec, prompts, settings)

@@ -133,12 +133,7 @@ class PairLM(PictureLM):
         return {"task": f"text and {self.medium}", "images": self.images.fingerprint}
 
     def decoded(self, values: Sequence[Any], names: Sequence[Any]) -> list[Any]:
-        """Return what the codec encodes, from values of a corpus.
-
-        Args:
-            values: Of the field of pictures.
-            names: Of their rows, for errors.
-        """
+        """Return what the codec encodes, from values of a corpus."""
         return [pictures.decoded(*pair) for pair in zip(values, names, strict=True)]
 
     # Encoding
@@ -146,7 +141,6 @@ class PairLM(PictureLM):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor
         ids = rows["id"]
         begin, end = borders(self.tokenizer)
         texts = self.codec.text_ids(rows["text"]) if "text" in rows else [None] * len(ids)
@@ -209,7 +203,6 @@ class PairLM(PictureLM):
     def written(
         self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
     ) -> Iterable[dict[str, Any]]:
-        del numbers  # the likeliest text is written
         texts = self._captions(network, [self.codec.codes(prompt) for prompt in prompts])
         return ({"caption": text} for text in texts)
 

@@ -21,7 +21,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.image_codecs import ImageCodec, WithCodec
 from lushan.models.language import language_model
 from lushan.tasks import language_export
-from lushan.tasks.batches import IGNORED, Batch, Limits
+from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Limits
 from lushan.tasks.evaluation import Records
 from lushan.tasks.language import LanguageTask
 
@@ -55,9 +55,7 @@ class PictureLM(LanguageTask):
             ("tokens", pa.list_(pa.int32())),
             ("skip", pa.int32()),
             ("drawn", pa.int8()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
     )
     """`skip` tokens stand before what is generated again, an image where it is `drawn`."""
@@ -82,7 +80,6 @@ class PictureLM(LanguageTask):
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> dict[str, Any]:
-        del node, classes
         return {}
 
     def own_samples(self) -> dict[str, Any]:

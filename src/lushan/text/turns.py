@@ -59,14 +59,6 @@ class Turn:
 class Turns:
     """Finds turns in what a template writes.
 
-    Attributes:
-        ends: The tokens that end a turn: that of an answer, and that of a tool call if it differs.
-        structure: Control tokens that the template writes around turns.
-
-    Args:
-        writer: The template.
-        control: Its control tokens.
-
     Raises:
         Unfit: It cannot be learned from.
     """
@@ -209,12 +201,6 @@ class Turns:
 
     def of(self, messages: Messages, tools: Tools, text: str, spans: Sequence[Span]) -> list[Span]:
         """Return the turns of a dialogue.
-
-        Args:
-            messages: The dialogue.
-            tools: What may be called.
-            text: What the template wrote.
-            spans: Its generation blocks.
 
         Raises:
             Unfit: They cannot be determined.

@@ -211,11 +211,6 @@ def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:
 def require_fits(picture: Picture, processor: BaseImageProcessor, name: str) -> None:
     """Refuse an image that would become too large where its shorter side is scaled to a length.
 
-    Args:
-        picture: The image.
-        processor: Scales it.
-        name: Of the image.
-
     Raises:
         UserError: It is too long for its width.
     """

@@ -102,12 +102,7 @@ class Table:
 
 
 def predictions(result: RunResult, schema: RecordSchema) -> Iterator[Table]:
-    """Yield the first stored predictions of each split; how many are left out is logged.
-
-    Args:
-        result: Of a complete run.
-        schema: What its predictions hold.
-    """
+    """Yield the first stored predictions of each split; how many are left out is logged."""
     folder = RunFolder(result.folder)
     known = secret_values(result.config)
     for path in sorted(folder.predictions.glob("*.jsonl")):

@@ -191,7 +191,6 @@ class Distinct(Metric):
 
     def of_split(self, predictions: Sequence[str], targets: Sequence[Any]) -> float:
         """Return the share."""
-        del targets
         return generation.distinct(predictions, self.n)
 
 

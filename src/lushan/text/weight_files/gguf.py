@@ -31,11 +31,6 @@ _NEEDED = ("gguf", "accelerate")
 def unpack(file: Path, folder: Path, *, key: str) -> None:
     """Write what a GGUF file holds to a folder, dequantised to float32, by transformers.
 
-    Args:
-        file: The file.
-        folder: An empty one.
-        key: The config key it comes from, for the error.
-
     Raises:
         UserError: It is malformed, of an architecture that transformers does not read from GGUF, or
             a package is missing.
@@ -122,10 +117,6 @@ def _remove_added(folder: Path, vocab_size: int) -> None:
 
 def require_sound(file: Path, *, key: str) -> tuple[int, int]:
     """Make sure that what a file says of itself fits into it, before anything is made by it.
-
-    Args:
-        file: The file.
-        key: The config key it comes from, for the error.
 
     Returns:
         How many tensors it holds, and how many numbers are in all of them.
