@@ -11,12 +11,12 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 from lushan.models import dropout, fused, pretrained_weights
 from lushan.models.architectures import auto, class_of, config_of, longest, options_of
@@ -117,7 +117,7 @@ def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder
 @configurable
 def pretrained(
     path: str,
-    dropout: float | None = None,
+    dropout: Annotated[float, Within(least=0, below=1)] | None = None,
     attention: str | None = None,
     gradient_checkpointing: bool = False,
     scripts: list[str] | None = None,

@@ -88,14 +88,12 @@ class Embedding(Task):
         pooling: Literal["mean", "cls"] = "mean",
         query_prefix: str = "",
         passage_prefix: str = "",
-        temperature: float = 0.05,
+        temperature: Annotated[float, Within(above=0)] = 0.05,
         dims: list[int] | None = None,
         baseline: Literal["bm25"] | None = "bm25",
         metrics: dict[str, Any] | None = None,
         monitor: str = "ndcg_10",
     ) -> None:
-        if not temperature > 0:
-            raise UserError("must be above 0", key="task.temperature", value=temperature)
         self.added = metrics or {}
         self.taught_by = {"margin_mse": "scores", "kl": "scores", "kl_batch": "vectors"}.get(loss)
         among = functools.partial(losses.contrastive, temperature=temperature)
