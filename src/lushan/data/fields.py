@@ -36,9 +36,6 @@ from lushan.text.words import join_words
 if TYPE_CHECKING:
     from lushan.data.raw_columns import Columns
 
-PLACES = ("id", "line", "file")
-"""Columns of every corpus that say where a row stood; no field has one of these names."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Field(Stored[Any], abc.ABC):

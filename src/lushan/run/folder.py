@@ -369,10 +369,5 @@ def _remove(made: Sequence[Path]) -> None:
             return
 
 
-def stored(config: Mapping[str, Any]) -> RunResult | None:
-    """Return the result of the run that a config describes, if it was carried out before."""
-    return RunFolder.of(config).result()
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

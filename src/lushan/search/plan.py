@@ -75,11 +75,7 @@ def directions_of(
 
 
 def require_prunable(metrics: Sequence[str]) -> None:
-    """Refuse to prune trials of several metrics, or by what validation does not say.
-
-    Raises:
-        UserError: Names what is in the way.
-    """
+    """Refuse to prune trials of several metrics, or by what validation does not say."""
     if len(metrics) > 1:
         raise UserError(
             "trials are pruned by one metric",
