@@ -79,6 +79,12 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     stream.flush()
 
 
+def echo_notes(notes: Iterable[str]) -> None:
+    """Print notes to standard error, each once."""
+    for note in dict.fromkeys(notes):
+        echo(f"note: {note}", err=True)
+
+
 def echo_in_handler(text: str) -> None:
     """Print a line to standard error from what handles a signal.
 

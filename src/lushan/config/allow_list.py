@@ -138,9 +138,6 @@ def rule_for(name: object, key: str) -> Rule:
 
     Returns:
         The rule that it begins well by.
-
-    Raises:
-        UserError: No rule allows it.
     """
     at = f"{key}._target_" if key else "_target_"
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -158,11 +155,7 @@ def rule_for(name: object, key: str) -> Rule:
 
 
 def require_allowed(name: str, what: Identity, key: str) -> None:
-    """Refuse a target by what it really is.
-
-    Raises:
-        UserError: It is not what its rule allows.
-    """
+    """Refuse a target by what it really is."""
     rule = rule_for(name, key)
     at = f"{key}._target_" if key else "_target_"
     allowed_kind = what.kind == "class" or (what.kind == "function" and rule.functions)
@@ -197,11 +190,7 @@ def require_allowed(name: str, what: Identity, key: str) -> None:
 
 
 def require_arguments(node: Mapping[str, Any], key: str) -> None:
-    """Refuse arguments that a config may not give to what it names.
-
-    Raises:
-        UserError: Names the first argument that is not listed.
-    """
+    """Refuse arguments that a config may not give to what it names."""
     rule = rule_for(node["_target_"], key)
     if rule.writes:
         _require_below(node, key)

@@ -79,11 +79,7 @@ def _is_answer(pair: object) -> bool:
 
 
 def require_places(table: pa.Table, answers: str, text: str) -> None:
-    """Make sure that each answer stands in its text where it says.
-
-    Raises:
-        UserError: One does not; names file and line.
-    """
+    """Make sure that each answer stands in its text where it says."""
     columns = (table.column(answers).to_pylist(), table.column(text).to_pylist())
     for row, (several, whole) in enumerate(zip(*columns, strict=True)):
         for answer in several:

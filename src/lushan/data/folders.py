@@ -86,11 +86,7 @@ class asking_nobody:  # noqa: N801 - used like a function
 
 
 def require_own(builder: DatasetBuilder, hub_id: str) -> None:
-    """Make sure that a set of the hub names no file of this machine, and of no other host.
-
-    Raises:
-        UserError: It does.
-    """
+    """Make sure that a set of the hub names no file of this machine, and of no other host."""
     for name in _used(builder):
         if not name.startswith(f"hf://datasets/{hub_id}@"):
             raise UserError(

@@ -122,7 +122,7 @@ def write_records(
 
     Args:
         loaded: A run.
-        table: From `read_unlabelled`.
+        table: As `lushan.data.unlabelled.Reading` gives it.
         sink: Takes the lines.
         batch_tokens: Padded tokens in a batch.
         device: Where the model is.
@@ -176,7 +176,7 @@ def predict_rows(
 
     Args:
         loaded: A run.
-        table: From `read_unlabelled`.
+        table: As `lushan.data.unlabelled.Reading` gives it.
         batch_tokens: Padded tokens in a batch.
         device: Where the model is.
     """

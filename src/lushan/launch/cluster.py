@@ -17,9 +17,6 @@ def require(part: str, extras: str) -> None:
     Args:
         part: `ray`, `ray.data` or `ray.serve`.
         extras: Of lushan, which bring it.
-
-    Raises:
-        UserError: It is not.
     """
     try:
         importlib.import_module(part)
@@ -29,11 +26,7 @@ def require(part: str, extras: str) -> None:
 
 
 def require_workers(workers: int | None) -> None:
-    """Make sure that a number of processes that was asked for is one.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Make sure that a number of processes that was asked for is one."""
     if workers is not None and workers < 1:
         raise UserError("one worker or more", key="--workers", value=workers)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from lushan.errors import UserError
+from lushan.common import extras
 from lushan.models.backbone import accepted
 
 if TYPE_CHECKING:
@@ -181,12 +181,9 @@ def opened(folder: Path, runtime: Runtime) -> Run:
 
 
 def _onnx(path: Path) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            "onnxruntime is not installed", file=path, hint="pip install 'lushan[onnx]'"
-        ) from error
+    extras.require("onnx", "onnxruntime", what="this graph", file=path)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

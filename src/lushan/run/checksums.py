@@ -132,11 +132,7 @@ def verified(folder: Path, name: str) -> Path:
 
 
 def require_listed_as(folder: Path, name: str, path: Path) -> None:
-    """Make sure that a file is what the run listed under a name, wherever it lies now.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Make sure that a file is what the run listed under a name, wherever it lies now."""
     known = _known(folder)
     if known is not None and RESULT in known["files"]:
         _compare(known, path, name, sha256_file(path) if path.is_file() else "")

@@ -98,11 +98,7 @@ def require_unchanged(
     folder: Path,
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Refuse to take a run for one of other inputs than it was begun with.
-
-    Raises:
-        UserError: Names what has changed.
-    """
+    """Refuse to take a run for one of other inputs than it was begun with."""
     if not (found := [change.called(names or {}) for change in changes(before, now)]):
         return
     raise UserError(

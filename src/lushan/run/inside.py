@@ -32,11 +32,7 @@ def is_inside(path: str | Path, folder: str | Path) -> bool:
 
 
 def require(path: Path, folder: Path) -> None:
-    """Make sure that a file, links followed, lies in a folder.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Make sure that a file, links followed, lies in a folder."""
     if not is_inside(path, folder):
         raise leads_out(path, folder)
 
@@ -120,9 +116,6 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
     Args:
         folder: A folder.
         but: Names of folders in it whose folders are not looked into.
-
-    Raises:
-        UserError: A link below it leads out of it.
     """
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
@@ -135,11 +128,7 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
 
 
 def require_own_run(folder: Path) -> None:
-    """Make sure that what is read, written and removed below a run folder is its own.
-
-    Raises:
-        UserError: A link in it leads out of it.
-    """
+    """Make sure that what is read, written and removed below a run folder is its own."""
     require_no_way_out(folder, but=TRACKED)
 
 

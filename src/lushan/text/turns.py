@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lushan.common.override_text import typed
-from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer
+from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer, any_of
 from lushan.text.weights import WEIGHT
 
 _PROBE: Messages = [
@@ -65,8 +65,7 @@ class Turns:
 
     def __init__(self, writer: Writer, control: Sequence[str]) -> None:
         self.writer = writer
-        longest_first = sorted(control, key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._control = any_of(control)
         self._lead, self._gap = "", ""
         text, spans = writer.write(_PROBE)
         self.stop = self._find_stop(text)
