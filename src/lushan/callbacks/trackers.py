@@ -63,7 +63,12 @@ class About:
 
 @dataclasses.dataclass(frozen=True)
 class Completed:
-    """A complete run, for its trackers."""
+    """A complete run, for its trackers.
+
+    Attributes:
+        result: What it reports.
+        schema: What its stored predictions hold.
+    """
 
     result: RunResult
     schema: RecordSchema
@@ -83,7 +88,12 @@ class Tracker(Protocol):
 
 
 class Guarded(Logger):
-    """Calls a tracker from a thread of its own, until it first fails."""
+    """Calls a tracker from a thread of its own, until it first fails.
+
+    Args:
+        tracker: The tracker to call.
+        about: The run.
+    """
 
     def __init__(self, tracker: Tracker, about: About) -> None:
         super().__init__()

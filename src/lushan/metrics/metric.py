@@ -111,7 +111,13 @@ class Metric(torchmetrics.Metric):
     def of_rows(
         self, predictions: Sequence[Any], targets: Sequence[Any], rows: Rows | None
     ) -> float:
-        """Return the value of a split from its statistics, which are None of a metric without."""
+        """Return the value of a whole split, whose statistics are known.
+
+        Args:
+            predictions: Of the split.
+            targets: Likewise.
+            rows: Their statistics; None of a metric without.
+        """
         if rows is None:
             return self.of_split(predictions, targets)
         return float(self.score(total(rows)))
@@ -123,7 +129,14 @@ class Metric(torchmetrics.Metric):
     def interval(
         self, predictions: Sequence[Any], targets: Sequence[Any], rows: Rows | None
     ) -> Interval:
-        """Return the 95 % bootstrap interval over examples."""
+        """Return the 95 % bootstrap interval over examples.
+
+        Args:
+            predictions: Of the split.
+            targets: Likewise.
+            rows: Their statistics; None of a metric without.
+        """
+        del predictions, targets
         assert rows is not None
         drawn, sizes = self.grouped(rows) if self.groups else (rows, rows.shape[0])
         width = drawn.shape[1]

@@ -24,7 +24,12 @@ def metric_cells(row: SummaryRow) -> list[str]:
 
 
 def closing_text(result: RunResult, *, every_level: bool = False) -> str:
-    """The metrics of a result, main metric first, its classes, and what to know of the numbers."""
+    """The metrics of a result, main metric first, its classes, and what to know of the numbers.
+
+    Args:
+        result: Of a run, or of a split evaluated again.
+        every_level: Show the tags of tokens too, not only entities.
+    """
     rows = [[*METRIC_HEADS, ""]]
     for row in summary(result):
         rows.append([*metric_cells(row), "main metric" if row.is_main else ""])
