@@ -13,10 +13,10 @@ import pytest
 
 from lushan.data import json_rows, unpacking
 from lushan.data.formats import Chat, Conll, Hub, Jsonl, Table
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 from lushan.metrics.conll_score import score
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 pytestmark = pytest.mark.fault(69)
 

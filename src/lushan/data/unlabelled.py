@@ -39,7 +39,7 @@ from lushan.data.labelled import (
 from lushan.data.media import Beside, Media, WithMedia, beside
 from lushan.data.media_fields import file_in, first_media
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
-from lushan.data.raw_input import STDIN, Input, format_of
+from lushan.data.raw_input import STDIN, Input, format_of, standard_input
 from lushan.data.rows import TOKENS, Rows
 from lushan.data.source import Format, Source
 from lushan.errors import UserError
@@ -81,6 +81,37 @@ def format_for(
     return format_of(name, own, endings, data)
 
 
+def read_unlabelled(
+    path: str | Path,
+    fields: Fields,
+    *,
+    source: Source | None = None,
+    format: Format | None = None,
+    notes: list[str] | None = None,
+) -> pa.Table:
+    """Read text to predict on; tags and labels that it may hold are ignored.
+
+    Args:
+        path: A file (perhaps .gz), or `-` for the standard input.
+        fields: What the task reads.
+        source: How it is read; by the usual names otherwise.
+        format: `txt` (a text a line), `jsonl`, `conll` or `table`; by the file's ending otherwise.
+        notes: Gets what was found out about the file, and how it is read.
+
+    Returns:
+        Columns id, line, file, and one for each input; of words also text and `offsets` in it.
+
+    Raises:
+        UserError: The input cannot be read; names file and line.
+    """
+    name = STDIN if str(path) == "-" else str(path)
+    data = standard_input() if name == STDIN else None
+    chosen = format or format_for(fields, name, data=data)
+    given = reader_class(chosen, fields)() if source is None else source
+    collected = [] if notes is None else notes
+    return Reading(name, chosen, given, notes=collected, data=data, fields=fields).read()
+
+
 @dataclasses.dataclass
 class Reading(Input):
     """One input being read."""
@@ -96,14 +127,7 @@ class Reading(Input):
         return self.fields.keys() >= PAIRS.keys()
 
     def read(self) -> pa.Table:
-        """Return rows as the task reads them; tags and labels that there may be are ignored.
-
-        Returns:
-            Columns id, line, file, and one for each input; of words also text and `offsets` in it.
-
-        Raises:
-            UserError: The input cannot be read; names file and line.
-        """
+        """Return rows as the task reads them; see `read_unlabelled`."""
         if self.format == "images":
             return self._of_images()
         return self.documents() if isinstance(self.source, Text) else self.table(self.columns())

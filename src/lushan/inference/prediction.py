@@ -122,7 +122,7 @@ def write_records(
 
     Args:
         loaded: A run.
-        table: As `lushan.data.unlabelled.Reading` gives it.
+        table: From `read_unlabelled`.
         sink: Takes the lines.
         batch_tokens: Padded tokens in a batch.
         device: Where the model is.
@@ -176,7 +176,7 @@ def predict_rows(
 
     Args:
         loaded: A run.
-        table: As `lushan.data.unlabelled.Reading` gives it.
+        table: From `read_unlabelled`.
         batch_tokens: Padded tokens in a batch.
         device: Where the model is.
     """

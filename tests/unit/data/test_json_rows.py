@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data import files, unpacking
 from lushan.data.fields import DOCUMENTS
 from lushan.data.formats import Chat, Hub, Jsonl, Stream, Table, Text
 from lushan.data.json_rows import Row, columns_of, rows_of
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 from lushan.inference.prompt_files import read_prompts
 

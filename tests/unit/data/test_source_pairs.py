@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.helpers.asked import KINDS, made
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data.field_tables import keys
 from lushan.data.fields import PAIRS
 from lushan.data.formats import Hub, Jsonl, Table
+from lushan.data.unlabelled import read_unlabelled
 
 
 def lines(*rows: object) -> str:

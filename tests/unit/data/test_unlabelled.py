@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data.formats import Jsonl
+from lushan.data.unlabelled import read_unlabelled
 from lushan.text.words import join_words, locate_words, split_words
 
 

@@ -8,9 +8,9 @@ import transformers
 from tests.conftest import trained
 from tests.helpers import command
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 from torch import nn
 
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import RunFailed, UserError
 from lushan.export import hf_folder
 from lushan.export.hf_folder import export

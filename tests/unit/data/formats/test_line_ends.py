@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.table import Table
 from lushan.data.formats.text import Text
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 
 ROWS = [{"text": f"some text {n}", "label": "yn"[n % 2]} for n in range(9)]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.helpers import asked
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data.formats import Chat, Conll, Jsonl, Table, Text
 from lushan.data.source import Source
+from lushan.data.unlabelled import read_unlabelled
 from lushan.errors import UserError
 
 COUNT = 10_000

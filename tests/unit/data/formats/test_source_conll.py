@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tests.helpers.asked import KINDS
-from tests.helpers.unlabelled import read_unlabelled
 
 from lushan.data.formats import Conll
+from lushan.data.unlabelled import read_unlabelled
 
 
 def rows(source: Conll) -> list[tuple[list[str], list[str], int]]:
