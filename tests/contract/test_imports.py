@@ -50,6 +50,15 @@ sys.exit(main())
 """
 
 
+SAMPLE = ["experiment=sample/ner", "model=bert_tiny", "trainer=cpu", "processor.vocab_size=300"]
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Have the signatures of a config read once: those not known yet import what they are of."""
+    carried_out(["explain", "data.max_length", *SAMPLE])
+
+
 def carried_out(*commands):
     """Exit code, modules and errors after each of some commands."""
     done = subprocess.run(
@@ -87,17 +96,18 @@ def test_paths_are_looked_at_before_torch_is_imported(tmp_path, ner_run):
 
 @pytest.mark.slow
 def test_what_only_predicts_imports_neither_lightning_nor_metrics(
-    tmp_path, ner_run, lm_run, chat_run
+    tmp_path, ner_run, lm_run, chat_run, known
 ):
     text = tmp_path / "x.txt"
     text.write_text("Anna lives in Paris .\n")
-    *light, export, audit = carried_out(
+    *light, export, audit, evaluated = carried_out(
         ["predict", str(ner_run), "--input", str(text)],
         ["generate", str(lm_run), "--prompt", "hi", "-n", "3"],
         ["chat", str(chat_run)],
         ["serve", f"a={ner_run}", f"b={lm_run}", "--port", "0", "--check"],
         ["export", str(ner_run), str(tmp_path / "out")],
-        ["audit", "experiment=sample/ner", "processor.vocab_size=300"],
+        ["audit", *SAMPLE],
+        ["eval", str(ner_run)],
     )
     for code, modules, err in light:
         assert code == 0, err
@@ -108,12 +118,14 @@ def test_what_only_predicts_imports_neither_lightning_nor_metrics(
         assert code == 0, err
         assert not modules & (WAITING - {"sympy"})
         assert "scipy.stats" not in modules
+    code, modules, err = evaluated
+    assert code == 0, err
+    assert not modules & (WAITING - {"sympy", "torchmetrics"})
 
 
 @pytest.mark.slow
-def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(tmp_path):
-    overrides = ["experiment=sample/ner", "model=bert_tiny", "trainer=cpu", "data.limit=16"]
-    overrides += ["trainer.max_epochs=1", "processor.vocab_size=300"]
+def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(tmp_path, known):
+    overrides = [*SAMPLE, "data.limit=16", "trainer.max_epochs=1"]
     done = subprocess.run(
         [sys.executable, "-c", STEP, "train", *overrides],
         capture_output=True,
@@ -126,17 +138,15 @@ def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(
     assert not set(line.split()) & (WAITING - {"pytorch_lightning", "torchmetrics"})
 
 
-def test_what_needs_no_torch_imports_none(tmp_path, ner_run):
+def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known):
     texts = tmp_path / "texts.txt"
     texts.write_text("There is parking.\nBreakfast is at eight.\n")
     index = str(tmp_path / "index")
-    explained = ["explain", "data.max_length", "experiment=sample/ner"]
-    carried_out(explained)  # signatures that are not known yet are read from what is imported
     found = carried_out(
         *(["runs", str(ner_run)], ["options"], ["data", "list"], ["completion", "bash"]),
         *(["doctor", "--offline"], ["table", str(ner_run), "--rows", "seed"]),
         ["page", str(ner_run), "--output", str(tmp_path / "page.md")],
-        *(explained, ["options", "optimizer/adamw"]),
+        *(["explain", "data.max_length", *SAMPLE], ["options", "optimizer/adamw"]),
         ["report", str(ner_run), "-o", str(tmp_path / "site")],
         ["compare", str(ner_run), str(ner_run)],
         ["index", "build", str(texts), "--model", "bm25", "--output", index],

@@ -37,8 +37,9 @@ from lushan.engine.announce import (
 from lushan.engine.batch_plan import Batching, BatchPlan, Streamed
 from lushan.engine.components import Components, build_components
 from lushan.engine.distributed.rank_launcher import RUN_FOLDER, others_named
+from lushan.engine.evaluating import PREFIX
 from lushan.engine.limits import TrainLimits
-from lushan.engine.lit_module import PREFIX, LitModule
+from lushan.engine.lit_module import LitModule
 from lushan.engine.observers import Observers, make_observers
 from lushan.engine.quieting import quiet_lightning
 from lushan.engine.resolved import attention_of, resolved

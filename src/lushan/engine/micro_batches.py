@@ -20,7 +20,7 @@ from lushan.data.encode.encoding import Encoded
 from lushan.data.source import AUTO
 from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
-from lushan.engine.trainer import is_parallel
+from lushan.engine.devices import is_parallel
 from lushan.engine.trial_steps import try_steps
 from lushan.errors import RunFailed, UserError
 from lushan.run.files import read_json, write_json
