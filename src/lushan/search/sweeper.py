@@ -121,7 +121,7 @@ class Search(Sweeper):
         done: list[JobReturn] = []
         try:
             with trials.searching():
-                _report(self._beginning(plan, trials))
+                echo(self._beginning(plan, trials))
                 self._search(plan, trials, place, done)
         finally:
             preset = None if self.preset is None else str(self.preset)
@@ -325,7 +325,3 @@ def _as_override(value: object) -> str:
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return space.written(value)
-
-
-def _report(text: str) -> None:
-    echo(text)
