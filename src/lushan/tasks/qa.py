@@ -30,7 +30,7 @@ from lushan.models.spans import SpanModel, best_spans
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
 from lushan.text.question_windows import Window, trimmed, truncated, windows
@@ -84,9 +84,7 @@ class QuestionAnswering(Task):
             ("token_type_ids", pa.list_(pa.int8())),
             ("places", pa.list_(pa.int32())),
             ("span", pa.list_(pa.int32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("hidden", pa.int32()),
             ("shortened", pa.int32()),
@@ -107,7 +105,6 @@ class QuestionAnswering(Task):
         self.added = metrics or {}
         self.head, self.language, self.main_metric = head, language, monitor
         self.max_question, self.max_answer, self.n_best = max_question, max_answer, n_best
-        self.labels: list[str] = []
         self.has_unanswerable, self.threshold = False, 0.0
 
     @classmethod
@@ -118,7 +115,6 @@ class QuestionAnswering(Task):
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del node, classes
         return {"references": (["a b c"], ["a c b"])}
 
     def prepare(self, corpus: Corpus) -> None:
