@@ -77,9 +77,6 @@ class Settings:
 
         Args:
             named: From a field to what the user calls it.
-
-        Raises:
-            UserError: Names the field.
         """
         bounds = {
             "max_new_tokens": (self.max_new_tokens >= 1, "must be 1 or more"),
@@ -350,15 +347,7 @@ def _cache(length: int | None) -> dict[str, Any]:
 
 
 def require_options(options: Mapping[str, Any], key: str) -> None:
-    """Refuse options that transformers' `generate` has not, or that are not the user's.
-
-    Args:
-        options: Name to value.
-        key: Where they stand in the config.
-
-    Raises:
-        UserError: Names the first.
-    """
+    """Refuse options that transformers' `generate` has not, or that are not the user's."""
     import transformers
 
     empty: Any = transformers.GenerationConfig

@@ -24,12 +24,13 @@ class GrowingLayer(DynamicLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self._room: dict[str, Tensor] = {}
-        self.keys = self._appended("keys", key_states)
-        self.values = self._appended("values", value_states)
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys = self._appended("keys", self.keys, key_states)
+        self.values = self._appended("values", self.values, value_states)
         return self.keys, self.values
 
-    def _appended(self, name: str, new: Tensor) -> Tensor:
-        known: Tensor = getattr(self, name)
+    def _appended(self, name: str, known: Tensor, new: Tensor) -> Tensor:
         used = known.shape[-2] if known.numel() else 0
         length = used + new.shape[-2]
         room = self._room.get(name)

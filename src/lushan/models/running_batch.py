@@ -117,9 +117,6 @@ class RunningBatch:
     def advance(self, newcomers: Sequence[Row] = ()) -> Tensor:
         """Let rows join, and compute the scores of the next token of every row.
 
-        Args:
-            newcomers: Rows without new tokens.
-
         Returns:
             Float32 (rows, V), newcomers last. Each row is to `take` a token before the next step.
         """
